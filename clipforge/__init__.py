@@ -1,0 +1,1 @@
+"""ClipForge: long videos in, short clips out. The project package; it imports no app."""

@@ -1,0 +1,130 @@
+"""Every error as RFC 9457 `application/problem+json` with a stable `code`."""
+
+from __future__ import annotations
+
+import http
+import json
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from clipforge.common import logs
+from clipforge.common.errors import DomainError, NotFound, Unavailable
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+
+# DRF's own exceptions, under the codes that this API documents.
+CODES: dict[type[exceptions.APIException], str] = {
+    exceptions.ParseError: "malformed_request",
+    exceptions.NotAuthenticated: "not_authenticated",
+    exceptions.AuthenticationFailed: "invalid_api_key",
+    exceptions.PermissionDenied: "forbidden",
+    exceptions.NotFound: "not_found",
+    exceptions.MethodNotAllowed: "method_not_allowed",
+    exceptions.NotAcceptable: "not_acceptable",
+    exceptions.UnsupportedMediaType: "unsupported_media_type",
+    exceptions.Throttled: "throttled",
+}
+
+
+def problem(
+    status: int, code: str, detail: str, *, title: str | None = None, **extra: Any
+) -> dict[str, Any]:
+    """The members of a problem document, in reading order."""
+    return {
+        "type": f"urn:clipforge:error:{code}",
+        "title": title or http.HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        **extra,
+        "request_id": logs.context().get("request_id"),
+    }
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's hook. An exception that nobody foresaw goes on to Django, which answers 500."""
+    document, headers = _document(exc)
+    if document is None:
+        return None
+    set_rollback()
+    return Response(document, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
+
+
+def problem_response(
+    status: int, code: str, detail: str, *, headers: dict[str, str] | None = None
+) -> HttpResponse:
+    """A problem outside DRF: middleware, the 404 and 500 handlers."""
+    body = json.dumps(problem(status, code, detail))
+    return HttpResponse(body, status=status, content_type=CONTENT_TYPE, headers=headers)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return problem_response(404, "not_found", "There is nothing at this address.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return problem_response(
+        500,
+        "internal_error",
+        "Something failed on our side. Retry; if it persists, quote the request id.",
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return problem_response(400, "malformed_request", "The request cannot be understood.")
+
+
+def _document(exc: Exception) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    if isinstance(exc, Http404):
+        exc = NotFound()
+    if isinstance(exc, PermissionDenied):
+        exc = exceptions.PermissionDenied()
+    if isinstance(exc, OperationalError | InterfaceError):
+        logger.error("database unavailable", exc_info=exc)
+        exc = Unavailable("The database cannot be reached right now. Nothing was changed.")
+    if isinstance(exc, DomainError):
+        headers = {"Retry-After": str(exc.retry_after)} if isinstance(exc, Unavailable) else {}
+        return problem(
+            exc.status, exc.error_code, exc.message, title=exc.title, **exc.extra
+        ), headers
+    if isinstance(exc, exceptions.ValidationError):
+        fields = list(_field_errors(exc.get_full_details()))
+        detail = "; ".join(
+            f"{field['pointer'].lstrip('/') or 'body'}: {field['detail']}" for field in fields[:3]
+        )
+        return problem(422, "invalid", detail, title="Invalid value", errors=fields), {}
+    if isinstance(exc, exceptions.APIException):
+        return _from_api_exception(exc)
+    return None, {}
+
+
+def _from_api_exception(exc: exceptions.APIException) -> tuple[dict[str, Any], dict[str, str]]:
+    headers = {}
+    if challenge := getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if wait := getattr(exc, "wait", None):
+        headers["Retry-After"] = str(int(wait))
+    code = CODES.get(type(exc), "error")
+    return problem(exc.status_code, code, str(exc.detail)), headers
+
+
+def _field_errors(details: Any, pointer: str = "") -> Any:
+    """Flatten DRF's nested details to `{pointer, code, detail}`, pointers as in RFC 6901."""
+    if isinstance(details, dict) and {"message", "code"} == set(details):
+        yield {"pointer": pointer, "code": details["code"], "detail": str(details["message"])}
+    elif isinstance(details, dict):
+        for name, value in details.items():
+            here = pointer if name == "non_field_errors" else f"{pointer}/{name}"
+            yield from _field_errors(value, here)
+    elif isinstance(details, list):
+        for value in details:
+            yield from _field_errors(value, pointer)

@@ -1,0 +1,96 @@
+"""OpenAPI from the code: what drf-spectacular cannot see of our conventions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+
+
+class FieldErrorSerializer(serializers.Serializer[Any]):
+    pointer = serializers.CharField(help_text="RFC 6901 pointer to the field in the body.")
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """RFC 9457 problem document. `code` is stable; `detail` is for people."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    request_id = serializers.CharField(allow_null=True)
+    errors = FieldErrorSerializer(many=True, required=False)
+    needed = serializers.IntegerField(required=False, help_text="Credits, with 402.")
+    available = serializers.IntegerField(required=False, help_text="Credits, with 402.")
+    limit = serializers.IntegerField(required=False, help_text="What was exceeded, with 413.")
+
+
+DESCRIPTIONS = {
+    400: "The request is malformed or has an unknown parameter.",
+    401: "No API key, or a bad one.",
+    402: "Not enough credits: `needed` and `available` say how many.",
+    403: "The organization is suspended.",
+    404: "Not there, or another organization's.",
+    406: "Only JSON is served.",
+    409: "Wrong state, or the same request is still running.",
+    411: "The body has no Content-Length.",
+    413: "The body is too large.",
+    415: "Not a video, or not a media type that is accepted here.",
+    422: "A field is wrong, or the idempotency key was used for something else.",
+    503: "A dependency is down. `Retry-After` says when to come back.",
+    507: "Storage is full.",
+}
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="Up to 255 characters, chosen by you. The same key and request replays the first "
+    "answer; the same key with another request is 422.",
+)
+
+
+class ProblemAutoSchema(AutoSchema):
+    """Adds the problem responses and the Idempotency-Key header.
+
+    A view lists the statuses that are its own in `problems = {"post": (402, 409)}`;
+    those that follow from its kind are added here.
+    """
+
+    def get_override_parameters(self) -> list[Any]:
+        idempotent = getattr(self.view, "idempotent_methods", ())
+        return [IDEMPOTENCY_KEY] if self.method.lower() in idempotent else []
+
+    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        for status in sorted(self._problem_statuses()):
+            if str(status) not in bodies:
+                bodies[str(status)] = self._problem_body(status)
+        return bodies
+
+    def _problem_statuses(self) -> set[int]:
+        statuses = set(getattr(self.view, "problems", {}).get(self.method.lower(), ()))
+        statuses |= {406, 503}
+        if self.get_auth():
+            statuses |= {401, 403}
+        if "{" in self.path:
+            statuses.add(404)
+        if self._is_list_view():
+            statuses |= {400, 404, 422}
+        if self.method in {"POST", "PATCH"} and self.get_request_serializer() is not None:
+            statuses |= {400, 415, 422}
+        if self.method.lower() in getattr(self.view, "idempotent_methods", ()):
+            statuses |= {400, 409, 422}
+        return statuses
+
+    def _problem_body(self, status: int) -> dict[str, Any]:
+        response = OpenApiResponse(ProblemSerializer, description=DESCRIPTIONS[status])
+        body: dict[str, Any] = self._get_response_for_code(
+            response, str(status), media_types=["application/problem+json"]
+        )
+        return body

@@ -1,0 +1,139 @@
+"""One uploaded file, streamed to storage: never in memory, never larger than allowed.
+
+The parser refuses a body that is too long before reading it, stops one that grows too
+long, and notices a client that hung up: a web server hands on what came as if it were
+complete, and half a video is often a playable one.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler, StopUpload
+from rest_framework.parsers import DataAndFiles, MultiPartParser
+
+from clipforge.common.errors import BadRequest, DomainError, TooLarge
+from clipforge.common.storage import PartWriter
+
+# What multipart adds around the file, and the other fields: generous, in bytes.
+ENVELOPE_BYTES = 64 * 1024
+
+
+class LengthRequired(DomainError):
+    status, code, title = 411, "length_required", "Length required"
+
+
+class UploadedPart(UploadedFile):
+    """The uploaded file as serializers see it: its bytes are in `writer.path`, closed."""
+
+    def __init__(self, writer: PartWriter, name: str) -> None:
+        super().__init__(io.BytesIO(), name, "application/octet-stream", writer.size)
+        self.writer = writer
+
+
+class PartUploadHandler(FileUploadHandler):
+    """Writes the first file of the request to storage; a second one is refused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writer: PartWriter | None = None
+        self.refusal: DomainError | None = None
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        if self.writer is not None:
+            self._refuse(BadRequest("Send one file a request.", code="too_many_files"))
+        self.writer = PartWriter()
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        writer = self._open_writer()
+        if writer.size + len(raw_data) > settings.MAX_UPLOAD_BYTES:
+            self._refuse(too_large())
+        try:
+            writer.write(raw_data)
+        except DomainError as error:
+            self._refuse(error)
+
+    def file_complete(self, file_size: int) -> UploadedFile | None:
+        writer = self._open_writer()
+        writer.close()
+        return UploadedPart(writer, self.file_name or "")
+
+    def discard(self) -> None:
+        """Remove the file unless it was published. Safe to call at any time."""
+        if self.writer is not None:
+            self.writer.discard()
+
+    def _open_writer(self) -> PartWriter:
+        if self.writer is None:
+            raise RuntimeError("Django announces every file before its content")
+        return self.writer
+
+    def _refuse(self, error: DomainError) -> None:
+        self.refusal = error
+        # The rest of the body is not read: the connection is closed with the answer.
+        raise StopUpload(connection_reset=True)
+
+
+class StreamedUploadParser(MultiPartParser):
+    """multipart/form-data whose file went to storage. The view discards what it does not keep."""
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> DataAndFiles[Any, Any]:
+        request = (parser_context or {})["request"]
+        length = _content_length(request.META)
+        handler = PartUploadHandler()
+        request.upload_handlers = [handler]
+        counted = _Counted(stream)
+        try:
+            parsed = super().parse(counted, media_type, parser_context)
+            if handler.refusal is not None:
+                raise handler.refusal
+            if counted.count < length:
+                raise BadRequest(
+                    "The upload broke off before its end. Nothing was stored or charged; send it again.",
+                    code="upload_interrupted",
+                )
+        except BaseException:
+            handler.discard()
+            raise
+        return parsed
+
+
+def too_large() -> TooLarge:
+    return TooLarge(
+        f"The file is larger than the {settings.MAX_UPLOAD_BYTES} bytes that are accepted.",
+        limit=settings.MAX_UPLOAD_BYTES,
+    )
+
+
+def _content_length(meta: Mapping[str, Any]) -> int:
+    text = str(meta.get("CONTENT_LENGTH") or "")
+    if not text.isdigit():
+        raise LengthRequired(
+            "Send the body with a Content-Length; chunked bodies are not accepted."
+        )
+    if int(text) > settings.MAX_UPLOAD_BYTES + ENVELOPE_BYTES:
+        raise too_large()
+    return int(text)
+
+
+class _Counted:
+    """A stream that knows how much was read from it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self.count += len(data)
+        return data

@@ -1,0 +1,59 @@
+"""The base of every operator command: readable for people, parseable with `--json`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from clipforge.common.errors import DomainError
+
+
+class OperatorCommand(BaseCommand):
+    """Subclasses write `run`, which returns what `--json` prints, and print for people as they go.
+
+    A DomainError becomes one sentence on stderr and exit code 1.
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object last, and nothing else"
+        )
+        self.arguments(parser)
+
+    def arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments of the command."""
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def say(self, line: str = "") -> None:
+        """Print for people; silent under --json."""
+        if not self.as_json:
+            self.stdout.write(line)
+
+    def handle(self, **options: Any) -> None:
+        self.as_json: bool = options["json"]
+        try:
+            result = self.run(**options)
+        except DomainError as error:
+            raise CommandError(error.message) from error
+        if self.as_json:
+            self.stdout.write(json.dumps(result, default=str))
+
+    @property
+    def actor(self) -> str:
+        """How audit trails name this command."""
+        return f"command:{self.__module__.rpartition('.')[2]}"
+
+
+def day(text: str) -> datetime.datetime:
+    """The end of a day (UTC) as an argument: `2026-12-31` works through that day."""
+    try:
+        date = datetime.date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a date like 2026-12-31') from None
+    return datetime.datetime.combine(date, datetime.time.max, datetime.UTC)

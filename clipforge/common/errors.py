@@ -1,0 +1,87 @@
+"""The ways in which a request can be refused, as the business sees them.
+
+`status` is the HTTP status that the API answers with; `code` is stable and read by
+programs; the message is for people and says how to put it right. Nothing here knows
+about HTTP libraries: `clipforge.common.api.problems` does the translation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class DomainError(Exception):
+    """A refusal with a stable code. Keyword arguments become members of the problem document."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "bad_request"
+    title: ClassVar[str] = "Bad request"
+
+    def __init__(self, message: str, *, code: str | None = None, **extra: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.error_code = code or self.code
+        self.extra = extra
+
+
+class BadRequest(DomainError):
+    """The request cannot be understood (malformed, or an unknown parameter)."""
+
+
+class InsufficientCredits(DomainError):
+    status, code, title = 402, "insufficient_credits", "Not enough credits"
+
+    def __init__(self, *, needed: int, available: int) -> None:
+        super().__init__(
+            f"This needs {needed} credits and {available} are available. "
+            "Buy credits or wait for running work to finish.",
+            needed=needed,
+            available=available,
+        )
+
+
+class Forbidden(DomainError):
+    status, code, title = 403, "forbidden", "Not allowed"
+
+
+class NotFound(DomainError):
+    """Not there, or not yours: the two are never told apart."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+    def __init__(self, message: str = "There is no such object in this organization.") -> None:
+        super().__init__(message)
+
+
+class Conflict(DomainError):
+    """The object is in a state in which this makes no sense, or the same request still runs."""
+
+    status, code, title = 409, "wrong_state", "Wrong state"
+
+
+class TooLarge(DomainError):
+    status, code, title = 413, "too_large", "Too large"
+
+
+class UnsupportedMedia(DomainError):
+    status, code, title = 415, "not_a_video", "Not a video that we accept"
+
+
+class Invalid(DomainError):
+    """A value is wrong, or an idempotency key was used for something else."""
+
+    status, code, title = 422, "invalid", "Invalid value"
+
+
+class Unavailable(DomainError):
+    """Something that we depend on is down. `retry_after` is in seconds."""
+
+    status, code, title = 503, "unavailable", "Temporarily unavailable"
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after: int = 5) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
+class StorageFull(Unavailable):
+    status, code, title = 507, "storage_full", "Storage is full"

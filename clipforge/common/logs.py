@@ -1,0 +1,42 @@
+"""One line of JSON a record, carrying what is known of the request it belongs to."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import logging
+from typing import Any
+
+_context: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("log_context")
+
+# What a LogRecord always has; everything else came through `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def start_context(**fields: Any) -> None:
+    """Begin a new unit of work (a request, a task): forget the fields of the one before."""
+    _context.set(dict(fields))
+
+
+def bind(**fields: Any) -> None:
+    """Add fields to every later record of this unit of work. Never bind a secret."""
+    _context.set({**_context.get({}), **fields})
+
+
+def context() -> dict[str, Any]:
+    return _context.get({})
+
+
+class JSONFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "ts": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **context(),
+            **{key: value for key, value in vars(record).items() if key not in _STANDARD},
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)

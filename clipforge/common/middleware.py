@@ -1,0 +1,44 @@
+"""The outermost layer: a request id on every answer and one log line a request."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from clipforge.common import logs
+from clipforge.common.models import uuid7
+
+logger = logging.getLogger("clipforge.access")
+
+# A client may choose its own id; anything else is replaced, so that logs cannot be forged.
+ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+
+
+class RequestLogMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        offered = request.headers.get("X-Request-ID", "")
+        request_id = offered if ACCEPTABLE_ID.fullmatch(offered) else str(uuid7())
+        logs.start_context(request_id=request_id)
+        started = time.perf_counter()
+        response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        match = request.resolver_match
+        logger.info(
+            "%s %s",
+            request.method,
+            response.status_code,
+            extra={
+                # The name, not the path: a path may carry a signed token.
+                "route": match.view_name if match else None,
+                "status": response.status_code,
+                "ms": round((time.perf_counter() - started) * 1000, 1),
+            },
+        )
+        return response

@@ -1,0 +1,170 @@
+"""Files under MEDIA_ROOT: they become visible whole or not at all.
+
+A file is written aside as `incoming/<random>.part`, fsynced, and renamed to its key. Keys
+are made by us, never from a client's file name. Everything takes and gives keys; only the
+media code, which runs on the same machine, asks for paths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+
+from clipforge.common.errors import StorageFull
+
+INCOMING = "incoming"
+
+# What the operating system says when there is no room, or none left for this user.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def path_of(key: str) -> Path:
+    """Where the file with this key is. Raises ValueError for a key that leaves MEDIA_ROOT."""
+    root = Path(settings.MEDIA_ROOT).absolute()
+    path = root / key
+    if not key or ".." in path.parts or not path.is_relative_to(root):
+        raise ValueError(f"not a storage key: {key!r}")
+    return path
+
+
+def new_part() -> Path:
+    """A fresh path in the incoming folder. Whoever asks for it publishes it or unlinks it."""
+    folder = path_of(INCOMING)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{uuid.uuid4().hex}.part"
+
+
+def publish(part: Path, key: str) -> None:
+    """Make a finished, closed file visible under `key`, durably. The part is gone afterwards."""
+    target = path_of(key)
+    with full_disk_is_refused():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _fsync(part)
+        part.replace(target)
+        _fsync(target.parent)
+
+
+def delete(key: str) -> None:
+    """Delete the file, and its folder if that is empty now. A missing file is fine."""
+    if not key:
+        return
+    path = path_of(key)
+    path.unlink(missing_ok=True)
+    try:
+        path.parent.rmdir()
+    except OSError:
+        return
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class PartWriter:
+    """Writes one incoming file: counts bytes, hashes them, and leaves nothing unless kept."""
+
+    def __init__(self) -> None:
+        self.path = new_part()
+        self.size = 0
+        self._hash = hashlib.sha256()
+        self._file: IO[bytes] = self.path.open("xb")
+
+    def write(self, chunk: bytes) -> None:
+        """Raises StorageFull."""
+        with full_disk_is_refused():
+            self._file.write(chunk)
+        self.size += len(chunk)
+        self._hash.update(chunk)
+
+    def close(self) -> None:
+        with full_disk_is_refused():
+            self._file.close()
+
+    def discard(self) -> None:
+        """Remove what was written, unless it was published meanwhile."""
+        with contextlib.suppress(OSError):  # the last buffer did not fit; the file goes anyway
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+def old_parts(older_than_seconds: float, now: float) -> Iterator[Path]:
+    """Incoming files that nobody wrote to for so long: left by a crash."""
+    for part in path_of(INCOMING).glob("*.part"):
+        try:
+            if now - part.stat().st_mtime > older_than_seconds:
+                yield part
+        except FileNotFoundError:
+            continue  # published or removed while we looked
+
+
+def remove_orphans(
+    kind: str,
+    *,
+    exists: Callable[[list[uuid.UUID]], Iterable[uuid.UUID]],
+    older_than_seconds: float,
+    now: float,
+) -> int:
+    """Remove folders `<org>/<kind>/<id>` whose row does not exist. Returns how many.
+
+    `exists` is asked for at most a thousand ids at a time. Young folders are left: their
+    transaction may not have committed yet.
+    """
+    old = (
+        folder
+        for folder in path_of(INCOMING).parent.glob(f"*/{kind}/*")
+        if _age(folder, now) > older_than_seconds
+    )
+    removed = 0
+    while folders := list(islice(old, 1000)):
+        ids = {folder: uuid.UUID(folder.name) for folder in folders}
+        known = set(exists(list(ids.values())))
+        for folder, row_id in ids.items():
+            if row_id not in known:
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+    return removed
+
+
+def _age(path: Path, now: float) -> float:
+    try:
+        return now - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
+
+
+@contextlib.contextmanager
+def full_disk_is_refused() -> Iterator[None]:
+    """Turn the system's "no space" into StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull(
+                "There is no room for this file right now. Nothing was stored or charged.",
+                retry_after=300,
+            ) from error
+        raise
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,39 @@
+"""gunicorn, the same for `manage.py up`, `manage.py demo` and the container image."""
+
+import os
+
+bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
+
+# Threads, because requests wait for PostgreSQL; two processes use two cores. Each thread keeps one
+# database connection: processes * threads, plus the workers' own, must stay below max_connections.
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_PROCESSES", "2"))
+threads = int(os.environ.get("WEB_THREADS", "4"))
+
+# The pure parser: the C one buys nothing measurable and needs a build that is not published.
+http_parser = "python"
+
+# A worker's heartbeat, not a limit on a request; uploads may take long.
+timeout = 60
+graceful_timeout = 30
+keepalive = 5
+
+# A recycled worker gives back whatever leaked.
+max_requests = 20000
+max_requests_jitter = 5000
+
+# The heartbeat file must not wait for a disk.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112
+
+# Refuse early rather than queue up what cannot be answered in time.
+backlog = 256
+limit_request_fields = 60
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+
+# A second gunicorn of the same user would silently take it over.
+control_socket_disable = True
+
+# A statement of a web request that runs for longer is a fault. Milliseconds.
+raw_env = [
+    f"DATABASE_STATEMENT_TIMEOUT_MS={os.environ.get('DATABASE_STATEMENT_TIMEOUT_MS', '5000')}"
+]

@@ -1,0 +1,120 @@
+"""The child's side of `clipforge.media.sandbox`: one request in, events out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from clipforge.media import launcher, sandbox
+from clipforge.media.contracts import (
+    Analysis,
+    ErrorCode,
+    Limits,
+    MediaError,
+    Rendered,
+    RenderSpec,
+    SourceInfo,
+)
+
+PROGRESS_SECONDS = 0.25
+
+Arguments = dict[str, Any]
+Operation = Callable[[Arguments, Limits, sandbox.OnProgress], SourceInfo | Analysis | Rendered]
+
+
+def encode(**event: Any) -> bytes:
+    return json.dumps(event).encode() + b"\n"
+
+
+def encode_error(error: MediaError) -> bytes:
+    return encode(error=[error.code, error.message])
+
+
+# Made before it is needed: when memory has run out, nothing can be made any more.
+OUT_OF_MEMORY = encode_error(sandbox.failure(ErrorCode.OUT_OF_MEMORY))
+
+
+class Events:
+    """Writes events to the parent. Holds back progress that comes too often or goes back."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._stage = ""
+        self._fraction = 0.0
+        self._due = 0.0
+
+    def write(self, event: bytes) -> None:
+        while event:
+            event = event[os.write(self._fd, event) :]
+
+    def progress(self, stage: str, fraction: float) -> None:
+        fraction = min(max(fraction, 0.0), 1.0)
+        if stage != self._stage:
+            self._stage, self._fraction, self._due = stage, 0.0, 0.0
+        elif fraction <= self._fraction:
+            return
+        now = time.monotonic()
+        if now < self._due and fraction < 1:
+            return
+        self._fraction = fraction
+        self._due = now + PROGRESS_SECONDS
+        self.write(encode(progress=[stage, self._fraction]))
+
+
+# Each operation imports what it needs: a probe does not wait for numpy.
+
+
+def probe(arguments: Arguments, limits: Limits, _on_progress: sandbox.OnProgress) -> SourceInfo:
+    from clipforge.media import probing
+
+    return probing.probe(Path(arguments["path"]), limits)
+
+
+def analyse(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Analysis:
+    from clipforge.media import analysis
+
+    return analysis.analyse(Path(arguments["path"]), limits, on_progress)
+
+
+def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Rendered:
+    from clipforge.media import rendering
+
+    spec = RenderSpec(**arguments["spec"])
+    source, part = Path(arguments["source"]), Path(arguments["part"])
+    return rendering.render(source, part, spec, limits, on_progress)
+
+
+OPERATIONS: dict[str, Operation] = {"probe": probe, "analyse": analyse, "render": render}
+
+
+def claim_stdout() -> int:
+    """The pipe to the parent, out of reach of libraries that print."""
+    events = os.dup(1)
+    os.dup2(2, 1)
+    return events
+
+
+def main() -> None:
+    launcher.die_with(int(sys.argv[1]))
+    events = Events(claim_stdout())
+    request = json.load(sys.stdin)
+    limits = Limits(**request["limits"])
+    sandbox.confine(limits)
+    operation = OPERATIONS[request["operation"]]
+    try:
+        result = operation(request["arguments"], limits, events.progress)
+        events.write(encode(result=asdict(result)))
+    except MediaError as error:
+        events.write(encode_error(error))
+    except MemoryError:
+        events.write(OUT_OF_MEMORY)
+
+
+if __name__ == "__main__":
+    main()

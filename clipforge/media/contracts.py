@@ -1,0 +1,124 @@
+"""What goes in and out of the media code, and how it refuses.
+
+Plain data: JSON in, JSON out, because the work is done in a child process
+(`clipforge.media.sandbox`). Times are seconds as floats, sizes are bytes, picture
+sizes are pixels as shown (rotation already applied).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Stable codes of a refusal or failure. Clients see them; never rename one."""
+
+    EMPTY_FILE = "empty_file"
+    NOT_A_VIDEO = "not_a_video"  # not a container that we accept, or nothing in it decodes
+    NO_VIDEO_STREAM = "no_video_stream"  # audio only, or only an attached picture
+    UNSUPPORTED_CODEC = "unsupported_codec"
+    BAD_DIMENSIONS = "bad_dimensions"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    TRUNCATED = "truncated"  # the file ends before its declared duration
+    BAD_RANGE = "bad_range"  # start and end do not lie inside the source
+    TIMED_OUT = "timed_out"  # wall clock or CPU limit
+    OUT_OF_MEMORY = "out_of_memory"
+    OUTPUT_TOO_LARGE = "output_too_large"
+    STORAGE_FULL = "storage_full"
+    VERIFY_FAILED = "verify_failed"  # what was rendered is not what was asked for
+    DECODER_CRASHED = "decoder_crashed"
+    CANCELLED = "cancelled"  # `should_stop` said so
+
+
+class MediaError(Exception):
+    """A media operation was refused or failed. `code` is stable, `message` is for people."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one child process may use. The defaults suit two-core machines."""
+
+    wall_seconds: float = 3600
+    cpu_seconds: int = 7200
+    memory_bytes: int = 3 << 30
+    output_bytes: int = 2 << 30
+    max_duration: float = 4 * 3600
+    max_pixels: int = 4096 * 2304
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a probe found."""
+
+    container: str
+    duration: float
+    size: int
+    width: int
+    height: int
+    fps: float
+    video_codec: str
+    audio_codec: str | None
+
+    @property
+    def has_audio(self) -> bool:
+        return self.audio_codec is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredMoment:
+    """A stretch worth clipping. `score` and each of `subscores` lie in 0..100."""
+
+    start: float
+    end: float
+    score: float
+    subscores: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """The result of `analyse`. No moments means: decoded well, nothing worth clipping."""
+
+    source: SourceInfo
+    moments: list[ScoredMoment]
+    scorer_version: str
+
+
+class Aspect(StrEnum):
+    VERTICAL = "9:16"
+    SQUARE = "1:1"
+    WIDE = "16:9"
+    SOURCE = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSpec:
+    """What to render: [start, end) of the source, reframed.
+
+    `resolution` is the length of the shorter side in pixels (720 gives 720x1280 for
+    9:16, 720x720 for 1:1, 1280x720 for 16:9). With `Aspect.SOURCE` the shape of the
+    source is kept, and it is never enlarged.
+    """
+
+    start: float
+    end: float
+    aspect: Aspect
+    resolution: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A finished, verified file."""
+
+    duration: float
+    width: int
+    height: int
+    size: int
+    sha256: str

@@ -1,0 +1,61 @@
+"""How ffmpeg is called: which binary, and the options that make an untrusted input safe.
+
+The list of demuxers is the control that matters. A protocol list alone still lets a
+playlist read local files; a demuxer list without playlists does not. Input options
+belong to the one `-i` that follows them, so `safe_input` returns both together.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+from clipforge.media.contracts import Limits
+
+# Containers that hold their own samples: no playlists (hls, dash, concat), no devices,
+# no image sequences, no sdp.
+FORMATS = "mov,mp4,matroska,webm,avi,mpegts,flv"
+PROTOCOLS = "file,pipe"
+CODECS = (
+    "h264,hevc,av1,libdav1d,vp8,vp9,mpeg4,mpeg2video,mjpeg,prores,"
+    "aac,mp3,mp3float,opus,vorbis,flac,ac3,eac3,alac,"
+    "pcm_s16le,pcm_s24le,pcm_s32le,pcm_f32le,pcm_s16be,mov_text"
+)
+MAX_STREAMS = 16
+PROBE_BYTES = 20_000_000
+PROBE_MICROSECONDS = 15_000_000
+
+# ffmpeg needs nothing of our environment, least of all our secrets.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+
+
+@functools.cache
+def executable() -> str:
+    """The ffmpeg binary: `IMAGEIO_FFMPEG_EXE` if set, else the one in the wheel."""
+    if chosen := os.environ.get("IMAGEIO_FFMPEG_EXE"):
+        return chosen
+    import imageio_ffmpeg  # only the child that runs ffmpeg pays for it
+
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def url(path: Path) -> str:
+    """An argument that can only mean this local file, whatever its name contains."""
+    return f"file:{path.absolute()}"
+
+
+def safe_input(path: Path, *, limits: Limits, options: tuple[str, ...] = ()) -> list[str]:
+    """Input options and `-i` for one untrusted file; `options` are more input options."""
+    return [
+        *("-protocol_whitelist", PROTOCOLS),
+        *("-format_whitelist", FORMATS),
+        *("-codec_whitelist", CODECS),
+        *("-max_pixels", str(limits.max_pixels)),
+        *("-max_streams", str(MAX_STREAMS)),
+        *("-probesize", str(PROBE_BYTES)),
+        *("-analyzeduration", str(PROBE_MICROSECONDS)),
+        *("-err_detect", "careful"),
+        *options,
+        *("-i", url(path)),
+    ]

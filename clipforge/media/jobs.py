@@ -1,0 +1,149 @@
+"""What the rest of the project calls. Every function runs in a child process.
+
+All of them block, for up to `limits.wall_seconds`. Each raises `MediaError` for what is
+wrong with the video or the work, and `OSError` for what is wrong with the call: no such
+file, no such folder, no permission.
+
+`on_progress(stage, fraction)` is called about four times a second at most, with a
+fraction in 0..1 that never falls within a stage. `should_stop()` is asked at least
+twice a second; once it returns true the work is killed and `MediaError(CANCELLED)`
+raised. Both are called in the calling thread, and may raise to end the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from clipforge.media import sandbox
+from clipforge.media.contracts import (
+    Analysis,
+    ErrorCode,
+    Limits,
+    MediaError,
+    Rendered,
+    RenderSpec,
+    ScoredMoment,
+    SourceInfo,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from clipforge.media.sandbox import OnProgress, ShouldStop
+
+DEFAULT_LIMITS = Limits()
+PROBE_SECONDS = 60  # wall and CPU; a probe that takes longer is stuck
+PART_PREFIX, PART_SUFFIX = ".render-", ".part"
+
+
+def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceInfo:
+    """Say what is in a file, or refuse it. Takes well under a second."""
+    _require_file(path)
+    limits = replace(
+        limits,
+        wall_seconds=min(limits.wall_seconds, PROBE_SECONDS),
+        cpu_seconds=min(limits.cpu_seconds, PROBE_SECONDS),
+    )
+    result = sandbox.run("probe", {"path": str(path.absolute())}, limits=limits)
+    with _sense():
+        return SourceInfo(**result)
+
+
+def analyse(
+    path: Path,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Analysis:
+    """Probe and decode a whole file and score its moments."""
+    _require_file(path)
+    result = sandbox.run(
+        "analyse",
+        {"path": str(path.absolute())},
+        limits=limits,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    with _sense():
+        return _analysis(result)
+
+
+def render(
+    source: Path,
+    target: Path,
+    spec: RenderSpec,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Rendered:
+    """Render a part of `source` to `target` (MP4), replacing what was there.
+
+    `target` appears whole, verified and on disk, or not at all. It is written beside
+    itself first, as `.render-*.part`; such a file older than the longest render was
+    left by a worker that was killed, and may be deleted.
+    """
+    _require_file(source)
+    part = _reserve(target)
+    try:
+        result = sandbox.run(
+            "render",
+            {"source": str(source.absolute()), "part": str(part), "spec": asdict(spec)},
+            limits=limits,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+        with _sense():
+            rendered = Rendered(**result)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    _sync_folder(part.parent)
+    return rendered
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what would block (a pipe) or is no file. Raises OSError if it cannot be read."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise MediaError(ErrorCode.NOT_A_VIDEO, "This is not a file. Upload a video file.")
+    path.open("rb").close()
+
+
+def _reserve(target: Path) -> Path:
+    """Make an empty file beside `target`. Its name is ours: a long name has no room for more."""
+    part = target.absolute().with_name(f"{PART_PREFIX}{secrets.token_hex(8)}{PART_SUFFIX}")
+    part.touch(exist_ok=False)
+    return part
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the new name on disk, as the child has done with the content."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _sense() -> Iterator[None]:
+    """Treat an answer of the wrong shape as what it is: a child that went astray."""
+    try:
+        yield
+    except (TypeError, LookupError) as error:
+        raise sandbox.failure(ErrorCode.DECODER_CRASHED) from error
+
+
+def _analysis(result: dict[str, Any]) -> Analysis:
+    return Analysis(
+        source=SourceInfo(**result["source"]),
+        moments=[ScoredMoment(**moment) for moment in result["moments"]],
+        scorer_version=result["scorer_version"],
+    )

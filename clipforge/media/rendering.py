@@ -1,0 +1,308 @@
+"""Cuts a stretch out of a video and makes a clip of it. Runs in the child.
+
+The clip is what every phone plays: MP4, H.264 High, yuv420p, AAC 48 kHz stereo, index
+in front. It is encoded anew: only so can a cut lie on any frame and not just on a
+keyframe. Measured choices are in the research notes that came with the design.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from clipforge.media import ffmpeg, launcher, probing
+from clipforge.media.contracts import (
+    Aspect,
+    ErrorCode,
+    Limits,
+    MediaError,
+    Rendered,
+    RenderSpec,
+    SourceInfo,
+)
+from clipforge.media.sandbox import Lines, OnProgress, Tail, cause_of_death, failure, pipe, pump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+STAGE = "render"
+THREADS = "2"  # each for decoder, filters and encoder; more would cost memory per clip
+STANDARD_RATES = (
+    Fraction(24000, 1001),
+    Fraction(24),
+    Fraction(25),
+    Fraction(30000, 1001),
+    Fraction(30),
+    Fraction(50),
+    Fraction(60000, 1001),
+    Fraction(60),
+)
+SHAPES = {
+    Aspect.VERTICAL: Fraction(9, 16),
+    Aspect.SQUARE: Fraction(1),
+    Aspect.WIDE: Fraction(16, 9),
+}
+KEYFRAME_SECONDS = 2
+# Where the sound outlasts the pictures by a moment, the last picture stands still for
+# at most this many seconds. A source that breaks off is short by more.
+HOLD_SECONDS = 0.25
+# MPEG-TS has no index: a seek lands anywhere, and the pictures up to the next keyframe
+# are lost. So decoding begins this many seconds early; keyframes are never so far apart.
+LEAD_SECONDS = 15
+WITHOUT_INDEX = "mpegts"
+LOUDNESS = "loudnorm=I=-14:TP=-1.5:LRA=11"  # what the large platforms play at
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Exactly what is to come out. Times are seconds of the source.
+
+    Reading begins at `start`, and the first `lead` seconds of that are thrown away.
+    """
+
+    start: float
+    lead: Fraction
+    frames: int
+    rate: Fraction
+    width: int
+    height: int
+    crop: bool
+    has_audio: bool
+    hdr_transfer: str | None
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds, a whole number of frames."""
+        return self.frames / self.rate
+
+    @property
+    def reading(self) -> str:
+        """How much is read, as ffmpeg writes seconds."""
+        return _seconds(self.lead + self.duration)
+
+
+def render(
+    source: Path, part: Path, spec: RenderSpec, limits: Limits, on_progress: OnProgress
+) -> Rendered:
+    """Render to `part`, verify it, and put its content on disk. Does not rename it."""
+    plan = make_plan(probing.examine(source, limits), spec, limits)
+    on_progress(STAGE, 0.0)
+    _encode(
+        arguments(source, part, plan, limits),
+        limits,
+        lambda seconds: on_progress(STAGE, seconds / float(plan.duration)),
+    )
+    found = _verify(part, plan, limits)
+    on_progress(STAGE, 1.0)
+    return Rendered(
+        duration=found.duration,
+        width=found.width,
+        height=found.height,
+        size=found.size,
+        sha256=_digest_on_disk(part),
+    )
+
+
+def make_plan(examined: probing.Examined, spec: RenderSpec, limits: Limits) -> Plan:
+    """Work out the clip, or refuse the range or the size."""
+    source = examined.source
+    end = _end_within(source, spec)
+    rate = standard_rate(source.fps)
+    width, height = output_size(source, spec)
+    if min(width, height) < probing.MIN_SIDE or width * height > limits.max_pixels:
+        raise MediaError(
+            ErrorCode.BAD_DIMENSIONS,
+            f"A clip of {width}x{height} cannot be made. Choose another resolution.",
+        )
+    lead = _lead(source, spec.start, rate)
+    return Plan(
+        start=spec.start - float(lead),
+        lead=lead,
+        frames=max(1, round((end - spec.start) * rate)),
+        rate=rate,
+        width=width,
+        height=height,
+        crop=spec.aspect is not Aspect.SOURCE,
+        has_audio=source.has_audio,
+        hdr_transfer=examined.hdr_transfer,
+    )
+
+
+def _end_within(source: SourceInfo, spec: RenderSpec) -> float:
+    """The end of the range, pulled in by at most one frame."""
+    latest = source.duration + 1 / source.fps
+    fits = 0 <= spec.start < spec.end <= latest
+    end = min(spec.end, source.duration)
+    if not fits or end - spec.start < probing.MIN_DURATION:
+        raise MediaError(
+            ErrorCode.BAD_RANGE,
+            f"The range {spec.start:.2f}-{spec.end:.2f} s does not fit. Choose at least "
+            f"{probing.MIN_DURATION} s between 0 and {source.duration:.2f} s.",
+        )
+    return end
+
+
+def _lead(source: SourceInfo, start: float, rate: Fraction) -> Fraction:
+    """A whole number of frames, so that dropping it leaves the frames where they are."""
+    if source.container != WITHOUT_INDEX:
+        return Fraction(0)
+    return math.floor(min(start, LEAD_SECONDS) * rate) / rate
+
+
+def _seconds(value: Fraction | float) -> str:
+    return f"{float(value):.6f}"
+
+
+def standard_rate(fps: float) -> Fraction:
+    """The standard frame rate nearest to `fps`; slow sources are doubled until they are near one.
+
+    Averages lie a little beside the truth (29.9978), and phones record at any rate.
+    """
+    wanted = fps * math.ceil(23.5 / fps)
+    return min(STANDARD_RATES, key=lambda rate: abs(float(rate) - wanted))
+
+
+def output_size(source: SourceInfo, spec: RenderSpec) -> tuple[int, int]:
+    """Width and height in even pixels, as yuv420p needs them."""
+    shape = SHAPES.get(spec.aspect)
+    if shape is None:
+        if spec.resolution >= min(source.width, source.height):
+            return source.width // 2 * 2, source.height // 2 * 2
+        shape = Fraction(source.width, source.height)
+    short = spec.resolution // 2 * 2
+    long = round(short * max(shape, 1 / shape) / 2) * 2
+    return (short, long) if shape < 1 else (long, short)
+
+
+def arguments(source: Path, part: Path, plan: Plan, limits: Limits) -> list[str]:
+    """The whole command line after the name of the program."""
+    return [
+        *("-hide_banner", "-nostdin", "-y", "-v", "error", "-filter_threads", THREADS),
+        *("-nostats", "-progress", "pipe:1", "-stats_period", "0.25"),
+        *_source_input(source, plan, limits),
+        *_sound(plan),
+        *("-map", "0:V:0", "-vf", picture_filter(plan), "-frames:v", str(plan.frames)),
+        *("-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-profile:v", "high"),
+        *("-maxrate", "8M", "-bufsize", "16M", "-threads:v", THREADS),
+        *("-g", str(round(plan.rate * KEYFRAME_SECONDS))),
+        *("-c:a", "aac", "-b:a", "128k", "-ar", "48000", "-ac", "2"),
+        *("-ss", _seconds(plan.lead), "-t", _seconds(plan.duration)),
+        *("-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"),
+        *("-movflags", "+faststart", "-f", "mp4", ffmpeg.url(part)),
+    ]
+
+
+def _source_input(source: Path, plan: Plan, limits: Limits) -> list[str]:
+    """Seek before `-i`: ffmpeg goes to the keyframe and drops what lies before the start."""
+    seek = ("-ss", _seconds(plan.start), "-t", plan.reading)
+    return ffmpeg.safe_input(source, limits=limits, options=("-threads", THREADS, *seek))
+
+
+def _sound(plan: Plan) -> list[str]:
+    """Sound at platform loudness, as long as the pictures; silence where there is none."""
+    if not plan.has_audio:
+        silence = ("-f", "lavfi", "-t", plan.reading, "-i", "anullsrc=r=48000:cl=stereo")
+        return [*silence, "-map", "1:a:0"]
+    chain = (
+        "aresample=48000:async=1:first_pts=0",
+        "aformat=channel_layouts=stereo",  # before it is measured: mixing down changes it
+        LOUDNESS,
+        "aresample=48000",  # loudnorm puts out 192 kHz
+        "apad",
+    )
+    return ["-map", "0:a:0", "-af", ",".join(chain)]
+
+
+def picture_filter(plan: Plan) -> str:
+    """Crop the middle, scale, 8 bit, constant rate. ffmpeg has turned the picture upright."""
+    steps = []
+    if plan.crop:
+        shape = f"{plan.width}/{plan.height}"
+        steps.append(f"crop=w='min(iw,ih*{shape}/sar)':h='min(ih,iw*sar/({shape}))'")
+    steps.append(f"scale={plan.width}:{plan.height}:flags=bicubic:out_range=tv,setsar=1")
+    if plan.hdr_transfer:
+        steps.append(_tone_map(plan.hdr_transfer))
+    steps.append("format=yuv420p")
+    steps.append(f"tpad=stop_mode=clone:stop_duration={HOLD_SECONDS}")
+    steps.append(f"fps=fps={plan.rate}:start_time=0:round=near")
+    return ",".join(steps)
+
+
+def _tone_map(transfer: str) -> str:
+    """HDR to ordinary colours. Shown as they are, they would look washed out."""
+    return (
+        f"zscale=tin={transfer}:pin=bt2020:min=bt2020nc:rin=tv:t=linear:npl=100,"
+        "format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,"
+        "zscale=t=bt709:m=bt709:r=tv"
+    )
+
+
+def _encode(command: list[str], limits: Limits, on_seconds: Callable[[float], None]) -> None:
+    """Run ffmpeg to its end. `on_seconds` gets how much has been written."""
+
+    def on_line(line: bytes) -> None:
+        name, _, value = line.partition(b"=")
+        if name == b"out_time_us" and value.strip().isdigit():  # "N/A" at first
+            on_seconds(int(value) / 1e6)
+
+    stderr = Tail()
+    process = subprocess.Popen(
+        launcher.tied([ffmpeg.executable(), *command]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ffmpeg.ENVIRONMENT,
+    )
+    with process:
+        pump({pipe(process.stdout): Lines(on_line).feed, pipe(process.stderr): stderr.feed})
+    if process.returncode != 0:
+        raise _encoder_error(process.returncode, stderr.text(), limits)
+
+
+def _encoder_error(returncode: int, stderr: str, limits: Limits) -> MediaError:
+    sys.stderr.write(stderr)  # for the parent's log
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if used.ru_utime + used.ru_stime >= limits.cpu_seconds:
+        return failure(ErrorCode.TIMED_OUT)  # ffmpeg catches SIGXCPU and just exits with 255
+    if code := cause_of_death(returncode, stderr):
+        return failure(code)
+    return _broken_off()
+
+
+def _verify(part: Path, plan: Plan, limits: Limits) -> SourceInfo:
+    """Look at what was written. The exit status of ffmpeg does not say that it is all there."""
+    try:
+        found = probing.probe(part, limits)
+    except MediaError as error:
+        raise _broken_off() from error
+    off = abs(found.duration - float(plan.duration))
+    if off > 1 / plan.rate:
+        raise _broken_off()
+    if (found.width, found.height) != (plan.width, plan.height) or not found.has_audio:
+        raise MediaError(
+            ErrorCode.VERIFY_FAILED, "The clip did not come out as asked for. Try again."
+        )
+    return found
+
+
+def _broken_off() -> MediaError:
+    return MediaError(
+        ErrorCode.VERIFY_FAILED,
+        "The video is damaged or breaks off within this clip. "
+        "Choose another part, or upload the whole file again.",
+    )
+
+
+def _digest_on_disk(part: Path) -> str:
+    """SHA-256 in hex, after the content has reached the disk."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()

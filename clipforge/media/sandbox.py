@@ -1,0 +1,337 @@
+"""Runs one media operation in a child process that cannot hurt the worker.
+
+Video files come from strangers and decoders are large C programs. So the parent never
+decodes: it starts `python -m clipforge.media`, hands it one JSON request, and reads
+JSON lines back: `{"progress": [stage, fraction]}` any number of times, then one
+`{"result": ...}` or `{"error": [code, message]}`. What comes back is not trusted
+either: it is bounded, and an answer that makes no sense is a crashed decoder.
+
+The child leads a session of its own. Whatever happens, when `run` returns, everything
+in it is dead. If the parent itself is killed, the kernel kills the child, and then
+everything that the child started through `launcher.tied`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, Final
+
+from clipforge.media import ffmpeg
+from clipforge.media.contracts import ErrorCode, Limits, MediaError
+
+OnProgress = Callable[[str, float], None]
+ShouldStop = Callable[[], bool]
+
+POLL_SECONDS = 0.2  # how often limits and `should_stop` are looked at
+READ_BYTES = 1 << 16
+ANSWER_BYTES = 8 << 20  # one line of the child; four hours of moments are far below it
+TAIL_BYTES = 8 << 10  # of stderr, for the log
+GONE_SECONDS = 5.0  # a killed process that is still there after this belongs to its reaper
+NICE = 10
+CPU_GRACE_SECONDS = 5  # between the signal that can be told from others and SIGKILL
+OPEN_FILES = 64
+
+# What the interpreter needs to find its parts. Nothing else of the parent's
+# environment goes to the child: it holds the keys of the whole service.
+KEPT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR")
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+
+MESSAGES: Final[Mapping[ErrorCode, str]] = {
+    ErrorCode.TIMED_OUT: "Processing took longer than allowed. Try a shorter video.",
+    ErrorCode.OUT_OF_MEMORY: (
+        "Processing needed more memory than allowed. Try a lower resolution."
+    ),
+    ErrorCode.OUTPUT_TOO_LARGE: (
+        "The result is larger than allowed. Choose a shorter clip or a lower resolution."
+    ),
+    ErrorCode.STORAGE_FULL: "There is no room left to store the result. Try again later.",
+    ErrorCode.DECODER_CRASHED: (
+        "This video cannot be processed. Convert it to MP4 (H.264 and AAC) and upload it again."
+    ),
+    ErrorCode.CANCELLED: "The work was stopped before it finished.",
+}
+
+_SIGNALS: Final[Mapping[int, ErrorCode]] = {
+    signal.SIGXCPU: ErrorCode.TIMED_OUT,
+    signal.SIGXFSZ: ErrorCode.OUTPUT_TOO_LARGE,
+    signal.SIGKILL: ErrorCode.OUT_OF_MEMORY,  # not ours, so the kernel's, which wants memory
+}
+# How Python, the dynamic linker, OpenBLAS, C++, x264 and ffmpeg word the same few troubles.
+# An encoder that does not open had no memory for its threads: its options are ours.
+_WORDS: Final[tuple[tuple[str, ErrorCode], ...]] = (
+    ("No space left on device", ErrorCode.STORAGE_FULL),
+    ("Disk quota exceeded", ErrorCode.STORAGE_FULL),
+    ("File too large", ErrorCode.OUTPUT_TOO_LARGE),
+    ("annot allocate memory", ErrorCode.OUT_OF_MEMORY),
+    ("MemoryError", ErrorCode.OUT_OF_MEMORY),
+    ("emory allocation", ErrorCode.OUT_OF_MEMORY),
+    ("bad_alloc", ErrorCode.OUT_OF_MEMORY),
+    ("alloc failed", ErrorCode.OUT_OF_MEMORY),
+    ("failed to map segment", ErrorCode.OUT_OF_MEMORY),
+    ("can't start new thread", ErrorCode.OUT_OF_MEMORY),
+    ("Resource temporarily unavailable", ErrorCode.OUT_OF_MEMORY),
+    ("malloc of size", ErrorCode.OUT_OF_MEMORY),
+    ("Error while opening encoder", ErrorCode.OUT_OF_MEMORY),
+)
+
+
+def failure(code: ErrorCode) -> MediaError:
+    """The error for a code whose sentence does not depend on the file."""
+    return MediaError(code, MESSAGES[code])
+
+
+def cause_of_death(returncode: int, stderr: str) -> ErrorCode | None:
+    """Why a process ended as it did. `returncode` as `subprocess` has it: -N is signal N.
+
+    None if it ended by itself for a reason that is not ours to know.
+    """
+    if code := _SIGNALS.get(-returncode):
+        return code
+    for words, code in _WORDS:
+        if words in stderr:
+            return code
+    return ErrorCode.DECODER_CRASHED if returncode < 0 else None
+
+
+class Tail:
+    """Keeps the last `TAIL_BYTES` of a stream."""
+
+    def __init__(self) -> None:
+        self._kept = b""
+
+    def feed(self, data: bytes) -> None:
+        self._kept = (self._kept + data)[-TAIL_BYTES:]
+
+    def text(self) -> str:
+        return self._kept.decode(errors="replace").strip()
+
+
+class Lines:
+    """Cuts a stream into lines for `take`. A line of over `ANSWER_BYTES` is refused."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        self._take = take
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        for line in whole:
+            self._take(line)
+        if len(self._rest) > ANSWER_BYTES:
+            raise failure(ErrorCode.DECODER_CRASHED)
+
+
+class Answer:
+    """What the child has said so far."""
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self._on_progress = on_progress
+        self._last: dict[str, Any] = {}
+
+    def take(self, line: bytes) -> None:
+        try:
+            event = dict(json.loads(line, parse_constant=_refuse))
+            progress = event.get("progress")
+            if progress is not None:
+                stage, fraction = str(progress[0]), float(progress[1])
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            raise failure(ErrorCode.DECODER_CRASHED) from error
+        if progress is None:
+            self._last = event
+        elif self._on_progress is not None:
+            self._on_progress(stage, fraction)
+
+    def result(self, returncode: int, stderr: str) -> dict[str, Any]:
+        """The result, or the reason why there is none."""
+        if isinstance(result := self._last.get("result"), dict):
+            return result
+        error = self._error(returncode, stderr)
+        if stderr:
+            error.add_note(f"child ended with {returncode}; last words:\n{stderr}")
+        raise error
+
+    def _error(self, returncode: int, stderr: str) -> MediaError:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            code, message = self._last["error"]
+            return MediaError(ErrorCode(code), str(message))
+        return failure(cause_of_death(returncode, stderr) or ErrorCode.DECODER_CRASHED)
+
+
+class Watch:
+    """The wall clock, and the caller's wish to stop."""
+
+    def __init__(self, seconds: float, should_stop: ShouldStop | None) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._should_stop = should_stop
+        self._due = 0.0
+
+    def check(self) -> None:
+        """Raise if it is time to end. May be called at any rate: it asks only now and then."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + POLL_SECONDS
+        if now >= self._deadline:
+            raise failure(ErrorCode.TIMED_OUT)
+        if self._should_stop is not None and self._should_stop():
+            raise failure(ErrorCode.CANCELLED)
+
+
+def run(
+    operation: str,
+    arguments: Mapping[str, Any],
+    *,
+    limits: Limits,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> dict[str, Any]:
+    """Run one operation of `clipforge.media.__main__` in a child and return its result.
+
+    `on_progress` and `should_stop` are called in this thread. Raises `MediaError`, and
+    whatever the callbacks raise. Nothing that was started is alive afterwards.
+    """
+    request = {"operation": operation, "arguments": dict(arguments), "limits": asdict(limits)}
+    check = Watch(limits.wall_seconds, should_stop).check
+    answer, stderr = Answer(on_progress), Tail()
+    with _start() as process:
+        try:
+            _send(process, request)
+            pump(
+                {pipe(process.stdout): Lines(answer.take).feed, pipe(process.stderr): stderr.feed},
+                check,
+            )
+            _await_exit(process.pid, check)
+        finally:
+            _end_group(process)
+    return answer.result(process.returncode, stderr.text())
+
+
+def pump(
+    streams: Mapping[IO[bytes], Callable[[bytes], None]], check: Callable[[], None] | None = None
+) -> None:
+    """Feed what arrives on each stream to its sink until all have ended.
+
+    `check` is called all the time, at most `POLL_SECONDS` apart; it stops by raising.
+    """
+    with selectors.DefaultSelector() as selector:
+        for stream, sink in streams.items():
+            selector.register(stream, selectors.EVENT_READ, sink)
+        while selector.get_map():
+            if check is not None:
+                check()
+            for key, _ in selector.select(POLL_SECONDS):
+                if data := os.read(key.fd, READ_BYTES):
+                    key.data(data)
+                else:
+                    selector.unregister(key.fileobj)
+
+
+def pipe(end: IO[bytes] | None) -> IO[bytes]:
+    """One of the pipes of a `Popen` that was asked for it."""
+    if end is None:
+        raise ValueError("the process was started without this pipe")
+    return end
+
+
+def confine(limits: Limits) -> None:
+    """Put this process, and all that it will start, under the limits. For the child.
+
+    Not bounded is the number of processes: RLIMIT_NPROC counts all that belong to the
+    user, other workers included, and root is exempt. The memory limit holds per process.
+    """
+    os.nice(NICE)
+    cpu = (limits.cpu_seconds, limits.cpu_seconds + CPU_GRACE_SECONDS)
+    resource.setrlimit(resource.RLIMIT_CPU, cpu)
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.output_bytes, limits.output_bytes))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def environment() -> dict[str, str]:
+    """The whole environment of the child."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    search = [str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(search),
+        "IMAGEIO_FFMPEG_EXE": ffmpeg.executable(),  # else every child would run it once to see
+        "LC_ALL": "C.UTF-8",  # file names pass through undamaged
+        "OPENBLAS_NUM_THREADS": "1",  # one stack per core would eat the memory limit
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"not JSON: {constant}")  # NaN would poison every comparison later
+
+
+def _start() -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-s", "-m", "clipforge.media", str(os.getpid())]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        start_new_session=True,
+    )
+
+
+def _send(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> None:
+    # A child that died before it read says so with its exit status.
+    with contextlib.suppress(BrokenPipeError), pipe(process.stdin) as stdin:
+        stdin.write(json.dumps(request).encode())
+
+
+def _await_exit(pid: int, check: Callable[[], None]) -> None:
+    """Wait until the child has ended, and leave it as a zombie.
+
+    As long as it is not reaped its number names this group and no other, so that the
+    kill which follows cannot hit a stranger.
+    """
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        check()
+        time.sleep(0.005)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of the child's session and wait until it is gone."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + GONE_SECONDS
+    while _lives(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def _lives(group: int) -> bool:
+    """Whether a process of the group still runs.
+
+    Orphans that are dead wait for init to reap them, which some inits do only every
+    second or two. They hold no file and no memory, so they do not count.
+    """
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return any(_runs_in(group, entry) for entry in Path("/proc").glob("[0-9]*/stat"))
+
+
+def _runs_in(group: int, stat: Path) -> bool:
+    # "pid (name) state ppid pgrp ...", and the name may contain anything.
+    try:
+        state, _, found = stat.read_bytes().rpartition(b")")[2].split()[:3]
+    except (OSError, ValueError):  # it ended between the two looks
+        return False
+    return int(found) == group and state != b"Z"

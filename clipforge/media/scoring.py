@@ -1,0 +1,206 @@
+"""How good a stretch of video is, and why, in terms a customer can check by watching it.
+
+Five aspects, each 0..1 before they are shown as 0..100:
+
+* speech: how much of it is talk
+* energy: how loud and how lively the sound is; a hum or a tone is loud but not lively
+* motion: how much moves in the picture
+* pace: cuts in the picture, attacks in the sound
+* opening: how strong the first three seconds are, in themselves and after what came before
+
+An aspect is first measured on a fixed scale, and then lowered by up to `STANDING_OUT` if
+the stretch does not stand out in its own file. Standing out only ever lowers: the best
+moment of a dull file is still dull (scores by percentile, as in our first prototype, gave
+it 60). The total is a weighted quadratic mean, so that one strong aspect counts for more
+than several weak ones (a good talk needs no cuts, a good chase needs no talk), out of
+`FULL_MARKS`.
+
+The scales and weights are set by hand, on synthetic and real footage, not learned from
+labelled clips. Change any of them and `SCORER_VERSION` changes too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from clipforge.media.features import Seconds
+
+    Floats = NDArray[np.float64]
+
+SCORER_VERSION: Final = "1"
+
+# Scales: the value that counts as nothing, and the value that counts as full.
+SPEECH_SCALE: Final = (0.05, 0.70)  # share of the time; a fluent speech measures 0.67
+LEVEL_SCALE: Final = (-45.0, -20.0)  # dBFS, mean of a second
+SWING_SCALE: Final = (0.4, 2.5)  # dB per 50 ms; steady noise 0.2, speech 3
+FLUX_SCALE: Final = (1.3, 3.0)  # dB; steady noise 1.1, speech 3
+MOTION_SCALE: Final = (1.0, 12.0)  # gray levels between pictures; animation 7, hand-held 18
+CUTS_SCALE: Final = (0.0, 0.4)  # cuts per second, smoothed: one every 2.5 s is full pace
+RISE_SCALE: Final = (0.0, 0.4)  # of activity against the seconds before
+
+SMOOTH_SECONDS: Final = 5  # cuts are counted over this stretch
+OPENING_SECONDS: Final = 3.0
+BEFORE_SECONDS: Final = 5.0
+OPENING_RISE_SHARE: Final = 0.3  # the rest of an opening is what happens in it
+
+STANDING_OUT: Final = 0.3  # what an aspect loses when far below what is typical of its file
+STANDING_OUT_RANGE: Final = 0.3  # how far from typical (0..1) is as far as it counts
+TYPICAL_LENGTH: Final = 15  # s, length of the stretches that say what is typical
+
+FULL_MARKS: Final = 0.75  # the mean that counts as 100; nothing real is full in all aspects
+QUIET_LOSS: Final = 0.3  # of the total, if all of a stretch is quiet
+DARK_LOSS: Final = 0.5  # of the total, if all of it is black
+
+WEIGHTS: Final[Mapping[str, float]] = {
+    "speech": 0.34,
+    "energy": 0.22,
+    "motion": 0.14,  # a shaky camera has as much of it as a chase
+    "pace": 0.14,
+    "opening": 0.16,
+}
+# Without sound only the picture speaks, and the other aspects are not shown at all. Not 1 in
+# all: what is missing cannot be made up for, so a silent film has to move to score 60.
+SILENT_WEIGHTS: Final[Mapping[str, float]] = {"motion": 0.20, "pace": 0.20, "opening": 0.15}
+
+# A clip whose sub-score is below this does not have that quality in its reason.
+WORTH_SAYING: Final = 35.0
+REASONS: Final[Mapping[str, tuple[str, str]]] = {
+    # aspect: (strong, present)
+    "speech": ("dense speech", "some speech"),
+    "energy": ("energetic sound", "lively sound"),
+    "motion": ("a lot of movement", "movement"),
+    "pace": ("a fast pace", "a brisk pace"),
+    "opening": ("a strong opening", "a fair opening"),
+}
+STRONG: Final = 65.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ratings:
+    """Scores of many stretches, in their order, all in 0..100."""
+
+    total: Floats
+    aspects: dict[str, Floats]
+
+    def of(self, index: int) -> tuple[float, dict[str, float]]:
+        """Total and sub-scores of one stretch, rounded as they are stored."""
+        aspects = {name: round(float(values[index]), 1) for name, values in self.aspects.items()}
+        return round(float(self.total[index]), 1), aspects
+
+
+class Scorer:
+    """Rates any stretches of one file. Making it costs one pass over the seconds."""
+
+    def __init__(self, seconds: Seconds) -> None:
+        self._length = len(seconds)
+        self._weights = WEIGHTS if seconds.audible else SILENT_WEIGHTS
+        strengths = _strengths(seconds)
+        kept = [name for name in self._weights if name != "opening"]
+        weight = sum(self._weights[name] for name in kept)
+        activity = _combined({name: strengths[name] for name in kept}, self._weights, weight)
+        self._sums = {name: _running_sum(strengths[name]) for name in kept}
+        self._activity = _running_sum(activity)
+        self._quiet = _running_sum(seconds.quiet if seconds.audible else np.zeros(self._length))
+        self._dark = _running_sum(seconds.dark)
+        self._typical = self._typical_strengths()
+
+    def rate(self, starts: Floats, ends: Floats) -> Ratings:
+        """Rate the stretches [start, end), in seconds; fractions of a second count."""
+        standing = {
+            name: strength * (1 - STANDING_OUT + STANDING_OUT * _position(strength, typical))
+            for (name, strength), typical in zip(
+                self._measure(starts, ends).items(), self._typical, strict=True
+            )
+        }
+        losses = (1 - QUIET_LOSS * self._mean(self._quiet, starts, ends)) * (
+            1 - DARK_LOSS * self._mean(self._dark, starts, ends)
+        )
+        total = _combined(standing, self._weights, 1.0) * losses / FULL_MARKS
+        return Ratings(
+            total=100 * np.minimum(total, 1),
+            aspects={name: 100 * values for name, values in standing.items()},
+        )
+
+    def _measure(self, starts: Floats, ends: Floats) -> dict[str, Floats]:
+        """Every aspect on its fixed scale, 0..1."""
+        measured = {name: self._mean(sums, starts, ends) for name, sums in self._sums.items()}
+        return measured | {"opening": self._opening(starts)}
+
+    def _opening(self, starts: Floats) -> Floats:
+        first = self._mean(self._activity, starts, starts + OPENING_SECONDS)
+        before = self._mean(self._activity, starts - BEFORE_SECONDS, starts)
+        rise = np.where(starts > 0, _scaled(first - before, RISE_SCALE), 0)
+        return (1 - OPENING_RISE_SHARE) * first + OPENING_RISE_SHARE * rise * (first > 0)
+
+    def _typical_strengths(self) -> list[float]:
+        """The median of each aspect over the file's stretches."""
+        length = min(TYPICAL_LENGTH, self._length)
+        starts = np.arange(self._length - length + 1, dtype=np.float64)
+        measured = self._measure(starts, starts + length)
+        return [float(np.median(values)) for values in measured.values()]
+
+    def _mean(self, running: Floats, starts: Floats, ends: Floats) -> Floats:
+        """Mean of a series over each stretch, from its running sum; outside the file: none."""
+        grid = np.arange(self._length + 1)
+        starts, ends = np.clip(starts, 0, self._length), np.clip(ends, 0, self._length)
+        sums = np.interp(ends, grid, running) - np.interp(starts, grid, running)
+        return np.divide(sums, ends - starts, out=np.zeros_like(sums), where=ends > starts)
+
+
+def explain(aspects: Mapping[str, float]) -> str:
+    """One sentence in plain words: the two or three strongest aspects, strongest first."""
+    ranked = sorted(aspects.items(), key=lambda item: -item[1])
+    said = [
+        REASONS[name][0 if value >= STRONG else 1]
+        for name, value in ranked[:3]
+        if value >= WORTH_SAYING
+    ]
+    if not said:
+        return "Livelier than the rest of the video."
+    words = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _strengths(seconds: Seconds) -> dict[str, Floats]:
+    """Each second's aspects on their fixed scales."""
+    lively = np.maximum(_scaled(seconds.swing, SWING_SCALE), _scaled(seconds.flux, FLUX_SCALE))
+    around = np.pad(seconds.cuts, SMOOTH_SECONDS // 2)
+    cuts = np.convolve(around, np.full(SMOOTH_SECONDS, 1 / SMOOTH_SECONDS), "valid")
+    cutting = _scaled(cuts, CUTS_SCALE)
+    attacks = _scaled(seconds.flux, FLUX_SCALE)
+    return {
+        "speech": _scaled(seconds.speech, SPEECH_SCALE),
+        "energy": _scaled(seconds.level, LEVEL_SCALE) * lively,
+        "motion": _scaled(seconds.motion, MOTION_SCALE),
+        # Either sets the pace; half weight for sound, which is busy whenever somebody talks.
+        "pace": 1 - (1 - cutting) * (1 - attacks / 2),
+    }
+
+
+def _scaled(values: NDArray[np.floating], scale: tuple[float, float]) -> Floats:
+    nothing, full = scale
+    return np.clip((values.astype(np.float64) - nothing) / (full - nothing), 0, 1)
+
+
+def _position(strength: Floats, typical: float) -> Floats:
+    """Where a strength lies around what is typical of the file: 0 below, 1/2 at it, 1 above."""
+    return np.clip(0.5 + (strength - typical) / (2 * STANDING_OUT_RANGE), 0, 1)
+
+
+def _combined(values: Mapping[str, Floats], weights: Mapping[str, float], out_of: float) -> Floats:
+    """Root of the weighted mean of squares; `out_of` is the weight that counts as all."""
+    squares = [weights[name] * strength**2 for name, strength in values.items()]
+    combined: Floats = np.sqrt(np.sum(squares, axis=0) / out_of)
+    return combined
+
+
+def _running_sum(values: NDArray[np.floating]) -> Floats:
+    return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])

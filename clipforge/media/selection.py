@@ -1,0 +1,125 @@
+"""Which stretches become moments: the best windows, moved to where a cut does no harm.
+
+Windows of several lengths start at every second. The best-rated is taken first, its edges
+move to good places nearby (`edges`), and windows that overlap it are dropped; then the
+next, until there are enough. Edges move only within what is still free: moments never
+overlap. (Moving them after all had been chosen brought overlaps back.)
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from clipforge.media.contracts import ScoredMoment
+from clipforge.media.scoring import explain
+
+if TYPE_CHECKING:
+    from clipforge.media.edges import Edges
+    from clipforge.media.scoring import Scorer
+
+LENGTHS: Final = (15, 18, 22, 26, 32, 40, 50, 60)  # s, before the edges move
+SHORTEST: Final = 14.0  # s, after they have moved
+LONGEST: Final = 62.0  # s
+# Of a source too short for these: the whole, or its best three quarters; never under 60 %.
+SHORT_SOURCE: Final = 28.0  # s
+SHORTEST_SHARE: Final = 0.6
+
+# A window twice as long may rate this much lower and still win. Without it the shortest
+# always wins, because the mean over a window falls as it grows beyond the best part.
+LENGTH_BONUS: Final = 0.08
+
+SECONDS_PER_MOMENT: Final = 25.0  # one moment for so much source...
+MOST_MOMENTS: Final = 10  # ...up to this many
+MIN_SCORE: Final = 30.0  # what rates lower is not worth clipping
+
+OVERLAP: Final = 2.0  # s that a window may reach into a moment, for its edge to move out
+
+
+def select(scorer: Scorer, edges: Edges) -> list[ScoredMoment]:
+    """The moments of one file, best first; none if nothing is worth clipping."""
+    limit = min(max(round(edges.duration / SECONDS_PER_MOMENT), 1), MOST_MOMENTS)
+    moments: list[ScoredMoment] = []
+    for start, end in _windows(scorer, edges.duration):
+        if len(moments) == limit:
+            break
+        free = _free(start, end, moments, edges.duration)
+        if free and (placed := _place(start, end, edges, free)):
+            moment = _moment(*placed, scorer)
+            if moment.score >= MIN_SCORE:
+                moments.append(moment)
+    return sorted(moments, key=lambda moment: (-moment.score, moment.start))
+
+
+def lengths(duration: float) -> list[int]:
+    """The window lengths (whole seconds) for a source of this duration."""
+    whole = max(round(duration), 1)
+    fitting = {length for length in LENGTHS if length <= whole}
+    if duration < SHORT_SOURCE:
+        fitting |= {max(whole * 3 // 4, 1), whole}
+    return sorted(fitting)
+
+
+def shortest(duration: float) -> float:
+    """The least a moment of a source of this duration may last, in seconds."""
+    return min(SHORTEST, duration * SHORTEST_SHARE)
+
+
+def _windows(scorer: Scorer, duration: float) -> list[tuple[float, float]]:
+    """All windows worth clipping, best first; equals by earliest start, then shortest."""
+    starts, ends, ranks = [], [], []
+    for length in lengths(duration):
+        begin = np.arange(max(round(duration), 1) - length + 1, dtype=np.float64)
+        total = scorer.rate(begin, begin + length).total
+        good = total >= MIN_SCORE
+        starts.append(begin[good])
+        ends.append(np.minimum(begin[good] + length, duration))
+        ranks.append(total[good] * (1 + LENGTH_BONUS * np.log2(length / LENGTHS[0])))
+    start, end, rank = np.concatenate(starts), np.concatenate(ends), np.concatenate(ranks)
+    order = np.lexsort((end, start, -rank))
+    return list(zip(start[order].tolist(), end[order].tolist(), strict=True))
+
+
+def _free(
+    start: float, end: float, moments: list[ScoredMoment], duration: float
+) -> tuple[float, float] | None:
+    """What is free around a window; None if it reaches too far into a moment."""
+    low, high = 0.0, duration
+    for moment in moments:
+        if min(end, moment.end) - max(start, moment.start) > OVERLAP:
+            return None
+        if moment.start + moment.end < start + end:
+            low = max(low, moment.end)
+        else:
+            high = min(high, moment.start)
+    return low, high
+
+
+def _place(
+    start: float, end: float, edges: Edges, free: tuple[float, float]
+) -> tuple[float, float] | None:
+    """The least costly good places for both edges; None if they leave no fit length."""
+    low, high = free
+    least = shortest(edges.duration)
+    fitting = [
+        (first.cost + last.cost, first.time, last.time)
+        for first, last in product(edges.starts(start), edges.ends(end))
+        if low <= first.time and last.time <= high and least <= last.time - first.time <= LONGEST
+    ]
+    if not fitting:
+        return None
+    _, first_time, last_time = min(fitting)
+    return first_time, last_time
+
+
+def _moment(start: float, end: float, scorer: Scorer) -> ScoredMoment:
+    score, aspects = scorer.rate(np.array([start]), np.array([end])).of(0)
+    return ScoredMoment(
+        start=round(start, 3),
+        end=round(end, 3),
+        score=score,
+        subscores=aspects,
+        reason=explain(aspects),
+    )

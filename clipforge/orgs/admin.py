@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.http import HttpRequest
+
+from clipforge.orgs.models import (
+    APIKey,
+    IdempotencyRecord,
+    Membership,
+    Organization,
+    TierLimits,
+    User,
+)
+
+admin.site.register(User, UserAdmin)
+
+
+class MembershipInline(admin.TabularInline[Membership, Organization]):
+    model = Membership
+    raw_id_fields = ["user"]
+    extra = 0
+
+
+@admin.register(Organization)
+class OrganizationAdmin(admin.ModelAdmin[Organization]):
+    list_display = ["name", "slug", "tier", "is_active", "created_at"]
+    list_filter = ["tier", "is_active"]
+    search_fields = ["name", "slug", "id"]
+    inlines = [MembershipInline]
+    show_full_result_count = False
+
+
+@admin.register(TierLimits)
+class TierLimitsAdmin(admin.ModelAdmin[TierLimits]):
+    list_display = [
+        "tier",
+        "requests_per_minute",
+        "concurrent_jobs",
+        "max_source_seconds",
+        "retention_days",
+        "monthly_credits",
+    ]
+
+
+@admin.register(Membership)
+class MembershipAdmin(admin.ModelAdmin[Membership]):
+    list_display = ["user", "organization", "role"]
+    list_select_related = ["user", "organization"]
+    raw_id_fields = ["user", "organization"]
+    show_full_result_count = False
+
+
+@admin.register(APIKey)
+class APIKeyAdmin(admin.ModelAdmin[APIKey]):
+    """Keys are made by the service, which shows them once: nothing can be added here."""
+
+    list_display = ["name", "prefix", "organization", "last_used_at", "expires_at", "revoked_at"]
+    list_select_related = ["organization"]
+    search_fields = ["prefix", "name"]
+    raw_id_fields = ["organization", "created_by"]
+    readonly_fields = ["organization", "prefix", "created_by", "created_at", "last_used_at"]
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+@admin.register(IdempotencyRecord)
+class IdempotencyRecordAdmin(admin.ModelAdmin[IdempotencyRecord]):
+    list_display = ["key", "org", "status", "created_at"]
+    list_select_related = ["org"]
+    search_fields = ["key"]
+    raw_id_fields = ["org"]
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False

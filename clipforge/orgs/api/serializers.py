@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from clipforge.orgs.models import APIKey, Organization, TierLimits
+
+
+class OrganizationSerializer(serializers.ModelSerializer[Organization]):
+    class Meta:
+        model = Organization
+        fields = ["id", "name", "slug", "tier", "created_at"]
+        read_only_fields = fields
+
+
+class TierLimitsSerializer(serializers.ModelSerializer[TierLimits]):
+    class Meta:
+        model = TierLimits
+        fields = [
+            "requests_per_minute",
+            "concurrent_jobs",
+            "max_source_seconds",
+            "retention_days",
+            "monthly_credits",
+        ]
+        read_only_fields = fields
+
+
+class APIKeySerializer(serializers.ModelSerializer[APIKey]):
+    class Meta:
+        model = APIKey
+        fields = ["id", "name", "prefix", "created_at", "last_used_at", "expires_at"]
+        read_only_fields = fields
+
+
+class MeSerializer(serializers.Serializer[Any]):
+    organization = OrganizationSerializer()
+    limits = TierLimitsSerializer()
+    api_key = APIKeySerializer()

@@ -1,0 +1,54 @@
+"""What every view of a customer's data starts from, and `GET /me`."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from clipforge.common.api.filters import refuse_unknown_parameters
+from clipforge.orgs import selectors
+from clipforge.orgs.api.serializers import MeSerializer
+from clipforge.orgs.models import Organization
+from clipforge.orgs.principal import Principal
+
+
+class OrgView(GenericAPIView):
+    """A view inside one organization: the one that the API key belongs to."""
+
+    # Query parameters of a view that is no list; a list has its filterset.
+    query_parameters: frozenset[str] = frozenset()
+
+    @property
+    def principal(self) -> Principal:
+        return cast("Principal", self.request.user)
+
+    @property
+    def organization(self) -> Organization:
+        return self.principal.organization
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        super().initial(request, *args, **kwargs)
+        if not hasattr(self, "keyset"):
+            refuse_unknown_parameters(request, set(self.query_parameters))
+
+
+class MeView(OrgView):
+    serializer_class = MeSerializer
+    pagination_class = None
+
+    @extend_schema(operation_id="me", summary="The organization, tier, limits and key in use")
+    def get(self, request: Request) -> Response:
+        organization = self.organization
+        return Response(
+            MeSerializer(
+                {
+                    "organization": organization,
+                    "limits": selectors.limits_of(organization),
+                    "api_key": self.principal.api_key,
+                }
+            ).data
+        )

@@ -1,0 +1,63 @@
+"""The text of an API key: `cf_live_<id>_<secret><checksum>`.
+
+The prefix tells scanners and people what it is; the id finds the row; the checksum
+(CRC-32, as in GitHub's tokens) refuses a mistyped key before the database is asked. The
+secret carries 256 bits, so a fast keyed hash is right: slow ones are for passwords.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import string
+import zlib
+
+from django.conf import settings
+
+PREFIX = "cf_live_"
+ID_LENGTH = 8
+SECRET_LENGTH = 43  # base62: 43 * log2(62) = 256 bits
+CHECKSUM_LENGTH = 6  # base62 digits that hold any CRC-32
+
+ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+
+def generate() -> tuple[str, str]:
+    """A new key: its public id, and the whole text that is shown once."""
+    public_id = _random(ID_LENGTH)
+    body = f"{PREFIX}{public_id}_{_random(SECRET_LENGTH)}"
+    return public_id, body + _checksum(body)
+
+
+def public_id_of(key: str) -> str | None:
+    """The id inside a well-formed key, None for any text that cannot be a key."""
+    length = len(PREFIX) + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
+    if len(key) != length or not key.startswith(PREFIX) or not key.isascii():
+        return None
+    body, checksum = key[:-CHECKSUM_LENGTH], key[-CHECKSUM_LENGTH:]
+    public_id, separator, secret = body.removeprefix(PREFIX).partition("_")
+    well_formed = len(public_id) == ID_LENGTH and separator and secret.isalnum()
+    return public_id if well_formed and _checksum(body) == checksum else None
+
+
+def digest(key: str) -> str:
+    """What is stored: HMAC-SHA256 under the pepper, which is not in the database."""
+    return hmac.new(settings.API_KEY_PEPPER.encode(), key.encode(), hashlib.sha256).hexdigest()
+
+
+def matches(key: str, stored: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(digest(key), stored)
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+def _checksum(body: str) -> str:
+    number, digits = zlib.crc32(body.encode()), ""
+    for _ in range(CHECKSUM_LENGTH):
+        number, digit = divmod(number, len(ALPHABET))
+        digits = ALPHABET[digit] + digits
+    return digits

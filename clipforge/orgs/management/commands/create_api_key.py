@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from clipforge.common.commands import OperatorCommand, day
+from clipforge.orgs import selectors, services
+
+
+class Command(OperatorCommand):
+    help = "Make an API key for an organization. It is shown once and cannot be shown again."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("org", help="id, slug or name of the organization")
+        parser.add_argument("--name", default="created by an operator", help="what it is for")
+        parser.add_argument("--expires", type=day, metavar="YYYY-MM-DD", help="last day it works")
+
+    def run(
+        self, *, org: str, name: str, expires: datetime.datetime | None, **options: Any
+    ) -> dict[str, Any]:
+        organization = selectors.find_organization(org)
+        api_key, secret = services.create_api_key(
+            organization=organization, name=name, expires_at=expires, actor=self.actor
+        )
+        self.say(f"API key of {organization.name}, shown only now:\n\n  {secret}\n")
+        self.say(f"Revoke it with: manage.py revoke_api_key {api_key.prefix}")
+        return {
+            "org": organization.pk,
+            "id": api_key.pk,
+            "prefix": api_key.prefix,
+            "key": secret,
+            "expires_at": expires,
+        }

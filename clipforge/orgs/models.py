@@ -1,0 +1,144 @@
+"""Who uses ClipForge: people, organizations, the keys that act for them, and their limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models.functions import Now
+
+from clipforge.common.models import OrgQuerySet, TimestampedModel, UUIDModel
+
+if TYPE_CHECKING:
+    import datetime
+
+
+class Tier(models.TextChoices):
+    FREE = "FREE", "Free"
+    STARTER = "STARTER", "Starter"
+    PRO = "PRO", "Pro"
+    BUSINESS = "BUSINESS", "Business"
+    ENTERPRISE = "ENTERPRISE", "Enterprise"
+
+
+class User(AbstractUser):
+    """A person: a member of organizations, or staff. The user name is the e-mail address."""
+
+    email = models.EmailField(unique=True)
+
+
+class TierLimits(models.Model):
+    """What a tier may do. One row a tier, seeded by migration, edited in the admin."""
+
+    tier = models.CharField(primary_key=True, max_length=16, choices=Tier)
+    requests_per_minute = models.PositiveIntegerField()
+    concurrent_jobs = models.PositiveIntegerField()
+    max_source_seconds = models.PositiveIntegerField(help_text="Longest source video, in seconds.")
+    retention_days = models.PositiveIntegerField(help_text="Finished files are kept this long.")
+    monthly_credits = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name_plural = "tier limits"
+
+    def __str__(self) -> str:
+        return self.tier
+
+
+class Organization(UUIDModel, TimestampedModel):
+    """A customer. Everything that a customer owns carries its organization."""
+
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=80, unique=True)
+    tier = models.CharField(max_length=16, choices=Tier, default=Tier.FREE)
+    is_active = models.BooleanField(default=True, help_text="An inactive organization gets 403.")
+    rate_limit_override = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests per minute, instead of the tier's."
+    )
+    members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, through="Membership", related_name="organizations"
+    )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    OWNER = "owner", "Owner"
+    ADMIN = "admin", "Admin"
+    MEMBER = "member", "Member"
+
+
+class Membership(TimestampedModel):
+    # The unique constraint below serves lookups by user; an index on user alone would repeat it.
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships", db_index=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role, default=Role.MEMBER)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "organization"], name="orgs_membership_once_per_user"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.organization}"
+
+
+class APIKey(UUIDModel):
+    """A key acts for its organization. The secret is shown once; only a keyed hash is stored."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=8, unique=True, help_text="The public part of the key.")
+    digest = models.CharField(max_length=64, editable=False)
+    created_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, blank=True, related_name="api_keys_created"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} (cf_live_{self.prefix}_…)"
+
+    def is_usable(self, now: datetime.datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class IdempotencyRecord(models.Model):
+    """The answer that a client got for an `Idempotency-Key`, replayed when it asks again.
+
+    Written in the transaction of the effect, so that one never exists without the other.
+    """
+
+    org = models.ForeignKey(Organization, models.CASCADE, db_index=False, related_name="+")
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(
+        max_length=64, help_text="SHA-256 of method, path and body, hexadecimal."
+    )
+    status = models.PositiveSmallIntegerField()
+    body = models.TextField()
+    location = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OrgQuerySet["IdempotencyRecord"].as_manager()
+
+    class Meta:
+        constraints = [
+            # Also serves the lookup of a key, and the foreign key.
+            models.UniqueConstraint(fields=["org", "key"], name="orgs_idempotency_once_per_key")
+        ]
+        indexes = [
+            # `clipforge.orgs.tasks.forget_old_idempotency_records`, once a day.
+            models.Index(fields=["created_at"], name="orgs_idempotency_created")
+        ]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,25 @@
+"""Who makes a request: what `request.user` is for a client of the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from clipforge.orgs.models import APIKey, Organization
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    api_key: APIKey
+
+    is_authenticated: ClassVar[bool] = True
+    is_anonymous: ClassVar[bool] = False
+
+    @property
+    def organization(self) -> Organization:
+        return self.api_key.organization
+
+    @property
+    def actor(self) -> str:
+        """How audit trails name this caller."""
+        return f"key:{self.api_key.prefix}"

@@ -1,0 +1,132 @@
+"""Writes to organizations, memberships and keys."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from typing import NamedTuple
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.text import slugify
+
+from clipforge.common.errors import Conflict, Invalid
+from clipforge.orgs import keys
+from clipforge.orgs.models import (
+    APIKey,
+    Membership,
+    Organization,
+    Role,
+    Tier,
+    User,
+)
+
+logger = logging.getLogger(__name__)
+
+# Written at most this often, so that a busy key costs no UPDATE a request.
+LAST_USED_PRECISION = datetime.timedelta(hours=1)
+
+
+class NewKey(NamedTuple):
+    api_key: APIKey
+    secret: str  # the whole key; this is the only time that it exists in clear
+
+
+def create_organization(
+    *, name: str, tier: str = Tier.FREE, owner_email: str | None = None, actor: str
+) -> Organization:
+    """Create an organization, and its owner if there is no user with this address yet.
+
+    Raises Invalid for an unknown tier or an empty name, Conflict when the slug made of the
+    name is taken.
+    """
+    slug = slugify(name)[:80]
+    if not slug:
+        raise Invalid("The name needs at least one letter or digit.")
+    _require_tier(tier)
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                organization = Organization.objects.create(name=name, slug=slug, tier=tier)
+        except IntegrityError:
+            raise Conflict(
+                f'There is an organization "{slug}" already. Choose another name.',
+                code="organization_exists",
+            ) from None
+        if owner_email:
+            user, _ = User.objects.get_or_create(
+                email=owner_email.lower(), defaults={"username": owner_email.lower()}
+            )
+            Membership.objects.create(user=user, organization=organization, role=Role.OWNER)
+    logger.info("organization created", extra={"org": str(organization.pk), "actor": actor})
+    return organization
+
+
+def change_tier(
+    *, organization: Organization, tier: str, reason: str, actor: str
+) -> tuple[str, str]:
+    """Move the organization to a tier, at once. Returns the tier before and after."""
+    _require_tier(tier)
+    if not reason.strip():
+        raise Invalid("A change of tier needs a reason.")
+    with transaction.atomic():
+        locked = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        before, locked.tier = locked.tier, tier
+        locked.save(update_fields=["tier", "updated_at"])
+    organization.tier = tier
+    logger.info(
+        "tier changed",
+        extra={
+            "org": str(organization.pk),
+            "before": before,
+            "after": tier,
+            "reason": reason,
+            "actor": actor,
+        },
+    )
+    return before, tier
+
+
+def create_api_key(
+    *,
+    organization: Organization,
+    name: str,
+    created_by: User | None = None,
+    expires_at: datetime.datetime | None = None,
+    actor: str,
+) -> NewKey:
+    """Make a key. Its text is in the answer and nowhere else: it cannot be shown again."""
+    public_id, secret = keys.generate()
+    api_key = APIKey.objects.create(
+        organization=organization,
+        name=name,
+        prefix=public_id,
+        digest=keys.digest(secret),
+        created_by=created_by,
+        expires_at=expires_at,
+    )
+    logger.info("API key created", extra={"key_id": public_id, "actor": actor})
+    return NewKey(api_key, secret)
+
+
+def revoke_api_key(*, api_key: APIKey, actor: str) -> bool:
+    """Revoke the key at once. False when it was revoked already."""
+    revoked = APIKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
+    logger.info("API key revoked", extra={"key_id": api_key.prefix, "actor": actor})
+    return bool(revoked)
+
+
+def record_key_use(*, api_key: APIKey) -> None:
+    """Note that the key was used, at most once an hour."""
+    now = timezone.now()
+    if api_key.last_used_at and now - api_key.last_used_at < LAST_USED_PRECISION:
+        return
+    stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - LAST_USED_PRECISION)
+    APIKey.objects.filter(stale, pk=api_key.pk).update(last_used_at=Now())
+
+
+def _require_tier(tier: str) -> None:
+    if tier not in Tier.values:
+        raise Invalid(f'There is no tier "{tier}". The tiers are {", ".join(Tier.values)}.')

@@ -1,0 +1,328 @@
+"""All settings, from the environment. A bad value stops the process with a sentence about it.
+
+The table of variables is in README.md, "Configuration". Nobody imports this module:
+code reads `django.conf.settings`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import django_stubs_ext
+from django.core.exceptions import ImproperlyConfigured
+
+from clipforge import embedded
+
+# Lets `ModelAdmin[Project]` and friends be written at run time as mypy reads them.
+django_stubs_ext.monkeypatch()
+
+# --- reading the environment ---------------------------------------------------------
+
+
+def env(name: str, default: str | None = None) -> str:
+    """The variable, or the default; without a default it is required."""
+    value = os.environ.get(name, "").strip() or default
+    if value is None:
+        raise ImproperlyConfigured(
+            f"{name} is not set. Set it in the environment; README.md lists every variable."
+        )
+    return value
+
+
+def env_bool(name: str, default: bool) -> bool:
+    value = env(name, "true" if default else "false").lower()
+    if value not in {"true", "false"}:
+        raise ImproperlyConfigured(f'{name} is "{value}"; it must be "true" or "false".')
+    return value == "true"
+
+
+def env_int(name: str, default: int, *, minimum: int = 0) -> int:
+    value = env(name, str(default))
+    try:
+        number = int(value)
+    except ValueError:
+        raise ImproperlyConfigured(f'{name} is "{value}"; it must be a whole number.') from None
+    if number < minimum:
+        raise ImproperlyConfigured(f"{name} is {number}; it must be at least {minimum}.")
+    return number
+
+
+def env_list(name: str, default: str = "") -> list[str]:
+    return [item.strip() for item in env(name, default).split(",") if item.strip()]
+
+
+def env_choice(name: str, default: str, choices: set[str]) -> str:
+    value = env(name, default)
+    if value not in choices:
+        raise ImproperlyConfigured(f'{name} is "{value}"; it must be one of {sorted(choices)}.')
+    return value
+
+
+# --- where it runs -------------------------------------------------------------------
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env("CLIPFORGE_DATA", str(BASE_DIR / ".clipforge"))).absolute()
+
+
+def server_urls() -> tuple[str, str]:
+    """DATABASE_URL and REDIS_URL: both from the environment, or both embedded."""
+    database, redis = os.environ.get("DATABASE_URL", ""), os.environ.get("REDIS_URL", "")
+    if bool(database) != bool(redis):
+        present, missing = ("DATABASE_URL", "REDIS_URL")[:: 1 if database else -1]
+        raise ImproperlyConfigured(
+            f"{present} is set but {missing} is not. Set both to use your own servers, "
+            "or neither to use the embedded ones."
+        )
+    if not database:
+        urls = embedded.urls(DATA_DIR)
+        return urls.database, urls.redis
+    if not database.startswith(("postgres://", "postgresql://")):
+        raise ImproperlyConfigured("DATABASE_URL must start with postgresql://")
+    if not redis.startswith(("redis://", "rediss://", "unix://")):
+        raise ImproperlyConfigured("REDIS_URL must start with redis://, rediss:// or unix://")
+    return database, redis
+
+
+DATABASE_URL, REDIS_URL = server_urls()
+EMBEDDED = not os.environ.get("DATABASE_URL")
+
+
+def secret(name: str) -> str:
+    """A secret from the environment; on the embedded stack one is made once and kept."""
+    if not EMBEDDED or os.environ.get(name):
+        value = env(name)
+        if len(value) < 32:
+            raise ImproperlyConfigured(f"{name} must have at least 32 characters.")
+        return value
+    path = DATA_DIR / "secrets" / name.lower()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Written aside and linked: of two first starts at once, one wins and both read its value.
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    if not path.exists():
+        aside.touch(mode=0o600)
+        aside.write_text(secrets.token_urlsafe(48))
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(aside)
+        aside.unlink()
+    return path.read_text()
+
+
+SECRET_KEY = secret("SECRET_KEY")
+# Keys the digest of API keys. Apart from SECRET_KEY, so that rotating that one leaves keys valid.
+API_KEY_PEPPER = secret("API_KEY_PEPPER")
+
+DEBUG = env_bool("DEBUG", False)
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+# Off only where no TLS can be in front: the embedded stack on one machine.
+HTTPS = env_bool("HTTPS", not EMBEDDED)
+
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+# Probes of a load balancer come over plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^health"]
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 8 * 3600
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+# --- the application -----------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "procrastinate.contrib.django",
+    "clipforge.common",
+    "clipforge.orgs",
+    "credits",
+    "projects",
+    "exports",
+    # The project package itself: its commands run the whole.
+    "clipforge",
+]
+
+MIDDLEWARE = [
+    "clipforge.common.middleware.RequestLogMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "clipforge.urls"
+WSGI_APPLICATION = "clipforge.wsgi.application"
+APPEND_SLASH = False
+AUTH_USER_MODEL = "orgs.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env("STATIC_ROOT", str(DATA_DIR / "static")))
+# Serves the admin and the API docs straight from the installed packages: no build step.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+# --- PostgreSQL ----------------------------------------------------------------------
+
+# 0 means no limit: commands and workers may run long statements; gunicorn.conf.py sets it for the web.
+DATABASE_STATEMENT_TIMEOUT_MS = env_int("DATABASE_STATEMENT_TIMEOUT_MS", 0)
+
+DATABASES: dict[str, Any] = {
+    "default": {
+        **dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True),
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "application_name": "clipforge",
+            "options": (
+                f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_MS}"
+                " -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
+            ),
+        },
+    }
+}
+
+# --- Redis ---------------------------------------------------------------------------
+
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": 0.2,
+            "SOCKET_TIMEOUT": 0.2,
+            # RESP2: the RESP3 handshake costs four extra round trips a connection and buys nothing here.
+            "CONNECTION_POOL_KWARGS": {"protocol": 2, "max_connections": 50},
+        },
+    }
+}
+
+# --- files ---------------------------------------------------------------------------
+
+MEDIA_ROOT = Path(env("MEDIA_ROOT", str(DATA_DIR / "media")))
+# Bytes. The whole request body may be this long; a longer one is stopped while it streams.
+MAX_UPLOAD_BYTES = env_int("MAX_UPLOAD_BYTES", 10 * 1024**3, minimum=1)
+# Seconds that a signed download URL is good for.
+DOWNLOAD_URL_SECONDS = env_int("DOWNLOAD_URL_SECONDS", 900, minimum=1)
+# Bytes of a JSON body.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024**2
+
+# --- prices and work -----------------------------------------------------------------
+
+# Credits. The version is stored with every charge; change it whenever a number changes.
+PRICES = {
+    "version": "2026-11",
+    "analysis_per_source_minute": 1,
+    "export_per_output_minute": 1,
+}
+
+# A worker says that it is alive every third of this; work whose lease ran out is taken from it.
+WORK_LEASE_SECONDS = env_int("WORK_LEASE_SECONDS", 60, minimum=1)
+WORK_MAX_ATTEMPTS = env_int("WORK_MAX_ATTEMPTS", 3, minimum=1)
+# Longest clip. Seconds.
+EXPORT_MAX_SECONDS = env_int("EXPORT_MAX_SECONDS", 600, minimum=1)
+# How long credits stay reserved for work that nobody touches; waiting and running work renews it.
+HOLD_SECONDS = env_int("HOLD_SECONDS", 24 * 3600, minimum=60)
+
+# --- the API -------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["clipforge.orgs.api.authentication.APIKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "clipforge.common.api.pagination.KeysetPagination",
+    "DEFAULT_FILTER_BACKENDS": ["clipforge.common.api.filters.StrictFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "clipforge.common.api.schema.ProblemAutoSchema",
+    "EXCEPTION_HANDLER": "clipforge.common.api.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "ClipForge API",
+    "DESCRIPTION": "Long videos in, short clips out, paid with credits.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+
+# --- logs ----------------------------------------------------------------------------
+
+LOG_LEVEL = env_choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
+LOG_FORMAT = env_choice("LOG_FORMAT", "json", {"json", "text"})
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {"()": "clipforge.common.logs.JSONFormatter"},
+        "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        # The access line of RequestLogMiddleware says it already.
+        "django.request": {"level": "ERROR"},
+        "procrastinate": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+    },
+}

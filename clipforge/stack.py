@@ -1,0 +1,138 @@
+"""The whole service on one machine: gunicorn and a worker, as children of one command.
+
+PostgreSQL and Redis are there already: `manage.py` holds the embedded ones, or the
+environment names others. The children get everything through their environment, as they
+do in production.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+from django.conf import settings
+from django.core.management import call_command
+
+from clipforge.common import processes
+from clipforge.common.errors import Unavailable
+
+READY_SECONDS = 30.0
+
+
+class Stack:
+    """`with Stack(port=8000) as stack:` runs web and worker until the block ends.
+
+    Raises Unavailable when the port is taken or the web server does not come up.
+    """
+
+    def __init__(self, *, port: int = 0, concurrency: int = 1, log: Path | None = None) -> None:
+        self.port = _free_port(port)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        self._concurrency = concurrency
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        call_command("migrate", interactive=False, verbosity=0)
+        try:
+            self._start("web", web_command())
+            self._start("worker", worker_command(self._concurrency))
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ask all children to end first, so that they do it side by side, then wait for each."""
+        for process in self._children.values():
+            if process.poll() is None:
+                process.terminate()
+        for process in self._children.values():
+            processes.stop(process)
+
+    def ended(self) -> str | None:
+        """The name of a child that ended, None while all run."""
+        return next((n for n, p in self._children.items() if p.poll() is not None), None)
+
+    def _start(self, name: str, argv: list[str]) -> None:
+        self._children[name] = processes.start(
+            argv, cwd=settings.BASE_DIR, env=self._environment(), log=self.log
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "DATABASE_URL": settings.DATABASE_URL,
+            "REDIS_URL": settings.REDIS_URL,
+            "SECRET_KEY": settings.SECRET_KEY,
+            "API_KEY_PEPPER": settings.API_KEY_PEPPER,
+            "HTTPS": "true" if settings.HTTPS else "false",
+            "WEB_BIND": f"127.0.0.1:{self.port}",
+        }
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            if name := self.ended():
+                raise Unavailable(
+                    f"The {name} process ended at once; its log says why.{self._tail()}"
+                )
+            try:
+                if httpx.get(f"{self.url}/health/ready", timeout=2).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        raise Unavailable(f"The web server was not ready after {READY_SECONDS:g} s.{self._tail()}")
+
+    def _tail(self) -> str:
+        if self.log is None or not self.log.exists():
+            return ""
+        return "\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+
+
+def web_command() -> list[str]:
+    """The command line of the web server; the container runs the same."""
+    return [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "clipforge/deploy/gunicorn.conf.py",
+        "clipforge.wsgi",
+    ]
+
+
+def worker_command(concurrency: int) -> list[str]:
+    """The command line of a worker; the container runs the same."""
+    return [sys.executable, "manage.py", "worker", "--concurrency", str(concurrency)]
+
+
+def _free_port(port: int) -> int:
+    """The port, if nobody listens on it; any free one for 0."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Unavailable(
+                f"Port {port} is in use ({error.strerror}). Choose another one with --port."
+            ) from error
+        chosen: int = probe.getsockname()[1]
+        return chosen

@@ -1,0 +1,22 @@
+"""Housekeeping of the queue itself."""
+
+from __future__ import annotations
+
+from procrastinate import JobContext
+from procrastinate.contrib.django import app
+
+# Failed jobs stay visible for so long; the rows that they worked on tell the rest. Hours.
+FAILED_JOB_HOURS = 7 * 24
+
+
+@app.periodic(cron="7 4 * * *")
+@app.task(
+    queue="maintenance",
+    queueing_lock="clipforge.jobs",
+    name="clipforge.old_jobs",
+    pass_context=True,
+)
+async def remove_old_jobs(context: JobContext, timestamp: int) -> None:
+    await context.app.job_manager.delete_old_jobs(
+        FAILED_JOB_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
+    )

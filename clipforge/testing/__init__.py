@@ -1,0 +1,1 @@
+"""What tests share: factories, fixtures, helpers for races. Only tests import it."""

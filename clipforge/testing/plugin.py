@@ -1,0 +1,84 @@
+"""The pytest plugin of this project: real servers for the whole run, fixtures for every test.
+
+Loaded by `.pytest.ini` before Django is set up, so nothing of Django is imported at the top.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from rest_framework.test import APIClient
+
+    from clipforge.orgs.models import Organization
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Tests have servers of their own: no fsync, and nothing of a developer's data to harm.
+os.environ.setdefault("CLIPFORGE_DATA", str(ROOT / ".clipforge" / "tests"))
+os.environ.setdefault("LOG_FORMAT", "text")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "breaks_ledger: leaves the ledger wrong on purpose; not reconciled afterwards"
+    )
+    if not os.environ.get("DATABASE_URL"):
+        from clipforge import embedded
+
+        lease = embedded.hold(Path(os.environ["CLIPFORGE_DATA"]), durable=False)
+        config.add_cleanup(lease.release)
+
+
+@pytest.fixture(autouse=True)
+def media_root(settings: Any, tmp_path: Path) -> Path:
+    """Files of a test go to its own directory."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    return tmp_path / "media"
+
+
+@pytest.fixture(autouse=True)
+def ledger_adds_up(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test with a database: the seven invariants of the ledger hold."""
+    if request.node.get_closest_marker("django_db") is None:
+        yield
+        return
+    request.getfixturevalue("_django_db_helper")  # set up before, so torn down after this one
+    yield
+    if request.node.get_closest_marker("breaks_ledger") is None:
+        from credits.selectors import broken_invariants
+
+        assert broken_invariants() == []
+
+
+@pytest.fixture
+def organization(db: None) -> Organization:  # noqa: ARG001 - asks for the database
+    from clipforge.testing.factories import make_organization
+
+    return make_organization()
+
+
+@pytest.fixture
+def client_of() -> Callable[..., APIClient]:
+    """A function: organization in, API client with a fresh key of that organization out."""
+    from clipforge.testing.factories import make_client
+
+    return make_client
+
+
+@pytest.fixture
+def api(organization: Organization, client_of: Callable[..., APIClient]) -> APIClient:
+    """A client of `organization`."""
+    return client_of(organization)
+
+
+@pytest.fixture
+def anonymous() -> APIClient:
+    from rest_framework.test import APIClient
+
+    return APIClient()

@@ -1,0 +1,30 @@
+"""Every route of ClipForge."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from clipforge.common.api import health
+from exports.api.urls import file_urlpatterns
+
+api = [
+    path("", include("clipforge.orgs.api.urls")),
+    path("", include("credits.api.urls")),
+    path("", include("projects.api.urls")),
+    path("", include("exports.api.urls")),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+]
+
+urlpatterns = [
+    path("health", health.ready, name="health"),
+    path("health/live", health.live, name="health-live"),
+    path("health/ready", health.ready, name="health-ready"),
+    path("api/v1/", include(api)),
+    path("", include(file_urlpatterns)),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "clipforge.common.api.problems.bad_request"
+handler404 = "clipforge.common.api.problems.not_found"
+handler500 = "clipforge.common.api.problems.server_error"

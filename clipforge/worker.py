@@ -1,0 +1,124 @@
+"""The worker process: takes jobs from the queue until it is asked to stop.
+
+Two procrastinate workers share the process. One does the videos, as many at once as
+there are slots; the other does the maintenance (sweeps, expiry), so that long renders
+never keep the sweeper from running. A third loop gives the jobs of dead workers to
+living ones; the fence of the row makes a job that runs twice harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+from procrastinate import App
+from procrastinate.contrib.django import DjangoApp
+from procrastinate.contrib.django import app as django_app
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import DeleteJobCondition, Status
+
+from clipforge.common.shutdown import stopping
+
+logger = logging.getLogger(__name__)
+
+VIDEO_QUEUES = ["analysis", "render"]
+MAINTENANCE_QUEUES = ["maintenance"]
+
+# Asked to stop, video work hands itself back within a second; this bounds what does not. Seconds.
+GRACE_SECONDS = 20.0
+# How often jobs of dead workers are looked for. Seconds; procrastinate calls a worker dead after 30.
+RESCUE_SECONDS = 10.0
+# How long to wait before connecting again to a database that went away. Seconds.
+RECONNECT_SECONDS = 2.0
+
+
+async def run(*, concurrency: int) -> None:
+    """Work until SIGTERM or SIGINT; everything in hand is finished or handed back by then.
+
+    A database that goes away is waited for.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    while not stop.is_set():
+        try:
+            await _work(concurrency, stop)
+        except ConnectorException:
+            logger.warning("the database cannot be reached", exc_info=True)
+        if not stop.is_set():
+            logger.warning("reconnecting", extra={"seconds": RECONNECT_SECONDS})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
+
+
+async def _work(concurrency: int, stop: asyncio.Event) -> None:
+    """One connection's worth of work: ends when asked to stop or when the database goes away."""
+    app = _worker_app()
+    async with app.open_async():
+        workers = [
+            asyncio.create_task(_procrastinate_worker(app, VIDEO_QUEUES, concurrency)),
+            asyncio.create_task(_procrastinate_worker(app, MAINTENANCE_QUEUES, 1)),
+            asyncio.create_task(_rescue_forever(app)),
+        ]
+        stopped = asyncio.create_task(stop.wait())
+        logger.info("worker started", extra={"concurrency": concurrency})
+        await asyncio.wait({stopped, *workers}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            stopping.set()
+        for task in (*workers, stopped):
+            task.cancel()
+        results = await asyncio.gather(*workers, return_exceptions=True)
+    for error in results:
+        if isinstance(error, Exception):
+            logger.error("part of the worker failed", exc_info=error)
+    logger.info("worker stopped")
+
+
+def _worker_app() -> App:
+    """An app with the tasks of the Django one and a connection pool of its own.
+
+    The Django app keeps its connector, so that a task which queues another one does it in the
+    transaction of its Django connection.
+    """
+    django_app.perform_import_paths()
+    connector = django_app.connector.get_worker_connector()  # type: ignore[attr-defined]
+    app = DjangoApp(connector=connector)
+    app.tasks = django_app.tasks
+    app.periodic_registry = django_app.periodic_registry
+    return app
+
+
+async def _procrastinate_worker(app: App, queues: list[str], concurrency: int) -> None:
+    await app.run_worker_async(
+        queues=queues,
+        name=queues[0],
+        concurrency=concurrency,
+        install_signal_handlers=False,
+        shutdown_graceful_timeout=GRACE_SECONDS,
+        delete_jobs=DeleteJobCondition.SUCCESSFUL,
+    )
+
+
+async def _rescue_forever(app: App) -> None:
+    while True:
+        await rescue(app)
+        await asyncio.sleep(RESCUE_SECONDS)
+
+
+async def rescue(app: App) -> int:
+    """Give the jobs of dead workers back to the queue. Returns how many.
+
+    Maintenance is dropped instead: it comes again by itself, and a second waiting job of its
+    kind would break its queueing lock.
+    """
+    stalled = list(await app.job_manager.get_stalled_jobs())
+    for job in stalled:
+        if job.queue in MAINTENANCE_QUEUES:
+            await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
+        else:
+            await app.job_manager.retry_job(job)
+    if stalled:
+        logger.warning("rescued jobs of dead workers", extra={"jobs": len(stalled)})
+    return len(stalled)

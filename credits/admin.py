@@ -1,0 +1,93 @@
+"""The ledger as staff see it: to be read. Credits move through `credits.services` alone."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Model
+
+from credits.models import (
+    CreditAccount,
+    CreditGrant,
+    CreditHold,
+    CreditTransaction,
+    HoldAllocation,
+)
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+M = TypeVar("M", bound=Model)
+
+
+class BoundedPaginator(Paginator[Any]):
+    """Counts no further than anybody pages: a COUNT of the whole ledger takes seconds."""
+
+    MOST = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        return int(self.object_list[: self.MOST].count())  # type: ignore[attr-defined]
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[M]):
+    """Nobody adds, changes or deletes here, superusers included."""
+
+    list_select_related = ["org"]
+    paginator = BoundedPaginator
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+        return False
+
+
+@admin.register(CreditAccount)
+class CreditAccountAdmin(ReadOnlyAdmin[CreditAccount]):
+    list_display = ["org", "available", "held", "posted", "version"]
+    search_fields = ["org__slug", "org__name"]
+    ordering = ["pk"]
+
+
+@admin.register(CreditGrant)
+class CreditGrantAdmin(ReadOnlyAdmin[CreditGrant]):
+    list_display = ["id", "org", "kind", "amount", "remaining", "held", "priority", "expires_at"]
+    search_fields = ["org__slug"]
+    ordering = ["-id"]
+
+
+@admin.register(CreditTransaction)
+class CreditTransactionAdmin(ReadOnlyAdmin[CreditTransaction]):
+    list_display = ["id", "created_at", "org", "type", "amount", "balance_after", "reason", "actor"]
+    search_fields = ["org__slug", "=reference_id"]
+    # By id, which is the order of time and has an index over all organizations.
+    ordering = ["-id"]
+
+
+class HoldAllocationInline(admin.TabularInline[HoldAllocation, CreditHold]):
+    model = HoldAllocation
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: CreditHold | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: CreditHold | None = None) -> bool:
+        return False
+
+
+@admin.register(CreditHold)
+class CreditHoldAdmin(ReadOnlyAdmin[CreditHold]):
+    list_display = ["id", "created_at", "org", "status", "amount", "captured", "expires_at"]
+    search_fields = ["=id", "org__slug", "=reference_id"]
+    inlines = [HoldAllocationInline]
+    # By id, which is ordered by time.
+    ordering = ["-id"]

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from django_filters import rest_framework as filters
+
+from credits.models import HoldStatus, TransactionType
+
+
+class TransactionFilter(filters.FilterSet):  # type: ignore[misc]
+    type = filters.ChoiceFilter(choices=TransactionType.choices)
+    created_after = filters.IsoDateTimeFilter(
+        "created_at", "gte", help_text="At this time or later."
+    )
+    created_before = filters.IsoDateTimeFilter(
+        "created_at", "lt", help_text="Before this time, which is not included."
+    )
+
+
+class HoldFilter(filters.FilterSet):  # type: ignore[misc]
+    status = filters.ChoiceFilter(choices=HoldStatus.choices)

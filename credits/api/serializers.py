@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from credits.models import CreditHold, CreditTransaction
+from credits.selectors import Balance
+
+# What made a number: all an organization needs to compute its charges again. Who did it is not
+# shown: the actor may name one of our staff.
+TRACE = ["reason", "reference_type", "reference_id", "unit_price", "price_version", "inputs"]
+
+
+class BalanceSerializer(serializers.Serializer[Balance]):
+    available = serializers.IntegerField(help_text="Credits that can be spent now.")
+    held = serializers.IntegerField(help_text="Credits reserved for work under way.")
+    posted = serializers.IntegerField(help_text="Credits altogether: available and held.")
+
+
+class TransactionSerializer(serializers.ModelSerializer[CreditTransaction]):
+    class Meta:
+        model = CreditTransaction
+        fields = ["id", "type", "amount", "balance_after", "hold_id", *TRACE, "created_at"]
+        read_only_fields = fields
+
+
+class HoldSerializer(serializers.ModelSerializer[CreditHold]):
+    class Meta:
+        model = CreditHold
+        fields = [
+            "id",
+            "status",
+            "amount",
+            "captured",
+            *TRACE,
+            "created_at",
+            "expires_at",
+            "resolved_at",
+        ]
+        read_only_fields = fields

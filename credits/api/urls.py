@@ -1,0 +1,9 @@
+from django.urls import path
+
+from credits.api.views import BalanceView, HoldListView, TransactionListView
+
+urlpatterns = [
+    path("credits/balance", BalanceView.as_view(), name="credits-balance"),
+    path("credits/transactions", TransactionListView.as_view(), name="credits-transactions"),
+    path("credits/holds", HoldListView.as_view(), name="credits-holds"),
+]

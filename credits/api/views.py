@@ -1,0 +1,56 @@
+"""What a customer sees of its credits. Read only: credits move by what is bought and what is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.mixins import ListModelMixin
+from rest_framework.response import Response
+
+from clipforge.orgs.api.views import OrgView
+from credits import selectors
+from credits.api.filters import HoldFilter, TransactionFilter
+from credits.api.serializers import BalanceSerializer, HoldSerializer, TransactionSerializer
+from credits.models import CreditHold, CreditTransaction
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+
+class BalanceView(OrgView):
+    serializer_class = BalanceSerializer
+    pagination_class = None
+
+    @extend_schema(operation_id="credits_balance", summary="Credits available, held and posted")
+    def get(self, request: Request) -> Response:  # noqa: ARG002 - the signature of a view
+        return Response(BalanceSerializer(selectors.balance(self.organization)).data)
+
+
+class TransactionListView(ListModelMixin, OrgView):
+    serializer_class = TransactionSerializer
+    filterset_class = TransactionFilter
+    queryset = CreditTransaction.objects.none()  # says the model to the schema
+    keyset = ("created_at", "id")
+
+    def get_queryset(self) -> QuerySet[CreditTransaction]:
+        return selectors.transactions(self.organization)
+
+    @extend_schema(operation_id="credits_transactions", summary="The ledger, newest first")
+    def get(self, request: Request) -> Response:
+        return self.list(request)
+
+
+class HoldListView(ListModelMixin, OrgView):
+    serializer_class = HoldSerializer
+    filterset_class = HoldFilter
+    queryset = CreditHold.objects.none()  # says the model to the schema
+    keyset = ("created_at", "id")
+
+    def get_queryset(self) -> QuerySet[CreditHold]:
+        return selectors.holds(self.organization)
+
+    @extend_schema(operation_id="credits_holds", summary="Reservations, newest first")
+    def get(self, request: Request) -> Response:
+        return self.list(request)

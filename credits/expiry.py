@@ -1,0 +1,79 @@
+"""What ends by the clock: holds that nobody renewed, and lots. Safe to run anywhere, any number of times."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+from django.db import DatabaseError, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from credits import ledger
+from credits.models import CreditGrant, CreditHold, HoldStatus
+
+if TYPE_CHECKING:
+    import datetime
+    import uuid
+    from collections.abc import Callable, Iterable
+
+    from clipforge.orgs.models import Organization
+
+logger = logging.getLogger(__name__)
+
+ACTOR = "system:expiry"
+# A run stops here; the next one, a minute later, goes on.
+BATCH = 1000
+
+T = TypeVar("T")
+
+
+def expire_holds(*, now: datetime.datetime | None = None) -> int:
+    """Give back the credits of holds past their `expires_at`. Returns how many holds."""
+    due = CreditHold.objects.filter(status=HoldStatus.HELD, expires_at__lte=now or Now())
+
+    def expire(hold_id: uuid.UUID) -> int:
+        # One that is being settled or renewed at this moment is left to whoever does it.
+        if not due.select_for_update(skip_locked=True, no_key=True).filter(pk=hold_id).exists():
+            return 0
+        return ledger.release_hold(hold_id, status=HoldStatus.EXPIRED, fence=None, actor=ACTOR)
+
+    return _sum_each(expire, due.order_by("expires_at").values_list("pk", flat=True)[:BATCH])
+
+
+def expire_grants(*, now: datetime.datetime | None = None, org: Organization | None = None) -> int:
+    """End what is unused and unheld in lots past their `expires_at`. Returns how many lots.
+
+    What is held stays until the hold is settled; what that returns ends then.
+    """
+    due = CreditGrant.objects.filter(
+        Q(remaining__gt=0),  # the condition of the index
+        Q(remaining__gt=F("held")),
+        expires_at__lte=now or Now(),
+    )
+    if org is not None:
+        due = due.for_org(org)
+
+    def expire(org_id: uuid.UUID) -> int:
+        ledger.lock_account(org_id)
+        lots = list(due.filter(org=org_id).order_by("pk"))
+        for lot in lots:
+            ledger.expire_lot(lot, actor=ACTOR)
+        return len(lots)
+
+    return _sum_each(expire, due.order_by("org").values_list("org", flat=True).distinct()[:BATCH])
+
+
+def _sum_each(act: Callable[[T], int], keys: Iterable[T]) -> int:
+    """Sum what `act` returns, each in a transaction of its own.
+
+    One that fails is logged and left, so that a broken ledger stops nobody else's clock.
+    """
+    total = 0
+    for key in list(keys):
+        try:
+            with transaction.atomic():
+                total += act(key)
+        except (DatabaseError, ledger.LedgerError):
+            logger.exception("expiry failed", extra={"key": str(key)})
+    return total

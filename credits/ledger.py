@@ -1,0 +1,344 @@
+"""The primitive movements, of which `services` and `expiry` are made. Nothing else calls them.
+
+Each requires a transaction. Locks are taken in the order hold, account, lots. The lock on the
+account's row also guards the organization's lots: they are only touched by statements that
+begin after it was taken, so these see what everybody before them left, and since nobody waits
+for a lot, the order inside one statement cannot deadlock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import F, QuerySet
+from psycopg.types.json import Jsonb
+
+from clipforge.common.errors import InsufficientCredits
+from clipforge.common.models import uuid7
+from credits.events import credits_changed
+from credits.models import (
+    CreditAccount,
+    CreditGrant,
+    CreditHold,
+    CreditTransaction,
+    HoldAllocation,
+    HoldStatus,
+    TransactionType,
+)
+
+if TYPE_CHECKING:
+    import uuid
+
+    from credits.pricing import Charge
+
+# The lots to draw `amount` from, and how much from each: by priority, then soonest end
+# (NULL, which is never, sorts last), then oldest. `before` is what the lots ahead hold.
+DRAWN = """
+    SELECT id AS grant_id, LEAST(free, %(amount)s - before)::bigint AS amount
+      FROM (SELECT id,
+                   remaining - held AS free,
+                   SUM(remaining - held) OVER draw_order - (remaining - held) AS before
+              FROM credits_creditgrant
+             WHERE org_id = %(org)s
+               AND remaining > 0 AND remaining > held
+               AND effective_at <= statement_timestamp()
+               AND (expires_at IS NULL OR expires_at > statement_timestamp())
+            WINDOW draw_order AS (ORDER BY priority, expires_at, id)) AS lots
+     WHERE before < %(amount)s
+"""
+
+
+class LedgerError(RuntimeError):
+    """An account does not have what its holds or lots say. `reconcile_credits` shows where."""
+
+
+# --- the account ----------------------------------------------------------------------
+
+
+def lock_account(org_id: uuid.UUID) -> None:
+    """Lock the account until the transaction ends; create it on first use."""
+    CreditAccount.objects.bulk_create([CreditAccount(org_id=org_id)], ignore_conflicts=True)
+    CreditAccount.objects.select_for_update(no_key=True).get(pk=org_id)
+
+
+def move(org_id: uuid.UUID, *, posted: int = 0, held: int = 0) -> CreditAccount | None:
+    """Add to the sums and lock the account. None, and nothing changed, if that would overspend."""
+    accounts = CreditAccount.objects.raw(
+        """
+        UPDATE credits_creditaccount
+           SET posted = posted + %(posted)s, held = held + %(held)s, version = version + 1
+         WHERE org_id = %(org)s AND posted + %(posted)s >= held + %(held)s
+        RETURNING *
+        """,
+        {"org": org_id, "posted": posted, "held": held},
+    )
+    account = next(iter(accounts), None)
+    if account is not None:
+        _announce(org_id, account.version)
+    return account
+
+
+def post(
+    org_id: uuid.UUID, type_: TransactionType, amount: int, *, held: int = 0, **fields: Any
+) -> CreditTransaction | None:
+    """Move the account by `amount`, and what is held by `held`, and write the ledger row.
+
+    None, and nothing changed, if that would overspend.
+    """
+    account = move(org_id, posted=amount, held=held)
+    if account is None:
+        return None
+    return CreditTransaction.objects.create(
+        org_id=org_id,
+        type=type_,
+        amount=amount,
+        balance_after=account.posted,
+        org_seq=account.version,
+        **fields,
+    )
+
+
+def refusal(org_id: uuid.UUID, needed: int) -> InsufficientCredits:
+    """The refusal of `needed`, with what is available."""
+    account = CreditAccount.objects.filter(pk=org_id).first()
+    available = account.available if account else 0
+    # Credits that arrived since the refusal are not shown: "needs 5 and 9 are available".
+    return InsufficientCredits(needed=needed, available=min(available, needed - 1))
+
+
+# --- holds ----------------------------------------------------------------------------
+
+
+def place_hold(
+    *,
+    org_id: uuid.UUID,
+    charge: Charge,
+    reason: str,
+    reference_type: str,
+    reference_id: str,
+    idempotency_key: str,
+    actor: str,
+    fence: int,
+) -> CreditHold | None:
+    """Insert a hold and reserve its amount on the account, in one statement.
+
+    None when the key was used before: then nothing changed. Raises InsufficientCredits; then
+    the caller's savepoint has to take the hold back. A second caller with the same key waits
+    in the INSERT until the first has committed.
+    """
+    placed = CreditHold.objects.raw(
+        """
+        WITH placed AS (
+            INSERT INTO credits_credithold
+                   (id, org_id, amount, fence, reason, reference_type, reference_id, unit_price,
+                    price_version, inputs, actor, idempotency_key, expires_at)
+            VALUES (%(id)s, %(org)s, %(amount)s, %(fence)s, %(reason)s, %(reference_type)s,
+                    %(reference_id)s, %(unit_price)s, %(price_version)s, %(inputs)s, %(actor)s,
+                    %(key)s, statement_timestamp() + make_interval(secs => %(seconds)s))
+            ON CONFLICT (org_id, idempotency_key) DO NOTHING
+            RETURNING *
+        ), reserved AS (
+            UPDATE credits_creditaccount AS account
+               SET held = account.held + placed.amount, version = account.version + 1
+              FROM placed
+             WHERE account.org_id = placed.org_id
+               AND account.posted - account.held >= placed.amount
+            RETURNING account.version
+        )
+        SELECT placed.*, reserved.version AS account_version
+          FROM placed LEFT JOIN reserved ON true
+        """,
+        {
+            "id": uuid7(),
+            "org": org_id,
+            "amount": charge.credits,
+            "fence": fence,
+            "reason": reason,
+            "reference_type": reference_type,
+            "reference_id": reference_id,
+            "unit_price": charge.unit_price,
+            "price_version": charge.price_version,
+            "inputs": Jsonb(charge.inputs),
+            "actor": actor,
+            "key": idempotency_key,
+            "seconds": settings.HOLD_SECONDS,
+        },
+    )
+    hold = next(iter(placed), None)
+    if hold is None:
+        return None
+    version = vars(hold).pop("account_version")
+    if version is None:
+        raise refusal(org_id, charge.credits)
+    _announce(org_id, version)
+    return hold
+
+
+def close_hold(
+    hold_id: uuid.UUID, *, status: HoldStatus, captured: int | None, fence: int | None, actor: str
+) -> CreditHold | None:
+    """Take the hold out of HELD, once. `captured` None means all of it, `fence` None any.
+
+    None when somebody else was first, the fence is another, or less is held than captured.
+    """
+    closed = CreditHold.objects.raw(
+        """
+        UPDATE credits_credithold
+           SET status = %(status)s, captured = COALESCE(%(captured)s, amount),
+               resolved_by = %(actor)s, resolved_at = statement_timestamp()
+         WHERE id = %(id)s AND status = 'HELD'
+           AND fence = COALESCE(%(fence)s, fence)
+           AND amount >= COALESCE(%(captured)s, amount)
+        RETURNING *
+        """,
+        {"id": hold_id, "status": status, "captured": captured, "fence": fence, "actor": actor},
+    )
+    return next(iter(closed), None)
+
+
+def release_hold(hold_id: uuid.UUID, *, status: HoldStatus, fence: int | None, actor: str) -> bool:
+    """Give everything back to the lots that it came from. False when somebody else was first."""
+    hold = close_hold(hold_id, status=status, captured=0, fence=fence, actor=actor)
+    if hold is None:
+        return False
+    if move(hold.org_id, held=-hold.amount) is None:
+        raise LedgerError(f"hold {hold.pk} cannot be released")
+    settle_lots(hold, actor=actor)
+    return True
+
+
+# --- lots -----------------------------------------------------------------------------
+
+
+def draw_for_hold(hold: CreditHold) -> None:
+    """Reserve the hold's amount on the lots, and record how much on which.
+
+    Raises InsufficientCredits when the account has enough but the lots do not: some have
+    ended and wait for `expire_grants`.
+    """
+    drawn = _rows(
+        f"""
+        WITH drawn AS ({DRAWN}), reserved AS (
+            UPDATE credits_creditgrant AS lot SET held = lot.held + drawn.amount
+              FROM drawn WHERE lot.id = drawn.grant_id
+        )
+        INSERT INTO credits_holdallocation (hold_id, grant_id, amount)
+        SELECT %(hold)s, grant_id, amount FROM drawn
+        RETURNING amount
+        """,  # noqa: S608 - our own text
+        {"org": hold.org_id, "amount": hold.amount, "hold": hold.pk},
+    )
+    _require_all(hold.amount, [amount for (amount,) in drawn])
+
+
+def take_from_lots(org_id: uuid.UUID, amount: int) -> dict[int, int]:
+    """Take the amount out of the lots at once. Returns how much of which. Raises as above."""
+    taken = _rows(
+        f"""
+        WITH drawn AS ({DRAWN})
+        UPDATE credits_creditgrant AS lot SET remaining = lot.remaining - drawn.amount
+          FROM drawn WHERE lot.id = drawn.grant_id
+        RETURNING drawn.grant_id, drawn.amount
+        """,  # noqa: S608 - our own text
+        {"org": org_id, "amount": amount},
+    )
+    _require_all(amount, [part for _, part in taken])
+    return dict(taken)
+
+
+def settle_lots(hold: CreditHold, *, actor: str) -> None:
+    """Spend `hold.captured` from its lots, the first drawn first, and give them back the rest.
+
+    What comes back to a lot that has ended meanwhile expires at once.
+    """
+    settled = _rows(
+        """
+        WITH parts AS (
+            SELECT allocation.id, allocation.grant_id, allocation.amount,
+                   LEAST(allocation.amount, GREATEST(0, %(captured)s + allocation.amount
+                       - SUM(allocation.amount) OVER draw_order))::bigint AS captured
+              FROM credits_holdallocation AS allocation
+              JOIN credits_creditgrant AS lot ON lot.id = allocation.grant_id
+             WHERE allocation.hold_id = %(hold)s
+            WINDOW draw_order AS (ORDER BY lot.priority, lot.expires_at, lot.id)
+        ), traced AS (
+            UPDATE credits_holdallocation AS allocation SET captured = parts.captured
+              FROM parts WHERE allocation.id = parts.id AND parts.captured > 0
+        )
+        UPDATE credits_creditgrant AS lot
+           SET held = lot.held - parts.amount, remaining = lot.remaining - parts.captured
+          FROM parts WHERE lot.id = parts.grant_id
+        RETURNING lot.id, lot.remaining > lot.held AND lot.expires_at <= statement_timestamp()
+        """,
+        {"hold": hold.pk, "captured": hold.captured},
+    )
+    for grant_id, has_ended in settled:
+        if has_ended:
+            expire_lot(CreditGrant.objects.get(pk=grant_id), actor=actor)
+
+
+def give_back(hold: CreditHold, amount: int) -> list[tuple[CreditGrant, int]]:
+    """Undo the spending of `amount` of a captured hold, the last drawn first.
+
+    Returns the lots and how much each is owed; the caller decides what to do about those that
+    have ended. Requires the locks of hold and account.
+    """
+    owed = []
+    for allocation in spent_allocations(hold).reverse():
+        part = min(amount, allocation.captured - allocation.refunded)
+        if part > 0:
+            HoldAllocation.objects.filter(pk=allocation.pk).update(refunded=F("refunded") + part)
+            owed.append((allocation.grant, part))
+            amount -= part
+    return owed
+
+
+def spent_allocations(hold: CreditHold) -> QuerySet[HoldAllocation]:
+    """The allocations of a hold in the order in which they were drawn."""
+    return (
+        HoldAllocation.objects.filter(hold=hold)
+        .select_related("grant")
+        .order_by("grant__priority", F("grant__expires_at").asc(nulls_last=True), "grant_id")
+    )
+
+
+def expire_lot(lot: CreditGrant, *, actor: str) -> None:
+    """End what nobody holds of the lot. Requires the account's lock, taken before `lot` was read."""
+    free = lot.remaining - lot.held
+    CreditGrant.objects.filter(pk=lot.pk).update(remaining=F("held"))
+    posted = post(
+        lot.org_id,
+        TransactionType.EXPIRE,
+        -free,
+        reason="Unused credits ended",
+        reference_type="grant",
+        reference_id=str(lot.pk),
+        inputs={"grants": {lot.pk: free}},
+        actor=actor,
+        # A lot may end in parts, as holds come back to it; what remains of it only ever shrinks then.
+        idempotency_key=f"expire:{lot.pk}:{lot.remaining}",
+    )
+    if posted is None:
+        raise LedgerError(f"grant {lot.pk} cannot expire")
+
+
+# --- inside ---------------------------------------------------------------------------
+
+
+def _announce(org_id: uuid.UUID, version: int) -> None:
+    """The one place that says so. A listener that fails is logged and costs nobody a movement."""
+    credits_changed.send_robust(sender=CreditAccount, org_id=org_id, version=version)
+
+
+def _require_all(needed: int, parts: list[int]) -> None:
+    if sum(parts) < needed:
+        raise InsufficientCredits(needed=needed, available=sum(parts))
+
+
+def _rows(sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows

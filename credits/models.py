@@ -1,0 +1,303 @@
+"""The ledger: what an organization has, the lots it came in, every movement, every reservation.
+
+Unit: credits, whole numbers. What an organization can spend is `posted - held`.
+Only `credits.ledger`, `credits.expiry` and `credits.services` write here.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from clipforge.common.models import OrgQuerySet, UUIDModel
+from clipforge.orgs.models import Organization
+
+
+class CreditAccount(models.Model):
+    """The sums of one organization. Moved by conditional UPDATEs only, never saved.
+
+    `version` grows by one with every movement, so that two readings can be put in order.
+    """
+
+    org = models.OneToOneField(
+        Organization, models.PROTECT, primary_key=True, related_name="credit_account"
+    )
+    posted = models.BigIntegerField(db_default=0, help_text="The sum of all transactions.")
+    held = models.BigIntegerField(db_default=0, help_text="Reserved by open holds.")
+    version = models.BigIntegerField(db_default=0)
+
+    # No index on a mutable column: together with the fillfactor (migration 0002) every
+    # update stays on its page and touches no index.
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(held__gte=0), name="credits_account_held_positive"),
+            # The backstop: whatever the code does, nobody spends what is not there.
+            models.CheckConstraint(
+                condition=Q(posted__gte=F("held")), name="credits_account_not_overspent"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.available} available"
+
+    @property
+    def available(self) -> int:
+        return self.posted - self.held
+
+
+class GrantKind(models.TextChoices):
+    PLAN = "PLAN", "Plan"
+    PURCHASE = "PURCHASE", "Purchase"
+    PROMO = "PROMO", "Promotion"
+    REFUND = "REFUND", "Refund"
+    ADJUST = "ADJUST", "Adjustment"
+
+
+class CreditGrant(models.Model):
+    """A lot of credits that came in together and, if `expires_at` is set, end together."""
+
+    org = models.ForeignKey(
+        Organization, models.PROTECT, db_index=False, related_name="credit_grants"
+    )
+    kind = models.CharField(max_length=16, choices=GrantKind)
+    amount = models.BigIntegerField()
+    remaining = models.BigIntegerField(help_text="Not spent and not expired; includes held.")
+    held = models.BigIntegerField(db_default=0, help_text="Reserved by open holds.")
+    priority = models.PositiveSmallIntegerField(help_text="The lowest number is drawn first.")
+    effective_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OrgQuerySet["CreditGrant"].as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="credits_grant_amount_positive"),
+            models.CheckConstraint(
+                condition=Q(held__gte=0, remaining__gte=F("held"), amount__gte=F("remaining")),
+                name="credits_grant_parts_fit",
+            ),
+        ]
+        indexes = [
+            # `credits.ledger`: the lots to draw from, in the order they are drawn. Not
+            # `remaining > held`: a reservation would then have to move its index entry.
+            models.Index(
+                fields=["org", "priority", "expires_at", "id"],
+                condition=Q(remaining__gt=0),
+                name="credits_grant_draw_order",
+            ),
+            # `credits.expiry.expire_grants`, every minute.
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(remaining__gt=0, expires_at__isnull=False),
+                name="credits_grant_expiry",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.remaining}/{self.amount}"
+
+
+class HoldStatus(models.TextChoices):
+    HELD = "HELD", "Held"
+    CAPTURED = "CAPTURED", "Captured"
+    RELEASED = "RELEASED", "Released"
+    EXPIRED = "EXPIRED", "Expired"
+
+
+class ChargeTrace(models.Model):
+    """What made a number: enough to compute it again."""
+
+    unit_price = models.BigIntegerField(null=True, blank=True, help_text="Credits per unit.")
+    price_version = models.CharField(max_length=32, blank=True)
+    inputs = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class Reference(models.Model):
+    """What a movement was for. Text, because the ledger does not know what is bought with it."""
+
+    reason = models.CharField(max_length=500)
+    reference_type = models.CharField(max_length=32, blank=True)
+    reference_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class CreditHold(UUIDModel, ChargeTrace, Reference):
+    """Credits reserved for work under way. Leaves HELD once, and only for whoever has the fence."""
+
+    org = models.ForeignKey(
+        Organization, models.PROTECT, db_index=False, related_name="credit_holds"
+    )
+    amount = models.BigIntegerField()
+    captured = models.BigIntegerField(
+        db_default=0, help_text="Spent at the end; the rest went back."
+    )
+    status = models.CharField(max_length=16, choices=HoldStatus, db_default=HoldStatus.HELD)
+    fence = models.BigIntegerField(db_default=0, help_text="The attempt that may settle it.")
+    actor = models.CharField(max_length=100)
+    resolved_by = models.CharField(max_length=100, blank=True, db_default="")
+    idempotency_key = models.CharField(max_length=255)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OrgQuerySet["CreditHold"].as_manager()
+
+    class Meta:
+        constraints = [
+            # `reserve` asked twice. Also serves the foreign key.
+            models.UniqueConstraint(
+                fields=["org", "idempotency_key"], name="credits_hold_once_per_key"
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="credits_hold_amount_positive"),
+            models.CheckConstraint(
+                condition=Q(status=HoldStatus.CAPTURED, captured__gt=0, captured__lte=F("amount"))
+                | (~Q(status=HoldStatus.CAPTURED) & Q(captured=0)),
+                name="credits_hold_captured_fits",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=HoldStatus.HELD, resolved_at__isnull=True)
+                | (~Q(status=HoldStatus.HELD) & Q(resolved_at__isnull=False)),
+                name="credits_hold_resolved_fits",
+            ),
+        ]
+        indexes = [
+            # `credits.expiry.expire_holds`, every minute.
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(status=HoldStatus.HELD),
+                name="credits_hold_expiry",
+            ),
+            # GET /credits/holds.
+            models.Index(fields=["org", "-created_at", "-id"], name="credits_hold_newest"),
+            # GET /credits/holds?status=: the rare statuses would else be looked for among all.
+            models.Index(
+                fields=["org", "status", "-created_at", "-id"], name="credits_hold_status_newest"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.amount}"
+
+
+class HoldAllocation(models.Model):
+    """How much of a hold came from which lot, was spent from it, and was given back to it later."""
+
+    hold = models.ForeignKey(CreditHold, models.PROTECT, db_index=False, related_name="allocations")
+    grant = models.ForeignKey(CreditGrant, models.PROTECT, related_name="allocations")
+    amount = models.BigIntegerField()
+    captured = models.BigIntegerField(db_default=0)
+    refunded = models.BigIntegerField(db_default=0)
+
+    class Meta:
+        constraints = [
+            # Settling and refunding a hold read its allocations through this.
+            models.UniqueConstraint(
+                fields=["hold", "grant"], name="credits_allocation_once_per_lot"
+            ),
+            # The backstop of `refund`: never more back than was spent.
+            models.CheckConstraint(
+                condition=Q(
+                    amount__gt=0,
+                    refunded__gte=0,
+                    captured__gte=F("refunded"),
+                    amount__gte=F("captured"),
+                ),
+                name="credits_allocation_parts_fit",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} of grant {self.grant_id}"
+
+
+class TransactionType(models.TextChoices):
+    GRANT = "GRANT", "Grant"
+    PURCHASE = "PURCHASE", "Purchase"
+    SPEND = "SPEND", "Spend"
+    REFUND = "REFUND", "Refund"
+    ADJUST = "ADJUST", "Adjustment"
+    EXPIRE = "EXPIRE", "Expiry"
+
+
+INCOMING = [TransactionType.GRANT, TransactionType.PURCHASE, TransactionType.REFUND]
+OUTGOING = [TransactionType.SPEND, TransactionType.EXPIRE]
+
+
+class CreditTransaction(ChargeTrace, Reference):
+    """One movement, for ever: a trigger (migration 0002) refuses UPDATE and DELETE.
+
+    `org_seq` is the account's version after the movement: it grows within an organization,
+    with gaps where a hold was made or released. `balance_after` is `posted` after it.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    org = models.ForeignKey(
+        Organization, models.PROTECT, db_index=False, related_name="credit_transactions"
+    )
+    type = models.CharField(max_length=16, choices=TransactionType)
+    amount = models.BigIntegerField()
+    balance_after = models.BigIntegerField()
+    org_seq = models.BigIntegerField()
+    actor = models.CharField(max_length=100)
+    hold = models.ForeignKey(
+        CreditHold,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="transactions",
+    )
+    idempotency_key = models.CharField(max_length=255)
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OrgQuerySet["CreditTransaction"].as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["org", "idempotency_key"], name="credits_transaction_once_per_key"
+            ),
+            # Also the order in which `reconcile_credits` follows balance_after.
+            models.UniqueConstraint(
+                fields=["org", "org_seq"], name="credits_transaction_once_per_seq"
+            ),
+            # At most one capture a hold.
+            models.UniqueConstraint(
+                fields=["hold"],
+                condition=Q(type=TransactionType.SPEND),
+                name="credits_transaction_one_capture",
+            ),
+            models.CheckConstraint(
+                condition=(Q(type__in=INCOMING) & Q(amount__gt=0))
+                | (Q(type__in=OUTGOING) & Q(amount__lt=0))
+                | (Q(type=TransactionType.ADJUST) & ~Q(amount=0)),
+                name="credits_transaction_sign",
+            ),
+            models.CheckConstraint(
+                condition=Q(balance_after__gte=0), name="credits_transaction_not_overspent"
+            ),
+            # Nothing moves without somebody answering for it.
+            models.CheckConstraint(
+                condition=~Q(actor="") & ~Q(reason=""), name="credits_transaction_explained"
+            ),
+        ]
+        indexes = [
+            # GET /credits/transactions. The id is in it because pages end between equal times.
+            models.Index(fields=["org", "-created_at", "-id"], name="credits_transaction_newest"),
+            # GET /credits/transactions?type=. DESIGN's (org, type), continued by the order of
+            # the list, so that a page of a rare type is read and not sorted or searched for.
+            models.Index(
+                fields=["org", "type", "-created_at", "-id"], name="credits_transaction_type"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.amount:+}"

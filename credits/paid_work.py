@@ -1,0 +1,387 @@
+"""Long work that is paid with a hold and survives dead workers.
+
+The row is the truth; the queue is only a messenger. A row carries a *fence*, a number
+that grows with every change of hands, and so does its hold. Whoever knows the current
+fence may change them; a worker that came back from the dead knows an old one, and its
+conditional UPDATE touches nothing.
+
+    submit     QUEUED,  fence n      hold reserved, task (id, n) deferred in one transaction
+    claim      RUNNING, fence n+1    only WHERE status = QUEUED AND fence = n
+    beat       lease renewed         only WHERE status = RUNNING AND fence = n+1
+    succeed    hold captured         only WHERE status = RUNNING AND fence = n+1
+    fail       hold released         likewise
+    cancel     hold released         from QUEUED or RUNNING, fence n+2
+    requeue    QUEUED,  fence n+2    by the sweeper when the lease ran out
+
+Locks are always taken in the order row, hold, account, grants.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, models, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from clipforge.common.errors import Conflict, NotFound
+from clipforge.common.models import TimestampedModel, UUIDModel
+from clipforge.common.shutdown import stopping
+from clipforge.orgs.models import Organization
+from credits import services as ledger
+from credits.models import CreditHold
+from credits.pricing import Charge
+
+logger = logging.getLogger(__name__)
+
+# Defers the task that does the work; called inside the transaction that queues the row.
+Defer = Callable[[uuid.UUID, int], None]
+
+QUEUED, FAILED, CANCELLED = "QUEUED", "FAILED", "CANCELLED"
+
+MAX_POSITION = 1000
+
+WORKER_LOST = (
+    "worker_lost",
+    "The machine that did this stopped several times. You were not charged; retry it.",
+)
+HOLD_LAPSED = (
+    "hold_lapsed",
+    "The reserved credits were given back before the work finished. You were not charged; retry it.",
+)
+
+
+class HoldLost(Exception):
+    """The hold was settled by somebody else while the work ran."""
+
+
+class PaidWork(UUIDModel, TimestampedModel):
+    """A row that is worked on and paid for. Subclasses add `status` and what the work is about.
+
+    Every subclass has the statuses QUEUED, FAILED and CANCELLED, and names its own RUNNING.
+    """
+
+    RUNNING: ClassVar[str]
+    # What the ledger calls it, and how idempotency keys of its holds begin.
+    REFERENCE_TYPE: ClassVar[str]
+
+    # Each subclass declares the composite indexes that begin with org.
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    # Read from the row to the hold, never back.
+    hold = models.ForeignKey(
+        CreditHold, models.PROTECT, null=True, blank=True, db_index=False, related_name="+"
+    )
+    fence = models.PositiveIntegerField(default=0, editable=False)
+    attempts = models.PositiveSmallIntegerField(default=0, editable=False)
+    stage = models.CharField(max_length=32, blank=True)
+    progress = models.FloatField(default=0, help_text="0 to 1, within the stage.")
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.TextField(blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+    # Narrowed by subclasses.
+    status: Any
+
+
+W = TypeVar("W", bound=PaidWork)
+
+
+# --- by whoever asks for the work -----------------------------------------------------
+
+
+def submit(item: PaidWork, *, charge: Charge, reason: str, actor: str, defer: Defer) -> None:
+    """Reserve the price, insert the row as QUEUED and defer its task, all or nothing.
+
+    Raises InsufficientCredits; then nothing was written.
+    """
+    with transaction.atomic():
+        item.hold = _reserve(item, charge, reason, actor)
+        item.status = QUEUED
+        item.queued_at = Now()
+        item.save(force_insert=True)
+        defer(item.pk, item.fence)
+    item.refresh_from_db(fields=["queued_at"])
+
+
+def retry(item: W, *, charge: Charge, reason: str, actor: str, defer: Defer) -> W:
+    """Queue a FAILED or CANCELLED row again, under the same id and at today's price.
+
+    Raises Conflict in any other state, InsufficientCredits when the price is not there.
+    """
+    with transaction.atomic():
+        locked = _locked(item)
+        if locked.status not in {FAILED, CANCELLED}:
+            raise Conflict(f"It is {locked.status}; only FAILED or CANCELLED work can be retried.")
+        locked.fence += 1
+        locked.hold = _reserve(locked, charge, reason, actor)
+        locked.status = QUEUED
+        locked.attempts = 0
+        locked.stage, locked.progress = "", 0
+        locked.error_code = locked.error_message = ""
+        locked.queued_at = Now()
+        locked.started_at = locked.finished_at = None
+        locked.save()
+        defer(locked.pk, locked.fence)
+    locked.refresh_from_db()
+    return locked
+
+
+def cancel(item: W, *, actor: str) -> W:
+    """Stop queued or running work and give the credits back. A running worker notices by its beat.
+
+    Cancelling what is cancelled already changes nothing. Raises Conflict when it is finished.
+    """
+    with transaction.atomic():
+        locked = _locked(item)
+        if locked.status == CANCELLED:
+            return locked
+        if locked.status not in {QUEUED, locked.RUNNING}:
+            raise Conflict(f"It is {locked.status} already; there is nothing to cancel.")
+        _settle(locked, status=CANCELLED, fence=F("fence") + 1)
+        _release(locked, actor)
+    locked.refresh_from_db()
+    return locked
+
+
+def queue_position(item: PaidWork) -> int | None:
+    """How many of its kind start before this one, itself included: 1 is next. None if not queued.
+
+    Beyond MAX_POSITION it is "at least so many": counting on would cost more than it tells.
+    """
+    if item.status != QUEUED or item.queued_at is None:
+        return None
+    ahead = type(item)._default_manager.filter(status=QUEUED, queued_at__lt=item.queued_at)
+    return ahead[:MAX_POSITION].count() + 1
+
+
+# --- by the worker that does it -------------------------------------------------------
+
+
+def claim(model: type[W], pk: uuid.UUID, *, fence: int) -> W | None:
+    """Take queued work: the row, RUNNING under a fence of its own, or None if somebody was first."""
+    with transaction.atomic():
+        claimed = model._default_manager.filter(pk=pk, status=QUEUED, fence=fence).update(
+            status=model.RUNNING,
+            fence=fence + 1,
+            attempts=F("attempts") + 1,
+            started_at=Now(),
+            lease_expires_at=_lease_end(),
+            stage="",
+            progress=0,
+        )
+        if not claimed:
+            return None
+        item = model._default_manager.select_related("org", "hold").get(pk=pk)
+        if _hand_over(item, from_fence=fence, to_fence=fence + 1):
+            return item
+        _settle(item, status=FAILED, error=HOLD_LAPSED)
+        return None
+
+
+def beat(item: PaidWork, *, stage: str, progress: float) -> bool:
+    """Say that the work goes on. False: it is no longer ours; stop and change nothing."""
+    return bool(_mine(item).update(lease_expires_at=_lease_end(), stage=stage, progress=progress))
+
+
+def succeed(
+    item: PaidWork, *, status: str, actor: str, charged: bool = True, **fields: Any
+) -> bool:
+    """Record the result and settle the hold: captured, or released when `charged` is False.
+
+    False: the work was no longer ours, nothing changed. Raises HoldLost when the row was ours
+    but its hold is gone: the caller throws the result away and calls `fail` with HOLD_LAPSED.
+    """
+    with transaction.atomic():
+        if not _settle(item, status=status, progress=1, **fields):
+            return False
+        if not charged:
+            _release(item, actor)
+        elif item.hold_id is None or not ledger.capture(
+            hold_id=item.hold_id, fence=item.fence, actor=actor
+        ):
+            raise HoldLost
+        return True
+
+
+def fail(item: PaidWork, *, error: tuple[str, str], actor: str) -> bool:
+    """Record a failure `(code, sentence)` and release the hold. False: it was no longer ours."""
+    with transaction.atomic():
+        if not _settle(item, status=FAILED, error=error):
+            return False
+        _release(item, actor)
+        return True
+
+
+def hand_back(item: PaidWork, *, defer: Defer) -> bool:
+    """Queue our own running work again, because this worker has to stop. Costs no attempt."""
+    with transaction.atomic():
+        return _requeue(item, attempts=F("attempts") - 1, defer=defer)
+
+
+class Watch:
+    """The life signs of one claimed item while a child process does the work.
+
+    `note` takes progress, `must_stop` is asked at least twice a second: it beats when a third
+    of the lease is over, or sooner when there is progress to show, and says True once the work
+    is no longer ours or this worker has to stop.
+    """
+
+    PROGRESS_SECONDS = 1.0
+
+    def __init__(self, item: PaidWork) -> None:
+        self.item = item
+        self.lost = False
+        self._shown = self._seen = ("", 0.0)
+        self._beaten_at = time.monotonic()
+
+    def note(self, stage: str, progress: float) -> None:
+        self._seen = (stage, progress)
+
+    def must_stop(self) -> bool:
+        elapsed = time.monotonic() - self._beaten_at
+        news = self._seen != self._shown and elapsed >= self.PROGRESS_SECONDS
+        if news or elapsed >= settings.WORK_LEASE_SECONDS / 3:
+            self._beat(elapsed)
+        return self.lost or stopping.is_set()
+
+    def _beat(self, elapsed: float) -> None:
+        stage, progress = self._seen
+        try:
+            self.lost = not beat(self.item, stage=stage, progress=progress)
+        except DatabaseError:
+            # A restart of the database is no reason to throw work away while the lease lasts.
+            logger.warning("heartbeat failed", exc_info=True)
+            close_old_connections()
+            self.lost = elapsed >= settings.WORK_LEASE_SECONDS
+        else:
+            self._shown, self._beaten_at = self._seen, time.monotonic()
+
+
+# --- by the sweeper -------------------------------------------------------------------
+
+
+def sweep(model: type[PaidWork], *, defer: Defer, batch: int = 100) -> tuple[int, int]:
+    """Take work from workers that stopped. Returns how many rows were requeued and failed.
+
+    Also renews the holds of queued and running rows, so that a long queue loses no reservation.
+    """
+    requeued = failed = 0
+    with transaction.atomic():
+        lapsed = (
+            model._default_manager.filter(status=model.RUNNING, lease_expires_at__lt=Now())
+            .select_for_update(skip_locked=True)
+            .order_by("lease_expires_at")[:batch]
+        )
+        for item in lapsed:
+            if item.attempts < settings.WORK_MAX_ATTEMPTS:
+                requeued += _requeue(item, defer=defer)
+            else:
+                failed += fail(item, error=WORKER_LOST, actor="system:sweeper")
+    _renew_holds(model)
+    return requeued, failed
+
+
+# --- inside ---------------------------------------------------------------------------
+
+
+def _reserve(item: PaidWork, charge: Charge, reason: str, actor: str) -> CreditHold:
+    return ledger.reserve(
+        org=item.org,
+        charge=charge,
+        reason=reason,
+        reference_type=item.REFERENCE_TYPE,
+        reference_id=str(item.pk),
+        idempotency_key=f"{item.REFERENCE_TYPE}:{item.pk}:{item.fence}",
+        actor=actor,
+        fence=item.fence,
+    )
+
+
+def _release(item: PaidWork, actor: str) -> None:
+    if item.hold_id is not None:
+        ledger.release(hold_id=item.hold_id, fence=item.fence, actor=actor)
+
+
+def _hand_over(item: PaidWork, *, from_fence: int, to_fence: int) -> bool:
+    return item.hold_id is not None and ledger.hand_over(
+        hold_id=item.hold_id, from_fence=from_fence, to_fence=to_fence
+    )
+
+
+def _lease_end() -> Any:
+    return Now() + datetime.timedelta(seconds=settings.WORK_LEASE_SECONDS)
+
+
+def _mine(item: PaidWork) -> models.QuerySet[Any]:
+    return type(item)._default_manager.filter(pk=item.pk, status=item.RUNNING, fence=item.fence)
+
+
+def _locked(item: W) -> W:
+    locked = (
+        type(item)
+        ._default_manager.select_for_update(of=("self",))
+        .select_related("org", "hold")
+        .filter(pk=item.pk)
+        .first()
+    )
+    if locked is None:
+        raise NotFound
+    return locked
+
+
+def _settle(
+    item: PaidWork, *, status: str, error: tuple[str, str] = ("", ""), **fields: Any
+) -> bool:
+    """Finish a row whose fence is still the one that `item` knows."""
+    code, message = error
+    where = type(item)._default_manager.filter(pk=item.pk, status=item.status, fence=item.fence)
+    return bool(
+        where.update(
+            status=status,
+            error_code=code,
+            error_message=message,
+            lease_expires_at=None,
+            finished_at=Now(),
+            updated_at=Now(),
+            **fields,
+        )
+    )
+
+
+def _requeue(item: PaidWork, *, defer: Defer, **fields: Any) -> bool:
+    queued = _mine(item).update(
+        status=QUEUED,
+        fence=item.fence + 1,
+        lease_expires_at=None,
+        stage="",
+        progress=0,
+        **fields,
+    )
+    if not queued:
+        return False
+    _hand_over(item, from_fence=item.fence, to_fence=item.fence + 1)
+    defer(item.pk, item.fence + 1)
+    return True
+
+
+def _renew_holds(model: type[PaidWork]) -> None:
+    half = datetime.timedelta(seconds=settings.HOLD_SECONDS / 2)
+    aging = model._default_manager.filter(
+        status__in=[QUEUED, model.RUNNING],
+        hold__status="HELD",
+        hold__expires_at__lt=Now() + half,
+    ).values_list("hold_id", flat=True)
+    if hold_ids := list(aging[:1000]):
+        ledger.keep_alive(hold_ids=hold_ids)

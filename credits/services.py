@@ -1,0 +1,382 @@
+"""Every way in which credits move. The one façade of the ledger for other apps.
+
+Each function is atomic and joins the caller's transaction if there is one, so that a job and
+its hold are written together or not at all. None of them reads a cache. All amounts are whole
+credits. An `idempotency_key` is unique within the organization and kind of movement: a
+repetition returns what the first call made and changes nothing; Conflict if it asks for
+something else. Raises Invalid for an amount that is no positive whole number, or too large.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db.models import F
+from django.db.models.functions import Now
+from django.db.transaction import atomic
+from django.utils import timezone
+
+from clipforge.common.errors import Conflict, Invalid
+from credits import ledger
+from credits.expiry import expire_grants, expire_holds
+from credits.models import (
+    CreditGrant,
+    CreditHold,
+    CreditTransaction,
+    GrantKind,
+    HoldStatus,
+    TransactionType,
+)
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Iterable
+
+    from clipforge.orgs.models import Organization
+    from credits.pricing import Charge
+
+__all__ = [
+    "adjust",
+    "capture",
+    "expire_grants",
+    "expire_holds",
+    "grant",
+    "hand_over",
+    "keep_alive",
+    "refund",
+    "release",
+    "reserve",
+]
+
+# Credits. More in one movement is a slip of the keyboard, and sums stay far inside a bigint.
+MAX_AMOUNT = 10**12
+
+# Gifts go first, then what the plan renews anyway; what was paid for goes last.
+PRIORITIES = {
+    GrantKind.PROMO: 10,
+    GrantKind.PLAN: 20,
+    GrantKind.REFUND: 30,
+    GrantKind.ADJUST: 40,
+    GrantKind.PURCHASE: 50,
+}
+
+# A refund of credits whose lot has ended is good for this long: never worthless, never eternal.
+REFUND_LIFE = datetime.timedelta(days=30)
+
+
+def grant(
+    *,
+    org: Organization,
+    amount: int,
+    kind: str,
+    reason: str,
+    actor: str,
+    idempotency_key: str,
+    expires_at: datetime.datetime | None = None,
+    priority: int | None = None,
+    reference_type: str = "",
+    reference_id: str = "",
+) -> CreditTransaction:
+    """Give credits, as a lot of its own; the account is created on first use.
+
+    The ledger row is a PURCHASE for a lot of that kind, else a GRANT. `priority` is the kind's
+    unless given; the lowest is drawn first. Raises Invalid for an end that has passed.
+    """
+    _require_amount(amount)
+    _require_trace(reason, actor, idempotency_key)
+    kind = GrantKind(kind)
+    is_purchase = kind == GrantKind.PURCHASE
+    type_ = TransactionType.PURCHASE if is_purchase else TransactionType.GRANT
+    with atomic():
+        ledger.lock_account(org.pk)
+        if earlier := _earlier(org.pk, idempotency_key, type=type_, amount=amount):
+            return earlier
+        if expires_at is not None and expires_at <= timezone.now():
+            raise Invalid("The end of the credits has passed already.")
+        lot = _new_lot(org.pk, kind, amount, priority=priority, expires_at=expires_at)
+        return _posted(
+            org.pk,
+            type_,
+            amount,
+            reason=reason,
+            actor=actor,
+            idempotency_key=idempotency_key,
+            reference_type=reference_type,
+            reference_id=reference_id,
+            inputs={"grants": {lot.pk: amount}},
+        )
+
+
+def reserve(
+    *,
+    org: Organization,
+    charge: Charge,
+    reason: str,
+    reference_type: str,
+    reference_id: str,
+    idempotency_key: str,
+    actor: str,
+    fence: int = 0,
+) -> CreditHold:
+    """Reserve the price of work before it starts, for HOLD_SECONDS.
+
+    Raises InsufficientCredits, also when lots have ended that `expire_grants` has not swept
+    yet; then nothing changed. A repetition returns the first hold, whatever became of it.
+    """
+    _require_amount(charge.credits)
+    _require_trace(reason, actor, idempotency_key)
+    with atomic():
+        hold = ledger.place_hold(
+            org_id=org.pk,
+            charge=charge,
+            reason=reason,
+            reference_type=reference_type,
+            reference_id=reference_id,
+            idempotency_key=idempotency_key,
+            actor=actor,
+            fence=fence,
+        )
+        if hold is None:
+            return _earlier_hold(org.pk, idempotency_key, charge.credits, reference_id)
+        ledger.draw_for_hold(hold)
+    hold.org = org
+    return hold
+
+
+def hand_over(*, hold_id: uuid.UUID, from_fence: int, to_fence: int) -> bool:
+    """Give the hold to a new attempt and renew it. False: it is settled, or another attempt's."""
+    handed = CreditHold.objects.filter(pk=hold_id, status=HoldStatus.HELD, fence=from_fence)
+    return bool(handed.update(fence=to_fence, expires_at=_hold_end()))
+
+
+def keep_alive(*, hold_ids: Iterable[uuid.UUID]) -> int:
+    """Renew the holds that are still HELD. Returns how many."""
+    alive = CreditHold.objects.filter(pk__in=list(hold_ids), status=HoldStatus.HELD)
+    return alive.update(expires_at=_hold_end())
+
+
+def capture(
+    *, hold_id: uuid.UUID, fence: int, actor: str, amount: int | None = None
+) -> CreditTransaction | None:
+    """Spend what the hold reserved: all of it, or `amount` and give back the rest.
+
+    None when somebody else settled it or it is another attempt's: then nothing changed.
+    Raises Invalid for more than is held.
+    """
+    if amount is not None:
+        _require_amount(amount)
+    with atomic():
+        hold = ledger.close_hold(
+            hold_id, status=HoldStatus.CAPTURED, captured=amount, fence=fence, actor=actor
+        )
+        if hold is None:
+            _require_not_too_much(hold_id, fence, amount)
+            return None
+        spend = _posted(
+            hold.org_id,
+            TransactionType.SPEND,
+            -hold.captured,
+            held=-hold.amount,
+            hold=hold,
+            actor=actor,
+            reason=hold.reason,
+            idempotency_key=f"capture:{hold.pk}",
+            **_trace_of(hold),
+        )
+        ledger.settle_lots(hold, actor=actor)
+        return spend
+
+
+def release(
+    *,
+    hold_id: uuid.UUID,
+    actor: str,
+    fence: int | None = None,
+    status: str = HoldStatus.RELEASED,
+) -> bool:
+    """Give everything back to the lots that it came from. `fence` None: whoever's attempt it is.
+
+    `status` is RELEASED or EXPIRED. False when somebody else settled it: then nothing changed.
+    """
+    status = HoldStatus(status)
+    if status not in {HoldStatus.RELEASED, HoldStatus.EXPIRED}:
+        raise Invalid(f"A hold cannot be released as {status}.")
+    with atomic():
+        return ledger.release_hold(hold_id, status=status, fence=fence, actor=actor)
+
+
+def refund(
+    *,
+    transaction: CreditTransaction,
+    amount: int | None = None,
+    reason: str,
+    actor: str,
+    idempotency_key: str,
+) -> CreditTransaction:
+    """Give back what a SPEND took, all that is left of it or `amount`, to the lots it came from.
+
+    The last drawn lot is filled first. The part of a lot that has ended becomes a REFUND lot of
+    30 days. Raises Conflict for more than was spent and not yet given back.
+    """
+    if amount is not None:
+        _require_amount(amount)
+    _require_trace(reason, actor, idempotency_key)
+    if transaction.type != TransactionType.SPEND or transaction.hold_id is None:
+        raise Invalid("Only a SPEND can be refunded.")
+    with atomic():
+        hold = CreditHold.objects.select_for_update(no_key=True).get(pk=transaction.hold_id)
+        ledger.lock_account(hold.org_id)
+        same = {"type": TransactionType.REFUND, "hold_id": hold.pk}
+        if amount is not None:
+            same["amount"] = amount
+        if earlier := _earlier(hold.org_id, idempotency_key, **same):
+            return earlier
+        amount = _refundable(hold, amount)
+        lots = dict(_return_to(lot, part) for lot, part in ledger.give_back(hold, amount))
+        return _posted(
+            hold.org_id,
+            TransactionType.REFUND,
+            amount,
+            hold=hold,
+            reason=reason,
+            actor=actor,
+            idempotency_key=idempotency_key,
+            **{**_trace_of(hold), "inputs": {"grants": lots}},
+        )
+
+
+def adjust(
+    *, org: Organization, amount: int, reason: str, actor: str, idempotency_key: str
+) -> CreditTransaction:
+    """Correct a balance by hand: up by a lot of its own, down out of the lots in draw order.
+
+    Raises InsufficientCredits when that much is not available.
+    """
+    _require_amount(amount if amount > 0 else -amount)
+    _require_trace(reason, actor, idempotency_key)
+    with atomic():
+        ledger.lock_account(org.pk)
+        if earlier := _earlier(org.pk, idempotency_key, type=TransactionType.ADJUST, amount=amount):
+            return earlier
+        if amount > 0:
+            lots = {_new_lot(org.pk, GrantKind.ADJUST, amount).pk: amount}
+        else:
+            lots = ledger.take_from_lots(org.pk, -amount)
+        return _posted(
+            org.pk,
+            TransactionType.ADJUST,
+            amount,
+            reason=reason,
+            actor=actor,
+            idempotency_key=idempotency_key,
+            inputs={"grants": lots},
+        )
+
+
+# --- inside ---------------------------------------------------------------------------
+
+
+def _posted(
+    org_id: uuid.UUID, type_: TransactionType, amount: int, **fields: Any
+) -> CreditTransaction:
+    """Post a movement that the locks held by now make certain to fit."""
+    posted = ledger.post(org_id, type_, amount, **fields)
+    if posted is None:
+        raise ledger.LedgerError(f"{type_} of {amount} does not fit the account of {org_id}")
+    return posted
+
+
+def _new_lot(
+    org_id: uuid.UUID,
+    kind: GrantKind,
+    amount: int,
+    *,
+    priority: int | None = None,
+    expires_at: datetime.datetime | None = None,
+) -> CreditGrant:
+    return CreditGrant.objects.create(
+        org_id=org_id,
+        kind=kind,
+        amount=amount,
+        remaining=amount,
+        priority=PRIORITIES[kind] if priority is None else priority,
+        expires_at=expires_at,
+    )
+
+
+def _return_to(lot: CreditGrant, amount: int) -> tuple[int, int]:
+    """Put refunded credits where they can be spent. Returns the id of that lot, and the amount."""
+    now = timezone.now()
+    if lot.expires_at is not None and lot.expires_at <= now:
+        end = now + REFUND_LIFE
+        lot = _new_lot(lot.org_id, GrantKind.REFUND, amount, priority=lot.priority, expires_at=end)
+    else:
+        CreditGrant.objects.filter(pk=lot.pk).update(remaining=F("remaining") + amount)
+    return lot.pk, amount
+
+
+def _refundable(hold: CreditHold, amount: int | None) -> int:
+    """The amount, or all that was spent of the hold and not given back yet. Needs its lock."""
+    left = sum(part.captured - part.refunded for part in hold.allocations.all())
+    if left == 0 or (amount is not None and amount > left):
+        raise Conflict(
+            f"{left} of the {hold.captured} credits spent have not been given back yet.",
+            code="already_refunded",
+        )
+    return left if amount is None else amount
+
+
+def _earlier(org_id: uuid.UUID, key: str, **same: Any) -> CreditTransaction | None:
+    """What the key made before. Raises Conflict if it is not the `same`."""
+    earlier = CreditTransaction.objects.filter(org=org_id, idempotency_key=key).first()
+    if earlier and any(getattr(earlier, name) != value for name, value in same.items()):
+        raise _key_reused(key)
+    return earlier
+
+
+def _earlier_hold(org_id: uuid.UUID, key: str, amount: int, reference_id: str) -> CreditHold:
+    earlier = CreditHold.objects.get(org=org_id, idempotency_key=key)
+    if (earlier.amount, earlier.reference_id) != (amount, reference_id):
+        raise _key_reused(key)
+    return earlier
+
+
+def _key_reused(key: str) -> Conflict:
+    return Conflict(
+        f'The idempotency key "{key}" was used for something else. Choose a new one.',
+        code="idempotency_key_reused",
+    )
+
+
+def _trace_of(hold: CreditHold) -> dict[str, Any]:
+    """What a ledger row takes over from the hold that it settles."""
+    return {
+        "reference_type": hold.reference_type,
+        "reference_id": hold.reference_id,
+        "unit_price": hold.unit_price,
+        "price_version": hold.price_version,
+        "inputs": hold.inputs,
+    }
+
+
+def _hold_end() -> Any:
+    return Now() + datetime.timedelta(seconds=settings.HOLD_SECONDS)
+
+
+def _require_amount(amount: int) -> None:
+    if type(amount) is not int or not 1 <= amount <= MAX_AMOUNT:
+        raise Invalid(f"The amount must be a whole number of credits from 1 to {MAX_AMOUNT}.")
+
+
+def _require_trace(reason: str, actor: str, idempotency_key: str) -> None:
+    if not (reason.strip() and actor and idempotency_key):
+        raise Invalid("A movement of credits needs a reason, an actor and an idempotency key.")
+
+
+def _require_not_too_much(hold_id: uuid.UUID, fence: int, amount: int | None) -> None:
+    """Tell a capture of more than is held from one that came too late."""
+    open_hold = CreditHold.objects.filter(pk=hold_id, status=HoldStatus.HELD, fence=fence)
+    if amount is not None and (held := open_hold.filter(amount__lt=amount).first()):
+        raise Invalid(f"{amount} credits cannot be captured: {held.amount} are held.")

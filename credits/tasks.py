@@ -1,0 +1,15 @@
+"""What the queue runs for the ledger."""
+
+from __future__ import annotations
+
+from procrastinate.contrib.django import app
+
+from credits import expiry
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queue="maintenance", queueing_lock="credits.expire", name="credits.expire")
+def expire(timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes when it was due
+    """End what the clock has ended. Holds first: what they return to a lot may end with it."""
+    expiry.expire_holds()
+    expiry.expire_grants()

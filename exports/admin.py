@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from django.contrib import admin
+
+from exports.models import Export
+
+
+@admin.register(Export)
+class ExportAdmin(admin.ModelAdmin[Export]):
+    list_display = ["id", "org", "project", "status", "aspect", "resolution", "created_at"]
+    list_filter = ["status", "aspect"]
+    list_select_related = ["org", "project"]
+    search_fields = ["id"]
+    raw_id_fields = ["org", "project", "moment", "hold"]
+    show_full_result_count = False

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import uuid
+
+import django_filters
+from django.db.models import QuerySet
+
+from exports.models import Export
+from projects.selectors import get_project
+
+
+class ExportFilter(django_filters.FilterSet):  # type: ignore[misc]
+    project = django_filters.UUIDFilter(method="of_project")
+    status = django_filters.MultipleChoiceFilter(choices=Export.Status.choices)
+    created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
+    created_before = django_filters.IsoDateTimeFilter("created_at", "lt")
+
+    class Meta:
+        model = Export
+        fields: list[str] = []
+
+    def of_project(
+        self, queryset: QuerySet[Export], name: str, value: uuid.UUID
+    ) -> QuerySet[Export]:
+        # Another organization's project is 404, as it is in a path.
+        return queryset.filter(project=get_project(self.request.user.organization, value))

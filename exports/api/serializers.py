@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from credits.paid_work import queue_position
+from exports.models import Export
+from projects.api.serializers import (
+    CreditsSerializer,
+    FailureSerializer,
+    credits_of,
+    failure_of,
+)
+
+
+class ExportSerializer(serializers.ModelSerializer[Export]):
+    queue_position = serializers.SerializerMethodField(
+        help_text="1 is next; null when it is not waiting. Only on a single export."
+    )
+    error = serializers.SerializerMethodField()
+    credits = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Export
+        fields = [
+            "id",
+            "project",
+            "moment",
+            "status",
+            "stage",
+            "progress",
+            "queue_position",
+            "error",
+            "credits",
+            "start",
+            "end",
+            "aspect",
+            "resolution",
+            "size",
+            "duration",
+            "width",
+            "height",
+            "sha256",
+            "attempts",
+            "created_at",
+            "queued_at",
+            "started_at",
+            "finished_at",
+            "expires_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field({"type": ["integer", "null"]})
+    def get_queue_position(self, export: Export) -> int | None:
+        return None if self.context.get("list") else queue_position(export)
+
+    @extend_schema_field(FailureSerializer(allow_null=True))
+    def get_error(self, export: Export) -> dict[str, str] | None:
+        return failure_of(export)
+
+    @extend_schema_field(CreditsSerializer)
+    def get_credits(self, export: Export) -> dict[str, int]:
+        return credits_of(export)
+
+
+class RangeSerializer(serializers.Serializer[Any]):
+    """What to export: a moment, or start and end in a project."""
+
+    moment = serializers.UUIDField(required=False)
+    project = serializers.UUIDField(required=False)
+    start = serializers.FloatField(required=False, min_value=0, help_text="Seconds.")
+    end = serializers.FloatField(required=False, min_value=0, help_text="Seconds.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        by_range = {"project", "start", "end"} & set(attrs)
+        if "moment" in attrs and by_range:
+            raise serializers.ValidationError("Give either moment, or project, start and end.")
+        if "moment" not in attrs and len(by_range) < 3:
+            raise serializers.ValidationError("Give moment, or all of project, start and end.")
+        return attrs
+
+
+class ExportCreateSerializer(RangeSerializer):
+    aspect = serializers.ChoiceField(choices=Export.Aspect.choices, default=Export.Aspect.VERTICAL)
+    resolution = serializers.ChoiceField(
+        choices=Export.Resolution.choices,
+        default=Export.Resolution.FULL_HD,
+        help_text="Pixels of the shorter side.",
+    )
+
+
+class QuoteRequestSerializer(serializers.Serializer[Any]):
+    """Either an analysis of so many seconds of source, or the export of a range."""
+
+    analysis_seconds = serializers.FloatField(
+        required=False, min_value=0.001, max_value=24 * 3600, help_text="Length of the source."
+    )
+    export_seconds = serializers.FloatField(
+        required=False, min_value=0.001, max_value=24 * 3600, help_text="Length of the clip."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError("Give analysis_seconds, export_seconds, or both.")
+        return attrs
+
+
+class QuoteSerializer(serializers.Serializer[Any]):
+    credits = serializers.IntegerField(help_text="What it would cost.")
+    price_version = serializers.CharField()
+    available = serializers.IntegerField(help_text="Credits that can be spent now.")
+    affordable = serializers.BooleanField()

@@ -1,0 +1,195 @@
+"""Exports, quotes and downloads over HTTP."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import status
+from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from clipforge.common.api.files import serve_file
+from clipforge.common.api.problems import problem_response
+from clipforge.common.errors import DomainError
+from clipforge.orgs.api.idempotency import Answer, answer, respond_once
+from clipforge.orgs.api.views import OrgView
+from credits import selectors as ledger
+from exports import downloads, selectors, services
+from exports.api.filters import ExportFilter
+from exports.api.serializers import (
+    ExportCreateSerializer,
+    ExportSerializer,
+    QuoteRequestSerializer,
+    QuoteSerializer,
+)
+from exports.models import Export
+from exports.pricing import export_charge
+from projects import selectors as projects
+from projects.models import Moment, Project
+from projects.pricing import analysis_charge
+
+
+class ExportList(ListModelMixin, OrgView):
+    serializer_class = ExportSerializer
+    filterset_class = ExportFilter
+    keyset = ("created_at", "id")
+    idempotent_methods = ("post",)
+    problems = {"get": (404,), "post": (402, 404)}
+
+    queryset = Export.objects.none()  # names the model; what is listed comes from get_queryset
+
+    def get_queryset(self) -> QuerySet[Export]:
+        return selectors.exports(self.organization)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "list": self.request.method == "GET"}
+
+    @extend_schema(operation_id="list_exports", summary="Exports, newest first")
+    def get(self, request: Request) -> Response:
+        return self.list(request)
+
+    @extend_schema(
+        operation_id="create_export",
+        summary="Render a moment, or start to end of a project",
+        description="Reserves 1 credit for each started minute of the clip; they are charged when "
+        "the file is ready, and given back otherwise.",
+        request=ExportCreateSerializer,
+        responses={201: ExportSerializer},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        return respond_once(request, self.organization, self._create)
+
+    def _create(self) -> Answer:
+        form = ExportCreateSerializer(data=self.request.data)
+        form.is_valid(raise_exception=True)
+        project, moment, start, end = self._range(form.validated_data)
+        export = services.start_export(
+            project=project,
+            moment=moment,
+            start=start,
+            end=end,
+            aspect=form.validated_data["aspect"],
+            resolution=form.validated_data["resolution"],
+            actor=self.principal.actor,
+        )
+        return answer(
+            status.HTTP_201_CREATED,
+            ExportSerializer(export).data,
+            location=reverse("export", args=[export.pk]),
+        )
+
+    def _range(self, data: dict[str, Any]) -> tuple[Project, Moment | None, float, float]:
+        if "moment" in data:
+            moment = projects.get_moment(self.organization, data["moment"])
+            return moment.project, moment, moment.start, moment.end
+        project = projects.get_project(self.organization, data["project"])
+        return project, None, data["start"], data["end"]
+
+
+class ExportView(OrgView):
+    """One export of the organization; the base of everything below `/exports/{id}`."""
+
+    serializer_class = ExportSerializer
+    pagination_class = None
+    problems: dict[str, tuple[int, ...]] = {}
+
+    def export(self, export_id: uuid.UUID) -> Export:
+        return selectors.get_export(self.organization, export_id)
+
+
+class ExportDetail(ExportView):
+    @extend_schema(operation_id="get_export", summary="One export, with its progress")
+    def get(self, request: Request, export_id: uuid.UUID) -> Response:
+        return Response(ExportSerializer(self.export(export_id)).data)
+
+
+class ExportCancel(ExportView):
+    problems = {"post": (409,)}
+
+    @extend_schema(
+        operation_id="cancel_export",
+        summary="Stop the render and give the credits back",
+        description="Repeating it changes nothing.",
+        request=None,
+    )
+    def post(self, request: Request, export_id: uuid.UUID) -> Response:
+        export = services.cancel_export(export=self.export(export_id), actor=self.principal.actor)
+        return Response(ExportSerializer(export).data)
+
+
+class ExportRetry(ExportView):
+    idempotent_methods = ("post",)
+    problems = {"post": (402,)}
+
+    @extend_schema(
+        operation_id="retry_export",
+        summary="Render again after a failure or a cancel",
+        request=None,
+    )
+    def post(self, request: Request, export_id: uuid.UUID) -> HttpResponse:
+        export = self.export(export_id)
+
+        def retry() -> Answer:
+            queued = services.retry_export(export=export, actor=self.principal.actor)
+            return answer(status.HTTP_200_OK, ExportSerializer(queued).data)
+
+        return respond_once(request, self.organization, retry)
+
+
+class ExportDownload(ExportView):
+    problems = {"get": (409,)}
+
+    @extend_schema(
+        operation_id="download_export",
+        summary="Redirect to a signed, expiring URL of the file",
+        responses={302: OpenApiResponse(description="`Location` is the URL; it supports Range.")},
+    )
+    def get(self, request: Request, export_id: uuid.UUID) -> Response:
+        url = request.build_absolute_uri(downloads.signed_url(self.export(export_id)))
+        return Response(
+            status=status.HTTP_302_FOUND, headers={"Location": url, "Cache-Control": "no-store"}
+        )
+
+
+class QuoteView(OrgView):
+    serializer_class = QuoteSerializer
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="quote",
+        summary="What an analysis or an export would cost",
+        request=QuoteRequestSerializer,
+        responses=QuoteSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        form = QuoteRequestSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        charges = []
+        if seconds := form.validated_data.get("analysis_seconds"):
+            charges.append(analysis_charge(seconds))
+        if seconds := form.validated_data.get("export_seconds"):
+            charges.append(export_charge(0, seconds))
+        cost = sum(charge.credits for charge in charges)
+        available = ledger.balance(self.organization).available
+        return Response(
+            {
+                "credits": cost,
+                "price_version": charges[0].price_version,
+                "available": available,
+                "affordable": cost <= available,
+            }
+        )
+
+
+def download_file(request: HttpRequest, token: str, name: str) -> HttpResponse:
+    """The file behind a signed URL, whole or in ranges. No API key: the link is the permission."""
+    try:
+        return serve_file(request, downloads.key_of(token), download_name=name)
+    except DomainError as error:
+        return problem_response(error.status, error.error_code, error.message)

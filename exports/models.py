@@ -1,0 +1,97 @@
+"""An export is one finished file: a moment, or any stretch of a project, rendered."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+from clipforge.common.models import OrgQuerySet
+from credits.paid_work import PaidWork
+from projects.models import Moment, Project
+
+
+class Export(PaidWork):
+    class Status(models.TextChoices):
+        QUEUED = "QUEUED", "Queued"
+        RENDERING = "RENDERING", "Rendering"
+        READY = "READY", "Ready"
+        FAILED = "FAILED", "Failed"
+        CANCELLED = "CANCELLED", "Cancelled"
+        EXPIRED = "EXPIRED", "Expired"
+
+    class Aspect(models.TextChoices):
+        VERTICAL = "9:16", "9:16"
+        SQUARE = "1:1", "1:1"
+        WIDE = "16:9", "16:9"
+        SOURCE = "source", "As the source"
+
+    class Resolution(models.IntegerChoices):
+        SD = 480, "480"
+        HD = 720, "720"
+        FULL_HD = 1080, "1080"
+
+    RUNNING: ClassVar[str] = Status.RENDERING
+    REFERENCE_TYPE: ClassVar[str] = "export"
+
+    # Carried by a composite index below.
+    project = models.ForeignKey(Project, models.CASCADE, db_index=False, related_name="exports")
+    moment = models.ForeignKey(
+        Moment, models.SET_NULL, null=True, blank=True, related_name="exports"
+    )
+    status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
+    start = models.FloatField(help_text="Seconds into the source.")
+    end = models.FloatField(help_text="Seconds into the source.")
+    aspect = models.CharField(max_length=8, choices=Aspect, default=Aspect.VERTICAL)
+    resolution = models.PositiveIntegerField(
+        choices=Resolution, default=Resolution.FULL_HD, help_text="Pixels of the shorter side."
+    )
+    # Known once it is READY.
+    file_key = models.CharField(max_length=255, blank=True, editable=False)
+    size = models.BigIntegerField(null=True, blank=True, help_text="Bytes.")
+    duration = models.FloatField(null=True, blank=True, help_text="Seconds.")
+    width = models.PositiveIntegerField(null=True, blank=True)
+    height = models.PositiveIntegerField(null=True, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the file is deleted: the tier's retention."
+    )
+
+    objects = OrgQuerySet["Export"].as_manager()
+
+    class Meta:
+        indexes = [
+            # `GET /exports` and its deep pages: an organization's exports, newest first.
+            models.Index(fields=["org", "-created_at", "-id"], name="exports_export_org_created"),
+            # `GET /exports?project=&status=`, and everything of a project when it is deleted.
+            models.Index(fields=["project", "status"], name="exports_export_project_status"),
+            # The admin's list of all exports, newest first.
+            models.Index(fields=["created_at"], name="exports_export_created"),
+            # `credits.paid_work.sweep`: the few that a worker holds, by the end of its lease.
+            models.Index(
+                fields=["lease_expires_at"],
+                condition=models.Q(status="RENDERING"),
+                name="exports_export_leases",
+            ),
+            # `credits.paid_work.queue_position`, and the sweeper's renewal of holds.
+            models.Index(
+                fields=["queued_at"],
+                condition=models.Q(status="QUEUED"),
+                name="exports_export_queue",
+            ),
+            # `tasks.expire_exports`: files past their retention, every hour.
+            models.Index(
+                fields=["expires_at"],
+                condition=models.Q(status="READY"),
+                name="exports_export_expiry",
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(start__gte=0, end__gt=models.F("start")),
+                name="exports_export_range",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.start:.1f}–{self.end:.1f} s, {self.aspect}"

@@ -1,0 +1,114 @@
+"""The work of a render task: claim the export, render its file, record it."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from django.db import DatabaseError
+from django.db.models.functions import Now
+
+from clipforge.common import storage
+from clipforge.common.errors import StorageFull
+from clipforge.media import Aspect, ErrorCode, Limits, MediaError, Rendered, RenderSpec, render
+from clipforge.orgs import selectors as orgs
+from credits import paid_work
+from exports.models import Export
+
+logger = logging.getLogger(__name__)
+
+ACTOR = "system:worker"
+
+# Rendering runs about as fast as the clip plays on one core; this only ends a stuck one.
+WALL_SECONDS_PER_OUTPUT_SECOND = 20
+MINIMUM_WALL_SECONDS = 300
+
+INTERNAL_ERROR = (
+    "internal_error",
+    "Something failed on our side while rendering. You were not charged; retry it.",
+)
+STORAGE_FULL = (
+    ErrorCode.STORAGE_FULL.value,
+    "There was no room for the finished file. You were not charged; retry it later.",
+)
+
+
+def run(export_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
+    """Render one queued export. Does nothing if the fence moved on.
+
+    Ends it READY or FAILED, or hands it back when this worker has to stop. A fault of the database
+    is raised: the lease lapses, and the sweeper gives the export to another worker.
+    """
+    export = paid_work.claim(Export, export_id, fence=fence)
+    if export is None:
+        return
+    watch = paid_work.Watch(export)
+    part = storage.new_part()
+    try:
+        _render(export, part, watch)
+    except MediaError as error:
+        if error.code is ErrorCode.CANCELLED:
+            if not watch.lost:
+                paid_work.hand_back(export, defer=defer)
+            return
+        paid_work.fail(export, error=(error.code.value, error.message), actor=ACTOR)
+    except StorageFull:
+        paid_work.fail(export, error=STORAGE_FULL, actor=ACTOR)
+    except paid_work.HoldLost:
+        paid_work.fail(export, error=paid_work.HOLD_LAPSED, actor=ACTOR)
+    except DatabaseError:
+        raise
+    except Exception:
+        logger.exception("render failed", extra={"export": str(export_id)})
+        paid_work.fail(export, error=INTERNAL_ERROR, actor=ACTOR)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _render(export: Export, part: Path, watch: paid_work.Watch) -> None:
+    project = export.project
+    rendered = render(
+        storage.path_of(project.source_key),
+        part,
+        RenderSpec(export.start, export.end, Aspect(export.aspect), export.resolution),
+        limits=_limits(export),
+        on_progress=watch.note,
+        should_stop=watch.must_stop,
+    )
+    # The fence in the key: a worker that came back from the dead overwrites nobody's file.
+    key = f"{export.org_id}/exports/{export.pk}/{export.fence}.mp4"
+    storage.publish(part, key)
+    recorded = False
+    try:
+        recorded = _record(export, key, rendered)
+    finally:
+        if not recorded:
+            storage.delete(key)
+
+
+def _record(export: Export, key: str, rendered: Rendered) -> bool:
+    retention = datetime.timedelta(days=orgs.limits_of(export.org).retention_days)
+    return paid_work.succeed(
+        export,
+        status=Export.Status.READY,
+        actor=ACTOR,
+        file_key=key,
+        size=rendered.size,
+        duration=rendered.duration,
+        width=rendered.width,
+        height=rendered.height,
+        sha256=rendered.sha256,
+        expires_at=Now() + retention,
+    )
+
+
+def _limits(export: Export) -> Limits:
+    seconds = export.end - export.start
+    return replace(
+        Limits(),
+        wall_seconds=max(MINIMUM_WALL_SECONDS, WALL_SECONDS_PER_OUTPUT_SECOND * seconds),
+        max_duration=export.project.duration + 1,
+    )

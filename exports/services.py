@@ -1,0 +1,110 @@
+"""Writes to exports."""
+
+from __future__ import annotations
+
+import contextlib
+
+from django.conf import settings
+from django.db import transaction
+
+from clipforge.common import storage
+from clipforge.common.errors import Conflict, Invalid
+from clipforge.common.models import uuid7
+from credits import paid_work
+from exports import tasks
+from exports.models import Export
+from exports.pricing import export_charge
+from projects.models import Moment, Project
+
+# A clip of less is no clip. Seconds.
+MIN_SECONDS = 1.0
+
+
+def require_exportable(*, project: Project, start: float, end: float) -> None:
+    """Raises Conflict unless the project was analysed, Invalid unless the range can be rendered."""
+    if project.status not in Project.ANALYSED:
+        raise Conflict(
+            f"The project is {project.status}; exports can be made once it is READY or EMPTY.",
+            code="project_not_ready",
+        )
+    if not 0 <= start < end <= project.duration:
+        raise Invalid(
+            f"start and end must lie within the source: 0 to {project.duration:.3f} seconds, "
+            "start before end.",
+            code="bad_range",
+        )
+    if not MIN_SECONDS <= end - start <= settings.EXPORT_MAX_SECONDS:
+        raise Invalid(
+            f"An export lasts from {MIN_SECONDS:g} to {settings.EXPORT_MAX_SECONDS} seconds; "
+            f"this range lasts {end - start:.3f}.",
+            code="bad_range",
+        )
+
+
+def start_export(
+    *,
+    project: Project,
+    moment: Moment | None = None,
+    start: float,
+    end: float,
+    aspect: str,
+    resolution: int,
+    actor: str,
+) -> Export:
+    """Queue the render of [start, end) of the project, paid by a hold.
+
+    Row, hold and task are one transaction. Raises Conflict, Invalid, InsufficientCredits.
+    """
+    require_exportable(project=project, start=start, end=end)
+    export = Export(
+        id=uuid7(),
+        org=project.org,
+        project=project,
+        moment=moment,
+        start=start,
+        end=end,
+        aspect=aspect,
+        resolution=resolution,
+    )
+    paid_work.submit(
+        export,
+        charge=export_charge(start, end),
+        reason=_reason(export),
+        actor=actor,
+        defer=tasks.defer_render,
+    )
+    return export
+
+
+def cancel_export(*, export: Export, actor: str) -> Export:
+    """Stop the render and give the credits back. Raises Conflict once it is finished."""
+    return paid_work.cancel(export, actor=actor)
+
+
+def retry_export(*, export: Export, actor: str) -> Export:
+    """Render again after a failure or a cancel, under the same id.
+
+    A failed render was not charged, so this costs what the first one would have. Raises Conflict
+    in any other state, InsufficientCredits.
+    """
+    return paid_work.retry(
+        export,
+        charge=export_charge(export.start, export.end),
+        reason=_reason(export),
+        actor=actor,
+        defer=tasks.defer_render,
+    )
+
+
+def drop_exports_of(*, project: Project, actor: str) -> None:
+    """Before a project goes: cancel what runs, and delete the files once it is gone."""
+    exports = list(Export.objects.for_org(project.org).filter(project=project))
+    for export in exports:
+        with contextlib.suppress(Conflict):  # finished: nothing to settle
+            paid_work.cancel(export, actor=actor)
+    keys = [export.file_key for export in exports if export.file_key]
+    transaction.on_commit(lambda: [storage.delete(key) for key in keys], robust=True)
+
+
+def _reason(export: Export) -> str:
+    return f"Export of {export.start:.1f}–{export.end:.1f} s of {export.project.title}"

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from django.contrib import admin
+
+from projects.models import Moment, Project
+
+
+@admin.register(Project)
+class ProjectAdmin(admin.ModelAdmin[Project]):
+    list_display = ["title", "org", "status", "duration", "created_at"]
+    list_filter = ["status"]
+    list_select_related = ["org"]
+    search_fields = ["id", "title"]
+    raw_id_fields = ["org", "hold"]
+    show_full_result_count = False
+
+
+@admin.register(Moment)
+class MomentAdmin(admin.ModelAdmin[Moment]):
+    list_display = ["__str__", "project", "score", "reason"]
+    list_select_related = ["project"]
+    raw_id_fields = ["org", "project"]
+    show_full_result_count = False

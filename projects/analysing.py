@@ -1,0 +1,94 @@
+"""The work of an analysis task: claim the project, analyse its source, record the moments."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import replace
+
+from django.db import DatabaseError, transaction
+
+from clipforge.common import storage
+from clipforge.media import Analysis, ErrorCode, Limits, MediaError, analyse
+from clipforge.orgs import selectors as orgs
+from credits import paid_work
+from projects.models import Moment, Project
+
+logger = logging.getLogger(__name__)
+
+ACTOR = "system:worker"
+
+# A whole analysis runs many times faster than the source plays; this only ends a stuck one.
+WALL_SECONDS_PER_SOURCE_SECOND = 3
+MINIMUM_WALL_SECONDS = 300
+
+INTERNAL_ERROR = (
+    "internal_error",
+    "Something failed on our side while analysing. You were not charged; retry it.",
+)
+
+
+def run(project_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
+    """Analyse one queued project. Does nothing if the fence moved on.
+
+    Ends it READY, EMPTY or FAILED, or hands it back when this worker has to stop. A fault of the
+    database is raised: the lease lapses, and the sweeper gives the project to another worker.
+    """
+    project = paid_work.claim(Project, project_id, fence=fence)
+    if project is None:
+        return
+    watch = paid_work.Watch(project)
+    try:
+        analysis = analyse(
+            storage.path_of(project.source_key),
+            limits=_limits(project),
+            on_progress=watch.note,
+            should_stop=watch.must_stop,
+        )
+        _record(project, analysis)
+    except MediaError as error:
+        if error.code is ErrorCode.CANCELLED:
+            if not watch.lost:
+                paid_work.hand_back(project, defer=defer)
+            return
+        paid_work.fail(project, error=(error.code.value, error.message), actor=ACTOR)
+    except paid_work.HoldLost:
+        paid_work.fail(project, error=paid_work.HOLD_LAPSED, actor=ACTOR)
+    except DatabaseError:
+        raise
+    except Exception:
+        logger.exception("analysis failed", extra={"project": str(project_id)})
+        paid_work.fail(project, error=INTERNAL_ERROR, actor=ACTOR)
+
+
+def _limits(project: Project) -> Limits:
+    longest = orgs.limits_of(project.org).max_source_seconds
+    wall = max(MINIMUM_WALL_SECONDS, WALL_SECONDS_PER_SOURCE_SECOND * project.duration)
+    # A tier that was lowered meanwhile does not fail what was accepted and is paid for.
+    return replace(Limits(), wall_seconds=wall, max_duration=max(longest, project.duration + 1))
+
+
+def _record(project: Project, analysis: Analysis) -> None:
+    found = bool(analysis.moments)
+    with transaction.atomic():
+        ours = paid_work.succeed(
+            project,
+            status=Project.Status.READY if found else Project.Status.EMPTY,
+            charged=found,
+            actor=ACTOR,
+            scorer_version=analysis.scorer_version,
+        )
+        if ours:
+            Moment.objects.bulk_create(
+                Moment(
+                    org=project.org,
+                    project=project,
+                    start=moment.start,
+                    end=moment.end,
+                    score=moment.score,
+                    subscores=moment.subscores,
+                    reason=moment.reason,
+                    scorer_version=analysis.scorer_version,
+                )
+                for moment in analysis.moments
+            )

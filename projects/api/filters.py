@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import django_filters
+
+from projects.models import Moment, Project
+
+
+class ProjectFilter(django_filters.FilterSet):  # type: ignore[misc]
+    status = django_filters.MultipleChoiceFilter(choices=Project.Status.choices)
+    created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
+    created_before = django_filters.IsoDateTimeFilter("created_at", "lt")
+
+    class Meta:
+        model = Project
+        fields: list[str] = []
+
+
+class MomentFilter(django_filters.FilterSet):  # type: ignore[misc]
+    min_score = django_filters.NumberFilter("score", "gte", min_value=0, max_value=100)
+
+    class Meta:
+        model = Moment
+        fields: list[str] = []

@@ -1,0 +1,187 @@
+"""Projects over HTTP."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
+from clipforge.orgs.api.idempotency import Answer, answer, respond_once
+from clipforge.orgs.api.views import OrgView
+from projects import selectors, services
+from projects.api.filters import MomentFilter, ProjectFilter
+from projects.api.serializers import (
+    MomentSerializer,
+    ProjectSerializer,
+    ProjectUpdateSerializer,
+    ProjectUploadSerializer,
+)
+from projects.models import Moment, Project
+
+
+class ProjectList(ListModelMixin, OrgView):
+    serializer_class = ProjectSerializer
+    filterset_class = ProjectFilter
+    keyset = ("created_at", "id")
+    idempotent_methods = ("post",)
+    problems = {"post": (402, 411, 413, 415, 507)}
+
+    queryset = Project.objects.none()  # names the model; what is listed comes from get_queryset
+
+    def get_queryset(self) -> QuerySet[Project]:
+        return selectors.projects(self.organization)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "list": self.request.method == "GET"}
+
+    def get_parsers(self) -> list[Any]:
+        return [StreamedUploadParser()]
+
+    @extend_schema(operation_id="list_projects", summary="Projects, newest first")
+    def get(self, request: Request) -> Response:
+        return self.list(request)
+
+    @extend_schema(
+        operation_id="create_project",
+        summary="Upload a video and start its analysis",
+        description="Reserves 1 credit for each started minute of the source; they are charged when "
+        "moments were found, and given back otherwise.",
+        request={"multipart/form-data": ProjectUploadSerializer},
+        responses={201: ProjectSerializer},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        try:
+            return self._create(request)
+        finally:
+            for handler in getattr(request, "upload_handlers", ()):
+                if isinstance(handler, PartUploadHandler):
+                    handler.discard()
+
+    def _create(self, request: Request) -> HttpResponse:
+        form = ProjectUploadSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        upload: UploadedPart = form.validated_data["file"]
+        title: str = form.validated_data.get("title", "")
+        writer = upload.writer
+        source = services.inspect_source(org=self.organization, path=writer.path)
+
+        def create() -> Answer:
+            project = services.create_project(
+                org=self.organization,
+                title=title,
+                source_name=upload.name or "",
+                part=writer.path,
+                size=writer.size,
+                sha256=writer.sha256,
+                source=source,
+                actor=self.principal.actor,
+            )
+            return answer(
+                status.HTTP_201_CREATED,
+                ProjectSerializer(project, context={"list": False}).data,
+                location=reverse("project", args=[project.pk]),
+            )
+
+        content = f"{writer.sha256}\n{title}\n{upload.name}".encode()
+        return respond_once(request, self.organization, create, content=content)
+
+
+class ProjectView(OrgView):
+    """One project of the organization; the base of everything below `/projects/{id}`."""
+
+    serializer_class = ProjectSerializer
+    pagination_class = None
+    problems: dict[str, tuple[int, ...]] = {}
+
+    def project(self, project_id: uuid.UUID) -> Project:
+        return selectors.get_project(self.organization, project_id)
+
+    def shown(self, project: Project) -> Response:
+        return Response(ProjectSerializer(project).data)
+
+
+class ProjectDetail(ProjectView):
+    @extend_schema(operation_id="get_project", summary="One project, with its progress")
+    def get(self, request: Request, project_id: uuid.UUID) -> Response:
+        return self.shown(self.project(project_id))
+
+    @extend_schema(
+        operation_id="update_project",
+        summary="Change the title",
+        request=ProjectUpdateSerializer,
+        responses=ProjectSerializer,
+    )
+    def patch(self, request: Request, project_id: uuid.UUID) -> Response:
+        project = self.project(project_id)
+        form = ProjectUpdateSerializer(project, data=request.data, partial=True)
+        form.is_valid(raise_exception=True)
+        title = form.validated_data.get("title", project.title)
+        return self.shown(services.rename_project(project=project, title=title))
+
+    @extend_schema(
+        operation_id="delete_project",
+        summary="Delete the project with its moments, exports and files",
+        responses={204: None},
+    )
+    def delete(self, request: Request, project_id: uuid.UUID) -> Response:
+        project = self.project(project_id)
+        services.delete_project(project=project, actor=self.principal.actor)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ProjectCancel(ProjectView):
+    problems = {"post": (409,)}
+
+    @extend_schema(
+        operation_id="cancel_project",
+        summary="Stop the analysis and give the credits back",
+        description="Repeating it changes nothing.",
+        request=None,
+    )
+    def post(self, request: Request, project_id: uuid.UUID) -> Response:
+        project = self.project(project_id)
+        return self.shown(services.cancel_project(project=project, actor=self.principal.actor))
+
+
+class ProjectRetry(ProjectView):
+    idempotent_methods = ("post",)
+    problems = {"post": (402,)}
+
+    @extend_schema(
+        operation_id="retry_project",
+        summary="Analyse again after a failure or a cancel",
+        request=None,
+    )
+    def post(self, request: Request, project_id: uuid.UUID) -> HttpResponse:
+        project = self.project(project_id)
+
+        def retry() -> Answer:
+            queued = services.retry_project(project=project, actor=self.principal.actor)
+            return answer(status.HTTP_200_OK, ProjectSerializer(queued).data)
+
+        return respond_once(request, self.organization, retry)
+
+
+class MomentList(ListModelMixin, OrgView):
+    serializer_class = MomentSerializer
+    filterset_class = MomentFilter
+    keyset = ("score", "id")
+
+    queryset = Moment.objects.none()  # names the model; what is listed comes from get_queryset
+
+    def get_queryset(self) -> QuerySet[Moment]:
+        project = selectors.get_project(self.organization, self.kwargs["project_id"])
+        return selectors.moments(project)
+
+    @extend_schema(operation_id="list_moments", summary="Moments of a project, best first")
+    def get(self, request: Request, project_id: uuid.UUID) -> Response:
+        return self.list(request)

@@ -1,0 +1,109 @@
+"""A project is one source video; its moments are the stretches worth clipping."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+from clipforge.common.models import OrgQuerySet, UUIDModel
+from clipforge.orgs.models import Organization
+from credits.paid_work import PaidWork
+
+
+class Project(PaidWork):
+    """One uploaded video and its analysis, which is what is paid for."""
+
+    class Status(models.TextChoices):
+        UPLOADED = "UPLOADED", "Uploaded"
+        QUEUED = "QUEUED", "Queued"
+        ANALYZING = "ANALYZING", "Analyzing"
+        READY = "READY", "Ready"
+        EMPTY = "EMPTY", "Nothing worth clipping"
+        FAILED = "FAILED", "Failed"
+        CANCELLED = "CANCELLED", "Cancelled"
+
+    RUNNING: ClassVar[str] = Status.ANALYZING
+    REFERENCE_TYPE: ClassVar[str] = "project"
+    # The source was analysed to its end: exports can be made of it.
+    ANALYSED: ClassVar[frozenset[str]] = frozenset({Status.READY, Status.EMPTY})
+
+    title = models.CharField(max_length=200)
+    status = models.CharField(max_length=16, choices=Status, default=Status.UPLOADED)
+    source_name = models.CharField(max_length=255, help_text="The file name the client gave.")
+    source_key = models.CharField(max_length=255, editable=False)
+    sha256 = models.CharField(max_length=64, editable=False)
+    size = models.BigIntegerField(help_text="Bytes.")
+    duration = models.FloatField(help_text="Seconds.")
+    width = models.PositiveIntegerField(help_text="Pixels, as shown.")
+    height = models.PositiveIntegerField(help_text="Pixels, as shown.")
+    has_audio = models.BooleanField()
+    scorer_version = models.CharField(max_length=32, blank=True, editable=False)
+
+    objects = OrgQuerySet["Project"].as_manager()
+
+    class Meta:
+        indexes = [
+            # `GET /projects` and its deep pages: an organization's projects, newest first.
+            models.Index(fields=["org", "-created_at", "-id"], name="projects_project_org_created"),
+            # `GET /projects?status=`, and the admin's filter inside an organization.
+            models.Index(fields=["org", "status"], name="projects_project_org_status"),
+            # The admin's list of all projects, newest first.
+            models.Index(fields=["created_at"], name="projects_project_created"),
+            # `credits.paid_work.sweep`: the few that a worker holds, by the end of its lease.
+            models.Index(
+                fields=["lease_expires_at"],
+                condition=models.Q(status="ANALYZING"),
+                name="projects_project_leases",
+            ),
+            # `credits.paid_work.queue_position`, and the sweeper's renewal of holds.
+            models.Index(
+                fields=["queued_at"],
+                condition=models.Q(status="QUEUED"),
+                name="projects_project_queue",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Moment(UUIDModel):
+    """A stretch of the source worth clipping, with the reasons for its score."""
+
+    # Both carried by composite indexes below.
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    project = models.ForeignKey(Project, models.CASCADE, db_index=False, related_name="moments")
+    start = models.FloatField(help_text="Seconds into the source.")
+    end = models.FloatField(help_text="Seconds into the source.")
+    score = models.FloatField(help_text="0 to 100.")
+    subscores = models.JSONField(default=dict, help_text="What the score is made of, 0 to 100.")
+    reason = models.TextField(help_text="Why, in a sentence.")
+    scorer_version = models.CharField(max_length=32)
+
+    objects = OrgQuerySet["Moment"].as_manager()
+
+    class Meta:
+        indexes = [
+            # `GET /projects/{id}/moments`: best first, with `min_score`.
+            models.Index(fields=["project", "-score", "-id"], name="projects_moment_project_score"),
+            # Deleting a project: its moments, found without reading scores. A left prefix of the
+            # index above.
+            models.Index(fields=["project"], name="projects_moment_project"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(start__gte=0, end__gt=models.F("start")),
+                name="projects_moment_range",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(score__gte=0, score__lte=100), name="projects_moment_score"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.start:.1f}–{self.end:.1f} s ({self.score:.0f})"
+
+    @property
+    def duration(self) -> float:
+        return self.end - self.start

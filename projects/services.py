@@ -1,0 +1,133 @@
+"""Writes to projects."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from django.db import transaction
+
+from clipforge.common import storage
+from clipforge.common.errors import Conflict, DomainError, Invalid, UnsupportedMedia
+from clipforge.common.models import uuid7
+from clipforge.media import ErrorCode, Limits, MediaError, SourceInfo, probe
+from clipforge.orgs import selectors as orgs
+from clipforge.orgs.models import Organization
+from credits import paid_work
+from projects import tasks
+from projects.events import project_deleting
+from projects.models import Project
+from projects.pricing import analysis_charge
+
+# A probe reads headers; a file that keeps it busy for longer is not one that we accept. Seconds.
+PROBE_WALL_SECONDS = 20
+PROBE_CPU_SECONDS = 15
+
+# Files that are no video at all, against videos with something wrong about them.
+_NOT_A_VIDEO = {
+    ErrorCode.EMPTY_FILE,
+    ErrorCode.NOT_A_VIDEO,
+    ErrorCode.NO_VIDEO_STREAM,
+    ErrorCode.UNSUPPORTED_CODEC,
+}
+
+
+def inspect_source(*, org: Organization, path: Path) -> SourceInfo:
+    """Probe an uploaded file in a child process.
+
+    Raises UnsupportedMedia (415) for what is no video that we accept, and Invalid (422) for a
+    video that is too long for the tier, too short, or of impossible dimensions. The code is the
+    probe's.
+    """
+    longest = orgs.limits_of(org).max_source_seconds
+    limits = Limits(
+        wall_seconds=PROBE_WALL_SECONDS, cpu_seconds=PROBE_CPU_SECONDS, max_duration=longest
+    )
+    try:
+        return probe(path, limits=limits)
+    except MediaError as error:
+        raise _refusal(error) from error
+
+
+def create_project(
+    *,
+    org: Organization,
+    title: str,
+    source_name: str,
+    part: Path,
+    size: int,
+    sha256: str,
+    source: SourceInfo,
+    actor: str,
+) -> Project:
+    """Keep an inspected upload and queue its analysis, paid by a hold.
+
+    Call inside a transaction: row, hold and task are one. The file is moved to its place as the
+    last step; should the commit fail after that, `tasks.remove_orphans` finds the file. Raises
+    InsufficientCredits, StorageFull.
+    """
+    project = Project(
+        id=uuid7(),
+        org=org,
+        title=title or Path(source_name).stem[:200] or "Untitled",
+        source_name=source_name[:255],
+        sha256=sha256,
+        size=size,
+        duration=source.duration,
+        width=source.width,
+        height=source.height,
+        has_audio=source.has_audio,
+    )
+    project.source_key = f"{org.pk}/projects/{project.pk}/source"
+    with transaction.atomic():
+        paid_work.submit(
+            project,
+            charge=analysis_charge(source.duration),
+            reason=f"Analysis of {project.title}",
+            actor=actor,
+            defer=tasks.defer_analysis,
+        )
+        storage.publish(part, project.source_key)
+    return project
+
+
+def rename_project(*, project: Project, title: str) -> Project:
+    project.title = title
+    project.save(update_fields=["title", "updated_at"])
+    return project
+
+
+def cancel_project(*, project: Project, actor: str) -> Project:
+    """Stop the analysis and give the credits back. Raises Conflict once it is finished."""
+    return paid_work.cancel(project, actor=actor)
+
+
+def retry_project(*, project: Project, actor: str) -> Project:
+    """Analyse again after a failure or a cancel, under the same id.
+
+    A failed analysis was not charged, so this costs what the first one would have. Raises
+    Conflict in any other state, InsufficientCredits.
+    """
+    return paid_work.retry(
+        project,
+        charge=analysis_charge(project.duration),
+        reason=f"Analysis of {project.title}",
+        actor=actor,
+        defer=tasks.defer_analysis,
+    )
+
+
+def delete_project(*, project: Project, actor: str) -> None:
+    """Delete the project with its moments, exports and files. Running work is cancelled first."""
+    key = project.source_key
+    with transaction.atomic():
+        with contextlib.suppress(Conflict):  # finished: nothing to settle
+            paid_work.cancel(project, actor=actor)
+        project_deleting.send(sender=Project, project=project, actor=actor)
+        project.delete()
+        transaction.on_commit(lambda: storage.delete(key), robust=True)
+
+
+def _refusal(error: MediaError) -> DomainError:
+    kind = UnsupportedMedia if error.code in _NOT_A_VIDEO else Invalid
+    return kind(error.message, code=error.code.value)
