@@ -206,9 +206,10 @@ USE_TZ = True
 USE_I18N = False
 
 STATIC_URL = "static/"
-STATIC_ROOT = Path(env("STATIC_ROOT", str(DATA_DIR / "static")))
-# Serves the admin and the API docs straight from the installed packages: no build step.
-WHITENOISE_USE_FINDERS = True
+# The image collects static files when it is built. Where STATIC_ROOT is not set, the admin and the
+# API docs are served straight from the installed packages: no build step.
+STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 WHITENOISE_AUTOREFRESH = False
 
 # --- PostgreSQL ----------------------------------------------------------------------

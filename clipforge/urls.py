@@ -1,13 +1,13 @@
 """Every route of ClipForge."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from clipforge.common.api import health
 from exports.api.urls import file_urlpatterns
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("", include("clipforge.orgs.api.urls")),
     path("", include("credits.api.urls")),
     path("", include("projects.api.urls")),

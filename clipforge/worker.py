@@ -82,7 +82,7 @@ def _worker_app() -> App:
     The Django app keeps its connector, so that a task which queues another one does it in the
     transaction of its Django connection.
     """
-    django_app.perform_import_paths()
+    django_app.perform_import_paths()  # type: ignore[no-untyped-call]
     connector = django_app.connector.get_worker_connector()  # type: ignore[attr-defined]
     app = DjangoApp(connector=connector)
     app.tasks = django_app.tasks

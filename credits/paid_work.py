@@ -71,6 +71,8 @@ class PaidWork(UUIDModel, TimestampedModel):
     # What the ledger calls it, and how idempotency keys of its holds begin.
     REFERENCE_TYPE: ClassVar[str]
 
+    # Overridden with the choices of the subclass.
+    status = models.CharField(max_length=16, default=QUEUED)
     # Each subclass declares the composite indexes that begin with org.
     org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
     # Read from the row to the hold, never back.
@@ -90,9 +92,6 @@ class PaidWork(UUIDModel, TimestampedModel):
 
     class Meta:
         abstract = True
-
-    # Narrowed by subclasses.
-    status: Any
 
 
 W = TypeVar("W", bound=PaidWork)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 
 from django.conf import settings
 from django.db import transaction
@@ -103,7 +104,7 @@ def drop_exports_of(*, project: Project, actor: str) -> None:
         with contextlib.suppress(Conflict):  # finished: nothing to settle
             paid_work.cancel(export, actor=actor)
     keys = [export.file_key for export in exports if export.file_key]
-    transaction.on_commit(lambda: [storage.delete(key) for key in keys], robust=True)
+    transaction.on_commit(functools.partial(storage.delete_all, keys), robust=True)
 
 
 def _reason(export: Export) -> str:

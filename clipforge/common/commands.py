@@ -27,7 +27,8 @@ class OperatorCommand(BaseCommand):
     def arguments(self, parser: CommandParser) -> None:
         """Declare the arguments of the command."""
 
-    def run(self, **options: Any) -> dict[str, Any]:
+    def run(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """Do it, and return what `--json` prints."""
         raise NotImplementedError
 
     def say(self, line: str = "") -> None:

@@ -66,10 +66,9 @@ def delete(key: str) -> None:
         return
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def delete_all(keys: Iterable[str]) -> None:
+    for key in keys:
+        delete(key)
 
 
 class PartWriter:

@@ -214,9 +214,9 @@ def _sound(plan: Plan) -> list[str]:
     chain = (
         "aresample=48000:async=1:first_pts=0",
         "aformat=channel_layouts=stereo",  # before it is measured: mixing down changes it
+        "apad",  # before loudnorm too: less than 3 s of silence makes it put out NaN
         LOUDNESS,
         "aresample=48000",  # loudnorm puts out 192 kHz
-        "apad",
     )
     return ["-map", "0:a:0", "-af", ",".join(chain)]
 

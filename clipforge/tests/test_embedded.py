@@ -32,26 +32,56 @@ ROOT = Path(__file__).resolve().parents[2]
 IS_ROOT = os.geteuid() == 0
 SECONDS = 40.0
 
-# Holds a lease until its standard input ends; says so with the pid of PostgreSQL.
-HOLDER = """
-import sys
+# `take()` is a lease on servers that have answered; says so with the pid of PostgreSQL.
+TAKE = """
+import os, subprocess, sys
 from pathlib import Path
 import psycopg, redis
 from clipforge.embedded import EmbeddedError, hold
 from clipforge.embedded.paths import Site
 from clipforge.embedded.processes import noted_pids
-data = Path(sys.argv[1])
-try:
-    lease = hold(data, durable=False)
-except EmbeddedError as error:
-    sys.exit(f"EmbeddedError: {error}")
-with psycopg.connect(lease.urls.database) as connection:
-    connection.execute("SELECT 1")
-with redis.Redis.from_url(lease.urls.redis) as client:
-    client.ping()
-print(noted_pids(Site.of(data))[0], flush=True)
+
+def take():
+    data = Path(sys.argv[1])
+    try:
+        lease = hold(data, durable=False)
+    except EmbeddedError as error:
+        sys.exit(f"EmbeddedError: {error}")
+    with psycopg.connect(lease.urls.database) as connection:
+        connection.execute("SELECT 1")
+    with redis.Redis.from_url(lease.urls.redis) as client:
+        client.ping()
+    print(noted_pids(Site.of(data))[0], flush=True)
+    return lease
+
 """
-WAIT = HOLDER + "sys.stdin.read()\n"
+KEEP = (
+    TAKE
+    + """
+lease = take()
+sys.stdin.read()
+"""
+)
+TAKE_OFTEN = (
+    TAKE
+    + """
+for _ in range(3):
+    take().release()
+"""
+)
+TAKE_AND_HAVE_CHILDREN = (
+    TAKE
+    + """
+lease = take()
+fork = os.fork()
+if fork == 0:
+    sys.stdin.read()
+    os._exit(0)
+program = subprocess.Popen(["/bin/sleep", "60"], stdout=subprocess.DEVNULL)
+print(fork, program.pid, flush=True)
+sys.stdin.read()
+"""
+)
 
 
 def eventually(condition: Callable[[], Any], what: str) -> None:
@@ -69,6 +99,10 @@ def alive(pid: int) -> bool:
     return state.stdout.strip()[:1] not in ("", "Z")
 
 
+def gone(*processes: int) -> None:
+    eventually(lambda: not any(map(alive, processes)), f"the end of {processes}")
+
+
 def pids(data: Path) -> list[int]:
     return noted_pids(Site.of(data))
 
@@ -82,7 +116,7 @@ def query(data: Path, sql: str) -> Any:
 class Holder:
     """Another process with a lease on the servers."""
 
-    def __init__(self, data: Path, code: str = WAIT, **options: Any) -> None:
+    def __init__(self, data: Path, code: str = KEEP, **options: Any) -> None:
         options.setdefault("env", {**os.environ, "PYTHONPATH": str(ROOT)})
         self.process = subprocess.Popen(
             [options.pop("python", sys.executable), "-c", code, str(data)],
@@ -130,16 +164,16 @@ def folder_for_all() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="cf-"))
     folder.chmod(0o755)
     yield folder
+    end_everything_in(folder)
     shutil.rmtree(folder)
+    if IS_ROOT:
+        programs.prune_relocated()  # throw-away clusters go with their data directory
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
     with folder_for_all() as folder:
         yield folder
-        end_everything_in(folder)
-    if IS_ROOT:
-        programs.prune_relocated()
 
 
 def end_everything_in(folder: Path) -> None:
@@ -168,7 +202,7 @@ def data(shared: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def hold(data) -> Iterator[Callable[..., Holder]]:
+def hold() -> Iterator[Callable[..., Holder]]:
     """Start a process with a lease; those that are left are killed at the end."""
     holders: list[Holder] = []
 
@@ -220,7 +254,7 @@ def test_a_lease_brings_both_servers_and_its_end_leaves_no_process_behind(new):
             assert client.config_get("port") == {"port": "0"}
 
     assert embedded.wait_stopped(new)
-    eventually(lambda: not any(map(alive, (keeper, *servers))), "the end of every process")
+    gone(keeper, *servers)
     assert not Site.of(new).tmp.exists()
 
 
@@ -270,7 +304,7 @@ def test_an_operator_sees_and_stops_them(data):
         status = f"running: keeper {embedded.keeper_pid(data)}, servers {postgres} {cache}\n"
         assert command("status") == f"{status}{lease.urls.database}\n{lease.urls.redis}\n"
         assert command("stop") == "stopped\n"
-        assert not alive(postgres)
+        gone(postgres, cache)
 
 
 # --- several users ------------------------------------------------------------------------------
@@ -298,17 +332,14 @@ def test_ten_processes_at_once_all_get_the_same_servers_and_nothing_is_left(new,
     for holder in holders:
         holder.leave()
     assert embedded.wait_stopped(new)
-    assert not any(map(alive, servers))
+    gone(*servers)
 
 
 def test_nobody_ever_gets_servers_that_are_being_stopped(data, hold):
-    churn = HOLDER.replace("data = ", "for _ in range(4):\n  data = ", 1)
-    head, _, body = churn.partition("  data = Path(sys.argv[1])\n")
-    looped = "  data = Path(sys.argv[1])\n" + "".join(f"  {line}\n" for line in body.splitlines())
-    holders = [hold(data, code=head + looped + "  lease.release()\n") for _ in range(5)]
+    holders = [hold(data, code=TAKE_OFTEN) for _ in range(5)]
 
     for holder in holders:
-        assert len(holder.leave().split()) == 4
+        assert len(holder.leave().split()) == 3
 
     assert embedded.wait_stopped(data)
 
@@ -326,13 +357,7 @@ def test_two_projects_on_one_machine_do_not_meet(data, new, hold):
 
 
 def test_programs_and_forks_of_a_user_do_not_keep_the_servers(data, hold):
-    children = HOLDER + (
-        "import os, subprocess\n"
-        "pid = os.fork() or (os.close(1), sys.stdin.read(), os._exit(0))\n"
-        "print(pid, subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid, flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    holder = hold(data, code=children)
+    holder = hold(data, code=TAKE_AND_HAVE_CHILDREN)
     holder.postgres()
     fork, program = map(int, holder.line().split())
 
@@ -357,7 +382,7 @@ def test_servers_end_when_their_only_user_is_killed(data, hold):
     holder.kill()
 
     assert embedded.wait_stopped(data)
-    eventually(lambda: not any(map(alive, servers)), "the end of the servers")
+    gone(*servers)
 
 
 def test_servers_end_with_a_killed_keeper_and_the_next_user_gets_new_ones(data, hold):
@@ -369,7 +394,7 @@ def test_servers_end_with_a_killed_keeper_and_the_next_user_gets_new_ones(data, 
     os.kill(keeper, signal.SIGKILL)
 
     assert hold(data).postgres() not in servers
-    assert not any(map(alive, servers))
+    gone(*servers)
     assert query(data, "SELECT answer FROM outlived") == (42,)
 
 
@@ -475,7 +500,7 @@ def test_a_deleted_data_directory_ends_its_servers_and_starts_empty(new, hold):
     shutil.rmtree(new)
 
     hold(new).postgres()
-    assert not any(map(alive, servers))
+    gone(*servers)
     assert query(new, "SELECT to_regclass('gone')") == (None,)
 
 
@@ -591,7 +616,7 @@ def test_an_ordinary_account_runs_everything_itself(place, python, hold):
     assert Path(f"/proc/{embedded.keeper_pid(data)}").stat().st_uid == owner
     holder.leave()
     assert embedded.wait_stopped(data)
-    eventually(lambda: not alive(postgres), "the end of PostgreSQL")
+    gone(postgres)
 
 
 def test_packages_in_a_private_folder_work_too(python, data, hold):

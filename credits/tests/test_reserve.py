@@ -19,10 +19,10 @@ pytestmark = pytest.mark.django_db
 DAY = datetime.timedelta(days=1)
 
 
-def drawn_from(hold: CreditHold) -> list[tuple[str, int]]:
-    """(reason of the grant's transaction is its name here) and amount, of each lot drawn."""
+def drawn_from(hold: CreditHold) -> list[tuple[int, int]]:
+    """(grant, amount) in the order drawn."""
     allocations = HoldAllocation.objects.filter(hold=hold).order_by("id")
-    return [(allocation.grant_id, allocation.amount) for allocation in allocations]
+    return list(allocations.values_list("grant_id", "amount"))
 
 
 def make_lot(org, amount, **overrides) -> CreditGrant:

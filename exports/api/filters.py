@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import uuid
+from typing import cast
 
 import django_filters
 from django.db.models import QuerySet
 
+from clipforge.orgs.principal import Principal
 from exports.models import Export
 from projects.selectors import get_project
 
 
-class ExportFilter(django_filters.FilterSet):  # type: ignore[misc]
+class ExportFilter(django_filters.FilterSet):
     project = django_filters.UUIDFilter(method="of_project")
     status = django_filters.MultipleChoiceFilter(choices=Export.Status.choices)
     created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
@@ -23,4 +25,5 @@ class ExportFilter(django_filters.FilterSet):  # type: ignore[misc]
         self, queryset: QuerySet[Export], name: str, value: uuid.UUID
     ) -> QuerySet[Export]:
         # Another organization's project is 404, as it is in a path.
-        return queryset.filter(project=get_project(self.request.user.organization, value))
+        principal = cast("Principal", self.request and self.request.user)
+        return queryset.filter(project=get_project(principal.organization, value))

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
@@ -187,7 +187,7 @@ class QuoteView(OrgView):
         )
 
 
-def download_file(request: HttpRequest, token: str, name: str) -> HttpResponse:
+def download_file(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
     """The file behind a signed URL, whole or in ranges. No API key: the link is the permission."""
     try:
         return serve_file(request, downloads.key_of(token), download_name=name)

@@ -5,7 +5,7 @@ import django_filters
 from projects.models import Moment, Project
 
 
-class ProjectFilter(django_filters.FilterSet):  # type: ignore[misc]
+class ProjectFilter(django_filters.FilterSet):
     status = django_filters.MultipleChoiceFilter(choices=Project.Status.choices)
     created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
     created_before = django_filters.IsoDateTimeFilter("created_at", "lt")
@@ -15,7 +15,7 @@ class ProjectFilter(django_filters.FilterSet):  # type: ignore[misc]
         fields: list[str] = []
 
 
-class MomentFilter(django_filters.FilterSet):  # type: ignore[misc]
+class MomentFilter(django_filters.FilterSet):
     min_score = django_filters.NumberFilter("score", "gte", min_value=0, max_value=100)
 
     class Meta:

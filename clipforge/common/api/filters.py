@@ -25,10 +25,10 @@ def refuse_unknown_parameters(request: Request, known: set[str]) -> None:
         )
 
 
-class StrictFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
+class StrictFilterBackend(DjangoFilterBackend):
     """Applies the view's `filterset_class`. Unknown names are 400, bad values 422."""
 
-    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> Any:
+    def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> Any:
         filterset_class = self.get_filterset_class(view, queryset)
         names = set(filterset_class.base_filters) if filterset_class else set()
         refuse_unknown_parameters(request, names | PAGING)

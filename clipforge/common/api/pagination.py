@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django.core import signing
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Field, Model, Q, QuerySet
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -32,9 +32,7 @@ class KeysetPagination(BasePagination):
     are null on the last page.
     """
 
-    def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: Any = None
-    ) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
         self.scope = _scope(request)
         fields: tuple[str, ...] = view.keyset
@@ -109,7 +107,7 @@ class KeysetPagination(BasePagination):
         if path != self.scope[1]:
             raise BadRequest("The cursor belongs to another list.", code="invalid_cursor")
         return [
-            model._meta.get_field(field).to_python(text)
+            cast("Field[Any, Any]", model._meta.get_field(field)).to_python(text)
             for field, text in zip(fields, texts, strict=True)
         ]
 

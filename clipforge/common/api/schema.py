@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
@@ -24,11 +24,13 @@ class ProblemSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     detail = serializers.CharField()
     request_id = serializers.CharField(allow_null=True)
-    errors = FieldErrorSerializer(many=True, required=False)
+    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment] # also a property of DRF
     needed = serializers.IntegerField(required=False, help_text="Credits, with 402.")
     available = serializers.IntegerField(required=False, help_text="Credits, with 402.")
     limit = serializers.IntegerField(required=False, help_text="What was exceeded, with 413.")
 
+
+Direction = Literal["request", "response"]
 
 DESCRIPTIONS = {
     400: "The request is malformed or has an unknown parameter.",
@@ -66,7 +68,7 @@ class ProblemAutoSchema(AutoSchema):
         idempotent = getattr(self.view, "idempotent_methods", ())
         return [IDEMPOTENCY_KEY] if self.method.lower() in idempotent else []
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         for status in sorted(self._problem_statuses()):
             if str(status) not in bodies:
@@ -90,7 +92,7 @@ class ProblemAutoSchema(AutoSchema):
 
     def _problem_body(self, status: int) -> dict[str, Any]:
         response = OpenApiResponse(ProblemSerializer, description=DESCRIPTIONS[status])
-        body: dict[str, Any] = self._get_response_for_code(
+        body: dict[str, Any] = self._get_response_for_code(  # type: ignore[no-untyped-call]
             response, str(status), media_types=["application/problem+json"]
         )
         return body

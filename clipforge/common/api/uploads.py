@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -27,7 +27,7 @@ class LengthRequired(DomainError):
     status, code, title = 411, "length_required", "Length required"
 
 
-class UploadedPart(UploadedFile):
+class UploadedPart(UploadedFile[bytes]):
     """The uploaded file as serializers see it: its bytes are in `writer.path`, closed."""
 
     def __init__(self, writer: PartWriter, name: str) -> None:
@@ -58,7 +58,7 @@ class PartUploadHandler(FileUploadHandler):
         except DomainError as error:
             self._refuse(error)
 
-    def file_complete(self, file_size: int) -> UploadedFile | None:
+    def file_complete(self, file_size: int) -> UploadedPart:
         writer = self._open_writer()
         writer.close()
         return UploadedPart(writer, self.file_name or "")
@@ -94,7 +94,7 @@ class StreamedUploadParser(MultiPartParser):
         request.upload_handlers = [handler]
         counted = _Counted(stream)
         try:
-            parsed = super().parse(counted, media_type, parser_context)
+            parsed = super().parse(cast("IO[Any]", counted), media_type, parser_context)
             if handler.refusal is not None:
                 raise handler.refusal
             if counted.count < length:

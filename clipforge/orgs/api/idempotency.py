@@ -13,6 +13,8 @@ from rest_framework.request import Request
 from clipforge.orgs.idempotency import Answer, once
 from clipforge.orgs.models import Organization
 
+__all__ = ["Answer", "answer", "respond_once"]
+
 
 def answer(status: int, data: Any, *, location: str = "") -> Answer:
     """An answer with `data` rendered now, inside the transaction of its effect."""
@@ -32,7 +34,7 @@ def respond_once(
     the digest of its file, because its body was streamed to disk).
     """
     body = request._request.body if content is None else content
-    identity = b"\n".join([request.method.encode(), request.path.encode(), body])
+    identity = b"\n".join([str(request.method).encode(), request.path.encode(), body])
     result = once(
         org=organization,
         key=request.headers.get("Idempotency-Key"),

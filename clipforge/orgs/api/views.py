@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView
@@ -16,7 +16,7 @@ from clipforge.orgs.models import Organization
 from clipforge.orgs.principal import Principal
 
 
-class OrgView(GenericAPIView):
+class OrgView(GenericAPIView[Any]):
     """A view inside one organization: the one that the API key belongs to."""
 
     # Query parameters of a view that is no list; a list has its filterset.
