@@ -96,8 +96,8 @@ def secret(name: str) -> str:
     """A secret from the environment; on the embedded stack one is made once and kept."""
     if not EMBEDDED or os.environ.get(name):
         value = env(name)
-        if len(value) < 32:
-            raise ImproperlyConfigured(f"{name} must have at least 32 characters.")
+        if len(value) < 50:
+            raise ImproperlyConfigured(f"{name} must have at least 50 characters.")
         return value
     path = DATA_DIR / "secrets" / name.lower()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

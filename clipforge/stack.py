@@ -33,7 +33,7 @@ class Stack:
     """
 
     def __init__(self, *, port: int = 0, concurrency: int = 1, log: Path | None = None) -> None:
-        self.port = _free_port(port)
+        self.port = free_port(port)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self._concurrency = concurrency
@@ -124,7 +124,7 @@ def worker_command(concurrency: int) -> list[str]:
     return [sys.executable, "manage.py", "worker", "--concurrency", str(concurrency)]
 
 
-def _free_port(port: int) -> int:
+def free_port(port: int) -> int:
     """The port, if nobody listens on it; any free one for 0."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Model
+from django.http import HttpRequest
 
 from credits.models import (
     CreditAccount,
@@ -16,9 +17,6 @@ from credits.models import (
     CreditTransaction,
     HoldAllocation,
 )
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
 
 M = TypeVar("M", bound=Model)
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
-from typing import TYPE_CHECKING, TypeVar
+import uuid
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from clipforge.orgs.models import Organization
 from credits import ledger
 from credits.models import CreditGrant, CreditHold, HoldStatus
-
-if TYPE_CHECKING:
-    import datetime
-    import uuid
-    from collections.abc import Callable, Iterable
-
-    from clipforge.orgs.models import Organization
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +71,6 @@ def _sum_each(act: Callable[[T], int], keys: Iterable[T]) -> int:
         try:
             with transaction.atomic():
                 total += act(key)
-        except (DatabaseError, ledger.LedgerError):
+        except (DatabaseError, ledger.LedgerBroken):
             logger.exception("expiry failed", extra={"key": str(key)})
     return total

@@ -8,7 +8,8 @@ for a lot, the order inside one statement cannot deadlock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -27,11 +28,7 @@ from credits.models import (
     HoldStatus,
     TransactionType,
 )
-
-if TYPE_CHECKING:
-    import uuid
-
-    from credits.pricing import Charge
+from credits.pricing import Charge
 
 # The lots to draw `amount` from, and how much from each: by priority, then soonest end
 # (NULL, which is never, sorts last), then oldest. `before` is what the lots ahead hold.
@@ -50,7 +47,7 @@ DRAWN = """
 """
 
 
-class LedgerError(RuntimeError):
+class LedgerBroken(RuntimeError):
     """An account does not have what its holds or lots say. `reconcile_credits` shows where."""
 
 
@@ -204,7 +201,7 @@ def release_hold(hold_id: uuid.UUID, *, status: HoldStatus, fence: int | None, a
     if hold is None:
         return False
     if move(hold.org_id, held=-hold.amount) is None:
-        raise LedgerError(f"hold {hold.pk} cannot be released")
+        raise LedgerBroken(f"hold {hold.pk} cannot be released")
     settle_lots(hold, actor=actor)
     return True
 
@@ -304,6 +301,11 @@ def spent_allocations(hold: CreditHold) -> QuerySet[HoldAllocation]:
     )
 
 
+def trace_of_lots(lots: dict[int, int]) -> dict[str, Any]:
+    """What a ledger row that is no charge was made of: the grants that it touched, and how much."""
+    return {"grants": {str(pk): amount for pk, amount in lots.items()}}
+
+
 def expire_lot(lot: CreditGrant, *, actor: str) -> None:
     """End what nobody holds of the lot. Requires the account's lock, taken before `lot` was read."""
     free = lot.remaining - lot.held
@@ -315,13 +317,13 @@ def expire_lot(lot: CreditGrant, *, actor: str) -> None:
         reason="Unused credits ended",
         reference_type="grant",
         reference_id=str(lot.pk),
-        inputs={"grants": {lot.pk: free}},
+        inputs=trace_of_lots({lot.pk: free}),
         actor=actor,
         # A lot may end in parts, as holds come back to it; what remains of it only ever shrinks then.
         idempotency_key=f"expire:{lot.pk}:{lot.remaining}",
     )
     if posted is None:
-        raise LedgerError(f"grant {lot.pk} cannot expire")
+        raise LedgerBroken(f"grant {lot.pk} cannot expire")
 
 
 # --- inside ---------------------------------------------------------------------------

@@ -26,9 +26,17 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, models, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    models,
+    transaction,
+)
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.models import TimestampedModel, UUIDModel
@@ -45,11 +53,18 @@ Defer = Callable[[uuid.UUID, int], None]
 
 QUEUED, FAILED, CANCELLED = "QUEUED", "FAILED", "CANCELLED"
 
+# The database is away, overloaded or restarting: no fault of the work, which is worth a retry.
+DATABASE_FAULTS = (OperationalError, InterfaceError)
+
 MAX_POSITION = 1000
 
 WORKER_LOST = (
     "worker_lost",
     "The machine that did this stopped several times. You were not charged; retry it.",
+)
+SOURCE_MISSING = (
+    "source_missing",
+    "The uploaded file is not there any more. You were not charged; upload it again.",
 )
 HOLD_LAPSED = (
     "hold_lapsed",
@@ -108,10 +123,9 @@ def submit(item: PaidWork, *, charge: Charge, reason: str, actor: str, defer: De
     with transaction.atomic():
         item.hold = _reserve(item, charge, reason, actor)
         item.status = QUEUED
-        item.queued_at = Now()
+        item.queued_at = timezone.now()
         item.save(force_insert=True)
         defer(item.pk, item.fence)
-    item.refresh_from_db(fields=["queued_at"])
 
 
 def retry(item: W, *, charge: Charge, reason: str, actor: str, defer: Defer) -> W:
@@ -129,11 +143,10 @@ def retry(item: W, *, charge: Charge, reason: str, actor: str, defer: Defer) -> 
         locked.attempts = 0
         locked.stage, locked.progress = "", 0
         locked.error_code = locked.error_message = ""
-        locked.queued_at = Now()
+        locked.queued_at = timezone.now()
         locked.started_at = locked.finished_at = None
         locked.save()
         defer(locked.pk, locked.fence)
-    locked.refresh_from_db()
     return locked
 
 
@@ -144,14 +157,18 @@ def cancel(item: W, *, actor: str) -> W:
     """
     with transaction.atomic():
         locked = _locked(item)
-        if locked.status == CANCELLED:
-            return locked
-        if locked.status not in {QUEUED, locked.RUNNING}:
+        if not _stop(locked, actor) and locked.status != CANCELLED:
             raise Conflict(f"It is {locked.status} already; there is nothing to cancel.")
-        _settle(locked, status=CANCELLED, fence=F("fence") + 1)
-        _release(locked, actor)
-    locked.refresh_from_db()
-    return locked
+        # Read again with its hold: what was joined to the lock may be from before we waited for it.
+        return type(item)._default_manager.select_related("org", "hold").get(pk=item.pk)
+
+
+def abandon(item: PaidWork, *, actor: str) -> None:
+    """Before the row is deleted: cancel it if it is open, and lock it until the caller commits.
+
+    Call inside the transaction that deletes. Raises NotFound when it is gone already.
+    """
+    _stop(_locked(item), actor)
 
 
 def queue_position(item: PaidWork) -> int | None:
@@ -239,17 +256,18 @@ class Watch:
 
     PROGRESS_SECONDS = 1.0
 
-    def __init__(self, item: PaidWork) -> None:
+    def __init__(self, item: PaidWork, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.item = item
         self.lost = False
+        self._clock = clock
         self._shown = self._seen = ("", 0.0)
-        self._beaten_at = time.monotonic()
+        self._beaten_at = clock()
 
     def note(self, stage: str, progress: float) -> None:
         self._seen = (stage, progress)
 
     def must_stop(self) -> bool:
-        elapsed = time.monotonic() - self._beaten_at
+        elapsed = self._clock() - self._beaten_at
         news = self._seen != self._shown and elapsed >= self.PROGRESS_SECONDS
         if news or elapsed >= settings.WORK_LEASE_SECONDS / 3:
             self._beat(elapsed)
@@ -259,13 +277,13 @@ class Watch:
         stage, progress = self._seen
         try:
             self.lost = not beat(self.item, stage=stage, progress=progress)
-        except DatabaseError:
+        except (DatabaseError, InterfaceError):
             # A restart of the database is no reason to throw work away while the lease lasts.
             logger.warning("heartbeat failed", exc_info=True)
             close_old_connections()
             self.lost = elapsed >= settings.WORK_LEASE_SECONDS
         else:
-            self._shown, self._beaten_at = self._seen, time.monotonic()
+            self._shown, self._beaten_at = self._seen, self._clock()
 
 
 # --- by the sweeper -------------------------------------------------------------------
@@ -275,19 +293,25 @@ def sweep(model: type[PaidWork], *, defer: Defer, batch: int = 100) -> tuple[int
     """Take work from workers that stopped. Returns how many rows were requeued and failed.
 
     Also renews the holds of queued and running rows, so that a long queue loses no reservation.
+    Each row has a transaction of its own: one that cannot be swept keeps nobody else waiting, and
+    no two accounts are ever locked together.
     """
     requeued = failed = 0
-    with transaction.atomic():
-        lapsed = (
-            model._default_manager.filter(status=model.RUNNING, lease_expires_at__lt=Now())
-            .select_for_update(skip_locked=True)
-            .order_by("lease_expires_at")[:batch]
-        )
-        for item in lapsed:
-            if item.attempts < settings.WORK_MAX_ATTEMPTS:
-                requeued += _requeue(item, defer=defer)
-            else:
-                failed += fail(item, error=WORKER_LOST, actor="system:sweeper")
+    lapsed = model._default_manager.filter(status=model.RUNNING, lease_expires_at__lt=Now())
+    for pk in list(lapsed.order_by("lease_expires_at").values_list("pk", flat=True)[:batch]):
+        try:
+            with transaction.atomic():
+                item = lapsed.select_for_update(skip_locked=True).filter(pk=pk).first()
+                if item is None:  # another sweeper has it, or its worker gave a sign of life
+                    continue
+                if item.attempts < settings.WORK_MAX_ATTEMPTS:
+                    requeued += _requeue(item, defer=defer)
+                else:
+                    failed += fail(item, error=WORKER_LOST, actor="system:sweeper")
+        except DATABASE_FAULTS:
+            raise
+        except Exception:
+            logger.exception("sweeping failed", extra={"row": str(pk)})
     _renew_holds(model)
     return requeued, failed
 
@@ -311,6 +335,15 @@ def _reserve(item: PaidWork, charge: Charge, reason: str, actor: str) -> CreditH
 def _release(item: PaidWork, actor: str) -> None:
     if item.hold_id is not None:
         ledger.release(hold_id=item.hold_id, fence=item.fence, actor=actor)
+
+
+def _stop(locked: PaidWork, actor: str) -> bool:
+    """Cancel a locked row that is queued or running. False: it is neither, nothing changed."""
+    if locked.status not in {QUEUED, locked.RUNNING}:
+        return False
+    _settle(locked, status=CANCELLED, fence=F("fence") + 1)
+    _release(locked, actor)
+    return True
 
 
 def _hand_over(item: PaidWork, *, from_fence: int, to_fence: int) -> bool:

@@ -10,9 +10,6 @@ from django.conf import settings
 
 from clipforge.common.errors import Invalid
 
-# 60 seconds measured as 60.0000003 are one minute: durations are sums of floats.
-DUST = 1e-6
-
 
 @dataclass(frozen=True)
 class Charge:
@@ -27,11 +24,14 @@ class Charge:
 def per_started_minute(item: str, seconds: float) -> Charge:
     """The price of `seconds` of `item`, a key of PRICES. At least one minute is charged.
 
+    Fractions of a second are free: the sound of a one-minute video often ends a few
+    hundredths after it, and nobody should pay a second minute for that.
+
     Raises Invalid for a length that is negative or no number.
     """
     if not (math.isfinite(seconds) and seconds >= 0):
         raise Invalid("The length must be a number of seconds, zero or more.")
-    minutes = max(1, math.ceil((seconds - DUST) / 60))
+    minutes = max(1, math.ceil(math.floor(seconds) / 60))
     prices: dict[str, Any] = settings.PRICES
     unit_price = prices[item]
     return Charge(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import uuid
+from typing import Any, NamedTuple
 
 from django.db import connection
 
+from clipforge.common.models import OrgQuerySet
+from clipforge.orgs.models import Organization
 from credits.models import CreditAccount, CreditHold, CreditTransaction
-
-if TYPE_CHECKING:
-    import uuid
-
-    from clipforge.common.models import OrgQuerySet
-    from clipforge.orgs.models import Organization
 
 
 class Balance(NamedTuple):

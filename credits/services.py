@@ -2,15 +2,20 @@
 
 Each function is atomic and joins the caller's transaction if there is one, so that a job and
 its hold are written together or not at all. None of them reads a cache. All amounts are whole
-credits. An `idempotency_key` is unique within the organization and kind of movement: a
-repetition returns what the first call made and changes nothing; Conflict if it asks for
-something else. Raises Invalid for an amount that is no positive whole number, or too large.
+credits. An `idempotency_key` is unique within the organization, those of holds apart from the
+others: a repetition returns what the first call made and changes nothing; Conflict if it asks
+for something else. Raises Invalid for an amount that is no positive whole number, or too large.
+
+Locks are taken in the order hold, account, lots. One hold a transaction keeps to it: whoever
+settles a second one already has the account, and may meet the sweeper coming the other way.
 """
 
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any
+import uuid
+from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 from django.db.models import F
@@ -19,6 +24,7 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, Invalid
+from clipforge.orgs.models import Organization
 from credits import ledger
 from credits.expiry import expire_grants, expire_holds
 from credits.models import (
@@ -29,13 +35,7 @@ from credits.models import (
     HoldStatus,
     TransactionType,
 )
-
-if TYPE_CHECKING:
-    import uuid
-    from collections.abc import Iterable
-
-    from clipforge.orgs.models import Organization
-    from credits.pricing import Charge
+from credits.pricing import Charge
 
 __all__ = [
     "adjust",
@@ -52,6 +52,8 @@ __all__ = [
 
 # Credits. More in one movement is a slip of the keyboard, and sums stay far inside a bigint.
 MAX_AMOUNT = 10**12
+# Characters, as in the columns.
+MAX_REASON, MAX_KEY = 500, 255
 
 # Gifts go first, then what the plan renews anyway; what was paid for goes last.
 PRIORITIES = {
@@ -105,7 +107,7 @@ def grant(
             idempotency_key=idempotency_key,
             reference_type=reference_type,
             reference_id=reference_id,
-            inputs={"grants": {lot.pk: amount}},
+            inputs=ledger.trace_of_lots({lot.pk: amount}),
         )
 
 
@@ -243,7 +245,7 @@ def refund(
             reason=reason,
             actor=actor,
             idempotency_key=idempotency_key,
-            **{**_trace_of(hold), "inputs": {"grants": lots}},
+            **_trace_of(hold) | {"inputs": ledger.trace_of_lots(lots)},
         )
 
 
@@ -271,7 +273,7 @@ def adjust(
             reason=reason,
             actor=actor,
             idempotency_key=idempotency_key,
-            inputs={"grants": lots},
+            inputs=ledger.trace_of_lots(lots),
         )
 
 
@@ -284,7 +286,7 @@ def _posted(
     """Post a movement that the locks held by now make certain to fit."""
     posted = ledger.post(org_id, type_, amount, **fields)
     if posted is None:
-        raise ledger.LedgerError(f"{type_} of {amount} does not fit the account of {org_id}")
+        raise ledger.LedgerBroken(f"{type_} of {amount} does not fit the account of {org_id}")
     return posted
 
 
@@ -373,6 +375,10 @@ def _require_amount(amount: int) -> None:
 def _require_trace(reason: str, actor: str, idempotency_key: str) -> None:
     if not (reason.strip() and actor and idempotency_key):
         raise Invalid("A movement of credits needs a reason, an actor and an idempotency key.")
+    if len(reason) > MAX_REASON or len(idempotency_key) > MAX_KEY:
+        raise Invalid(
+            f"A reason has at most {MAX_REASON} characters and an idempotency key {MAX_KEY}."
+        )
 
 
 def _require_not_too_much(hold_id: uuid.UUID, fence: int, amount: int | None) -> None:

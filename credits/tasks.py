@@ -9,7 +9,7 @@ from credits import expiry
 
 @app.periodic(cron="* * * * *")
 @app.task(queue="maintenance", queueing_lock="credits.expire", name="credits.expire")
-def expire(timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes when it was due
+def expire(timestamp: int) -> None:
     """End what the clock has ended. Holds first: what they return to a lot may end with it."""
     expiry.expire_holds()
     expiry.expire_grants()

@@ -6,9 +6,7 @@ import datetime
 import logging
 import uuid
 from dataclasses import replace
-from pathlib import Path
 
-from django.db import DatabaseError
 from django.db.models.functions import Now
 
 from clipforge.common import storage
@@ -46,9 +44,11 @@ def run(export_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
     if export is None:
         return
     watch = paid_work.Watch(export)
-    part = storage.new_part()
+    if not storage.path_of(export.project.source_key).is_file():
+        paid_work.fail(export, error=paid_work.SOURCE_MISSING, actor=ACTOR)
+        return
     try:
-        _render(export, part, watch)
+        _render(export, watch)
     except MediaError as error:
         if error.code is ErrorCode.CANCELLED:
             if not watch.lost:
@@ -59,34 +59,43 @@ def run(export_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
         paid_work.fail(export, error=STORAGE_FULL, actor=ACTOR)
     except paid_work.HoldLost:
         paid_work.fail(export, error=paid_work.HOLD_LAPSED, actor=ACTOR)
-    except DatabaseError:
+    except paid_work.DATABASE_FAULTS:
         raise
     except Exception:
         logger.exception("render failed", extra={"export": str(export_id)})
         paid_work.fail(export, error=INTERNAL_ERROR, actor=ACTOR)
-    finally:
-        part.unlink(missing_ok=True)
 
 
-def _render(export: Export, part: Path, watch: paid_work.Watch) -> None:
-    project = export.project
-    rendered = render(
-        storage.path_of(project.source_key),
-        part,
-        RenderSpec(export.start, export.end, Aspect(export.aspect), export.resolution),
-        limits=_limits(export),
-        on_progress=watch.note,
-        should_stop=watch.must_stop,
-    )
+def _render(export: Export, watch: paid_work.Watch) -> None:
     # The fence in the key: a worker that came back from the dead overwrites nobody's file.
     key = f"{export.org_id}/exports/{export.pk}/{export.fence}.mp4"
-    storage.publish(part, key)
-    recorded = False
+    part = storage.new_part()
+    try:
+        with storage.full_disk_is_refused():
+            rendered = render(
+                storage.path_of(export.project.source_key),
+                part,
+                RenderSpec(export.start, export.end, Aspect(export.aspect), export.resolution),
+                limits=_limits(export),
+                on_progress=watch.note,
+                should_stop=watch.must_stop,
+            )
+        storage.publish(part, key)
+    finally:
+        part.unlink(missing_ok=True)
     try:
         recorded = _record(export, key, rendered)
-    finally:
-        if not recorded:
-            storage.delete(key)
+    except paid_work.DATABASE_FAULTS:
+        # Whether it was committed is not known. If it was, the customer has paid for this file; if
+        # it was not, the next attempt removes it.
+        raise
+    except BaseException:
+        storage.delete(key)
+        raise
+    if recorded:
+        storage.delete_others(key)
+    else:
+        storage.delete(key)
 
 
 def _record(export: Export, key: str, rendered: Rendered) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 
 from django.conf import settings
@@ -54,7 +53,8 @@ def start_export(
 ) -> Export:
     """Queue the render of [start, end) of the project, paid by a hold.
 
-    Row, hold and task are one transaction. Raises Conflict, Invalid, InsufficientCredits.
+    Row, hold and task are one transaction. Where the project may be deleted meanwhile, read it with
+    `keep=True` in the caller's. Raises Conflict, Invalid, InsufficientCredits.
     """
     require_exportable(project=project, start=start, end=end)
     export = Export(
@@ -99,10 +99,13 @@ def retry_export(*, export: Export, actor: str) -> Export:
 
 def drop_exports_of(*, project: Project, actor: str) -> None:
     """Before a project goes: cancel what runs, and delete the files once it is gone."""
-    exports = list(Export.objects.for_org(project.org).filter(project=project))
+    # All locked before the first credit moves: a worker that finishes one of them holds its row
+    # and waits for the account, and we would hold the account and wait for the row.
+    rows = Export.objects.for_org(project.org).filter(project=project)
+    exports = list(rows.select_for_update().order_by("pk"))
     for export in exports:
-        with contextlib.suppress(Conflict):  # finished: nothing to settle
-            paid_work.cancel(export, actor=actor)
+        if export.status in {Export.Status.QUEUED, Export.RUNNING}:
+            paid_work.abandon(export, actor=actor)
     keys = [export.file_key for export in exports if export.file_key]
     transaction.on_commit(functools.partial(storage.delete_all, keys), robust=True)
 

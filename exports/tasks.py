@@ -7,6 +7,7 @@ import time
 import uuid
 
 from django.db.models.functions import Now
+from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
@@ -19,8 +20,11 @@ logger = logging.getLogger(__name__)
 # A file that no row knows after so long was left by a crash. Seconds.
 ORPHAN_SECONDS = 24 * 3600
 
+# A job that could not even claim its export comes again: nothing else would bring it back.
+AFTER_DATABASE_FAULTS = RetryStrategy(wait=5, retry_exceptions=paid_work.DATABASE_FAULTS)
 
-@app.task(queue="render", name="exports.render")
+
+@app.task(queue="render", name="exports.render", retry=AFTER_DATABASE_FAULTS)
 def render_export(export_id: str, fence: int) -> None:
     rendering.run(uuid.UUID(export_id), fence=fence, defer=defer_render)
 
@@ -30,7 +34,7 @@ def defer_render(export_id: uuid.UUID, fence: int) -> None:
     render_export.defer(export_id=str(export_id), fence=fence)
 
 
-@app.periodic(cron="* * * * *")
+@app.periodic(cron="* * * * * */15")
 @app.task(queue="maintenance", queueing_lock="exports.sweep", name="exports.sweep")
 def sweep_exports(timestamp: int) -> None:
     """Take renders from workers that stopped."""

@@ -6,7 +6,7 @@ import logging
 import uuid
 from dataclasses import replace
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
 from clipforge.common import storage
 from clipforge.media import Analysis, ErrorCode, Limits, MediaError, analyse
@@ -38,9 +38,13 @@ def run(project_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
     if project is None:
         return
     watch = paid_work.Watch(project)
+    source = storage.path_of(project.source_key)
+    if not source.is_file():
+        paid_work.fail(project, error=paid_work.SOURCE_MISSING, actor=ACTOR)
+        return
     try:
         analysis = analyse(
-            storage.path_of(project.source_key),
+            source,
             limits=_limits(project),
             on_progress=watch.note,
             should_stop=watch.must_stop,
@@ -54,7 +58,7 @@ def run(project_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
         paid_work.fail(project, error=(error.code.value, error.message), actor=ACTOR)
     except paid_work.HoldLost:
         paid_work.fail(project, error=paid_work.HOLD_LAPSED, actor=ACTOR)
-    except DatabaseError:
+    except paid_work.DATABASE_FAULTS:
         raise
     except Exception:
         logger.exception("analysis failed", extra={"project": str(project_id)})

@@ -15,9 +15,13 @@ def projects(org: Organization) -> QuerySet[Project]:
     return Project.objects.for_org(org).select_related("hold")
 
 
-def get_project(org: Organization, project_id: uuid.UUID) -> Project:
-    """Raises NotFound, the same for an unknown id and another organization's."""
-    project = projects(org).filter(pk=project_id).first()
+def get_project(org: Organization, project_id: uuid.UUID, *, keep: bool = False) -> Project:
+    """Raises NotFound, the same for an unknown id and another organization's.
+
+    `keep`: nobody deletes it before the caller's transaction ends.
+    """
+    found = projects(org).filter(pk=project_id)
+    project = (found.select_for_update(of=("self",), no_key=True) if keep else found).first()
     if project is None:
         raise NotFound
     return project
@@ -27,11 +31,10 @@ def moments(project: Project) -> QuerySet[Moment]:
     return Moment.objects.for_org(project.org).filter(project=project)
 
 
-def get_moment(org: Organization, moment_id: uuid.UUID) -> Moment:
-    """The moment with its project. Raises NotFound."""
-    moment = (
-        Moment.objects.for_org(org).select_related("project", "project__hold").filter(pk=moment_id)
-    ).first()
+def get_moment(org: Organization, moment_id: uuid.UUID, *, keep: bool = False) -> Moment:
+    """The moment with its project; `keep` is meant as above. Raises NotFound."""
+    found = Moment.objects.for_org(org).select_related("project").filter(pk=moment_id)
+    moment = (found.select_for_update(of=("project",), no_key=True) if keep else found).first()
     if moment is None:
         raise NotFound
     return moment

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from clipforge.common import storage
-from clipforge.common.errors import Conflict, DomainError, Invalid, UnsupportedMedia
+from clipforge.common.errors import DomainError, Invalid, NotFound, UnsupportedMedia
 from clipforge.common.models import uuid7
 from clipforge.media import ErrorCode, Limits, MediaError, SourceInfo, probe
 from clipforge.orgs import selectors as orgs
@@ -92,8 +92,10 @@ def create_project(
 
 
 def rename_project(*, project: Project, title: str) -> Project:
+    """Raises NotFound when it was deleted meanwhile."""
+    if not Project.objects.filter(pk=project.pk).update(title=title, updated_at=Now()):
+        raise NotFound
     project.title = title
-    project.save(update_fields=["title", "updated_at"])
     return project
 
 
@@ -118,11 +120,14 @@ def retry_project(*, project: Project, actor: str) -> Project:
 
 
 def delete_project(*, project: Project, actor: str) -> None:
-    """Delete the project with its moments, exports and files. Running work is cancelled first."""
+    """Delete the project with its moments, exports and files. Running work is cancelled first.
+
+    Raises NotFound when somebody else was faster.
+    """
     key = project.source_key
     with transaction.atomic():
-        with contextlib.suppress(Conflict):  # finished: nothing to settle
-            paid_work.cancel(project, actor=actor)
+        # Locks it first: who would start an export of it waits, and then finds it gone.
+        paid_work.abandon(project, actor=actor)
         project_deleting.send(sender=Project, project=project, actor=actor)
         project.delete()
         transaction.on_commit(lambda: storage.delete(key), robust=True)

@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 
+from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
@@ -18,8 +19,11 @@ logger = logging.getLogger(__name__)
 # A file that nobody has written to for so long, and that no row knows, was left by a crash. Seconds.
 ABANDONED_UPLOAD_SECONDS = 24 * 3600
 
+# A job that could not even claim its project comes again: nothing else would bring it back.
+AFTER_DATABASE_FAULTS = RetryStrategy(wait=5, retry_exceptions=paid_work.DATABASE_FAULTS)
 
-@app.task(queue="analysis", name="projects.analyse")
+
+@app.task(queue="analysis", name="projects.analyse", retry=AFTER_DATABASE_FAULTS)
 def analyse_project(project_id: str, fence: int) -> None:
     analysing.run(uuid.UUID(project_id), fence=fence, defer=defer_analysis)
 
@@ -29,7 +33,7 @@ def defer_analysis(project_id: uuid.UUID, fence: int) -> None:
     analyse_project.defer(project_id=str(project_id), fence=fence)
 
 
-@app.periodic(cron="* * * * *")
+@app.periodic(cron="* * * * * */15")
 @app.task(queue="maintenance", queueing_lock="projects.sweep", name="projects.sweep")
 def sweep_projects(timestamp: int) -> None:
     """Take analyses from workers that stopped."""

@@ -26,6 +26,8 @@ from clipforge.media.contracts import Limits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from clipforge.media.contracts import SourceInfo
+
 BUDGET = 0.8
 
 
@@ -42,10 +44,9 @@ def measure(work: Callable[[], object]) -> Cost:
     return Cost(time.monotonic() - wall, _children_cpu() - cpu)
 
 
-def decode_only(path: Path) -> None:
+def decode_only(path: Path, source: SourceInfo) -> None:
     """The decoding of the analysis, at the same priority, without the analysis."""
     limits = Limits()
-    source = jobs.probe(path, limits=limits)
     outputs = decoding.video_arguments(source, limits, os.devnull)
     if source.has_audio:
         outputs += decoding.audio_arguments(source, limits, os.devnull)
@@ -56,11 +57,12 @@ def decode_only(path: Path) -> None:
 
 
 def main(path: Path, rounds: int) -> None:
+    source = jobs.probe(path)
     costs: dict[str, list[Cost]] = {"decoding": [], "analysis": []}
     for _ in range(rounds):
-        costs["decoding"].append(measure(lambda: decode_only(path)))
+        costs["decoding"].append(measure(lambda: decode_only(path, source)))
         costs["analysis"].append(measure(lambda: jobs.analyse(path)))
-    duration = jobs.probe(path).duration
+    duration = source.duration
     medians = {name: _median(found) for name, found in costs.items()}
     for name, cost in medians.items():
         _say(

@@ -11,16 +11,27 @@ from typing import Any, ClassVar
 
 
 class DomainError(Exception):
-    """A refusal with a stable code. Keyword arguments become members of the problem document."""
+    """A refusal with a stable code. Keyword arguments become members of the problem document.
+
+    `retry_after`, in seconds, says when the same request may succeed; None when only another will.
+    """
 
     status: ClassVar[int] = 400
     code: ClassVar[str] = "bad_request"
     title: ClassVar[str] = "Bad request"
 
-    def __init__(self, message: str, *, code: str | None = None, **extra: Any) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        retry_after: int | None = None,
+        **extra: Any,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.error_code = code or self.code
+        self.retry_after = retry_after
         self.extra = extra
 
 
@@ -74,13 +85,12 @@ class Invalid(DomainError):
 
 
 class Unavailable(DomainError):
-    """Something that we depend on is down. `retry_after` is in seconds."""
+    """Something that we depend on is down."""
 
     status, code, title = 503, "unavailable", "Temporarily unavailable"
 
     def __init__(self, message: str, *, code: str | None = None, retry_after: int = 5) -> None:
-        super().__init__(message, code=code)
-        self.retry_after = retry_after
+        super().__init__(message, code=code, retry_after=retry_after)
 
 
 class StorageFull(Unavailable):

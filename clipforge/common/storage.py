@@ -40,7 +40,8 @@ def path_of(key: str) -> Path:
 def new_part() -> Path:
     """A fresh path in the incoming folder. Whoever asks for it publishes it or unlinks it."""
     folder = path_of(INCOMING)
-    folder.mkdir(parents=True, exist_ok=True)
+    with full_disk_is_refused():
+        folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{uuid.uuid4().hex}.part"
 
 
@@ -48,9 +49,11 @@ def publish(part: Path, key: str) -> None:
     """Make a finished, closed file visible under `key`, durably. The part is gone afterwards."""
     target = path_of(key)
     with full_disk_is_refused():
-        target.parent.mkdir(parents=True, exist_ok=True)
         _fsync(part)
-        part.replace(target)
+        try:
+            _move(part, target)
+        except FileNotFoundError:
+            _move(part, target)  # the folder was empty, and somebody just removed it
         _fsync(target.parent)
 
 
@@ -71,6 +74,15 @@ def delete_all(keys: Iterable[str]) -> None:
         delete(key)
 
 
+def delete_others(key: str) -> None:
+    """Delete what is beside the file: what earlier attempts at it left when they died."""
+    path = path_of(key)
+    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile, all of it
+        for other in path.parent.iterdir():
+            if other != path:
+                other.unlink(missing_ok=True)
+
+
 class PartWriter:
     """Writes one incoming file: counts bytes, hashes them, and leaves nothing unless kept."""
 
@@ -78,7 +90,8 @@ class PartWriter:
         self.path = new_part()
         self.size = 0
         self._hash = hashlib.sha256()
-        self._file: IO[bytes] = self.path.open("xb")
+        with full_disk_is_refused():
+            self._file: IO[bytes] = self.path.open("xb")
 
     def write(self, chunk: bytes) -> None:
         """Raises StorageFull."""
@@ -131,13 +144,26 @@ def remove_orphans(
     )
     removed = 0
     while folders := list(islice(old, 1000)):
-        ids = {folder: uuid.UUID(folder.name) for folder in folders}
+        ids = {folder: row_id for folder in folders if (row_id := _row_id(folder))}
         known = set(exists(list(ids.values())))
         for folder, row_id in ids.items():
             if row_id not in known:
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1
     return removed
+
+
+def _row_id(folder: Path) -> uuid.UUID | None:
+    """None for what we did not put there; it is left alone."""
+    try:
+        return uuid.UUID(folder.name) if folder.is_dir() else None
+    except ValueError:
+        return None
+
+
+def _move(part: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(target)
 
 
 def _age(path: Path, now: float) -> float:

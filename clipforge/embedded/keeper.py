@@ -48,8 +48,8 @@ class Server(NamedTuple):
     force: signal.Signals
 
 
-class _Stop(Exception):  # noqa: N818 - ends the wait; nothing is wrong with the keeper
-    pass
+class _Stop(Exception):
+    """Raised by signal handlers, to end a wait; says why the servers are to stop."""
 
 
 def keep(data: Path, *, durable: bool) -> None:

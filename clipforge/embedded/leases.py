@@ -20,8 +20,8 @@ from clipforge.embedded.paths import (
     urls,
 )
 
-START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+START_SECONDS = 120.0  # a second when idle, but initdb on a busy machine takes its time
+STOP_SECONDS = 60.0
 
 
 class Lease:
@@ -74,7 +74,7 @@ os.register_at_fork(after_in_child=_disown_leases)
 def hold(data: Path, *, durable: bool = True) -> Lease:
     """Make sure that both servers run and answer, with a database, and keep them for this lease.
 
-    Waits for a start or a stop under way; takes a minute at most. Raises EmbeddedError.
+    Waits for a start or a stop under way; takes two minutes at most. Raises EmbeddedError.
 
     `durable=False` is for data that may be lost: what is written survives a crash of the servers,
     not one of the machine. It counts for whoever starts the servers. A later `durable=False` shares

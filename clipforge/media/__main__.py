@@ -14,6 +14,7 @@ from typing import Any
 from clipforge.media import launcher, sandbox
 from clipforge.media.contracts import (
     Analysis,
+    Aspect,
     ErrorCode,
     Limits,
     MediaError,
@@ -85,7 +86,8 @@ def analyse(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgres
 def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Rendered:
     from clipforge.media import rendering
 
-    spec = RenderSpec(**arguments["spec"])
+    wanted = arguments["spec"]
+    spec = RenderSpec(**{**wanted, "aspect": Aspect(wanted["aspect"])})
     source, part = Path(arguments["source"]), Path(arguments["part"])
     return rendering.render(source, part, spec, limits, on_progress)
 

@@ -38,7 +38,7 @@ def analyse(path: Path, limits: Limits, on_progress: Callable[[str, float], None
     source = probing.probe(path, limits)
     on_progress("probing", 1.0)
     sound, picture = _decode(path, source, limits, on_progress)
-    _check_complete(source, sound, picture)
+    check_complete(source, sound, picture)
     on_progress("scoring", 0.0)
     moments = _moments(source, sound, picture)
     on_progress("scoring", 1.0)
@@ -61,7 +61,8 @@ def _decode(
     return audio.finish(), video.finish()
 
 
-def _check_complete(source: SourceInfo, sound: Sound, picture: Picture) -> None:
+def check_complete(source: SourceInfo, sound: Sound, picture: Picture) -> None:
+    """Raise `MediaError` if there are no pictures, or far fewer seconds than declared."""
     if not picture.seconds:
         raise MediaError(
             ErrorCode.NOT_A_VIDEO, "No picture in this file can be decoded. Export it again."
@@ -76,10 +77,20 @@ def _check_complete(source: SourceInfo, sound: Sound, picture: Picture) -> None:
 
 
 def _moments(source: SourceInfo, sound: Sound, picture: Picture) -> list[ScoredMoment]:
-    duration = min(source.duration, picture.seconds)
+    duration = _usable(source, sound, picture)
     exact_cuts = not decoding.use_keyframes_only(source)
     edges = Edges(sound, picture, duration, exact_cuts=exact_cuts)
     return select(Scorer(per_second(sound, picture, duration)), edges)
+
+
+def _usable(source: SourceInfo, sound: Sound, picture: Picture) -> float:
+    """Seconds that can be clipped: no further than there are pictures.
+
+    The last keyframe says little about where the pictures end; then the sound counts too.
+    """
+    if decoding.use_keyframes_only(source):
+        return min(source.duration, max(sound.seconds, picture.seconds))
+    return min(source.duration, picture.seconds)
 
 
 def _version(source: SourceInfo) -> str:

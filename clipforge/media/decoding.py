@@ -70,9 +70,12 @@ def audio_arguments(source: SourceInfo, limits: Limits, destination: str) -> lis
 
 def video_arguments(source: SourceInfo, limits: Limits, destination: str) -> list[str]:
     """First real picture track (`V`: no cover art) as raw gray frames, the first at 0 s."""
+    # `pass`: a last picture shorter than a quarter of a second is not left out; among
+    # keyframes the last one always is that short.
+    rate = f"fps={FRAME_RATE}:start_time=0:eof_action=pass"
     scale = f"scale={FRAME_WIDTH}:{FRAME_HEIGHT}:flags=fast_bilinear"
     return [
-        *("-map", "0:V:0", "-vf", f"fps={FRAME_RATE}:start_time=0,{scale},format=gray"),
+        *("-map", "0:V:0", "-vf", f"{rate},{scale},format=gray"),
         *("-c:v", "rawvideo", "-t", _bound(source, limits), "-f", "rawvideo", destination),
     ]
 

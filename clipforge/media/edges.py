@@ -39,9 +39,9 @@ CUT_MARGIN: Final = 0.5 / FRAME_RATE  # s
 # What a place costs, in seconds of moving that it is worth avoiding.
 FULL_PAUSE: Final = 0.6  # s; a pause this long is as good as the end of a sentence
 BREATH_COST: Final = 1.0  # for the shortest pause; none for a full one
-SILENCE_COST: Final = 0.3
+SILENCE_COST: Final = 0.3  # more than for a pause between phrases as long
 CUT_COST: Final = 0.3
-STAY_COST: Final = 0.8  # no mark at all, but no speech either
+STAY_COST: Final = 2.0  # no mark at all, but no speech either
 WITHIN_SPEECH_COST: Final = 100.0
 
 
@@ -117,19 +117,21 @@ class Edges:
 
     def _start_marks(self, quiet: Floats, cuts: Floats) -> Marks:
         gaps = np.diff(np.concatenate([[0.0], self.speech.ravel()]))[::2]
+        lengths = quiet[:, 1] - quiet[:, 0]
         lead = np.minimum(LEAD, gaps / 2)
         return self._marks(
             (self.speech[:, 0] - lead, _pause_cost(gaps)),
-            (quiet[:, 1] - LEAD / 2, np.full(len(quiet), SILENCE_COST)),
+            (quiet[:, 1] - LEAD / 2, SILENCE_COST + _pause_cost(lengths)),
             (cuts + CUT_MARGIN, np.full(len(cuts), CUT_COST)),
         )
 
     def _end_marks(self, quiet: Floats, cuts: Floats) -> Marks:
         gaps = np.diff(np.concatenate([self.speech.ravel(), [self.duration]]))[1::2]
+        lengths = quiet[:, 1] - quiet[:, 0]
         tail = np.minimum(TAIL, gaps / 2)
         return self._marks(
             (self.speech[:, 1] + tail, _pause_cost(gaps)),
-            (quiet[:, 0] + TAIL / 2, np.full(len(quiet), SILENCE_COST)),
+            (quiet[:, 0] + TAIL / 2, SILENCE_COST + _pause_cost(lengths)),
             (cuts - CUT_MARGIN, np.full(len(cuts), CUT_COST)),
         )
 
@@ -147,7 +149,8 @@ class Edges:
 def runs(mask: Bools, rate: int) -> Floats:
     """Stretches of True as rows of (start, end) in seconds."""
     steps = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
-    return np.flatnonzero(steps).reshape(-1, 2) / rate
+    edges: Floats = np.flatnonzero(steps).reshape(-1, 2) / rate
+    return edges
 
 
 def speech_runs(speech: Bools) -> Floats:
@@ -157,7 +160,7 @@ def speech_runs(speech: Bools) -> Floats:
     apart = gaps >= PAUSE
     starts = found[np.concatenate([[True], apart]), 0] if len(found) else found[:, 0]
     ends = found[np.concatenate([apart, [True]]), 1] if len(found) else found[:, 1]
-    phrases = np.stack([starts, ends], axis=1)
+    phrases: Floats = np.stack([starts, ends], axis=1)
     return phrases[phrases[:, 1] - phrases[:, 0] >= SHORTEST_SPEECH]
 
 

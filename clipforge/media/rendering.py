@@ -126,7 +126,7 @@ def make_plan(examined: probing.Examined, spec: RenderSpec, limits: Limits) -> P
     return Plan(
         start=spec.start - float(lead),
         lead=lead,
-        frames=max(1, round((end - spec.start) * rate)),
+        frames=round((end - spec.start) * rate),
         rate=rate,
         width=width,
         height=height,

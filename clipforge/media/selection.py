@@ -8,6 +8,7 @@ overlap. (Moving them after all had been chosen brought overlaps back.)
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
@@ -26,10 +27,12 @@ LONGEST: Final = 62.0  # s
 # Of a source too short for these: the whole, or its best three quarters; never under 60 %.
 SHORT_SOURCE: Final = 28.0  # s
 SHORTEST_SHARE: Final = 0.6
+SHORTEST_CLIP: Final = 3.0  # s; nobody watches less, however short the source is
 
-# A window twice as long may rate this much lower and still win. Without it the shortest
-# always wins, because the mean over a window falls as it grows beyond the best part.
-LENGTH_BONUS: Final = 0.08
+# What half or twice the favourite length costs a window in rank. Without it the shortest
+# always win, because the mean over a window falls as it grows beyond the best part.
+FAVOURITE: Final = 30  # s
+LENGTH_LOSS: Final = 0.08
 
 SECONDS_PER_MOMENT: Final = 25.0  # one moment for so much source...
 MOST_MOMENTS: Final = 10  # ...up to this many
@@ -64,7 +67,7 @@ def lengths(duration: float) -> list[int]:
 
 def shortest(duration: float) -> float:
     """The least a moment of a source of this duration may last, in seconds."""
-    return min(SHORTEST, duration * SHORTEST_SHARE)
+    return min(SHORTEST, max(duration * SHORTEST_SHARE, SHORTEST_CLIP))
 
 
 def _windows(scorer: Scorer, duration: float) -> list[tuple[float, float]]:
@@ -76,7 +79,7 @@ def _windows(scorer: Scorer, duration: float) -> list[tuple[float, float]]:
         good = total >= MIN_SCORE
         starts.append(begin[good])
         ends.append(np.minimum(begin[good] + length, duration))
-        ranks.append(total[good] * (1 + LENGTH_BONUS * np.log2(length / LENGTHS[0])))
+        ranks.append(total[good] * (1 - LENGTH_LOSS * abs(math.log2(length / FAVOURITE))))
     start, end, rank = np.concatenate(starts), np.concatenate(ends), np.concatenate(ranks)
     order = np.lexsort((end, start, -rank))
     return list(zip(start[order].tolist(), end[order].tolist(), strict=True))

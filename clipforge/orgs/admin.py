@@ -13,7 +13,19 @@ from clipforge.orgs.models import (
     User,
 )
 
-admin.site.register(User, UserAdmin)
+
+@admin.register(User)
+class PersonAdmin(UserAdmin[User]):
+    # Django's form leaves the address out, which is unique here: the second user would not be saved.
+    add_fieldsets = [
+        (
+            None,
+            {
+                "classes": ["wide"],
+                "fields": ["username", "email", "usable_password", "password1", "password2"],
+            },
+        )
+    ]
 
 
 class MembershipInline(admin.TabularInline[Membership, Organization]):

@@ -72,6 +72,7 @@ def _claim(org: Organization, key: str) -> None:
             raise Conflict(
                 "A request with this Idempotency-Key is still running. Ask again in a second.",
                 code="request_in_progress",
+                retry_after=1,
             )
 
 

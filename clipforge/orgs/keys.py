@@ -36,8 +36,8 @@ def public_id_of(key: str) -> str | None:
     if len(key) != length or not key.startswith(PREFIX) or not key.isascii():
         return None
     body, checksum = key[:-CHECKSUM_LENGTH], key[-CHECKSUM_LENGTH:]
-    public_id, separator, secret = body.removeprefix(PREFIX).partition("_")
-    well_formed = len(public_id) == ID_LENGTH and separator and secret.isalnum()
+    public_id, _, secret = body.removeprefix(PREFIX).partition("_")
+    well_formed = len(public_id) == ID_LENGTH and (public_id + secret).isalnum()
     return public_id if well_formed and _checksum(body) == checksum else None
 
 

@@ -24,10 +24,10 @@ def find_organization(text: str) -> Organization:
 
 
 def find_api_key(text: str) -> APIKey:
-    """The key with this id, public prefix, or `cf_live_<prefix>`. Else NotFound."""
-    wanted = Q(prefix=text.removeprefix("cf_live_")[:8])
+    """The key with this id or public prefix, or with this text, whole or in part. Else NotFound."""
+    wanted = Q(prefix=text.removeprefix("cf_live_").partition("_")[0])
     with contextlib.suppress(ValueError):
-        wanted |= Q(pk=uuid.UUID(text))
+        wanted = Q(pk=uuid.UUID(text))
     key = APIKey.objects.select_related("organization").filter(wanted).first()
     if key is None:
         raise NotFound(f'No API key has the id or prefix "{text}".')

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime
 import logging
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from django.contrib.auth.hashers import make_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Field, Model, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.text import slugify
@@ -39,12 +42,13 @@ def create_organization(
 ) -> Organization:
     """Create an organization, and its owner if there is no user with this address yet.
 
-    Raises Invalid for an unknown tier or an empty name, Conflict when the slug made of the
-    name is taken.
+    Raises Invalid for an unknown tier, a name that is too long or of which no slug can be made,
+    or an address that is none; Conflict when the slug or the owner's user name is taken.
     """
     slug = slugify(name)[:80]
     if not slug:
-        raise Invalid("The name needs at least one letter or digit.")
+        raise Invalid("The name needs at least one letter of a to z, or a digit.")
+    _require_length("The name of an organization", name, Organization, "name")
     _require_tier(tier)
     with transaction.atomic():
         try:
@@ -56,9 +60,7 @@ def create_organization(
                 code="organization_exists",
             ) from None
         if owner_email:
-            user, _ = User.objects.get_or_create(
-                email=owner_email.lower(), defaults={"username": owner_email.lower()}
-            )
+            user = _user_with_address(owner_email.lower())
             Membership.objects.create(user=user, organization=organization, role=Role.OWNER)
     logger.info("organization created", extra={"org": str(organization.pk), "actor": actor})
     return organization
@@ -97,7 +99,15 @@ def create_api_key(
     expires_at: datetime.datetime | None = None,
     actor: str,
 ) -> NewKey:
-    """Make a key. Its text is in the answer and nowhere else: it cannot be shown again."""
+    """Make a key. Its text is in the answer and nowhere else: it cannot be shown again.
+
+    Raises Invalid for a name that is empty or too long, and for an end that has passed.
+    """
+    if not name.strip():
+        raise Invalid("A key needs a name that says what it is for.")
+    _require_length("The name of a key", name, APIKey, "name")
+    if expires_at and expires_at <= timezone.now():
+        raise Invalid("The key would have expired already. Choose a later date.")
     public_id, secret = keys.generate()
     api_key = APIKey.objects.create(
         organization=organization,
@@ -107,14 +117,25 @@ def create_api_key(
         created_by=created_by,
         expires_at=expires_at,
     )
-    logger.info("API key created", extra={"key_id": public_id, "actor": actor})
+    logger.info(
+        "API key created",
+        extra={"org": str(organization.pk), "key_id": public_id, "actor": actor},
+    )
     return NewKey(api_key, secret)
 
 
 def revoke_api_key(*, api_key: APIKey, actor: str) -> bool:
     """Revoke the key at once. False when it was revoked already."""
     revoked = APIKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
-    logger.info("API key revoked", extra={"key_id": api_key.prefix, "actor": actor})
+    if revoked:
+        logger.info(
+            "API key revoked",
+            extra={
+                "org": str(api_key.organization_id),
+                "key_id": api_key.prefix,
+                "actor": actor,
+            },
+        )
     return bool(revoked)
 
 
@@ -123,8 +144,33 @@ def record_key_use(*, api_key: APIKey) -> None:
     now = timezone.now()
     if api_key.last_used_at and now - api_key.last_used_at < LAST_USED_PRECISION:
         return
-    stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - LAST_USED_PRECISION)
-    APIKey.objects.filter(stale, pk=api_key.pk).update(last_used_at=Now())
+    stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_PRECISION)
+    APIKey.objects.filter(stale, pk=api_key.pk).update(last_used_at=now)
+
+
+def _user_with_address(email: str) -> User:
+    """The user with this address, made if there is none. Raises Invalid, Conflict."""
+    try:
+        validate_email(email)
+        User._meta.get_field("username").run_validators(email)
+    except ValidationError:
+        raise Invalid(f'"{email}" is not an e-mail address that can sign in.') from None
+    try:
+        with transaction.atomic():
+            user, _ = User.objects.get_or_create(
+                email=email, defaults={"username": email, "password": make_password(None)}
+            )
+            return user
+    except IntegrityError:
+        raise Conflict(
+            f'There is a user named "{email}" with another address.', code="user_exists"
+        ) from None
+
+
+def _require_length(what: str, text: str, model: type[Model], field: str) -> None:
+    longest = cast("Field[str, str]", model._meta.get_field(field)).max_length
+    if longest is not None and len(text) > longest:
+        raise Invalid(f"{what} may have {longest} characters; this one has {len(text)}.")
 
 
 def _require_tier(tier: str) -> None:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
+import importlib
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.apps import apps
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from clipforge.orgs import services as orgs
-from clipforge.orgs.models import Organization, Tier, User
+from clipforge.orgs.models import Organization, Tier, TierLimits, User
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from credits.paid_work import Defer, PaidWork
+    from credits.pricing import Charge
+    from exports.models import Export
+    from projects.models import Moment, Project
+
+W = TypeVar("W", bound="PaidWork")
 
 _numbers = itertools.count(1)
 
@@ -32,6 +46,17 @@ def make_organization(
     if credits_:
         make_grant(organization, credits_)
     return organization
+
+
+def make_tier_limits(**overrides: Any) -> None:
+    """The tiers as the migration makes them; a transactional test before may have emptied the table.
+
+    `overrides` hold for every tier.
+    """
+    seed = importlib.import_module("clipforge.orgs.migrations.0002_tier_limits").seed
+    seed(apps, None)
+    if overrides:
+        TierLimits.objects.update(**overrides)
 
 
 def make_grant(org: Organization, amount: int, **overrides: Any) -> Any:
@@ -65,3 +90,145 @@ def make_client(organization: Organization, **overrides: Any) -> APIClient:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {new.secret}")
     return client
+
+
+# --- projects, moments and exports -----------------------------------------------------
+#
+# Each is brought to its status by the code that does it in service, so that its hold, fence and
+# attempts are what they would be. Its price is granted first: an open or captured hold leaves
+# what is available as it was; one that was given back leaves the price on the balance.
+
+
+def make_project(
+    org: Organization | None = None,
+    *,
+    status: str = "READY",
+    source: Path | None = None,
+    **overrides: Any,
+) -> Project:
+    """A project of a minute (1 credit) in any status; `source` is copied to its place."""
+    from clipforge.common.models import uuid7
+    from projects.models import Project
+    from projects.pricing import analysis_charge
+    from projects.tasks import defer_analysis
+
+    org = org or make_organization()
+    pk = overrides.pop("id", uuid7())
+    project = Project(
+        **{
+            "id": pk,
+            "org": org,
+            "title": f"Talk {next(_numbers)}",
+            "source_name": "talk.mp4",
+            "source_key": f"{org.pk}/projects/{pk}/source",
+            "sha256": "0" * 64,
+            "size": 1000,
+            "duration": 60.0,
+            "width": 640,
+            "height": 360,
+            "has_audio": True,
+            **overrides,
+        }
+    )
+    if source is not None:
+        _store(project.source_key, source.read_bytes())
+    return _make_work(project, status, analysis_charge(project.duration), defer_analysis)
+
+
+def make_moment(project: Project, **overrides: Any) -> Moment:
+    """The first twenty seconds of the project, worth 70 of 100."""
+    from projects.models import Moment
+
+    return Moment.objects.create(
+        **{
+            "org": project.org,
+            "project": project,
+            "start": 0.0,
+            "end": 20.0,
+            "score": 70.0,
+            "subscores": {"speech": 80.0, "motion": 60.0},
+            "reason": "Somebody talks.",
+            "scorer_version": "test",
+            **overrides,
+        }
+    )
+
+
+def make_export(
+    project: Project | None = None,
+    *,
+    status: str = "READY",
+    content: bytes = b"a finished file",
+    **overrides: Any,
+) -> Export:
+    """An export of ten seconds (1 credit) in any status. READY has a file with that `content`."""
+    from clipforge.common.models import uuid7
+    from exports.models import Export
+    from exports.pricing import export_charge
+    from exports.tasks import defer_render
+
+    project = project or make_project()
+    export = Export(
+        **{
+            "id": uuid7(),
+            "org": project.org,
+            "project": project,
+            "start": 0.0,
+            "end": 10.0,
+            "aspect": "9:16",
+            "resolution": 480,
+            **overrides,
+        }
+    )
+    finished = {
+        "size": len(content),
+        "duration": export.end - export.start,
+        "width": 480,
+        "height": 854,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "expires_at": timezone.now() + datetime.timedelta(days=7),
+    }
+    if status in {"READY", "EXPIRED"}:
+        finished["file_key"] = f"{export.org_id}/exports/{export.pk}/1.mp4"
+    charge = export_charge(export.start, export.end)
+    made = _make_work(
+        export, "READY" if status == "EXPIRED" else status, charge, defer_render, **finished
+    )
+    if status == "READY":
+        _store(made.file_key, content)
+    elif status == "EXPIRED":
+        made.status, made.file_key = status, ""
+        made.save()
+    return made
+
+
+def _make_work(item: W, status: str, charge: Charge, defer: Defer, **finished: Any) -> W:
+    from credits import paid_work
+
+    if status == "UPLOADED":
+        item.save(force_insert=True)
+        return item
+    make_grant(item.org, charge.credits)
+    paid_work.submit(item, charge=charge, reason="for a test", actor="test", defer=defer)
+    if status == paid_work.CANCELLED:
+        return paid_work.cancel(item, actor="test")
+    if status != paid_work.QUEUED:
+        claimed = paid_work.claim(type(item), item.pk, fence=item.fence)
+        assert claimed is not None
+        if status == paid_work.FAILED:
+            assert paid_work.fail(claimed, error=("timed_out", "It took too long."), actor="test")
+        elif status != item.RUNNING:
+            charged = status != "EMPTY"
+            assert paid_work.succeed(
+                claimed, status=status, actor="test", charged=charged, **finished
+            )
+    item.refresh_from_db()
+    return item
+
+
+def _store(key: str, content: bytes) -> None:
+    from clipforge.common import storage
+
+    path = storage.path_of(key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

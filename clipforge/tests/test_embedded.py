@@ -30,7 +30,7 @@ from clipforge.embedded.processes import noted_pids
 
 ROOT = Path(__file__).resolve().parents[2]
 IS_ROOT = os.geteuid() == 0
-SECONDS = 40.0
+SECONDS = 60.0
 
 # `take()` is a lease on servers that have answered; says so with the pid of PostgreSQL.
 TAKE = """
@@ -118,7 +118,7 @@ class Holder:
 
     def __init__(self, data: Path, code: str = KEEP, **options: Any) -> None:
         options.setdefault("env", {**os.environ, "PYTHONPATH": str(ROOT)})
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[str] = subprocess.Popen(
             [options.pop("python", sys.executable), "-c", code, str(data)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -163,11 +163,13 @@ def folder_for_all() -> Iterator[Path]:
     """A folder that everybody may traverse; pytest's own are closed to the account of the servers."""
     folder = Path(tempfile.mkdtemp(prefix="cf-"))
     folder.chmod(0o755)
-    yield folder
-    end_everything_in(folder)
-    shutil.rmtree(folder)
-    if IS_ROOT:
-        programs.prune_relocated()  # throw-away clusters go with their data directory
+    try:
+        yield folder
+    finally:
+        end_everything_in(folder)
+        shutil.rmtree(folder)
+        if IS_ROOT:
+            programs.prune_relocated()  # throw-away clusters go with their data directory
 
 
 @pytest.fixture
@@ -583,7 +585,15 @@ def python() -> Iterator[Path]:
 
 def copy(source: Path, target: Path, *unused: str) -> None:
     ignore = shutil.ignore_patterns(*unused, "test", "tests", "config-*", "__pycache__")
-    shutil.copytree(source, target, ignore=ignore)
+    shutil.copytree(source, target, ignore=ignore, copy_function=link)
+
+
+def link(source: str, target: str) -> None:
+    """Thousands of files, so links where the file system is the same."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def test_an_ordinary_account_runs_everything_itself(place, python, hold):
@@ -716,7 +726,7 @@ def test_a_data_directory_that_cannot_be_made_is_an_error_with_advice(place):
         embedded.hold(place / "file/data")
 
 
-def test_relocated_files_are_only_deleted_when_nobody_can_want_them(place, monkeypatch):
+def test_relocated_files_are_only_deleted_when_nobody_can_want_them(place: Path, monkeypatch):
     monkeypatch.setattr(programs, "RELOCATED", place / "relocated")
 
     def relocated(token: str, kind: str, data: Path, days: float) -> Path:

@@ -5,7 +5,7 @@ from django_filters import rest_framework as filters
 from credits.models import HoldStatus, TransactionType
 
 
-class TransactionFilter(filters.FilterSet):  # type: ignore[misc]
+class TransactionFilter(filters.FilterSet):
     type = filters.ChoiceFilter(choices=TransactionType.choices)
     created_after = filters.IsoDateTimeFilter(
         "created_at", "gte", help_text="At this time or later."
@@ -15,5 +15,5 @@ class TransactionFilter(filters.FilterSet):  # type: ignore[misc]
     )
 
 
-class HoldFilter(filters.FilterSet):  # type: ignore[misc]
+class HoldFilter(filters.FilterSet):
     status = filters.ChoiceFilter(choices=HoldStatus.choices)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.orgs.api.views import OrgView
@@ -14,17 +14,13 @@ from credits.api.filters import HoldFilter, TransactionFilter
 from credits.api.serializers import BalanceSerializer, HoldSerializer, TransactionSerializer
 from credits.models import CreditHold, CreditTransaction
 
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
-    from rest_framework.request import Request
-
 
 class BalanceView(OrgView):
     serializer_class = BalanceSerializer
     pagination_class = None
 
     @extend_schema(operation_id="credits_balance", summary="Credits available, held and posted")
-    def get(self, request: Request) -> Response:  # noqa: ARG002 - the signature of a view
+    def get(self, request: Request) -> Response:
         return Response(BalanceSerializer(selectors.balance(self.organization)).data)
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils import timezone
 
+from clipforge.orgs.models import Organization
 from credits import services
-from credits.models import CreditGrant, CreditHold
+from credits.models import CreditGrant, CreditHold, CreditTransaction
 from credits.pricing import Charge
-
-if TYPE_CHECKING:
-    from clipforge.orgs.models import Organization
-    from credits.models import CreditTransaction
 
 _numbers = itertools.count(1)
 

@@ -40,7 +40,7 @@ def test_an_adjustment_downward_is_taken_in_draw_order(organization):
     assert (down.type, down.amount, down.balance_after) == ("ADJUST", -5, 8)
     assert lots(organization) == [(0, 0), (8, 0)]
     one, two = CreditGrant.objects.order_by("pk")
-    assert down.inputs == {"grants": {one.pk: 3, two.pk: 2}}
+    assert down.inputs == {"grants": {str(one.pk): 3, str(two.pk): 2}}
 
 
 def test_what_is_held_or_has_ended_cannot_be_taken(organization):

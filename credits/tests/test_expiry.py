@@ -93,7 +93,7 @@ def test_a_broken_ledger_stops_nobody_elses_clock(organization, monkeypatch, cap
 
     def fail_for_one(hold_id, **options):
         if hold_id == broken.pk:
-            raise ledger.LedgerError("broken")
+            raise ledger.LedgerBroken("broken")
         return release(hold_id, **options)
 
     monkeypatch.setattr(ledger, "release_hold", fail_for_one)

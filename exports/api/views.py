@@ -86,9 +86,9 @@ class ExportList(ListModelMixin, OrgView):
 
     def _range(self, data: dict[str, Any]) -> tuple[Project, Moment | None, float, float]:
         if "moment" in data:
-            moment = projects.get_moment(self.organization, data["moment"])
+            moment = projects.get_moment(self.organization, data["moment"], keep=True)
             return moment.project, moment, moment.start, moment.end
-        project = projects.get_project(self.organization, data["project"])
+        project = projects.get_project(self.organization, data["project"], keep=True)
         return project, None, data["start"], data["end"]
 
 

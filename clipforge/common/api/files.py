@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from http import HTTPStatus
+from typing import IO, Any
 
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.http import content_disposition_header
-from whitenoise.responders import MissingFileError, NotARegularFileError, StaticFile
+from whitenoise.responders import (
+    MissingFileError,
+    NotARegularFileError,
+    Response,
+    SlicedFile,
+    StaticFile,
+)
 
 from clipforge.common import storage
 from clipforge.common.errors import NotFound
+
+Headers = list[tuple[str, str]]
+
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def serve_file(request: HttpRequest, key: str, *, download_name: str) -> HttpResponseBase:
     """Answer GET and HEAD for a stored MP4, with Range, If-Modified-Since and ETag.
 
-    WhiteNoise's responder does the protocol. Raises NotFound when the file is gone.
+    WhiteNoise's responder does the protocol. Raises NotFound when the file is gone, ValueError for
+    a key that is none.
     """
     try:
-        file = StaticFile(str(storage.path_of(key)), list(_headers(download_name).items()))
+        file = StoredFile(str(storage.path_of(key)), list(_headers(download_name).items()))
     except (MissingFileError, NotARegularFileError):
         raise NotFound("The file is gone.") from None
     answer = file.get_response(request.method or "GET", request.META)
@@ -32,10 +45,28 @@ def serve_file(request: HttpRequest, key: str, *, download_name: str) -> HttpRes
     return response
 
 
+class StoredFile(StaticFile):  # type: ignore[misc] # no type information is published
+    """WhiteNoise takes a range of one byte for an empty one, and the last none bytes for all."""
+
+    def get_range_response(
+        self, range_header: str, base_headers: Headers, file_handle: IO[bytes] | None
+    ) -> Response:
+        size = int(dict(base_headers)["Content-Length"])
+        start, end = self.get_byte_range(range_header, size)
+        if start > end or range_header.rstrip().endswith("=-0"):
+            return self.get_range_not_satisfiable_response(file_handle, size)
+        headers = [(name, value) for name, value in base_headers if name != "Content-Length"]
+        headers.append(("Content-Range", f"bytes {start}-{end}/{size}"))
+        headers.append(("Content-Length", str(end - start + 1)))
+        part = None if file_handle is None else SlicedFile(file_handle, start, end)
+        return Response(HTTPStatus.PARTIAL_CONTENT, headers, part)
+
+
 def _headers(download_name: str) -> dict[str, Any]:
+    name = CONTROL_CHARACTERS.sub("", download_name)
     return {
         "Content-Type": "video/mp4",
-        "Content-Disposition": content_disposition_header(True, download_name) or "attachment",
+        "Content-Disposition": content_disposition_header(True, name) or "attachment",
         "Cache-Control": "private, max-age=3600",
         "X-Content-Type-Options": "nosniff",
     }

@@ -13,7 +13,9 @@ import uuid
 from typing import Any, cast
 
 from django.core import signing
-from django.db.models import Field, Model, Q, QuerySet
+from django.core.exceptions import ValidationError
+from django.db.models import F, Field, Model, QuerySet
+from django.db.models.fields.tuple_lookups import Tuple, TupleLessThan
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -37,7 +39,8 @@ class KeysetPagination(BasePagination):
         self.scope = _scope(request)
         fields: tuple[str, ...] = view.keyset
         size = _page_size(request)
-        if cursor := request.query_params.get("cursor"):
+        cursor = request.query_params.get("cursor")
+        if cursor is not None:
             queryset = _after(queryset, fields, self._decode(cursor, queryset.model, fields))
         rows = list(queryset.order_by(*(f"-{field}" for field in fields))[: size + 1])
         page = rows[:size]
@@ -95,21 +98,28 @@ class KeysetPagination(BasePagination):
         return signing.dumps([*self.scope, *(_to_text(value) for value in values)], salt="cursor")
 
     def _decode(self, cursor: str, model: type[Model], fields: tuple[str, ...]) -> list[Any]:
+        malformed = BadRequest(
+            "The cursor is malformed. Use next_cursor of the page before, unchanged.",
+            code="invalid_cursor",
+        )
         try:
             org, path, *texts = signing.loads(cursor, salt="cursor")
         except (signing.BadSignature, ValueError):
-            raise BadRequest(
-                "The cursor is malformed. Use next_cursor of the page before, unchanged.",
-                code="invalid_cursor",
-            ) from None
+            raise malformed from None
         if org != self.scope[0]:
             raise NotFound
         if path != self.scope[1]:
             raise BadRequest("The cursor belongs to another list.", code="invalid_cursor")
-        return [
-            cast("Field[Any, Any]", model._meta.get_field(field)).to_python(text)
-            for field, text in zip(fields, texts, strict=True)
-        ]
+        try:
+            return [
+                cast("Field[Any, Any]", model._meta.get_field(field)).to_python(text)
+                for field, text in zip(fields, texts, strict=True)
+            ]
+        except (
+            ValueError,
+            ValidationError,
+        ):  # of a release that ordered the list by something else
+            raise malformed from None
 
 
 def _scope(request: Request) -> list[str]:
@@ -119,7 +129,9 @@ def _scope(request: Request) -> list[str]:
 
 def _page_size(request: Request) -> int:
     text = request.query_params.get("page_size", str(DEFAULT_PAGE_SIZE))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PAGE_SIZE):
+    digits = len(str(MAX_PAGE_SIZE))
+    plain = text.isascii() and text.isdigit() and len(text) <= digits
+    if not plain or not 1 <= int(text) <= MAX_PAGE_SIZE:
         raise BadRequest(
             f"page_size must be a whole number from 1 to {MAX_PAGE_SIZE}.", code="invalid_page_size"
         )
@@ -127,17 +139,13 @@ def _page_size(request: Request) -> int:
 
 
 def _after(queryset: QuerySet[Any], fields: tuple[str, ...], values: list[Any]) -> QuerySet[Any]:
-    """Rows that follow `values` in descending order of (first, unique).
+    """Rows that follow `values` in descending order.
 
-    Written so that PostgreSQL turns the first condition into the index range and the second
-    into a filter on the ties alone; the usual `a < x OR (a = x AND b < y)` reads from the
-    top of the list instead.
+    One comparison of rows, which PostgreSQL takes for the start of an index range. Spelt out as
+    `a < x OR (a = x AND b < y)` it would read the list, or all rows that share `a`, from the top.
     """
-    first, unique = fields
-    value, last = values
-    return queryset.filter(**{f"{first}__lte": value}).exclude(
-        Q(**{first: value}) & Q(**{f"{unique}__gte": last})
-    )
+    row = Tuple(*(F(field) for field in fields))
+    return queryset.filter(TupleLessThan(row, tuple(values)))
 
 
 def _to_text(value: object) -> str:

@@ -7,15 +7,17 @@ import json
 import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from clipforge.common import logs
-from clipforge.common.errors import DomainError, NotFound, Unavailable
+from clipforge.common.errors import BadRequest, DomainError, NotFound, TooLarge, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +70,14 @@ def problem_response(
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_for_people(request):
+        return defaults.page_not_found(request, exception)
     return problem_response(404, "not_found", "There is nothing at this address.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    if _is_for_people(request):
+        return defaults.server_error(request)
     return problem_response(
         500,
         "internal_error",
@@ -83,16 +89,15 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return problem_response(400, "malformed_request", "The request cannot be understood.")
 
 
+def _is_for_people(request: HttpRequest) -> bool:
+    """The admin is read in a browser; everything else is read by programs."""
+    return request.path.startswith("/admin/")
+
+
 def _document(exc: Exception) -> tuple[dict[str, Any] | None, dict[str, str]]:
-    if isinstance(exc, Http404):
-        exc = NotFound()
-    if isinstance(exc, PermissionDenied):
-        exc = exceptions.PermissionDenied()
-    if isinstance(exc, OperationalError | InterfaceError):
-        logger.error("database unavailable", exc_info=exc)
-        exc = Unavailable("The database cannot be reached right now. Nothing was changed.")
+    exc = _as_ours(exc)
     if isinstance(exc, DomainError):
-        headers = {"Retry-After": str(exc.retry_after)} if isinstance(exc, Unavailable) else {}
+        headers = {} if exc.retry_after is None else {"Retry-After": str(exc.retry_after)}
         return problem(
             exc.status, exc.error_code, exc.message, title=exc.title, **exc.extra
         ), headers
@@ -105,6 +110,33 @@ def _document(exc: Exception) -> tuple[dict[str, Any] | None, dict[str, str]]:
     if isinstance(exc, exceptions.APIException):
         return _from_api_exception(exc)
     return None, {}
+
+
+def _as_ours(exc: Exception) -> Exception:
+    """What Django raises, in the words of this API; anything else as it is."""
+    match exc:
+        case Http404():
+            return NotFound()
+        case PermissionDenied():
+            return exceptions.PermissionDenied()
+        case RequestDataTooBig():
+            limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+            return TooLarge(
+                f"The body is larger than the {limit} bytes that are accepted.", limit=limit
+            )
+        case SuspiciousOperation():
+            return BadRequest("The request cannot be understood.", code="malformed_request")
+        case UnreadablePostError():
+            return BadRequest(
+                "The body broke off before its end. Send it again.", code="request_interrupted"
+            )
+        case OperationalError() | InterfaceError():
+            logger.error("database unavailable", exc_info=exc)
+            return Unavailable(
+                "The database cannot be reached right now. Send the request again, "
+                "under the same Idempotency-Key if it had one."
+            )
+    return exc
 
 
 def _from_api_exception(exc: exceptions.APIException) -> tuple[dict[str, Any], dict[str, str]]:

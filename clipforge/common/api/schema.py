@@ -85,7 +85,7 @@ class ProblemAutoSchema(AutoSchema):
         if self._is_list_view():
             statuses |= {400, 404, 422}
         if self.method in {"POST", "PATCH"} and self.get_request_serializer() is not None:
-            statuses |= {400, 415, 422}
+            statuses |= {400, 411, 413, 415, 422}
         if self.method.lower() in getattr(self.view, "idempotent_methods", ()):
             statuses |= {400, 409, 422}
         return statuses

@@ -23,10 +23,6 @@ from clipforge.common.storage import PartWriter
 ENVELOPE_BYTES = 64 * 1024
 
 
-class LengthRequired(DomainError):
-    status, code, title = 411, "length_required", "Length required"
-
-
 class UploadedPart(UploadedFile[bytes]):
     """The uploaded file as serializers see it: its bytes are in `writer.path`, closed."""
 
@@ -117,13 +113,10 @@ def too_large() -> TooLarge:
 
 def _content_length(meta: Mapping[str, Any]) -> int:
     text = str(meta.get("CONTENT_LENGTH") or "")
-    if not text.isdigit():
-        raise LengthRequired(
-            "Send the body with a Content-Length; chunked bodies are not accepted."
-        )
-    if int(text) > settings.MAX_UPLOAD_BYTES + ENVELOPE_BYTES:
+    length = int(text) if text.isdecimal() else 0
+    if length > settings.MAX_UPLOAD_BYTES + ENVELOPE_BYTES:
         raise too_large()
-    return int(text)
+    return length
 
 
 class _Counted:

@@ -15,7 +15,7 @@ SHORT = Limits(wall_seconds=20)
 
 
 @pytest.fixture(scope="module")
-def video(tmp_path_factory) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_video(tmp_path_factory.mktemp("probing") / "video.mp4")
 
 
@@ -79,7 +79,15 @@ class TestWhatIsFound:
 
     @pytest.mark.parametrize(
         "name",
-        [b"a b'c\"d.mp4", b"-y", b"%03d.mp4", b"concat:x|y", b"two\nlines", b"\xff\xfe", b"n" * 255],
+        [
+            b"a b'c\"d.mp4",
+            b"-y",
+            b"%03d.mp4",
+            b"concat:x|y",
+            b"two\nlines",
+            b"\xff\xfe",
+            b"n" * 255,
+        ],
     )
     def test_names_are_only_names(self, video, tmp_path, name):
         path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
@@ -109,9 +117,7 @@ class TestRefusals:
     def test_a_cut_file_with_its_index_in_front_passes_and_declares_its_whole_length(
         self, tmp_path
     ):
-        whole = make_video(
-            tmp_path / "whole.mp4", options=(*H264, *AAC, "-movflags", "+faststart")
-        )
+        whole = make_video(tmp_path / "whole.mp4", options=(*H264, *AAC, "-movflags", "+faststart"))
         found = jobs.probe(half_of(whole, tmp_path / "v.mp4"))
         assert found.duration == pytest.approx(3.0)  # decoding finds it out
 
@@ -172,7 +178,7 @@ class TestFilesThatNameOtherFiles:
     """The other file is a named pipe: reading it would hang, and end as TIMED_OUT."""
 
     @pytest.fixture
-    def other(self, tmp_path) -> Path:
+    def other(self, tmp_path: Path) -> Path:
         path = tmp_path / "segment.ts"
         os.mkfifo(path)
         return path

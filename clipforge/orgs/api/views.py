@@ -6,10 +6,12 @@ from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api.filters import refuse_unknown_parameters
+from clipforge.common.api.parsers import LimitedJSONParser, require_length
 from clipforge.orgs import selectors
 from clipforge.orgs.api.serializers import MeSerializer
 from clipforge.orgs.models import Organization
@@ -18,6 +20,8 @@ from clipforge.orgs.principal import Principal
 
 class OrgView(GenericAPIView[Any]):
     """A view inside one organization: the one that the API key belongs to."""
+
+    parser_classes = [LimitedJSONParser]
 
     # Query parameters of a view that is no list; a list has its filterset.
     query_parameters: frozenset[str] = frozenset()
@@ -32,7 +36,8 @@ class OrgView(GenericAPIView[Any]):
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
-        if not hasattr(self, "keyset"):
+        require_length(request)
+        if not (request.method in SAFE_METHODS and hasattr(self, "keyset")):
             refuse_unknown_parameters(request, set(self.query_parameters))
 
 

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import datetime
+from typing import Any
+
+from django.core.management.base import CommandParser
 
 from clipforge.common.commands import OperatorCommand, day
 from clipforge.common.models import uuid7
 from clipforge.orgs.selectors import find_organization
 from credits import selectors, services
 from credits.models import GrantKind
-
-if TYPE_CHECKING:
-    import datetime
-
-    from django.core.management.base import CommandParser
 
 
 class Command(OperatorCommand):

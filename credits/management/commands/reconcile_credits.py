@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from clipforge.common.commands import OperatorCommand
 from clipforge.orgs.models import Organization
 from clipforge.orgs.selectors import find_organization
 from credits import selectors
-
-if TYPE_CHECKING:
-    from django.core.management.base import CommandParser
-
-    from credits.selectors import Breach
+from credits.selectors import Breach
 
 
 class Command(OperatorCommand):
@@ -39,7 +35,7 @@ class Command(OperatorCommand):
             self.say("The ledger adds up: all seven invariants hold.")
             return
         names = _names(self.breaches)
-        width = max(len(name) for name in names.values())
+        width = max(map(len, ["organization", *names.values()]))
         self.say(f"#  {'organization':{width}}  what")
         for breach in self.breaches:
             self.say(f"{breach.invariant}  {names[breach.org_id]:{width}}  {breach.message}")

@@ -1,0 +1,52 @@
+"""Reading request bodies: how much is read, and what can be understood of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
+from rest_framework.utils.json import strict_constant
+
+from clipforge.common.errors import DomainError
+
+# Bodies of this API are flat. Python's parser and `repr` give up at about a thousand levels; far
+# fewer brackets than that cannot nest too deeply.
+MAX_BRACKETS = 200
+
+
+class LengthRequired(DomainError):
+    status, code, title = 411, "length_required", "Length required"
+
+
+class LimitedJSONParser(JSONParser):
+    """JSON in UTF-8, at most settings.DATA_UPLOAD_MAX_MEMORY_SIZE bytes of it.
+
+    DRF's own reads a body of any length, in any encoding the client names.
+    """
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        # Django refuses a body over the limit before it reads any of it.
+        body: bytes = (parser_context or {})["request"]._request.body
+        if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
+            raise ParseError(f"JSON parse error - more than {MAX_BRACKETS} objects and arrays")
+        try:
+            return json.loads(body.decode(), parse_constant=strict_constant)
+        except ValueError as error:
+            raise ParseError(f"JSON parse error - {error}") from None
+
+
+def require_length(request: Request) -> None:
+    """Refuse a chunked body: Django would take it for an empty one. Raises LengthRequired."""
+    if "Transfer-Encoding" in request.headers:
+        raise LengthRequired(
+            "Send the body with a Content-Length; chunked bodies are not accepted."
+        )

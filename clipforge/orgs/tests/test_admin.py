@@ -1,0 +1,229 @@
+"""Every page of the admin opens, with few queries, for every model there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db import connection, models
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from clipforge.orgs.idempotency import Answer, once
+from clipforge.orgs.models import (
+    APIKey,
+    IdempotencyRecord,
+    Membership,
+    Organization,
+    TierLimits,
+    User,
+)
+from clipforge.testing.factories import (
+    make_api_key,
+    make_export,
+    make_moment,
+    make_organization,
+    make_project,
+    make_user,
+)
+from credits.models import CreditAccount, CreditGrant, CreditHold, CreditTransaction
+from exports.models import Export
+from projects.models import Moment, Project
+
+pytestmark = pytest.mark.django_db
+
+MOST_QUERIES = 12
+
+Maker = Callable[[], models.Model]
+
+
+def ledger_row(model: type[models.Model]) -> Maker:
+    """A row that came with an export that was paid for."""
+
+    def make() -> models.Model:
+        make_export()
+        row = model._default_manager.last()
+        assert row is not None
+        return row
+
+    return make
+
+
+def make_record() -> IdempotencyRecord:
+    org = make_organization()
+    once(org=org, key="k", fingerprint="f" * 64, effect=lambda: Answer(201, "{}"))
+    return IdempotencyRecord.objects.for_org(org).get()
+
+
+# A model that is registered and not here fails the test below.
+MAKERS: dict[type[models.Model], Maker] = {
+    Group: lambda: Group.objects.create(name=f"Support {Group.objects.count()}"),
+    ProcrastinateJob: ledger_row(ProcrastinateJob),
+    User: make_user,
+    Organization: make_organization,
+    TierLimits: lambda: TierLimits.objects.get(tier="PRO"),
+    Membership: lambda: Membership.objects.create(
+        user=make_user(), organization=make_organization(), role="owner"
+    ),
+    APIKey: lambda: make_api_key(make_organization()).api_key,
+    IdempotencyRecord: make_record,
+    CreditAccount: ledger_row(CreditAccount),
+    CreditGrant: ledger_row(CreditGrant),
+    CreditTransaction: ledger_row(CreditTransaction),
+    CreditHold: ledger_row(CreditHold),
+    Project: make_project,
+    Moment: lambda: make_moment(make_project()),
+    Export: make_export,
+}
+# Made by services, by the queue or by a migration.
+NO_ADDING = {
+    ProcrastinateJob,
+    APIKey,
+    IdempotencyRecord,
+    CreditAccount,
+    CreditGrant,
+    CreditTransaction,
+    CreditHold,
+}
+
+
+@pytest.fixture
+def staff() -> Client:
+    client = Client()
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+    return client
+
+
+def page(model: type[models.Model], name: str, *args: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=args)
+
+
+def open_page(client: Client, url: str) -> int:
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get(url)
+    texts = "\n".join(query["sql"][:150] for query in queries)
+    assert len(queries) <= MOST_QUERIES, f"{url} takes {len(queries)} queries:\n{texts}"
+    return response.status_code
+
+
+def test_every_registered_model_has_a_maker_here():
+    assert set(admin.site._registry) == set(MAKERS)
+
+
+@pytest.mark.parametrize("model", MAKERS, ids=lambda model: model._meta.label)
+def test_the_list_opens_in_12_queries_however_many_rows_it_shows(staff, model):
+    for _ in range(3):
+        MAKERS[model]()
+    assert open_page(staff, page(model, "changelist")) == 200
+    assert open_page(staff, page(model, "changelist") + "?q=nothing") == 200
+
+
+@pytest.mark.parametrize("model", MAKERS, ids=lambda model: model._meta.label)
+def test_the_page_of_a_row_opens_in_12_queries(staff, model):
+    row = MAKERS[model]()
+    assert open_page(staff, page(model, "change", row.pk)) == 200
+    assert open_page(staff, page(model, "history", row.pk)) == 200
+
+
+@pytest.mark.parametrize("model", MAKERS, ids=lambda model: model._meta.label)
+def test_the_form_for_a_new_row_opens_in_12_queries_or_is_refused(staff, model):
+    assert open_page(staff, page(model, "add")) == (403 if model in NO_ADDING else 200)
+
+
+@pytest.mark.parametrize("model", MAKERS, ids=lambda model: model._meta.label)
+def test_an_id_that_is_none_leads_back_to_the_index(staff, model):
+    for pk in ("nonsense", "0", "00000000-0000-0000-0000-000000000000"):
+        assert staff.get(page(model, "change", pk)).status_code == 302
+
+
+@pytest.mark.parametrize("model", MAKERS, ids=lambda model: model._meta.label)
+def test_who_is_not_signed_in_is_sent_to_sign_in(model):
+    row = MAKERS[model]()
+    for url in (page(model, "changelist"), page(model, "add"), page(model, "change", row.pk)):
+        response = Client().get(url)
+        assert response.status_code == 302
+        assert response["Location"] == f"/admin/login/?next={url}"
+
+
+def test_a_customer_who_is_no_staff_is_sent_to_sign_in():
+    client = Client()
+    client.force_login(make_user())
+    assert client.get("/admin/")["Location"] == "/admin/login/?next=/admin/"
+
+
+def test_an_api_key_opens_nothing_in_the_admin():
+    new = make_api_key(make_organization())
+    response = Client().get("/admin/", headers={"Authorization": f"Bearer {new.secret}"})
+    assert response.status_code == 302
+
+
+def test_the_index_opens(staff):
+    assert open_page(staff, "/admin/") == 200
+
+
+def test_the_list_of_keys_shows_no_secret_and_no_digest(staff):
+    new = make_api_key(make_organization())
+    for url in (page(APIKey, "changelist"), page(APIKey, "change", new.api_key.pk)):
+        text = staff.get(url).content.decode()
+        assert new.api_key.prefix in text
+        assert new.secret[17:] not in text
+        assert new.api_key.digest not in text
+
+
+def test_two_users_can_be_added_each_with_an_address(staff):
+    for name in ("ada", "bob"):
+        response = staff.post(
+            page(User, "add"),
+            {
+                "username": name,
+                "email": f"{name}@example.com",
+                "usable_password": "true",
+                "password1": "correct horse battery",
+                "password2": "correct horse battery",
+            },
+        )
+        assert response.status_code == 302, response.content.decode()[:2000]
+    assert set(User.objects.filter(is_staff=False).values_list("username", "email")) == {
+        ("ada", "ada@example.com"),
+        ("bob", "bob@example.com"),
+    }
+
+
+def test_an_organization_can_be_suspended(staff):
+    organization = make_organization(name="Acme", tier="PRO")
+    response = staff.post(
+        page(Organization, "change", organization.pk),
+        {
+            "name": "Acme",
+            "slug": "acme",
+            "tier": "PRO",
+            "memberships-TOTAL_FORMS": "0",
+            "memberships-INITIAL_FORMS": "0",
+        },
+    )
+    assert response.status_code == 302
+    assert Organization.objects.get().is_active is False
+
+
+def test_a_new_figure_for_a_tier_can_be_saved(staff):
+    figures = {
+        "requests_per_minute": 60,
+        "concurrent_jobs": 1,
+        "max_source_seconds": 1800,
+        "retention_days": 7,
+        "monthly_credits": 60,
+    }
+    response = staff.post(page(TierLimits, "change", "FREE"), {"tier": "FREE", **figures})
+    assert response.status_code == 302
+    assert TierLimits.objects.get(tier="FREE").requests_per_minute == 60
+
+
+def test_a_page_that_is_not_there_is_html_for_people(staff):
+    response = staff.get("/admin/nonsense/")
+    assert response.status_code == 404
+    assert response["Content-Type"].startswith("text/html")

@@ -1,0 +1,221 @@
+"""What operators type about organizations and keys, and what they read."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import io
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from clipforge.common.commands import day
+from clipforge.orgs import keys
+from clipforge.orgs.models import APIKey, Membership, Organization, User
+from clipforge.testing.factories import make_api_key, make_organization
+from credits.models import CreditTransaction
+from credits.selectors import Balance, balance
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str) -> list[str]:
+    """The lines that the command printed."""
+    out = io.StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue().splitlines()
+
+
+def run_json(*arguments: str) -> dict[str, Any]:
+    """What the command printed under --json, which is one object and nothing else."""
+    (line,) = run(*arguments, "--json")
+    result: dict[str, Any] = json.loads(line)
+    return result
+
+
+# --- create_org ------------------------------------------------------------------------
+
+
+def test_create_org_says_what_it_made_and_what_to_do_next():
+    lines = run("create_org", "Acme Films", "--tier", "PRO", "--credits", "500")
+    organization = Organization.objects.get()
+    assert lines == [
+        f"Acme Films (PRO) created with 500 credits: {organization.pk}",
+        "Next: manage.py create_api_key acme-films",
+    ]
+    assert balance(organization) == Balance(available=500, held=0, posted=500)
+    assert CreditTransaction.objects.get().actor == "command:create_org"
+
+
+def test_create_org_prints_one_json_object():
+    result = run_json("create_org", "Acme", "--owner", "ada@example.com")
+    assert result == {
+        "id": str(Organization.objects.get().pk),
+        "slug": "acme",
+        "tier": "FREE",
+        "owner": "ada@example.com",
+        "credits": 0,
+    }
+    assert Membership.objects.get().user.email == "ada@example.com"
+
+
+def test_create_org_refuses_a_duplicate_and_grants_nothing():
+    run("create_org", "Acme")
+    with pytest.raises(CommandError, match='There is an organization "acme" already'):
+        run("create_org", "Acme", "--credits", "10", "--owner", "ada@example.com")
+    assert Organization.objects.count() == 1
+    assert (User.objects.count(), CreditTransaction.objects.count()) == (0, 0)
+
+
+@pytest.mark.parametrize("credits_", ["-1", "-1000000"])
+def test_create_org_with_credits_that_cannot_be_granted_leaves_no_organization(credits_):
+    with pytest.raises(CommandError):
+        run("create_org", "Acme", f"--credits={credits_}")
+    assert Organization.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["Acme", "--tier", "GOLD"], ["Acme", "--credits", "many"], []],
+    ids=["tier", "credits", "no name"],
+)
+def test_create_org_refuses_arguments_that_make_no_sense(arguments):
+    with pytest.raises(CommandError):
+        run("create_org", *arguments)
+    assert Organization.objects.count() == 0
+
+
+# --- create_api_key --------------------------------------------------------------------
+
+
+def test_create_api_key_shows_the_key_once_and_how_to_revoke_it():
+    make_organization(name="Acme")
+    lines = run("create_api_key", "acme", "--name", "ci")
+    api_key = APIKey.objects.get()
+    assert lines[0] == "API key of Acme, shown only now:"
+    assert lines[-1] == f"Revoke it with: manage.py revoke_api_key {api_key.prefix}"
+    (secret,) = [line.strip() for line in lines if line.startswith("  cf_live_")]
+    assert keys.matches(secret, api_key.digest)
+    assert (api_key.name, api_key.expires_at, api_key.created_by) == ("ci", None, None)
+
+
+def test_create_api_key_prints_one_json_object():
+    organization = make_organization()
+    result = run_json("create_api_key", str(organization.pk), "--expires", "2999-12-31")
+    api_key = APIKey.objects.get()
+    assert result.pop("key").startswith(f"cf_live_{api_key.prefix}_")
+    assert result == {
+        "org": str(organization.pk),
+        "id": str(api_key.pk),
+        "prefix": api_key.prefix,
+        "expires_at": "2999-12-31 23:59:59.999999+00:00",
+    }
+    assert api_key.name == "created by an operator"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nobody"], 'No organization has the id, slug or name "nobody"'),
+        (["acme", "--name", ""], "A key needs a name"),
+        (["acme", "--expires", "2020-01-01"], "would have expired already"),
+        (["acme", "--expires", "31.12.2999"], '"31.12.2999" is not a date like 2026-12-31'),
+        (["acme", "--expires", "2999-02-30"], "is not a date"),
+    ],
+)
+def test_create_api_key_refuses_and_makes_nothing(arguments, sentence):
+    make_organization(name="Acme")
+    with pytest.raises(CommandError, match=sentence):
+        run("create_api_key", *arguments)
+    assert APIKey.objects.count() == 0
+
+
+# --- revoke_api_key --------------------------------------------------------------------
+
+
+def test_revoke_api_key_says_whose_key_it_was():
+    organization = make_organization(name="Acme")
+    api_key = make_api_key(organization, name="ci").api_key
+    assert run("revoke_api_key", api_key.prefix) == [
+        f"ci (cf_live_{api_key.prefix}_…) of Acme revoked."
+    ]
+    api_key.refresh_from_db()
+    assert api_key.revoked_at is not None
+
+
+def test_revoking_again_is_no_error_and_says_so():
+    new = make_api_key(make_organization(name="Acme"), name="ci")
+    first = run_json("revoke_api_key", new.secret)
+    assert first == {"id": str(new.api_key.pk), "prefix": new.api_key.prefix, "revoked": True}
+    revoked_at = APIKey.objects.get().revoked_at
+    assert run("revoke_api_key", str(new.api_key.pk)) == [
+        f"ci (cf_live_{new.api_key.prefix}_…) of Acme was revoked already."
+    ]
+    assert run_json("revoke_api_key", str(new.api_key.pk))["revoked"] is False
+    assert APIKey.objects.get().revoked_at == revoked_at
+
+
+def test_revoking_an_unknown_key_is_refused_and_leaves_the_others():
+    make_api_key(make_organization())
+    with pytest.raises(CommandError, match='No API key has the id or prefix "nonsense"'):
+        run("revoke_api_key", "nonsense")
+    assert APIKey.objects.filter(revoked_at=None).count() == 1
+
+
+# --- set_tier --------------------------------------------------------------------------
+
+
+def test_set_tier_says_from_what_to_what():
+    organization = make_organization(name="Acme", tier="FREE")
+    assert run("set_tier", "acme", "BUSINESS", "--reason", "contract 7") == [
+        "Acme: FREE → BUSINESS."
+    ]
+    assert run_json("set_tier", "acme", "FREE", "--reason", "contract ended") == {
+        "org": str(organization.pk),
+        "before": "BUSINESS",
+        "after": "FREE",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["acme", "PRO"], "--reason"),
+        (["acme", "PRO", "--reason", " "], "A change of tier needs a reason"),
+        (["acme", "GOLD", "--reason", "why"], "invalid choice: 'GOLD'"),
+        (["nobody", "PRO", "--reason", "why"], 'No organization has the id, slug or name "nobody"'),
+    ],
+)
+def test_set_tier_refuses_and_changes_nothing(arguments, sentence):
+    make_organization(name="Acme", tier="FREE")
+    with pytest.raises(CommandError, match=sentence):
+        run("set_tier", *arguments)
+    assert Organization.objects.get().tier == "FREE"
+
+
+# --- all of them -----------------------------------------------------------------------
+
+
+def test_a_day_lasts_until_its_last_microsecond_in_utc():
+    assert day("2026-12-31") == datetime.datetime(
+        2026, 12, 31, 23, 59, 59, 999999, tzinfo=datetime.UTC
+    )
+    with pytest.raises(argparse.ArgumentTypeError, match='"tomorrow" is not a date'):
+        day("tomorrow")
+
+
+def test_a_refusal_is_one_sentence_on_stderr_and_exit_code_1(settings):
+    done = subprocess.run(
+        [sys.executable, "manage.py", "set_tier", "nobody", "PRO", "--reason", "why"],
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith("CommandError: ")
+    assert "Traceback" not in done.stderr

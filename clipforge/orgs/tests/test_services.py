@@ -1,0 +1,270 @@
+"""Writes to organizations, memberships and keys."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections import Counter
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from clipforge.common.errors import Conflict, Invalid
+from clipforge.orgs import services
+from clipforge.orgs.models import APIKey, Membership, Organization, User
+from clipforge.testing.factories import make_api_key, make_organization, make_user
+from clipforge.testing.races import run_together
+
+pytestmark = pytest.mark.django_db
+
+
+def create(name: str = "Acme Films", **overrides: object) -> Organization:
+    return services.create_organization(**{"name": name, "actor": "test", **overrides})
+
+
+# --- create_organization ---------------------------------------------------------------
+
+
+def test_an_organization_starts_active_on_the_free_tier_with_a_slug_of_its_name():
+    organization = create("Acme Films, Inc.")
+    organization.refresh_from_db()
+    assert (organization.name, organization.slug) == ("Acme Films, Inc.", "acme-films-inc")
+    assert (organization.tier, organization.is_active) == ("FREE", True)
+    assert organization.rate_limit_override is None
+    assert Membership.objects.count() == 0
+
+
+def test_an_owner_who_is_new_becomes_a_user_without_a_password():
+    organization = create(owner_email="Ada@Example.com")
+    membership = Membership.objects.get()
+    assert (membership.organization, membership.role) == (organization, "owner")
+    user = membership.user
+    assert (user.email, user.username) == ("ada@example.com", "ada@example.com")
+    assert (user.is_staff, user.is_superuser, user.has_usable_password()) == (False, False, False)
+
+
+def test_an_owner_who_is_known_owns_two_organizations():
+    user = make_user(email="ada@example.com")
+    create("One", owner_email="ada@example.com")
+    create("Two", owner_email="ADA@example.com")
+    assert User.objects.count() == 1
+    assert user.memberships.count() == 2
+
+
+def test_a_name_that_is_taken_is_a_conflict_and_changes_nothing():
+    create("Acme")
+    with pytest.raises(Conflict) as refusal:
+        create("ACME!", owner_email="ada@example.com")
+    assert refusal.value.error_code == "organization_exists"
+    assert refusal.value.message == (
+        'There is an organization "acme" already. Choose another name.'
+    )
+    assert (Organization.objects.count(), User.objects.count()) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["", "   ", "!!!", "日本語"])
+def test_a_name_of_which_no_slug_can_be_made_is_refused(name):
+    with pytest.raises(Invalid, match="at least one letter of a to z, or a digit"):
+        create(name)
+    assert Organization.objects.count() == 0
+
+
+def test_a_name_may_have_200_characters_and_not_201():
+    assert len(create("a" * 200).slug) == 80
+    with pytest.raises(Invalid, match="may have 200 characters; this one has 201"):
+        create("b" * 201)
+    assert Organization.objects.count() == 1
+
+
+@pytest.mark.parametrize("tier", ["GOLD", "free", ""])
+def test_an_unknown_tier_is_refused_with_the_list_of_tiers(tier):
+    with pytest.raises(Invalid, match="FREE, STARTER, PRO, BUSINESS, ENTERPRISE"):
+        create(tier=tier)
+    assert Organization.objects.count() == 0
+
+
+@pytest.mark.parametrize("email", ["ada", "ada@", "a b@example.com", f"{'a' * 150}@example.com"])
+def test_an_owner_needs_an_address_that_can_sign_in(email):
+    with pytest.raises(Invalid, match="is not an e-mail address that can sign in"):
+        create(owner_email=email)
+    assert (Organization.objects.count(), User.objects.count()) == (0, 0)
+
+
+def test_an_address_that_is_the_name_of_another_user_is_a_conflict():
+    make_user(username="ada@example.com", email="someone@example.com")
+    with pytest.raises(Conflict) as refusal:
+        create(owner_email="ada@example.com")
+    assert refusal.value.error_code == "user_exists"
+    assert Organization.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_who_create_the_same_name_at_once_one_succeeds():
+    results = run_together(20, lambda n: create("Acme", owner_email=f"owner{n}@example.com"))
+    assert Counter(type(each).__name__ for each in results) == {"Organization": 1, "Conflict": 19}
+    assert (Organization.objects.count(), User.objects.count()) == (1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ten_organizations_at_once_with_one_new_owner_share_one_user():
+    results = run_together(10, lambda n: create(f"Acme {n}", owner_email="ada@example.com"))
+    assert {type(each) for each in results} == {Organization}
+    assert (User.objects.count(), Membership.objects.count()) == (1, 10)
+
+
+def test_creating_an_organization_is_logged_with_its_actor(caplog):
+    caplog.set_level(logging.INFO)
+    organization = create(actor="command:create_org")
+    (record,) = [each for each in caplog.records if each.message == "organization created"]
+    assert (record.org, record.actor) == (str(organization.pk), "command:create_org")
+
+
+# --- change_tier -----------------------------------------------------------------------
+
+
+def test_a_change_of_tier_is_immediate_and_says_what_it_was(caplog):
+    caplog.set_level(logging.INFO)
+    organization = make_organization(tier="FREE")
+    changed = services.change_tier(
+        organization=organization, tier="PRO", reason="upgraded by phone", actor="test"
+    )
+    assert changed == ("FREE", "PRO")
+    assert organization.tier == "PRO"
+    assert Organization.objects.get().tier == "PRO"
+    (record,) = [each for each in caplog.records if each.message == "tier changed"]
+    assert (record.before, record.after, record.reason, record.actor) == (
+        "FREE",
+        "PRO",
+        "upgraded by phone",
+        "test",
+    )
+
+
+@pytest.mark.parametrize("reason", ["", "  \n"])
+def test_a_change_of_tier_needs_a_reason(reason):
+    organization = make_organization(tier="FREE")
+    with pytest.raises(Invalid, match=r"A change of tier needs a reason\."):
+        services.change_tier(organization=organization, tier="PRO", reason=reason, actor="test")
+    assert (organization.tier, Organization.objects.get().tier) == ("FREE", "FREE")
+
+
+def test_a_change_to_an_unknown_tier_changes_nothing():
+    organization = make_organization(tier="FREE")
+    with pytest.raises(Invalid, match='There is no tier "GOLD"'):
+        services.change_tier(organization=organization, tier="GOLD", reason="why", actor="test")
+    assert (organization.tier, Organization.objects.get().tier) == ("FREE", "FREE")
+
+
+def test_a_change_of_tier_leaves_the_rest_of_a_stale_row_alone():
+    organization = make_organization(tier="FREE")
+    Organization.objects.update(is_active=False, name="Renamed")
+    services.change_tier(organization=organization, tier="PRO", reason="why", actor="test")
+    stored = Organization.objects.get()
+    assert (stored.tier, stored.is_active, stored.name) == ("PRO", False, "Renamed")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_changes_of_tier_at_once_form_one_chain():
+    organization = make_organization(tier="FREE")
+    tiers = ["STARTER", "PRO", "BUSINESS", "ENTERPRISE"]
+    changes = run_together(
+        4,
+        lambda n: services.change_tier(
+            organization=Organization.objects.get(), tier=tiers[n], reason="why", actor="test"
+        ),
+    )
+    organization.refresh_from_db()
+    steps = dict(changes)
+    tier, seen = "FREE", 0
+    while tier in steps:
+        tier, seen = steps[tier], seen + 1
+    assert (tier, seen) == (organization.tier, 4)
+
+
+# --- API keys --------------------------------------------------------------------------
+
+
+def test_a_key_is_stored_as_a_digest_and_its_text_is_nowhere():
+    organization = make_organization()
+    new = make_api_key(organization, name="ci")
+    stored = APIKey.objects.values().get()
+    assert (stored["name"], stored["prefix"]) == ("ci", new.secret[8:16])
+    assert len(stored["digest"]) == 64
+    assert new.secret[17:] not in str(stored)
+    assert (stored["last_used_at"], stored["expires_at"], stored["revoked_at"]) == (None,) * 3
+
+
+def test_the_text_of_a_key_is_never_logged(caplog):
+    caplog.set_level(logging.DEBUG)
+    new = make_api_key(make_organization())
+    services.revoke_api_key(api_key=new.api_key, actor="test")
+    logged = str([vars(record) for record in caplog.records])
+    assert new.api_key.prefix in logged
+    assert new.secret[17:] not in logged
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("", "needs a name"), (" ", "needs a name"), ("a" * 101, "may have 100 characters")],
+)
+def test_a_key_needs_a_name_of_at_most_100_characters(name, sentence):
+    with pytest.raises(Invalid, match=sentence):
+        make_api_key(make_organization(), name=name)
+    assert APIKey.objects.count() == 0
+
+
+def test_a_key_that_would_have_expired_already_is_refused():
+    yesterday = timezone.now() - datetime.timedelta(days=1)
+    with pytest.raises(Invalid, match="would have expired already"):
+        make_api_key(make_organization(), expires_at=yesterday)
+    assert APIKey.objects.count() == 0
+
+
+def test_revoking_says_once_that_it_did():
+    api_key = make_api_key(make_organization()).api_key
+    assert services.revoke_api_key(api_key=api_key, actor="test") is True
+    revoked_at = APIKey.objects.get().revoked_at
+    assert revoked_at is not None
+    assert services.revoke_api_key(api_key=api_key, actor="test") is False
+    assert APIKey.objects.get().revoked_at == revoked_at
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_ten_who_revoke_a_key_at_once_one_did_it():
+    api_key = make_api_key(make_organization()).api_key
+    results = run_together(10, lambda _: services.revoke_api_key(api_key=api_key, actor="test"))
+    assert sorted(results) == [False] * 9 + [True]
+
+
+def test_the_first_use_of_a_key_is_written_with_one_query(django_assert_num_queries):
+    api_key = make_api_key(make_organization()).api_key
+    with django_assert_num_queries(1):  # UPDATE last_used_at
+        services.record_key_use(api_key=api_key)
+    assert APIKey.objects.get().last_used_at is not None
+
+
+def test_a_use_within_the_hour_costs_no_query_and_after_it_one(django_assert_num_queries):
+    api_key = make_api_key(make_organization()).api_key
+    first = datetime.datetime(2026, 11, 1, 12, tzinfo=datetime.UTC)
+    with time_machine.travel(first, tick=False) as clock:
+        services.record_key_use(api_key=api_key)
+        for minutes, queries, written in [(0, 0, 0), (59, 0, 0), (60, 1, 60), (119, 0, 60)]:
+            clock.move_to(first + datetime.timedelta(minutes=minutes))
+            api_key.refresh_from_db()
+            with django_assert_num_queries(queries):
+                services.record_key_use(api_key=api_key)
+            api_key.refresh_from_db()
+            assert api_key.last_used_at == first + datetime.timedelta(minutes=written)
+
+
+def test_a_stale_copy_of_the_key_does_not_write_its_use_again():
+    api_key = make_api_key(make_organization()).api_key
+    first = datetime.datetime(2026, 11, 1, 12, tzinfo=datetime.UTC)
+    with time_machine.travel(first, tick=False) as clock:
+        services.record_key_use(api_key=api_key)
+        clock.shift(60)
+        assert api_key.last_used_at is None
+        services.record_key_use(api_key=api_key)
+    api_key.refresh_from_db()
+    assert api_key.last_used_at == first

@@ -1,0 +1,164 @@
+"""A whole ClipForge of real processes for one test: its own servers, web, workers and files.
+
+Tests act on it as its users do: commands for operators, HTTP for clients, signals for what
+goes wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from clipforge import embedded
+from clipforge.client import Client
+from clipforge.stack import free_port, web_command, worker_command
+
+ROOT = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
+
+
+def eventually(what: str, probe: Callable[[], T | None], *, seconds: float = 60) -> T:
+    """Ask until the answer is truthy. Fails the test with `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := probe():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {seconds:g} s")
+
+
+class Service:
+    """Processes are started by name and ended by the test, or when the fixture is done."""
+
+    def __init__(self, data: Path, **environment: str) -> None:
+        self.data = data
+        self.media = data / "media"
+        self.log = data / "service.log"
+        urls = embedded.urls(data)
+        self.port = free_port(0)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **os.environ,
+            "CLIPFORGE_DATA": str(data),
+            "DATABASE_URL": urls.database,
+            "REDIS_URL": urls.redis,
+            "SECRET_KEY": "test-" * 10,
+            "API_KEY_PEPPER": "test-" * 10,
+            "HTTPS": "false",
+            "WEB_BIND": f"127.0.0.1:{self.port}",
+            **environment,
+        }
+        self.clients: list[Client] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def manage(self, *arguments: str) -> str:
+        """Run a command to its end and return what it printed. Fails the test unless it exits 0."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"manage.py {arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def manage_json(self, *arguments: str) -> Any:
+        return json.loads(self.manage(*arguments, "--json").splitlines()[-1])
+
+    def customer(self, name: str = "Customer", amount: int = 100) -> Client:
+        """A client of a new organization with so many credits."""
+        self.manage("create_org", name, "--tier", "PRO", "--credits", str(amount))
+        key = self.manage_json("create_api_key", name)["key"]
+        client = Client(self.url, key)
+        self.clients.append(client)
+        return client
+
+    def start_web(self) -> subprocess.Popen[bytes]:
+        web = self._start(web_command())
+
+        def is_ready() -> bool:
+            assert web.poll() is None, self.log.read_text()
+            try:
+                return httpx.get(f"{self.url}/health/ready", timeout=2).is_success
+            except httpx.TransportError:
+                return False
+
+        eventually("the web server is ready", is_ready, seconds=30)
+        return web
+
+    def start_worker(self, concurrency: int = 1) -> subprocess.Popen[bytes]:
+        return self._start(worker_command(concurrency))
+
+    def files(self, pattern: str) -> list[Path]:
+        """Stored files, relative to MEDIA_ROOT."""
+        found = self.media.rglob(pattern)
+        return sorted(path.relative_to(self.media) for path in found if path.is_file())
+
+    def media_children(self) -> list[int]:
+        """Processes that work on our files: probes, analyses, ffmpeg."""
+        marker = str(self.data).encode()
+        return [
+            int(entry.name)
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdigit()
+            and marker in _command_line(entry)
+            and b"ffmpeg" in _command_line(entry)
+        ]
+
+    def stop(self) -> None:
+        for client in self.clients:
+            client.close()
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait(30)
+
+    def _start(self, argv: list[str]) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                argv,
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        self.processes.append(process)
+        return process
+
+
+@contextmanager
+def running_service(**environment: str) -> Iterator[Service]:
+    """A migrated service with its web server up and no worker yet."""
+    with tempfile.TemporaryDirectory(prefix="cf-") as folder:
+        data = Path(folder)
+        with embedded.hold(data, durable=False):
+            service = Service(data, **environment)
+            service.manage("migrate", "--verbosity", "0")
+            try:
+                service.start_web()
+                yield service
+            finally:
+                service.stop()
+        embedded.wait_stopped(data)
+
+
+def _command_line(entry: Path) -> bytes:
+    try:
+        return (entry / "cmdline").read_bytes()
+    except OSError:  # it ended while we looked
+        return b""

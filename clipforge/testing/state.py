@@ -1,0 +1,72 @@
+"""What is stored, and the proof that a refusal stored nothing."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.apps import apps
+from django.conf import settings
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from clipforge.orgs.models import Organization
+    from credits.paid_work import PaidWork
+
+# The apps whose every row counts, and the single models besides.
+WATCHED_APPS = ("credits", "projects", "exports")
+WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
+
+
+class Funds(NamedTuple):
+    """Credits of an organization, straight from the account."""
+
+    available: int
+    held: int
+
+
+def funds(org: Organization) -> Funds:
+    from credits.selectors import balance
+
+    found = balance(org)
+    return Funds(found.available, found.held)
+
+
+def jobs_of(item: PaidWork) -> list[int]:
+    """The fences that the queue has jobs for, oldest first."""
+    job_model: Any = apps.get_model("procrastinate.ProcrastinateJob")
+    jobs = job_model.objects.filter(**{f"args__{item.REFERENCE_TYPE}_id": str(item.pk)})
+    return [job.args["fence"] for job in jobs.order_by("id")]
+
+
+def stored_files() -> list[Path]:
+    """Every file under MEDIA_ROOT, unfinished ones included, relative to it."""
+    root = Path(settings.MEDIA_ROOT)
+    return sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
+
+
+@contextmanager
+def nothing_changes() -> Iterator[None]:
+    """Assert that the block leaves every row, job and file as it was."""
+    before = _everything()
+    yield
+    after = _everything()
+    for name, rows in before.items():
+        assert after[name] == rows, f"{name} changed"
+
+
+def lapse_lease(item: PaidWork) -> None:
+    """Let the worker's lease have ended a second ago."""
+    ended = timezone.now() - datetime.timedelta(seconds=1)
+    assert type(item)._default_manager.filter(pk=item.pk).update(lease_expires_at=ended) == 1
+
+
+def _everything() -> dict[str, list[Any]]:
+    models: list[Any] = [apps.get_model(name) for name in WATCHED_MODELS]
+    for label in WATCHED_APPS:
+        models += apps.get_app_config(label).get_models()
+    rows = {model._meta.label: list(model.objects.order_by("pk").values()) for model in models}
+    return {**rows, "files": stored_files()}

