@@ -39,7 +39,8 @@ class Stack:
         self._concurrency = concurrency
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Self:
+    def start(self) -> Self:
+        """Apply migrations, start both and wait until requests are answered."""
         call_command("migrate", interactive=False, verbosity=0)
         try:
             self._start("web", web_command())
@@ -49,6 +50,9 @@ class Stack:
             self.stop()
             raise
         return self
+
+    def __enter__(self) -> Self:
+        return self if self._children else self.start()
 
     def __exit__(
         self,

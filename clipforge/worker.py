@@ -13,9 +13,10 @@ import contextlib
 import logging
 import signal
 
-from procrastinate import App
+from procrastinate import App, PsycopgConnector
 from procrastinate.contrib.django import DjangoApp
 from procrastinate.contrib.django import app as django_app
+from procrastinate.contrib.django.utils import connector_params
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import DeleteJobCondition, Status
 
@@ -30,6 +31,9 @@ MAINTENANCE_QUEUES = ["maintenance"]
 GRACE_SECONDS = 20.0
 # How often jobs of dead workers are looked for. Seconds; procrastinate calls a worker dead after 30.
 RESCUE_SECONDS = 10.0
+# How long anything waits for a connection from the pool. Without a database nothing can be said to
+# it any more, not even goodbye. Seconds.
+CONNECTION_SECONDS = 5.0
 # How long to wait before connecting again to a database that went away. Seconds.
 RECONNECT_SECONDS = 2.0
 
@@ -83,8 +87,9 @@ def _worker_app() -> App:
     transaction of its Django connection.
     """
     django_app.perform_import_paths()  # type: ignore[no-untyped-call]
-    connector = django_app.connector.get_worker_connector()  # type: ignore[attr-defined]
-    app = DjangoApp(connector=connector)
+    app = DjangoApp(
+        connector=PsycopgConnector(kwargs=connector_params(), timeout=CONNECTION_SECONDS)
+    )
     app.tasks = django_app.tasks
     app.periodic_registry = django_app.periodic_registry
     return app

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from clipforge.common import storage
-from clipforge.common.errors import Conflict, Invalid
+from clipforge.common.errors import Conflict, Invalid, NotFound
 from clipforge.common.models import uuid7
 from credits import paid_work
 from exports import tasks
@@ -86,12 +86,16 @@ def retry_export(*, export: Export, actor: str) -> Export:
     """Render again after a failure or a cancel, under the same id.
 
     A failed render was not charged, so this costs what the first one would have. Raises Conflict
-    in any other state, InsufficientCredits.
+    in any other state, InsufficientCredits, NotFound when it was deleted meanwhile.
     """
+    try:
+        reason = _reason(export)
+    except Project.DoesNotExist:
+        raise NotFound from None
     return paid_work.retry(
         export,
         charge=export_charge(export.start, export.end),
-        reason=_reason(export),
+        reason=reason,
         actor=actor,
         defer=tasks.defer_render,
     )

@@ -32,9 +32,10 @@ class OperatorCommand(BaseCommand):
         raise NotImplementedError
 
     def say(self, line: str = "") -> None:
-        """Print for people; silent under --json."""
+        """Print for people, at once, also into a pipe; silent under --json."""
         if not self.as_json:
             self.stdout.write(line)
+            self.stdout.flush()
 
     def handle(self, **options: Any) -> None:
         self.as_json: bool = options["json"]

@@ -39,4 +39,6 @@ class JSONFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        text = json.dumps(line, default=str, ensure_ascii=False)
+        # Half of a surrogate pair cannot be written as it is; as an escape it is JSON all the same.
+        return text.encode(errors="backslashreplace").decode()

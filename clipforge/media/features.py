@@ -39,6 +39,8 @@ FLOOR_DB: Final = -70.0  # dBFS; below it everything counts as the same quiet
 
 # Speech: Silero VAD, probability above one half (its authors' default) per 32 ms window.
 SPEECH_PROBABILITY: Final = 0.5
+# Windows that never rise above this are not looked at: detection is what costs time here.
+INAUDIBLE: Final = 0.001  # of full scale, -60 dBFS
 # The detector's memory is cleared every ten seconds or so: after loud music it missed the
 # next six seconds of speech (measured). Never inside speech, where clearing it costs words,
 # unless it has been at it for half a minute.
@@ -100,10 +102,10 @@ class SpeechDetector:
         samples = np.concatenate([self._rest, samples])
         whole = len(samples) // self._window * self._window
         self._rest = samples[whole:]
-        view = memoryview(samples.data)
-        for start in range(0, whole, self._window):
-            probability = self._vad.process(view[start : start + self._window])
-            self._speech.append(probability > SPEECH_PROBABILITY)
+        windows = samples[:whole].reshape(-1, self._window)
+        audible = np.abs(windows).max(axis=1) > INAUDIBLE if len(windows) else []
+        for window, heard in zip(windows, audible, strict=True):
+            self._speech.append(bool(heard) and self._is_speech(window))
             self._reset_if_due()
 
     def hops(self, count: int) -> Bools:
@@ -113,6 +115,10 @@ class SpeechDetector:
         middles = (np.arange(count) + 0.5) * HOP / self._window
         windows = np.minimum(middles.astype(np.int64), len(self._speech) - 1)
         return np.array(self._speech, np.bool_)[windows]
+
+    def _is_speech(self, window: Floats) -> bool:
+        probability: float = self._vad.process(memoryview(window.data))
+        return probability > SPEECH_PROBABILITY
 
     def _reset_if_due(self) -> None:
         self._since_reset += self._window

@@ -38,10 +38,11 @@ def once(
     request with the same key runs, and Invalid (`idempotency_key_reused`) when the key was used
     for a request with another fingerprint.
     """
+    if key is not None:
+        _require_valid(key)
     with transaction.atomic(durable=True):
         if key is None:
             return effect()
-        _require_valid(key)
         _claim(org, key)
         record = IdempotencyRecord.objects.for_org(org).filter(key=key).first()
         if record is not None:

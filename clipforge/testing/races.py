@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -34,3 +35,19 @@ def run_together(
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(one, range(count), timeout=seconds))
+
+
+def until_somebody_waits_for_a_lock(*, seconds: float = 30) -> None:
+    """Return once another connection to this database is stopped by a lock, ours presumably."""
+    deadline = time.monotonic() + seconds
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute(
+                "SELECT 1 FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if cursor.fetchone():
+                return
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            time.sleep(0.01)
+    raise AssertionError(f"nobody waited for a lock within {seconds:g} s")

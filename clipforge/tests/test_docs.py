@@ -41,7 +41,11 @@ def test_every_command_says_what_it_does():
 
 
 def test_every_variable_is_in_the_configuration_table():
-    sources = ["clipforge/settings.py", "clipforge/deploy/gunicorn.conf.py", "clipforge/media/ffmpeg.py"]
+    sources = [
+        "clipforge/settings.py",
+        "clipforge/deploy/gunicorn.conf.py",
+        "clipforge/media/ffmpeg.py",
+    ]
     text = "".join((ROOT / source).read_text() for source in sources)
     read = set(re.findall(r'(?:env\w*|secret|environ\.get)\(\s*"([A-Z_]+)"', text))
     assert len(read) > 20

@@ -245,9 +245,9 @@ def test_urls_mean_the_same_to_django_and_to_redis(new):
     assert pool.connection_kwargs["db"] == 0
 
 
-def test_a_lease_brings_both_servers_and_its_end_leaves_no_process_behind(new):
-    with embedded.hold(new, durable=False) as lease:
-        keeper, servers = embedded.keeper_pid(new), pids(new)
+def test_a_lease_brings_both_servers_and_its_end_leaves_no_process_behind(data):
+    with embedded.hold(data, durable=False) as lease:
+        keeper, servers = embedded.keeper_pid(data), pids(data)
         assert keeper
         assert [alive(pid) for pid in (keeper, *servers)] == [True, True, True]
         with redis.Redis.from_url(lease.urls.redis) as client:
@@ -255,9 +255,9 @@ def test_a_lease_brings_both_servers_and_its_end_leaves_no_process_behind(new):
             assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "volatile-ttl"}
             assert client.config_get("port") == {"port": "0"}
 
-    assert embedded.wait_stopped(new)
+    assert embedded.wait_stopped(data)
     gone(keeper, *servers)
-    assert not Site.of(new).tmp.exists()
+    assert not Site.of(data).tmp.exists()
 
 
 def test_the_database_is_utf8_in_utc_without_tcp_and_more_can_be_made(data):
@@ -457,16 +457,6 @@ def test_stale_pid_files_and_sockets_are_no_obstacle(data):
         stranger.kill()
 
 
-def test_a_half_made_cluster_is_made_again(new, hold):
-    (new / "postgres.new/base").mkdir(parents=True)
-    (new / "postgres.new/PG_VERSION").write_text("18\n")
-
-    hold(new).postgres()
-
-    assert not (new / "postgres.new").exists()
-    assert query(new, "SELECT 1") == (1,)
-
-
 def test_a_start_that_is_killed_while_it_makes_the_cluster_does_no_harm(new, hold):
     first = hold(new)
     eventually((new / "postgres.new/PG_VERSION").exists, "the middle of initdb")
@@ -484,14 +474,18 @@ def test_a_start_that_is_killed_while_it_makes_the_cluster_does_no_harm(new, hol
     assert query(new, "SELECT 1") == (1,)
 
 
-def test_files_that_are_no_cluster_are_set_aside_and_not_deleted(new, hold):
-    (new / "postgres").mkdir(parents=True)
+def test_half_made_files_are_made_again_and_files_of_others_are_set_aside(new, hold):
+    (new / "postgres.new/base").mkdir(parents=True)
+    (new / "postgres.new/PG_VERSION").write_text("18\n")
+    (new / "postgres").mkdir()
     (new / "postgres/precious").write_text("not ours")
 
     hold(new).postgres()
 
+    assert not (new / "postgres.new").exists()
     (aside,) = new.glob("postgres.broken-*")
     assert (aside / "precious").read_text() == "not ours"
+    assert query(new, "SELECT 1") == (1,)
 
 
 def test_a_deleted_data_directory_ends_its_servers_and_starts_empty(new, hold):

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -136,6 +136,11 @@ class Up:
             if "curl" in line:
                 break
 
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.stdout.close()
+
     def interrupt(self) -> str:
         self.process.send_signal(signal.SIGINT)
         rest = self.stdout.read()
@@ -144,20 +149,34 @@ class Up:
         return rest
 
 
-def test_up_serves_until_interrupted_and_keeps_its_data(data: Path):
-    up = Up(data)
-    key = re.search(r"API key +(cf_live_\w+)", up.said)
-    assert key, up.said
+@pytest.fixture
+def up(data: Path) -> Iterator[Callable[[], Up]]:
+    """A function that runs `manage.py up`; what still runs at the end is killed."""
+    started: list[Up] = []
+
+    def start() -> Up:
+        started.append(Up(data))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+def test_up_serves_until_interrupted_and_keeps_its_data(data: Path, up: Callable[[], Up]):
+    first = up()
+    key = re.search(r"API key +(cf_live_\w+)", first.said)
+    assert key, first.said
 
     # The curl line, as pasted.
-    curl = shlex.split(next(line for line in up.said.splitlines() if "curl" in line))
+    curl = shlex.split(next(line for line in first.said.splitlines() if "curl" in line))
     assert curl[:2] == ["curl", "-H"]
     name, _, value = curl[2].partition(": ")
     answer = httpx.get(curl[3], headers={name: value})
     assert answer.json()["organization"]["name"] == "Demo"
 
-    login = re.search(r"Admin +(\S+) +(\S+) / (\S+)", up.said)
-    assert login, up.said
+    login = re.search(r"Admin +(\S+) +(\S+) / (\S+)", first.said)
+    assert login, first.said
     with httpx.Client(base_url=login[1], follow_redirects=True) as browser:
         form = browser.get("login/")
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
@@ -171,14 +190,14 @@ def test_up_serves_until_interrupted_and_keeps_its_data(data: Path):
             },
         )
         assert "Site administration" in page.text
-    docs = re.search(r"API docs +(\S+)", up.said)
+    docs = re.search(r"API docs +(\S+)", first.said)
     assert docs
     assert httpx.get(docs[1]).is_success
 
-    assert "Data are kept" in up.interrupt()
+    assert "Data are kept" in first.interrupt()
     eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
 
-    again = Up(data)
+    again = up()
     assert "cf_live_" not in again.said
     answer = httpx.get(f"http://127.0.0.1:{again.port}/api/v1/me", headers={name: value})
     assert answer.json()["organization"]["name"] == "Demo"
@@ -186,18 +205,15 @@ def test_up_serves_until_interrupted_and_keeps_its_data(data: Path):
     eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
 
 
-def test_up_killed_leaves_no_process(data: Path):
-    up = Up(data)
-    up.process.kill()
-    up.process.wait()
-    up.stdout.close()
+def test_up_killed_leaves_no_process(data: Path, up: Callable[[], Up]):
+    up().kill()
     eventually("everything is gone", lambda: not processes_of(data), seconds=40)
 
 
-def test_up_says_so_when_the_port_is_taken(data: Path):
-    up = Up(data)
+def test_up_says_so_when_the_port_is_taken(data: Path, up: Callable[[], Up]):
+    first = up()
     second = subprocess.run(
-        [sys.executable, "manage.py", "up", "--port", str(up.port)],
+        [sys.executable, "manage.py", "up", "--port", str(first.port)],
         cwd=ROOT,
         env=environment(data),
         capture_output=True,
@@ -205,5 +221,5 @@ def test_up_says_so_when_the_port_is_taken(data: Path):
         timeout=60,
     )
     assert second.returncode == 1
-    assert f"Port {up.port} is in use" in second.stderr
-    up.interrupt()
+    assert f"Port {first.port} is in use" in second.stderr
+    first.interrupt()

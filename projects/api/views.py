@@ -124,8 +124,10 @@ class ProjectDetail(ProjectView):
         project = self.project(project_id)
         form = ProjectUpdateSerializer(project, data=request.data, partial=True)
         form.is_valid(raise_exception=True)
-        title = form.validated_data.get("title", project.title)
-        return self.shown(services.rename_project(project=project, title=title))
+        if "title" in form.validated_data:
+            title = form.validated_data["title"]
+            project = services.rename_project(project=project, title=title)
+        return self.shown(project)
 
     @extend_schema(
         operation_id="delete_project",

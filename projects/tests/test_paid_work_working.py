@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import threading
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from clipforge.common.shutdown import stopping
 from clipforge.testing.factories import make_organization, make_project
+from clipforge.testing.faults import end_the_connection
 from clipforge.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
 from credits import paid_work
 from credits import services as ledger
@@ -291,22 +290,6 @@ def test_a_worker_that_has_to_stop_stops_without_losing_its_work(clock: Clock):
     watch = paid_work.Watch(make_project(status="ANALYZING"), clock=clock)
     assert watch.must_stop()
     assert not watch.lost
-
-
-def end_the_connection() -> None:
-    """Have the server end our connection, as a restart would."""
-    connection.ensure_connection()
-    pid = connection.connection.info.backend_pid
-
-    def terminate() -> None:
-        with connection.cursor() as cursor:  # another thread: a connection of its own
-            cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
-            assert cursor.fetchone() == (True,)
-        connection.close()
-
-    thread = threading.Thread(target=terminate)
-    thread.start()
-    thread.join()
 
 
 @pytest.mark.django_db(transaction=True)

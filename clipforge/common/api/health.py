@@ -15,6 +15,7 @@ from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
@@ -22,6 +23,7 @@ from redis.exceptions import RedisError
 MINIMUM_FREE_SHARE = 0.1
 
 
+@csrf_exempt  # so that a POST is told 405, not that its cookie is missing
 @require_safe
 @never_cache
 def live(request: HttpRequest) -> JsonResponse:
@@ -29,6 +31,7 @@ def live(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+@csrf_exempt
 @require_safe
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:

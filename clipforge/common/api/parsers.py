@@ -39,7 +39,10 @@ class LimitedJSONParser(JSONParser):
         if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
             raise ParseError(f"JSON parse error - more than {MAX_BRACKETS} objects and arrays")
         try:
-            return json.loads(body.decode(), parse_constant=strict_constant)
+            data = json.loads(body.decode(), parse_constant=strict_constant)
+            if b"\\u" in body:  # half of a pair can be escaped, but neither stored nor echoed
+                json.dumps(data, ensure_ascii=False).encode()
+            return data
         except ValueError as error:
             raise ParseError(f"JSON parse error - {error}") from None
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import http
-import json
 import logging
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework import exceptions
-from rest_framework.response import Response
+from rest_framework.renderers import JSONRenderer
 from rest_framework.views import set_rollback
 
 from clipforge.common import logs
-from clipforge.common.errors import BadRequest, DomainError, NotFound, TooLarge, Unavailable
+from clipforge.common.errors import (
+    BadRequest,
+    DomainError,
+    Invalid,
+    NotFound,
+    TooLarge,
+    Unavailable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,21 +58,20 @@ def problem(
     }
 
 
-def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """DRF's hook. An exception that nobody foresaw goes on to Django, which answers 500."""
     document, headers = _document(exc)
     if document is None:
         return None
     set_rollback()
-    return Response(document, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
+    return _response(document, headers)
 
 
 def problem_response(
     status: int, code: str, detail: str, *, headers: dict[str, str] | None = None
 ) -> HttpResponse:
     """A problem outside DRF: middleware, the 404 and 500 handlers."""
-    body = json.dumps(problem(status, code, detail))
-    return HttpResponse(body, status=status, content_type=CONTENT_TYPE, headers=headers)
+    return _response(problem(status, code, detail), headers or {})
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -87,6 +92,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return problem_response(400, "malformed_request", "The request cannot be understood.")
+
+
+def _response(document: dict[str, Any], headers: dict[str, str]) -> HttpResponse:
+    # Not DRF's Response, which would render it as whatever the view renders: the docs are HTML.
+    body = JSONRenderer().render(document)
+    return HttpResponse(body, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
 
 
 def _is_for_people(request: HttpRequest) -> bool:
@@ -130,6 +141,9 @@ def _as_ours(exc: Exception) -> Exception:
             return BadRequest(
                 "The body broke off before its end. Send it again.", code="request_interrupted"
             )
+        case DataError():  # well-formed, but nothing that PostgreSQL can hold or compare with
+            logger.warning("value refused by the database", exc_info=exc)
+            return Invalid("A value is out of range.")
         case OperationalError() | InterfaceError():
             logger.error("database unavailable", exc_info=exc)
             return Unavailable(

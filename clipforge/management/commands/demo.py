@@ -59,13 +59,7 @@ class Command(OperatorCommand):
             if video is None:
                 video = Path(folder) / "sample.mp4"
                 planted = self._make_sample(video)
-            key = self._customer()
-            log = settings.DATA_DIR / "logs" / "demo.log"
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with self.console.status("Starting the web server and a worker …"):
-                stack = Stack(log=log).__enter__()
-            with stack, Client(stack.url, key) as client:
-                self.console.print(f"ClipForge runs at {stack.url} (log: {log})")
+            with self._started() as stack, Client(stack.url, self._customer()) as client:
                 try:
                     return self._main_job(client, video, planted, top, aspect, out)
                 except ApiError as error:
@@ -76,6 +70,14 @@ class Command(OperatorCommand):
     def _make_sample(self, path: Path) -> list[Highlight]:
         with self.console.status("Making a two-minute sample with planted highlights …"):
             return make_sample(path)
+
+    def _started(self) -> Stack:
+        log = settings.DATA_DIR / "logs" / "demo.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with self.console.status("Starting the web server and a worker …"):
+            stack = Stack(log=log).start()
+        self.console.print(f"ClipForge runs at {stack.url} (log: {log})")
+        return stack
 
     def _customer(self) -> str:
         """A new organization with credits; its API key."""

@@ -38,7 +38,9 @@ def test_nothing_else_finds_an_organization(text):
 def test_a_name_that_is_the_slug_of_another_organization_is_refused_as_ambiguous():
     make_organization(name="Acme")
     Organization.objects.create(name="acme", slug="acme-two")
-    with pytest.raises(NotFound, match='More than one organization has .* "acme"'):
+    with pytest.raises(
+        NotFound, match='More than one organization has the id, slug or name "acme"'
+    ):
         selectors.find_organization("acme")
 
 

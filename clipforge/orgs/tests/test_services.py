@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections import Counter
+from typing import Any
 
 import pytest
 import time_machine
@@ -19,7 +20,7 @@ from clipforge.testing.races import run_together
 pytestmark = pytest.mark.django_db
 
 
-def create(name: str = "Acme Films", **overrides: object) -> Organization:
+def create(name: str = "Acme Films", **overrides: Any) -> Organization:
     return services.create_organization(**{"name": name, "actor": "test", **overrides})
 
 
@@ -175,7 +176,7 @@ def test_changes_of_tier_at_once_form_one_chain():
         ),
     )
     organization.refresh_from_db()
-    steps = dict(changes)
+    steps = dict(each for each in changes if not isinstance(each, Exception))
     tier, seen = "FREE", 0
     while tier in steps:
         tier, seen = steps[tier], seen + 1
@@ -234,7 +235,7 @@ def test_revoking_says_once_that_it_did():
 def test_of_ten_who_revoke_a_key_at_once_one_did_it():
     api_key = make_api_key(make_organization()).api_key
     results = run_together(10, lambda _: services.revoke_api_key(api_key=api_key, actor="test"))
-    assert sorted(results) == [False] * 9 + [True]
+    assert Counter(results) == {False: 9, True: 1}
 
 
 def test_the_first_use_of_a_key_is_written_with_one_query(django_assert_num_queries):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -201,7 +201,7 @@ def routes() -> Iterator[tuple[str, Any]]:
     yield from _routes(get_resolver().url_patterns, "/")
 
 
-def _routes(patterns: list[URLPattern | URLResolver], before: str) -> Iterator[tuple[str, Any]]:
+def _routes(patterns: list[Any], before: str) -> Iterator[tuple[str, Any]]:
     for pattern in patterns:
         here = before + str(pattern.pattern)
         if isinstance(pattern, URLResolver):

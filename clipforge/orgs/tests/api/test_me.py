@@ -15,7 +15,8 @@ pytestmark = pytest.mark.django_db
 ME = "/api/v1/me"
 
 
-def stamp(moment: datetime.datetime) -> str:
+def stamp(moment: datetime.datetime | None) -> str:
+    assert moment is not None
     return moment.isoformat().replace("+00:00", "Z")
 
 

@@ -1,0 +1,337 @@
+"""Rendering real clips, from a queued export to its file."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from clipforge.common import storage
+from clipforge.common.shutdown import stopping
+from clipforge.media import Rendered, probe, render
+from clipforge.media.tests.samples import media_child
+from clipforge.orgs.models import Organization
+from clipforge.testing.factories import (
+    make_export,
+    make_organization,
+    make_project,
+    make_tier_limits,
+)
+from clipforge.testing.faults import end_the_connection
+from clipforge.testing.state import (
+    Funds,
+    funds,
+    jobs_of,
+    lapse_lease,
+    nothing_changes,
+    stored_files,
+)
+from credits import paid_work
+from credits import services as ledger
+from credits.models import CreditTransaction, TransactionType
+from exports import rendering, tasks
+from exports.models import Export
+from projects.models import Project
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def org() -> Organization:
+    return make_organization(credits_=10)
+
+
+@pytest.fixture
+def project(org: Organization, talk: Path) -> Project:
+    """Thirty seconds of real video, analysed. Its analysis was paid with credits of its own."""
+    return make_project(org, source=talk, duration=30.0)
+
+
+@pytest.fixture
+def running_worker() -> Iterator[None]:
+    yield
+    stopping.clear()
+
+
+def queued(project: Project, **overrides: Any) -> Export:
+    """An export of a second and a half, square, 480 pixels."""
+    fields = {"start": 6.0, "end": 7.5, "aspect": "1:1", "resolution": 480, **overrides}
+    return make_export(project, status="QUEUED", **fields)
+
+
+def run(export: Export) -> Export:
+    """The task as the worker runs it."""
+    tasks.render_export(export_id=str(export.pk), fence=export.fence)
+    export.refresh_from_db()
+    return export
+
+
+def files_of(export: Export) -> list[str]:
+    folder = Path(f"{export.org_id}/exports/{export.pk}")
+    return [path.name for path in stored_files() if path.parent == folder]
+
+
+def unfinished_files() -> list[Path]:
+    return [path for path in stored_files() if path.parts[0] == storage.INCOMING]
+
+
+def spent_on(export: Export) -> list[int]:
+    spends = CreditTransaction.objects.filter(
+        type=TransactionType.SPEND, reference_id=str(export.pk)
+    )
+    return [spend.amount for spend in spends]
+
+
+# --- what becomes of an export --------------------------------------------------------
+
+
+def test_a_finished_export_has_its_file_and_is_charged_once(org: Organization, project: Project):
+    export = run(queued(project))
+    assert (export.status, export.error_code, export.progress) == ("READY", "", 1)
+    assert export.file_key == f"{org.pk}/exports/{export.pk}/1.mp4"
+    assert files_of(export) == ["1.mp4"]
+    assert unfinished_files() == []
+
+    path = storage.path_of(export.file_key)
+    found = probe(path)
+    assert (found.video_codec, found.audio_codec) == ("h264", "aac")
+    assert (export.width, export.height) == (found.width, found.height) == (480, 480)
+    assert export.duration == pytest.approx(found.duration, abs=0.05)
+    assert export.duration == pytest.approx(1.5, abs=0.1)
+    assert export.size == path.stat().st_size
+    assert export.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    assert spent_on(export) == [-1]
+    assert funds(org) == Funds(available=10, held=0)
+
+
+def test_a_file_is_kept_as_long_as_the_tier_says(project: Project):
+    make_tier_limits(retention_days=9)
+    export = run(queued(project))
+    assert export.expires_at is not None
+    left = export.expires_at - timezone.now()
+    assert datetime.timedelta(days=8, hours=23) < left <= datetime.timedelta(days=9)
+
+
+def test_a_job_of_another_fence_does_nothing(project: Project):
+    export = queued(project)
+    with nothing_changes():
+        tasks.render_export(export_id=str(export.pk), fence=7)
+        tasks.render_export(export_id=str(uuid.uuid4()), fence=0)
+
+
+def test_a_source_that_is_gone_fails_as_missing_and_costs_nothing(
+    org: Organization, project: Project
+):
+    storage.delete(project.source_key)
+    export = run(queued(project))
+    assert (export.status, export.error_code) == ("FAILED", "source_missing")
+    assert funds(org) == Funds(available=11, held=0)
+    assert stored_files() == []
+
+
+def test_a_source_that_breaks_off_before_the_range_fails_and_costs_nothing(
+    org: Organization, cut_off: Path
+):
+    project = make_project(org, source=cut_off, duration=30.0)
+    export = run(queued(project, start=27.0, end=29.0))
+    assert export.status == "FAILED"
+    assert export.error_code in {"truncated", "bad_range", "verify_failed"}
+    assert export.error_message
+    assert (files_of(export), unfinished_files()) == ([], [])
+    assert funds(org) == Funds(available=11, held=0)
+
+
+def test_an_exception_that_nobody_foresaw_fails_the_export_and_costs_nothing(
+    org: Organization, project: Project, monkeypatch: pytest.MonkeyPatch, caplog: Any
+):
+    def broken(*args: object, **kwargs: object) -> Rendered:
+        raise ZeroDivisionError("a bug of ours")
+
+    monkeypatch.setattr(rendering, "render", broken)
+    export = run(queued(project))
+    assert (export.status, export.error_code) == ("FAILED", "internal_error")
+    assert "bug" not in export.error_message
+    assert "a bug of ours" in caplog.text
+    assert (files_of(export), unfinished_files()) == ([], [])
+    assert funds(org) == Funds(available=11, held=0)
+
+
+# --- a full disk ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(media_root: Path, talk: Path) -> Iterator[Path]:
+    """MEDIA_ROOT on a disk of its own with room for the source and 16 KiB."""
+    media_root.mkdir(parents=True)
+    size = talk.stat().st_size + 16 * 1024
+    options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(media_root)]
+    if subprocess.run(["/bin/mount", *options], capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a disk")
+    yield media_root
+    subprocess.run(["/bin/umount", str(media_root)], check=True)
+
+
+def test_a_full_disk_fails_the_export_and_costs_nothing(
+    org: Organization, small_disk: Path, talk: Path
+):
+    project = make_project(org, source=talk, duration=30.0)
+    export = run(queued(project, end=20.0))
+    assert (export.status, export.error_code) == ("FAILED", "storage_full")
+    assert (files_of(export), unfinished_files()) == ([], [])
+    assert funds(org) == Funds(available=11, held=0)
+
+
+# --- what happens meanwhile -----------------------------------------------------------
+
+
+def on_first_sign_of_life(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[int]:
+    """Call `act` once the child works. Returns a list that gets the child's process id."""
+    children: list[int] = []
+    original = paid_work.Watch.must_stop
+
+    def must_stop(watch: paid_work.Watch) -> bool:
+        if not children and watch._seen[0]:
+            children.append(media_child())
+            act()
+            watch._beaten_at -= 3600  # so that it looks now, not in a third of the lease
+        return original(watch)
+
+    monkeypatch.setattr(paid_work.Watch, "must_stop", must_stop)
+    return children
+
+
+def after_the_render(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Call `act` when the file is rendered and nothing is recorded yet."""
+
+    def render_and_act(*args: Any, **kwargs: Any) -> Rendered:
+        rendered = render(*args, **kwargs)
+        act()
+        return rendered
+
+    monkeypatch.setattr(rendering, "render", render_and_act)
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_a_cancel_stops_the_child_and_gives_the_credits_back(
+    org: Organization, project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    export = queued(project, end=26.0, resolution=1080)
+    children = on_first_sign_of_life(monkeypatch, lambda: paid_work.cancel(export, actor="client"))
+    run(export)
+    assert (export.status, export.fence) == ("CANCELLED", 2)
+    assert len(children) == 1
+    assert not is_alive(children[0])
+    assert (files_of(export), unfinished_files()) == ([], [])
+    assert (spent_on(export), jobs_of(export)) == ([], [0])
+    assert funds(org) == Funds(available=11, held=0)
+
+
+@pytest.mark.usefixtures("running_worker")
+def test_a_worker_that_has_to_stop_hands_the_export_back(
+    org: Organization, project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    export = queued(project, end=26.0, resolution=1080)
+    children = on_first_sign_of_life(monkeypatch, stopping.set)
+    run(export)
+    assert (export.status, export.fence, export.attempts) == ("QUEUED", 2, 0)
+    assert not is_alive(children[0])
+    assert (files_of(export), unfinished_files()) == ([], [])
+    assert jobs_of(export) == [0, 2]
+    assert funds(org) == Funds(available=10, held=1)
+
+
+def test_the_file_of_a_worker_that_came_too_late_is_deleted(
+    org: Organization, project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    export = queued(project)
+
+    def take_away() -> None:
+        lapse_lease(export)
+        assert paid_work.sweep(Export, defer=tasks.defer_render) == (1, 0)
+
+    after_the_render(monkeypatch, take_away)
+    run(export)
+    assert (export.status, export.fence, export.file_key) == ("QUEUED", 2, "")
+    assert (files_of(export), unfinished_files()) == ([], [])
+    assert (spent_on(export), funds(org)) == ([], Funds(available=10, held=1))
+
+    monkeypatch.undo()
+    run(export)
+    assert (export.status, export.attempts) == ("READY", 2)
+    assert (files_of(export), spent_on(export)) == (["3.mp4"], [-1])
+
+
+def test_an_export_of_a_project_deleted_meanwhile_leaves_no_file(
+    org: Organization,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+):
+    from projects.services import delete_project
+
+    export = queued(project)
+    after_the_render(monkeypatch, lambda: delete_project(project=project, actor="client"))
+    with django_capture_on_commit_callbacks(execute=True):
+        tasks.render_export(export_id=str(export.pk), fence=0)
+    assert not Export.objects.exists()
+    assert stored_files() == []
+    assert funds(org) == Funds(available=11, held=0)
+
+
+def test_a_hold_that_lapsed_meanwhile_fails_the_export_without_a_file(
+    org: Organization, project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    export = queued(project)
+    hold_id = export.hold_id
+    assert hold_id is not None
+    after_the_render(monkeypatch, lambda: ledger.release(hold_id=hold_id, actor="staff"))
+    run(export)
+    assert (export.status, export.error_code) == ("FAILED", "hold_lapsed")
+    assert (files_of(export), spent_on(export)) == ([], [])
+    assert funds(org) == Funds(available=11, held=0)
+
+
+def test_what_dead_attempts_left_beside_the_file_goes_with_the_next_success(project: Project):
+    export = queued(project)
+    left = storage.path_of(f"{export.org_id}/exports/{export.pk}/0.mp4")
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"published, never recorded")
+    assert run(export).status == "READY"
+    assert files_of(export) == ["1.mp4"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_goes_away_at_the_end_costs_nothing_extra(
+    talk: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Whether the result was committed is not known then: its file stays until that is clear."""
+    make_tier_limits()
+    org = make_organization(credits_=10)
+    export = queued(make_project(org, source=talk, duration=30.0))
+    after_the_render(monkeypatch, end_the_connection)
+    with pytest.raises(OperationalError):
+        run(export)
+    connection.close()
+    export.refresh_from_db()
+    assert (export.status, export.fence, files_of(export)) == ("RENDERING", 1, ["1.mp4"])
+
+    monkeypatch.undo()
+    lapse_lease(export)
+    tasks.sweep_exports(timestamp=0)
+    export.refresh_from_db()
+    run(export)
+    assert (export.status, export.attempts, files_of(export)) == ("READY", 2, ["3.mp4"])
+    assert spent_on(export) == [-1]
+    assert funds(org) == Funds(available=10, held=0)

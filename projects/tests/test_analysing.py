@@ -1,0 +1,307 @@
+"""The analysis of real videos, from a queued project to its moments."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+
+from clipforge.common import storage
+from clipforge.common.shutdown import stopping
+from clipforge.media import Analysis, ScoredMoment, SourceInfo, analyse, probe
+from clipforge.orgs.models import Organization
+from clipforge.testing.factories import (
+    make_organization,
+    make_project,
+    make_tier_limits,
+)
+from clipforge.testing.faults import end_the_connection
+from clipforge.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
+from credits import paid_work
+from credits import services as ledger
+from credits.models import CreditTransaction, TransactionType
+from projects import analysing, tasks
+from projects.models import Moment, Project
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def org() -> Organization:
+    return make_organization(credits_=10)
+
+
+@pytest.fixture
+def running_worker() -> Iterator[None]:
+    yield
+    stopping.clear()
+
+
+def run(project: Project) -> Project:
+    """The task as the worker runs it."""
+    tasks.analyse_project(project_id=str(project.pk), fence=project.fence)
+    project.refresh_from_db()
+    return project
+
+
+def spends() -> list[int]:
+    return [row.amount for row in CreditTransaction.objects.filter(type=TransactionType.SPEND)]
+
+
+# --- what becomes of a video ----------------------------------------------------------
+
+
+def test_a_video_in_which_something_happens_is_ready_with_moments_and_charged(
+    org: Organization, talk: Path
+):
+    project = run(make_project(org, status="QUEUED", source=talk, duration=30.0))
+    assert (project.status, project.error_code, project.attempts) == ("READY", "", 1)
+    assert (project.progress, project.lease_expires_at) == (1, None)
+    assert project.finished_at is not None
+    moment = project.moments.get()
+    assert 0 <= moment.start < moment.end <= probe(talk).duration
+    # Somebody talks from 5.1 to 19.1 s; edges may move to a good place nearby.
+    assert 3 < moment.start < 7
+    assert 17 < moment.end < 23
+    assert 30 <= moment.score <= 100
+    assert moment.reason
+    assert moment.subscores
+    assert moment.org == org
+    assert moment.scorer_version == project.scorer_version != ""
+    assert spends() == [-1]
+    assert funds(org) == Funds(available=10, held=0)
+
+
+def test_a_still_picture_in_silence_is_empty_and_costs_nothing(org: Organization, still: Path):
+    project = run(make_project(org, status="QUEUED", source=still, duration=6.0))
+    assert (project.status, project.error_code) == ("EMPTY", "")
+    assert project.moments.count() == 0
+    assert spends() == []
+    assert funds(org) == Funds(available=11, held=0)
+
+
+def test_a_file_that_breaks_off_fails_as_truncated_and_costs_nothing(
+    org: Organization, cut_off: Path
+):
+    project = run(make_project(org, status="QUEUED", source=cut_off, duration=30.0))
+    assert (project.status, project.error_code) == ("FAILED", "truncated")
+    assert "seconds" in project.error_message
+    assert (project.moments.count(), spends()) == (0, [])
+    assert funds(org) == Funds(available=11, held=0)
+
+
+def test_a_file_that_is_gone_fails_as_missing_and_costs_nothing(org: Organization):
+    project = run(make_project(org, status="QUEUED"))
+    assert (project.status, project.error_code) == ("FAILED", "source_missing")
+    assert funds(org) == Funds(available=11, held=0)
+
+
+def test_a_lowered_tier_does_not_fail_what_was_accepted(org: Organization, still: Path):
+    make_tier_limits(max_source_seconds=1)
+    project = run(make_project(org, status="QUEUED", source=still, duration=6.0))
+    assert project.status == "EMPTY"
+
+
+def test_a_job_of_another_fence_does_nothing(org: Organization, still: Path):
+    project = make_project(org, status="QUEUED", source=still)
+    with nothing_changes():
+        tasks.analyse_project(project_id=str(project.pk), fence=7)
+        tasks.analyse_project(project_id=str(uuid.uuid4()), fence=0)
+
+
+def test_a_retry_after_a_failure_is_charged_once(org: Organization, talk: Path):
+    from projects.services import retry_project
+
+    project = run(make_project(org, status="QUEUED", duration=30.0))
+    assert project.status == "FAILED"
+    storage_path = storage.path_of(project.source_key)
+    storage_path.parent.mkdir(parents=True)
+    storage_path.write_bytes(talk.read_bytes())
+    project = run(retry_project(project=project, actor="test"))
+    assert (project.status, project.attempts, spends()) == ("READY", 1, [-1])
+    assert project.moments.count() == 1
+
+
+# --- what happens meanwhile -----------------------------------------------------------
+
+
+def on_first_sign_of_life(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[int]:
+    """Call `act` once the child works. Returns a list that gets the child's process id."""
+    children: list[int] = []
+    original = paid_work.Watch.must_stop
+
+    def must_stop(watch: paid_work.Watch) -> bool:
+        if not children and watch._seen[0]:
+            children.append(_media_child())
+            act()
+            watch._beaten_at -= 3600  # so that it looks now, not in a third of the lease
+        return original(watch)
+
+    monkeypatch.setattr(paid_work.Watch, "must_stop", must_stop)
+    return children
+
+
+def _media_child() -> int:
+    from clipforge.media.tests.samples import media_child
+
+    return media_child()
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_a_cancel_stops_the_child_and_gives_the_credits_back(
+    org: Organization, talk: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = make_project(org, status="QUEUED", source=talk, duration=30.0)
+    children = on_first_sign_of_life(monkeypatch, lambda: paid_work.cancel(project, actor="client"))
+    run(project)
+    assert (project.status, project.fence) == ("CANCELLED", 2)
+    assert len(children) == 1
+    assert not is_alive(children[0])
+    assert (project.moments.count(), spends(), jobs_of(project)) == (0, [], [0])
+    assert funds(org) == Funds(available=11, held=0)
+
+
+@pytest.mark.usefixtures("running_worker")
+def test_a_worker_that_has_to_stop_hands_the_project_back(
+    org: Organization, talk: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = make_project(org, status="QUEUED", source=talk, duration=30.0)
+    children = on_first_sign_of_life(monkeypatch, stopping.set)
+    run(project)
+    assert (project.status, project.fence, project.attempts) == ("QUEUED", 2, 0)
+    assert not is_alive(children[0])
+    assert jobs_of(project) == [0, 2]
+    assert funds(org) == Funds(available=10, held=1)
+
+    monkeypatch.undo()
+    stopping.clear()
+    assert run(project).status == "READY"
+    assert spends() == [-1]
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(
+    org: Organization, talk: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = make_project(org, status="QUEUED", source=talk, duration=30.0)
+
+    def take_away() -> None:
+        lapse_lease(project)
+        assert paid_work.sweep(Project, defer=tasks.defer_analysis) == (1, 0)
+
+    children = on_first_sign_of_life(monkeypatch, take_away)
+    run(project)
+    assert not is_alive(children[0])
+    assert (project.status, project.fence, jobs_of(project)) == ("QUEUED", 2, [0, 2])
+    assert funds(org) == Funds(available=10, held=1)
+
+
+def test_stage_and_progress_reach_the_row_while_it_runs(
+    org: Organization, talk: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = make_project(org, status="QUEUED", source=talk, duration=30.0)
+    monkeypatch.setattr(paid_work.Watch, "PROGRESS_SECONDS", 0.0)
+    seen: list[tuple[str, float]] = []
+    original = paid_work.Watch.must_stop
+
+    def must_stop(watch: paid_work.Watch) -> bool:
+        answer = original(watch)
+        seen.append(Project.objects.values_list("stage", "progress").get(pk=project.pk))
+        return answer
+
+    monkeypatch.setattr(paid_work.Watch, "must_stop", must_stop)
+    run(project)
+    stages = [stage for stage, _ in seen if stage]
+    assert set(stages) <= {"probing", "decoding", "scoring"}
+    assert "decoding" in stages
+    decoded = [share for stage, share in seen if stage == "decoding"]
+    assert decoded == sorted(decoded)
+    assert all(0 <= share <= 1 for share in decoded)
+    assert project.status == "READY"
+
+
+def test_a_hold_that_lapsed_meanwhile_fails_the_project_without_moments(
+    org: Organization, talk: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = make_project(org, status="QUEUED", source=talk, duration=30.0)
+    assert project.hold_id is not None
+    hold_id = project.hold_id
+    on_first_sign_of_life(monkeypatch, lambda: ledger.release(hold_id=hold_id, actor="staff"))
+    run(project)
+    assert (project.status, project.error_code) == ("FAILED", "hold_lapsed")
+    assert (project.moments.count(), spends()) == (0, [])
+    assert funds(org) == Funds(available=11, held=0)
+
+
+# --- our own faults -------------------------------------------------------------------
+
+
+def test_an_exception_that_nobody_foresaw_fails_the_project_and_costs_nothing(
+    org: Organization, still: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+):
+    def broken(*args: object, **kwargs: object) -> Analysis:
+        raise ZeroDivisionError("a bug of ours")
+
+    monkeypatch.setattr(analysing, "analyse", broken)
+    project = run(make_project(org, status="QUEUED", source=still))
+    assert (project.status, project.error_code) == ("FAILED", "internal_error")
+    assert "bug" not in project.error_message
+    assert "a bug of ours" in caplog.text
+    assert funds(org) == Funds(available=11, held=0)
+
+
+def test_moments_that_the_database_refuses_fail_the_project_at_once(
+    org: Organization, still: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """No use in trying three workers: the next analysis would find the same."""
+    source = SourceInfo("mp4", 6.0, 1, 640, 360, 20.0, "h264", None)
+
+    def nonsense(*args: object, **kwargs: object) -> Analysis:
+        return Analysis(source, [ScoredMoment(start=5, end=4, score=50)], "test")
+
+    monkeypatch.setattr(analysing, "analyse", nonsense)
+    project = run(make_project(org, status="QUEUED", source=still))
+    assert (project.status, project.error_code) == ("FAILED", "internal_error")
+    assert (Moment.objects.count(), spends()) == (0, [])
+    assert funds(org) == Funds(available=11, held=0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_goes_away_at_the_end_leaves_the_project_to_the_sweeper(
+    still: Path, monkeypatch: pytest.MonkeyPatch
+):
+    make_tier_limits()
+    project = make_project(make_organization(credits_=10), status="QUEUED", source=still)
+
+    def analyse_and_lose_the_database(*args: Any, **kwargs: Any) -> Analysis:
+        analysis = analyse(*args, **kwargs)
+        end_the_connection()
+        return analysis
+
+    monkeypatch.setattr(analysing, "analyse", analyse_and_lose_the_database)
+    with pytest.raises(OperationalError):
+        run(project)
+    connection.close()
+    project.refresh_from_db()
+    assert (project.status, project.fence) == ("ANALYZING", 1)
+    lapse_lease(project)
+    tasks.sweep_projects(timestamp=0)
+    monkeypatch.undo()
+    project.refresh_from_db()
+    assert run(project).status == "EMPTY"
+    assert funds(project.org) == Funds(available=11, held=0)
+
+
+def test_a_job_that_cannot_reach_the_database_comes_again():
+    strategy = tasks.analyse_project.retry_strategy
+    assert strategy is not None
+    job: Any = type("Job", (), {"attempts": 100})()
+    again = strategy.get_retry_decision(exception=OperationalError("gone"), job=job)
+    assert again is not None
+    assert strategy.get_retry_decision(exception=ValueError("a bug"), job=job) is None
