@@ -308,7 +308,8 @@ SPECTACULAR_SETTINGS = {
 # --- logs ----------------------------------------------------------------------------
 
 LOG_LEVEL = env_choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
-LOG_FORMAT = env_choice("LOG_FORMAT", "json", {"json", "text"})
+# For people on one machine, for machines everywhere else.
+LOG_FORMAT = env_choice("LOG_FORMAT", "text" if EMBEDDED else "json", {"json", "text"})
 
 LOGGING = {
     "version": 1,

@@ -87,6 +87,7 @@ class Stack:
             "SECRET_KEY": settings.SECRET_KEY,
             "API_KEY_PEPPER": settings.API_KEY_PEPPER,
             "HTTPS": "true" if settings.HTTPS else "false",
+            "LOG_FORMAT": settings.LOG_FORMAT,
             "WEB_BIND": f"127.0.0.1:{self.port}",
         }
 

@@ -6,6 +6,8 @@ Loaded by `.pytest.ini` before Django is set up, so nothing of Django is importe
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
 
     from clipforge.orgs.models import Organization
 
-ROOT = Path(__file__).resolve().parents[2]
-
-# Tests have servers of their own: no fsync, and nothing of a developer's data to harm.
-os.environ.setdefault("CLIPFORGE_DATA", str(ROOT / ".clipforge" / "tests"))
+# A run of its own servers in a directory of its own: no fsync, nothing of a developer's data to harm,
+# and two runs at once do not meet.
+if "DATABASE_URL" not in os.environ:
+    os.environ["CLIPFORGE_DATA"] = tempfile.mkdtemp(prefix="cf-tests-")
 os.environ.setdefault("LOG_FORMAT", "text")
 
 
@@ -28,11 +30,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "breaks_ledger: leaves the ledger wrong on purpose; not reconciled afterwards"
     )
-    if not os.environ.get("DATABASE_URL"):
-        from clipforge import embedded
+    if "DATABASE_URL" not in os.environ:
+        _hold_servers(config, Path(os.environ["CLIPFORGE_DATA"]))
 
-        lease = embedded.hold(Path(os.environ["CLIPFORGE_DATA"]), durable=False)
-        config.add_cleanup(lease.release)
+
+def _hold_servers(config: pytest.Config, data: Path) -> None:
+    from clipforge import embedded
+
+    lease = embedded.hold(data, durable=False)
+
+    def clean_up() -> None:
+        lease.release()
+        embedded.wait_stopped(data)
+        shutil.rmtree(data, ignore_errors=True)
+
+    config.add_cleanup(clean_up)
 
 
 @pytest.fixture(autouse=True)

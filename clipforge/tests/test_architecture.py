@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from django.apps import apps
-from django.db.models import Field
+from django.db.models import ForeignKey
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,8 +80,7 @@ def test_a_foreign_key_that_begins_a_composite_index_has_none_of_its_own():
         doubled += [
             f"{model.__name__}.{field.name}"
             for field in model._meta.get_fields()
-            if isinstance(field, Field)
-            and field.is_relation
+            if isinstance(field, ForeignKey)
             and field.db_index
             and not field.unique
             and field.name in leading

@@ -173,7 +173,7 @@ def test_up_serves_until_interrupted_and_keeps_its_data(data: Path, up: Callable
     assert curl[:2] == ["curl", "-H"]
     name, _, value = curl[2].partition(": ")
     answer = httpx.get(curl[3], headers={name: value})
-    assert answer.json()["organization"]["name"] == "Demo"
+    assert answer.json()["organization"]["name"] == "first"
 
     login = re.search(r"Admin +(\S+) +(\S+) / (\S+)", first.said)
     assert login, first.said
@@ -200,7 +200,7 @@ def test_up_serves_until_interrupted_and_keeps_its_data(data: Path, up: Callable
     again = up()
     assert "cf_live_" not in again.said
     answer = httpx.get(f"http://127.0.0.1:{again.port}/api/v1/me", headers={name: value})
-    assert answer.json()["organization"]["name"] == "Demo"
+    assert answer.json()["organization"]["name"] == "first"
     again.interrupt()
     eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
 

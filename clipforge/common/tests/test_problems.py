@@ -310,7 +310,8 @@ def test_a_body_over_the_limit_is_not_read(client):
         def read(self, *_: Any) -> bytes:
             raise AssertionError("the body was read")
 
-    response = post(client, b"", **{"wsgi.input": Unread(), "CONTENT_LENGTH": str(1024**2 + 1)})
+    body: dict[str, Any] = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(1024**2 + 1)}
+    response = post(client, b"", **body)
     problem(response, 413, "too_large")
 
 
@@ -319,7 +320,8 @@ def test_a_client_that_hung_up_is_400_and_no_error_of_ours(client, caplog):
         def read(self, *_: Any) -> bytes:
             raise ConnectionResetError
 
-    problem(post(client, b"{}", **{"wsgi.input": HungUp()}), 400, "request_interrupted")
+    body: dict[str, Any] = {"wsgi.input": HungUp()}
+    problem(post(client, b"{}", **body), 400, "request_interrupted")
     assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import secrets
 import signal
 import sys
@@ -50,6 +51,8 @@ class Command(OperatorCommand):
             raise BadRequest("--top must be at least 1.")
         if video is not None and not video.is_file():
             raise BadRequest(f"There is no file {video}.")
+        # The story is told here; what the services log about it would interrupt it.
+        logging.getLogger("clipforge").setLevel(logging.WARNING)
         # So that a TERM, like a Ctrl-C, stops what we started on the way out.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         self.console = Console(quiet=self.as_json)

@@ -11,12 +11,13 @@ from django.core.management.base import CommandParser
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import Unavailable
 from clipforge.orgs import services as orgs
-from clipforge.orgs.models import APIKey, Organization, Tier, User
+from clipforge.orgs.models import Organization, Tier, User
 from clipforge.stack import Stack
 from credits import services as ledger
 from credits.models import GrantKind
 
 ADMIN_NAME = "admin"
+FIRST_ORGANIZATION = "first"
 FIRST_CREDITS = 1000
 
 
@@ -71,19 +72,20 @@ class Command(OperatorCommand):
         return f"{ADMIN_NAME} / {password}   (until the next start)"
 
     def _first_key(self) -> str | None:
-        if APIKey.objects.exists():
+        """The key of an organization made for the first start; None at every later one."""
+        if Organization.objects.filter(slug=FIRST_ORGANIZATION).exists():
             return None
-        organization = Organization.objects.first()
-        if organization is None:
-            organization = orgs.create_organization(name="Demo", tier=Tier.PRO, actor=self.actor)
-            ledger.grant(
-                org=organization,
-                amount=FIRST_CREDITS,
-                kind=GrantKind.PROMO,
-                reason="credits to start with",
-                actor=self.actor,
-                idempotency_key="up",
-            )
+        organization = orgs.create_organization(
+            name=FIRST_ORGANIZATION, tier=Tier.PRO, actor=self.actor
+        )
+        ledger.grant(
+            org=organization,
+            amount=FIRST_CREDITS,
+            kind=GrantKind.PROMO,
+            reason="credits to start with",
+            actor=self.actor,
+            idempotency_key="up",
+        )
         return orgs.create_api_key(
             organization=organization, name="first start", actor=self.actor
         ).secret

@@ -66,7 +66,7 @@ def test_deleting_a_finished_project_moves_no_credits(
     assert funds(organization) == before
 
 
-def test_deleting_is_seven_statements_however_many_moments(
+def test_deleting_is_eight_statements_however_many_moments(
     api: APIClient, organization: Organization
 ):
     project = make_project(organization)
