@@ -384,6 +384,7 @@ def _settle(
             status=status,
             error_code=code,
             error_message=message,
+            stage="",
             lease_expires_at=None,
             finished_at=Now(),
             updated_at=Now(),

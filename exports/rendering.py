@@ -69,20 +69,17 @@ def run(export_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
 def _render(export: Export, watch: paid_work.Watch) -> None:
     # The fence in the key: a worker that came back from the dead overwrites nobody's file.
     key = f"{export.org_id}/exports/{export.pk}/{export.fence}.mp4"
-    part = storage.new_part()
-    try:
-        with storage.full_disk_is_refused():
-            rendered = render(
-                storage.path_of(export.project.source_key),
-                part,
-                RenderSpec(export.start, export.end, Aspect(export.aspect), export.resolution),
-                limits=_limits(export),
-                on_progress=watch.note,
-                should_stop=watch.must_stop,
-            )
+    with storage.full_disk_is_refused(), storage.workspace(export.pk, export.fence) as folder:
+        part = folder / "clip.mp4"
+        rendered = render(
+            storage.path_of(export.project.source_key),
+            part,
+            RenderSpec(export.start, export.end, Aspect(export.aspect), export.resolution),
+            limits=_limits(export),
+            on_progress=watch.note,
+            should_stop=watch.must_stop,
+        )
         storage.publish(part, key)
-    finally:
-        part.unlink(missing_ok=True)
     try:
         recorded = _record(export, key, rendered)
     except paid_work.DATABASE_FAULTS:

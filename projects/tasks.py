@@ -47,8 +47,7 @@ def sweep_projects(timestamp: int) -> None:
 def remove_orphans(timestamp: int) -> None:
     """Remove what broken uploads and failed commits left behind."""
     now = time.time()
-    for part in storage.old_parts(ABANDONED_UPLOAD_SECONDS, now):
-        part.unlink(missing_ok=True)
+    storage.remove_old_incoming(older_than_seconds=ABANDONED_UPLOAD_SECONDS, now=now)
     removed = storage.remove_orphans(
         "projects",
         exists=lambda ids: Project.objects.filter(pk__in=ids).values_list("pk", flat=True),

@@ -45,6 +45,23 @@ def new_part() -> Path:
     return folder / f"{uuid.uuid4().hex}.part"
 
 
+@contextlib.contextmanager
+def workspace(work_id: uuid.UUID, fence: int) -> Iterator[Path]:
+    """A folder for one attempt at some work, gone afterwards.
+
+    What a killed attempt at the same work left behind is removed first.
+    """
+    folder = path_of(f"{INCOMING}/{work_id}.{fence}")
+    for left in folder.parent.glob(f"{work_id}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with full_disk_is_refused():
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def publish(part: Path, key: str) -> None:
     """Make a finished, closed file visible under `key`, durably. The part is gone afterwards."""
     target = path_of(key)
@@ -115,14 +132,18 @@ class PartWriter:
         return self._hash.hexdigest()
 
 
-def old_parts(older_than_seconds: float, now: float) -> Iterator[Path]:
-    """Incoming files that nobody wrote to for so long: left by a crash."""
-    for part in path_of(INCOMING).glob("*.part"):
-        try:
-            if now - part.stat().st_mtime > older_than_seconds:
-                yield part
-        except FileNotFoundError:
-            continue  # published or removed while we looked
+def remove_old_incoming(*, older_than_seconds: float, now: float) -> int:
+    """Remove uploads and workspaces that a crash left behind. Returns how many."""
+    removed = 0
+    for left in path_of(INCOMING).glob("*"):
+        if _age(left, now) <= older_than_seconds:
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+        removed += 1
+    return removed
 
 
 def remove_orphans(

@@ -81,7 +81,7 @@ def test_a_foreign_key_that_begins_a_composite_index_has_none_of_its_own():
             f"{model.__name__}.{field.name}"
             for field in model._meta.get_fields()
             if isinstance(field, ForeignKey)
-            and field.db_index
+            and getattr(field, "db_index", False)
             and not field.unique
             and field.name in leading
         ]

@@ -125,6 +125,7 @@ def test_a_worker_killed_in_the_middle_of_a_render_costs_the_customer_nothing_ex
     assert (done["status"], done["attempts"]) == ("READY", 2)
     assert spends(client, export["id"]) == [-1]
     assert len(service.files(f"*/exports/{export['id']}/*")) == 1
+    assert service.files("incoming/**/*") == []
     client.download(export["id"], tmp_path / "clip.mp4")
     assert probe(tmp_path / "clip.mp4").duration == pytest.approx(30, abs=1 / 20)
 
@@ -144,7 +145,7 @@ def test_a_worker_asked_to_stop_hands_its_render_back_and_exits_0(
 
     waiting = client.get(f"exports/{export['id']}")
     assert (waiting["status"], waiting["attempts"], waiting["queue_position"]) == ("QUEUED", 0, 1)
-    assert service.files("incoming/*") == []
+    assert service.files("incoming/**/*") == []
 
     second = service.start_worker()
     done = client.wait(f"exports/{export['id']}", seconds=200)

@@ -77,3 +77,31 @@ def test_files_of_exports_that_do_not_exist_are_removed_after_a_day():
     assert not orphan.parent.exists()
     assert storage.path_of(kept.file_key).exists()
     assert len(stored_files()) == 2
+
+
+def test_an_attempt_removes_what_a_killed_one_left_of_the_same_work_only():
+    work, other = uuid.uuid4(), uuid.uuid4()
+    for name in (f"{work}.1", f"{other}.1"):
+        left = storage.path_of(f"{storage.INCOMING}/{name}/.render.part")
+        left.parent.mkdir(parents=True)
+        left.touch()
+    with storage.workspace(work, 3) as folder:
+        (folder / "clip.mp4").touch()
+        assert [path.parts[1] for path in stored_files()] == sorted([f"{work}.3", f"{other}.1"])
+    assert [path.parts[1] for path in stored_files()] == [f"{other}.1"]
+
+
+def test_uploads_and_workspaces_of_a_crash_are_removed_after_a_day():
+    day = 24 * 3600
+    now = time.time()
+    upload = storage.new_part()
+    upload.touch()
+    workspace = storage.path_of(f"{storage.INCOMING}/{uuid.uuid4()}.1")
+    workspace.mkdir()
+    (workspace / "clip.part").touch()
+    for path in (upload, workspace):
+        os.utime(path, (now - day - 1, now - day - 1))
+    young = storage.new_part()
+    young.touch()
+    assert storage.remove_old_incoming(older_than_seconds=day, now=now) == 2
+    assert stored_files() == [young.relative_to(storage.path_of(storage.INCOMING).parent)]

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from clipforge.client import ApiError, Client, Json
+from clipforge.client import FINAL, ApiError, Client, Json
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import BadRequest, Conflict
 from clipforge.media.sample import Highlight, make_sample
@@ -208,14 +208,14 @@ class Stages:
         self._progress.stop()
 
     def show(self, item: Json) -> None:
+        if item["status"] in FINAL:
+            self._finish()
+            return
         stage = item["stage"] or "queued"
         if stage not in self._tasks:
             self._finish()
             self._tasks[stage] = self._progress.add_task(stage, total=1.0)
-        if item["status"] in {"READY", "EMPTY"}:
-            self._finish()
-        else:
-            self._progress.update(self._tasks[stage], completed=item["progress"])
+        self._progress.update(self._tasks[stage], completed=item["progress"])
 
     def _finish(self) -> None:
         for task in self._tasks.values():
