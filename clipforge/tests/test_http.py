@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
@@ -391,9 +392,11 @@ def test_a_method_that_a_route_has_not_is_refused(live, method):
 
 @pytest.mark.parametrize("size", [1000, 50_000, 2 * 1024**2])
 def test_the_body_of_a_refused_request_is_never_taken_for_the_next_request(live, size):
+    # Past 64 KiB the server stops reading and closes: the answer may be lost with the connection.
+    received = b""
     hidden = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
     body = hidden * (size // len(hidden))
-    with live.connect() as connection:
+    with live.connect() as connection, contextlib.suppress(ConnectionError):
         connection.sendall(
             live.head(
                 "POST",
@@ -405,9 +408,10 @@ def test_the_body_of_a_refused_request_is_never_taken_for_the_next_request(live,
             + body
         )
         connection.shutdown(socket.SHUT_WR)
-        received = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert received.count(b"HTTP/1.1 ") == 1
-    assert received.startswith(b"HTTP/1.1 401 ")
+        while part := connection.recv(65536):
+            received += part
+    assert received.count(b"HTTP/1.1 ") == (1 if received or size <= 50_000 else 0)
+    assert received[:13] in {b"HTTP/1.1 401 ", b""}
 
 
 def test_a_json_body_over_a_mebibyte_is_refused(live):

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from clipforge.media import probe
+from clipforge.media.sample import make_sample
 from clipforge.stack import free_port
 from clipforge.testing.service import ROOT, eventually
 
@@ -86,22 +87,18 @@ def test_demo_makes_clips_of_the_planted_highlights_and_leaves_no_process(
 
 def test_demo_prints_one_json_object_for_scripts(data: Path, tmp_path: Path):
     video = tmp_path / "short.mp4"
-    subprocess.run(
-        [sys.executable, "-m", "clipforge.media.sample", str(video)], cwd=ROOT, check=True
-    )
-    done = demo(
-        data, str(video), "--top", "2", "--aspect", "9:16", "--json", "--out", str(tmp_path)
-    )
+    make_sample(video, seconds=60)
+    out = tmp_path / "clips"
+    done = demo(data, str(video), "--top", "1", "--aspect", "9:16", "--json", "--out", str(out))
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert set(result) == {"project", "moments", "exports", "credits"}
-    assert len(result["exports"]) == 2
-    for export in result["exports"]:
-        assert set(export) == {"path", "start", "end", "duration", "width", "height", "bytes"}
-        assert Path(export["path"]).stat().st_size == export["bytes"]
-        assert (export["width"], export["height"]) == (1080, 1920)
-    # Two minutes analysed and two clips of less than a minute.
-    assert result["credits"] == {"granted": 500, "spent": 4, "held": 0, "balance": 496}
+    (export,) = result["exports"]
+    assert set(export) == {"path", "start", "end", "duration", "width", "height", "bytes"}
+    assert Path(export["path"]).stat().st_size == export["bytes"]
+    assert (export["width"], export["height"]) == (1080, 1920)
+    # One minute analysed and a clip of less than one.
+    assert result["credits"] == {"granted": 500, "spent": 2, "held": 0, "balance": 498}
 
 
 def test_demo_says_what_is_wrong_with_a_file_and_exits_1(data: Path, tmp_path: Path):
