@@ -318,12 +318,15 @@ LOGGING = {
         "json": {"()": "clipforge.common.logs.JSONFormatter"},
         "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
     },
+    "filters": {"route": {"()": "clipforge.common.logs.RouteInsteadOfPath"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         # The access line of RequestLogMiddleware says it already.
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["route"]},
+        # Every scanner on the internet would fill the log.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         "procrastinate": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
     },

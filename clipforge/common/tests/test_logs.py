@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from rest_framework.test import APIClient
 
 from clipforge.common import logs
 
@@ -110,3 +111,21 @@ def test_an_exception_is_part_of_its_line():
         )
     assert found["exception"].startswith("Traceback (most recent call last)")
     assert found["exception"].endswith("RuntimeError: why")
+
+
+def test_a_failed_download_is_logged_without_its_token(
+    anonymous: APIClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(token: str) -> str:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("exports.downloads.key_of", broken)
+    anonymous.raise_request_exception = False
+    response = anonymous.get("/files/the-signed-token/clip.mp4")
+    assert response.status_code == 500
+    assert response.json()["code"] == "internal_error"
+    assert "files/<str:token>/<str:name>" in caplog.text
+    assert "the-signed-token" not in caplog.text
+    formatted = "".join(logs.JSONFormatter().format(record) for record in caplog.records)
+    assert "a fault of ours" in formatted
+    assert "the-signed-token" not in formatted
