@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,29 @@ def test_a_video_becomes_clips_paid_with_credits(
     assert clip.duration == pytest.approx(best["duration"], abs=1 / 20)
     assert clip.size == export["size"]
     assert client.get("credits/balance") == {"available": 98, "held": 0, "posted": 98}
+
+
+def test_of_two_clients_after_the_last_credits_one_gets_402(
+    service: Service, worker: subprocess.Popen[bytes], video: Path
+):
+    client = service.customer("Last credits", 2)
+    project = client.wait(f"projects/{client.upload(video)['id']}", seconds=200)
+    start = threading.Barrier(2)
+
+    def export(_: int) -> Json:
+        start.wait()
+        try:
+            return start_export(client, project)
+        except ApiError as refusal:
+            return refusal.problem
+
+    with ThreadPoolExecutor(2) as pool:
+        won, lost = sorted(pool.map(export, range(2)), key=lambda answer: "code" in answer)
+    assert won["credits"] == {"reserved": 1, "charged": 0}
+    assert (lost["status"], lost["code"]) == (402, "insufficient_credits")
+    assert (lost["needed"], lost["available"]) == (1, 0)
+    assert client.get("credits/balance") == {"available": 0, "held": 1, "posted": 1}
+    client.post(f"exports/{won['id']}/cancel")
 
 
 def test_silence_over_a_still_picture_ends_empty_and_costs_nothing(
