@@ -118,6 +118,8 @@ API_KEY_PEPPER = secret("API_KEY_PEPPER")
 
 DEBUG = env_bool("DEBUG", False)
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+if "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts that are served; * is any.")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 # Off only where no TLS can be in front: the embedded stack on one machine.
 HTTPS = env_bool("HTTPS", not EMBEDDED)
@@ -217,16 +219,22 @@ WHITENOISE_AUTOREFRESH = False
 # 0 means no limit: commands and workers may run long statements; gunicorn.conf.py sets it for the web.
 DATABASE_STATEMENT_TIMEOUT_MS = env_int("DATABASE_STATEMENT_TIMEOUT_MS", 0)
 
+_database: dict[str, Any] = {
+    **dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
+}
+_from_url = _database.get("OPTIONS", {})  # sslmode and the like
 DATABASES: dict[str, Any] = {
     "default": {
-        **dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True),
+        **_database,
         "OPTIONS": {
             "connect_timeout": 5,
             "application_name": "clipforge",
+            **_from_url,
             "options": (
                 f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_MS}"
                 " -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
-            ),
+                f" {_from_url.get('options', '')}"
+            ).strip(),
         },
     }
 }
@@ -248,8 +256,9 @@ CACHES = {
 
 # --- files ---------------------------------------------------------------------------
 
-MEDIA_ROOT = Path(env("MEDIA_ROOT", str(DATA_DIR / "media")))
-# Bytes. The whole request body may be this long; a longer one is stopped while it streams.
+MEDIA_ROOT = Path(env("MEDIA_ROOT", str(DATA_DIR / "media"))).absolute()
+# Bytes of an uploaded file. A longer body is refused before it is read, a file that grows longer is
+# stopped.
 MAX_UPLOAD_BYTES = env_int("MAX_UPLOAD_BYTES", 10 * 1024**3, minimum=1)
 # Seconds that a signed download URL is good for.
 DOWNLOAD_URL_SECONDS = env_int("DOWNLOAD_URL_SECONDS", 900, minimum=1)
@@ -279,7 +288,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["clipforge.orgs.api.authentication.APIKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["clipforge.common.api.parsers.LimitedJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "clipforge.common.api.pagination.KeysetPagination",
     "DEFAULT_FILTER_BACKENDS": ["clipforge.common.api.filters.StrictFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "clipforge.common.api.schema.ProblemAutoSchema",
@@ -298,10 +307,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
-    "ENUM_NAME_OVERRIDES": {},
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 
@@ -316,7 +323,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "json": {"()": "clipforge.common.logs.JSONFormatter"},
-        "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
+        "text": {"()": "clipforge.common.logs.TextFormatter"},
     },
     "filters": {"route": {"()": "clipforge.common.logs.RouteInsteadOfPath"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},

@@ -86,7 +86,11 @@ class Stack:
             "REDIS_URL": settings.REDIS_URL,
             "SECRET_KEY": settings.SECRET_KEY,
             "API_KEY_PEPPER": settings.API_KEY_PEPPER,
-            "HTTPS": "true" if settings.HTTPS else "false",
+            # We serve plain HTTP on loopback, whatever the servers behind us are.
+            "HTTPS": "false",
+            # The children start in another directory.
+            "CLIPFORGE_DATA": str(settings.DATA_DIR),
+            "MEDIA_ROOT": str(settings.MEDIA_ROOT),
             "LOG_FORMAT": settings.LOG_FORMAT,
             "WEB_BIND": f"127.0.0.1:{self.port}",
         }

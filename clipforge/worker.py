@@ -45,7 +45,7 @@ async def run(*, concurrency: int) -> None:
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, _ask_to_stop, stop)
     while not stop.is_set():
         try:
             await _work(concurrency, stop)
@@ -55,6 +55,11 @@ async def run(*, concurrency: int) -> None:
             logger.warning("reconnecting", extra={"seconds": RECONNECT_SECONDS})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
+
+
+def _ask_to_stop(stop: asyncio.Event) -> None:
+    stopping.set()  # at once: videos hand themselves back also while we reconnect
+    stop.set()
 
 
 async def _work(concurrency: int, stop: asyncio.Event) -> None:
@@ -69,8 +74,6 @@ async def _work(concurrency: int, stop: asyncio.Event) -> None:
         stopped = asyncio.create_task(stop.wait())
         logger.info("worker started", extra={"concurrency": concurrency})
         await asyncio.wait({stopped, *workers}, return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
-            stopping.set()
         for task in (*workers, stopped):
             task.cancel()
         results = await asyncio.gather(*workers, return_exceptions=True)

@@ -292,8 +292,8 @@ class CreditTransaction(ChargeTrace, Reference):
         indexes = [
             # GET /credits/transactions. The id is in it because pages end between equal times.
             models.Index(fields=["org", "-created_at", "-id"], name="credits_transaction_newest"),
-            # GET /credits/transactions?type=. DESIGN's (org, type), continued by the order of
-            # the list, so that a page of a rare type is read and not sorted or searched for.
+            # GET /credits/transactions?type=. (org, type), continued by the order of the
+            # list, so that a page of a rare type is read and not sorted or searched for.
             models.Index(
                 fields=["org", "type", "-created_at", "-id"], name="credits_transaction_type"
             ),

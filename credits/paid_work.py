@@ -10,7 +10,7 @@ conditional UPDATE touches nothing.
     beat       lease renewed         only WHERE status = RUNNING AND fence = n+1
     succeed    hold captured         only WHERE status = RUNNING AND fence = n+1
     fail       hold released         likewise
-    cancel     hold released         from QUEUED or RUNNING, fence n+2
+    cancel     hold released         from QUEUED or RUNNING, fence one up
     requeue    QUEUED,  fence n+2    by the sweeper when the lease ran out
 
 Locks are always taken in the order row, hold, account, grants.
@@ -18,12 +18,13 @@ Locks are always taken in the order row, hold, account, grants.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import time
 import uuid
-from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from django.conf import settings
 from django.db import (
@@ -38,9 +39,10 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from clipforge.common.errors import Conflict, NotFound
+from clipforge.common.errors import Conflict, NotFound, StorageFull
 from clipforge.common.models import TimestampedModel, UUIDModel
 from clipforge.common.shutdown import stopping
+from clipforge.media import ErrorCode, MediaError
 from clipforge.orgs.models import Organization
 from credits import services as ledger
 from credits.models import CreditHold
@@ -48,8 +50,17 @@ from credits.pricing import Charge
 
 logger = logging.getLogger(__name__)
 
-# Defers the task that does the work; called inside the transaction that queues the row.
-Defer = Callable[[uuid.UUID, int], None]
+ACTOR = "system:worker"
+
+# Work that comes back was promised its place: its new job goes before those that wait already.
+COMES_BACK = 1
+
+
+class Defer(Protocol):
+    """Queues the task that does the work, inside the transaction that queues the row."""
+
+    def __call__(self, pk: uuid.UUID, fence: int, *, priority: int = 0) -> None: ...
+
 
 QUEUED, FAILED, CANCELLED = "QUEUED", "FAILED", "CANCELLED"
 
@@ -61,6 +72,14 @@ MAX_POSITION = 1000
 WORKER_LOST = (
     "worker_lost",
     "The machine that did this stopped several times. You were not charged; retry it.",
+)
+INTERNAL_ERROR = (
+    "internal_error",
+    "Something failed on our side. You were not charged; retry it.",
+)
+STORAGE_FULL = (
+    ErrorCode.STORAGE_FULL.value,
+    "There was no room for the finished file. You were not charged; retry it later.",
 )
 SOURCE_MISSING = (
     "source_missing",
@@ -246,6 +265,32 @@ def hand_back(item: PaidWork, *, defer: Defer) -> bool:
         return _requeue(item, attempts=F("attempts") - 1, defer=defer)
 
 
+@contextlib.contextmanager
+def ends_well(item: PaidWork, watch: Watch, *, defer: Defer) -> Iterator[None]:
+    """Turn whatever goes wrong inside into the end that it deserves.
+
+    Refused or impossible: FAILED with the code of the media code. This worker has to stop: handed
+    back. A fault of ours: FAILED as `internal_error`. A fault of the database is raised: the lease
+    lapses, and the sweeper gives the work to another worker.
+    """
+    try:
+        yield
+    except MediaError as error:
+        if error.code is not ErrorCode.CANCELLED:
+            fail(item, error=(error.code.value, error.message), actor=ACTOR)
+        elif not watch.lost:
+            hand_back(item, defer=defer)
+    except StorageFull:
+        fail(item, error=STORAGE_FULL, actor=ACTOR)
+    except HoldLost:
+        fail(item, error=HOLD_LAPSED, actor=ACTOR)
+    except DATABASE_FAULTS:
+        raise
+    except Exception:
+        logger.exception("work failed", extra={"kind": item.REFERENCE_TYPE, "id": str(item.pk)})
+        fail(item, error=INTERNAL_ERROR, actor=ACTOR)
+
+
 class Watch:
     """The life signs of one claimed item while a child process does the work.
 
@@ -405,7 +450,7 @@ def _requeue(item: PaidWork, *, defer: Defer, **fields: Any) -> bool:
     if not queued:
         return False
     _hand_over(item, from_fence=item.fence, to_fence=item.fence + 1)
-    defer(item.pk, item.fence + 1)
+    defer(item.pk, item.fence + 1, priority=COMES_BACK)
     return True
 
 

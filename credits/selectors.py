@@ -35,7 +35,8 @@ def holds(org: Organization) -> OrgQuerySet[CreditHold]:
 
 
 class Breach(NamedTuple):
-    """One place where the ledger contradicts itself. `invariant` is its number in DESIGN 5."""
+    """One place where the ledger contradicts itself. `invariant` is its number in
+    clipforge/docs/ledger.md."""
 
     invariant: int
     org_id: uuid.UUID

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 
+from clipforge.common.admin import MovedByServices
 from exports.models import Export
 
 
 @admin.register(Export)
-class ExportAdmin(admin.ModelAdmin[Export]):
+class ExportAdmin(MovedByServices, admin.ModelAdmin[Export]):
     list_display = ["id", "org", "project", "status", "aspect", "resolution", "created_at"]
     list_filter = ["status", "aspect"]
     list_select_related = ["org", "project"]

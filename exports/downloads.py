@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.core import signing
 from django.urls import reverse
+from django.utils import timezone
 
 from clipforge.common.errors import Conflict, Forbidden
 from exports.models import Export
@@ -17,7 +18,8 @@ def signed_url(export: Export) -> str:
 
     Raises Conflict unless there is a file: `not_ready`, or `expired` after the retention.
     """
-    if export.status == Export.Status.EXPIRED:
+    retained = export.expires_at is None or timezone.now() < export.expires_at
+    if export.status == Export.Status.EXPIRED or not retained:
         raise Conflict(
             "The file was deleted after its retention time. Export the moment again.",
             code="export_expired",

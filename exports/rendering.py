@@ -3,67 +3,37 @@
 from __future__ import annotations
 
 import datetime
-import logging
 import uuid
 from dataclasses import replace
 
 from django.db.models.functions import Now
 
 from clipforge.common import storage
-from clipforge.common.errors import StorageFull
-from clipforge.media import Aspect, ErrorCode, Limits, MediaError, Rendered, RenderSpec, render
+from clipforge.media import Aspect, Limits, Rendered, RenderSpec, render
 from clipforge.orgs import selectors as orgs
 from credits import paid_work
 from exports.models import Export
-
-logger = logging.getLogger(__name__)
-
-ACTOR = "system:worker"
 
 # Rendering runs about as fast as the clip plays on one core; this only ends a stuck one.
 WALL_SECONDS_PER_OUTPUT_SECOND = 20
 MINIMUM_WALL_SECONDS = 300
 
-INTERNAL_ERROR = (
-    "internal_error",
-    "Something failed on our side while rendering. You were not charged; retry it.",
-)
-STORAGE_FULL = (
-    ErrorCode.STORAGE_FULL.value,
-    "There was no room for the finished file. You were not charged; retry it later.",
-)
-
 
 def run(export_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
     """Render one queued export. Does nothing if the fence moved on.
 
-    Ends it READY or FAILED, or hands it back when this worker has to stop. A fault of the database
-    is raised: the lease lapses, and the sweeper gives the export to another worker.
+    Ends it READY or FAILED, or hands it back when this worker has to stop. Raises only faults of the
+    database.
     """
     export = paid_work.claim(Export, export_id, fence=fence)
     if export is None:
         return
     watch = paid_work.Watch(export)
     if not storage.path_of(export.project.source_key).is_file():
-        paid_work.fail(export, error=paid_work.SOURCE_MISSING, actor=ACTOR)
+        paid_work.fail(export, error=paid_work.SOURCE_MISSING, actor=paid_work.ACTOR)
         return
-    try:
+    with paid_work.ends_well(export, watch, defer=defer):
         _render(export, watch)
-    except MediaError as error:
-        if error.code is ErrorCode.CANCELLED:
-            if not watch.lost:
-                paid_work.hand_back(export, defer=defer)
-            return
-        paid_work.fail(export, error=(error.code.value, error.message), actor=ACTOR)
-    except StorageFull:
-        paid_work.fail(export, error=STORAGE_FULL, actor=ACTOR)
-    except paid_work.HoldLost:
-        paid_work.fail(export, error=paid_work.HOLD_LAPSED, actor=ACTOR)
-    except paid_work.DATABASE_FAULTS:
-        raise
-    except Exception:
-        logger.exception("render failed", extra={"export": str(export_id)})
-        paid_work.fail(export, error=INTERNAL_ERROR, actor=ACTOR)
 
 
 def _render(export: Export, watch: paid_work.Watch) -> None:
@@ -100,7 +70,7 @@ def _record(export: Export, key: str, rendered: Rendered) -> bool:
     return paid_work.succeed(
         export,
         status=Export.Status.READY,
-        actor=ACTOR,
+        actor=paid_work.ACTOR,
         file_key=key,
         size=rendered.size,
         duration=rendered.duration,

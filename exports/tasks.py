@@ -20,18 +20,19 @@ logger = logging.getLogger(__name__)
 # A file that no row knows after so long was left by a crash. Seconds.
 ORPHAN_SECONDS = 24 * 3600
 
-# A job that could not even claim its export comes again: nothing else would bring it back.
-AFTER_DATABASE_FAULTS = RetryStrategy(wait=5, retry_exceptions=paid_work.DATABASE_FAULTS)
+# A job that failed comes again, whatever the fault: one that could not even claim its export is
+# brought back by nothing else, and to one that had claimed it the fence says no.
+COMES_AGAIN = RetryStrategy(wait=5)
 
 
-@app.task(queue="render", name="exports.render", retry=AFTER_DATABASE_FAULTS)
+@app.task(queue="render", name="exports.render", retry=COMES_AGAIN)
 def render_export(export_id: str, fence: int) -> None:
     rendering.run(uuid.UUID(export_id), fence=fence, defer=defer_render)
 
 
-def defer_render(export_id: uuid.UUID, fence: int) -> None:
+def defer_render(pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
     """Queue the render in the caller's transaction: no commit, no task."""
-    render_export.defer(export_id=str(export_id), fence=fence)
+    render_export.configure(priority=priority).defer(export_id=str(pk), fence=fence)
 
 
 @app.periodic(cron="* * * * * */15")
@@ -49,11 +50,12 @@ def expire_exports(timestamp: int) -> None:
     """Delete the files that are past their retention."""
     due = Export.objects.filter(status=Export.Status.READY, expires_at__lt=Now())
     for export in due.order_by("expires_at")[:1000]:
-        expired = Export.objects.filter(pk=export.pk, status=Export.Status.READY).update(
+        # The file first: a crash in between leaves a row that is found again in an hour, never a
+        # file that no row knows.
+        storage.delete(export.file_key)
+        Export.objects.filter(pk=export.pk, status=Export.Status.READY).update(
             status=Export.Status.EXPIRED, file_key="", updated_at=Now()
         )
-        if expired:
-            storage.delete(export.file_key)
 
 
 @app.periodic(cron="37 * * * *")

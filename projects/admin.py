@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 
+from clipforge.common.admin import MovedByServices
 from projects.models import Moment, Project
 
 
 @admin.register(Project)
-class ProjectAdmin(admin.ModelAdmin[Project]):
+class ProjectAdmin(MovedByServices, admin.ModelAdmin[Project]):
     list_display = ["title", "org", "status", "duration", "created_at"]
     list_filter = ["status"]
     list_select_related = ["org"]
@@ -16,7 +17,7 @@ class ProjectAdmin(admin.ModelAdmin[Project]):
 
 
 @admin.register(Moment)
-class MomentAdmin(admin.ModelAdmin[Moment]):
+class MomentAdmin(MovedByServices, admin.ModelAdmin[Moment]):
     list_display = ["__str__", "project", "score", "reason"]
     list_select_related = ["project"]
     raw_id_fields = ["org", "project"]

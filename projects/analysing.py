@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from dataclasses import replace
 
 from django.db import transaction
 
 from clipforge.common import storage
-from clipforge.media import Analysis, ErrorCode, Limits, MediaError, analyse
+from clipforge.media import Analysis, Limits, analyse
 from clipforge.orgs import selectors as orgs
 from credits import paid_work
 from projects.models import Moment, Project
-
-logger = logging.getLogger(__name__)
-
-ACTOR = "system:worker"
 
 # A whole analysis runs many times faster than the source plays; this only ends a stuck one.
 WALL_SECONDS_PER_SOURCE_SECOND = 3
 MINIMUM_WALL_SECONDS = 300
 
-INTERNAL_ERROR = (
-    "internal_error",
-    "Something failed on our side while analysing. You were not charged; retry it.",
-)
-
 
 def run(project_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
     """Analyse one queued project. Does nothing if the fence moved on.
 
-    Ends it READY, EMPTY or FAILED, or hands it back when this worker has to stop. A fault of the
-    database is raised: the lease lapses, and the sweeper gives the project to another worker.
+    Ends it READY, EMPTY or FAILED, or hands it back when this worker has to stop. Raises only faults
+    of the database.
     """
     project = paid_work.claim(Project, project_id, fence=fence)
     if project is None:
@@ -40,9 +30,9 @@ def run(project_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
     watch = paid_work.Watch(project)
     source = storage.path_of(project.source_key)
     if not source.is_file():
-        paid_work.fail(project, error=paid_work.SOURCE_MISSING, actor=ACTOR)
+        paid_work.fail(project, error=paid_work.SOURCE_MISSING, actor=paid_work.ACTOR)
         return
-    try:
+    with paid_work.ends_well(project, watch, defer=defer):
         analysis = analyse(
             source,
             limits=_limits(project),
@@ -50,19 +40,6 @@ def run(project_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
             should_stop=watch.must_stop,
         )
         _record(project, analysis)
-    except MediaError as error:
-        if error.code is ErrorCode.CANCELLED:
-            if not watch.lost:
-                paid_work.hand_back(project, defer=defer)
-            return
-        paid_work.fail(project, error=(error.code.value, error.message), actor=ACTOR)
-    except paid_work.HoldLost:
-        paid_work.fail(project, error=paid_work.HOLD_LAPSED, actor=ACTOR)
-    except paid_work.DATABASE_FAULTS:
-        raise
-    except Exception:
-        logger.exception("analysis failed", extra={"project": str(project_id)})
-        paid_work.fail(project, error=INTERNAL_ERROR, actor=ACTOR)
 
 
 def _limits(project: Project) -> Limits:
@@ -79,7 +56,7 @@ def _record(project: Project, analysis: Analysis) -> None:
             project,
             status=Project.Status.READY if found else Project.Status.EMPTY,
             charged=found,
-            actor=ACTOR,
+            actor=paid_work.ACTOR,
             scorer_version=analysis.scorer_version,
         )
         if ours:

@@ -19,18 +19,19 @@ logger = logging.getLogger(__name__)
 # A file that nobody has written to for so long, and that no row knows, was left by a crash. Seconds.
 ABANDONED_UPLOAD_SECONDS = 24 * 3600
 
-# A job that could not even claim its project comes again: nothing else would bring it back.
-AFTER_DATABASE_FAULTS = RetryStrategy(wait=5, retry_exceptions=paid_work.DATABASE_FAULTS)
+# A job that failed comes again, whatever the fault: one that could not even claim its project is
+# brought back by nothing else, and to one that had claimed it the fence says no.
+COMES_AGAIN = RetryStrategy(wait=5)
 
 
-@app.task(queue="analysis", name="projects.analyse", retry=AFTER_DATABASE_FAULTS)
+@app.task(queue="analysis", name="projects.analyse", retry=COMES_AGAIN)
 def analyse_project(project_id: str, fence: int) -> None:
     analysing.run(uuid.UUID(project_id), fence=fence, defer=defer_analysis)
 
 
-def defer_analysis(project_id: uuid.UUID, fence: int) -> None:
+def defer_analysis(pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
     """Queue the analysis in the caller's transaction: no commit, no task."""
-    analyse_project.defer(project_id=str(project_id), fence=fence)
+    analyse_project.configure(priority=priority).defer(project_id=str(pk), fence=fence)
 
 
 @app.periodic(cron="* * * * * */15")

@@ -42,6 +42,25 @@ class RouteInsteadOfPath(logging.Filter):
         return True
 
 
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What is known of the unit of work, and what was logged as `extra`."""
+    extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    return {**context(), **extra}
+
+
+class TextFormatter(logging.Formatter):
+    """For people on one machine: the sentence, then what is known beside it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in logging
+        fields = [f"{key}={value}" for key, value in fields_of(record).items()]
+        text = " ".join([super().formatMessage(record), *fields])
+        # As an escape a line break forges no second line.
+        return text.replace("\n", "\\n")
+
+
 class JSONFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -49,8 +68,7 @@ class JSONFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **context(),
-            **{key: value for key, value in vars(record).items() if key not in _STANDARD},
+            **fields_of(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

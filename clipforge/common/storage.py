@@ -24,6 +24,9 @@ from clipforge.common.errors import StorageFull
 
 INCOMING = "incoming"
 
+# Kept free, or a twentieth of the disk if that is less. Bytes.
+MAX_RESERVE = 1 << 30
+
 # What the operating system says when there is no room, or none left for this user.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -35,6 +38,16 @@ def path_of(key: str) -> Path:
     if not key or ".." in path.parts or not path.is_relative_to(root):
         raise ValueError(f"not a storage key: {key!r}")
     return path
+
+
+def require_room(size: int) -> None:
+    """Raises StorageFull unless `size` bytes fit and leave a reserve: the database may share the disk."""
+    root = path_of(INCOMING).parent
+    with full_disk_is_refused():
+        root.mkdir(parents=True, exist_ok=True)
+    usage = shutil.disk_usage(root)
+    if usage.free - size < min(MAX_RESERVE, usage.total // 20):
+        raise _storage_full()
 
 
 def new_part() -> Path:
@@ -118,7 +131,10 @@ class PartWriter:
         self._hash.update(chunk)
 
     def close(self) -> None:
+        """Close it, durably: gigabytes are flushed here, before any row is locked for them."""
         with full_disk_is_refused():
+            self._file.flush()
+            os.fsync(self._file.fileno())
             self._file.close()
 
     def discard(self) -> None:
@@ -201,11 +217,14 @@ def full_disk_is_refused() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise StorageFull(
-                "There is no room for this file right now. Nothing was stored or charged.",
-                retry_after=300,
-            ) from error
+            raise _storage_full() from error
         raise
+
+
+def _storage_full() -> StorageFull:
+    return StorageFull(
+        "There is no room for this file right now. Nothing was stored or charged.", retry_after=300
+    )
 
 
 def _fsync(path: Path) -> None:

@@ -22,6 +22,9 @@ keepalive = 5
 max_requests = 20000
 max_requests_jitter = 5000
 
+# Customers' files are nobody else's business on this machine.
+umask = 0o077
+
 # The heartbeat file must not wait for a disk.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112
 

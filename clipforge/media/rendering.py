@@ -2,7 +2,7 @@
 
 The clip is what every phone plays: MP4, H.264 High, yuv420p, AAC 48 kHz stereo, index
 in front. It is encoded anew: only so can a cut lie on any frame and not just on a
-keyframe. Measured choices are in the research notes that came with the design.
+keyframe.
 """
 
 from __future__ import annotations

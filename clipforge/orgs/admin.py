@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
+from clipforge.common.admin import MovedByServices, NotMadeByHand
 from clipforge.orgs.models import (
     APIKey,
     IdempotencyRecord,
@@ -44,7 +45,7 @@ class OrganizationAdmin(admin.ModelAdmin[Organization]):
 
 
 @admin.register(TierLimits)
-class TierLimitsAdmin(admin.ModelAdmin[TierLimits]):
+class TierLimitsAdmin(NotMadeByHand, admin.ModelAdmin[TierLimits]):
     list_display = [
         "tier",
         "requests_per_minute",
@@ -79,15 +80,9 @@ class APIKeyAdmin(admin.ModelAdmin[APIKey]):
 
 
 @admin.register(IdempotencyRecord)
-class IdempotencyRecordAdmin(admin.ModelAdmin[IdempotencyRecord]):
+class IdempotencyRecordAdmin(MovedByServices, admin.ModelAdmin[IdempotencyRecord]):
     list_display = ["key", "org", "status", "created_at"]
     list_select_related = ["org"]
     search_fields = ["key"]
     raw_id_fields = ["org"]
     show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False

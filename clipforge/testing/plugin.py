@@ -63,7 +63,9 @@ def static_files_are_looked_up(settings: Any) -> None:
 @pytest.fixture(autouse=True)
 def ledger_adds_up(request: pytest.FixtureRequest) -> Iterator[None]:
     """After every test with a database: the seven invariants of the ledger hold."""
-    if request.node.get_closest_marker("django_db") is None:
+    if not {"db", "transactional_db", "_django_db_helper"} & set(request.fixturenames) and (
+        request.node.get_closest_marker("django_db") is None
+    ):
         yield
         return
     request.getfixturevalue("_django_db_helper")  # set up before, so torn down after this one

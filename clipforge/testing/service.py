@@ -152,6 +152,8 @@ def running_service(**environment: str) -> Iterator[Service]:
             try:
                 service.start_web()
                 yield service
+                # Whatever the test did to the processes: the ledger adds up.
+                assert service.manage_json("reconcile_credits")["ok"]
             finally:
                 service.stop()
         embedded.wait_stopped(data)

@@ -86,7 +86,7 @@ def test_nothing_names_a_path_outside_the_project():
         text=True,
         check=True,
     ).stdout.split()
-    forbidden = ("/" + "work/", "/" + "root/.pyenv", "DESIGN" + ".md")
+    forbidden = ("/" + "work/", "/" + "root/.pyenv", "DES" + "IGN", "research" + " notes")
     offenders = [
         path
         for path in tracked
@@ -94,3 +94,11 @@ def test_nothing_names_a_path_outside_the_project():
         and any(word in (ROOT / path).read_text(errors="replace") for word in forbidden)
     ]
     assert offenders == []
+
+
+def test_the_readme_opens_with_the_two_commands():
+    commands = re.findall(r"<!-- (\w+) command -->\n```\n(.+)\n```", README)
+    setup = (
+        "python3 -m venv .venv && .venv/bin/pip install -q -r requirements.txt && .venv/bin/python"
+    )
+    assert commands == [("demo", f"{setup} manage.py demo"), ("test", f"{setup} -m pytest")]

@@ -77,8 +77,8 @@ def test_demo_makes_clips_of_the_planted_highlights_and_leaves_no_process(
     done = demo(data, "--top", "1", "--aspect", "1:1", "--out", str(tmp_path / "clips"))
     assert done.returncode == 0, done.stderr
     assert "Planted highlights found: 3 of 3" in done.stdout
-    for stage in ("Moments of sample", "Ledger", "Done: 1 clips in"):
-        assert stage in done.stdout
+    for said in ("queued", "decoding", "render", "Moments of sample", "Ledger", "Done: 1 clips in"):
+        assert said in done.stdout
     (clip,) = (tmp_path / "clips").iterdir()
     found = probe(clip)
     assert (found.width, found.height, found.audio_codec) == (1080, 1080, "aac")

@@ -38,6 +38,7 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         ({"REDIS_URL": "redis://x"}, "REDIS_URL is set but DATABASE_URL is not"),
         ({**PRODUCTION, "DATABASE_URL": "mysql://x"}, "DATABASE_URL must start with postgresql://"),
         ({**PRODUCTION, "REDIS_URL": "localhost"}, "REDIS_URL must start with redis://"),
+        ({**PRODUCTION, "ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS must name the hosts"),
         ({**PRODUCTION, "SECRET_KEY": ""}, "SECRET_KEY is not set"),
         ({**PRODUCTION, "API_KEY_PEPPER": "short"}, "API_KEY_PEPPER must have at least 50"),
         ({**PRODUCTION, "DEBUG": "yes"}, 'DEBUG is "yes"; it must be "true" or "false"'),
@@ -101,3 +102,22 @@ def test_secrets_of_the_embedded_stack_are_made_once_and_kept_private(tmp_path: 
     kept = tmp_path / "data" / "secrets"
     assert kept.stat().st_mode & 0o077 == 0
     assert [path.stat().st_mode & 0o777 for path in kept.iterdir()] == [0o600, 0o600]
+
+
+def test_options_in_the_database_url_are_kept():
+    url = f"{PRODUCTION['DATABASE_URL']}?sslmode=verify-full&sslrootcert=/ca.pem"
+    show = "from django.conf import settings; print(settings.DATABASES['default']['OPTIONS'])"
+    done = subprocess.run(
+        [sys.executable, "-c", show],
+        cwd=ROOT,
+        env={
+            **PRODUCTION,
+            "DATABASE_URL": url,
+            "DJANGO_SETTINGS_MODULE": "clipforge.settings",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "'sslmode': 'verify-full', 'sslrootcert': '/ca.pem'" in done.stdout
+    assert "lock_timeout=5000" in done.stdout

@@ -37,7 +37,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def worker(service: Service) -> Iterator[subprocess.Popen[bytes]]:
-    process = service.start_worker()
+    process = service.start_worker(concurrency=2)
     yield process
     if process.poll() is None:
         process.terminate()

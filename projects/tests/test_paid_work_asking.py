@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, InsufficientCredits, NotFound
@@ -80,7 +80,7 @@ def test_work_that_nobody_can_pay_leaves_no_row_no_hold_and_no_job():
 
 
 def test_work_whose_job_cannot_be_queued_leaves_no_row_and_no_hold():
-    def broken(pk: uuid.UUID, fence: int) -> None:
+    def broken(pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
         raise RuntimeError("the queue is broken")
 
     project = unsaved(make_organization(credits_=5))
@@ -245,6 +245,13 @@ def test_work_that_comes_back_keeps_its_place_in_the_queue():
     assert paid_work.hand_back(first, defer=defer_analysis)
     first.refresh_from_db()
     assert [paid_work.queue_position(item) for item in (first, second)] == [1, 2]
+    # And the queue does as it was promised.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (procrastinate_fetch_job_v2(ARRAY['analysis']::varchar[], NULL)).args"
+            " ->> 'project_id'"
+        )
+        assert cursor.fetchall() == [(str(first.pk),)]
 
 
 def test_a_reservation_that_lapsed_can_be_paid_again_by_a_retry():

@@ -88,10 +88,10 @@ def test_lost_work_says_so_and_costs_nothing(settings):
 def test_one_row_that_cannot_be_swept_keeps_no_other_waiting(caplog):
     first, second, third = abandoned(), abandoned(), abandoned()
 
-    def broken_for_second(pk: uuid.UUID, fence: int) -> None:
+    def broken_for_second(pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
         if pk == second.pk:
             raise RuntimeError("its job cannot be queued")
-        tasks.defer_analysis(pk, fence)
+        tasks.defer_analysis(pk, fence, priority=priority)
 
     assert paid_work.sweep(Project, defer=broken_for_second) == (2, 0)
     assert "sweeping failed" in caplog.text

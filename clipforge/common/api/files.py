@@ -67,6 +67,6 @@ def _headers(download_name: str) -> dict[str, Any]:
     return {
         "Content-Type": "video/mp4",
         "Content-Disposition": content_disposition_header(True, name) or "attachment",
-        "Cache-Control": "private, max-age=3600",
+        "Cache-Control": "private, no-store",
         "X-Content-Type-Options": "nosniff",
     }

@@ -17,7 +17,7 @@ from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from rest_framework.parsers import DataAndFiles, MultiPartParser
 
 from clipforge.common.errors import BadRequest, DomainError, TooLarge
-from clipforge.common.storage import PartWriter
+from clipforge.common.storage import PartWriter, require_room
 
 # What multipart adds around the file, and the other fields: generous, in bytes.
 ENVELOPE_BYTES = 64 * 1024
@@ -86,6 +86,7 @@ class StreamedUploadParser(MultiPartParser):
     ) -> DataAndFiles[Any, Any]:
         request = (parser_context or {})["request"]
         length = _content_length(request.META)
+        require_room(length)
         handler = PartUploadHandler()
         request.upload_handlers = [handler]
         counted = _Counted(stream)

@@ -43,7 +43,7 @@ def test_a_file_comes_whole_with_its_length_and_type():
     assert response["Content-Type"] == "video/mp4"
     assert response["Content-Disposition"] == 'attachment; filename="clip.mp4"'
     assert response["X-Content-Type-Options"] == "nosniff"
-    assert response["Cache-Control"] == "private, max-age=3600"
+    assert response["Cache-Control"] == "private, no-store"
     assert response["ETag"]
     assert response["Last-Modified"]
 

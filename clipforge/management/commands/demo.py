@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import httpx
 from django.conf import settings
 from django.core.management.base import CommandParser
 from rich.console import Console
@@ -67,6 +68,8 @@ class Command(OperatorCommand):
                     return self._main_job(client, video, planted, top, aspect, out)
                 except ApiError as error:
                     raise Conflict(f"The API refused: {error}") from error
+                except (httpx.TransportError, TimeoutError) as error:
+                    raise Conflict(f"The API does not answer: {error}. See {stack.log}") from error
 
     # --- what only this machine can do ---
 

@@ -53,7 +53,8 @@ class Command(OperatorCommand):
         key = self._first_key()
         if key is None:
             self.say(
-                "  API key   made at the first start; another one: manage.py create_api_key demo"
+                "  API key   made at the first start; another one: "
+                f"manage.py create_api_key {FIRST_ORGANIZATION}"
             )
         else:
             self.say(f"  API key   {key}   (shown only now)")

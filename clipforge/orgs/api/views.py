@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api.filters import refuse_unknown_parameters
-from clipforge.common.api.parsers import LimitedJSONParser, require_length
+from clipforge.common.api.parsers import require_length
 from clipforge.orgs import selectors
 from clipforge.orgs.api.serializers import MeSerializer
 from clipforge.orgs.models import Organization
@@ -20,11 +20,6 @@ from clipforge.orgs.principal import Principal
 
 class OrgView(GenericAPIView[Any]):
     """A view inside one organization: the one that the API key belongs to."""
-
-    parser_classes = [LimitedJSONParser]
-
-    # Query parameters of a view that is no list; a list has its filterset.
-    query_parameters: frozenset[str] = frozenset()
 
     @property
     def principal(self) -> Principal:
@@ -37,8 +32,9 @@ class OrgView(GenericAPIView[Any]):
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         require_length(request)
+        # A list has its filterset, which knows its parameters; nothing else has any.
         if not (request.method in SAFE_METHODS and hasattr(self, "keyset")):
-            refuse_unknown_parameters(request, set(self.query_parameters))
+            refuse_unknown_parameters(request, set())
 
 
 class MeView(OrgView):

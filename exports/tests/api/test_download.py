@@ -100,7 +100,7 @@ def test_the_file_comes_as_an_attachment_that_nobody_shares(
     assert response["Content-Type"] == "video/mp4"
     assert response["Content-Length"] == str(len(CONTENT))
     assert response["Content-Disposition"] == f'attachment; filename="{export.pk}.mp4"'
-    assert response["Cache-Control"] == "private, max-age=3600"
+    assert response["Cache-Control"] == "private, no-store"
     assert response["X-Content-Type-Options"] == "nosniff"
     assert body_of(response) == CONTENT
 
