@@ -65,7 +65,8 @@ def _record(project: Project, analysis: Analysis) -> None:
                     org=project.org,
                     project=project,
                     start=moment.start,
-                    end=moment.end,
+                    # By a rounding error later, and it could not be exported.
+                    end=min(moment.end, project.duration),
                     score=moment.score,
                     subscores=moment.subscores,
                     reason=moment.reason,

@@ -121,7 +121,7 @@ def _moment(start: float, end: float, scorer: Scorer) -> ScoredMoment:
     score, aspects = scorer.rate(np.array([start]), np.array([end])).of(0)
     return ScoredMoment(
         start=round(start, 3),
-        end=round(end, 3),
+        end=math.floor(end * 1000) / 1000,  # never past the end of the source
         score=score,
         subscores=aspects,
         reason=explain(aspects),

@@ -17,6 +17,7 @@ from typing import IO
 import httpx
 import pytest
 
+from clipforge import embedded
 from clipforge.media import probe
 from clipforge.media.sample import make_sample
 from clipforge.stack import free_port
@@ -60,11 +61,11 @@ def processes_of(data: Path) -> list[str]:
     return found
 
 
-def demo(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def demo(data: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", "demo", *arguments],
         cwd=ROOT,
-        env=environment(data),
+        env={**environment(data), **more},
         capture_output=True,
         text=True,
         timeout=280,
@@ -109,6 +110,25 @@ def test_demo_says_what_is_wrong_with_a_file_and_exits_1(data: Path, tmp_path: P
     assert "415 not_a_video" in done.stderr
     assert "Traceback" not in done.stderr
     eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
+
+
+def test_demo_on_servers_of_ones_own_starts_none(data: Path, tmp_path: Path):
+    video = tmp_path / "short.mp4"
+    make_sample(video, seconds=20)
+    with embedded.hold(data, durable=False):
+        servers = embedded.urls(data)
+        done = demo(
+            data / "demo",
+            *(str(video), "--top", "1", "--aspect", "source", "--out", str(tmp_path / "clips")),
+            DATABASE_URL=servers.database,
+            REDIS_URL=servers.redis,
+            SECRET_KEY="secret-" * 8,
+            API_KEY_PEPPER="pepper-" * 8,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "Done: 1 clips in" in done.stdout
+    assert sorted(path.name for path in (data / "demo").iterdir()) == ["logs", "media"]
+    embedded.wait_stopped(data)
 
 
 class Up:

@@ -45,6 +45,11 @@ class TestWhatIsChosen:
         assert moment.subscores["speech"] == pytest.approx(98, abs=3)
         assert moment.reason.startswith("Dense speech")
 
+    @pytest.mark.parametrize("duration", [8 + 4 / 15, 9.9996, 10.0004])
+    def test_no_moment_ends_past_the_source_by_a_rounding_error(self, duration):
+        (moment,) = chosen(tracks.sound(11, (0, 11)), tracks.picture(11), duration)
+        assert duration - 0.02 < moment.end <= duration
+
     def test_nothing_is_chosen_where_nothing_happens(self):
         assert chosen(tracks.sound(120), tracks.picture(120), 120) == []
 
