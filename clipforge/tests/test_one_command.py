@@ -114,7 +114,7 @@ def test_demo_says_what_is_wrong_with_a_file_and_exits_1(data: Path, tmp_path: P
 
 def test_demo_on_servers_of_ones_own_starts_none(data: Path, tmp_path: Path):
     video = tmp_path / "short.mp4"
-    make_sample(video, seconds=20)
+    make_sample(video, seconds=40)
     with embedded.hold(data, durable=False):
         servers = embedded.urls(data)
         done = demo(
