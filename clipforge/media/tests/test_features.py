@@ -87,7 +87,8 @@ class TestSound:
 
     def test_silence_is_at_the_floor(self):
         found = heard(np.zeros(SAMPLE_RATE))
-        assert (found.level == FLOOR_DB).all()
+        # Logarithms differ in the last digit from one processor to the next.
+        assert found.level == pytest.approx(FLOOR_DB, abs=1e-4)
         assert (found.flux == 0).all()
 
     def test_steady_noise_has_little_flux_and_attacks_have_much(self):
