@@ -17,7 +17,10 @@ Json = dict[str, Any]
 
 # Statuses from which a project or an export does not move by itself.
 FINAL = {"READY", "EMPTY", "FAILED", "CANCELLED", "EXPIRED"}
-POLL_SECONDS = 0.3
+# Polls come quickly at first, then less often: a long job must not use up a limit. Seconds.
+POLL_SECONDS, LONGEST_POLL_SECONDS = 0.2, 1.0
+# A request that came too early is sent again when the answer says, so often.
+PATIENCE = 10
 
 
 class ApiError(Exception):
@@ -52,12 +55,14 @@ class Client:
         self._http.close()
 
     def get(self, path: str, **params: Any) -> Json:
-        return self._json(self._http.get(path, params=params))
+        return self._json(self._patiently(lambda: self._http.get(path, params=params)))
 
     def post(self, path: str, body: Json | None = None, *, key: str | None = None) -> Json:
         """POST under an Idempotency-Key; a fresh one unless given."""
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
-        return self._json(self._http.post(path, json=body or {}, headers=headers))
+        return self._json(
+            self._patiently(lambda: self._http.post(path, json=body or {}, headers=headers))
+        )
 
     def upload(self, video: Path, *, title: str = "", key: str | None = None) -> Json:
         """Create a project from a file, streamed from disk."""
@@ -78,13 +83,14 @@ class Client:
         seen: Callable[[Json], None] = lambda _: None,
     ) -> Json:
         """Poll until the status is final. `seen` gets every answer. Raises TimeoutError."""
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, POLL_SECONDS
         while time.monotonic() < deadline:
             item = self.get(path)
             seen(item)
             if item["status"] in FINAL:
                 return item
-            time.sleep(POLL_SECONDS)
+            time.sleep(pause)
+            pause = min(pause * 1.1, LONGEST_POLL_SECONDS)
         raise TimeoutError(f"{path} was not finished after {seconds:g} s")
 
     def pages(self, path: str, **params: Any) -> Iterator[Json]:
@@ -111,6 +117,16 @@ class Client:
                 for chunk in response.iter_bytes():
                     file.write(chunk)
         part.replace(target)
+
+    @staticmethod
+    def _patiently(send: Callable[[], httpx.Response]) -> httpx.Response:
+        """The answer, once it is no longer 429: over a limit the server says how long to wait."""
+        for _ in range(PATIENCE):
+            response = send()
+            if response.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                break
+            time.sleep(float(response.headers.get("Retry-After", POLL_SECONDS)))
+        return response
 
     @staticmethod
     def _json(response: httpx.Response) -> Json:

@@ -7,6 +7,7 @@ code reads `django.conf.settings`.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -54,6 +55,14 @@ def env_int(name: str, default: int, *, minimum: int = 0) -> int:
 
 def env_list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in env(name, default).split(",") if item.strip()]
+
+
+def env_networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Addresses and networks, comma separated: `10.0.0.5, 172.16.0.0/12`."""
+    try:
+        return [ipaddress.ip_network(item) for item in env_list(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} has what is no network: {error}.") from None
 
 
 def env_choice(name: str, default: str, choices: set[str]) -> str:
@@ -241,17 +250,21 @@ DATABASES: dict[str, Any] = {
 
 # --- Redis ---------------------------------------------------------------------------
 
+# Timeouts, pool and breaker are in clipforge.common.redis, for whoever talks to Redis.
+_redis: dict[str, Any] = {
+    "LOCATION": REDIS_URL,
+    "KEY_FUNCTION": "clipforge.common.cache.plain_key",
+    "REVERSE_KEY_FUNCTION": "clipforge.common.cache.called_key",
+    "OPTIONS": {
+        "CONNECTION_POOL_CLASS": "clipforge.common.redis.Pool",
+        "REDIS_CLIENT_CLASS": "clipforge.common.redis.Client",
+        "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+    },
+}
 CACHES = {
-    "default": {
-        "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": REDIS_URL,
-        "OPTIONS": {
-            "SOCKET_CONNECT_TIMEOUT": 0.2,
-            "SOCKET_TIMEOUT": 0.2,
-            # RESP2: the RESP3 handshake costs four extra round trips a connection and buys nothing here.
-            "CONNECTION_POOL_KWARGS": {"protocol": 2, "max_connections": 50},
-        },
-    }
+    "default": {"BACKEND": "clipforge.common.cache.Cache", **_redis},
+    # What django-ratelimit counts in; counts in memory where Redis cannot be reached.
+    "counters": {"BACKEND": "clipforge.common.counters.Counters", **_redis},
 }
 
 # --- files ---------------------------------------------------------------------------
@@ -282,10 +295,33 @@ EXPORT_MAX_SECONDS = env_int("EXPORT_MAX_SECONDS", 600, minimum=1)
 # How long credits stay reserved for work that nobody touches; waiting and running work renews it.
 HOLD_SECONDS = env_int("HOLD_SECONDS", 24 * 3600, minimum=60)
 
+# --- limits by address ---------------------------------------------------------------
+#
+# Those of organizations are rows: TierLimits, in the admin.
+
+# Of one address, without a good API key.
+ANONYMOUS_REQUESTS_PER_MINUTE = env_int("ANONYMOUS_REQUESTS_PER_MINUTE", 60, minimum=1)
+# Attempts to sign in to the admin. A person mistypes a password twice; nobody does it a hundred times.
+LOGIN_RATE_OF_ADDRESS = "20/5m"
+LOGIN_RATE_OF_NAME = "10/5m"
+# Whose X-Forwarded-For is believed.
+TRUSTED_PROXIES = env_networks("TRUSTED_PROXIES")
+# Each takes its share of an organization's limit while Redis is away.
+WEB_PROCESSES = env_int("WEB_PROCESSES", 2, minimum=1)
+
+# django-ratelimit counts there, and asks this who is asking.
+RATELIMIT_USE_CACHE = "counters"
+RATELIMIT_CACHE_PREFIX = "ratelimit:"
+RATELIMIT_IP_META_KEY = "clipforge.common.addresses.client_address"
+
 # --- the API -------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["clipforge.orgs.api.authentication.APIKeyAuthentication"],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "clipforge.orgs.api.throttling.OrganizationThrottle",
+        "clipforge.orgs.api.throttling.AnonymousThrottle",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["clipforge.common.api.parsers.LimitedJSONParser"],

@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.models import F, QuerySet
 from psycopg.types.json import Jsonb
 
-from clipforge.common.errors import InsufficientCredits
+from clipforge.common.errors import InsufficientCredits, TooManyAtOnce
 from clipforge.common.models import uuid7
 from credits.events import credits_changed
 from credits.models import (
@@ -60,16 +60,19 @@ def lock_account(org_id: uuid.UUID) -> None:
     CreditAccount.objects.select_for_update(no_key=True).get(pk=org_id)
 
 
-def move(org_id: uuid.UUID, *, posted: int = 0, held: int = 0) -> CreditAccount | None:
+def move(
+    org_id: uuid.UUID, *, posted: int = 0, held: int = 0, open_holds: int = 0
+) -> CreditAccount | None:
     """Add to the sums and lock the account. None, and nothing changed, if that would overspend."""
     accounts = CreditAccount.objects.raw(
         """
         UPDATE credits_creditaccount
-           SET posted = posted + %(posted)s, held = held + %(held)s, version = version + 1
+           SET posted = posted + %(posted)s, held = held + %(held)s,
+               open_holds = open_holds + %(open_holds)s, version = version + 1
          WHERE org_id = %(org)s AND posted + %(posted)s >= held + %(held)s
         RETURNING *
         """,
-        {"org": org_id, "posted": posted, "held": held},
+        {"org": org_id, "posted": posted, "held": held, "open_holds": open_holds},
     )
     account = next(iter(accounts), None)
     if account is not None:
@@ -78,13 +81,19 @@ def move(org_id: uuid.UUID, *, posted: int = 0, held: int = 0) -> CreditAccount 
 
 
 def post(
-    org_id: uuid.UUID, type_: TransactionType, amount: int, *, held: int = 0, **fields: Any
+    org_id: uuid.UUID,
+    type_: TransactionType,
+    amount: int,
+    *,
+    held: int = 0,
+    open_holds: int = 0,
+    **fields: Any,
 ) -> CreditTransaction | None:
     """Move the account by `amount`, and what is held by `held`, and write the ledger row.
 
     None, and nothing changed, if that would overspend.
     """
-    account = move(org_id, posted=amount, held=held)
+    account = move(org_id, posted=amount, held=held, open_holds=open_holds)
     if account is None:
         return None
     return CreditTransaction.objects.create(
@@ -97,10 +106,15 @@ def post(
     )
 
 
-def refusal(org_id: uuid.UUID, needed: int) -> InsufficientCredits:
-    """The refusal of `needed`, with what is available."""
+def refusal(
+    org_id: uuid.UUID, needed: int, *, most_open: int | None = None
+) -> InsufficientCredits | TooManyAtOnce:
+    """The refusal of a hold: `needed` is not available, or `most_open` holds are open."""
     account = CreditAccount.objects.filter(pk=org_id).first()
     available = account.available if account else 0
+    if account and most_open is not None and available >= needed:
+        # As with credits: a hold that was settled since the refusal is not told of.
+        return TooManyAtOnce(running=max(account.open_holds, most_open), quota=most_open)
     # Credits that arrived since the refusal are not shown: "needs 5 and 9 are available".
     return InsufficientCredits(needed=needed, available=min(available, needed - 1))
 
@@ -118,11 +132,13 @@ def place_hold(
     idempotency_key: str,
     actor: str,
     fence: int,
+    most_open: int | None,
 ) -> CreditHold | None:
     """Insert a hold and reserve its amount on the account, in one statement.
 
-    None when the key was used before: then nothing changed. Raises InsufficientCredits; then
-    the caller's savepoint has to take the hold back. A second caller with the same key waits
+    None when the key was used before: then nothing changed. Raises InsufficientCredits, or
+    TooManyAtOnce where `most_open` holds of the organization are open already; then the caller's
+    savepoint has to take the hold back. A second caller with the same key waits
     in the INSERT until the first has committed.
     """
     placed = CreditHold.objects.raw(
@@ -138,10 +154,12 @@ def place_hold(
             RETURNING *
         ), reserved AS (
             UPDATE credits_creditaccount AS account
-               SET held = account.held + placed.amount, version = account.version + 1
+               SET held = account.held + placed.amount, open_holds = account.open_holds + 1,
+                   version = account.version + 1
               FROM placed
              WHERE account.org_id = placed.org_id
                AND account.posted - account.held >= placed.amount
+               AND (%(most_open)s::int IS NULL OR account.open_holds < %(most_open)s::int)
             RETURNING account.version
         )
         SELECT placed.*, reserved.version AS account_version
@@ -161,6 +179,7 @@ def place_hold(
             "actor": actor,
             "key": idempotency_key,
             "seconds": settings.HOLD_SECONDS,
+            "most_open": most_open,
         },
     )
     hold = next(iter(placed), None)
@@ -168,7 +187,7 @@ def place_hold(
         return None
     version = vars(hold).pop("account_version")
     if version is None:
-        raise refusal(org_id, charge.credits)
+        raise refusal(org_id, charge.credits, most_open=most_open)
     _announce(org_id, version)
     return hold
 
@@ -200,7 +219,7 @@ def release_hold(hold_id: uuid.UUID, *, status: HoldStatus, fence: int | None, a
     hold = close_hold(hold_id, status=status, captured=0, fence=fence, actor=actor)
     if hold is None:
         return False
-    if move(hold.org_id, held=-hold.amount) is None:
+    if move(hold.org_id, held=-hold.amount, open_holds=-1) is None:
         raise LedgerBroken(f"hold {hold.pk} cannot be released")
     settle_lots(hold, actor=actor)
     return True

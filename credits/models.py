@@ -6,9 +6,12 @@ Only `credits.ledger`, `credits.expiry` and `credits.services` write here.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.dispatch import Signal
 
 from clipforge.common.models import OrgQuerySet, UUIDModel
 from clipforge.orgs.models import Organization
@@ -25,6 +28,7 @@ class CreditAccount(models.Model):
     )
     posted = models.BigIntegerField(db_default=0, help_text="The sum of all transactions.")
     held = models.BigIntegerField(db_default=0, help_text="Reserved by open holds.")
+    open_holds = models.IntegerField(db_default=0, help_text="How many holds are HELD.")
     version = models.BigIntegerField(db_default=0)
 
     # No index on a mutable column: together with the fillfactor (migration 0002) every
@@ -33,6 +37,9 @@ class CreditAccount(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(held__gte=0), name="credits_account_held_positive"),
+            models.CheckConstraint(
+                condition=Q(open_holds__gte=0), name="credits_account_open_holds_positive"
+            ),
             # The backstop: whatever the code does, nobody spends what is not there.
             models.CheckConstraint(
                 condition=Q(posted__gte=F("held")), name="credits_account_not_overspent"
@@ -231,6 +238,17 @@ INCOMING = [TransactionType.GRANT, TransactionType.PURCHASE, TransactionType.REF
 OUTGOING = [TransactionType.SPEND, TransactionType.EXPIRE]
 
 
+# Sent with `rows` after ledger rows were inserted in bulk: `post_save` is not sent for those.
+transactions_created = Signal()
+
+
+class CreditTransactionQuerySet(OrgQuerySet["CreditTransaction"]):
+    def bulk_create(self, *args: Any, **kwargs: Any) -> list[CreditTransaction]:
+        rows = super().bulk_create(*args, **kwargs)
+        transactions_created.send(sender=self.model, rows=rows)
+        return rows
+
+
 class CreditTransaction(ChargeTrace, Reference):
     """One movement, for ever: a trigger (migration 0002) refuses UPDATE and DELETE.
 
@@ -258,7 +276,7 @@ class CreditTransaction(ChargeTrace, Reference):
     idempotency_key = models.CharField(max_length=255)
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = OrgQuerySet["CreditTransaction"].as_manager()
+    objects = CreditTransactionQuerySet.as_manager()
 
     class Meta:
         constraints = [

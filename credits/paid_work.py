@@ -134,30 +134,47 @@ W = TypeVar("W", bound=PaidWork)
 # --- by whoever asks for the work -----------------------------------------------------
 
 
-def submit(item: PaidWork, *, charge: Charge, reason: str, actor: str, defer: Defer) -> None:
+def submit(
+    item: PaidWork,
+    *,
+    charge: Charge,
+    reason: str,
+    actor: str,
+    defer: Defer,
+    most_open: int | None = None,
+) -> None:
     """Reserve the price, insert the row as QUEUED and defer its task, all or nothing.
 
-    Raises InsufficientCredits; then nothing was written.
+    Raises InsufficientCredits, and TooManyAtOnce where `most_open` jobs of the organization wait
+    or run; then nothing was written.
     """
     with transaction.atomic():
-        item.hold = _reserve(item, charge, reason, actor)
+        item.hold = _reserve(item, charge, reason, actor, most_open)
         item.status = QUEUED
         item.queued_at = timezone.now()
         item.save(force_insert=True)
         defer(item.pk, item.fence)
 
 
-def retry(item: W, *, charge: Charge, reason: str, actor: str, defer: Defer) -> W:
+def retry(
+    item: W,
+    *,
+    charge: Charge,
+    reason: str,
+    actor: str,
+    defer: Defer,
+    most_open: int | None = None,
+) -> W:
     """Queue a FAILED or CANCELLED row again, under the same id and at today's price.
 
-    Raises Conflict in any other state, InsufficientCredits when the price is not there.
+    Raises Conflict in any other state, InsufficientCredits and TooManyAtOnce as `submit` does.
     """
     with transaction.atomic():
         locked = _locked(item)
         if locked.status not in {FAILED, CANCELLED}:
             raise Conflict(f"It is {locked.status}; only FAILED or CANCELLED work can be retried.")
         locked.fence += 1
-        locked.hold = _reserve(locked, charge, reason, actor)
+        locked.hold = _reserve(locked, charge, reason, actor, most_open)
         locked.status = QUEUED
         locked.attempts = 0
         locked.stage, locked.progress = "", 0
@@ -295,7 +312,7 @@ class Watch:
     """The life signs of one claimed item while a child process does the work.
 
     `note` takes progress, `must_stop` is asked at least twice a second: it beats when a third
-    of the lease is over, or sooner when there is progress to show, and says True once the work
+    of the lease is over, or sooner when there is a new stage or progress to show, and says True once the work
     is no longer ours or this worker has to stop.
     """
 
@@ -313,8 +330,9 @@ class Watch:
 
     def must_stop(self) -> bool:
         elapsed = self._clock() - self._beaten_at
-        news = self._seen != self._shown and elapsed >= self.PROGRESS_SECONDS
-        if news or elapsed >= settings.WORK_LEASE_SECONDS / 3:
+        new_stage = self._seen[0] != self._shown[0]
+        progress = self._seen != self._shown and elapsed >= self.PROGRESS_SECONDS
+        if new_stage or progress or elapsed >= settings.WORK_LEASE_SECONDS / 3:
             self._beat(elapsed)
         return self.lost or stopping.is_set()
 
@@ -364,7 +382,9 @@ def sweep(model: type[PaidWork], *, defer: Defer, batch: int = 100) -> tuple[int
 # --- inside ---------------------------------------------------------------------------
 
 
-def _reserve(item: PaidWork, charge: Charge, reason: str, actor: str) -> CreditHold:
+def _reserve(
+    item: PaidWork, charge: Charge, reason: str, actor: str, most_open: int | None
+) -> CreditHold:
     return ledger.reserve(
         org=item.org,
         charge=charge,
@@ -374,6 +394,7 @@ def _reserve(item: PaidWork, charge: Charge, reason: str, actor: str) -> CreditH
         idempotency_key=f"{item.REFERENCE_TYPE}:{item.pk}:{item.fence}",
         actor=actor,
         fence=item.fence,
+        most_open=most_open,
     )
 
 

@@ -9,21 +9,19 @@ from django.db import connection
 
 from clipforge.common.models import OrgQuerySet
 from clipforge.orgs.models import Organization
-from credits.models import CreditAccount, CreditHold, CreditTransaction
+from credits import caching
+from credits.caching import Balance
+from credits.models import CreditHold, CreditTransaction
 
-
-class Balance(NamedTuple):
-    """Credits. `available` is what can be spent: `posted` less what is `held` for open work."""
-
-    available: int
-    held: int
-    posted: int
+__all__ = ["Balance", "Breach", "balance", "broken_invariants", "holds", "transactions"]
 
 
 def balance(org: Organization) -> Balance:
-    """Zeros for an organization that never had a credit."""
-    account = CreditAccount.objects.filter(pk=org.pk).first() or CreditAccount(posted=0, held=0)
-    return Balance(account.available, account.held, account.posted)
+    """What the organization has, to be shown; nothing is decided by it.
+
+    From the cache, and never older than the last commit. Zeros for one that never had a credit.
+    """
+    return caching.balance(org.pk)
 
 
 def transactions(org: Organization) -> OrgQuerySet[CreditTransaction]:
@@ -73,6 +71,18 @@ INVARIANTS = [
                        FROM credits_credithold WHERE status = 'HELD'
                       GROUP BY org_id) AS holds USING (org_id)
          WHERE COALESCE(account.held, 0) <> COALESCE(holds.total, 0)
+        """,
+    ),
+    Invariant(
+        2,
+        "{} holds are counted but {} are open",
+        """
+        SELECT org_id, COALESCE(account.open_holds, 0), COALESCE(holds.total, 0)
+          FROM credits_creditaccount AS account
+          FULL JOIN (SELECT org_id, COUNT(*) AS total
+                       FROM credits_credithold WHERE status = 'HELD'
+                      GROUP BY org_id) AS holds USING (org_id)
+         WHERE COALESCE(account.open_holds, 0) <> COALESCE(holds.total, 0)
         """,
     ),
     Invariant(

@@ -121,11 +121,12 @@ def reserve(
     idempotency_key: str,
     actor: str,
     fence: int = 0,
+    most_open: int | None = None,
 ) -> CreditHold:
     """Reserve the price of work before it starts, for HOLD_SECONDS.
 
     Raises InsufficientCredits, also when lots have ended that `expire_grants` has not swept
-    yet; then nothing changed. A repetition returns the first hold, whatever became of it.
+    yet, and TooManyAtOnce where `most_open` holds are open already; then nothing changed. A repetition returns the first hold, whatever became of it.
     """
     _require_amount(charge.credits)
     _require_trace(reason, actor, idempotency_key)
@@ -139,6 +140,7 @@ def reserve(
             idempotency_key=idempotency_key,
             actor=actor,
             fence=fence,
+            most_open=most_open,
         )
         if hold is None:
             return _earlier_hold(org.pk, idempotency_key, charge.credits, reference_id)
@@ -181,6 +183,7 @@ def capture(
             TransactionType.SPEND,
             -hold.captured,
             held=-hold.amount,
+            open_holds=-1,
             hold=hold,
             actor=actor,
             reason=hold.reason,

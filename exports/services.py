@@ -10,6 +10,7 @@ from django.db import transaction
 from clipforge.common import storage
 from clipforge.common.errors import Conflict, Invalid, NotFound
 from clipforge.common.models import uuid7
+from clipforge.orgs.selectors import limits_of
 from credits import paid_work
 from exports import tasks
 from exports.models import Export
@@ -73,6 +74,7 @@ def start_export(
         reason=_reason(export),
         actor=actor,
         defer=tasks.defer_render,
+        most_open=limits_of(project.org).concurrent_jobs,
     )
     return export
 
@@ -98,6 +100,7 @@ def retry_export(*, export: Export, actor: str) -> Export:
         reason=reason,
         actor=actor,
         defer=tasks.defer_render,
+        most_open=limits_of(export.org).concurrent_jobs,
     )
 
 

@@ -86,6 +86,7 @@ def create_project(
             reason=f"Analysis of {project.title}",
             actor=actor,
             defer=tasks.defer_analysis,
+            most_open=orgs.limits_of(org).concurrent_jobs,
         )
         storage.publish(part, project.source_key)
     return project
@@ -116,6 +117,7 @@ def retry_project(*, project: Project, actor: str) -> Project:
         reason=f"Analysis of {project.title}",
         actor=actor,
         defer=tasks.defer_analysis,
+        most_open=orgs.limits_of(project.org).concurrent_jobs,
     )
 
 

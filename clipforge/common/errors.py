@@ -84,6 +84,28 @@ class Invalid(DomainError):
     status, code, title = 422, "invalid", "Invalid value"
 
 
+class RateLimited(DomainError):
+    """Too much in too short a time, or at once. `limit` names which limit."""
+
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+
+class TooManyAtOnce(RateLimited):
+    """So much work is waiting or running that no more may be added."""
+
+    code, title = "concurrent_jobs", "Too many jobs at once"
+
+    def __init__(self, *, running: int, quota: int) -> None:
+        super().__init__(
+            f"{running} jobs of this organization wait or run, and its limit is {quota} at a time. "
+            "Ask again when one has finished.",
+            retry_after=10,
+            limit="concurrent_jobs",
+            quota=quota,
+            running=running,
+        )
+
+
 class Unavailable(DomainError):
     """Something that we depend on is down."""
 

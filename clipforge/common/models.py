@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any, Self, TypeVar
 
-from django.db import models
+from django.db import models, transaction
+from django.dispatch import Signal
 from uuid_utils.compat import uuid7 as _uuid7
 
 
@@ -37,3 +38,30 @@ class OrgQuerySet(models.QuerySet[M]):
 
     def for_org(self, org: Any) -> Self:
         return self.filter(org=org)
+
+
+# Sent with `pks` after a bulk UPDATE, inside its transaction: `post_save` is not sent for one.
+rows_updated = Signal()
+
+
+class AnnouncingQuerySet(models.QuerySet[M]):
+    """A queryset whose bulk updates are heard of: `update`, and `bulk_update`, which is made of it."""
+
+    def update(self, **kwargs: Any) -> int:
+        with transaction.atomic(using=self.db):
+            pks = list(self.order_by().values_list("pk", flat=True))
+            rows = super().update(**kwargs)
+            if pks:
+                rows_updated.send(sender=self.model, pks=pks)
+        return rows
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+
+class CachedRow(models.Model):
+    """A row that its app's `caching` knows. A trigger raises `version` with every UPDATE."""
+
+    version = models.BigIntegerField(db_default=1, editable=False)
+
+    class Meta:
+        abstract = True

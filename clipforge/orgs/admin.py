@@ -49,6 +49,8 @@ class TierLimitsAdmin(NotMadeByHand, admin.ModelAdmin[TierLimits]):
     list_display = [
         "tier",
         "requests_per_minute",
+        "uploads_per_minute",
+        "exports_per_minute",
         "concurrent_jobs",
         "max_source_seconds",
         "retention_days",

@@ -5,3 +5,6 @@ class OrgsConfig(AppConfig):
     name = "clipforge.orgs"
     label = "orgs"
     verbose_name = "Organizations"
+
+    def ready(self) -> None:
+        from clipforge.orgs import signals  # noqa: F401 - connects the receivers

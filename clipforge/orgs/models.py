@@ -9,7 +9,13 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models.functions import Now
 
-from clipforge.common.models import OrgQuerySet, TimestampedModel, UUIDModel
+from clipforge.common.models import (
+    AnnouncingQuerySet,
+    CachedRow,
+    OrgQuerySet,
+    TimestampedModel,
+    UUIDModel,
+)
 
 if TYPE_CHECKING:
     import datetime
@@ -29,15 +35,21 @@ class User(AbstractUser):
     email = models.EmailField(unique=True)
 
 
-class TierLimits(models.Model):
+class TierLimits(CachedRow):
     """What a tier may do. One row a tier, seeded by migration, edited in the admin."""
 
     tier = models.CharField(primary_key=True, max_length=16, choices=Tier)
-    requests_per_minute = models.PositiveIntegerField()
-    concurrent_jobs = models.PositiveIntegerField()
+    requests_per_minute = models.PositiveIntegerField(help_text="All requests, by their cost.")
+    uploads_per_minute = models.PositiveIntegerField(help_text="New projects.")
+    exports_per_minute = models.PositiveIntegerField(help_text="New and repeated exports.")
+    concurrent_jobs = models.PositiveIntegerField(
+        help_text="Analyses and exports that wait or run at the same time."
+    )
     max_source_seconds = models.PositiveIntegerField(help_text="Longest source video, in seconds.")
     retention_days = models.PositiveIntegerField(help_text="Finished files are kept this long.")
     monthly_credits = models.PositiveIntegerField()
+
+    objects = AnnouncingQuerySet["TierLimits"].as_manager()
 
     class Meta:
         verbose_name_plural = "tier limits"
@@ -46,7 +58,7 @@ class TierLimits(models.Model):
         return self.tier
 
 
-class Organization(UUIDModel, TimestampedModel):
+class Organization(UUIDModel, TimestampedModel, CachedRow):
     """A customer. Everything that a customer owns carries its organization."""
 
     name = models.CharField(max_length=200)
@@ -59,6 +71,8 @@ class Organization(UUIDModel, TimestampedModel):
     members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="organizations"
     )
+
+    objects = AnnouncingQuerySet["Organization"].as_manager()
 
     def __str__(self) -> str:
         return self.name
@@ -87,7 +101,7 @@ class Membership(TimestampedModel):
         return f"{self.user} in {self.organization}"
 
 
-class APIKey(UUIDModel):
+class APIKey(UUIDModel, CachedRow):
     """A key acts for its organization. The secret is shown once; only a keyed hash is stored."""
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="api_keys")
@@ -101,6 +115,8 @@ class APIKey(UUIDModel):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = AnnouncingQuerySet["APIKey"].as_manager()
 
     class Meta:
         verbose_name = "API key"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from clipforge.orgs.models import APIKey, Organization
+from clipforge.orgs.models import APIKey, Organization, TierLimits
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     api_key: APIKey
+    limits: TierLimits  # of the organization's tier
 
     is_authenticated: ClassVar[bool] = True
     is_anonymous: ClassVar[bool] = False

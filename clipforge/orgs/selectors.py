@@ -8,6 +8,7 @@ import uuid
 from django.db.models import Q
 
 from clipforge.common.errors import NotFound
+from clipforge.orgs import caching
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 
 
@@ -34,13 +35,12 @@ def find_api_key(text: str) -> APIKey:
     return key
 
 
-def key_by_public_id(public_id: str) -> APIKey | None:
-    return APIKey.objects.select_related("organization").filter(prefix=public_id).first()
-
-
 def limits_of(organization: Organization) -> TierLimits:
     """The limits of the organization's tier. Its own override wins over requests_per_minute."""
-    limits = TierLimits.objects.get(tier=organization.tier)
+    return with_override(organization, caching.limits(organization.tier))
+
+
+def with_override(organization: Organization, limits: TierLimits) -> TierLimits:
     if organization.rate_limit_override is not None:
         limits.requests_per_minute = organization.rate_limit_override
     return limits

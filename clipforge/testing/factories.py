@@ -8,7 +8,6 @@ import importlib
 import itertools
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.apps import apps
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -53,8 +52,24 @@ def make_tier_limits(**overrides: Any) -> None:
 
     `overrides` hold for every tier.
     """
-    seed = importlib.import_module("clipforge.orgs.migrations.0002_tier_limits").seed
-    seed(apps, None)
+    first = importlib.import_module("clipforge.orgs.migrations.0002_tier_limits").LIMITS
+    scoped = importlib.import_module(
+        "clipforge.orgs.migrations.0003_cached_rows_and_scoped_limits"
+    ).SCOPED
+    for tier, (requests, jobs, source, retention, monthly) in first.items():
+        uploads, exports = scoped[tier]
+        TierLimits.objects.get_or_create(
+            tier=tier,
+            defaults={
+                "requests_per_minute": requests,
+                "uploads_per_minute": uploads,
+                "exports_per_minute": exports,
+                "concurrent_jobs": jobs,
+                "max_source_seconds": source,
+                "retention_days": retention,
+                "monthly_credits": monthly,
+            },
+        )
     if overrides:
         TierLimits.objects.update(**overrides)
 

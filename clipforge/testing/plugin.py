@@ -55,6 +55,14 @@ def media_root(settings: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def empty_cache() -> None:
+    """Nothing cached or counted by an earlier test, in Redis or in this process."""
+    from clipforge.testing.state import forget_everything
+
+    forget_everything()
+
+
+@pytest.fixture(autouse=True)
 def static_files_are_looked_up(settings: Any) -> None:
     """Every test client builds the middleware anew; listing all static files takes it 50 ms."""
     settings.WHITENOISE_AUTOREFRESH = True
@@ -74,6 +82,17 @@ def ledger_adds_up(request: pytest.FixtureRequest) -> Iterator[None]:
         from credits.selectors import broken_invariants
 
         assert broken_invariants() == []
+
+
+@pytest.fixture(autouse=True)
+def tiers_have_limits(request: pytest.FixtureRequest) -> None:
+    """A transactional test before this one may have emptied what a migration seeded."""
+    marker = request.node.get_closest_marker("django_db")
+    if marker is not None and marker.kwargs.get("transaction"):
+        request.getfixturevalue("_django_db_helper")
+        from clipforge.testing.factories import make_tier_limits
+
+        make_tier_limits()
 
 
 @pytest.fixture

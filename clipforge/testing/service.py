@@ -80,7 +80,7 @@ class Service:
 
     def customer(self, name: str = "Customer", amount: int = 100) -> Client:
         """A client of a new organization with so many credits."""
-        self.manage("create_org", name, "--tier", "PRO", "--credits", str(amount))
+        self.manage("create_org", name, "--tier", "ENTERPRISE", "--credits", str(amount))
         key = self.manage_json("create_api_key", name)["key"]
         client = Client(self.url, key)
         self.clients.append(client)

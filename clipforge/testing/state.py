@@ -12,6 +12,12 @@ from django.apps import apps
 from django.conf import settings
 from django.utils import timezone
 
+from clipforge.common.cache import default_cache
+from clipforge.common.coherence import forget_missed
+from clipforge.common.counters import local_counters
+from clipforge.common.metrics import metrics
+from clipforge.orgs.windows import local_windows
+
 if TYPE_CHECKING:
     from clipforge.orgs.models import Organization
     from credits.paid_work import PaidWork
@@ -19,6 +25,16 @@ if TYPE_CHECKING:
 # The apps whose every row counts, and the single models besides.
 WATCHED_APPS = ("credits", "projects", "exports")
 WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
+
+
+def forget_everything() -> None:
+    """Empty Redis, and what this process remembers of it and counts instead of it."""
+    default_cache().redis.connection_pool.breaker.succeeded()
+    default_cache().redis.flushdb()
+    forget_missed()
+    local_counters.clear()
+    local_windows.clear()
+    metrics.forget()
 
 
 class Funds(NamedTuple):

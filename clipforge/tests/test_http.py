@@ -35,7 +35,7 @@ UPLOAD_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 PREPARE = """
 import json
 from clipforge.testing.factories import make_api_key, make_export, make_organization, make_project
-org = make_organization(credits_=1000)
+org = make_organization(credits_=1000, tier="ENTERPRISE")
 export = make_export(make_project(org), content=bytes(range(256)) * 400)
 print(json.dumps({
     "key": make_api_key(org).secret, "export": str(export.pk), "file_key": export.file_key

@@ -42,6 +42,7 @@ class ExportList(ListModelMixin, OrgView):
     filterset_class = ExportFilter
     keyset = ("created_at", "id")
     idempotent_methods = ("post",)
+    costs = {"post": {"api": 2, "exports": 1}}
     problems = {"get": (404,), "post": (402, 404)}
 
     queryset = Export.objects.none()  # names the model; what is listed comes from get_queryset
@@ -127,6 +128,7 @@ class ExportCancel(ExportView):
 
 class ExportRetry(ExportView):
     idempotent_methods = ("post",)
+    costs = {"post": {"api": 2, "exports": 1}}
     problems = {"post": (402,)}
 
     @extend_schema(

@@ -33,6 +33,7 @@ class ProjectList(ListModelMixin, OrgView):
     filterset_class = ProjectFilter
     keyset = ("created_at", "id")
     idempotent_methods = ("post",)
+    costs = {"post": {"api": 5, "uploads": 1}}
     problems = {"post": (402, 411, 413, 415, 507)}
 
     queryset = Project.objects.none()  # names the model; what is listed comes from get_queryset
@@ -156,6 +157,7 @@ class ProjectCancel(ProjectView):
 
 class ProjectRetry(ProjectView):
     idempotent_methods = ("post",)
+    costs = {"post": {"api": 2}}
     problems = {"post": (402,)}
 
     @extend_schema(

@@ -129,8 +129,8 @@ def test_two_sweepers_at_once_requeue_each_row_once():
 
 
 def test_two_retries_at_once_reserve_once():
-    org = make_organization(credits_=10)
     for _ in range(ROUNDS // 2):
+        org = make_organization(credits_=10)
         project = make_project(org, status="FAILED")
         before = funds(org)
         retry = partial(services.retry_project, project=project, actor="client")

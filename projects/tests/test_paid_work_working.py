@@ -249,9 +249,14 @@ def test_a_watch_without_news_beats_a_third_into_the_lease(clock: Clock, django_
     assert project.lease_expires_at > timezone.now()
 
 
-def test_a_watch_shows_progress_once_a_second_at_most(clock: Clock, django_assert_num_queries):
+def test_a_watch_shows_a_new_stage_at_once_and_progress_once_a_second_at_most(
+    clock: Clock, django_assert_num_queries
+):
     project = make_project(status="ANALYZING")
     watch = paid_work.Watch(project, clock=clock)
+    watch.note("decoding", 0.1)
+    assert not watch.must_stop()
+    assert progress_of(project) == ("decoding", 0.1)
     watch.note("decoding", 0.5)
     with django_assert_num_queries(0):
         assert not watch.must_stop()

@@ -10,14 +10,15 @@ import shutil
 from typing import Any
 
 from django.conf import settings
-from django.core.cache import cache
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
-from redis.exceptions import RedisError
+
+from clipforge.common.cache import default_cache
+from clipforge.common.redis import RedisError
 
 # Readiness warns when less of the disk is free than this.
 MINIMUM_FREE_SHARE = 0.1
@@ -80,8 +81,8 @@ _state: dict[str, Any] = {}
 
 def _cache() -> str:
     try:
-        cache.get("health")
-    except (RedisError, OSError):
+        default_cache().redis.ping()
+    except RedisError:
         return "unreachable"
     return "ok"
 

@@ -27,7 +27,13 @@ class ProblemSerializer(serializers.Serializer[Any]):
     errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment] # also a property of DRF
     needed = serializers.IntegerField(required=False, help_text="Credits, with 402.")
     available = serializers.IntegerField(required=False, help_text="Credits, with 402.")
-    limit = serializers.IntegerField(required=False, help_text="What was exceeded, with 413.")
+    limit = serializers.JSONField(
+        required=False,
+        help_text="What was exceeded: bytes, with 413; the name of a limit, with 429.",
+    )
+    quota = serializers.IntegerField(required=False, help_text="What the limit allows, with 429.")
+    running = serializers.IntegerField(required=False, help_text="Jobs, with `concurrent_jobs`.")
+    window = serializers.IntegerField(required=False, help_text="In so many seconds, with 429.")
 
 
 Direction = Literal["request", "response"]
@@ -44,6 +50,7 @@ DESCRIPTIONS = {
     413: "The body is too large.",
     415: "Not a video, or not a media type that is accepted here.",
     422: "A field is wrong, or the idempotency key was used for something else.",
+    429: "A limit was reached: `limit` says which, `Retry-After` when to come back.",
     503: "A dependency is down. `Retry-After` says when to come back.",
     507: "Storage is full.",
 }
@@ -77,7 +84,7 @@ class ProblemAutoSchema(AutoSchema):
 
     def _problem_statuses(self) -> set[int]:
         statuses = set(getattr(self.view, "problems", {}).get(self.method.lower(), ()))
-        statuses |= {406, 503}
+        statuses |= {406, 429, 503}
         if self.get_auth():
             statuses |= {401, 403}
         if "{" in self.path:

@@ -124,11 +124,11 @@ def test_a_process_that_was_ready_is_down_when_it_loses_its_database(client, tmp
 @pytest.mark.django_db
 def test_a_missing_migration_is_down_until_it_is_applied(client):
     recorder = MigrationRecorder(connection)
-    recorder.record_unapplied("orgs", "0002_tier_limits")
+    recorder.record_unapplied("orgs", "0003_cached_rows_and_scoped_limits")
     body = checked(client, "/health", 503).json()
     assert body["status"] == "down"
     assert body["checks"] == {**OK, "migrations": "not applied: run manage.py migrate"}
-    recorder.record_applied("orgs", "0002_tier_limits")
+    recorder.record_applied("orgs", "0003_cached_rows_and_scoped_limits")
     assert checked(client, "/health", 200).json()["status"] == "ok"
 
 

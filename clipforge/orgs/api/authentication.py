@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -10,7 +9,10 @@ from rest_framework.request import Request
 
 from clipforge.common.errors import Forbidden
 from clipforge.common.logs import bind
-from clipforge.orgs import keys, selectors, services
+from clipforge.orgs import services
+from clipforge.orgs.admission import Admission, admit
+from clipforge.orgs.api.anonymous import count_anonymous, require_few_anonymous
+from clipforge.orgs.api.throttling import costs_of
 from clipforge.orgs.models import APIKey
 from clipforge.orgs.principal import Principal
 
@@ -19,13 +21,21 @@ REFUSAL = "The API key is missing, malformed, unknown, expired or revoked."
 
 
 class APIKeyAuthentication(BaseAuthentication):
+    """Recognises the key and counts the request in the windows of its organization.
+
+    Whether it fits them is for `OrganizationThrottle` to say; it finds it as `request.admission`.
+    """
+
     def authenticate(self, request: Request) -> tuple[Principal, APIKey] | None:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if not scheme:
+            count_anonymous(request)
             return None
         if scheme.lower() != "bearer":
+            count_anonymous(request)
             raise AuthenticationFailed("Send the API key as: Authorization: Bearer cf_live_…")
-        api_key = self._verified(key.strip())
+        admission = self._admitted(request, key.strip())
+        api_key = admission.principal.api_key
         bind(org=str(api_key.organization_id), key_id=api_key.prefix)
         if not api_key.organization.is_active:
             raise Forbidden(
@@ -33,21 +43,23 @@ class APIKeyAuthentication(BaseAuthentication):
                 code="organization_inactive",
             )
         services.record_key_use(api_key=api_key)
-        return Principal(api_key), api_key
+        request.admission = admission  # type: ignore[attr-defined]
+        return admission.principal, api_key
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="ClipForge"'
 
-    def _verified(self, key: str) -> APIKey:
-        public_id = keys.public_id_of(key)
-        api_key = selectors.key_by_public_id(public_id) if public_id else None
-        if (
-            api_key is None
-            or not keys.matches(key, api_key.digest)
-            or not api_key.is_usable(timezone.now())
-        ):
+    def _admitted(self, request: Request, key: str) -> Admission:
+        view = request.parser_context["view"]
+        admission = admit(
+            key,
+            costs=costs_of(view, str(request.method)),
+            before_database=lambda: require_few_anonymous(request),
+        )
+        if admission is None:
+            count_anonymous(request)
             raise AuthenticationFailed(REFUSAL)
-        return api_key
+        return admission
 
 
 class APIKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

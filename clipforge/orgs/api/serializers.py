@@ -19,6 +19,8 @@ class TierLimitsSerializer(serializers.ModelSerializer[TierLimits]):
         model = TierLimits
         fields = [
             "requests_per_minute",
+            "uploads_per_minute",
+            "exports_per_minute",
             "concurrent_jobs",
             "max_source_seconds",
             "retention_days",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView
@@ -12,14 +12,19 @@ from rest_framework.response import Response
 
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_length
-from clipforge.orgs import selectors
 from clipforge.orgs.api.serializers import MeSerializer
+from clipforge.orgs.api.throttling import admission_of, headers_of
 from clipforge.orgs.models import Organization
 from clipforge.orgs.principal import Principal
+from clipforge.orgs.selectors import with_override
+from clipforge.orgs.windows import Costs
 
 
 class OrgView(GenericAPIView[Any]):
     """A view inside one organization: the one that the API key belongs to."""
+
+    # What a request takes of the limits, by method; one of `api` unless it is here.
+    costs: ClassVar[dict[str, Costs]] = {}
 
     @property
     def principal(self) -> Principal:
@@ -36,6 +41,14 @@ class OrgView(GenericAPIView[Any]):
         if not (request.method in SAFE_METHODS and hasattr(self, "keyset")):
             refuse_unknown_parameters(request, set())
 
+    def finalize_response(
+        self, request: Request, response: Any, *args: object, **kwargs: object
+    ) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in headers_of(admission_of(request)).items():
+            response[name] = value
+        return response
+
 
 class MeView(OrgView):
     serializer_class = MeSerializer
@@ -48,7 +61,7 @@ class MeView(OrgView):
             MeSerializer(
                 {
                     "organization": organization,
-                    "limits": selectors.limits_of(organization),
+                    "limits": with_override(organization, self.principal.limits),
                     "api_key": self.principal.api_key,
                 }
             ).data

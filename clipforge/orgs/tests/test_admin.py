@@ -211,6 +211,8 @@ def test_an_organization_can_be_suspended(staff):
 def test_a_new_figure_for_a_tier_can_be_saved(staff):
     figures = {
         "requests_per_minute": 60,
+        "uploads_per_minute": 5,
+        "exports_per_minute": 10,
         "concurrent_jobs": 1,
         "max_source_seconds": 1800,
         "retention_days": 7,

@@ -244,7 +244,7 @@ def test_twenty_requests_at_once_with_one_key_make_one_export(
 def test_twenty_requests_at_once_spend_no_more_than_there_is(
     client_of: Callable[..., APIClient],
 ):
-    org = make_organization(credits_=5)
+    org = make_organization(credits_=5, tier="ENTERPRISE")
     project = make_project(org)
     clients = [client_of(org) for _ in range(20)]
     responses: list[Any] = run_together(20, lambda number: post(clients[number], of_range(project)))

@@ -17,6 +17,7 @@ from clipforge.orgs import keys, services
 from clipforge.orgs.api.authentication import REFUSAL
 from clipforge.orgs.models import APIKey, Organization
 from clipforge.testing.factories import make_api_key, make_organization
+from clipforge.testing.queries import statements
 
 pytestmark = pytest.mark.django_db
 
@@ -41,14 +42,27 @@ def assert_refused(response: Any, code: str = "invalid_api_key") -> dict[str, An
     return problem
 
 
-def test_a_good_key_is_let_in_with_two_queries_and_its_first_use_is_written(
+@pytest.mark.django_db(transaction=True)
+def test_a_good_key_is_let_in_with_no_query_once_it_is_cached_and_its_first_use_is_written(
     organization, django_assert_num_queries
 ):
     new = make_api_key(organization)
-    with django_assert_num_queries(3):  # the key with its organization, its use, the limits
+    with statements(access=True) as said:
         assert get_me(f"Bearer {new.secret}").status_code == 200
-    with django_assert_num_queries(2):  # the key with its organization, the limits
+    assert said == [
+        "SELECT orgs_apikey",
+        "SELECT orgs_organization",
+        "SELECT orgs_tierlimits",
+        # Its use is written, and the cached row forgotten.
+        "SELECT orgs_apikey",
+        "UPDATE orgs_apikey",
+        "SELECT orgs_apikey",
+    ]
+    with django_assert_num_queries(1):  # the key, whose row has changed
         assert get_me(f"Bearer {new.secret}").status_code == 200
+    with django_assert_num_queries(0):
+        assert get_me(f"Bearer {new.secret}").status_code == 200
+    assert APIKey.objects.get().last_used_at is not None
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])

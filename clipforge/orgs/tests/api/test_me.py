@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from clipforge.orgs.models import Organization, TierLimits
 from clipforge.testing.factories import make_api_key, make_client, make_organization
+from clipforge.testing.queries import round_trips
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +38,8 @@ def test_me_tells_the_organization_its_limits_and_the_key_in_use():
         },
         "limits": {
             "requests_per_minute": 200,
+            "uploads_per_minute": 20,
+            "exports_per_minute": 40,
             "concurrent_jobs": 4,
             "max_source_seconds": 7200,
             "retention_days": 60,
@@ -53,9 +56,14 @@ def test_me_tells_the_organization_its_limits_and_the_key_in_use():
     }
 
 
-def test_me_takes_two_queries(api, django_assert_num_queries):
-    with django_assert_num_queries(2):  # the key with its organization, the limits of its tier
-        api.get(ME)
+@pytest.mark.django_db(transaction=True)
+def test_me_takes_no_query_and_one_round_trip_once_the_key_is_cached(
+    api, django_assert_num_queries
+):
+    first = api.get(ME).json()
+    with django_assert_num_queries(0), round_trips() as trips:
+        assert api.get(ME).json() == first
+    assert trips == ["EVALSHA orgs:key"]
 
 
 def test_each_key_is_told_about_itself(organization):

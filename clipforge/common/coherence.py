@@ -1,0 +1,209 @@
+"""Cached values that are never older than the last commit.
+
+Deleting a key after a commit is not enough: a reader that was slower than the writer puts back
+what it read before, and a writer that dies between COMMIT and the delete leaves the old value.
+Here every value carries the *version* of the row that it was made of, a number that grows with
+every change, and beside it lives a *guard*, which knows the highest version that was heard of.
+
+    read         a hit, or a *lease* of the guard
+    load         the value and its version, from the database
+    store        refused if the guard's version is higher, or its lease is another
+    invalidate   raises the guard and deletes the value: inside the transaction, so that a writer
+                 that dies after COMMIT has said so, and again after it, should the guard have
+                 ended meanwhile
+
+A rollback leaves the guard too high: values are then loaded but not stored until it ends, which
+is slow for a minute and never wrong. If Redis restarts or is emptied, guards begin again under new
+leases, and nothing that was read before is stored. If Redis cannot be reached when a value should
+be invalidated, this process makes up for it before it reads from Redis again; should the process
+die before that, the value lives for its `seconds` at the most.
+
+The lease is the idea of "Scaling Memcache at Facebook" (NSDI 2013), section 3.2.1.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.db import connection, transaction
+
+from clipforge.common.cache_log import log_operation, record
+from clipforge.common.redis import Client, RedisError
+from clipforge.common.scripts import Script
+
+# Life of a guard. Milliseconds. Longer than any transaction that raised it may stay open
+# (idle_in_transaction_session_timeout is one minute), and than any value that it guards.
+GUARD_MS = 120_000
+# One rebuilder at a time; one that died is replaced after this. Milliseconds.
+LOCK_MS = 5_000
+# Values that were stored together do not end together.
+JITTER = 0.05
+
+
+LUA = Path(__file__).parent / "lua"
+READ, STORE, INVALIDATE = (Script(LUA / f"{name}.lua") for name in ("read", "store", "invalidate"))
+
+
+class Versioned(NamedTuple):
+    """What a loader returns: anything JSON can hold, and the version of what it was made of."""
+
+    value: Any
+    version: int
+
+
+class Coherent:
+    """The coherent operations of the cache backend."""
+
+    redis: Client
+
+    def get_or_load(
+        self, key: str, load: Callable[[], Versioned], *, seconds: float, grace: float = 0
+    ) -> Any:
+        """The cached value, else what `load` returns, kept for `seconds`.
+
+        With `grace`, a value lives that many seconds longer; meanwhile one caller at a time loads
+        it anew and all others are served the old one at once. Redis faults are survived: then
+        this is `load`. Inside a transaction nothing is stored: it might be rolled back.
+        """
+        lookup = self._look_up(key, grace)
+        if lookup is None:
+            return load().value
+        if lookup.outcome == "hit":
+            record(key, "hit")
+            return lookup.value
+        record(key, lookup.outcome)
+        started = time.perf_counter()
+        loaded = load()
+        record(key, "fill")
+        record(key, "fill_us", round((time.perf_counter() - started) * 1_000_000))
+        if not connection.in_atomic_block:
+            self._store(key, loaded, lookup.lease, seconds, grace)
+        return loaded.value
+
+    def invalidate(self, key: str, version: int) -> None:
+        """Let nobody read what is older than `version`. Call in the transaction that made it."""
+        again = _RaiseAgain(self, key, version)
+        if connection.in_atomic_block:
+            if any(again.is_covered_by(entry[1]) for entry in connection.run_on_commit):
+                return
+            self._raise_guards({key: version})
+        transaction.on_commit(again, robust=True)
+
+    def make_up_for_missed(self) -> None:
+        """Repeat the invalidations that did not reach Redis. Raises RedisError, and keeps them."""
+        with _missed_lock:
+            missed = dict(_missed)
+        if missed:
+            _send(self.redis, missed)
+            with _missed_lock:
+                for key, version in missed.items():
+                    if _missed.get(key) == version:
+                        del _missed[key]
+
+    def _look_up(self, key: str, grace: float) -> _Lookup | None:
+        started, outcome = time.perf_counter(), "error"
+        try:
+            if _missed:
+                self.make_up_for_missed()
+            answer = READ.run(self.redis, _keys(key), [round(grace * 1000), GUARD_MS, LOCK_MS])
+        except RedisError:
+            record(key, "error")
+            return None
+        else:
+            outcome = answer[0].decode()
+            value = None if outcome == "miss" else json.loads(answer[1])
+            return _Lookup(outcome, value, "" if outcome == "hit" else answer[-1].decode())
+        finally:
+            log_operation("get_or_load", key, outcome, started)
+
+    def _store(self, key: str, loaded: Versioned, lease: str, seconds: float, grace: float) -> None:
+        started, outcome = time.perf_counter(), "error"
+        life = seconds * random.uniform(1 - JITTER, 1 + JITTER) + grace  # noqa: S311 - no secret
+        try:
+            stored = STORE.run(
+                self.redis,
+                _keys(key),
+                [json.dumps(loaded.value), loaded.version, round(life * 1000), lease, GUARD_MS],
+            )
+        except RedisError:
+            record(key, "error")
+        else:
+            outcome = "stored" if stored else "refused"
+            if not stored:
+                record(key, "refused")
+        finally:
+            log_operation("store", key, outcome, started)
+
+    def _raise_guards(self, versions: dict[str, int]) -> None:
+        started, outcome = time.perf_counter(), "error"
+        try:
+            _send(self.redis, versions)
+            outcome = "ok"
+        except RedisError:
+            with _missed_lock:
+                for key, version in versions.items():
+                    _missed[key] = max(version, _missed.get(key, version))
+        finally:
+            for key in versions:
+                record(key, "invalidation" if outcome == "ok" else "error")
+                log_operation("invalidate", key, outcome, started)
+
+
+@dataclass(frozen=True, slots=True)
+class _RaiseAgain:
+    """What is left to do after a commit."""
+
+    cache: Coherent
+    key: str
+    version: int
+
+    def __call__(self) -> None:
+        self.cache._raise_guards({self.key: self.version})
+
+    def is_covered_by(self, other: object) -> bool:
+        """The transaction has said so before, and was not rolled back to before it did."""
+        return (
+            isinstance(other, _RaiseAgain)
+            and other.key == self.key
+            and other.version >= self.version
+        )
+
+
+class _Lookup(NamedTuple):
+    outcome: str  # hit, old or miss
+    value: Any  # None after a miss
+    lease: str  # empty after a hit
+
+
+# Invalidations of this process that did not reach Redis: key to version. A key is here once, so it
+# holds no more than the rows that were changed during one outage.
+_missed: dict[str, int] = {}
+_missed_lock = threading.Lock()
+
+
+def forget_missed() -> None:
+    """Drop what was missed; for tests."""
+    with _missed_lock:
+        _missed.clear()
+
+
+def _keys(key: str) -> list[str]:
+    return [key, f"{key}:guard", f"{key}:lock"]
+
+
+def _send(redis: Client, versions: dict[str, int]) -> None:
+    if len(versions) == 1:
+        ((key, version),) = versions.items()
+        INVALIDATE.run(redis, _keys(key)[:2], [version, GUARD_MS])
+        return
+    pipeline = redis.pipeline(transaction=False)
+    for key, version in versions.items():
+        INVALIDATE.queue(pipeline, _keys(key)[:2], [version, GUARD_MS])
+    pipeline.execute()

@@ -1,0 +1,22 @@
+-- Say that the value is at this version now, or will be once a transaction has committed.
+--
+-- KEYS   value, guard
+-- ARGV   version, life of the guard (ms)
+-- Returns 1 if that was news
+local guard = redis.call('GET', KEYS[2])
+local lease, version
+if guard then
+  lease, version = guard:match('^([^:]+):(.+)$')
+else
+  local now = redis.call('TIME')
+  lease, version = now[1] .. '.' .. now[2], '-1'
+end
+if tonumber(ARGV[1]) <= tonumber(version) then
+  if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', KEYS[2], ARGV[2])
+  end
+  return 0
+end
+redis.call('SET', KEYS[2], lease .. ':' .. ARGV[1], 'PX', ARGV[2])
+redis.call('DEL', KEYS[1])
+return 1

@@ -1,0 +1,140 @@
+"""One way to reach Redis: short timeouts, no hidden retries, and a breaker in front.
+
+Redis is a soft dependency. A dead or silent one costs a process one timeout; after that the
+breaker answers at once with `Unreachable`, until a single probe finds that Redis is back.
+Everybody who catches `RedisError` is right whatever the fault.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.client import Pipeline
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+__all__ = ["Breaker", "Client", "Pool", "RedisError", "Unreachable", "connect"]
+
+# Seconds. On one network an answer takes well under a millisecond.
+CONNECT_SECONDS = 0.2
+ANSWER_SECONDS = 0.2
+# How long Redis is left alone after a fault, give or take a quarter: processes that lost it together
+# do not come back together. Seconds.
+COOL_DOWN_SECONDS = 1.0
+# More than any process has threads: a leak is found here, not on the server.
+MAX_CONNECTIONS = 50
+
+FAULTS = (RedisConnectionError, RedisTimeoutError)
+
+
+class Unreachable(RedisConnectionError):
+    """The breaker is open: Redis failed a moment ago and was not asked again."""
+
+
+class Breaker:
+    """Opens at the first fault. After a cool-down one caller may try; the others are still refused.
+
+    One fault is enough: waiting for a second would cost some request a second timeout.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._closed_until: float | None = None  # None: working, everybody may pass
+
+    @property
+    def is_open(self) -> bool:
+        return self._closed_until is not None
+
+    def admit(self) -> None:
+        """Return if the caller may ask Redis. Raises Unreachable."""
+        if self._closed_until is None:
+            return
+        with self._lock:
+            if self._closed_until is None:
+                return
+            if self._clock() < self._closed_until:
+                raise Unreachable("Redis failed a moment ago; it is left alone for a second.")
+            self._leave_alone()  # whoever comes while the caller tries
+
+    def succeeded(self) -> None:
+        if self._closed_until is not None:
+            self._closed_until = None
+
+    def failed(self) -> None:
+        with self._lock:
+            self._leave_alone()
+
+    def _leave_alone(self) -> None:
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+        self._closed_until = self._clock() + COOL_DOWN_SECONDS * jitter
+
+
+class Pool(redis.ConnectionPool):
+    """Connections of one process to one server, and the breaker that guards them all."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.breaker = Breaker()
+        super().__init__(
+            **{
+                "max_connections": MAX_CONNECTIONS,
+                # RESP2: the handshake of RESP3 costs four round trips a connection, for nothing here.
+                "protocol": 2,
+                # redis-py retries ten times by default: seven seconds for one silent server.
+                "retry": Retry(NoBackoff(), 0),
+                "socket_connect_timeout": CONNECT_SECONDS,
+                "socket_timeout": ANSWER_SECONDS,
+                **kwargs,
+            }
+        )
+
+
+class Client(redis.Redis):
+    """A client whose every call goes through the breaker of its pool."""
+
+    connection_pool: Pool
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return _guarded(
+            self.connection_pool.breaker,
+            lambda: redis.Redis.execute_command(self, *args, **options),  # type: ignore[no-untyped-call]
+        )
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> GuardedPipeline:
+        return GuardedPipeline(
+            self.connection_pool, self.response_callbacks, transaction, shard_hint
+        )
+
+
+class GuardedPipeline(Pipeline):
+    connection_pool: Pool
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        answers: list[Any] = _guarded(
+            self.connection_pool.breaker, lambda: Pipeline.execute(self, raise_on_error)
+        )
+        return answers
+
+
+def connect(url: str) -> Client:
+    """A client of its own pool, for tools and tests; the application uses the cache's."""
+    return Client(connection_pool=Pool.from_url(url))
+
+
+def _guarded(breaker: Breaker, call: Callable[[], Any]) -> Any:
+    breaker.admit()
+    try:
+        answer = call()
+    except FAULTS:
+        breaker.failed()
+        raise
+    breaker.succeeded()
+    return answer

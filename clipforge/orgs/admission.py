@@ -1,0 +1,117 @@
+"""Whether a request may come in: whose key it has, and whether it fits the limits.
+
+Warm, it is one round trip to Redis (`lua/admit.lua`). Else the rows come from the database, and
+where Redis cannot be reached this process limits by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from clipforge.common.cache import default_cache
+from clipforge.common.cache_log import record
+from clipforge.common.metrics import metrics
+from clipforge.common.redis import RedisError
+from clipforge.orgs import caching, keys
+from clipforge.orgs.models import APIKey, Organization, TierLimits
+from clipforge.orgs.principal import Principal
+from clipforge.orgs.windows import (
+    ADMIT,
+    SCOPES,
+    Costs,
+    Verdict,
+    charge,
+    local_windows,
+    verdicts,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A caller that is known. `verdicts` is empty when its organization is suspended.
+
+    `shared` is False when only this process was counted, because Redis could not be reached.
+    """
+
+    principal: Principal
+    verdicts: list[Verdict]
+    shared: bool = True
+
+    @property
+    def refusal(self) -> Verdict | None:
+        """The window that the request does not fit, the one that takes longest; None if it fits all."""
+        refusals = [verdict for verdict in self.verdicts if not verdict.passed]
+        return max(
+            refusals,
+            key=lambda verdict: (verdict.retry_ms < 0, verdict.retry_ms),
+            default=None,
+        )
+
+
+def admit(
+    key: str, *, costs: Costs, before_database: Callable[[], None] = lambda: None
+) -> Admission | None:
+    """Recognise an API key and count its request. None for a key that is no good.
+
+    `before_database` is called before a key that is not cached is looked up; it may raise.
+    """
+    public_id = keys.public_id_of(key)
+    if public_id is None:
+        return None
+    try:
+        admission = _admit_cached(key, public_id, costs)
+    except _NotCached:
+        before_database()
+        admission = _admit_stored(key, public_id, costs)
+    if admission is not None and admission.verdicts:
+        outcome = "passed" if admission.refusal is None else "limited"
+        metrics.count(f"requests|{admission.principal.organization.tier}|{outcome}")
+    return admission
+
+
+class _NotCached(Exception):
+    """Redis does not know, or cannot say."""
+
+
+def _admit_cached(key: str, public_id: str, costs: Costs) -> Admission | None:
+    cache, cached_key = default_cache(), f"orgs:key:{public_id}"
+    windows = [word for scope, cost in costs.items() for word in (scope, SCOPES[scope], cost)]
+    try:
+        cache.make_up_for_missed()
+        answer = ADMIT.run(cache.redis, [cached_key], [keys.digest(key), *windows])
+    except RedisError as error:
+        record(cached_key, "error")
+        raise _NotCached from error
+    outcome = answer[0].decode()
+    if outcome == "unknown":
+        raise _NotCached
+    record(cached_key, "hit")
+    if outcome == "refused":
+        return None
+    api_key = caching.from_json(APIKey, answer[1])
+    api_key.organization = caching.from_json(Organization, answer[2])
+    principal = Principal(api_key, caching.from_json(TierLimits, answer[3]))
+    # The life of a window stands before the verdicts; a suspended organization has none.
+    return Admission(principal, verdicts(list(costs), answer[5:]))
+
+
+def _admit_stored(key: str, public_id: str, costs: Costs) -> Admission | None:
+    try:
+        api_key = caching.api_key(public_id)
+    except APIKey.DoesNotExist:
+        return None
+    if not keys.matches(key, api_key.digest) or not api_key.is_usable(timezone.now()):
+        return None
+    organization = api_key.organization = caching.organization(api_key.organization_id)
+    limits = caching.limits(organization.tier)
+    principal = Principal(api_key, limits)
+    if not organization.is_active:
+        return Admission(principal, [])
+    try:
+        return Admission(principal, charge(default_cache().redis, organization, limits, costs))
+    except RedisError:
+        local = local_windows.charge(organization, limits, costs)
+        return Admission(principal, local, shared=False)

@@ -1,0 +1,121 @@
+"""The rows that every request asks for: API key, organization, limits of its tier.
+
+Cached one by one, each under the version of its row, so that revoking a key, suspending an
+organization, or changing a tier, an override or a limit holds from the next request on. The keys
+are also in `lua/admit.lua`, which reads all three in one round trip:
+
+    orgs:key:<public id>          orgs:organization:<id>          orgs:limits:<tier>
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from django.db.models import DateTimeField, Model, UUIDField
+
+from clipforge.common.cache import default_cache
+from clipforge.common.coherence import Versioned
+from clipforge.common.models import CachedRow
+from clipforge.orgs.models import APIKey, Organization, TierLimits
+
+# What a missed invalidation could cost at the most, should Redis be unreachable for the writer and
+# the writer die before it can make up for it. Seconds.
+SECONDS = 300
+
+R = TypeVar("R", bound=CachedRow)
+
+
+def api_key(public_id: str) -> APIKey:
+    """Raises APIKey.DoesNotExist, which is not remembered."""
+    return _cached(APIKey, "prefix", public_id)
+
+
+def organization(pk: uuid.UUID | str) -> Organization:
+    """Raises Organization.DoesNotExist."""
+    return _cached(Organization, "id", str(pk))
+
+
+def limits(tier: str) -> TierLimits:
+    """Raises TierLimits.DoesNotExist."""
+    return _cached(TierLimits, "tier", tier)
+
+
+def key_of(row: CachedRow) -> str:
+    """The cache key of a row."""
+    kind, field = KINDS[type(row)]
+    return f"orgs:{kind}:{getattr(row, field)}"
+
+
+def changed(row: CachedRow) -> None:
+    """Forget the row. Call in the transaction that changed it, after the change."""
+    rows_changed(type(row), [row.pk])
+
+
+def deleting(row: CachedRow) -> None:
+    """Forget the row, and lock it. Call in the transaction that deletes it, before it does."""
+    locked = type(row)._default_manager.select_for_update().get(pk=row.pk)
+    default_cache().invalidate(key_of(locked), locked.version + 1)
+
+
+def rows_changed(model: type[CachedRow], pks: Iterable[Any]) -> None:
+    """As `changed`, for rows that were changed in bulk. The trigger has given them their versions."""
+    for row in model._default_manager.filter(pk__in=list(pks)):
+        default_cache().invalidate(key_of(row), row.version)
+
+
+def to_json(row: CachedRow) -> dict[str, Any]:
+    """The row as it is cached. Times and ids are text; a key has its end in milliseconds besides."""
+    cached: dict[str, Any] = {
+        field.attname: value
+        if (value := getattr(row, field.attname)) is None or isinstance(value, int | str)
+        else field.value_to_string(row)
+        for field in row._meta.concrete_fields
+    }
+    if isinstance(row, APIKey):
+        cached["expires_ms"] = row.expires_at and int(row.expires_at.timestamp() * 1000)
+    return cached
+
+
+def from_json(model: type[R], cached: dict[str, Any] | str | bytes) -> R:
+    """The row again, as if it had been read from the database."""
+    values: dict[str, Any] = json.loads(cached) if isinstance(cached, str | bytes) else cached
+    names, readers = _columns(model)
+    row = [
+        reader(values[name]) if reader else values[name]
+        for name, reader in zip(names, readers, strict=True)
+    ]
+    return model.from_db("default", names, row)
+
+
+KINDS: dict[type[CachedRow], tuple[str, str]] = {
+    APIKey: ("key", "prefix"),
+    Organization: ("organization", "id"),
+    TierLimits: ("limits", "tier"),
+}
+
+
+def _cached(model: type[R], field: str, value: str) -> R:
+    def load() -> Versioned:
+        row = model._default_manager.get(**{field: value})
+        return Versioned(to_json(row), row.version)
+
+    kind, _ = KINDS[model]
+    return from_json(
+        model, default_cache().get_or_load(f"orgs:{kind}:{value}", load, seconds=SECONDS)
+    )
+
+
+@functools.cache
+def _columns(model: type[Model]) -> tuple[list[str], list[Callable[[Any], Any] | None]]:
+    """The columns of a model, and how each is read from JSON; None as it is."""
+    fields = model._meta.concrete_fields
+    return [field.attname for field in fields], [
+        field.to_python
+        if isinstance(field, DateTimeField | UUIDField) or field.is_relation
+        else None
+        for field in fields
+    ]

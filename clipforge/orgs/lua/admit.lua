@@ -1,0 +1,31 @@
+-- Who has this key, what may they do, and does this request fit: all in one round trip.
+--
+-- KEYS  the cached row of the key
+-- ARGV  the digest of the whole key, then for each window: scope, field of the limits, cost
+-- Returns {"admitted", key, organization, limits, life, window, ...}   the rows as JSON
+--         {"inactive", key, organization, limits}      its organization is suspended: nothing was counted
+--         {"refused"}                          wrong secret, revoked or expired: nothing was counted
+--         {"unknown"}                          not all rows are cached: ask the database
+local key = redis.call('GET', KEYS[1])
+if not key then return {'unknown'} end
+local row = cjson.decode(key)
+if row.digest ~= ARGV[1] or row.revoked_at ~= cjson.null then return {'refused'} end
+if row.expires_ms ~= cjson.null and tonumber(row.expires_ms) <= clock() then return {'refused'} end
+
+local organization = redis.call('GET', 'orgs:organization:' .. row.organization_id)
+if not organization then return {'unknown'} end
+local org = cjson.decode(organization)
+local limits = redis.call('GET', 'orgs:limits:' .. org.tier)
+if not limits then return {'unknown'} end
+if not org.is_active then return {'inactive', key, organization, limits} end
+local limit_of = cjson.decode(limits)
+if org.rate_limit_override ~= cjson.null then
+  limit_of.requests_per_minute = org.rate_limit_override
+end
+
+local windows = {}
+for i = 2, #ARGV, 3 do
+  local name = 'limit:' .. row.organization_id .. ':' .. ARGV[i]
+  table.insert(windows, {key = name, limit = tonumber(limit_of[ARGV[i + 1]]), cost = tonumber(ARGV[i + 2])})
+end
+return {'admitted', key, organization, limits, unpack(charge(windows))}

@@ -1,0 +1,45 @@
+"""The balance of an organization, as clients poll it: `credits:balance:<organization>`, one minute.
+
+A display value: no spending ever reads it. It is stored under the version of the account, which
+every movement raises, so it is never older than the last commit.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import NamedTuple
+
+from clipforge.common.cache import default_cache
+from clipforge.common.coherence import Versioned
+from credits.models import CreditAccount
+
+SECONDS = 60
+
+
+class Balance(NamedTuple):
+    """Credits. `available` is what can be spent: `posted` less what is `held` for open work."""
+
+    available: int
+    held: int
+    posted: int
+
+
+def balance(org_id: uuid.UUID) -> Balance:
+    """Zeros for an organization that never had a credit."""
+
+    def load() -> Versioned:
+        account = CreditAccount.objects.filter(pk=org_id).first()
+        if account is None:
+            return Versioned([0, 0, 0], 0)
+        return Versioned([account.available, account.held, account.posted], account.version)
+
+    return Balance(*default_cache().get_or_load(balance_key(org_id), load, seconds=SECONDS))
+
+
+def balance_key(org_id: uuid.UUID) -> str:
+    return f"credits:balance:{org_id}"
+
+
+def account_moved(org_id: uuid.UUID, version: int) -> None:
+    """Forget what is older than `version`. Call in the transaction that moved the account."""
+    default_cache().invalidate(balance_key(org_id), version)
