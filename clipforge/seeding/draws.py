@@ -27,8 +27,8 @@ HOT_SHARE = 0.2
 ZIPF = 0.9
 # Of its work, what the busiest organization brought along when it moved in: all of one moment.
 IMPORTED = 0.05
-# Of all moments, those of one recording of a whole day.
-HOT_PROJECT_SHARE = 0.01
+# Of all moments, those of one recording of many days.
+HOT_PROJECT_SHARE = 0.02
 
 # The part of organizations that have this tier or a higher one, the busiest having the highest.
 TIERS = [("ENTERPRISE", 0.02), ("BUSINESS", 0.07), ("PRO", 0.22), ("STARTER", 0.45), ("FREE", 1.0)]

@@ -119,7 +119,7 @@ def draw_projects(draw: Draw, orgs: Orgs, count: int) -> Work:
 
 
 def draw_moments(draw: Draw, projects: Work, count: int) -> Clips:
-    """In the order of their projects. Most projects have some, one has a hundredth of all."""
+    """In the order of their projects. Most projects have some, one has a fiftieth of all."""
     ready = np.flatnonzero(projects.status == "READY")
     weights = draw.rng.gamma(0.7, 1.0, len(ready))
     if len(ready) > 1:
