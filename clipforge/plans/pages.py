@@ -254,10 +254,14 @@ def _queue() -> Iterator[Page]:
 
 
 def _admin() -> Iterator[Page]:
+    yield Page("admin index", "", budgets.ADMIN_ONE, partial(_respond, admin.site.index))
     for model, model_admin in admin.site._registry.items():
         if model._meta.app_label not in OURS:
             continue
         name = f"admin {model._meta.model_name}"
+        if row := model._default_manager.order_by("-pk").first():
+            change = partial(_respond, model_admin.change_view, str(row.pk))
+            yield Page(f"{name}, one", "", budgets.ADMIN_ONE, change)
         for params in _admin_filters(model, model_admin):
             asked = " ".join(f"{key.partition('__')[0]}={value}" for key, value in params.items())
             budget = budgets.ADMIN_FILTERED if params else budgets.ADMIN
@@ -279,11 +283,19 @@ def _admin_filters(model: type[Model], model_admin: Any) -> Iterator[dict[str, s
 
 
 def _changelist(model_admin: Any, params: dict[str, str]) -> Any:
-    request: Any = RequestFactory().get("/admin/", params)
-    request.user = User(is_superuser=True, is_staff=True, is_active=True)
-    changelist = model_admin.get_changelist_instance(request)
+    changelist = model_admin.get_changelist_instance(_staff_request(params))
     changelist.formset = None
     return changelist
+
+
+def _staff_request(params: dict[str, str] | None = None) -> Any:
+    request: Any = RequestFactory().get(reverse("admin:index"), params)
+    request.user = User(is_superuser=True, is_staff=True, is_active=True)
+    return request
+
+
+def _respond(view: Callable[..., Any], *args: str) -> object:
+    return view(_staff_request(), *args).render()
 
 
 def _render(model_admin: Any, params: dict[str, str]) -> list[Any]:
