@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from clipforge.common.api import health
+from clipforge.orgs.login import limited_login
 from exports.api.urls import file_urlpatterns
 
 api: list[URLPattern | URLResolver] = [
@@ -22,6 +23,7 @@ urlpatterns = [
     path("health/ready", health.ready, name="health-ready"),
     path("api/v1/", include(api)),
     path("", include(file_urlpatterns)),
+    path("admin/login/", limited_login),
     path("admin/", admin.site.urls),
 ]
 
