@@ -157,6 +157,7 @@ INSTALLED_APPS = [
     "credits",
     "projects",
     "exports",
+    "billing",
     # The project package itself: its commands run the whole.
     "clipforge",
 ]

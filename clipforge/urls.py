@@ -12,6 +12,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("credits.api.urls")),
     path("", include("projects.api.urls")),
     path("", include("exports.api.urls")),
+    path("", include("billing.api.urls")),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
 ]
