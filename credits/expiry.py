@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from clipforge.orgs.models import Organization
 from credits import ledger
-from credits.models import CreditGrant, CreditHold, HoldStatus
+from credits.models import CreditGrant, CreditHold, CreditReversal, HoldStatus
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,23 @@ def expire_grants(*, now: datetime.datetime | None = None, org: Organization | N
         return len(lots)
 
     return _sum_each(expire, due.order_by("org").values_list("org", flat=True).distinct()[:BATCH])
+
+
+def settle_returned() -> int:
+    """Settle debts out of the lots that they are about, where work gave something back to these.
+
+    What was reserved when its payment was reversed is owed; once the work is cancelled it lies in
+    the lot again, paid for by nobody. Returns how many credits.
+    """
+    open_debts = CreditReversal.objects.filter(owed__gt=F("settled"))
+    returned = open_debts.filter(grant__remaining__gt=F("grant__held"))
+
+    def settle(reversal: CreditReversal) -> int:
+        ledger.lock_account(reversal.org_id)
+        lot = CreditGrant.objects.get(pk=reversal.grant_id)
+        return ledger.settle_debt(lot, open_debts.filter(grant=lot), actor=ACTOR)
+
+    return _sum_each(settle, returned.order_by("pk")[:BATCH])
 
 
 def _sum_each(act: Callable[[T], int], keys: Iterable[T]) -> int:

@@ -13,17 +13,23 @@ from credits.models import CreditAccount, CreditHold, CreditTransaction
 
 
 class Balance(NamedTuple):
-    """Credits. `available` is what can be spent: `posted` less what is `held` for open work."""
+    """Credits. `available` is what can be spent: `posted` less what is `held` for open work.
+
+    `debt` is what was spent although its payment went back; the next credits settle it.
+    """
 
     available: int
     held: int
     posted: int
+    debt: int = 0
 
 
 def balance(org: Organization) -> Balance:
     """Zeros for an organization that never had a credit."""
-    account = CreditAccount.objects.filter(pk=org.pk).first() or CreditAccount(posted=0, held=0)
-    return Balance(account.available, account.held, account.posted)
+    account = CreditAccount.objects.filter(pk=org.pk).first() or CreditAccount(
+        posted=0, held=0, debt=0
+    )
+    return Balance(account.available, account.held, account.posted, account.debt)
 
 
 def transactions(org: Organization) -> OrgQuerySet[CreditTransaction]:
