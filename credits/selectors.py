@@ -6,10 +6,17 @@ import uuid
 from typing import Any, NamedTuple
 
 from django.db import connection
+from django.db.models import Sum
 
 from clipforge.common.models import OrgQuerySet
 from clipforge.orgs.models import Organization
-from credits.models import CreditAccount, CreditHold, CreditTransaction
+from credits.models import (
+    CreditAccount,
+    CreditHold,
+    CreditReversal,
+    CreditTransaction,
+    TransactionType,
+)
 
 
 class Balance(NamedTuple):
@@ -38,6 +45,25 @@ def transactions(org: Organization) -> OrgQuerySet[CreditTransaction]:
 
 def holds(org: Organization) -> OrgQuerySet[CreditHold]:
     return CreditHold.objects.for_org(org)
+
+
+def grants_of(
+    reference_type: str, reference_id: str, *, org: Organization
+) -> list[CreditTransaction]:
+    """What gave the organization credits because of something, the newest first."""
+    given = CreditTransaction.objects.for_org(org).filter(
+        type__in=[TransactionType.GRANT, TransactionType.PURCHASE],
+        reference_type=reference_type,
+        reference_id=reference_id,
+    )
+    return list(given.order_by("-org_seq"))
+
+
+def reversible(transaction: CreditTransaction) -> int:
+    """How much of what a GRANT or PURCHASE gave was not taken back yet."""
+    (lot_id,) = transaction.inputs["grants"]
+    before = CreditReversal.objects.filter(grant=lot_id).aggregate(sum=Sum("amount", default=0))
+    return transaction.amount - int(before["sum"])
 
 
 class Breach(NamedTuple):
