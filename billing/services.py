@@ -12,11 +12,23 @@ from django.utils import timezone
 
 from billing import payments, subscriptions
 from billing.accounts import lock_account
+from billing.checkout import open_portal, start_checkout
 from billing.models import BillingAccount, Payment, PaymentMethod, Price
 from billing.selectors import open_of_stripe, plan_already_active, price_for_sale
+from billing.webhooks import apply, receive
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.models import uuid7
 from clipforge.orgs.models import Organization
+
+__all__ = [
+    "apply",
+    "open_portal",
+    "receive",
+    "record_payment",
+    "revise_price",
+    "start_checkout",
+    "withdraw_price",
+]
 
 logger = logging.getLogger(__name__)
 

@@ -283,6 +283,20 @@ EXPORT_MAX_SECONDS = env_int("EXPORT_MAX_SECONDS", 600, minimum=1)
 # How long credits stay reserved for work that nobody touches; waiting and running work renews it.
 HOLD_SECONDS = env_int("HOLD_SECONDS", 24 * 3600, minimum=60)
 
+# --- payments ------------------------------------------------------------------------
+
+# Without a key, checkout and portal answer 503 and staff record payments by hand.
+STRIPE_SECRET_KEY = env("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = env("STRIPE_WEBHOOK_SECRET", "")
+if bool(STRIPE_SECRET_KEY) != bool(STRIPE_WEBHOOK_SECRET):
+    raise ImproperlyConfigured(
+        "Set both STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET, or neither: money that we ask for "
+        "and never hear of would buy nothing."
+    )
+STRIPE_API_BASE = env("STRIPE_API_BASE", "https://api.stripe.com")
+# Where Stripe sends a customer's browser after checkout and portal.
+BILLING_RETURN_URL = env("BILLING_RETURN_URL", "http://localhost:8000/api/v1/docs")
+
 # --- the API -------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
@@ -337,5 +351,6 @@ LOGGING = {
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "procrastinate": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
     },
 }

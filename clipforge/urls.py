@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from billing.api.urls import webhook_urlpatterns
 from clipforge.common.api import health
 from exports.api.urls import file_urlpatterns
 
@@ -23,6 +24,7 @@ urlpatterns = [
     path("health/ready", health.ready, name="health-ready"),
     path("api/v1/", include(api)),
     path("", include(file_urlpatterns)),
+    path("", include(webhook_urlpatterns)),
     path("admin/", admin.site.urls),
 ]
 
