@@ -440,7 +440,7 @@ class StripeEvent(models.Model):
 
     class Meta:
         indexes = [
-            # `webhooks.apply_open`: what was not applied, and what a person has to look at.
+            # `reconcile_stripe`: what was not applied, and what a person has to look at.
             models.Index(
                 fields=["received_at"],
                 condition=Q(status__in=[EventStatus.RECEIVED, EventStatus.FAILED]),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from procrastinate.contrib.django import app
 
-from billing import subscriptions
+from billing import reconciling, subscriptions
+
+logger = logging.getLogger(__name__)
 
 
 # A minute after the hour: periods begin on it.
@@ -12,3 +16,12 @@ from billing import subscriptions
 @app.task(queue="maintenance", queueing_lock="billing.monthly", name="billing.monthly")
 def grant_monthly(timestamp: int) -> None:
     subscriptions.grant_monthly()
+
+
+@app.periodic(cron="23 * * * *")
+@app.task(queue="maintenance", queueing_lock="billing.reconcile", name="billing.reconcile")
+def reconcile(timestamp: int) -> None:
+    """What `reconcile_stripe` does, into the log."""
+    findings = reconciling.reconcile()
+    if not findings.ok:
+        logger.error("payments do not add up", extra=findings._asdict())

@@ -80,7 +80,7 @@ def apply(event: StripeEvent) -> str:
     """Do what follows from the event, once. Returns its status afterwards.
 
     Raises Unavailable when Stripe cannot be asked: the event stays RECEIVED and is applied when it
-    comes again, or by `apply_open`.
+    comes again, or by `billing.reconciling`.
     """
     look_up, subject = _subject(event)
     if look_up is None or not subject:
@@ -90,12 +90,6 @@ def apply(event: StripeEvent) -> str:
     except Invalid as error:
         logger.error("event cannot be applied", extra={"event": event.pk, "why": error.message})
         return _finish(event, EventStatus.FAILED, error=error.message)
-
-
-def apply_open() -> int:
-    """Apply what was stored and not applied. Returns how many were."""
-    waiting = StripeEvent.objects.filter(status=EventStatus.RECEIVED).order_by("received_at")
-    return sum(apply(event) != EventStatus.RECEIVED for event in list(waiting))
 
 
 def _apply(event: StripeEvent, look_up: Callable[[str], Facts | None], subject: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from typing import Any, NamedTuple
 
@@ -45,6 +46,25 @@ def transactions(org: Organization) -> OrgQuerySet[CreditTransaction]:
 
 def holds(org: Organization) -> OrgQuerySet[CreditHold]:
     return CreditHold.objects.for_org(org)
+
+
+class Statement(NamedTuple):
+    """A month of an organization's ledger: `opening`, plus the amounts of `rows`, is the closing."""
+
+    month: datetime.date
+    opening: int
+    rows: OrgQuerySet[CreditTransaction]
+
+
+def statement(org: Organization, month: datetime.date) -> Statement:
+    """The movements of the calendar month (UTC) that `month` is in, the oldest first."""
+    start = datetime.datetime(month.year, month.month, 1, tzinfo=datetime.UTC)
+    end = (start + datetime.timedelta(days=31)).replace(day=1)
+    ledger = CreditTransaction.objects.for_org(org)
+    # Both through (org, created_at, id): what an organization did before is not read.
+    before = ledger.filter(created_at__lt=start).order_by("-created_at", "-id").first()
+    rows = ledger.filter(created_at__gte=start, created_at__lt=end).order_by("created_at", "id")
+    return Statement(start.date(), before.balance_after if before else 0, rows)
 
 
 def grants_of(

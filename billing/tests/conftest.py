@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from billing.models import Payment, PaymentStatus, PriceKind
 from billing.selectors import mismatches
+from clipforge.testing.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe, running_stripe
 from credits.models import CreditTransaction, TransactionType
 
 
@@ -22,3 +26,13 @@ def payments_add_up(request):
         assert sum(sold.values_list("credits", flat=True)) == sum(
             purchases.values_list("amount", flat=True)
         )
+
+
+@pytest.fixture
+def stripe(settings: Any) -> Iterator[Stripe]:
+    """A Stripe of our own, which the settings name."""
+    with running_stripe() as stand_in:
+        settings.STRIPE_SECRET_KEY = SECRET_KEY
+        settings.STRIPE_WEBHOOK_SECRET = WEBHOOK_SECRET
+        settings.STRIPE_API_BASE = stand_in.url
+        yield stand_in

@@ -8,12 +8,14 @@ import itertools
 from typing import Any
 
 from django.apps import apps
+from django.test import Client
 from django.utils import timezone
 
 from billing import services
 from billing.models import Payment, PlanPeriod, Subscription
 from clipforge.orgs.models import Organization
 from clipforge.testing.factories import make_tier_limits
+from clipforge.testing.stripe import Stripe
 
 _numbers = itertools.count(1)
 
@@ -49,3 +51,27 @@ def age(org: Organization, days: int) -> None:
         subscription.period_start -= earlier
         subscription.period_end -= earlier
         subscription.save()
+
+
+def start_checkout(org: Organization, code: str = "pack-100", key: str | None = None) -> Payment:
+    payment, _ = services.start_checkout(org=org, code=code, currency=None, key=key, actor="key:1")
+    return payment
+
+
+def deliver(stripe: Stripe, *events: dict[str, Any], at: float | None = None) -> list[int]:
+    """Send events, all that happened unless given, to our webhook. Returns the statuses."""
+    statuses = []
+    for event in events or tuple(stripe.events):
+        body, signature = stripe.signed(event, at=at)
+        statuses.append(send(body, signature).status_code)
+    return statuses
+
+
+def send(body: bytes, signature: str, **headers: Any) -> Any:
+    return Client().post(
+        "/webhooks/stripe",
+        body,
+        content_type="application/json",
+        headers={"Stripe-Signature": signature},
+        **headers,
+    )

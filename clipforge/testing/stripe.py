@@ -49,8 +49,9 @@ class Refused(Exception):
 class Stripe:
     """The state, and what can happen to it."""
 
-    def __init__(self, *, webhook: str = "") -> None:
+    def __init__(self, *, webhook: str = "", secret: str = WEBHOOK_SECRET) -> None:
         self.url = ""
+        self.secret = secret
         self.webhook = webhook
         self.events: list[Object] = []
         self.undelivered: set[str] = set()
@@ -158,7 +159,7 @@ class Stripe:
         """The body and the Stripe-Signature header of an event."""
         body = json.dumps(event).encode()
         stamp = int(time.time() if at is None else at)
-        mac = hmac.new(WEBHOOK_SECRET.encode(), f"{stamp}.".encode() + body, hashlib.sha256)
+        mac = hmac.new(self.secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256)
         return body, f"t={stamp},v1={mac.hexdigest()}"
 
     def _emit(self, kind: str, thing: Object) -> None:
@@ -367,7 +368,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, method: str, params: dict[str, str]) -> None:
         path = urlsplit(self.path).path
         if not path.startswith("/v1/"):
-            return self._page(method, path, params)
+            return self._page(method, path)
         fault = self.stripe.faults.pop(0) if self.stripe.faults else ""
         if fault == "hang":
             self.stripe.release.wait(60)
@@ -385,7 +386,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send_json(502, {"error": {"type": "api_error", "message": "lost"}})
         return self._send_json(200, answer)
 
-    def _page(self, method: str, path: str, params: dict[str, str]) -> None:
+    def _page(self, method: str, path: str) -> None:
         """What a person sees: the checkout and the portal."""
         match method, path.strip("/").split("/"):
             case "GET", ["checkout", session_id]:
@@ -445,9 +446,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def running_stripe(*, port: int = 0, webhook: str = "") -> Iterator[Stripe]:
+def running_stripe(
+    *, port: int = 0, webhook: str = "", secret: str = WEBHOOK_SECRET
+) -> Iterator[Stripe]:
     """Serve on loopback until the block ends."""
-    stripe = Stripe(webhook=webhook)
+    stripe = Stripe(webhook=webhook, secret=secret)
     handler = type("Handler", (_Handler,), {"stripe": stripe})
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     server.daemon_threads = True
@@ -488,8 +491,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve a Stripe of our own, for development.")
     parser.add_argument("--port", type=int, default=8010)
     parser.add_argument("--webhook", required=True, help="where events are delivered")
+    parser.add_argument("--secret", default=WEBHOOK_SECRET, help="signs the events")
     options = parser.parse_args()
-    with running_stripe(port=options.port, webhook=options.webhook) as stripe:
+    with running_stripe(
+        port=options.port, webhook=options.webhook, secret=options.secret
+    ) as stripe:
         sys.stderr.write(f"Stand-in Stripe at {stripe.url}\n")
         threading.Event().wait()
 
