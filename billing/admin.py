@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from billing import services
 from billing.models import (
+    Alert,
     BillingAccount,
     Payment,
     PlanPeriod,
@@ -156,8 +157,30 @@ class StripeEventAdmin(MovedByServices, admin.ModelAdmin[StripeEvent]):
 
 
 @admin.register(BillingAccount)
-class BillingAccountAdmin(MovedByServices, admin.ModelAdmin[BillingAccount]):
-    list_display = ["org", "plan_tier", "stripe_customer_id"]
+class BillingAccountAdmin(NotMadeByHand, admin.ModelAdmin[BillingAccount]):
+    """Only the threshold of the alert can be set."""
+
+    list_display = ["org", "plan_tier", "low_balance_threshold", "is_low", "stripe_customer_id"]
     list_select_related = ["org"]
     search_fields = ["org__slug", "=stripe_customer_id"]
+    readonly_fields = ["org", "plan_tier", "is_low", "stripe_customer_id", "sync_version"]
+    show_full_result_count = False
+
+    def save_model(
+        self, request: HttpRequest, obj: BillingAccount, form: Any, change: bool
+    ) -> None:
+        services.set_low_balance_threshold(
+            org=obj.org,
+            threshold=form.cleaned_data["low_balance_threshold"],
+            actor=f"user:{request.user.pk}",
+        )
+
+
+@admin.register(Alert)
+class AlertAdmin(MovedByServices, admin.ModelAdmin[Alert]):
+    list_display = ["created_at", "org", "kind", "subject", "status", "error"]
+    list_filter = ["status", "kind"]
+    list_select_related = ["org"]
+    search_fields = ["org__slug"]
+    ordering = ["-id"]
     show_full_result_count = False

@@ -173,6 +173,10 @@ class BillingAccount(models.Model):
         max_length=16, choices=Tier, blank=True, help_text="The tier that a payment last set."
     )
     sync_version = models.BigIntegerField(db_default=0)
+    low_balance_threshold = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Mail the owners when fewer credits are available."
+    )
+    is_low = models.BooleanField(db_default=False, help_text="They were told, and it is so still.")
 
     class Meta:
         constraints = [
@@ -181,6 +185,14 @@ class BillingAccount(models.Model):
                 fields=["stripe_customer_id"],
                 condition=~Q(stripe_customer_id=""),
                 name="billing_account_one_customer",
+            )
+        ]
+        indexes = [
+            # `billing.alerts.notice`, every minute.
+            models.Index(
+                fields=["org"],
+                condition=Q(low_balance_threshold__isnull=False),
+                name="billing_account_watched",
             )
         ]
 
@@ -450,3 +462,51 @@ class StripeEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+
+class AlertKind(models.TextChoices):
+    LOW_BALANCE = "LOW_BALANCE", "Low balance"
+    EXPIRING = "EXPIRING", "Credits about to end"
+
+
+class AlertStatus(models.TextChoices):
+    PENDING = "PENDING", "Pending"
+    SENT = "SENT", "Sent"
+    FAILED = "FAILED", "Failed"
+
+
+class Alert(models.Model):
+    """A mail to those who run an organization: a row first, sent once that is committed.
+
+    It leaves PENDING before it is handed to the mail server, so that it is never sent twice; one
+    that was lost on the way is FAILED, or, after a crash at that very moment, SENT.
+    """
+
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="alerts")
+    kind = models.CharField(max_length=16, choices=AlertKind)
+    key = models.CharField(max_length=100, help_text="What it is about; told once.")
+    subject = models.CharField(max_length=200)
+    body = models.TextField()
+    status = models.CharField(max_length=8, choices=AlertStatus, default=AlertStatus.PENDING)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OrgQuerySet["Alert"].as_manager()
+
+    class Meta:
+        constraints = [
+            # Also finds what was told already.
+            models.UniqueConstraint(fields=["org", "kind", "key"], name="billing_alert_once")
+        ]
+        indexes = [
+            # `billing.alerts.send`, every minute.
+            models.Index(
+                fields=["id"],
+                condition=Q(status=AlertStatus.PENDING),
+                name="billing_alert_pending",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.subject

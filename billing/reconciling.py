@@ -8,7 +8,6 @@ from typing import NamedTuple
 from billing import gateway, webhooks
 from billing.models import EventStatus, StripeEvent
 from billing.selectors import Mismatch, mismatches
-from clipforge.common.errors import DomainError
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ def _apply_waiting() -> list[str]:
     for event in list(open_events):
         try:
             webhooks.apply(event)
-        except DomainError as error:
-            logger.warning("event still waits", extra={"event": event.pk, "why": error.message})
-            waiting.append(f"{event.pk} ({event.type}): {error.message}")
+        except Exception as error:  # one that nobody foresaw must not keep the others waiting
+            logger.exception("event still waits", extra={"event": event.pk})
+            waiting.append(f"{event.pk} ({event.type}): {error}")
     return waiting

@@ -26,6 +26,7 @@ __all__ = [
     "receive",
     "record_payment",
     "revise_price",
+    "set_low_balance_threshold",
     "start_checkout",
     "withdraw_price",
 ]
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 # Characters, as in the columns.
 MAX_REFERENCE, MAX_REASON = 100, 500
+# Credits.
+MAX_THRESHOLD = 10**9
 
 # What a customer agrees to. Everything else about a price may change while it is sold.
 TERMS = frozenset({"name", "tier", "credits", "amount", "currency", "validity_days"})
@@ -108,6 +111,25 @@ def record_payment(
         )
         subscriptions.settle_tier(account, now=timezone.now())
     return payment
+
+
+def set_low_balance_threshold(*, org: Organization, threshold: int | None, actor: str) -> None:
+    """Have those who run the organization told when fewer credits are available; None: never.
+
+    Another threshold is a crossing of its own.
+    """
+    if threshold is not None and not 1 <= threshold <= MAX_THRESHOLD:
+        raise Invalid(f"The threshold must be a number of credits from 1 to {MAX_THRESHOLD}.")
+    with atomic():
+        account = lock_account(org.pk)
+        if account.low_balance_threshold == threshold:
+            return
+        account.low_balance_threshold, account.is_low = threshold, False
+        account.save(update_fields=["low_balance_threshold", "is_low"])
+    logger.info(
+        "low balance threshold set",
+        extra={"org": str(org.pk), "threshold": threshold, "actor": actor},
+    )
 
 
 def _pay_by_hand(

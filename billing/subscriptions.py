@@ -11,10 +11,10 @@ import calendar
 import datetime
 import logging
 import uuid
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Exists, F, OuterRef, Q, Sum
 from django.utils import timezone
 
@@ -29,10 +29,11 @@ from billing.models import (
     Subscription,
     SubscriptionStatus,
 )
-from clipforge.common.errors import Invalid
+from clipforge.common.errors import DomainError, Invalid
 from clipforge.orgs import services as orgs
 from clipforge.orgs.models import Organization, Tier
 from credits import services as ledger
+from credits.ledger import LedgerBroken
 from credits.models import GrantKind
 
 logger = logging.getLogger(__name__)
@@ -252,20 +253,21 @@ def grant_monthly(*, now: datetime.datetime | None = None) -> Granted:
 
 def _grant_due(now: datetime.datetime) -> int:
     due = PlanPeriod.objects.filter(granted_at=None, starts_at__lte=now)
-    granted = 0
-    for period_id, org_id in list(due.values_list("pk", "org")):
-        with transaction.atomic():
-            account = lock_account(org_id)
-            period = PlanPeriod.objects.select_related(
-                "price", "org", "payment", "subscription"
-            ).get(pk=period_id)
-            granted += grant_if_begun(period, now=now)
-            if period.subscription is not None:
-                Subscription.objects.filter(pk=period.subscription.pk).update(
-                    price=period.price, period_start=period.starts_at
-                )
-            settle_tier(account, now=now)
-    return granted
+
+    def grant(period_id: uuid.UUID, org_id: uuid.UUID) -> bool:
+        account = lock_account(org_id)
+        period = PlanPeriod.objects.select_related("price", "org", "payment", "subscription").get(
+            pk=period_id
+        )
+        granted = grant_if_begun(period, now=now)
+        if period.subscription is not None:
+            Subscription.objects.filter(pk=period.subscription.pk).update(
+                price=period.price, period_start=period.starts_at
+            )
+        settle_tier(account, now=now)
+        return granted
+
+    return _sum_each(grant, due.order_by("starts_at").values_list("pk", "org"))
 
 
 def _grant_free(now: datetime.datetime) -> int:
@@ -276,7 +278,9 @@ def _grant_free(now: datetime.datetime) -> int:
     had = PlanPeriod.objects.filter(org=OuterRef("pk"), payment=None, starts_at=start)
     free = Organization.objects.filter(Q(tier=Tier.FREE), Q(is_active=True), ~Exists(had))
     Price.objects.filter(pk=price.pk).freeze()
-    return sum(_grant_free_month(org, price, start, end, now) for org in list(free))
+    return _sum_each(
+        lambda org: _grant_free_month(org, price, start, end, now), [(org,) for org in free]
+    )
 
 
 def _grant_free_month(
@@ -286,15 +290,14 @@ def _grant_free_month(
     end: datetime.datetime,
     now: datetime.datetime,
 ) -> bool:
-    with transaction.atomic():
-        lock_account(org.pk)
-        period, _ = PlanPeriod.objects.get_or_create(
-            org=org,
-            payment=None,
-            starts_at=start,
-            defaults={"price": price, "ends_at": end, "credits": price.credits},
-        )
-        return grant_if_begun(period, now=now)
+    lock_account(org.pk)
+    period, _ = PlanPeriod.objects.get_or_create(
+        org=org,
+        payment=None,
+        starts_at=start,
+        defaults={"price": price, "ends_at": end, "credits": price.credits},
+    )
+    return grant_if_begun(period, now=now)
 
 
 def _end_lapsed(now: datetime.datetime) -> int:
@@ -303,14 +306,29 @@ def _end_lapsed(now: datetime.datetime) -> int:
         org=OuterRef("org"), payment__isnull=False, starts_at__lte=now, ends_at__gt=now
     )
     unpaid = BillingAccount.objects.filter(~Q(plan_tier__in=["", Tier.FREE]), ~Exists(running))
-    ended = 0
-    for org_id in list(unpaid.values_list("pk", flat=True)):
-        with transaction.atomic():
-            account = lock_account(org_id)
-            lapsed = Subscription.objects.filter(
-                org=org_id, method=PaymentMethod.MANUAL, period_end__lte=now
-            ).exclude(status=SubscriptionStatus.ENDED)
-            lapsed.update(status=SubscriptionStatus.ENDED, ended_at=now)
-            before = account.plan_tier
-            ended += settle_tier(account, now=now) != before
-    return ended
+
+    def end(org_id: uuid.UUID) -> bool:
+        account = lock_account(org_id)
+        lapsed = Subscription.objects.filter(
+            org=org_id, method=PaymentMethod.MANUAL, period_end__lte=now
+        ).exclude(status=SubscriptionStatus.ENDED)
+        lapsed.update(status=SubscriptionStatus.ENDED, ended_at=now)
+        before = account.plan_tier
+        return settle_tier(account, now=now) != before
+
+    return _sum_each(end, unpaid.values_list("pk"))
+
+
+def _sum_each(act: Callable[..., bool], keys: Iterable[tuple[Any, ...]]) -> int:
+    """How often `act` was true, each in a transaction of its own.
+
+    One that fails is logged and left, so that it stops nobody else's month.
+    """
+    total = 0
+    for key in list(keys):
+        try:
+            with transaction.atomic():
+                total += act(*key)
+        except (DatabaseError, LedgerBroken, DomainError):
+            logger.exception("plan was not moved on", extra={"key": str(key[0])})
+    return total

@@ -6,7 +6,7 @@ import logging
 
 from procrastinate.contrib.django import app
 
-from billing import reconciling, subscriptions
+from billing import alerts, reconciling, subscriptions
 
 logger = logging.getLogger(__name__)
 
@@ -25,3 +25,10 @@ def reconcile(timestamp: int) -> None:
     findings = reconciling.reconcile()
     if not findings.ok:
         logger.error("payments do not add up", extra=findings._asdict())
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queue="maintenance", queueing_lock="billing.alerts", name="billing.alerts")
+def alert(timestamp: int) -> None:
+    alerts.notice()
+    alerts.send()

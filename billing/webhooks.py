@@ -267,8 +267,12 @@ def _settle_invoice(
     ends_at = _time(line["period"]["end"])
     Price.objects.filter(pk=price.pk).freeze()
     payment = None
+    if invoice["currency"] != price.currency:
+        raise Invalid(f"Invoice {invoice['id']} is in {invoice['currency']}; {price} is not.")
     if invoice["billing_reason"] == "subscription_create":
         payment = _payment_named(found["metadata"])
+    if payment is not None and payment.org_id != account.org_id:
+        raise Invalid(f"Invoice {invoice['id']} names the payment of somebody else.")
     payment = payment or Payment(org=account.org, method=PaymentMethod.STRIPE, actor=ACTOR)
     payment.price = price
     payment.amount = invoice["amount_paid"]

@@ -297,6 +297,18 @@ STRIPE_API_BASE = env("STRIPE_API_BASE", "https://api.stripe.com")
 # Where Stripe sends a customer's browser after checkout and portal.
 BILLING_RETURN_URL = env("BILLING_RETURN_URL", "http://localhost:8000/api/v1/docs")
 
+# --- mail ----------------------------------------------------------------------------
+
+# Without a server, mail is written to the log of the worker.
+EMAIL_HOST = env("EMAIL_HOST", "")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+EMAIL_PORT = env_int("EMAIL_PORT", 587, minimum=1)
+EMAIL_HOST_USER = env("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", True)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "ClipForge <billing@localhost>")
+
 # --- the API -------------------------------------------------------------------------
 
 REST_FRAMEWORK = {

@@ -54,9 +54,10 @@ def _take(document: dict[str, Any]) -> str:
 def _document(request: HttpRequest) -> dict[str, Any]:
     """What the body says, once it is known to be Stripe's, of now, and not too long."""
     gateway.require_configured()
-    if "Transfer-Encoding" in request.headers or not request.META.get("CONTENT_LENGTH"):
+    length = request.headers.get("Content-Length", "")
+    if "Transfer-Encoding" in request.headers or not (length.isascii() and length.isdigit()):
         raise LengthRequired("Send the event with a Content-Length.")
-    if int(request.META["CONTENT_LENGTH"]) > MAX_BODY:
+    if int(length[:20]) > MAX_BODY:
         raise TooLarge(f"An event has at most {MAX_BODY} bytes.", limit=MAX_BODY)
     header = request.headers.get("Stripe-Signature", "")
     if not gateway.signature_holds(request.body, header, now=time.time(), tolerance=TOLERANCE):

@@ -77,10 +77,22 @@ def test_not_even_a_superuser_edits_or_deletes_what_was_paid(organization, strip
     deliver(stripe)
     client = Client()
     client.force_login(make_user(is_staff=True, is_superuser=True))
-    for model in ("payment", "subscription", "planperiod", "stripeevent", "billingaccount"):
+    for model in ("payment", "subscription", "planperiod", "stripeevent"):
         row = apps.get_model("billing", model).objects.first()
         base = f"/admin/billing/{model}"
         assert client.get(f"{base}/").status_code == 200
         assert client.get(f"{base}/{row.pk}/change/").status_code == 200
         assert client.post(f"{base}/{row.pk}/change/", {"status": "x"}).status_code == 403
         assert client.post(f"{base}/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_staff_set_the_threshold_of_an_organization_and_nothing_else(organization):
+    make_payment(organization)
+    client = Client()
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+    url = f"/admin/billing/billingaccount/{organization.pk}/change/"
+    form_ = {"low_balance_threshold": "50", "plan_tier": "ENTERPRISE", "is_low": "on"}
+    assert client.post(url, form_).status_code == 302
+    organization.refresh_from_db()
+    account = organization.billing_account
+    assert (account.low_balance_threshold, account.plan_tier, account.is_low) == (50, "", False)

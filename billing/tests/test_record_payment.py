@@ -18,6 +18,8 @@ from clipforge.orgs.models import Organization
 from clipforge.testing.factories import make_grant, make_organization
 from clipforge.testing.races import run_together
 from clipforge.testing.state import nothing_changes
+from credits import services as ledger
+from credits.ledger import LedgerBroken
 from credits.models import CreditGrant, CreditTransaction
 from credits.selectors import balance
 from credits.tests.makers import make_spend
@@ -218,6 +220,24 @@ def test_the_next_month_brings_the_next_credits(org):
 def test_a_suspended_organization_gets_no_free_month(db):
     make_organization(tier="FREE", is_active=False)
     assert json.loads(run("grant_monthly_credits", "--json"))["free"] == 0
+
+
+def test_one_organization_that_fails_stops_nobody_elses_month(org, monkeypatch, caplog):
+    other = make_organization(tier="FREE")
+    grant = ledger.grant
+
+    def fail_for_one(**options):
+        if options["org"] == org:
+            raise LedgerBroken("broken")
+        return grant(**options)
+
+    monkeypatch.setattr(ledger, "grant", fail_for_one)
+    assert json.loads(run("grant_monthly_credits", "--json"))["free"] == 1
+    assert (ledger_rows(org), ledger_rows(other)) == ([], [("GRANT", 60)])
+    assert "plan was not moved on" in caplog.text
+    monkeypatch.undo()
+    run("grant_monthly_credits")
+    assert ledger_rows(org) == [("GRANT", 60)]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -112,6 +112,26 @@ def test_a_sum_or_a_currency_that_we_did_not_ask_for_buys_nothing_and_is_shown(o
     assert "could not be applied" in found.message
 
 
+@pytest.mark.breaks_ledger
+def test_a_plan_in_another_currency_or_of_no_known_price_brings_nothing(org, stripe):
+    payment = bought(org, stripe, "plan-pro")
+    subscription = stripe.objects[payment.checkout_id]["subscription"]
+    (invoice,) = [each for key, each in stripe.objects.items() if key.startswith("in_")]
+    invoice["currency"] = "eur"
+    deliver(stripe)
+    assert (tier(org), amounts(org)) == ("FREE", [])
+    invoice["currency"] = "usd"
+    price = stripe.objects[subscription]["items"]["data"][0]["price"]
+    price["lookup_key"] = None
+    deliver(stripe)
+    assert (tier(org), amounts(org)) == ("FREE", [])
+    assert {event.status for event in StripeEvent.objects.all()} == {"FAILED"}
+    # Put right, the same events have their effect.
+    price["lookup_key"] = "plan-pro:1"
+    deliver(stripe)
+    assert (tier(org), amounts(org), mismatches()) == ("PRO", [1000], [])
+
+
 # --- a subscription --------------------------------------------------------------------
 
 

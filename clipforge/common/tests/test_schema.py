@@ -113,7 +113,13 @@ def test_what_costs_or_creates_takes_an_idempotency_key(schema):
         for operation in operations(schema).values()
         if "Idempotency-Key" in {each["name"] for each in operation.get("parameters", [])}
     }
-    assert with_key >= {"create_project", "create_export", "retry_project", "retry_export"}
+    assert with_key >= {
+        "create_project",
+        "create_export",
+        "checkout",
+        "retry_project",
+        "retry_export",
+    }
 
 
 def test_the_docs_page_and_the_schema_need_no_key_and_no_network(client):
