@@ -7,6 +7,7 @@ repeat, under the same idempotency key. What comes back are plain dictionaries.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -212,10 +213,16 @@ def signature_holds(payload: bytes, header: str, *, now: float, tolerance: int) 
 
 def _client() -> stripe.StripeClient:
     require_configured()
+    return _client_of(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, TIMEOUT)
+
+
+@functools.lru_cache(maxsize=1)
+def _client_of(key: str, base: str, timeout: float) -> stripe.StripeClient:
+    """Kept, because it keeps its connections: each thread has its own."""
     return stripe.StripeClient(
-        settings.STRIPE_SECRET_KEY,
-        base_addresses={"api": settings.STRIPE_API_BASE},
-        http_client=stripe.RequestsClient(timeout=TIMEOUT),
+        key,
+        base_addresses={"api": base},
+        http_client=stripe.RequestsClient(timeout=timeout),
         max_network_retries=0,
     )
 
