@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from billing.api.urls import webhook_urlpatterns
 from clipforge.common.api import health
 from clipforge.orgs.login import limited_login
 from exports.api.urls import file_urlpatterns
@@ -13,6 +14,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("credits.api.urls")),
     path("", include("projects.api.urls")),
     path("", include("exports.api.urls")),
+    path("", include("billing.api.urls")),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
 ]
@@ -24,6 +26,7 @@ urlpatterns = [
     path("api/v1/", include(api)),
     path("", include(file_urlpatterns)),
     path("admin/login/", limited_login),
+    path("", include(webhook_urlpatterns)),
     path("admin/", admin.site.urls),
 ]
 

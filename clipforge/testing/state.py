@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from credits.paid_work import PaidWork
 
 # The apps whose every row counts, and the single models besides.
-WATCHED_APPS = ("credits", "projects", "exports")
+WATCHED_APPS = ("credits", "projects", "exports", "billing")
 WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
 
 
