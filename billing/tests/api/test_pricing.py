@@ -62,9 +62,11 @@ def test_what_is_not_sold_any_more_is_not_listed(anonymous):
     assert [each["code"] for each in packs] == ["pack-100", "pack-2000"]
 
 
-def test_a_key_is_not_needed_and_not_looked_at(anonymous):
+def test_a_key_is_not_needed_but_a_good_one_counts_for_its_organization(anonymous, api):
+    assert anonymous.get(URL).json() == api.get(URL).json()
+    assert api.get(URL)["RateLimit"].startswith('"api";r=198;')
     anonymous.credentials(HTTP_AUTHORIZATION="Bearer nonsense")
-    assert anonymous.get(URL).status_code == 200
+    assert anonymous.get(URL).status_code == 401
 
 
 def test_an_unknown_parameter_is_400(anonymous):
