@@ -336,7 +336,7 @@ def test_a_body_that_is_refused_starts_and_reserves_nothing(client_of):
     api = client_of(project.org)
     start = f'{{"moment": "{moment.pk}", "aspect": "'
     bodies = {
-        start + "\\u0000": 422,
+        start + "\\u0000": 400,
         start + "\\ud800": 400,
         start + "x" * 1024**2: 413,
         start + '"' + "[" * 1000: 400,
