@@ -254,7 +254,11 @@ class LedgerMachine(RuleBasedStateMachine):
             with contextlib.suppress(DomainError):
                 crash_at(crash, act)
         made = act()
-        if isinstance(made, CreditHold | CreditTransaction):
+        # A capture has no key: repeating it makes nothing, which `capture` itself looks at.
+        if (
+            isinstance(made, CreditHold | CreditTransaction)
+            and getattr(made, "type", "") != "SPEND"
+        ):
             self.done.append((act, made.pk))
 
 
@@ -273,7 +277,8 @@ def run(machine: type[RuleBasedStateMachine], examples: int, steps: int, **optio
 
 
 def test_the_ledger_does_what_the_model_does():
-    run(LedgerMachine, examples=25, steps=40, derandomize=True)
+    # Not shrunk: that may take longer than a test may. The long run does it.
+    run(LedgerMachine, examples=16, steps=40, derandomize=True, phases=[Phase.generate])
 
 
 @pytest.mark.long
