@@ -53,7 +53,8 @@ class Customer(NamedTuple):
     def post(self, path: str, key: str, body: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": key}
         url = f"{self.service.url}/api/v1/{path}"
-        return httpx.post(url, json=body, headers=headers, timeout=30)
+        answer: httpx.Response = httpx.post(url, json=body, headers=headers, timeout=30)
+        return answer
 
     def get(self, path: str) -> Any:
         headers = {"Authorization": f"Bearer {self.key}"}
@@ -88,7 +89,8 @@ def test_the_same_export_twenty_times_at_once_is_one(customer):
 
     def post(_: int) -> httpx.Response:
         together.wait(30)
-        return customer.export("twenty at once")
+        answer: httpx.Response = customer.export("twenty at once")
+        return answer
 
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(post, range(20)))
