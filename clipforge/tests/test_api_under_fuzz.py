@@ -113,5 +113,5 @@ def test_a_thousand_calls_find_nothing(service: Service, tmp_path: Path):
     "seed", [int(os.environ.get("FUZZ_SEED", secrets.randbelow(2**16)))], ids="seed={}".format
 )
 def test_five_thousand_calls_find_nothing(service: Service, tmp_path: Path, seed: int):
-    examples = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+    examples = int(os.environ.get("FUZZ_EXAMPLES", "250"))
     assert_nothing_found(fuzz(service, tmp_path, examples=examples, seed=seed), cases=5000)

@@ -18,9 +18,11 @@ from rest_framework.views import set_rollback
 from clipforge.common import logs
 from clipforge.common.errors import (
     BadRequest,
+    ClientTooSlow,
     DomainError,
     Invalid,
     NotFound,
+    RequestTimeout,
     TooLarge,
     Unavailable,
 )
@@ -137,6 +139,10 @@ def _as_ours(exc: Exception) -> Exception:
             )
         case SuspiciousOperation():
             return BadRequest("The request cannot be understood.", code="malformed_request")
+        case UnreadablePostError(__cause__=ClientTooSlow()):
+            return RequestTimeout(
+                "The body came too slowly. Nothing was stored or charged; send it again."
+            )
         case UnreadablePostError():
             return BadRequest(
                 "The body broke off before its end. Send it again.", code="request_interrupted"

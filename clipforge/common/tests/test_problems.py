@@ -113,6 +113,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (errors.NotFound(), 404, "not_found"),
     (errors.Conflict("Sentence."), 409, "wrong_state"),
     (LengthRequired("Sentence."), 411, "length_required"),
+    (errors.RequestTimeout("Sentence."), 408, "request_timeout"),
     (errors.TooLarge("Sentence."), 413, "too_large"),
     (errors.UnsupportedMedia("Sentence."), 415, "not_a_video"),
     (errors.Invalid("Sentence."), 422, "invalid"),
