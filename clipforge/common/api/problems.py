@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.views import defaults
+from procrastinate.exceptions import ConnectorException
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.views import set_rollback
@@ -150,7 +151,8 @@ def _as_ours(exc: Exception) -> Exception:
         case DataError():  # well-formed, but nothing that PostgreSQL can hold or compare with
             logger.warning("value refused by the database", exc_info=exc)
             return Invalid("A value is out of range.")
-        case OperationalError() | InterfaceError():
+        # The last is what the queue makes of the same when it happens in a statement of its own.
+        case OperationalError() | InterfaceError() | ConnectorException():
             logger.error("database unavailable", exc_info=exc)
             return Unavailable(
                 "The database cannot be reached right now. Send the request again, "

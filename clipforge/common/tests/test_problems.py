@@ -18,6 +18,7 @@ from django.core.exceptions import (
 from django.db import DataError, InterfaceError, OperationalError, connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.urls import path
+from procrastinate.exceptions import ConnectorException
 from rest_framework import exceptions, serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -138,6 +139,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (DataError("no"), 422, "invalid"),
     (OperationalError("no"), 503, "unavailable"),
     (InterfaceError("no"), 503, "unavailable"),
+    (ConnectorException("no"), 503, "unavailable"),
 ]
 
 
