@@ -144,9 +144,22 @@ class Service:
 @contextmanager
 def running_service(**environment: str) -> Iterator[Service]:
     """A migrated service with its web server up and no worker yet."""
+    with _service(durable=False, environment=environment) as service:
+        yield service
+
+
+@contextmanager
+def durable_service(**environment: str) -> Iterator[Service]:
+    """One in which what was committed outlives a crash of the database. It is slower."""
+    with _service(durable=True, environment=environment) as service:
+        yield service
+
+
+@contextmanager
+def _service(*, durable: bool, environment: dict[str, str]) -> Iterator[Service]:
     with tempfile.TemporaryDirectory(prefix="cf-") as folder:
         data = Path(folder)
-        with embedded.hold(data, durable=False):
+        with embedded.hold(data, durable=durable):
             service = Service(data, **environment)
             service.manage("migrate", "--verbosity", "0")
             try:
