@@ -32,9 +32,7 @@ print(json.dumps(made))
 
 # Where a web process can die around the effect of a request, and whether the effect is there then.
 BEFORE = [
-    "before WITH placed AS",
     "after WITH placed AS",
-    "after INSERT INTO .exports_export",
     "after INSERT INTO .orgs_idempotencyrecord",
     "before COMMIT",
 ]

@@ -36,9 +36,9 @@ def assert_proper(outcome: Outcome, *, movements: int) -> None:
 @pytest.mark.slow
 def test_nothing_is_overspent_lost_or_left_open_in_a_few_seconds_of_fire():
     outcome = fire(
-        make_customers(4), seconds=5, processes=2, threads=12, seed=1, faultpoints=FAULTPOINTS
+        make_customers(4), seconds=4, processes=2, threads=12, seed=1, faultpoints=FAULTPOINTS
     )
-    assert_proper(outcome, movements=500)
+    assert_proper(outcome, movements=300)
 
 
 @pytest.mark.long
