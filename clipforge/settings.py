@@ -296,6 +296,9 @@ EXPORT_MAX_SECONDS = env_int("EXPORT_MAX_SECONDS", 600, minimum=1)
 # How long credits stay reserved for work that nobody touches; waiting and running work renews it.
 HOLD_SECONDS = env_int("HOLD_SECONDS", 24 * 3600, minimum=60)
 
+# Where tests let this process die: clipforge/common/faultpoints.py.
+FAULTPOINTS = env("FAULTPOINTS", "")
+
 # --- limits by address ---------------------------------------------------------------
 #
 # Those of organizations are rows: TierLimits, in the admin.

@@ -16,7 +16,12 @@ api: list[URLPattern | URLResolver] = [
     path("", include("exports.api.urls")),
     path("", include("billing.api.urls")),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    # Its only renderer is a template, which has nothing to say to OPTIONS.
+    path(
+        "docs",
+        SpectacularSwaggerView.as_view(url_name="schema", metadata_class=None),
+        name="docs",
+    ),
 ]
 
 urlpatterns = [

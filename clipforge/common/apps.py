@@ -1,5 +1,7 @@
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.signals import request_finished
+from django.db.backends.signals import connection_created
 
 
 class CommonConfig(AppConfig):
@@ -7,6 +9,13 @@ class CommonConfig(AppConfig):
     label = "common"
 
     def ready(self) -> None:
+        from clipforge.common import checks  # noqa: F401 - registers them
         from clipforge.common.metrics import metrics
 
         request_finished.connect(metrics.after_request, dispatch_uid="clipforge.metrics")
+        if settings.FAULTPOINTS:
+            from clipforge.common.faultpoints import FaultPoints
+
+            # Kept here: a receiver is a weak reference.
+            self.faultpoints = FaultPoints.parse(settings.FAULTPOINTS)
+            connection_created.connect(self.faultpoints.watch)

@@ -17,7 +17,7 @@ from clipforge.media import probe
 from clipforge.media.sample import make_sample, make_still
 from clipforge.testing.service import Service, eventually, running_service
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 LEASE_SECONDS = 3
 

