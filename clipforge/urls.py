@@ -30,7 +30,7 @@ urlpatterns = [
     path("health/ready", health.ready, name="health-ready"),
     path("api/v1/", include(api)),
     path("", include(file_urlpatterns)),
-    path("admin/login/", limited_login),
+    path("admin/login/", limited_login, name="admin-login"),
     path("", include(webhook_urlpatterns)),
     path("admin/", admin.site.urls),
 ]

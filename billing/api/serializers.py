@@ -52,7 +52,7 @@ class PortalSerializer(serializers.Serializer[Any]):
 
 
 class PaymentSerializer(serializers.ModelSerializer[Payment]):
-    price = serializers.CharField(source="price.code")
+    price = serializers.CharField(source="price.code", read_only=True)
 
     class Meta:
         model = Payment
@@ -73,8 +73,8 @@ class PaymentSerializer(serializers.ModelSerializer[Payment]):
 
 
 class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
-    plan = serializers.CharField(source="price.code")
-    tier = serializers.CharField(source="price.tier")
+    plan = serializers.CharField(source="price.code", read_only=True)
+    tier = serializers.CharField(source="price.tier", read_only=True)
 
     class Meta:
         model = Subscription

@@ -15,6 +15,8 @@ from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from billing.models import Payment
+from billing.services import record_payment
 from clipforge.orgs.models import APIKey, Organization, Tier
 from clipforge.orgs.services import revoke_api_key
 from clipforge.testing.factories import (
@@ -29,7 +31,7 @@ from clipforge.testing.factories import (
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
 
 # Fields that say whose a thing is.
-NAMES = ("title", "reason", "source_name")
+NAMES = ("title", "reason", "source_name", "reference")
 
 _addresses = itertools.count(1)
 
@@ -90,7 +92,20 @@ def make_world(name: str, *, is_active: bool = True) -> World:
             "queued export": make_export(ready, status="QUEUED"),
             "failed export": make_export(ready, status="FAILED"),
             "hold": exported.hold,
+            "payment": _make_payment(org, name, 1),
+            "other payment": _make_payment(org, name, 2),
         },
+    )
+
+
+def _make_payment(org: Organization, name: str, number: int) -> Payment:
+    return record_payment(
+        org=org,
+        code="pack-100",
+        reference=f"{name} transfer {number}",
+        paid_on=timezone.now().date(),
+        reason="for a test",
+        actor="test",
     )
 
 
@@ -149,8 +164,12 @@ def ask(client: APIClient, method: str, path: str, body: Any = None) -> Any:
 
 
 def said(response: Any) -> str:
-    """Everything that an answer says: status, headers and body, but for the request's own id."""
-    headers = sorted(f"{k}: {v}" for k, v in response.headers.items() if k != "X-Request-ID")
+    """Everything that an answer says: status, headers and body.
+
+    But for the request's own id, and what is left of whoever asks' own limits.
+    """
+    own = {"X-Request-ID", "RateLimit"}
+    headers = sorted(f"{k}: {v}" for k, v in response.headers.items() if k not in own)
     text = "\n".join([str(response.status_code), *headers, body_text(response)])
     return text.replace(response.headers["X-Request-ID"], "<request id>")
 

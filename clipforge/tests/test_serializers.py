@@ -63,7 +63,17 @@ FIELDS: dict[str, tuple[str, str]] = {
     ),
     "OrganizationSerializer": ("id name slug tier created_at", ""),
     "TierLimitsSerializer": (
-        "requests_per_minute concurrent_jobs max_source_seconds retention_days monthly_credits",
+        "requests_per_minute uploads_per_minute exports_per_minute concurrent_jobs"
+        " max_source_seconds retention_days monthly_credits",
+        "",
+    ),
+    "CheckoutRequestSerializer": ("price currency", "price currency"),
+    "PaymentSerializer": (
+        "id status method price amount currency credits reversed_amount reference created_at paid_at",
+        "",
+    ),
+    "SubscriptionSerializer": (
+        "id status method plan tier period_start period_end cancel_at_period_end",
         "",
     ),
     "APIKeySerializer": ("id name prefix created_at last_used_at expires_at", ""),
@@ -71,12 +81,20 @@ FIELDS: dict[str, tuple[str, str]] = {
 
 # These are only ever given out, never filled from a request: what they could take does not matter.
 ANSWERS: dict[str, str] = {
-    "BalanceSerializer": "available held posted",
+    "BalanceSerializer": "available held posted debt",
+    "StatementSerializer": "month opening rows closing",
+    "PlanSerializer": "code name tier credits_per_month amount currency",
+    "PackSerializer": "code name credits validity_days amount currency",
+    "PricingSerializer": "version plans packs",
+    "CheckoutSerializer": "payment url",
+    "PortalSerializer": "url",
+    "CurrentSubscriptionSerializer": "subscription",
     "QuoteSerializer": "credits price_version available affordable",
     "MeSerializer": "organization limits api_key",
     "FailureSerializer": "code message",
     "CreditsSerializer": "reserved charged",
-    "ProblemSerializer": "type title status code detail request_id errors needed available limit",
+    "ProblemSerializer": "type title status code detail request_id errors needed available limit"
+    " quota running window",
     "FieldErrorSerializer": "pointer code detail",
 }
 

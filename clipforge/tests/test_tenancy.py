@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.utils import timezone
 
 from clipforge.media.sample import make_still
 from clipforge.orgs.api.views import OrgView
@@ -55,6 +56,13 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("export-cancel", "POST"): (200, 404, "queued export"),
     ("export-retry", "POST"): (200, 404, "failed export"),
     ("export-download", "GET"): (302, 404, "export"),
+    ("credits-statement", "GET"): (200, 200, None),
+    # This service takes no payments through Stripe; those that it takes are billing's own tests'.
+    ("billing-checkout", "POST"): (503, 503, None),
+    ("billing-portal", "POST"): (503, 503, None),
+    ("billing-payments", "GET"): (200, 200, None),
+    ("billing-payment", "GET"): (200, 404, "payment"),
+    ("billing-subscription", "GET"): (200, 200, None),
 }
 
 # Open to everybody, the methods that they answer to. The link of a file is its own permission.
@@ -66,6 +74,12 @@ OPEN: dict[str, set[str]] = {
     "docs": {"GET", "HEAD"},
     "download-file": {"GET", "HEAD"},
 }
+
+# Open to everybody too; a key need not be sent, and must be good if it is.
+KEY_OPTIONAL: dict[str, set[str]] = {"pricing": {"GET", "HEAD", "OPTIONS"}}
+
+# Another door, with a signature for a key: billing/tests/api/test_webhooks.py.
+SIGNED = {"stripe-webhook"}
 
 # Every parameter that narrows a list, with a value that fits the owner's rows.
 FILTERS: dict[str, dict[str, str]] = {
@@ -81,6 +95,7 @@ FILTERS: dict[str, dict[str, str]] = {
         "created_before": "2100-01-01T00:00:00Z",
     },
     "moments": {"min_score": "0"},
+    "billing-payments": {},
     "exports": {
         "project": "{project}",
         "status": "READY",
@@ -122,6 +137,8 @@ def path_of(name: str, world: World, thing: str | None) -> str:
 def address(name: str, pk: str, world: World) -> str:
     if name == "download-file":
         return signed_url(world.objects["export"])
+    if name == "credits-statement":
+        return f"{PATTERNS[name]}?month={timezone.now():%Y-%m}"
     path, filled = re.subn(r"<uuid:\w+>", pk, PATTERNS[name])
     assert "<" not in path, f"{path}: this test cannot fill that in"
     assert bool(filled) == bool(pk), f"{path}: say whose thing it is about"
@@ -134,6 +151,8 @@ def body_of(name: str, method: str, world: World, video: bytes) -> Any:
             return video
         case "exports", "POST":
             return {"moment": str(world.objects["moment"].pk), "resolution": 480}
+        case "billing-checkout", "POST":
+            return {"price": "pack-100"}
         case "quotes", "POST":
             return {"export_seconds": 60}
         case "project", "PATCH":
@@ -159,7 +178,7 @@ def guarded() -> set[str]:
 
 def test_every_route_is_in_a_table():
     there = {route.name for route in routes() if not route.pattern.startswith("/admin/")}
-    assert there == guarded() | set(OPEN)
+    assert there == guarded() | set(OPEN) | set(KEY_OPTIONAL) | SIGNED
 
 
 def test_every_method_that_a_view_has_is_in_the_table():
@@ -173,7 +192,10 @@ def test_every_method_that_a_view_has_is_in_the_table():
 
 def test_every_filter_is_in_the_table():
     lists = {route.name: route.view for route in routes() if hasattr(route.view, "keyset")}
-    filters = {name: set(view.filterset_class.base_filters) for name, view in lists.items()}
+    filters = {
+        name: set(view.filterset_class.base_filters) if hasattr(view, "filterset_class") else set()
+        for name, view in lists.items()
+    }
     assert filters == {name: set(parameters) for name, parameters in FILTERS.items()}
 
 
@@ -341,13 +363,31 @@ def test_what_is_open_answers_everybody_alike_and_tells_nothing(owner, stranger)
     assert fingerprint() == before
 
 
+def test_what_asks_for_no_key_refuses_a_bad_one(owner, stranger):
+    clients = {**knockers(owner), "stranger": client_of(stranger)}
+    before = fingerprint()
+    for name, methods in KEY_OPTIONAL.items():
+        for method in METHODS:
+            for who, client in clients.items():
+                response = ask(client, method, address(name, "", owner))
+                open_ = who in {"anonymous", "stranger"}
+                status = (200 if method in methods else 405) if open_ else 401
+                assert response.status_code == status, (who, method, name)
+                assert leaks(response, owner) == [], (who, name)
+    assert fingerprint() == before
+
+
 def test_no_key_opens_a_page_of_the_admin(owner, stranger):
     clients = [*knockers(owner).values(), client_of(owner)]
     pk = str(owner.objects["project"].pk)
     before = fingerprint()
     asked = 0
     for route in routes():
-        if not route.pattern.startswith("/admin/") or route.name in {"login", "logout"}:
+        if not route.pattern.startswith("/admin/") or route.name in {
+            "login",
+            "logout",
+            "admin-login",
+        }:
             continue
         path = re.sub(r"<[\w:]+>", pk, route.pattern)
         path = path.replace("^(?P<app_label>", "").replace("(?P<url>.*)$", "nonsense")
