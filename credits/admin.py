@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.contrib import admin
-from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import HttpRequest
 
+from clipforge.common.admin import BigTable
 from credits.models import (
     CreditAccount,
     CreditGrant,
@@ -21,22 +20,10 @@ from credits.models import (
 M = TypeVar("M", bound=Model)
 
 
-class BoundedPaginator(Paginator[Any]):
-    """Counts no further than anybody pages: a COUNT of the whole ledger takes seconds."""
-
-    MOST = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        return int(self.object_list[: self.MOST].count())  # type: ignore[attr-defined]
-
-
-class ReadOnlyAdmin(admin.ModelAdmin[M]):
+class ReadOnlyAdmin(BigTable, admin.ModelAdmin[M]):
     """Nobody adds, changes or deletes here, superusers included."""
 
     list_select_related = ["org"]
-    paginator = BoundedPaginator
-    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

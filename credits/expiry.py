@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from django.db import DatabaseError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
+from clipforge.common.models import OrgQuerySet
 from clipforge.orgs.models import Organization
 from credits import ledger
 from credits.models import CreditGrant, CreditHold, HoldStatus
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 def expire_holds(*, now: datetime.datetime | None = None) -> int:
     """Give back the credits of holds past their `expires_at`. Returns how many holds."""
-    due = CreditHold.objects.filter(status=HoldStatus.HELD, expires_at__lte=now or Now())
+    due = due_holds(now)
 
     def expire(hold_id: uuid.UUID) -> int:
         # One that is being settled or renewed at this moment is left to whoever does it.
@@ -43,11 +44,7 @@ def expire_grants(*, now: datetime.datetime | None = None, org: Organization | N
 
     What is held stays until the hold is settled; what that returns ends then.
     """
-    due = CreditGrant.objects.filter(
-        Q(remaining__gt=0),  # the condition of the index
-        Q(remaining__gt=F("held")),
-        expires_at__lte=now or Now(),
-    )
+    due = due_grants(now)
     if org is not None:
         due = due.for_org(org)
 
@@ -59,6 +56,18 @@ def expire_grants(*, now: datetime.datetime | None = None, org: Organization | N
         return len(lots)
 
     return _sum_each(expire, due.order_by("org").values_list("org", flat=True).distinct()[:BATCH])
+
+
+def due_holds(now: datetime.datetime | None = None) -> QuerySet[CreditHold]:
+    return CreditHold.objects.filter(status=HoldStatus.HELD, expires_at__lte=now or Now())
+
+
+def due_grants(now: datetime.datetime | None = None) -> OrgQuerySet[CreditGrant]:
+    return CreditGrant.objects.filter(
+        Q(remaining__gt=0),  # the condition of the index
+        Q(remaining__gt=F("held")),
+        expires_at__lte=now or Now(),
+    )
 
 
 def _sum_each(act: Callable[[T], int], keys: Iterable[T]) -> int:

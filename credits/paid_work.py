@@ -360,8 +360,8 @@ def sweep(model: type[PaidWork], *, defer: Defer, batch: int = 100) -> tuple[int
     no two accounts are ever locked together.
     """
     requeued = failed = 0
-    lapsed = model._default_manager.filter(status=model.RUNNING, lease_expires_at__lt=Now())
-    for pk in list(lapsed.order_by("lease_expires_at").values_list("pk", flat=True)[:batch]):
+    lapsed = lapsed_work(model)
+    for pk in list(lapsed.values_list("pk", flat=True)[:batch]):
         try:
             with transaction.atomic():
                 item = lapsed.select_for_update(skip_locked=True).filter(pk=pk).first()
@@ -377,6 +377,20 @@ def sweep(model: type[PaidWork], *, defer: Defer, batch: int = 100) -> tuple[int
             logger.exception("sweeping failed", extra={"row": str(pk)})
     _renew_holds(model)
     return requeued, failed
+
+
+def lapsed_work(model: type[W]) -> models.QuerySet[W]:
+    """What workers hold that gave no sign of life for a lease, the longest silent first."""
+    lapsed = model._default_manager.filter(status=model.RUNNING, lease_expires_at__lt=Now())
+    return lapsed.order_by("lease_expires_at")
+
+
+def aging_work(model: type[W], status: str) -> models.QuerySet[W]:
+    """Work of an open status whose hold has lived half of its life."""
+    half = datetime.timedelta(seconds=settings.HOLD_SECONDS / 2)
+    return model._default_manager.filter(
+        status=status, hold__status="HELD", hold__expires_at__lt=Now() + half
+    )
 
 
 # --- inside ---------------------------------------------------------------------------
@@ -476,11 +490,8 @@ def _requeue(item: PaidWork, *, defer: Defer, **fields: Any) -> bool:
 
 
 def _renew_holds(model: type[PaidWork]) -> None:
-    half = datetime.timedelta(seconds=settings.HOLD_SECONDS / 2)
-    aging = model._default_manager.filter(
-        status__in=[QUEUED, model.RUNNING],
-        hold__status="HELD",
-        hold__expires_at__lt=Now() + half,
-    ).values_list("hold_id", flat=True)
-    if hold_ids := list(aging[:1000]):
-        ledger.keep_alive(hold_ids=hold_ids)
+    # One status at a time: each has an index of the few rows that are in it.
+    for status in (QUEUED, model.RUNNING):
+        aging = aging_work(model, status).values_list("hold_id", flat=True)
+        if hold_ids := list(aging[:1000]):
+            ledger.keep_alive(hold_ids=hold_ids)

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from clipforge.common.admin import MovedByServices
+from clipforge.common.admin import NEWEST_FIRST, BigTable, MovedByServices
 from exports.models import Export
 
 
 @admin.register(Export)
-class ExportAdmin(MovedByServices, admin.ModelAdmin[Export]):
+class ExportAdmin(BigTable, MovedByServices, admin.ModelAdmin[Export]):
     list_display = ["id", "org", "project", "status", "aspect", "resolution", "created_at"]
-    list_filter = ["status", "aspect"]
+    list_filter = ["status"]
     list_select_related = ["org", "project"]
     search_fields = ["id"]
     raw_id_fields = ["org", "project", "moment", "hold"]
-    show_full_result_count = False
+    ordering = NEWEST_FIRST

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
+from django.db.models import F
 
 from clipforge.common.models import OrgQuerySet
 from credits.paid_work import PaidWork
@@ -63,10 +64,27 @@ class Export(PaidWork):
         indexes = [
             # `GET /exports` and its deep pages: an organization's exports, newest first.
             models.Index(fields=["org", "-created_at", "-id"], name="exports_export_org_created"),
-            # `GET /exports?project=&status=`, and everything of a project when it is deleted.
-            models.Index(fields=["project", "status"], name="exports_export_project_status"),
-            # The admin's list of all exports, newest first.
-            models.Index(fields=["created_at"], name="exports_export_created"),
+            # `GET /exports?status=`: a page of a rare status is neither sorted nor searched for.
+            models.Index(
+                fields=["org", "status", "-created_at", "-id"], name="exports_export_status_newest"
+            ),
+            # `GET /exports?project=&status=`: (project, status), continued by the order of the list.
+            models.Index(
+                fields=["project", "status", "-created_at", "-id"],
+                name="exports_project_status_newest",
+            ),
+            # `GET /exports?project=`, and everything of a project when it is deleted.
+            models.Index(
+                fields=["project", "-created_at", "-id"], name="exports_export_project_newest"
+            ),
+            # The admin's list of all exports: created_at, continued so that equal times are in
+            # order. Nulls last, of which there are none, so that it is no order of the lists above:
+            # for a busy organization the planner would read this one and throw most of it away.
+            models.Index(
+                F("created_at").desc(nulls_last=True),
+                F("id").desc(nulls_last=True),
+                name="exports_export_newest",
+            ),
             # `credits.paid_work.sweep`: the few that a worker holds, by the end of its lease.
             models.Index(
                 fields=["lease_expires_at"],

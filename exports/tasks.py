@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
@@ -48,14 +49,19 @@ def sweep_exports(timestamp: int) -> None:
 @app.task(queue="maintenance", queueing_lock="exports.expire", name="exports.expire")
 def expire_exports(timestamp: int) -> None:
     """Delete the files that are past their retention."""
-    due = Export.objects.filter(status=Export.Status.READY, expires_at__lt=Now())
-    for export in due.order_by("expires_at")[:1000]:
+    for export in due_exports()[:1000]:
         # The file first: a crash in between leaves a row that is found again in an hour, never a
         # file that no row knows.
         storage.delete(export.file_key)
         Export.objects.filter(pk=export.pk, status=Export.Status.READY).update(
             status=Export.Status.EXPIRED, file_key="", updated_at=Now()
         )
+
+
+def due_exports() -> QuerySet[Export]:
+    """Finished exports past their retention, the longest first."""
+    due = Export.objects.filter(status=Export.Status.READY, expires_at__lt=Now())
+    return due.order_by("expires_at")
 
 
 @app.periodic(cron="37 * * * *")

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
-from clipforge.common.admin import MovedByServices, NotMadeByHand
+from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
 from clipforge.orgs.models import (
     APIKey,
     IdempotencyRecord,
@@ -36,12 +36,11 @@ class MembershipInline(admin.TabularInline[Membership, Organization]):
 
 
 @admin.register(Organization)
-class OrganizationAdmin(admin.ModelAdmin[Organization]):
+class OrganizationAdmin(BigTable, admin.ModelAdmin[Organization]):
     list_display = ["name", "slug", "tier", "is_active", "created_at"]
     list_filter = ["tier", "is_active"]
     search_fields = ["name", "slug", "id"]
     inlines = [MembershipInline]
-    show_full_result_count = False
 
 
 @admin.register(TierLimits)
@@ -59,15 +58,14 @@ class TierLimitsAdmin(NotMadeByHand, admin.ModelAdmin[TierLimits]):
 
 
 @admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin[Membership]):
+class MembershipAdmin(BigTable, admin.ModelAdmin[Membership]):
     list_display = ["user", "organization", "role"]
     list_select_related = ["user", "organization"]
     raw_id_fields = ["user", "organization"]
-    show_full_result_count = False
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(admin.ModelAdmin[APIKey]):
+class APIKeyAdmin(BigTable, admin.ModelAdmin[APIKey]):
     """Keys are made by the service, which shows them once: nothing can be added here."""
 
     list_display = ["name", "prefix", "organization", "last_used_at", "expires_at", "revoked_at"]
@@ -75,16 +73,14 @@ class APIKeyAdmin(admin.ModelAdmin[APIKey]):
     search_fields = ["prefix", "name"]
     raw_id_fields = ["organization", "created_by"]
     readonly_fields = ["organization", "prefix", "created_by", "created_at", "last_used_at"]
-    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
 
 @admin.register(IdempotencyRecord)
-class IdempotencyRecordAdmin(MovedByServices, admin.ModelAdmin[IdempotencyRecord]):
+class IdempotencyRecordAdmin(BigTable, MovedByServices, admin.ModelAdmin[IdempotencyRecord]):
     list_display = ["key", "org", "status", "created_at"]
     list_select_related = ["org"]
     search_fields = ["key"]
     raw_id_fields = ["org"]
-    show_full_result_count = False

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django_filters import rest_framework as filters
 
+from clipforge.common.api.filters import CreatedBefore
 from credits.models import HoldStatus, TransactionType
 
 
@@ -10,9 +11,7 @@ class TransactionFilter(filters.FilterSet):
     created_after = filters.IsoDateTimeFilter(
         "created_at", "gte", help_text="At this time or later."
     )
-    created_before = filters.IsoDateTimeFilter(
-        "created_at", "lt", help_text="Before this time, which is not included."
-    )
+    created_before = CreatedBefore(help_text="Before this time, which is not included.")
 
 
 class HoldFilter(filters.FilterSet):

@@ -6,16 +6,19 @@ from typing import cast
 import django_filters
 from django.db.models import QuerySet
 
+from clipforge.common.api.filters import AnyOf, CreatedBefore
 from clipforge.orgs.principal import Principal
 from exports.models import Export
+from exports.selectors import exports_of
 from projects.selectors import get_project
 
 
 class ExportFilter(django_filters.FilterSet):
+    # The first to be applied: it replaces what is listed.
     project = django_filters.UUIDFilter(method="of_project")
-    status = django_filters.MultipleChoiceFilter(choices=Export.Status.choices)
+    status = AnyOf(choices=Export.Status.choices)
     created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
-    created_before = django_filters.IsoDateTimeFilter("created_at", "lt")
+    created_before = CreatedBefore()
 
     class Meta:
         model = Export
@@ -26,4 +29,4 @@ class ExportFilter(django_filters.FilterSet):
     ) -> QuerySet[Export]:
         # Another organization's project is 404, as it is in a path.
         principal = cast("Principal", self.request and self.request.user)
-        return queryset.filter(project=get_project(principal.organization, value))
+        return exports_of(get_project(principal.organization, value))

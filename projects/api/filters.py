@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import django_filters
 
+from clipforge.common.api.filters import AnyOf, CreatedBefore
 from projects.models import Moment, Project
 
 
 class ProjectFilter(django_filters.FilterSet):
-    status = django_filters.MultipleChoiceFilter(choices=Project.Status.choices)
+    status = AnyOf(choices=Project.Status.choices)
     created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
-    created_before = django_filters.IsoDateTimeFilter("created_at", "lt")
+    created_before = CreatedBefore()
 
     class Meta:
         model = Project

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import datetime
+from typing import Any, cast
 
-from django.db.models import QuerySet
+import django_filters
+from django.db.models import F, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.request import Request
 
@@ -12,6 +14,34 @@ from clipforge.common.errors import BadRequest
 
 # Parameters of the pagination, known to every list.
 PAGING = {"cursor", "page_size"}
+
+
+class AnyOf(django_filters.MultipleChoiceFilter):
+    """One or several values of the column that is named like it; the pagination knows it.
+
+    Without DISTINCT, which is for joins, and would sort every page.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(distinct=False, **kwargs)
+
+
+class CreatedBefore(django_filters.IsoDateTimeFilter):
+    """Rows created before a time, which is not included."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("created_at", "lt", **kwargs)
+
+    def filter(self, qs: QuerySet[Any], value: datetime.datetime | None) -> QuerySet[Any]:
+        filterset: django_filters.FilterSet = cast("Any", self).parent
+        request = filterset.request
+        filtered: QuerySet[Any] = super().filter(qs, value)
+        if value is not None and request is not None and "cursor" in request.GET:
+            # The cursor is where the index is entered. Of two such places PostgreSQL takes the
+            # first, and reads from there to the cursor: so this one is made a plain condition.
+            moment = F("created_at") + datetime.timedelta(0)
+            filtered = qs.alias(_created=moment).filter(_created__lt=value)
+        return filtered
 
 
 def refuse_unknown_parameters(request: Request, known: set[str]) -> None:

@@ -21,6 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
+from clipforge.common.api.filters import AnyOf
 from clipforge.common.errors import BadRequest, NotFound
 
 DEFAULT_PAGE_SIZE = 50
@@ -40,11 +41,10 @@ class KeysetPagination(BasePagination):
         fields: tuple[str, ...] = view.keyset
         size = _page_size(request)
         cursor = request.query_params.get("cursor")
-        if cursor is not None:
-            queryset = _after(queryset, fields, self._decode(cursor, queryset.model, fields))
-        rows = list(queryset.order_by(*(f"-{field}" for field in fields))[: size + 1])
+        after = None if cursor is None else self._decode(cursor, queryset.model, fields)
+        rows = list(page_of(queryset, fields, size, after=after, any_of=_any_of(request, view)))
         page = rows[:size]
-        self.next_cursor = self._encode(page[-1], fields) if len(rows) > size else None
+        self.next_cursor = cursor_at(request, page[-1], fields) if len(rows) > size else None
         return page
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -93,10 +93,6 @@ class KeysetPagination(BasePagination):
             },
         ]
 
-    def _encode(self, row: Model, fields: tuple[str, ...]) -> str:
-        values = [getattr(row, field) for field in fields]
-        return signing.dumps([*self.scope, *(_to_text(value) for value in values)], salt="cursor")
-
     def _decode(self, cursor: str, model: type[Model], fields: tuple[str, ...]) -> list[Any]:
         malformed = BadRequest(
             "The cursor is malformed. Use next_cursor of the page before, unchanged.",
@@ -122,9 +118,51 @@ class KeysetPagination(BasePagination):
             raise malformed from None
 
 
+def page_of(
+    queryset: QuerySet[Any],
+    fields: tuple[str, ...],
+    size: int,
+    *,
+    after: list[Any] | None = None,
+    any_of: dict[str, list[str]] | None = None,
+) -> QuerySet[Any]:
+    """The `size` rows that follow the values `after`, and one more if there is one.
+
+    `any_of` repeats a filter by several values of one column. Each value has its range of the
+    index, in order; a page is merged from a page of each. Left to itself PostgreSQL would read
+    all rows of these values and sort them, or read the list from the top until it found enough.
+    """
+    order = [f"-{field}" for field in fields]
+    if after is not None:
+        queryset = _after(queryset, fields, after)
+    if any_of is None:
+        return queryset.order_by(*order)[: size + 1]
+    ((name, values),) = any_of.items()
+    first, *others = (
+        queryset.filter(**{name: value}).order_by(*order)[: size + 1] for value in values
+    )
+    return first.union(*others, all=True).order_by(*order)[: size + 1]
+
+
+def cursor_at(request: Request, row: Model, fields: tuple[str, ...]) -> str:
+    """The cursor that `request` would be given after `row`."""
+    values = [_to_text(getattr(row, field)) for field in fields]
+    return signing.dumps([*_scope(request), *values], salt="cursor")
+
+
 def _scope(request: Request) -> list[str]:
     organization = getattr(request.user, "organization", None)
     return [str(organization.pk) if organization else "", request.path]
+
+
+def _any_of(request: Request, view: Any) -> dict[str, list[str]] | None:
+    """The column that has to be one of several values, if there is one, and these values."""
+    filterset_class = getattr(view, "filterset_class", None)
+    for name, filter_ in filterset_class.base_filters.items() if filterset_class else ():
+        values = sorted(set(request.query_params.getlist(name)))
+        if isinstance(filter_, AnyOf) and len(values) > 1:
+            return {name: values}
+    return None
 
 
 def _page_size(request: Request) -> int:

@@ -265,3 +265,86 @@ def test_a_filter_keeps_its_place_in_the_order(api, organization):
     pages = walk(api, PROJECTS, status="FAILED", page_size=2)
     assert [len(page) for page in pages] == [2, 2, 1]
     assert [row["id"] for page in pages for row in page] == [str(pk) for pk in wanted[::2][::-1]]
+
+
+# --- filters that would cost the index its order ---------------------------------------
+
+
+def make_statuses(org: Any, count: int, *, apart: int = 0) -> list[Any]:
+    """Projects that are FAILED, CANCELLED and READY in turn. Returns their ids, newest first."""
+    make_projects(org, count, apart=apart)
+    model: Any = apps.get_model("projects.Project")
+    rows = list(model.objects.for_org(org).order_by("-created_at", "-id"))
+    for number, row in enumerate(rows):
+        row.status = ("FAILED", "CANCELLED", "READY")[number % 3]
+    model.objects.bulk_update(rows, ["status"])
+    return [str(row.pk) for row in rows]
+
+
+@pytest.mark.parametrize("apart", [0, 1], ids=["one moment", "a second apart"])
+def test_a_list_of_several_statuses_is_in_order_and_has_every_row_once(api, organization, apart):
+    ids = make_statuses(organization, 31, apart=apart)
+    pages = walk(api, PROJECTS, status=["FAILED", "CANCELLED"], page_size=4)
+    assert [len(page) for page in pages] == [4] * 5 + [1]
+    rows = [row["id"] for page in pages for row in page]
+    assert rows == [pk for number, pk in enumerate(ids) if number % 3 != 2]
+
+
+def test_a_status_that_is_named_twice_counts_once(api, organization):
+    ids = make_statuses(organization, 6)
+    (page,) = walk(api, PROJECTS, status=["FAILED", "FAILED"])
+    assert [row["id"] for row in page] == ids[::3]
+
+
+def test_a_page_of_several_statuses_is_merged_from_a_page_of_each(api, organization):
+    make_statuses(organization, 900, apart=1)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE projects_project")
+    (query,) = asked(api, status=["FAILED", "CANCELLED"])
+    steps = explained(query)
+    scans = [step for step in steps if step.get("Relation Name") == "projects_project"]
+    assert [scan["Index Name"] for scan in scans] == ["projects_project_status_newest"] * 2
+    assert sum(scan["Actual Rows"] for scan in scans) <= 53
+    assert [step for step in steps if "Sort" in step["Node Type"]] == []
+
+
+def test_created_before_holds_also_under_a_cursor_of_the_list_without_it(api, organization):
+    make_projects(organization, 9, apart=1)
+    cursor = api.get(PROJECTS, {"page_size": 2}).json()["next_cursor"]
+    before = (NOW + datetime.timedelta(seconds=4)).isoformat()
+    rows = api.get(PROJECTS, {"cursor": cursor, "created_before": before}).json()["results"]
+    assert [row["title"] for row in rows] == ["Talk 3", "Talk 2", "Talk 1", "Talk 0"]
+
+
+def test_a_deep_page_before_a_time_is_entered_at_its_cursor(api, organization):
+    make_projects(organization, 1500, apart=1)
+    for _ in range(5):
+        make_projects(make_organization(), 300, apart=1)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE projects_project")
+    model: Any = apps.get_model("projects.Project")
+    last = model.objects.for_org(organization).order_by("-created_at", "-id")[700]
+    values = [last.created_at.isoformat(), str(last.pk)]
+    deep = signing.dumps([str(organization.pk), PROJECTS, *values], salt="cursor")
+    before = (NOW + datetime.timedelta(seconds=1400)).isoformat()
+    (query,) = asked(api, cursor=deep, created_before=before)
+    (scan,) = [each for each in explained(query) if each.get("Relation Name") == "projects_project"]
+    assert scan["Index Name"] == "projects_project_org_created"
+    assert "ROW(" in scan["Index Cond"]
+    assert "created_at <" not in scan["Index Cond"]
+    assert scan.get("Rows Removed by Filter", 0) == 0
+    assert scan["Actual Rows"] == 51
+
+
+def asked(api: Any, **params: Any) -> list[str]:
+    """What the list of projects asks the table of projects for."""
+    with CaptureQueriesContext(connection) as captured:
+        assert len(api.get(PROJECTS, params).json()["results"]) == 50
+    return [each["sql"] for each in captured if 'FROM "projects_project"' in each["sql"]]
+
+
+def explained(query: str) -> list[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}")
+        (plan,) = cursor.fetchone()
+    return nodes(plan[0]["Plan"])

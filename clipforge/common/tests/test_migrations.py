@@ -1,0 +1,152 @@
+"""Indexes that are added while the service runs, and again after a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, NotSupportedError, connection, models, transaction
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.state import ProjectState
+
+from clipforge.common.migrations import AddIndexOnline, RemoveIndexOnline
+from clipforge.testing.factories import make_organization
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAME = "orgs_organization_by_tier"
+ADD = AddIndexOnline("organization", models.Index(fields=["tier"], name=NAME))
+REMOVE = RemoveIndexOnline("organization", NAME)
+
+
+@pytest.fixture(autouse=True)
+def no_index_is_left() -> Iterator[None]:
+    yield
+    execute(f'DROP INDEX IF EXISTS "{NAME}"')
+
+
+def execute(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def index() -> tuple[bool, str] | None:
+    """Whether it is valid, and its definition."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indisvalid, pg_get_indexdef(indexrelid) FROM pg_index"
+            " WHERE indexrelid = to_regclass(%s)",
+            [NAME],
+        )
+        found: tuple[bool, str] | None = cursor.fetchone()
+        return found
+
+
+def states() -> tuple[ProjectState, ProjectState]:
+    """Without the index, and with it."""
+    before = MigrationLoader(connection).project_state()
+    after = before.clone()
+    ADD.state_forwards("orgs", after)
+    return before, after
+
+
+def add() -> None:
+    before, after = states()
+    with connection.schema_editor(atomic=False) as editor:
+        ADD.database_forwards("orgs", editor, before, after)
+
+
+def interrupt_a_build() -> None:
+    """What a build leaves behind that fails half way: a valid name of an index that is not."""
+    make_organization()
+    make_organization()
+    with pytest.raises(IntegrityError):
+        execute(f'CREATE UNIQUE INDEX CONCURRENTLY "{NAME}" ON orgs_organization (tier)')
+    left = index()
+    assert left is not None
+    assert left[0] is False
+
+
+def test_an_index_is_built():
+    add()
+    built = (True, f"CREATE INDEX {NAME} ON public.orgs_organization USING btree (tier)")
+    assert index() == built
+
+
+def test_the_invalid_index_of_an_interrupted_build_is_replaced():
+    interrupt_a_build()
+    add()
+    built = (True, f"CREATE INDEX {NAME} ON public.orgs_organization USING btree (tier)")
+    assert index() == built
+
+
+def test_an_index_that_was_built_but_not_recorded_is_kept():
+    add()
+    before = oid()
+    add()
+    assert oid() == before
+
+
+def oid() -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)::oid", [NAME])
+        return cursor.fetchone()
+
+
+def test_an_index_is_removed_and_removing_it_again_is_no_failure():
+    add()
+    before, after = states()
+    for _ in range(2):
+        with connection.schema_editor(atomic=False) as editor:
+            REMOVE.database_forwards("orgs", editor, after, before)
+        assert index() is None
+
+
+def test_adding_and_removing_can_be_undone():
+    add()
+    before, after = states()
+    with connection.schema_editor(atomic=False) as editor:
+        ADD.database_backwards("orgs", editor, after, before)
+    assert index() is None
+    with connection.schema_editor(atomic=False) as editor:
+        REMOVE.database_backwards("orgs", editor, before, after)
+    found = index()
+    assert found is not None
+    assert found[0] is True
+
+
+def test_a_migration_that_is_one_transaction_is_refused_and_changes_nothing():
+    before, after = states()
+    with transaction.atomic():
+        editor = connection.SchemaEditorClass(connection, atomic=False)
+        with editor, pytest.raises(NotSupportedError):
+            ADD.database_forwards("orgs", editor, before, after)
+    assert index() is None
+
+
+def test_locks_are_waited_for_with_patience_and_the_timeout_is_put_back(monkeypatch):
+    execute("SET lock_timeout = '1234ms'")
+    execute("SET statement_timeout = '4321ms'")
+    seen = []
+    build = models.Index.create_sql
+
+    def create_sql(*args: Any, **kwargs: Any) -> Any:
+        seen.append(timeouts())
+        return build(*args, **kwargs)
+
+    monkeypatch.setattr(models.Index, "create_sql", create_sql)
+    try:
+        add()
+        assert seen == [("10min", "0")]
+        assert timeouts() == ("1234ms", "4321ms")
+    finally:
+        connection.close()
+
+
+def timeouts() -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
+        )
+        return cursor.fetchone()

@@ -1,0 +1,64 @@
+"""What a page may cost, and what is wrong with one that costs more."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from clipforge.plans.explain import PAGES_A_LOOKUP, Cost
+
+# Pages of an index that finding a place in a list may take, at any depth.
+PLACE_BUFFERS = 12
+
+
+class Budget(NamedTuple):
+    """`buffers` besides a page for each row, and a lookup for each row that is joined to it."""
+
+    statements: int
+    buffers: int = PLACE_BUFFERS
+    # Rows that may be read for each row that is returned, and besides.
+    rows: float = 1.0
+    slack: int = 4
+    sorts: int = 0
+
+    def buffers_for(self, cost: Cost) -> int:
+        return (
+            self.buffers * self.statements
+            + cost.single
+            + PAGES_A_LOOKUP * cost.looked_up
+            + cost.heap_fetches
+        )
+
+
+# A page of the API: one range of one index, not sorted, nothing thrown away.
+# A hundred rows or so are as well read whole and sorted; whatever grows is not.
+LIST = Budget(statements=2, rows=2.3, slack=150, sorts=200)  # each row, and the one joined to it
+# Merged from two lists.
+MERGED = LIST._replace(rows=4.3)
+# Where a list begins, found in its index alone: the same at any depth.
+PLACE = Budget(statements=2, rows=1.3, slack=150, sorts=200)
+# A table of a hundred rows is read whole, rightly.
+ONE = Budget(statements=2, rows=2.0, slack=100)
+# Work under way: few rows among millions, put in order after they are found.
+QUEUE = Budget(statements=1, rows=3.0, slack=100, sorts=1000)
+# What is deleted with a project: all of its rows.
+ALL_OF_PROJECT = Budget(statements=8, rows=2.0, slack=100, sorts=0)
+# The admin steps to a page by counting, up to the 10,000 rows that its paginator knows.
+ADMIN = Budget(statements=4, rows=8.0, slack=42_000, sorts=10_000)
+# Staff may look through everything for a rare status: no index is kept for that.
+ADMIN_FILTERED = Budget(statements=4, buffers=20_000, slack=1_000_000, sorts=100_000)
+
+
+def faults(cost: Cost, budget: Budget) -> list[str]:
+    """What is beyond the budget, in words."""
+    found = []
+    allowed = round(budget.rows * cost.returned) + budget.slack
+    if cost.read > allowed:
+        whole = "".join(f", all of {table}" for table in sorted(cost.scans))
+        found.append(f"reads {cost.read} rows{whole}, allowed {allowed}")
+    if cost.sorted > budget.sorts:
+        found.append(f"sorts {cost.sorted} rows, allowed {budget.sorts}")
+    if cost.buffers > budget.buffers_for(cost):
+        found.append(f"touches {cost.buffers} buffers, allowed {budget.buffers_for(cost)}")
+    if cost.statements > budget.statements:
+        found.append(f"takes {cost.statements} queries, allowed {budget.statements}")
+    return found

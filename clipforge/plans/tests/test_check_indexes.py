@@ -1,0 +1,89 @@
+"""`manage.py check_indexes`: what each page costs, on data that are there."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from clipforge.plans.pages import list_views
+from clipforge.testing.factories import make_organization
+
+pytestmark = pytest.mark.django_db
+
+SIZES = {"orgs": 60, "projects": 3000, "moments": 60000, "transactions": 12000, "exports": 5000}
+
+
+@pytest.fixture
+def seeded(db: None) -> None:
+    options = [f"--{name}={count}" for name, count in SIZES.items()]
+    call_command("seed_load", *options, "--json", stdout=io.StringIO())
+
+
+def check_indexes() -> dict[str, Any]:
+    """What it printed under --json, whether it failed or not."""
+    out = io.StringIO()
+    try:
+        call_command("check_indexes", "--json", stdout=out)
+    except CommandError as error:
+        failure = str(error)
+    else:
+        failure = ""
+    result: dict[str, Any] = json.loads(out.getvalue())
+    assert result["ok"] is not bool(failure)
+    return {**result, "failure": failure}
+
+
+def beyond(result: dict[str, Any]) -> list[str]:
+    return [f"{page['page']}: {page['faults']}" for page in result["pages"] if page["faults"]]
+
+
+def test_every_page_of_every_list_is_within_its_budget_and_every_promised_index_is_used(seeded):
+    result = check_indexes()
+    assert beyond(result) == []
+    assert result["unused_indexes"] == []
+    places: dict[str, set[str]] = {}
+    for page in result["pages"]:
+        places.setdefault(page["page"].split()[0].rstrip(","), set()).add(page["place"])
+    names = {listed.name for listed in list_views()}
+    assert names >= {"projects", "moments", "exports", "credits-transactions", "credits-holds"}
+    assert {name: places[name] for name in names} == {name: {"first", "deep"} for name in names}
+
+
+@pytest.mark.parametrize(
+    ("index", "promised"),
+    [
+        ("credits_transaction_type", "CreditTransaction (org, type)"),
+        ("exports_project_status_newest", "Export (project, status)"),
+    ],
+)
+def test_a_dropped_index_is_noticed(seeded, index, promised):
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP INDEX {index}")
+    result = check_indexes()
+    assert result["unused_indexes"] == [f"{promised}: {index}"]
+    assert "1 promised indexes are used by nothing." in result["failure"]
+
+
+def test_a_list_that_has_lost_its_index_is_beyond_its_budget_which_people_are_told(seeded):
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX credits_transaction_newest")
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="pages are beyond their budget"):
+        call_command("check_indexes", stdout=out)
+    lines = out.getvalue().splitlines()
+    assert any("credits_transaction_type" in line and "│" in line for line in lines)
+    assert (
+        "used by nothing: CreditTransaction (org, created_at): credits_transaction_newest" in lines
+    )
+    assert any(line.startswith("credits-transactions, busiest (deep): ") for line in lines)
+
+
+def test_an_empty_database_has_nothing_to_look_at():
+    make_organization()
+    with pytest.raises(CommandError, match="There is nothing to look at"):
+        call_command("check_indexes")
