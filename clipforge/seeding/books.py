@@ -50,7 +50,7 @@ GRANTS = Table.of(
     CreditGrant,
     "id org_id kind amount remaining held priority effective_at expires_at created_at",
 )
-ACCOUNTS = Table.of(CreditAccount, "org_id posted held version")
+ACCOUNTS = Table.of(CreditAccount, "org_id posted held open_holds version")
 TABLES = [HOLDS, ALLOCATIONS, TRANSACTIONS, GRANTS, ACCOUNTS]
 
 # An organization buys credits for the next so many jobs; every eighth time its plan is renewed
@@ -144,6 +144,7 @@ class Account:
     lots: list[Lot]  # as they are drawn; the reserve is the last
     posted: int = 0
     held: int = 0
+    open_holds: int = 0
     version: int = 0
 
 
@@ -197,7 +198,8 @@ class Books:
         for org, account in zip(self._orgs, self._accounts, strict=True):
             if account.version:
                 self._sink.add(
-                    ACCOUNTS, f"{org}\t{account.posted}\t{account.held}\t{account.version}"
+                    ACCOUNTS,
+                    f"{org}\t{account.posted}\t{account.held}\t{account.open_holds}\t{account.version}",
                 )
         self._sink.flush()
         set_next_id(GRANTS, self._first_lot + len(self._lots))
@@ -219,6 +221,7 @@ class Books:
         self._hold(job, price, amount)
         if job.outcome >= Outcome.QUEUED:
             account.held += amount
+            account.open_holds += 1
             for lot, part in drawn:
                 lot.held += part
         elif job.outcome == Outcome.RELEASED:
