@@ -12,8 +12,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import httpx
@@ -29,14 +30,23 @@ READY_SECONDS = 30.0
 class Stack:
     """`with Stack(port=8000) as stack:` runs web and worker until the block ends.
 
+    Without a worker for a `concurrency` of 0. `environment` is for the children, over all else.
     Raises Unavailable when the port is taken or the web server does not come up.
     """
 
-    def __init__(self, *, port: int = 0, concurrency: int = 1, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        concurrency: int = 1,
+        log: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.port = free_port(port)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self._concurrency = concurrency
+        self._more = environment
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> Self:
@@ -44,7 +54,8 @@ class Stack:
         call_command("migrate", interactive=False, verbosity=0)
         try:
             self._start("web", web_command())
-            self._start("worker", worker_command(self._concurrency))
+            if self._concurrency:
+                self._start("worker", worker_command(self._concurrency))
             self._wait_until_ready()
         except BaseException:
             self.stop()
@@ -74,6 +85,11 @@ class Stack:
         """The name of a child that ended, None while all run."""
         return next((n for n, p in self._children.items() if p.poll() is not None), None)
 
+    @property
+    def web_pid(self) -> int:
+        """The first process of gunicorn, parent of those that answer."""
+        return self._children["web"].pid
+
     def _start(self, name: str, argv: list[str]) -> None:
         self._children[name] = processes.start(
             argv, cwd=settings.BASE_DIR, env=self._environment(), log=self.log
@@ -93,6 +109,7 @@ class Stack:
             "MEDIA_ROOT": str(settings.MEDIA_ROOT),
             "LOG_FORMAT": settings.LOG_FORMAT,
             "WEB_BIND": f"127.0.0.1:{self.port}",
+            **self._more,
         }
 
     def _wait_until_ready(self) -> None:

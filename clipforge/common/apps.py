@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.core.signals import request_finished
+from django.db.backends.signals import connection_created
 
 
 class CommonConfig(AppConfig):
@@ -7,6 +8,8 @@ class CommonConfig(AppConfig):
     label = "common"
 
     def ready(self) -> None:
+        from clipforge.common import query_times
         from clipforge.common.metrics import metrics
 
         request_finished.connect(metrics.after_request, dispatch_uid="clipforge.metrics")
+        connection_created.connect(query_times.watch, dispatch_uid="clipforge.query_times")

