@@ -30,7 +30,8 @@ READY_SECONDS = 30.0
 class Stack:
     """`with Stack(port=8000) as stack:` runs web and worker until the block ends.
 
-    Without a worker for a `concurrency` of 0. `environment` is for the children, over all else.
+    Without a worker for a `concurrency` of 0. `environment` is for the children, over all else;
+    `web` is another command line of the web server.
     Raises Unavailable when the port is taken or the web server does not come up.
     """
 
@@ -41,19 +42,21 @@ class Stack:
         concurrency: int = 1,
         log: Path | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
+        web: list[str] | None = None,
     ) -> None:
         self.port = free_port(port)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self._concurrency = concurrency
         self._more = environment
+        self._web = web or web_command()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> Self:
         """Apply migrations, start both and wait until requests are answered."""
         call_command("migrate", interactive=False, verbosity=0)
         try:
-            self._start("web", web_command())
+            self._start("web", self._web)
             if self._concurrency:
                 self._start("worker", worker_command(self._concurrency))
             self._wait_until_ready()
