@@ -6,6 +6,7 @@ every movement raises, so it is never older than the last commit.
 
 from __future__ import annotations
 
+import functools
 import uuid
 from typing import NamedTuple
 
@@ -26,14 +27,17 @@ class Balance(NamedTuple):
 
 def balance(org_id: uuid.UUID) -> Balance:
     """Zeros for an organization that never had a credit."""
-
-    def load() -> Versioned:
-        account = CreditAccount.objects.filter(pk=org_id).first()
-        if account is None:
-            return Versioned([0, 0, 0], 0)
-        return Versioned([account.available, account.held, account.posted], account.version)
-
+    load = functools.partial(stored_balance, org_id)
     return Balance(*default_cache().get_or_load(balance_key(org_id), load, seconds=SECONDS))
+
+
+def stored_balance(org_id: uuid.UUID) -> Versioned:
+    """The balance as the database has it, with the version of the account."""
+    account = CreditAccount.objects.filter(pk=org_id).first()
+    if account is None:
+        return Versioned(Balance(0, 0, 0), 0)
+    balance = Balance(account.available, account.held, account.posted)
+    return Versioned(balance, account.version)
 
 
 def balance_key(org_id: uuid.UUID) -> str:

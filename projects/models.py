@@ -100,7 +100,7 @@ class Moment(UUIDModel):
             models.Index(fields=["project", "-score", "-id"], name="projects_moment_project_score"),
             # Deleting a project: its moments, found without reading scores. A left prefix of the
             # index above, kept because it is a sixth of it (5 beside 34 MB at 600,000 moments); it
-            # costs about a tenth more WAL for each moment that is written.
+            # costs 70 bytes of WAL for each moment that is written, of 510.
             models.Index(fields=["project"], name="projects_moment_project"),
         ]
         constraints = [

@@ -20,7 +20,7 @@ from django_redis.exceptions import ConnectionInterrupted
 
 from clipforge.common.cache_log import log_operation, record
 from clipforge.common.coherence import Coherent
-from clipforge.common.redis import Client, RedisError
+from clipforge.common.redis import Client, RedisError, insistent
 
 # Keys that SCAN looks at in one round trip; its default of 10 takes sixteen times as long.
 SCAN_COUNT = 1000
@@ -51,6 +51,10 @@ class Cache(Coherent, RedisCache[Any]):  # type: ignore[misc]
         """The client underneath, for scripts. It raises RedisError where the cache does not."""
         client: Client = self.client.get_client()
         return client
+
+    @property
+    def insistent(self) -> Client:  # type: ignore[override]
+        return insistent(str(self._server))
 
     # --- reading ----------------------------------------------------------------------
 

@@ -13,10 +13,14 @@ every change, and beside it lives a *guard*, which knows the highest version tha
                  ended meanwhile
 
 A rollback leaves the guard too high: values are then loaded but not stored until it ends, which
-is slow for a minute and never wrong. If Redis restarts or is emptied, guards begin again under new
-leases, and nothing that was read before is stored. If Redis cannot be reached when a value should
-be invalidated, this process makes up for it before it reads from Redis again; should the process
-die before that, the value lives for its `seconds` at the most.
+is slow for two minutes and never wrong. If Redis restarts or is emptied, guards begin again under
+new leases, and nothing that was read before is stored; nor is anything for two seconds after, in
+which transactions end that could not tell the old one of their changes.
+
+An invalidation is tried although the breaker is open: it may be open because of a moment's delay
+between this process and Redis, while others read from it. One that fails all the same is made up
+for as soon as this process reaches Redis again; should the process die before that, and Redis have
+kept the value, it lives for its `seconds` at the most.
 
 The lease is the idea of "Scaling Memcache at Facebook" (NSDI 2013), section 3.2.1.
 """
@@ -41,6 +45,9 @@ from clipforge.common.scripts import Script
 # Life of a guard. Milliseconds. Longer than any transaction that raised it may stay open
 # (idle_in_transaction_session_timeout is one minute), and than any value that it guards.
 GUARD_MS = 120_000
+# A Redis without memory stores nothing for so long. Milliseconds.
+YOUNG_MS = 2_000
+BORN_KEY = "coherence:born"
 # One rebuilder at a time; one that died is replaced after this. Milliseconds.
 LOCK_MS = 5_000
 # Values that were stored together do not end together.
@@ -62,6 +69,7 @@ class Coherent:
     """The coherent operations of the cache backend."""
 
     redis: Client
+    insistent: Client
 
     def get_or_load(
         self, key: str, load: Callable[[], Versioned], *, seconds: float, grace: float = 0
@@ -83,7 +91,7 @@ class Coherent:
         loaded = load()
         record(key, "fill")
         record(key, "fill_us", round((time.perf_counter() - started) * 1_000_000))
-        if not connection.in_atomic_block:
+        if lookup.lease and not connection.in_atomic_block:
             self._store(key, loaded, lookup.lease, seconds, grace)
         return loaded.value
 
@@ -98,21 +106,25 @@ class Coherent:
 
     def make_up_for_missed(self) -> None:
         """Repeat the invalidations that did not reach Redis. Raises RedisError, and keeps them."""
+        if not _missed:
+            return
         with _missed_lock:
             missed = dict(_missed)
-        if missed:
-            _send(self.redis, missed)
-            with _missed_lock:
-                for key, version in missed.items():
-                    if _missed.get(key) == version:
-                        del _missed[key]
+        _send(self.redis, missed)
+        with _missed_lock:
+            for key, version in missed.items():
+                if _missed.get(key) == version:
+                    del _missed[key]
 
     def _look_up(self, key: str, grace: float) -> _Lookup | None:
         started, outcome = time.perf_counter(), "error"
         try:
-            if _missed:
-                self.make_up_for_missed()
-            answer = READ.run(self.redis, _keys(key), [round(grace * 1000), GUARD_MS, LOCK_MS])
+            self.make_up_for_missed()
+            answer = READ.run(
+                self.redis,
+                [*_keys(key), BORN_KEY],
+                [round(grace * 1000), GUARD_MS, LOCK_MS, YOUNG_MS],
+            )
         except RedisError:
             record(key, "error")
             return None
@@ -143,8 +155,9 @@ class Coherent:
 
     def _raise_guards(self, versions: dict[str, int]) -> None:
         started, outcome = time.perf_counter(), "error"
+        breaker_is_open = self.redis.connection_pool.breaker.is_open
         try:
-            _send(self.redis, versions)
+            _send(self.insistent if breaker_is_open else self.redis, versions)
             outcome = "ok"
         except RedisError:
             with _missed_lock:
@@ -179,7 +192,7 @@ class _RaiseAgain:
 class _Lookup(NamedTuple):
     outcome: str  # hit, old or miss
     value: Any  # None after a miss
-    lease: str  # empty after a hit
+    lease: str  # empty after a hit, and where nothing may be stored yet
 
 
 # Invalidations of this process that did not reach Redis: key to version. A key is here once, so it

@@ -53,6 +53,11 @@ class Metrics:
         """The receiver of `request_finished`, when the client has its answer already."""
         self.flush()
 
+    def pending(self, name: str) -> int:
+        """What this process counted and has not added to the sums yet."""
+        with self._lock:
+            return self._counted[name]
+
     def forget(self) -> None:
         """Drop what was not flushed yet; for tests."""
         with self._lock:

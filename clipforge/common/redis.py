@@ -7,6 +7,7 @@ Everybody who catches `RedisError` is right whatever the fault.
 
 from __future__ import annotations
 
+import functools
 import random
 import threading
 import time
@@ -26,6 +27,7 @@ __all__ = ["Breaker", "Client", "Pool", "RedisError", "Unreachable", "connect"]
 # Seconds. On one network an answer takes well under a millisecond.
 CONNECT_SECONDS = 0.2
 ANSWER_SECONDS = 0.2
+INSISTENT_SECONDS = 0.05
 # How long Redis is left alone after a fault, give or take a quarter: processes that lost it together
 # do not come back together. Seconds.
 COOL_DOWN_SECONDS = 1.0
@@ -45,7 +47,13 @@ class Breaker:
     One fault is enough: waiting for a second would cost some request a second timeout.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        cool_down: float = COOL_DOWN_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cool_down = cool_down
         self._clock = clock
         self._lock = threading.Lock()
         self._closed_until: float | None = None  # None: working, everybody may pass
@@ -75,14 +83,14 @@ class Breaker:
 
     def _leave_alone(self) -> None:
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - no secret
-        self._closed_until = self._clock() + COOL_DOWN_SECONDS * jitter
+        self._closed_until = self._clock() + self._cool_down * jitter
 
 
 class Pool(redis.ConnectionPool):
     """Connections of one process to one server, and the breaker that guards them all."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        self.breaker = Breaker()
+    def __init__(self, *, breaker: Breaker | None = None, **kwargs: Any) -> None:
+        self.breaker = breaker or Breaker()
         super().__init__(
             **{
                 "max_connections": MAX_CONNECTIONS,
@@ -129,12 +137,31 @@ def connect(url: str) -> Client:
     return Client(connection_pool=Pool.from_url(url))
 
 
+@functools.cache
+def insistent(url: str) -> Client:
+    """A client for what should not be left unsaid: it asks however open the breaker is.
+
+    What it has to say costs a silent Redis INSISTENT_SECONDS each time.
+    """
+    return Client(
+        connection_pool=Pool.from_url(
+            url,
+            breaker=Breaker(cool_down=0),
+            socket_connect_timeout=INSISTENT_SECONDS,
+            socket_timeout=INSISTENT_SECONDS,
+        )
+    )
+
+
 def _guarded(breaker: Breaker, call: Callable[[], Any]) -> Any:
     breaker.admit()
     try:
         answer = call()
     except FAULTS:
         breaker.failed()
+        raise
+    except RedisError:  # it answered, if only that it does not know a script
+        breaker.succeeded()
         raise
     breaker.succeeded()
     return answer

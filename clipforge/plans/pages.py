@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from rest_framework.request import Request
 from clipforge.common.api.filters import AnyOf
 from clipforge.common.api.pagination import DEFAULT_PAGE_SIZE, cursor_at, page_of
 from clipforge.common.errors import Conflict
-from clipforge.orgs import selectors as orgs
-from clipforge.orgs.models import APIKey, Organization, User
+from clipforge.common.models import CachedRow
+from clipforge.orgs.caching import stored
+from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 from clipforge.orgs.principal import Principal
 from clipforge.plans import budgets
 from clipforge.plans.budgets import Budget
 from credits import expiry, paid_work
-from credits import selectors as ledger
+from credits.caching import stored_balance
 from credits.models import CreditAccount
 from exports import selectors as exports
 from exports.models import Export
@@ -185,7 +187,9 @@ def _view(listed: ListView, subject: Subject, params: Params) -> Any:
     if listed.needs_project and subject.project is not None:
         kwargs["project_id"] = subject.project.pk
     request = Request(RequestFactory().get(reverse(listed.name, kwargs=kwargs), params))
-    request.user = cast("Any", Principal(APIKey(organization=subject.org, prefix="plans")))
+    request.user = cast(
+        "Any", Principal(APIKey(organization=subject.org, prefix="plans"), TierLimits())
+    )
     view = listed.view_class()
     view.setup(request, **kwargs)
     view.request, view.format_kwarg = request, None
@@ -208,9 +212,11 @@ def _find(view: Any, row: Model | None) -> list[Any]:
 def _details(subject: Subject) -> Iterator[Page]:
     org = subject.org
     details: dict[str, Callable[[], object]] = {
-        "balance": partial(ledger.balance, org),
-        "key": partial(orgs.key_by_public_id, "00000000"),
-        "limits": partial(orgs.limits_of, org),
+        # What the caches load.
+        "balance": partial(stored_balance, org.pk),
+        "key": partial(_stored, APIKey, "00000000"),
+        "organization": partial(_stored, Organization, str(org.pk)),
+        "limits": partial(_stored, TierLimits, org.tier),
     }
     if project := subject.project:
         details["project"] = partial(projects.get_project, org, project.pk)
@@ -222,6 +228,11 @@ def _details(subject: Subject) -> Iterator[Page]:
         details["export"] = partial(exports.get_export, org, export.pk)
     for name, run in details.items():
         yield Page(f"{name}, {subject.label}", "", budgets.ONE, run)
+
+
+def _stored(model: type[CachedRow], value: str) -> None:
+    with contextlib.suppress(model.DoesNotExist):
+        stored(model, value)
 
 
 # --- the queue and the clock -----------------------------------------------------------
@@ -254,10 +265,14 @@ def _queue() -> Iterator[Page]:
 
 
 def _admin() -> Iterator[Page]:
+    yield Page("admin index", "", budgets.ADMIN_ONE, partial(_respond, admin.site.index))
     for model, model_admin in admin.site._registry.items():
         if model._meta.app_label not in OURS:
             continue
         name = f"admin {model._meta.model_name}"
+        if row := model._default_manager.order_by("-pk").first():
+            change = partial(_respond, model_admin.change_view, str(row.pk))
+            yield Page(f"{name}, one", "", budgets.ADMIN_ONE, change)
         for params in _admin_filters(model, model_admin):
             asked = " ".join(f"{key.partition('__')[0]}={value}" for key, value in params.items())
             budget = budgets.ADMIN_FILTERED if params else budgets.ADMIN
@@ -279,11 +294,19 @@ def _admin_filters(model: type[Model], model_admin: Any) -> Iterator[dict[str, s
 
 
 def _changelist(model_admin: Any, params: dict[str, str]) -> Any:
-    request: Any = RequestFactory().get("/admin/", params)
-    request.user = User(is_superuser=True, is_staff=True, is_active=True)
-    changelist = model_admin.get_changelist_instance(request)
+    changelist = model_admin.get_changelist_instance(_staff_request(params))
     changelist.formset = None
     return changelist
+
+
+def _staff_request(params: dict[str, str] | None = None) -> Any:
+    request: Any = RequestFactory().get(reverse("admin:index"), params)
+    request.user = User(is_superuser=True, is_staff=True, is_active=True)
+    return request
+
+
+def _respond(view: Callable[..., Any], *args: str) -> object:
+    return view(_staff_request(), *args).render()
 
 
 def _render(model_admin: Any, params: dict[str, str]) -> list[Any]:

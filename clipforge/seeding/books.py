@@ -199,7 +199,8 @@ class Books:
             if account.version:
                 self._sink.add(
                     ACCOUNTS,
-                    f"{org}\t{account.posted}\t{account.held}\t{account.open_holds}\t{account.version}",
+                    f"{org}\t{account.posted}\t{account.held}\t{account.open_holds}"
+                    f"\t{account.version}",
                 )
         self._sink.flush()
         set_next_id(GRANTS, self._first_lot + len(self._lots))

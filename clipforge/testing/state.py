@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from clipforge.common.cache import default_cache
-from clipforge.common.coherence import forget_missed
+from clipforge.common.coherence import BORN_KEY, forget_missed
 from clipforge.common.counters import local_counters
 from clipforge.common.metrics import metrics
 from clipforge.orgs.windows import local_windows
@@ -31,6 +31,7 @@ def forget_everything() -> None:
     """Empty Redis, and what this process remembers of it and counts instead of it."""
     default_cache().redis.connection_pool.breaker.succeeded()
     default_cache().redis.flushdb()
+    default_cache().redis.set(BORN_KEY, 0)  # long ago: it may store at once
     forget_missed()
     local_counters.clear()
     local_windows.clear()

@@ -80,7 +80,7 @@ def test_a_list_that_has_lost_its_index_is_beyond_its_budget_which_people_are_to
     assert (
         "used by nothing: CreditTransaction (org, created_at): credits_transaction_newest" in lines
     )
-    assert any(line.startswith("credits-transactions, busiest (deep): ") for line in lines)
+    assert any(line.startswith("credits-transactions, busiest (first): ") for line in lines)
 
 
 def test_an_empty_database_has_nothing_to_look_at():

@@ -1,0 +1,273 @@
+"""The cached balance: never older than the last commit, and cheap."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from clipforge.common import coherence
+from clipforge.common.cache import default_cache
+from clipforge.common.coherence import BORN_KEY, Versioned
+from clipforge.common.metrics import metrics
+from clipforge.common.redis import connect
+from clipforge.testing.factories import make_grant, make_organization
+from clipforge.testing.redis_server import redis_server
+from clipforge.testing.service import eventually
+from clipforge.testing.staleness import hammer
+from clipforge.testing.state import forget_everything
+from credits import caching, expiry, services
+from credits.caching import Balance
+from credits.models import CreditGrant, CreditTransaction
+from credits.tests.makers import end, lapse, make_hold
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def queries(count: int) -> Iterator[None]:
+    with CaptureQueriesContext(connection) as captured:
+        yield
+    assert len(captured) == count, [query["sql"] for query in captured]
+
+
+def counted(result: str) -> int:
+    return metrics.pending(f"cache|credits:balance|{result}")
+
+
+def test_a_balance_is_read_once_and_then_remembered_for_a_minute():
+    org = make_organization(credits_=7)
+    with queries(1):
+        assert caching.balance(org.pk) == Balance(7, 0, 7)
+    with queries(0):
+        assert caching.balance(org.pk) == Balance(7, 0, 7)
+    key = f"credits:balance:{org.pk}"
+    assert default_cache().get(key) == [7, 0, 7]
+    assert 57 - 1 <= default_cache().redis.pttl(key) / 1000 <= 63
+    assert (counted("hit"), counted("miss")) == (2, 1)  # one of the hits is this test's own get
+
+
+def test_an_organization_without_an_account_is_remembered_too():
+    org = make_organization()
+    with queries(1):
+        assert caching.balance(org.pk) == Balance(0, 0, 0)
+    with queries(0):
+        assert caching.balance(org.pk) == Balance(0, 0, 0)
+    make_grant(org, 3)
+    assert caching.balance(org.pk) == Balance(3, 0, 3)
+
+
+def test_every_movement_shows_at_once():
+    org = make_organization()
+    shown = functools.partial(caching.balance, org.pk)
+
+    grant = make_grant(org, 10)
+    assert shown() == Balance(10, 0, 10)
+    assert shown() == Balance(10, 0, 10)
+    hold = make_hold(org, 4)
+    assert shown() == Balance(6, 4, 10)
+    spend = services.capture(hold_id=hold.pk, fence=0, actor="test", amount=3)
+    assert shown() == Balance(7, 0, 7)
+    services.release(hold_id=make_hold(org, 2).pk, actor="test")
+    assert shown() == Balance(7, 0, 7)
+    assert spend is not None
+    services.refund(transaction=spend, reason="sorry", actor="test", idempotency_key="refund")
+    assert shown() == Balance(10, 0, 10)
+    services.adjust(org=org, amount=-1, reason="a slip", actor="test", idempotency_key="adjust")
+    assert shown() == Balance(9, 0, 9)
+    lapse(make_hold(org, 5))
+    assert shown() == Balance(4, 5, 9)
+    assert expiry.expire_holds() == 1
+    assert shown() == Balance(9, 0, 9)
+    end(CreditGrant.objects.get(pk=grant.inputs["grants"].popitem()[0]))
+    assert expiry.expire_grants() == 1
+    assert shown() == Balance(0, 0, 0)
+
+
+def test_a_rollback_loses_nothing_and_shows_nothing():
+    org = make_organization(credits_=5)
+    caching.balance(org.pk)
+    with transaction.atomic():
+        make_grant(org, 100)
+        assert caching.balance(org.pk) == Balance(105, 0, 105)  # the writer itself sees it
+        transaction.set_rollback(True)
+    # Until the guard that the rollback left too high has ended, every read is of the database.
+    for _ in range(2):
+        with queries(1):
+            assert caching.balance(org.pk) == Balance(5, 0, 5)
+    make_grant(org, 1)
+    assert caching.balance(org.pk) == Balance(6, 0, 6)
+    with queries(0):
+        assert caching.balance(org.pk) == Balance(6, 0, 6)
+
+
+def test_what_is_read_inside_a_transaction_is_not_stored():
+    org = make_organization(credits_=5)
+    with transaction.atomic():
+        caching.balance(org.pk)
+    assert default_cache().get(caching.balance_key(org.pk)) is None
+
+
+def test_a_slow_reader_cannot_put_an_old_balance_back():
+    org = make_organization(credits_=5)
+
+    def slow() -> Versioned:
+        old = Versioned([5, 0, 5], 1)
+        make_grant(org, 1)
+        return old
+
+    key = caching.balance_key(org.pk)
+    assert default_cache().get_or_load(key, slow, seconds=60) == [5, 0, 5]
+    assert default_cache().get(key) is None
+    assert caching.balance(org.pk) == Balance(6, 0, 6)
+
+
+@pytest.mark.parametrize("loss", ["flush", "guard evicted"])
+def test_a_reader_from_before_redis_lost_its_memory_cannot_store(loss: str):
+    org = make_organization(credits_=5)
+    key = caching.balance_key(org.pk)
+
+    def slow() -> Versioned:
+        make_grant(org, 1)
+        if loss == "flush":
+            default_cache().redis.flushdb()
+        else:
+            default_cache().redis.delete(f"{key}:guard")
+        return Versioned([5, 0, 5], 1)
+
+    default_cache().get_or_load(key, slow, seconds=60)
+    assert caching.balance(org.pk) == Balance(6, 0, 6)
+
+
+def test_a_redis_that_lost_its_memory_stores_nothing_for_two_seconds():
+    """Transactions may be open that told the one before it of their changes."""
+    org = make_organization(credits_=5)
+    default_cache().redis.flushdb()
+    for _ in range(2):
+        with queries(1):
+            caching.balance(org.pk)
+    born = int(default_cache().get(BORN_KEY))
+    default_cache().redis.set(BORN_KEY, born - 2_000)
+    caching.balance(org.pk)
+    with queries(0):
+        caching.balance(org.pk)
+
+
+def test_a_writer_that_dies_after_its_commit_has_said_so_before(monkeypatch: pytest.MonkeyPatch):
+    org = make_organization(credits_=5)
+    caching.balance(org.pk)
+    monkeypatch.setattr(coherence._RaiseAgain, "__call__", lambda _: None)
+    make_grant(org, 1)
+    assert caching.balance(org.pk) == Balance(6, 0, 6)
+
+
+def test_a_row_that_came_by_another_path_is_heard_of():
+    org = make_organization(credits_=5)
+    row = CreditTransaction(org=org, type="GRANT", org_seq=50)
+    for announce in (_send_post_save, _say_bulk_create):
+        forget_everything()
+        caching.balance(org.pk)
+        assert default_cache().get(caching.balance_key(org.pk)) is not None
+        announce(row)
+        assert default_cache().get(caching.balance_key(org.pk)) is None
+
+
+def _send_post_save(row: CreditTransaction) -> None:
+    from django.db.models.signals import post_save
+
+    post_save.send(CreditTransaction, instance=row, created=True)
+
+
+def _say_bulk_create(row: CreditTransaction) -> None:
+    from credits.models import transactions_created
+
+    transactions_created.send(CreditTransaction, rows=[row])
+
+
+# --- real processes, for seconds --------------------------------------------------------
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Processes that share the database of the tests."""
+    database = settings.DATABASES["default"]
+    host = quote(str(database["HOST"]), safe="")
+    url = f"postgresql://{database['USER']}@{host}:{database['PORT'] or 5432}/{database['NAME']}"
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "clipforge.settings",
+        "DATABASE_URL": url,
+        "SECRET_KEY": settings.SECRET_KEY,
+        "API_KEY_PEPPER": settings.API_KEY_PEPPER,
+        "HTTPS": "false",
+    }
+
+
+@pytest.mark.slow
+def test_no_read_is_older_than_a_commit_it_could_have_seen(environment: dict[str, str]):
+    """Writers that die right after COMMIT, and a Redis that is killed and started in between."""
+    org = make_organization(credits_=1)
+    with redis_server() as redis:
+
+        def restart() -> None:
+            client, key = connect(redis.url), caching.balance_key(org.pk)
+            eventually("the balance is cached", lambda: client.exists(key), seconds=8)
+            redis.kill()
+            redis.start()
+            eventually("the balance is cached again", lambda: client.exists(key), seconds=8)
+
+        found = hammer(
+            str(org.pk),
+            seconds=10,
+            readers=3,
+            writers=2,
+            pause=0.02,
+            deaths=0.02,
+            environment={**environment, "REDIS_URL": redis.url},
+            meanwhile=restart,
+        )
+    assert found.stale == 0
+    assert found.reads > 500
+    assert found.writes > 20
+    assert found.deaths >= 1
+
+
+@pytest.mark.slow
+def test_nine_of_ten_reads_are_hits_at_a_realistic_rate_of_writes(environment: dict[str, str]):
+    org = make_organization(credits_=1)
+    with redis_server() as redis:
+        connect(redis.url).set(BORN_KEY, 0)  # long ago
+        found = hammer(
+            str(org.pk),
+            seconds=4,
+            readers=3,
+            writers=1,
+            pause=0.2,  # five movements a second: a busy organization
+            environment={**environment, "REDIS_URL": redis.url},
+        )
+    assert found.stale == 0
+    assert found.hit_rate > 0.9
+
+
+@pytest.mark.slow
+def test_the_hammer_finds_the_stale_reads_of_deleting_on_commit(environment: dict[str, str]):
+    org = make_organization(credits_=1)
+    with redis_server() as redis:
+        found = hammer(
+            str(org.pk),
+            seconds=4,
+            readers=3,
+            writers=2,
+            pause=0.005,
+            deaths=0.05,
+            invalidation="delete",
+            environment={**environment, "REDIS_URL": redis.url},
+        )
+    assert found.stale > 0
