@@ -48,6 +48,12 @@ def cpu_of_family(pid: int) -> float:
     return sum(_cpu(member, waited_for=True) for member in family(pid))
 
 
+def memory_of_family(pid: int) -> float:
+    """Megabytes, what is shared between them counted once for each."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    return sum(fields[21] * page for member in family(pid) if (fields := _stat(member))) / 1e6
+
+
 def cpu_of(pids: Iterable[int]) -> float:
     """CPU seconds of those processes that are on this machine."""
     return sum(_cpu(pid, waited_for=False) for pid in pids)
