@@ -6,12 +6,13 @@ import json
 import logging
 import os
 import random
+import time
 import uuid
 from pathlib import Path
 from typing import Any, ClassVar
 
 import gevent
-from locust import FastHttpUser, LoadTestShape, constant_throughput, events, task
+from locust import FastHttpUser, LoadTestShape, events, task
 from locust.env import Environment
 from locust.exception import StopUser
 
@@ -54,11 +55,23 @@ class FrontEnd(FastHttpUser):
         self.export: str | None = None
         # Front ends that come together do not ask together.
         gevent.sleep(random.uniform(0, 1 / self.per_second))  # noqa: S311 - no secret
+        self.due = time.perf_counter()
         RECORDER.per_second += self.per_second
 
     def on_stop(self) -> None:
         RECORDER.per_second -= self.per_second
         self.account.leave(self.per_second)
+
+    def wait_time(self) -> float:
+        """Seconds until it asks again: `per_second`, at no time that others have in common.
+
+        locust's constant_throughput counts from when a user was made, which is one moment for all of
+        a stage: they would come in crowds.
+        """
+        now = time.perf_counter()
+        pause = random.uniform(0.5, 1.5) / self.per_second  # noqa: S311 - no secret
+        self.due = max(self.due + pause, now)
+        return self.due - now
 
     def seat(self) -> Account:
         return ACCOUNTS.seat(self.tier, self.per_second)
@@ -152,7 +165,6 @@ def front_end_of(tier: str) -> type[FrontEnd]:
             "tier": tier,
             "per_second": pace.per_second,
             "weight": pace.weight,
-            "wait_time": constant_throughput(pace.per_second),
         },
     )
 
@@ -166,7 +178,6 @@ class Crowd(FrontEnd):
 
     fixed_count = 2
     per_second = CROWD_PER_SECOND
-    wait_time = constant_throughput(CROWD_PER_SECOND)
 
     def seat(self) -> Account:
         if ACCOUNTS.crowded is None:
