@@ -13,8 +13,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import httpx
@@ -30,7 +31,10 @@ READY_SECONDS = 30.0
 class Stack:
     """`with Stack(port=8000) as stack:` runs web and worker until the block ends.
 
-    With `billing`, a stand-in for Stripe too, in which anybody can pay with a button. Raises Unavailable when the port is taken or the web server does not come up.
+    With `billing`, a stand-in for Stripe too, in which anybody can pay with a button. Without a
+    worker for a `concurrency` of 0. `environment` is for the children, over all else; `web` is
+    another command line of the web server. Raises Unavailable when the port is taken or the web
+    server does not come up.
     """
 
     def __init__(
@@ -40,11 +44,15 @@ class Stack:
         concurrency: int = 1,
         billing: bool = False,
         log: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        web: list[str] | None = None,
     ) -> None:
         self.port = free_port(port)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self._concurrency = concurrency
+        self._more = environment
+        self._web = web or web_command()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._billing_port = free_port(0) if billing else None
         self._webhook_secret = f"whsec_{secrets.token_urlsafe(24)}"
@@ -55,8 +63,9 @@ class Stack:
         try:
             if self._billing_port:
                 self._start("stand-in Stripe", self._stripe_command(self._billing_port))
-            self._start("web", web_command())
-            self._start("worker", worker_command(self._concurrency))
+            self._start("web", self._web)
+            if self._concurrency:
+                self._start("worker", worker_command(self._concurrency))
             self._wait_until_ready()
         except BaseException:
             self.stop()
@@ -86,6 +95,11 @@ class Stack:
         """The name of a child that ended, None while all run."""
         return next((n for n, p in self._children.items() if p.poll() is not None), None)
 
+    @property
+    def web_pid(self) -> int:
+        """The first process of gunicorn, parent of those that answer."""
+        return self._children["web"].pid
+
     def _start(self, name: str, argv: list[str]) -> None:
         self._children[name] = processes.start(
             argv, cwd=settings.BASE_DIR, env=self._environment(), log=self.log
@@ -106,6 +120,7 @@ class Stack:
             "LOG_FORMAT": settings.LOG_FORMAT,
             "WEB_BIND": f"127.0.0.1:{self.port}",
             **self._billing_environment(),
+            **self._more,
         }
 
     def _billing_environment(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ class CommonConfig(AppConfig):
     label = "common"
 
     def ready(self) -> None:
-        from clipforge.common import checks  # noqa: F401 - registers them
+        from clipforge.common import checks, query_times  # noqa: F401 - checks register themselves
         from clipforge.common.metrics import metrics
 
         request_finished.connect(metrics.after_request, dispatch_uid="clipforge.metrics")
@@ -19,3 +19,4 @@ class CommonConfig(AppConfig):
             # Kept here: a receiver is a weak reference.
             self.faultpoints = FaultPoints.parse(settings.FAULTPOINTS)
             connection_created.connect(self.faultpoints.watch)
+        connection_created.connect(query_times.watch, dispatch_uid="clipforge.query_times")

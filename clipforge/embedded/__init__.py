@@ -25,11 +25,13 @@ whom), clusters (the files of PostgreSQL), keeper. Plain Python; imports nothing
 
 from clipforge.embedded.leases import Lease, hold, keeper_pid, stop, wait_stopped
 from clipforge.embedded.paths import EmbeddedError, ServerUrls, urls
+from clipforge.embedded.programs import find_redis
 
 __all__ = [
     "EmbeddedError",
     "Lease",
     "ServerUrls",
+    "find_redis",
     "hold",
     "keeper_pid",
     "stop",

@@ -82,13 +82,9 @@ def to_json(row: CachedRow) -> dict[str, Any]:
 
 def from_json(model: type[R], cached: dict[str, Any] | str | bytes) -> R:
     """The row again, as if it had been read from the database."""
-    values: dict[str, Any] = json.loads(cached) if isinstance(cached, str | bytes) else cached
-    names, readers = _columns(model)
-    row = [
-        reader(values[name]) if reader else values[name]
-        for name, reader in zip(names, readers, strict=True)
-    ]
-    return model.from_db("default", names, row)
+    names, _ = _columns(model)
+    values = _values(model, cached) if isinstance(cached, dict) else _parsed(model, cached)
+    return model.from_db("default", names, values)
 
 
 KINDS: dict[type[CachedRow], tuple[str, str]] = {
@@ -112,6 +108,20 @@ def _cached(model: type[R], value: str) -> R:
     kind, _ = KINDS[model]
     return from_json(
         model, default_cache().get_or_load(f"orgs:{kind}:{value}", load, seconds=SECONDS)
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(model: type[Model], text: str | bytes) -> tuple[Any, ...]:
+    """Rows come as the same text again and again. What is in them cannot be changed, so is shared."""
+    return _values(model, json.loads(text))
+
+
+def _values(model: type[Model], cached: dict[str, Any]) -> tuple[Any, ...]:
+    names, readers = _columns(model)
+    return tuple(
+        reader(cached[name]) if reader else cached[name]
+        for name, reader in zip(names, readers, strict=True)
     )
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from clipforge.common.api.serializers import ModelSerializer
 from credits.models import CreditHold, CreditTransaction
 from credits.selectors import Balance
 
@@ -19,14 +20,14 @@ class BalanceSerializer(serializers.Serializer[Balance]):
     )
 
 
-class TransactionSerializer(serializers.ModelSerializer[CreditTransaction]):
+class TransactionSerializer(ModelSerializer):
     class Meta:
         model = CreditTransaction
         fields = ["id", "type", "amount", "balance_after", "hold_id", *TRACE, "created_at"]
         read_only_fields = fields
 
 
-class HoldSerializer(serializers.ModelSerializer[CreditHold]):
+class HoldSerializer(ModelSerializer):
     class Meta:
         model = CreditHold
         fields = [

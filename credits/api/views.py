@@ -21,7 +21,8 @@ class BalanceView(OrgView):
 
     @extend_schema(operation_id="credits_balance", summary="Credits available, held and posted")
     def get(self, request: Request) -> Response:
-        return Response(BalanceSerializer(selectors.balance(self.organization)).data)
+        # The fields are the serializer's; running it would take as long as reading the cache.
+        return Response(selectors.balance(self.organization)._asdict())
 
 
 class TransactionListView(ListModelMixin, OrgView):

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from clipforge.common.api.serializers import ModelSerializer
 from credits.paid_work import queue_position
 from exports.models import Export
 from projects.api.serializers import (
@@ -15,7 +16,7 @@ from projects.api.serializers import (
 )
 
 
-class ExportSerializer(serializers.ModelSerializer[Export]):
+class ExportSerializer(ModelSerializer):
     queue_position = serializers.SerializerMethodField(
         help_text="1 is next; null when it is not waiting. Only on a single export."
     )

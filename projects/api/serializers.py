@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from clipforge.common.api.serializers import ModelSerializer
 from credits.paid_work import queue_position
 from projects.models import Moment, Project
 
@@ -23,7 +24,7 @@ class CreditsSerializer(serializers.Serializer[Any]):
     charged = serializers.IntegerField()
 
 
-class ProjectSerializer(serializers.ModelSerializer[Project]):
+class ProjectSerializer(ModelSerializer):
     queue_position = serializers.SerializerMethodField(
         help_text="1 is next; null when it is not waiting. Only on a single project."
     )
@@ -69,7 +70,7 @@ class ProjectSerializer(serializers.ModelSerializer[Project]):
         return credits_of(project)
 
 
-class ProjectUpdateSerializer(serializers.ModelSerializer[Project]):
+class ProjectUpdateSerializer(ModelSerializer):
     class Meta:
         model = Project
         fields = ["title"]
@@ -82,7 +83,7 @@ class ProjectUploadSerializer(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=200, required=False, allow_blank=True)
 
 
-class MomentSerializer(serializers.ModelSerializer[Moment]):
+class MomentSerializer(ModelSerializer):
     duration = serializers.FloatField(help_text="Seconds.", read_only=True)
 
     class Meta:

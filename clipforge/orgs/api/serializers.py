@@ -4,17 +4,18 @@ from typing import Any
 
 from rest_framework import serializers
 
+from clipforge.common.api.serializers import ModelSerializer
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 
 
-class OrganizationSerializer(serializers.ModelSerializer[Organization]):
+class OrganizationSerializer(ModelSerializer):
     class Meta:
         model = Organization
         fields = ["id", "name", "slug", "tier", "created_at"]
         read_only_fields = fields
 
 
-class TierLimitsSerializer(serializers.ModelSerializer[TierLimits]):
+class TierLimitsSerializer(ModelSerializer):
     class Meta:
         model = TierLimits
         fields = [
@@ -29,7 +30,7 @@ class TierLimitsSerializer(serializers.ModelSerializer[TierLimits]):
         read_only_fields = fields
 
 
-class APIKeySerializer(serializers.ModelSerializer[APIKey]):
+class APIKeySerializer(ModelSerializer):
     class Meta:
         model = APIKey
         fields = ["id", "name", "prefix", "created_at", "last_used_at", "expires_at"]

@@ -1,0 +1,109 @@
+"""What happened, stage by stage: locust's own figures know no stages."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+THROTTLED = " [429]"
+
+
+@dataclass(frozen=True)
+class Stage:
+    users: int
+    seconds: float
+
+    @staticmethod
+    def parse(text: str) -> list[Stage]:
+        """`50:60,100:60`. Raises ValueError."""
+        pairs = [part.split(":") for part in text.split(",")]
+        stages = [Stage(int(users), float(seconds)) for users, seconds in pairs]
+        if any(stage.users < 1 or stage.seconds <= 0 for stage in stages):
+            raise ValueError(f'"{text}" has a stage without users or without time.')
+        return stages
+
+
+@dataclass
+class Tally:
+    """One stage."""
+
+    stage: Stage
+    # Requests that the front ends would make if every answer came at once.
+    planned: float = 0
+    latencies: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def add(self, name: str, milliseconds: float, failure: str | None) -> None:
+        self.latencies[name].append(milliseconds)
+        if failure is not None:
+            self.failures[f"{name}: {failure}"] += 1
+
+    def summary(self) -> dict[str, Any]:
+        answered = [ms for name, found in self.latencies.items() if is_answer(name) for ms in found]
+        total = sum(map(len, self.latencies.values()))
+        return {
+            **dataclasses.asdict(self.stage),
+            "planned": round(self.planned),
+            "requests": total,
+            "throttled": total - len(answered),
+            "failed": sum(self.failures.values()),
+            "failures": dict(self.failures.most_common(20)),
+            "per_second": round(total / self.stage.seconds, 1),
+            "all": figures(answered),
+            "endpoints": {name: figures(self.latencies[name]) for name in sorted(self.latencies)},
+        }
+
+
+class Recorder:
+    """Every request goes to the stage that runs when it ends."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.tallies = [Tally(stage) for stage in stages]
+        # What all front ends that are there plan to ask.
+        self.per_second = 0.0
+        self._current = 0
+
+    @property
+    def current(self) -> Tally:
+        return self.tallies[self._current]
+
+    def pass_time(self, seconds: float) -> None:
+        self.current.planned += seconds * self.per_second
+
+    def at(self, seconds: float) -> Stage | None:
+        """The stage so long after the start, from now on the current one; None after the last."""
+        for number, tally in enumerate(self.tallies):
+            seconds -= tally.stage.seconds
+            if seconds < 0:
+                self._current = number
+                return tally.stage
+        return None
+
+    def summary(self) -> dict[str, Any]:
+        return {"stages": [tally.summary() for tally in self.tallies]}
+
+
+def is_answer(name: str) -> bool:
+    """Whether a row is of answers; what was throttled has rows of its own."""
+    return not name.endswith(THROTTLED)
+
+
+def figures(milliseconds: Iterable[float]) -> dict[str, float]:
+    """Count, percentiles and the worst, in milliseconds."""
+    ordered = sorted(milliseconds)
+    return {
+        "count": len(ordered),
+        **{f"p{share}": percentile(ordered, share) for share in (50, 95, 99)},
+        "max": round(ordered[-1], 1) if ordered else 0,
+    }
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The smallest value that `share` percent do not exceed; 0 of nothing."""
+    if not ordered:
+        return 0
+    return round(ordered[max(0, math.ceil(len(ordered) * share / 100) - 1)], 1)
