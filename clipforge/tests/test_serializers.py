@@ -108,6 +108,10 @@ def our_modules() -> Iterator[ModuleType]:
             yield import_module(f"{package.__name__}.{found.name}")
 
 
+# Bases, which have no fields of their own.
+BASES = {"ModelSerializer"}
+
+
 def serializers() -> dict[str, Any]:
     return {
         name: member
@@ -116,6 +120,7 @@ def serializers() -> dict[str, Any]:
         if isinstance(member, type)
         and issubclass(member, BaseSerializer)
         and member.__module__ == module.__name__
+        and name not in BASES
     }
 
 
