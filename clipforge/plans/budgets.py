@@ -35,12 +35,12 @@ class Budget(NamedTuple):
 
 
 # A page of the API: one range of one index, not sorted, nothing thrown away.
-# A few hundred rows are as well read whole and sorted; whatever grows is not.
-LIST = Budget(statements=2, rows=2.3, slack=400, sorts=500)  # each row, and the one joined to it
+# A thousand rows and some are as well read whole and sorted, the planner says; whatever grows is not.
+LIST = Budget(statements=2, rows=2.3, slack=1500, sorts=1500)  # each row, and the one joined to it
 # Merged from two lists.
 MERGED = LIST._replace(rows=4.3)
 # Where a list begins, found in its index alone: the same at any depth.
-PLACE = Budget(statements=2, rows=1.3, slack=400, sorts=500)
+PLACE = Budget(statements=2, rows=1.3, slack=1500, sorts=1500)
 # A table of a hundred rows is read whole, rightly.
 ONE = Budget(statements=2, rows=2.0, slack=100)
 # Work under way: few rows among millions, put in order after they are found.
