@@ -166,6 +166,7 @@ INSTALLED_APPS = [
     "credits",
     "projects",
     "exports",
+    "billing",
     # The project package itself: its commands run the whole.
     "clipforge",
 ]
@@ -295,6 +296,9 @@ EXPORT_MAX_SECONDS = env_int("EXPORT_MAX_SECONDS", 600, minimum=1)
 # How long credits stay reserved for work that nobody touches; waiting and running work renews it.
 HOLD_SECONDS = env_int("HOLD_SECONDS", 24 * 3600, minimum=60)
 
+# Where tests let this process die: clipforge/common/faultpoints.py.
+FAULTPOINTS = env("FAULTPOINTS", "")
+
 # --- limits by address ---------------------------------------------------------------
 #
 # Those of organizations are rows: TierLimits, in the admin.
@@ -304,6 +308,8 @@ ANONYMOUS_REQUESTS_PER_MINUTE = env_int("ANONYMOUS_REQUESTS_PER_MINUTE", 60, min
 # Attempts to sign in to the admin. A person mistypes a password twice; nobody does it a hundred times.
 LOGIN_RATE_OF_ADDRESS = "20/5m"
 LOGIN_RATE_OF_NAME = "10/5m"
+# Events of Stripe, which come in bursts from a few addresses.
+WEBHOOKS_PER_MINUTE_OF_ADDRESS = 600
 # Whose X-Forwarded-For is believed.
 TRUSTED_PROXIES = env_networks("TRUSTED_PROXIES")
 # Each takes its share of an organization's limit while Redis is away.
@@ -311,8 +317,34 @@ WEB_PROCESSES = env_int("WEB_PROCESSES", 2, minimum=1)
 
 # django-ratelimit counts there, and asks this who is asking.
 RATELIMIT_USE_CACHE = "counters"
-RATELIMIT_CACHE_PREFIX = "ratelimit:"
+RATELIMIT_CACHE_PREFIX = "ratelimit:address:"
 RATELIMIT_IP_META_KEY = "clipforge.common.addresses.client_address"
+
+# --- payments ------------------------------------------------------------------------
+
+# Without a key, checkout and portal answer 503 and staff record payments by hand.
+STRIPE_SECRET_KEY = env("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = env("STRIPE_WEBHOOK_SECRET", "")
+if bool(STRIPE_SECRET_KEY) != bool(STRIPE_WEBHOOK_SECRET):
+    raise ImproperlyConfigured(
+        "Set both STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET, or neither: money that we ask for "
+        "and never hear of would buy nothing."
+    )
+STRIPE_API_BASE = env("STRIPE_API_BASE", "https://api.stripe.com")
+# Where Stripe sends a customer's browser after checkout and portal.
+BILLING_RETURN_URL = env("BILLING_RETURN_URL", "http://localhost:8000/api/v1/docs")
+
+# --- mail ----------------------------------------------------------------------------
+
+# Without a server, mail is written to the log of the worker.
+EMAIL_HOST = env("EMAIL_HOST", "")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+EMAIL_PORT = env_int("EMAIL_PORT", 587, minimum=1)
+EMAIL_HOST_USER = env("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", True)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "ClipForge <billing@localhost>")
 
 # --- the API -------------------------------------------------------------------------
 
@@ -372,5 +404,6 @@ LOGGING = {
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "procrastinate": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
     },
 }

@@ -8,6 +8,7 @@ do in production.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -30,9 +31,10 @@ READY_SECONDS = 30.0
 class Stack:
     """`with Stack(port=8000) as stack:` runs web and worker until the block ends.
 
-    Without a worker for a `concurrency` of 0. `environment` is for the children, over all else;
-    `web` is another command line of the web server.
-    Raises Unavailable when the port is taken or the web server does not come up.
+    With `billing`, a stand-in for Stripe too, in which anybody can pay with a button. Without a
+    worker for a `concurrency` of 0. `environment` is for the children, over all else; `web` is
+    another command line of the web server. Raises Unavailable when the port is taken or the web
+    server does not come up.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Stack:
         *,
         port: int = 0,
         concurrency: int = 1,
+        billing: bool = False,
         log: Path | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
         web: list[str] | None = None,
@@ -51,11 +54,15 @@ class Stack:
         self._more = environment
         self._web = web or web_command()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._billing_port = free_port(0) if billing else None
+        self._webhook_secret = f"whsec_{secrets.token_urlsafe(24)}"
 
     def start(self) -> Self:
         """Apply migrations, start both and wait until requests are answered."""
         call_command("migrate", interactive=False, verbosity=0)
         try:
+            if self._billing_port:
+                self._start("stand-in Stripe", self._stripe_command(self._billing_port))
             self._start("web", self._web)
             if self._concurrency:
                 self._start("worker", worker_command(self._concurrency))
@@ -112,8 +119,25 @@ class Stack:
             "MEDIA_ROOT": str(settings.MEDIA_ROOT),
             "LOG_FORMAT": settings.LOG_FORMAT,
             "WEB_BIND": f"127.0.0.1:{self.port}",
+            **self._billing_environment(),
             **self._more,
         }
+
+    def _billing_environment(self) -> dict[str, str]:
+        if not self._billing_port:
+            return {}
+        return {
+            "STRIPE_SECRET_KEY": "sk_test_stand_in",
+            "STRIPE_WEBHOOK_SECRET": self._webhook_secret,
+            "STRIPE_API_BASE": f"http://127.0.0.1:{self._billing_port}",
+            "BILLING_RETURN_URL": f"{self.url}/api/v1/docs",
+        }
+
+    def _stripe_command(self, port: int) -> list[str]:
+        # A program by name: what runs in production imports nothing of the tests.
+        program = [sys.executable, "-m", "clipforge.testing.stripe", "--port", str(port)]
+        webhook = f"{self.url}/webhooks/stripe"
+        return [*program, "--webhook", webhook, "--secret", self._webhook_secret]
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS

@@ -4,7 +4,9 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from billing.api.urls import webhook_urlpatterns
 from clipforge.common.api import health
+from clipforge.orgs.login import limited_login
 from exports.api.urls import file_urlpatterns
 
 api: list[URLPattern | URLResolver] = [
@@ -12,8 +14,14 @@ api: list[URLPattern | URLResolver] = [
     path("", include("credits.api.urls")),
     path("", include("projects.api.urls")),
     path("", include("exports.api.urls")),
+    path("", include("billing.api.urls")),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    # Its only renderer is a template, which has nothing to say to OPTIONS.
+    path(
+        "docs",
+        SpectacularSwaggerView.as_view(url_name="schema", metadata_class=None),
+        name="docs",
+    ),
 ]
 
 urlpatterns = [
@@ -22,6 +30,8 @@ urlpatterns = [
     path("health/ready", health.ready, name="health-ready"),
     path("api/v1/", include(api)),
     path("", include(file_urlpatterns)),
+    path("admin/login/", limited_login, name="admin-login"),
+    path("", include(webhook_urlpatterns)),
     path("admin/", admin.site.urls),
 ]
 

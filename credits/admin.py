@@ -13,6 +13,7 @@ from credits.models import (
     CreditAccount,
     CreditGrant,
     CreditHold,
+    CreditReversal,
     CreditTransaction,
     HoldAllocation,
 )
@@ -75,4 +76,11 @@ class CreditHoldAdmin(ReadOnlyAdmin[CreditHold]):
     search_fields = ["=id", "org__slug", "=reference_id"]
     inlines = [HoldAllocationInline]
     # By id, which is ordered by time.
+    ordering = ["-id"]
+
+
+@admin.register(CreditReversal)
+class CreditReversalAdmin(ReadOnlyAdmin[CreditReversal]):
+    list_display = ["id", "created_at", "org", "amount", "taken", "owed", "settled", "reason"]
+    search_fields = ["org__slug", "=reference_id"]
     ordering = ["-id"]

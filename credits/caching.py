@@ -18,11 +18,15 @@ SECONDS = 60
 
 
 class Balance(NamedTuple):
-    """Credits. `available` is what can be spent: `posted` less what is `held` for open work."""
+    """Credits. `available` is what can be spent: `posted` less what is `held` for open work.
+
+    `debt` is what was spent although its payment went back; the next credits settle it.
+    """
 
     available: int
     held: int
     posted: int
+    debt: int = 0
 
 
 def balance(org_id: uuid.UUID) -> Balance:
@@ -36,7 +40,7 @@ def stored_balance(org_id: uuid.UUID) -> Versioned:
     account = CreditAccount.objects.filter(pk=org_id).first()
     if account is None:
         return Versioned(Balance(0, 0, 0), 0)
-    balance = Balance(account.available, account.held, account.posted)
+    balance = Balance(account.available, account.held, account.posted, account.debt)
     return Versioned(balance, account.version)
 
 

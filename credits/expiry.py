@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from clipforge.common.models import OrgQuerySet
 from clipforge.orgs.models import Organization
 from credits import ledger
-from credits.models import CreditGrant, CreditHold, HoldStatus
+from credits.models import CreditGrant, CreditHold, CreditReversal, HoldStatus
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,23 @@ def due_grants(now: datetime.datetime | None = None) -> OrgQuerySet[CreditGrant]
         Q(remaining__gt=F("held")),
         expires_at__lte=now or Now(),
     )
+
+
+def settle_returned() -> int:
+    """Settle debts out of the lots that they are about, where work gave something back to these.
+
+    What was reserved when its payment was reversed is owed; once the work is cancelled it lies in
+    the lot again, paid for by nobody. Returns how many credits.
+    """
+    open_debts = CreditReversal.objects.filter(owed__gt=F("settled"))
+    returned = open_debts.filter(grant__remaining__gt=F("grant__held"))
+
+    def settle(reversal: CreditReversal) -> int:
+        ledger.lock_account(reversal.org_id)
+        lot = CreditGrant.objects.get(pk=reversal.grant_id)
+        return ledger.settle_debt(lot, open_debts.filter(grant=lot), actor=ACTOR)
+
+    return _sum_each(settle, returned.order_by("pk")[:BATCH])
 
 
 def _sum_each(act: Callable[[T], int], keys: Iterable[T]) -> int:

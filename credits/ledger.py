@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, QuerySet
+from django.db.models import F, QuerySet, Sum
 from psycopg.types.json import Jsonb
 
 from clipforge.common.errors import InsufficientCredits, TooManyAtOnce
@@ -23,6 +23,7 @@ from credits.models import (
     CreditAccount,
     CreditGrant,
     CreditHold,
+    CreditReversal,
     CreditTransaction,
     HoldAllocation,
     HoldStatus,
@@ -343,6 +344,84 @@ def expire_lot(lot: CreditGrant, *, actor: str) -> None:
     )
     if posted is None:
         raise LedgerBroken(f"grant {lot.pk} cannot expire")
+
+
+# --- what is taken back, and owed ------------------------------------------------------
+
+
+def parts_to_reverse(lot: CreditGrant, amount: int) -> tuple[int, int]:
+    """Of `amount` of the lot: what can be taken out of it now, and what is owed instead.
+
+    Owed is what was spent or is reserved. What ended unused is neither: nobody had it. Requires
+    the account's lock, taken before `lot` was read.
+    """
+    taken = min(amount, lot.remaining - lot.held)
+    ended = CreditTransaction.objects.filter(
+        org=lot.org_id,
+        type=TransactionType.EXPIRE,
+        reference_type="grant",
+        reference_id=str(lot.pk),
+    ).aggregate(sum=Sum("amount", default=0))["sum"]
+    before = lot.reversals.aggregate(taken=Sum("taken", default=0), owed=Sum("owed", default=0))
+    # `ended` is negative: expiry takes away.
+    used = lot.amount - lot.remaining + ended - before["taken"]
+    return taken, min(amount - taken, used + lot.held - before["owed"])
+
+
+def take_out(lot: CreditGrant, amount: int, **fields: Any) -> CreditTransaction:
+    """Take free credits out of one lot, by an ADJUST. Requires the account's lock."""
+    CreditGrant.objects.filter(pk=lot.pk).update(remaining=F("remaining") - amount)
+    posted = post(
+        lot.org_id,
+        TransactionType.ADJUST,
+        -amount,
+        inputs=trace_of_lots({lot.pk: amount}),
+        **fields,
+    )
+    if posted is None:
+        raise LedgerBroken(f"grant {lot.pk} does not have {amount}")
+    return posted
+
+
+def owe(org_id: uuid.UUID, amount: int) -> None:
+    """Add to what the account owes, or take off that when negative. Locks the account."""
+    accounts = CreditAccount.objects.raw(
+        """
+        UPDATE credits_creditaccount
+           SET debt = debt + %(amount)s, version = version + 1
+         WHERE org_id = %(org)s
+        RETURNING *
+        """,
+        {"org": org_id, "amount": amount},
+    )
+    _announce(org_id, next(iter(accounts)).version)
+
+
+def settle_debt(lot: CreditGrant, debts: QuerySet[CreditReversal], *, actor: str) -> int:
+    """Pay `debts` out of what is free in the lot, the oldest first. Returns how much.
+
+    Requires the account's lock, taken before `lot` was read.
+    """
+    free = lot.remaining - lot.held
+    left = free
+    for reversal in debts.filter(owed__gt=F("settled")).order_by("pk"):
+        part = min(left, reversal.owed - reversal.settled)
+        if part == 0:
+            break
+        take_out(
+            lot,
+            part,
+            reason=f"Settles what is owed: {reversal.reason}"[:500],
+            reference_type="reversal",
+            reference_id=str(reversal.pk),
+            actor=actor,
+            # What is settled of a reversal only ever grows.
+            idempotency_key=f"settle:{reversal.pk}:{reversal.settled}",
+        )
+        CreditReversal.objects.filter(pk=reversal.pk).update(settled=F("settled") + part)
+        owe(lot.org_id, -part)
+        left -= part
+    return free - left
 
 
 # --- inside ---------------------------------------------------------------------------

@@ -29,6 +29,9 @@ class CreditAccount(models.Model):
     posted = models.BigIntegerField(db_default=0, help_text="The sum of all transactions.")
     held = models.BigIntegerField(db_default=0, help_text="Reserved by open holds.")
     open_holds = models.IntegerField(db_default=0, help_text="How many holds are HELD.")
+    debt = models.BigIntegerField(
+        db_default=0, help_text="Spent and then reversed; the next credits settle it."
+    )
     version = models.BigIntegerField(db_default=0)
 
     # No index on a mutable column: together with the fillfactor (migration 0002) every
@@ -44,6 +47,7 @@ class CreditAccount(models.Model):
             models.CheckConstraint(
                 condition=Q(posted__gte=F("held")), name="credits_account_not_overspent"
             ),
+            models.CheckConstraint(condition=Q(debt__gte=0), name="credits_account_debt_positive"),
         ]
 
     def __str__(self) -> str:
@@ -319,3 +323,55 @@ class CreditTransaction(ChargeTrace, Reference):
 
     def __str__(self) -> str:
         return f"{self.type} {self.amount:+}"
+
+
+class CreditReversal(Reference):
+    """Credits that were given and are taken back, because what was paid for them went back too.
+
+    Of `amount`, so much was `taken` out of the lot at once, and so much was `owed` because it was
+    spent or reserved; the rest had ended unused. `settled` of what was owed has been paid since,
+    by the credits that came next. The account's `debt` is the sum of what is still open.
+    """
+
+    org = models.ForeignKey(
+        Organization, models.PROTECT, db_index=False, related_name="credit_reversals"
+    )
+    grant = models.ForeignKey(CreditGrant, models.PROTECT, related_name="reversals")
+    amount = models.BigIntegerField()
+    taken = models.BigIntegerField()
+    owed = models.BigIntegerField()
+    settled = models.BigIntegerField(db_default=0)
+    actor = models.CharField(max_length=100)
+    idempotency_key = models.CharField(max_length=255)
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OrgQuerySet["CreditReversal"].as_manager()
+
+    class Meta:
+        constraints = [
+            # `take_back` asked twice. Also serves the foreign key.
+            models.UniqueConstraint(
+                fields=["org", "idempotency_key"], name="credits_reversal_once_per_key"
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    amount__gt=0,
+                    taken__gte=0,
+                    settled__gte=0,
+                    owed__gte=F("settled"),
+                    amount__gte=F("taken") + F("owed"),
+                ),
+                name="credits_reversal_parts_fit",
+            ),
+        ]
+        indexes = [
+            # `credits.ledger.settle_debt`, with every grant to an account that owes.
+            models.Index(
+                fields=["org", "id"],
+                condition=Q(owed__gt=F("settled")),
+                name="credits_reversal_open",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} of grant {self.grant_id}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from typing import Any, NamedTuple
 
 from django.db import connection
+from django.db.models import Sum
 
 from clipforge.common.models import OrgQuerySet
 from clipforge.orgs.models import Organization
 from credits import caching
 from credits.caching import Balance
-from credits.models import CreditHold, CreditTransaction
+from credits.models import CreditHold, CreditReversal, CreditTransaction, TransactionType
 
 __all__ = ["Balance", "Breach", "balance", "broken_invariants", "holds", "transactions"]
 
@@ -30,6 +32,44 @@ def transactions(org: Organization) -> OrgQuerySet[CreditTransaction]:
 
 def holds(org: Organization) -> OrgQuerySet[CreditHold]:
     return CreditHold.objects.for_org(org)
+
+
+class Statement(NamedTuple):
+    """A month of an organization's ledger: `opening`, plus the amounts of `rows`, is the closing."""
+
+    month: datetime.date
+    opening: int
+    rows: OrgQuerySet[CreditTransaction]
+
+
+def statement(org: Organization, month: datetime.date) -> Statement:
+    """The movements of the calendar month (UTC) that `month` is in, the oldest first."""
+    start = datetime.datetime(month.year, month.month, 1, tzinfo=datetime.UTC)
+    end = (start + datetime.timedelta(days=31)).replace(day=1)
+    ledger = CreditTransaction.objects.for_org(org)
+    # Both through (org, created_at, id): what an organization did before is not read.
+    before = ledger.filter(created_at__lt=start).order_by("-created_at", "-id").first()
+    rows = ledger.filter(created_at__gte=start, created_at__lt=end).order_by("created_at", "id")
+    return Statement(start.date(), before.balance_after if before else 0, rows)
+
+
+def grants_of(
+    reference_type: str, reference_id: str, *, org: Organization
+) -> list[CreditTransaction]:
+    """What gave the organization credits because of something, the newest first."""
+    given = CreditTransaction.objects.for_org(org).filter(
+        type__in=[TransactionType.GRANT, TransactionType.PURCHASE],
+        reference_type=reference_type,
+        reference_id=reference_id,
+    )
+    return list(given.order_by("-org_seq"))
+
+
+def reversible(transaction: CreditTransaction) -> int:
+    """How much of what a GRANT or PURCHASE gave was not taken back yet."""
+    (lot_id,) = transaction.inputs["grants"]
+    before = CreditReversal.objects.filter(grant=lot_id).aggregate(sum=Sum("amount", default=0))
+    return transaction.amount - int(before["sum"])
 
 
 class Breach(NamedTuple):

@@ -26,10 +26,12 @@ from django.utils import timezone
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.orgs.models import Organization
 from credits import ledger
-from credits.expiry import expire_grants, expire_holds
+from credits.expiry import expire_grants, expire_holds, settle_returned
 from credits.models import (
+    CreditAccount,
     CreditGrant,
     CreditHold,
+    CreditReversal,
     CreditTransaction,
     GrantKind,
     HoldStatus,
@@ -48,6 +50,8 @@ __all__ = [
     "refund",
     "release",
     "reserve",
+    "settle_returned",
+    "take_back",
 ]
 
 # Credits. More in one movement is a slip of the keyboard, and sums stay far inside a bigint.
@@ -84,7 +88,8 @@ def grant(
     """Give credits, as a lot of its own; the account is created on first use.
 
     The ledger row is a PURCHASE for a lot of that kind, else a GRANT. `priority` is the kind's
-    unless given; the lowest is drawn first. Raises Invalid for an end that has passed.
+    unless given; the lowest is drawn first. What the account owes is settled out of it at once.
+    Raises Invalid for an end that has passed.
     """
     _require_amount(amount)
     _require_trace(reason, actor, idempotency_key)
@@ -98,7 +103,7 @@ def grant(
         if expires_at is not None and expires_at <= timezone.now():
             raise Invalid("The end of the credits has passed already.")
         lot = _new_lot(org.pk, kind, amount, priority=priority, expires_at=expires_at)
-        return _posted(
+        granted = _posted(
             org.pk,
             type_,
             amount,
@@ -109,6 +114,9 @@ def grant(
             reference_id=reference_id,
             inputs=ledger.trace_of_lots({lot.pk: amount}),
         )
+        if CreditAccount.objects.filter(pk=org.pk, debt__gt=0).exists():
+            ledger.settle_debt(lot, CreditReversal.objects.for_org(org), actor=actor)
+        return granted
 
 
 def reserve(
@@ -280,6 +288,56 @@ def adjust(
         )
 
 
+def take_back(
+    *,
+    transaction: CreditTransaction,
+    amount: int,
+    reason: str,
+    actor: str,
+    idempotency_key: str,
+    reference_type: str = "",
+    reference_id: str = "",
+) -> CreditReversal:
+    """Undo `amount` of what a grant gave, because what was paid for it went back.
+
+    What is unused of that lot is taken, by an ADJUST of its own; what was spent, or is reserved,
+    becomes a debt that the next grant settles. Nobody else's lot is touched, and work under way
+    goes on. Raises Invalid unless the transaction is a GRANT or PURCHASE, or for more than it gave.
+    """
+    _require_amount(amount)
+    _require_trace(reason, actor, idempotency_key)
+    if transaction.type not in {TransactionType.GRANT, TransactionType.PURCHASE}:
+        raise Invalid("Only a GRANT or a PURCHASE can be taken back.")
+    with atomic():
+        ledger.lock_account(transaction.org_id)
+        lot = _lot_of(transaction)
+        earlier = CreditReversal.objects.filter(
+            org=transaction.org_id, idempotency_key=idempotency_key
+        ).first()
+        if earlier is not None:
+            if (earlier.grant_id, earlier.amount) != (lot.pk, amount):
+                raise _key_reused(idempotency_key)
+            return earlier
+        before = sum(lot.reversals.values_list("amount", flat=True))
+        if before + amount > lot.amount:
+            raise Invalid(f"Of {lot.amount} credits {before} were taken back already.")
+        trace = {
+            "reason": reason,
+            "actor": actor,
+            "idempotency_key": idempotency_key,
+            "reference_type": reference_type,
+            "reference_id": reference_id,
+        }
+        taken, owed = ledger.parts_to_reverse(lot, amount)
+        if taken:
+            ledger.take_out(lot, taken, **trace)
+        if owed:
+            ledger.owe(lot.org_id, owed)
+        return CreditReversal.objects.create(
+            org_id=lot.org_id, grant=lot, amount=amount, taken=taken, owed=owed, **trace
+        )
+
+
 # --- inside ---------------------------------------------------------------------------
 
 
@@ -309,6 +367,12 @@ def _new_lot(
         priority=PRIORITIES[kind] if priority is None else priority,
         expires_at=expires_at,
     )
+
+
+def _lot_of(transaction: CreditTransaction) -> CreditGrant:
+    """The lot that a GRANT or PURCHASE made. Read after the account's lock was taken."""
+    (pk,) = transaction.inputs["grants"]
+    return CreditGrant.objects.get(pk=pk)
 
 
 def _return_to(lot: CreditGrant, amount: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from credits import expiry
 @app.periodic(cron="* * * * *")
 @app.task(queue="maintenance", queueing_lock="credits.expire", name="credits.expire")
 def expire(timestamp: int) -> None:
-    """End what the clock has ended. Holds first: what they return to a lot may end with it."""
+    """End what the clock has ended. Holds first: what they return to a lot may be owed, or end."""
     expiry.expire_holds()
+    expiry.settle_returned()
     expiry.expire_grants()

@@ -24,6 +24,7 @@ def get_project(org: Organization, project_id: uuid.UUID, *, keep: bool = False)
     project = (found.select_for_update(of=("self",), no_key=True) if keep else found).first()
     if project is None:
         raise NotFound
+    project.org = org  # known: nobody has to read it again
     return project
 
 
@@ -42,4 +43,5 @@ def get_moment(org: Organization, moment_id: uuid.UUID, *, keep: bool = False) -
     moment = (found.select_for_update(of=("project",), no_key=True) if keep else found).first()
     if moment is None:
         raise NotFound
+    moment.project.org = org
     return moment

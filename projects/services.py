@@ -22,6 +22,8 @@ from projects.pricing import analysis_charge
 # A probe reads headers; a file that keeps it busy for longer is not one that we accept. Seconds.
 PROBE_WALL_SECONDS = 20
 PROBE_CPU_SECONDS = 15
+# Bytes. Probes run beside one another, one a request; the largest picture that we accept needs less than half.
+PROBE_MEMORY = 1 << 30
 
 # Files that are no video at all, against videos with something wrong about them.
 _NOT_A_VIDEO = {
@@ -41,7 +43,10 @@ def inspect_source(*, org: Organization, path: Path) -> SourceInfo:
     """
     longest = orgs.limits_of(org).max_source_seconds
     limits = Limits(
-        wall_seconds=PROBE_WALL_SECONDS, cpu_seconds=PROBE_CPU_SECONDS, max_duration=longest
+        wall_seconds=PROBE_WALL_SECONDS,
+        cpu_seconds=PROBE_CPU_SECONDS,
+        memory_bytes=PROBE_MEMORY,
+        max_duration=longest,
     )
     try:
         return probe(path, limits=limits)

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from clipforge.common.errors import DomainError
+from clipforge.common.metrics import metrics
 
 
 class OperatorCommand(BaseCommand):
@@ -43,6 +44,8 @@ class OperatorCommand(BaseCommand):
             result = self.run(**options)
         except DomainError as error:
             raise CommandError(error.message) from error
+        finally:
+            metrics.flush(at_once=True)
         if self.as_json:
             self.stdout.write(json.dumps(result, default=str))
 

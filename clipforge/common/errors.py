@@ -7,6 +7,7 @@ about HTTP libraries: `clipforge.common.api.problems` does the translation.
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar
 
 
@@ -64,6 +65,10 @@ class NotFound(DomainError):
         super().__init__(message)
 
 
+class RequestTimeout(DomainError):
+    status, code, title = 408, "request_timeout", "Too slow"
+
+
 class Conflict(DomainError):
     """The object is in a state in which this makes no sense, or the same request still runs."""
 
@@ -117,3 +122,10 @@ class Unavailable(DomainError):
 
 class StorageFull(Unavailable):
     status, code, title = 507, "storage_full", "Storage is full"
+
+
+class ClientTooSlow(ConnectionResetError):
+    """The client kept us waiting. To gunicorn it went away; the API answers RequestTimeout."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "the client is too slow")

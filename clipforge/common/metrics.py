@@ -45,7 +45,7 @@ class Metrics:
             self._flushed_at = now
         try:
             self._add(counted, now)
-        except RedisError:
+        except RedisError:  # they are added the next time
             with self._lock:
                 self._counted.update(counted)
 

@@ -2,6 +2,8 @@
 
 import os
 
+from clipforge.common import paced
+
 bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
 
 # Threads, because requests wait for PostgreSQL; two processes use two cores. Each thread keeps one
@@ -16,7 +18,9 @@ bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
 #
 # More processes than cores cost memory and buy nothing; one has a long tail. Twice the threads
 # do no better and take twice the connections.
-worker_class = "gthread"
+# What gunicorn calls gthread, but that a slow client does not keep a thread for ever.
+worker_class = "clipforge.common.paced.PacedWorker"
+paced.patience = float(os.environ.get("WEB_PATIENCE_SECONDS", "10"))
 workers = int(os.environ.get("WEB_PROCESSES", "2"))
 threads = int(os.environ.get("WEB_THREADS", "4"))
 

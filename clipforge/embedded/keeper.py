@@ -36,8 +36,7 @@ REDIS_SETTINGS = {
     "save": "",
     "appendonly": "no",
     "maxmemory": "256mb",
-    # Entries expire anyway, so those closest to it go first. Keys without an expiry (the caches'
-    # version counters) must stay: a counter that starts again brings old entries back to life.
+    # Entries expire anyway, so those closest to it go first.
     "maxmemory-policy": "volatile-ttl",
 }
 

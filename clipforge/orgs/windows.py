@@ -88,6 +88,24 @@ def verdicts(scopes: Sequence[str], found: Sequence[Sequence[int]]) -> list[Verd
     ]
 
 
+def used(redis: Client, organization: Organization) -> dict[str, int]:
+    """What each window holds now. Charges nothing. Raises RedisError."""
+    seconds, microseconds = redis.time()
+    begins = seconds * 1000 + microseconds // 1000 - SECONDS * 1000
+    pipeline = redis.pipeline(transaction=False)
+    for scope in SCOPES:
+        pipeline.lrange(window_key(organization.pk, scope), 0, -1)
+    return {
+        scope: sum(int(time) > begins for time in times)
+        for scope, times in zip(SCOPES, pipeline.execute(), strict=True)
+    }
+
+
+def forget(redis: Client, organization: Organization) -> None:
+    """Let every window of the organization begin anew. Raises RedisError."""
+    redis.delete(*(window_key(organization.pk, scope) for scope in SCOPES))
+
+
 class LocalWindows:
     """The windows of one process, while Redis is away."""
 

@@ -129,7 +129,8 @@ def _api(subject: Subject) -> Iterator[Page]:
 def _filters(view_class: Any, subject: Subject) -> Iterator[Params]:
     """What a client may ask for: no filter, each value of each, a time, a project, and both."""
     yield {}
-    filters = view_class.filterset_class.base_filters
+    filterset = getattr(view_class, "filterset_class", None)
+    filters = filterset.base_filters if filterset else {}
     now = timezone.now()
     times: Params = {
         "created_after": (now - datetime.timedelta(days=300)).isoformat(),

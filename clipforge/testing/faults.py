@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from clipforge.common.faultpoints import FaultPoints, Rule, drop_connection
 
 
 def end_the_connection() -> None:
@@ -35,3 +42,51 @@ def no_file_larger_than(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class Crashed(BaseException):
+    """This thread dies here. No handler of errors may catch it, as none catches SIGKILL."""
+
+
+def crash_at(nth: int, act: Callable[[], object]) -> bool:
+    """Let `act` run in a thread that dies after its nth statement or commit. False: it got to its end.
+
+    Its connection breaks without a word, as when a process is killed. Needs committed data.
+    """
+    crashed = False
+
+    def die(watched: BaseDatabaseWrapper) -> None:
+        nonlocal crashed
+        crashed = True
+        drop_connection(watched)
+        raise Crashed
+
+    def run() -> None:
+        connection.ensure_connection()
+        FaultPoints([Rule(die, nth, "^after ")]).watch(connection)
+        try:
+            act()
+        except BaseException:
+            if not crashed:  # the dead say nothing, whatever Django says of their connection
+                raise
+        finally:
+            drop_connection(connection)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run).result(60)
+    return crashed
+
+
+def environment() -> dict[str, str]:
+    """What a process needs to work on the database of this test. Needs committed data."""
+    name = connection.settings_dict["NAME"]
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "clipforge.settings",
+        "DATABASE_URL": urlsplit(settings.DATABASE_URL)._replace(path=f"/{name}").geturl(),
+        "REDIS_URL": settings.REDIS_URL,
+        "SECRET_KEY": settings.SECRET_KEY,
+        "API_KEY_PEPPER": settings.API_KEY_PEPPER,
+        "HTTPS": "false",
+        "MEDIA_ROOT": str(settings.MEDIA_ROOT),
+    }

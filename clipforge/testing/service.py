@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -144,19 +145,48 @@ class Service:
 @contextmanager
 def running_service(**environment: str) -> Iterator[Service]:
     """A migrated service with its web server up and no worker yet."""
+    with _service(durable=False, environment=environment) as service:
+        yield service
+
+
+@contextmanager
+def durable_service(**environment: str) -> Iterator[Service]:
+    """One in which what was committed outlives a crash of the database. It is slower."""
+    with _service(durable=True, environment=environment) as service:
+        yield service
+
+
+@contextmanager
+def _service(*, durable: bool, environment: dict[str, str]) -> Iterator[Service]:
     with tempfile.TemporaryDirectory(prefix="cf-") as folder:
         data = Path(folder)
-        with embedded.hold(data, durable=False):
+        with embedded.hold(data, durable=durable):
             service = Service(data, **environment)
             service.manage("migrate", "--verbosity", "0")
             try:
                 service.start_web()
                 yield service
-                # Whatever the test did to the processes: the ledger adds up.
+                # Whatever the test did to the processes: the ledger adds up, and no log tells a secret.
                 assert service.manage_json("reconcile_credits")["ok"]
+                assert secrets_in_logs(data, service.environment) == []
             finally:
                 service.stop()
         embedded.wait_stopped(data)
+
+
+# A whole API key; its public part alone may be logged. The token of a signed link.
+SECRETS = re.compile(r"cf_live_\w{8}_\w{20}|/files/[\w-]{8,}:")
+
+
+def secrets_in_logs(data: Path, environment: dict[str, str]) -> list[str]:
+    """Every line in a log of the service, PostgreSQL's and Redis's included, that has a secret."""
+    values = [environment[name] for name in ("SECRET_KEY", "API_KEY_PEPPER")]
+    return [
+        f"{log.name}: {line}"
+        for log in sorted(data.rglob("*.log*"))
+        for line in log.read_text(errors="replace").splitlines()
+        if SECRETS.search(line) or any(value in line for value in values)
+    ]
 
 
 def _command_line(entry: Path) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.apps import apps
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from clipforge.common.cache import default_cache
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from credits.paid_work import PaidWork
 
 # The apps whose every row counts, and the single models besides.
-WATCHED_APPS = ("credits", "projects", "exports")
+WATCHED_APPS = ("credits", "projects", "exports", "billing")
 WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
 
 
@@ -87,3 +88,29 @@ def _everything() -> dict[str, list[Any]]:
         models += apps.get_app_config(label).get_models()
     rows = {model._meta.label: list(model.objects.order_by("pk").values()) for model in models}
     return {**rows, "files": stored_files()}
+
+
+# When a key was used is written at most once an hour, whoever uses it for whatever.
+NOT_COUNTED = "last_used_at"
+
+
+def fingerprint(org: Organization | None = None) -> dict[str, str]:
+    """A hash of the rows of every table there is, or of those rows that belong to `org`."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, array_agg(column_name::text) FROM information_schema.columns"
+            " WHERE table_schema = 'public' GROUP BY table_name"
+        )
+        hashes = [
+            _hash_of(table, owner, org)
+            for table, columns in cursor.fetchall()
+            if (owner := {"org_id", "organization_id"} & set(columns)) or org is None
+        ]
+        cursor.execute(" UNION ALL ".join(hashes))
+        return dict(cursor.fetchall())
+
+
+def _hash_of(table: str, owner: set[str], org: Organization | None) -> str:
+    where = f"WHERE {owner.pop()} = '{org.pk}'" if org is not None else ""
+    rows = f"SELECT (to_jsonb(t) - '{NOT_COUNTED}')::text AS r FROM \"{table}\" AS t {where}"  # noqa: S608 - names from the catalogue
+    return f"SELECT '{table}', md5(string_agg(r, chr(10) ORDER BY r)) FROM ({rows}) AS rows"  # noqa: S608

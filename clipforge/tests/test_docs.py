@@ -102,3 +102,13 @@ def test_the_readme_opens_with_the_two_commands():
         "python3 -m venv .venv && .venv/bin/pip install -q -r requirements.txt && .venv/bin/python"
     )
     assert commands == [("demo", f"{setup} manage.py demo"), ("test", f"{setup} -m pytest")]
+
+
+def test_every_test_that_the_security_table_names_exists():
+    text = (ROOT / "clipforge/docs/security.md").read_text()
+    rows = [line for line in text.splitlines() if re.match(r"\| \d+ ", line)]
+    assert len(rows) == 10
+    for row in rows:
+        named = re.findall(r"`([\w./]+\.py|\.ci/run)`", row.split("|")[4])
+        assert named, row
+        assert [name for name in named if not (ROOT / name).exists()] == []

@@ -17,7 +17,7 @@ from clipforge.media import probe
 from clipforge.media.sample import make_sample, make_still
 from clipforge.testing.service import Service, eventually, running_service
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 LEASE_SECONDS = 3
 
@@ -98,7 +98,7 @@ def test_a_video_becomes_clips_paid_with_credits(
     )
     assert clip.duration == pytest.approx(best["duration"], abs=1 / 20)
     assert clip.size == export["size"]
-    assert client.get("credits/balance") == {"available": 98, "held": 0, "posted": 98}
+    assert client.get("credits/balance") == {"available": 98, "held": 0, "posted": 98, "debt": 0}
 
 
 def test_of_two_clients_after_the_last_credits_one_gets_402(
@@ -120,7 +120,7 @@ def test_of_two_clients_after_the_last_credits_one_gets_402(
     assert won["credits"] == {"reserved": 1, "charged": 0}
     assert (lost["status"], lost["code"]) == (402, "insufficient_credits")
     assert (lost["needed"], lost["available"]) == (1, 0)
-    assert client.get("credits/balance") == {"available": 0, "held": 1, "posted": 1}
+    assert client.get("credits/balance") == {"available": 0, "held": 1, "posted": 1, "debt": 0}
     client.post(f"exports/{won['id']}/cancel")
 
 
@@ -131,7 +131,7 @@ def test_silence_over_a_still_picture_ends_empty_and_costs_nothing(
     client = service.customer("Still", 10)
     project = client.wait(f"projects/{client.upload(tmp_path / 'still.mp4')['id']}", seconds=200)
     assert (project["status"], project["credits"]["charged"]) == ("EMPTY", 0)
-    assert client.get("credits/balance") == {"available": 10, "held": 0, "posted": 10}
+    assert client.get("credits/balance") == {"available": 10, "held": 0, "posted": 10, "debt": 0}
 
 
 def test_a_worker_killed_in_the_middle_of_a_render_costs_the_customer_nothing_extra(

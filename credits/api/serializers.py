@@ -15,6 +15,9 @@ class BalanceSerializer(serializers.Serializer[Balance]):
     available = serializers.IntegerField(help_text="Credits that can be spent now.")
     held = serializers.IntegerField(help_text="Credits reserved for work under way.")
     posted = serializers.IntegerField(help_text="Credits altogether: available and held.")
+    debt = serializers.IntegerField(
+        help_text="Credits spent whose payment went back; what comes next settles it."
+    )
 
 
 class TransactionSerializer(ModelSerializer):

@@ -10,6 +10,7 @@ from django.db.models import F, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.request import Request
 
+from clipforge.common.api.parsers import refuse_null_characters
 from clipforge.common.errors import BadRequest
 
 # Parameters of the pagination, known to every list.
@@ -56,10 +57,11 @@ def refuse_unknown_parameters(request: Request, known: set[str]) -> None:
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """Applies the view's `filterset_class`. Unknown names are 400, bad values 422."""
+    """Applies the view's `filterset_class`. Unknown names and NUL are 400, bad values 422."""
 
     def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> Any:
         filterset_class = self.get_filterset_class(view, queryset)
         names = set(filterset_class.base_filters) if filterset_class else set()
         refuse_unknown_parameters(request, names | PAGING)
+        refuse_null_characters([request.query_params.getlist(name) for name in names])
         return super().filter_queryset(request, queryset, view)

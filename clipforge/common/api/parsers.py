@@ -11,7 +11,7 @@ from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.utils.json import strict_constant
 
-from clipforge.common.errors import DomainError
+from clipforge.common.errors import BadRequest, DomainError
 
 # Bodies of this API are flat. Python's parser and `repr` give up at about a thousand levels; far
 # fewer brackets than that cannot nest too deeply.
@@ -40,11 +40,26 @@ class LimitedJSONParser(JSONParser):
             raise ParseError(f"JSON parse error - more than {MAX_BRACKETS} objects and arrays")
         try:
             data = json.loads(body.decode(), parse_constant=strict_constant)
-            if b"\\u" in body:  # half of a pair can be escaped, but neither stored nor echoed
+            if b"\\u" in body:
+                refuse_null_characters(data)
+                # Half of a pair can be escaped, but neither stored nor echoed.
                 json.dumps(data, ensure_ascii=False).encode()
             return data
         except ValueError as error:
             raise ParseError(f"JSON parse error - {error}") from None
+
+
+def refuse_null_characters(data: Any) -> None:
+    """Raises BadRequest if a NUL is anywhere in it: no text of ours has one, and PostgreSQL holds none."""
+    match data:
+        case str():
+            if "\0" in data:
+                raise BadRequest("The request contains a NUL character.", code="malformed_request")
+        case Mapping():
+            refuse_null_characters([*data.keys(), *data.values()])
+        case list():
+            for item in data:
+                refuse_null_characters(item)
 
 
 def require_length(request: Request) -> None:

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.views import defaults
+from procrastinate.exceptions import ConnectorException
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.views import set_rollback
@@ -18,9 +19,11 @@ from rest_framework.views import set_rollback
 from clipforge.common import logs
 from clipforge.common.errors import (
     BadRequest,
+    ClientTooSlow,
     DomainError,
     Invalid,
     NotFound,
+    RequestTimeout,
     TooLarge,
     Unavailable,
 )
@@ -137,6 +140,10 @@ def _as_ours(exc: Exception) -> Exception:
             )
         case SuspiciousOperation():
             return BadRequest("The request cannot be understood.", code="malformed_request")
+        case UnreadablePostError(__cause__=ClientTooSlow()):
+            return RequestTimeout(
+                "The body came too slowly. Nothing was stored or charged; send it again."
+            )
         case UnreadablePostError():
             return BadRequest(
                 "The body broke off before its end. Send it again.", code="request_interrupted"
@@ -144,7 +151,8 @@ def _as_ours(exc: Exception) -> Exception:
         case DataError():  # well-formed, but nothing that PostgreSQL can hold or compare with
             logger.warning("value refused by the database", exc_info=exc)
             return Invalid("A value is out of range.")
-        case OperationalError() | InterfaceError():
+        # The last is what the queue makes of the same when it happens in a statement of its own.
+        case OperationalError() | InterfaceError() | ConnectorException():
             logger.error("database unavailable", exc_info=exc)
             return Unavailable(
                 "The database cannot be reached right now. Send the request again, "

@@ -45,6 +45,7 @@ DESCRIPTIONS = {
     403: "The organization is suspended.",
     404: "Not there, or another organization's.",
     406: "Only JSON is served.",
+    408: "The body came too slowly.",
     409: "Wrong state, or the same request is still running.",
     411: "The body has no Content-Length.",
     413: "The body is too large.",
@@ -92,7 +93,7 @@ class ProblemAutoSchema(AutoSchema):
         if self._is_list_view():
             statuses |= {400, 404, 422}
         if self.method in {"POST", "PATCH"} and self.get_request_serializer() is not None:
-            statuses |= {400, 411, 413, 415, 422}
+            statuses |= {400, 408, 411, 413, 415, 422}
         if self.method.lower() in getattr(self.view, "idempotent_methods", ()):
             statuses |= {400, 409, 422}
         return statuses

@@ -16,6 +16,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from rest_framework.parsers import DataAndFiles, MultiPartParser
 
+from clipforge.common.api.parsers import refuse_null_characters
 from clipforge.common.errors import BadRequest, DomainError, TooLarge
 from clipforge.common.storage import PartWriter, require_room
 
@@ -99,6 +100,7 @@ class StreamedUploadParser(MultiPartParser):
                     "The upload broke off before its end. Nothing was stored or charged; send it again.",
                     code="upload_interrupted",
                 )
+            refuse_null_characters(dict(parsed.data.lists()))
         except BaseException:
             handler.discard()
             raise

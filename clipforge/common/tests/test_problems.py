@@ -18,6 +18,7 @@ from django.core.exceptions import (
 from django.db import DataError, InterfaceError, OperationalError, connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.urls import path
+from procrastinate.exceptions import ConnectorException
 from rest_framework import exceptions, serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -113,6 +114,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (errors.NotFound(), 404, "not_found"),
     (errors.Conflict("Sentence."), 409, "wrong_state"),
     (LengthRequired("Sentence."), 411, "length_required"),
+    (errors.RequestTimeout("Sentence."), 408, "request_timeout"),
     (errors.TooLarge("Sentence."), 413, "too_large"),
     (errors.UnsupportedMedia("Sentence."), 415, "not_a_video"),
     (errors.Invalid("Sentence."), 422, "invalid"),
@@ -139,6 +141,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (DataError("no"), 422, "invalid"),
     (OperationalError("no"), 503, "unavailable"),
     (InterfaceError("no"), 503, "unavailable"),
+    (ConnectorException("no"), 503, "unavailable"),
 ]
 
 
@@ -338,7 +341,7 @@ def test_a_body_that_is_refused_starts_and_reserves_nothing(client_of):
     api = client_of(project.org)
     start = f'{{"moment": "{moment.pk}", "aspect": "'
     bodies = {
-        start + "\\u0000": 422,
+        start + "\\u0000": 400,
         start + "\\ud800": 400,
         start + "x" * 1024**2: 413,
         start + '"' + "[" * 1000: 400,

@@ -30,13 +30,18 @@ class Command(OperatorCommand):
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--concurrency", type=int, default=1, help="videos at once")
+        parser.add_argument(
+            "--billing",
+            action="store_true",
+            help="take payments too, from a stand-in for Stripe in which anybody can pay",
+        )
 
-    def run(self, *, port: int, concurrency: int, **options: Any) -> dict[str, Any]:
+    def run(self, *, port: int, concurrency: int, billing: bool, **options: Any) -> dict[str, Any]:
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        with Stack(port=port, concurrency=concurrency) as stack:
-            self._greet(stack)
+        with Stack(port=port, concurrency=concurrency, billing=billing) as stack:
+            self._greet(stack, billing)
             ended = None
             while not stop.wait(0.5) and ended is None:
                 ended = stack.ended()
@@ -46,7 +51,7 @@ class Command(OperatorCommand):
         self.say(f"Stopped. Data are kept in {settings.DATA_DIR}")
         return {"url": stack.url}
 
-    def _greet(self, stack: Stack) -> None:
+    def _greet(self, stack: Stack, billing: bool) -> None:
         self.say(f"\nClipForge runs at {stack.url}   (stop it with Ctrl-C)\n")
         self.say(f"  API docs  {stack.url}/api/v1/docs")
         self.say(f"  Admin     {stack.url}/admin/   {self._login()}")
@@ -60,6 +65,12 @@ class Command(OperatorCommand):
             self.say(f"  API key   {key}   (shown only now)")
         shown = key or "$CLIPFORGE_KEY"
         self.say(f'\nTry it:\n\n  curl -H "Authorization: Bearer {shown}" {stack.url}/api/v1/me\n')
+        if billing:
+            self.say(
+                "Buy credits: open the url that this answers, and press the button.\n\n"
+                f'  curl -H "Authorization: Bearer {shown}" -H "Content-Type: application/json" '
+                f'-d \'{{"price": "pack-100"}}\' {stack.url}/api/v1/billing/checkout\n'
+            )
 
     def _login(self) -> str:
         """A fresh password each time: nobody has to remember one, and none stays valid for long."""

@@ -36,6 +36,8 @@ class OrgView(GenericAPIView[Any]):
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
+        if not hasattr(self, str(request.method).lower()):
+            return  # 405 whatever else is wrong with it
         require_length(request)
         # A list has its filterset, which knows its parameters; nothing else has any.
         if not (request.method in SAFE_METHODS and hasattr(self, "keyset")):

@@ -13,7 +13,11 @@ from django.db import connection, models
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
+from billing import payments
+from billing import services as billing
+from billing.models import Alert, Price, StripeEvent
 from clipforge.orgs.idempotency import Answer, once
 from clipforge.orgs.models import (
     IdempotencyRecord,
@@ -54,6 +58,39 @@ def left_by_a_project(label: str) -> Callable[[], models.Model]:
     return make
 
 
+def left_by_a_payment(label: str) -> Callable[[], models.Model]:
+    """The newest row of what a plan leaves behind that was paid for by hand, and gone back."""
+
+    def make() -> models.Model:
+        org = make_organization()
+        payment = billing.record_payment(
+            org=org,
+            code="plan-pro",
+            reference=f"transfer of {org.pk}",
+            paid_on=timezone.now().date(),
+            reason="paid by transfer",
+            actor="test",
+        )
+        payments.reverse(payment, payment.amount, reason="refund", actor="test")
+        row: models.Model | None = apps.get_model(label)._default_manager.order_by("-pk").first()
+        assert row is not None
+        return row
+
+    return make
+
+
+def make_event() -> StripeEvent:
+    number = StripeEvent.objects.count()
+    return StripeEvent.objects.create(
+        id=f"evt_{number}", type="test", payload={}, created_at=timezone.now()
+    )
+
+
+def make_alert() -> Alert:
+    org = make_organization()
+    return Alert.objects.create(org=org, kind="EXPIRING", key="k", subject="Told", body="Told.")
+
+
 # Every registered model has its maker here: the first test says which is missing.
 MAKERS: dict[str, Callable[[], models.Model]] = {
     "auth.Group": lambda: Group.objects.create(name=f"Support {Group.objects.count()}"),
@@ -70,6 +107,14 @@ MAKERS: dict[str, Callable[[], models.Model]] = {
     "credits.CreditGrant": left_by_a_project("credits.CreditGrant"),
     "credits.CreditTransaction": left_by_a_project("credits.CreditTransaction"),
     "credits.CreditHold": left_by_a_project("credits.CreditHold"),
+    "credits.CreditReversal": left_by_a_payment("credits.CreditReversal"),
+    "billing.Price": lambda: Price.objects.get(code="pack-100"),
+    "billing.Payment": left_by_a_payment("billing.Payment"),
+    "billing.Subscription": left_by_a_payment("billing.Subscription"),
+    "billing.PlanPeriod": left_by_a_payment("billing.PlanPeriod"),
+    "billing.BillingAccount": left_by_a_payment("billing.BillingAccount"),
+    "billing.StripeEvent": make_event,
+    "billing.Alert": make_alert,
     "projects.Project": make_project,
     "projects.Moment": lambda: make_moment(make_project()),
     "exports.Export": make_export,
@@ -87,6 +132,13 @@ NO_ADDING = {
     "credits.CreditGrant",
     "credits.CreditTransaction",
     "credits.CreditHold",
+    "credits.CreditReversal",
+    "billing.Price",
+    "billing.Subscription",
+    "billing.PlanPeriod",
+    "billing.BillingAccount",
+    "billing.StripeEvent",
+    "billing.Alert",
 }
 every_model = pytest.mark.parametrize("label", MAKERS)
 

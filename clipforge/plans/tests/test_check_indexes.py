@@ -18,6 +18,13 @@ pytestmark = pytest.mark.django_db
 SIZES = {"orgs": 60, "projects": 3000, "moments": 60000, "transactions": 12000, "exports": 5000}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_dead_rows(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Earlier tests were rolled back and left pages of dead rows, which would be read and counted."""
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute("VACUUM")
+
+
 @pytest.fixture
 def seeded(db: None) -> None:
     options = [f"--{name}={count}" for name, count in SIZES.items()]
@@ -51,7 +58,11 @@ def test_every_page_of_every_list_is_within_its_budget_and_every_promised_index_
         places.setdefault(page["page"].split()[0].rstrip(","), set()).add(page["place"])
     names = {listed.name for listed in list_views()}
     assert names >= {"projects", "moments", "exports", "credits-transactions", "credits-holds"}
-    assert {name: places[name] for name in names} == {name: {"first", "deep"} for name in names}
+    # Nobody has paid for anything in the seeded data: that list has no deep page.
+    assert places.pop("billing-payments") == {"first"}
+    assert {name: places[name] for name in names - {"billing-payments"}} == {
+        name: {"first", "deep"} for name in names - {"billing-payments"}
+    }
 
 
 @pytest.mark.parametrize(

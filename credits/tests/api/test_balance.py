@@ -15,11 +15,11 @@ def test_the_balance_tells_available_held_and_posted(api, organization):
     make_hold(organization, 4)
     response = api.get(URL)
     assert response.status_code == 200
-    assert response.json() == {"available": 6, "held": 4, "posted": 10}
+    assert response.json() == {"available": 6, "held": 4, "posted": 10, "debt": 0}
 
 
 def test_an_organization_that_never_had_credits_has_zeros(api):
-    assert api.get(URL).json() == {"available": 0, "held": 0, "posted": 0}
+    assert api.get(URL).json() == {"available": 0, "held": 0, "posted": 0, "debt": 0}
 
 
 def test_another_organizations_credits_are_not_in_it(api):

@@ -119,7 +119,6 @@ def test_the_list_is_filtered_by_time_from_inclusive_to_exclusive(
     ("parameter", "value"),
     [
         ("status", "ready"),
-        ("status", "nul\0"),
         ("created_after", "yesterday"),
         ("created_before", "2026-13-01T00:00:00Z"),
     ],

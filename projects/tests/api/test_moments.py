@@ -76,7 +76,7 @@ def test_min_score_is_inclusive(api: APIClient, organization: Organization):
         assert len(rows) == count
 
 
-@pytest.mark.parametrize("value", ["-1", "101", "NaN", "inf", "1e999", "best", "7\0"])
+@pytest.mark.parametrize("value", ["-1", "101", "NaN", "inf", "1e999", "best"])
 def test_a_min_score_that_cannot_be_one_is_refused(
     api: APIClient, organization: Organization, value: str
 ):

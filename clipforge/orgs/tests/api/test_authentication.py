@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 ME = "/api/v1/me"
 
 # Open to everybody, on purpose. Everything else under /api/v1/ needs a key.
-PUBLIC = {"/api/v1/schema", "/api/v1/docs"}
+PUBLIC = {"/api/v1/schema", "/api/v1/docs", "/api/v1/pricing"}
 
 
 def get_me(authorization: str | None, **extra: Any) -> Any:

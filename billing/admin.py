@@ -1,0 +1,186 @@
+"""What is sold and paid, as staff see it. Everything changes through the services.
+
+Who may record a payment by hand has the permission to add payments: the group "finance" does.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from billing import services
+from billing.models import (
+    Alert,
+    BillingAccount,
+    Payment,
+    PlanPeriod,
+    Price,
+    StripeEvent,
+    Subscription,
+)
+from clipforge.common.admin import MovedByServices, NotMadeByHand
+from clipforge.common.errors import DomainError
+
+
+@admin.register(Price)
+class PriceAdmin(NotMadeByHand, admin.ModelAdmin[Price]):
+    """Saving a price that was ever sold makes its next version, and leaves this one as it is."""
+
+    list_display = ["code", "version", "kind", "credits", "amount", "currency", "is_active"]
+    list_filter = ["is_active", "kind"]
+    ordering = ["code", "-version"]
+    fields = ["code", "version", "kind", *sorted(services.TERMS), "is_active", "frozen_at"]
+    readonly_fields = ["code", "version", "kind", "is_active", "frozen_at"]
+    actions = ["withdraw"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or obj.is_active)
+
+    def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
+        terms = {name: form.cleaned_data[name] for name in services.TERMS}
+        kept = services.revise_price(price=obj, actor=f"user:{request.user.pk}", **terms)
+        self.message_user(request, f"{kept} is sold from now on.")
+
+    @admin.action(description="Stop selling", permissions=["change"])
+    def withdraw(self, request: HttpRequest, queryset: Any) -> None:
+        actor = f"user:{request.user.pk}"
+        ended = sum(services.withdraw_price(price=price, actor=actor) for price in queryset)
+        self.message_user(request, f"{ended} withdrawn.")
+
+
+class PaymentForm(forms.ModelForm[Payment]):
+    """A payment by hand, as `record_payment` takes it."""
+
+    paid_on = forms.DateField(initial=datetime.date.today, help_text="When the money arrived.")
+
+    class Meta:
+        model = Payment
+        fields = ["org", "price", "reference", "reason"]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["price"].queryset = Price.objects.filter(is_active=True, amount__gt=0)  # type: ignore[attr-defined]
+        for name in ("reference", "reason"):
+            self.fields[name].required = True
+
+    def _post_clean(self) -> None:
+        """Only fill the instance: the service decides. The same reference again is no mistake."""
+        forms.models.construct_instance(self, self.instance)
+
+
+@admin.register(Payment)
+class PaymentAdmin(admin.ModelAdmin[Payment]):
+    """Payments are read, and recorded by hand; nothing about one is ever edited or deleted."""
+
+    list_display = ["created_at", "org", "price", "method", "status", "amount", "reversed_amount"]
+    list_filter = ["status", "method"]
+    list_select_related = ["org", "price"]
+    search_fields = ["=id", "reference", "org__slug", "=checkout_id", "=invoice_id"]
+    raw_id_fields = ["org"]
+    show_full_result_count = False
+    ordering = ["-id"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Payment | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Payment | None = None) -> bool:
+        return False
+
+    def get_form(
+        self, request: HttpRequest, obj: Payment | None = None, change: bool = False, **options: Any
+    ) -> Any:
+        if obj is None:
+            options["form"] = PaymentForm
+            options["fields"] = [*PaymentForm.Meta.fields, "paid_on"]
+        return super().get_form(request, obj, change, **options)
+
+    def get_fields(self, request: HttpRequest, obj: Payment | None = None) -> Any:
+        if obj is None:
+            return [*PaymentForm.Meta.fields, "paid_on"]
+        return super().get_fields(request, obj)
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """What the service refuses is said on the form's page, and nothing was recorded."""
+        try:
+            return super().add_view(request, form_url, extra_context)
+        except DomainError as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return redirect(reverse("admin:billing_payment_add"))
+
+    def save_model(self, request: HttpRequest, obj: Payment, form: Any, change: bool) -> None:
+        recorded = services.record_payment(
+            org=obj.org,
+            code=obj.price.code,
+            reference=obj.reference,
+            paid_on=form.cleaned_data["paid_on"],
+            reason=obj.reason,
+            actor=f"user:{request.user.pk}",
+        )
+        # What follows, the log of the admin included, is about the payment as it was recorded.
+        obj.pk = recorded.pk
+        obj.refresh_from_db()
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(MovedByServices, admin.ModelAdmin[Subscription]):
+    list_display = ["org", "price", "method", "status", "period_end", "cancel_at_period_end"]
+    list_filter = ["status", "method"]
+    list_select_related = ["org", "price"]
+    search_fields = ["org__slug", "=stripe_id"]
+    show_full_result_count = False
+
+
+@admin.register(PlanPeriod)
+class PlanPeriodAdmin(MovedByServices, admin.ModelAdmin[PlanPeriod]):
+    list_display = ["org", "price", "starts_at", "ends_at", "credits", "granted_at"]
+    list_select_related = ["org", "price"]
+    search_fields = ["org__slug"]
+    ordering = ["-id"]
+    show_full_result_count = False
+
+
+@admin.register(StripeEvent)
+class StripeEventAdmin(MovedByServices, admin.ModelAdmin[StripeEvent]):
+    list_display = ["id", "type", "status", "org", "received_at", "error"]
+    list_filter = ["status"]
+    list_select_related = ["org"]
+    search_fields = ["=id", "org__slug"]
+    show_full_result_count = False
+
+
+@admin.register(BillingAccount)
+class BillingAccountAdmin(NotMadeByHand, admin.ModelAdmin[BillingAccount]):
+    """Only the threshold of the alert can be set."""
+
+    list_display = ["org", "plan_tier", "low_balance_threshold", "is_low", "stripe_customer_id"]
+    list_select_related = ["org"]
+    search_fields = ["org__slug", "=stripe_customer_id"]
+    readonly_fields = ["org", "plan_tier", "is_low", "stripe_customer_id", "sync_version"]
+    show_full_result_count = False
+
+    def save_model(
+        self, request: HttpRequest, obj: BillingAccount, form: Any, change: bool
+    ) -> None:
+        services.set_low_balance_threshold(
+            org=obj.org,
+            threshold=form.cleaned_data["low_balance_threshold"],
+            actor=f"user:{request.user.pk}",
+        )
+
+
+@admin.register(Alert)
+class AlertAdmin(MovedByServices, admin.ModelAdmin[Alert]):
+    list_display = ["created_at", "org", "kind", "subject", "status", "error"]
+    list_filter = ["status", "kind"]
+    list_select_related = ["org"]
+    search_fields = ["org__slug"]
+    ordering = ["-id"]
+    show_full_result_count = False

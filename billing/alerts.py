@@ -1,0 +1,151 @@
+"""Telling those who run an organization what they should know about its credits: once."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+
+from django.core.mail import EmailMessage, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db.models import CharField, Exists, F, OuterRef, Value
+from django.db.models.functions import Cast, Concat
+from django.db.transaction import atomic
+from django.utils import timezone
+
+from billing.models import Alert, AlertKind, AlertStatus, BillingAccount
+from clipforge.orgs.models import Membership, Role
+from credits.models import CreditGrant, GrantKind
+
+logger = logging.getLogger(__name__)
+
+# Told so long before credits end.
+NOTICE = datetime.timedelta(days=7)
+# A run stops here; the next one, a minute later, goes on.
+BATCH = 1000
+
+
+def notice(*, now: datetime.datetime | None = None) -> int:
+    """Write a row for whatever has come to be known. Returns how many.
+
+    Low balance: at the crossing, and not again before a fifth more than the threshold was there.
+    Plan credits are not told of: they end every month.
+    """
+    _forget_recovered()
+    return _notice_low() + _notice_expiring(now or timezone.now())
+
+
+def send() -> int:
+    """Mail what was written and committed. Returns how many were handed over.
+
+    Each is marked before it is handed over, in a transaction of its own. While the mail server
+    cannot be reached they wait.
+    """
+    waiting = list(
+        Alert.objects.filter(status=AlertStatus.PENDING)
+        .select_related("org")
+        .order_by("id")[:BATCH]
+    )
+    if not waiting:
+        return 0
+    connection = get_connection()
+    try:
+        connection.open()
+    except OSError:
+        logger.exception("the mail server cannot be reached")
+        return 0
+    try:
+        return sum(_send(alert, connection) for alert in waiting)
+    finally:
+        connection.close()
+
+
+def _send(alert: Alert, connection: BaseEmailBackend) -> bool:
+    mine = Alert.objects.filter(pk=alert.pk, status=AlertStatus.PENDING)
+    if not mine.update(status=AlertStatus.SENT, sent_at=timezone.now()):
+        return False
+    to = list(
+        Membership.objects.filter(organization=alert.org, role__in=[Role.OWNER, Role.ADMIN])
+        .order_by("user__email")
+        .values_list("user__email", flat=True)
+    )
+    try:
+        if not to:
+            raise LookupError("The organization has no owner and no admin.")
+        EmailMessage(alert.subject, alert.body, to=to, connection=connection).send()
+    except Exception as error:  # whatever it was, trying again could send it twice
+        logger.exception("alert was not sent", extra={"alert": alert.pk})
+        Alert.objects.filter(pk=alert.pk).update(status=AlertStatus.FAILED, error=str(error))
+        return False
+    return True
+
+
+def _watched() -> list[BillingAccount]:
+    return list(
+        BillingAccount.objects.filter(
+            low_balance_threshold__isnull=False,
+            is_low=False,
+            org__credit_account__posted__lt=F("low_balance_threshold")
+            + F("org__credit_account__held"),
+        ).select_related("org__credit_account")[:BATCH]
+    )
+
+
+def _notice_low() -> int:
+    noticed = 0
+    for account in _watched():
+        credits_ = account.org.credit_account
+        with atomic():
+            if not BillingAccount.objects.filter(pk=account.pk, is_low=False).update(is_low=True):
+                continue
+            Alert.objects.create(
+                org=account.org,
+                kind=AlertKind.LOW_BALANCE,
+                key=f"version:{credits_.version}",
+                subject=f"{account.org.name}: {credits_.available} credits left",
+                body=(
+                    f"{account.org.name} has {credits_.available} credits left, fewer than the "
+                    f"{account.low_balance_threshold} at which you wanted to be told.\n"
+                ),
+            )
+            noticed += 1
+    return noticed
+
+
+def _forget_recovered() -> None:
+    """In whole numbers: 5 × available ≥ 6 × threshold."""
+    available = F("org__credit_account__posted") - F("org__credit_account__held")
+    recovered = BillingAccount.objects.filter(is_low=True).annotate(five=available * 5)
+    ids = recovered.filter(five__gte=F("low_balance_threshold") * 6).values("pk")
+    BillingAccount.objects.filter(pk__in=ids).update(is_low=False)
+
+
+def _notice_expiring(now: datetime.datetime) -> int:
+    key = Concat(Value("grant:"), Cast("pk", CharField()))
+    told = Alert.objects.filter(org=OuterRef("org"), kind=AlertKind.EXPIRING, key=OuterRef("key"))
+    lots = (
+        CreditGrant.objects.filter(
+            remaining__gt=0, expires_at__gt=now, expires_at__lte=now + NOTICE
+        )
+        .filter(remaining__gt=F("held"))
+        .exclude(kind=GrantKind.PLAN)
+        .annotate(key=key)
+        .filter(~Exists(told))
+        .select_related("org")
+        .order_by("expires_at")[:BATCH]
+    )
+    alerts = [_expiring(lot) for lot in lots]
+    return len(Alert.objects.bulk_create(alerts, ignore_conflicts=True))
+
+
+def _expiring(lot: CreditGrant) -> Alert:
+    free = lot.remaining - lot.held
+    return Alert(
+        org=lot.org,
+        kind=AlertKind.EXPIRING,
+        key=f"grant:{lot.pk}",
+        subject=f"{lot.org.name}: {free} credits end on {lot.expires_at:%Y-%m-%d}",
+        body=(
+            f"{free} of the credits of {lot.org.name} that have not been used end on "
+            f"{lot.expires_at:%Y-%m-%d at %H:%M} UTC.\n"
+        ),
+    )

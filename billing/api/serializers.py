@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from billing.models import Payment, Subscription
+
+AMOUNT = "In minor units of the currency: 1900 is 19.00 usd."
+
+
+class PlanSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    tier = serializers.CharField()
+    credits_per_month = serializers.IntegerField()
+    amount = serializers.IntegerField(help_text=AMOUNT + " Each month.")
+    currency = serializers.CharField()
+
+
+class PackSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    credits = serializers.IntegerField()
+    validity_days = serializers.IntegerField(
+        allow_null=True, help_text="How long the credits last; null: for ever."
+    )
+    amount = serializers.IntegerField(help_text=AMOUNT)
+    currency = serializers.CharField()
+
+
+class PricingSerializer(serializers.Serializer[Any]):
+    version = serializers.IntegerField(help_text="Grows with every change of the list.")
+    plans = PlanSerializer(many=True)
+    packs = PackSerializer(many=True)
+
+
+class CheckoutRequestSerializer(serializers.Serializer[Any]):
+    price = serializers.CharField(max_length=50, help_text="The `code` of a plan or pack.")
+    currency = serializers.CharField(
+        max_length=3, required=False, help_text="Refused unless the price is in it."
+    )
+
+
+class CheckoutSerializer(serializers.Serializer[Any]):
+    payment = serializers.UUIDField(help_text="Pending until Stripe says that it was paid.")
+    url = serializers.CharField(help_text="Where the customer pays.")
+
+
+class PortalSerializer(serializers.Serializer[Any]):
+    url = serializers.CharField(help_text="Where the customer changes or cancels its plan.")
+
+
+class PaymentSerializer(serializers.ModelSerializer[Payment]):
+    price = serializers.CharField(source="price.code", read_only=True)
+
+    class Meta:
+        model = Payment
+        fields = [
+            "id",
+            "status",
+            "method",
+            "price",
+            "amount",
+            "currency",
+            "credits",
+            "reversed_amount",
+            "reference",
+            "created_at",
+            "paid_at",
+        ]
+        read_only_fields = fields
+
+
+class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
+    plan = serializers.CharField(source="price.code", read_only=True)
+    tier = serializers.CharField(source="price.tier", read_only=True)
+
+    class Meta:
+        model = Subscription
+        fields = [
+            "id",
+            "status",
+            "method",
+            "plan",
+            "tier",
+            "period_start",
+            "period_end",
+            "cancel_at_period_end",
+        ]
+        read_only_fields = fields
+
+
+class CurrentSubscriptionSerializer(serializers.Serializer[Any]):
+    subscription = SubscriptionSerializer(allow_null=True, help_text="Null without a paid plan.")

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import uuid
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.mixins import ListModelMixin
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing import selectors, services
+from billing.api.serializers import (
+    CheckoutRequestSerializer,
+    CheckoutSerializer,
+    CurrentSubscriptionSerializer,
+    PaymentSerializer,
+    PortalSerializer,
+    PricingSerializer,
+)
+from billing.models import Payment
+from clipforge.orgs.api.views import OrgView
+
+
+class PricingView(OrgView):
+    """Public: whoever wants to know what it costs has no key yet. With one its organization counts."""
+
+    permission_classes = [AllowAny]
+    pagination_class = None
+    serializer_class = PricingSerializer
+    problems = {"get": (400,)}
+
+    @extend_schema(operation_id="pricing", summary="Plans and credit packs, cheapest first")
+    def get(self, request: Request) -> Response:
+        return Response(selectors.pricing())
+
+
+class CheckoutView(OrgView):
+    serializer_class = CheckoutSerializer
+    pagination_class = None
+    idempotent_methods = ("post",)
+
+    @extend_schema(
+        operation_id="checkout",
+        summary="Open a page where a plan or a credit pack is paid",
+        description="Nothing is charged and no credits come until the customer has paid there.",
+        request=CheckoutRequestSerializer,
+        responses={201: CheckoutSerializer},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        form = CheckoutRequestSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        # Not `respond_once`: the payment has to be committed before Stripe is asked, and is what
+        # a repetition finds.
+        payment, repeated = services.start_checkout(
+            org=self.organization,
+            code=form.validated_data["price"],
+            currency=form.validated_data.get("currency"),
+            key=request.headers.get("Idempotency-Key"),
+            actor=self.principal.actor,
+        )
+        return Response(
+            {"payment": str(payment.pk), "url": payment.checkout_url},
+            status=status.HTTP_201_CREATED,
+            headers={"Idempotent-Replayed": "true"} if repeated else None,
+        )
+
+
+class PortalView(OrgView):
+    serializer_class = PortalSerializer
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="billing_portal",
+        summary="Open a page where the plan is changed or cancelled",
+        request=None,
+    )
+    def post(self, request: Request) -> Response:
+        return Response({"url": services.open_portal(org=self.organization)})
+
+
+class PaymentList(ListModelMixin, OrgView):
+    serializer_class = PaymentSerializer
+    queryset = Payment.objects.none()  # says the model to the schema
+    keyset = ("created_at", "id")
+
+    def get_queryset(self) -> QuerySet[Payment]:
+        return selectors.payments(self.organization)
+
+    @extend_schema(operation_id="list_payments", summary="Payments, newest first")
+    def get(self, request: Request) -> Response:
+        return self.list(request)
+
+
+class PaymentDetail(OrgView):
+    serializer_class = PaymentSerializer
+    pagination_class = None
+
+    @extend_schema(operation_id="get_payment", summary="One payment")
+    def get(self, request: Request, payment_id: uuid.UUID) -> Response:
+        payment = selectors.get_payment(self.organization, payment_id)
+        return Response(PaymentSerializer(payment).data)
+
+
+class SubscriptionView(OrgView):
+    serializer_class = CurrentSubscriptionSerializer
+    pagination_class = None
+
+    @extend_schema(operation_id="subscription", summary="The paid plan that goes on, if any")
+    def get(self, request: Request) -> Response:
+        subscription = selectors.open_subscription(self.organization)
+        return Response(CurrentSubscriptionSerializer({"subscription": subscription}).data)

@@ -1,0 +1,87 @@
+"""`POST /webhooks/stripe`: Stripe's own door. What it says is believed for its signature alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from billing import gateway, services
+from clipforge.common.api.by_address import limit_by_address
+from clipforge.common.api.problems import problem_response
+from clipforge.common.errors import BadRequest, Conflict, DomainError, TooLarge, Unavailable
+
+# Bytes. Stripe's events have some kilobytes.
+MAX_BODY = 256 * 1024
+# Seconds between Stripe's clock and ours, either way.
+TOLERANCE = 300
+
+
+class LengthRequired(DomainError):
+    status, code = 411, "length_required"
+
+
+class MethodNotAllowed(DomainError):
+    status, code = 405, "method_not_allowed"
+
+
+@csrf_exempt
+def stripe_webhook(request: HttpRequest) -> HttpResponse:
+    """200 once the event is stored and applied, or will never need to be; 503 asks for it again."""
+    try:
+        if request.method != "POST":
+            raise MethodNotAllowed("Events are sent with POST.")
+        limit_by_address(
+            request,
+            scope="webhooks",
+            per_minute=settings.WEBHOOKS_PER_MINUTE_OF_ADDRESS,
+            what="events",
+        )
+        status = _take(_document(request))
+        return JsonResponse({"status": status})
+    except (OperationalError, InterfaceError):
+        return _problem(Unavailable("The database cannot be reached right now."))
+    except DomainError as error:
+        return _problem(error)
+
+
+def _take(document: dict[str, Any]) -> str:
+    event = services.receive(document)
+    try:
+        return services.apply(event)
+    except Conflict as error:
+        raise Unavailable(error.message) from error
+
+
+def _document(request: HttpRequest) -> dict[str, Any]:
+    """What the body says, once it is known to be Stripe's, of now, and not too long."""
+    gateway.require_configured()
+    length = request.headers.get("Content-Length", "")
+    if "Transfer-Encoding" in request.headers or not (length.isascii() and length.isdigit()):
+        raise LengthRequired("Send the event with a Content-Length.")
+    if int(length[:20]) > MAX_BODY:
+        raise TooLarge(f"An event has at most {MAX_BODY} bytes.", limit=MAX_BODY)
+    header = request.headers.get("Stripe-Signature", "")
+    if not gateway.signature_holds(request.body, header, now=time.time(), tolerance=TOLERANCE):
+        raise BadRequest(
+            "The signature is missing, wrong, or not of now.", code="invalid_signature"
+        )
+    try:
+        document = json.loads(request.body)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise BadRequest("The event is no JSON object.", code="malformed_request")
+    return document
+
+
+def _problem(error: DomainError) -> HttpResponse:
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    # Whatever is wrong with an event is wrong with the request: Stripe knows no 422.
+    status = 400 if error.status == 422 else error.status
+    return problem_response(status, error.error_code, error.message, headers=headers)

@@ -1,0 +1,111 @@
+"""Sending customers to Stripe: to pay, and to change what they pay."""
+
+from __future__ import annotations
+
+from django.db.transaction import atomic
+
+from billing import gateway, subscriptions
+from billing.accounts import lock_account
+from billing.models import BillingAccount, Payment, PaymentMethod, PaymentStatus, Price
+from billing.selectors import open_of_stripe, plan_already_active, price_for_sale
+from clipforge.common.errors import Invalid
+from clipforge.common.models import uuid7
+from clipforge.orgs.models import Organization
+
+MAX_KEY = 255
+
+
+def start_checkout(
+    *, org: Organization, code: str, currency: str | None, key: str | None, actor: str
+) -> tuple[Payment, bool]:
+    """Open a page where the organization pays for a price. Returns the payment, and whether it was
+    there before.
+
+    The payment is committed before Stripe is asked, with what makes Stripe's idempotency key: after
+    a crash anywhere, the same `key` leads to the same page, and one payment. Raises what
+    `price_for_sale` does; Conflict while a plan is active; Unavailable without Stripe.
+    """
+    gateway.require_configured()
+    payment = _payment(org, code, currency, key, actor)
+    if payment.checkout_url:
+        return payment, True
+    session = gateway.create_checkout(
+        price=payment.price,
+        customer=_customer(org),
+        metadata={"org": str(org.pk), "payment": str(payment.pk)},
+        idempotency_key=f"checkout:{payment.pk}",
+    )
+    Payment.objects.filter(pk=payment.pk).update(
+        checkout_id=session["id"], checkout_url=session["url"]
+    )
+    payment.refresh_from_db()
+    return payment, False
+
+
+def open_portal(*, org: Organization) -> str:
+    """The address where the organization changes or cancels its plan. Raises as above."""
+    gateway.require_configured()
+    return gateway.create_portal(customer=_customer(org))
+
+
+def _payment(
+    org: Organization, code: str, currency: str | None, key: str | None, actor: str
+) -> Payment:
+    payment_id = uuid7()
+    request_key = _valid(key) if key is not None else f"payment:{payment_id}"
+    with atomic():
+        lock_account(org.pk)
+        earlier = (
+            Payment.objects.for_org(org)
+            .filter(request_key=request_key)
+            .select_related("price")
+            .first()
+        )
+        if earlier is not None:
+            if earlier.price.code != code:
+                raise Invalid(
+                    "This Idempotency-Key was used for a different request. Choose a new key.",
+                    code="idempotency_key_reused",
+                )
+            return earlier
+        price = price_for_sale(code, currency=currency)
+        if price.is_plan and (open_of_stripe(org) or subscriptions.open_by_hand(org)):
+            raise plan_already_active()
+        Price.objects.filter(pk=price.pk).freeze()
+        return Payment.objects.create(
+            pk=payment_id,
+            org=org,
+            price=price,
+            method=PaymentMethod.STRIPE,
+            status=PaymentStatus.PENDING,
+            amount=price.amount,
+            currency=price.currency,
+            credits=price.credits,
+            request_key=request_key,
+            actor=actor,
+        )
+
+
+def _customer(org: Organization) -> str:
+    """Stripe's id of the organization; made once."""
+    account = BillingAccount.objects.filter(pk=org.pk).first()
+    if account is not None and account.stripe_customer_id:
+        return account.stripe_customer_id
+    made = gateway.create_customer(
+        org_id=str(org.pk), name=org.name, idempotency_key=f"customer:{org.pk}"
+    )
+    with atomic():
+        account = lock_account(org.pk)
+        if not account.stripe_customer_id:
+            account.stripe_customer_id = made
+            account.save(update_fields=["stripe_customer_id"])
+    return account.stripe_customer_id
+
+
+def _valid(key: str) -> str:
+    if not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        raise Invalid(
+            f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters.",
+            code="invalid_idempotency_key",
+        )
+    return key

@@ -1,0 +1,15 @@
+"""What billing tells whoever listens."""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+# Sent with the catalogue's new `version` whenever any price was written, inside the transaction
+# and before it commits: a receiver that must not see it rolled back waits with
+# `transaction.on_commit`.
+pricing_changed = Signal()
+
+
+def announce_pricing(sender: type, version: int) -> None:
+    """The one place that says so. A listener that fails is logged and costs nobody the change."""
+    pricing_changed.send_robust(sender=sender, version=version)

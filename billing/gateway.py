@@ -1,0 +1,259 @@
+"""Stripe, and the only file that knows its library.
+
+Everything is asked within 5 seconds and never again by itself: whoever asks decides whether to
+repeat, under the same idempotency key. What comes back are plain dictionaries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import stripe
+from django.conf import settings
+
+from billing.models import Price
+from clipforge.common.errors import Conflict, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from stripe.params.checkout import SessionCreateParams
+
+# Seconds, for connecting and for each part of the answer.
+TIMEOUT = 5
+# Of a list, how much Stripe gives at once.
+PAGE = 100
+
+
+def is_configured() -> bool:
+    return bool(settings.STRIPE_SECRET_KEY)
+
+
+def require_configured() -> None:
+    """Raises Unavailable."""
+    if not is_configured():
+        raise Unavailable(
+            "Payments through Stripe are not set up here. Write to us to pay by transfer.",
+            code="payments_not_configured",
+            retry_after=3600,
+        )
+
+
+def is_live() -> bool:
+    """Whether our key moves real money. Events of the other mode are not ours."""
+    return settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+
+
+# --- asking for money ------------------------------------------------------------------
+
+
+def create_customer(*, org_id: str, name: str, idempotency_key: str) -> str:
+    """Returns the id."""
+    with _translated():
+        customer = _client().v1.customers.create(
+            {"name": name, "metadata": {"org": org_id}},
+            {"idempotency_key": idempotency_key},
+        )
+    return str(customer.id)
+
+
+def price_id(price: Price) -> str:
+    """Stripe's id of a version of a plan, which is made there when it has none yet."""
+    key = lookup_key(price)
+    with _translated():
+        found = _client().v1.prices.list({"lookup_keys": [key]}).data
+        if found:
+            return str(found[0].id)
+        made = _client().v1.prices.create(
+            {
+                "currency": price.currency,
+                "unit_amount": price.amount,
+                "recurring": {"interval": "month"},
+                "product_data": {"name": price.name},
+                "lookup_key": key,
+            },
+            {"idempotency_key": f"price:{price.pk}"},
+        )
+    return str(made.id)
+
+
+def lookup_key(price: Price) -> str:
+    """How Stripe's price and our version of it find each other."""
+    return f"{price.code}:{price.version}"
+
+
+def create_checkout(
+    *, price: Price, customer: str, metadata: dict[str, str], idempotency_key: str
+) -> dict[str, Any]:
+    """A page where the customer pays: once for a pack, every month for a plan."""
+    params: dict[str, Any] = {
+        "customer": customer,
+        "metadata": metadata,
+        "client_reference_id": metadata["payment"],
+        "success_url": settings.BILLING_RETURN_URL,
+        "cancel_url": settings.BILLING_RETURN_URL,
+    }
+    if price.is_plan:
+        params["mode"] = "subscription"
+        params["line_items"] = [{"price": price_id(price), "quantity": 1}]
+        params["subscription_data"] = {"metadata": metadata}
+    else:
+        params["mode"] = "payment"
+        params["line_items"] = [
+            {
+                "quantity": 1,
+                "price_data": {
+                    "currency": price.currency,
+                    "unit_amount": price.amount,
+                    "product_data": {"name": price.name},
+                },
+            }
+        ]
+        params["payment_intent_data"] = {"metadata": metadata}
+    with _translated():
+        session = _client().v1.checkout.sessions.create(
+            cast("SessionCreateParams", params),
+            {"idempotency_key": idempotency_key},
+        )
+    return _plain(session)
+
+
+def create_portal(*, customer: str) -> str:
+    """Returns the address of the page where a customer changes or cancels its plan."""
+    with _translated():
+        portal = _client().v1.billing_portal.sessions.create(
+            {"customer": customer, "return_url": settings.BILLING_RETURN_URL}
+        )
+    return str(portal.url)
+
+
+# --- what became of it -----------------------------------------------------------------
+
+
+def checkout(session_id: str) -> dict[str, Any]:
+    with _translated():
+        return _plain(_client().v1.checkout.sessions.retrieve(session_id))
+
+
+def subscription(subscription_id: str) -> dict[str, Any]:
+    with _translated():
+        return _plain(_client().v1.subscriptions.retrieve(subscription_id))
+
+
+def invoice(invoice_id: str) -> dict[str, Any]:
+    with _translated():
+        return _plain(_client().v1.invoices.retrieve(invoice_id))
+
+
+def paid_invoices(subscription_id: str) -> list[dict[str, Any]]:
+    """Every paid invoice of a subscription, the oldest first, with what paid it."""
+    with _translated():
+        invoices = _client().v1.invoices.list(
+            {
+                "subscription": subscription_id,
+                "status": "paid",
+                "limit": PAGE,
+                "expand": ["data.payments"],
+            }
+        )
+        found = [_plain(each) for each in invoices.auto_paging_iter()]
+    return sorted(found, key=lambda each: (each["created"], each["id"]))
+
+
+def price(stripe_price_id: str) -> dict[str, Any]:
+    with _translated():
+        return _plain(_client().v1.prices.retrieve(stripe_price_id))
+
+
+def charges(payment_intent_id: str) -> list[dict[str, Any]]:
+    with _translated():
+        found = _client().v1.charges.list({"payment_intent": payment_intent_id, "limit": PAGE})
+        return [_plain(each) for each in found.auto_paging_iter()]
+
+
+def disputes(payment_intent_id: str) -> list[dict[str, Any]]:
+    with _translated():
+        found = _client().v1.disputes.list({"payment_intent": payment_intent_id, "limit": PAGE})
+        return [_plain(each) for each in found.auto_paging_iter()]
+
+
+def charge(charge_id: str) -> dict[str, Any]:
+    with _translated():
+        return _plain(_client().v1.charges.retrieve(charge_id))
+
+
+def undelivered_events() -> list[dict[str, Any]]:
+    """What Stripe could not tell us, the oldest first; it keeps them for 30 days."""
+    with _translated():
+        found = _client().v1.events.list({"delivery_success": False, "limit": PAGE})
+        return [_plain(each) for each in found.auto_paging_iter()][::-1]
+
+
+# --- webhooks --------------------------------------------------------------------------
+
+
+def signature_holds(payload: bytes, header: str, *, now: float, tolerance: int) -> bool:
+    """Whether Stripe signed these bytes, not longer ago, nor later, than `tolerance` seconds.
+
+    The library's own check lets through what is dated in the future.
+    """
+    try:
+        stripe.WebhookSignature.verify_header(
+            payload.decode(), header, settings.STRIPE_WEBHOOK_SECRET, None
+        )
+        stamps = [int(part[2:]) for part in header.split(",") if part.startswith("t=")]
+    except (stripe.SignatureVerificationError, ValueError):
+        return False
+    return len(stamps) == 1 and abs(now - stamps[0]) <= tolerance
+
+
+# --- inside ----------------------------------------------------------------------------
+
+
+def _client() -> stripe.StripeClient:
+    require_configured()
+    return _client_of(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, TIMEOUT)
+
+
+@functools.lru_cache(maxsize=1)
+def _client_of(key: str, base: str, timeout: float) -> stripe.StripeClient:
+    """Kept, because it keeps its connections: each thread has its own."""
+    return stripe.StripeClient(
+        key,
+        base_addresses={"api": base},
+        http_client=stripe.RequestsClient(timeout=timeout),
+        max_network_retries=0,
+    )
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Stripe's errors as ours. What it refuses as such is a fault of ours and stays what it is."""
+    try:
+        yield
+    except stripe.InvalidRequestError as error:
+        if error.http_status == 404:
+            raise NotFound("Stripe does not know this object.") from error
+        raise
+    except stripe.IdempotencyError as error:
+        if error.http_status != 409:
+            raise
+        raise Conflict(
+            "The same request is still running at Stripe. Ask again in a second.",
+            code="request_in_progress",
+            retry_after=1,
+        ) from error
+    except (stripe.AuthenticationError, stripe.PermissionError):
+        raise
+    except stripe.StripeError as error:
+        raise Unavailable(
+            "Stripe cannot be reached right now. Nothing was charged; send the request again, "
+            "under the same Idempotency-Key.",
+            code="payments_unavailable",
+        ) from error
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = found.to_dict()
+    return plain

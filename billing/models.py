@@ -1,0 +1,512 @@
+"""What is sold, who paid for what, and which plan runs from when to when.
+
+Money is in minor units of its currency (cents), whole numbers. Everything below the price list is
+moved by the services only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import connection, models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.db.transaction import atomic
+
+from billing.events import announce_pricing
+from clipforge.common.models import OrgQuerySet, UUIDModel
+from clipforge.orgs.models import Organization, Tier
+
+
+class Catalogue(models.Model):
+    """One row: the number of the state that the price list is in. It only ever grows."""
+
+    version = models.BigIntegerField(db_default=1)
+
+    class Meta:
+        db_table = "billing_catalogue"
+
+    def __str__(self) -> str:
+        return str(self.version)
+
+    @classmethod
+    def changed(cls) -> int:
+        """Raise the version and announce it. Requires the transaction that changes the prices.
+
+        Writers of prices queue up here until they commit, so that versions commit in order.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                INSERT INTO billing_catalogue AS catalogue (id, version) VALUES (1, 1)
+                ON CONFLICT (id) DO UPDATE SET version = catalogue.version + 1
+                RETURNING version
+                """
+            )
+            version: int = cursor.fetchone()[0]
+        announce_pricing(cls, version)
+        return version
+
+
+class PriceQuerySet(models.QuerySet["Price"]):
+    """Every write of prices in bulk raises the catalogue's version too.
+
+    `bulk_update` goes through `update`. Raw SQL and `freeze` do not: nothing that the price
+    list shows changes when a price is frozen.
+    """
+
+    def update(self, **values: Any) -> int:
+        with atomic():
+            updated = super().update(**values)
+            Catalogue.changed()
+        return updated
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        with atomic():
+            deleted = super().delete()
+            Catalogue.changed()
+        return deleted
+
+    def bulk_create(self, objs: Iterable[Price], *args: Any, **options: Any) -> list[Price]:
+        with atomic():
+            created = super().bulk_create(objs, *args, **options)
+            Catalogue.changed()
+        return created
+
+    def freeze(self) -> int:
+        """Fix the terms for ever, because somebody is being asked to pay them."""
+        return super().filter(frozen_at=None)._frozen()
+
+    def _frozen(self) -> int:
+        return super().update(frozen_at=Now())
+
+    def newest_first(self) -> PriceQuerySet:
+        return self.order_by("code", "-version")
+
+
+class PriceKind(models.TextChoices):
+    PLAN = "PLAN", "Plan"
+    PACK = "PACK", "Credit pack"
+
+
+class Price(UUIDModel):
+    """One version of something that is sold. Once anybody was asked to pay it, its terms stand.
+
+    A trigger (migration 0003) refuses to change the terms of a frozen price or to delete it;
+    `billing.services.revise_price` makes the next version instead.
+    """
+
+    code = models.SlugField(max_length=50, db_index=False)
+    version = models.PositiveIntegerField(default=1)
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=8, choices=PriceKind)
+    tier = models.CharField(max_length=16, choices=Tier, blank=True, help_text="Of a plan.")
+    credits = models.PositiveIntegerField(help_text="Each month for a plan; once for a pack.")
+    amount = models.PositiveIntegerField(help_text="In minor units of the currency (cents).")
+    currency = models.CharField(max_length=3, default="usd", help_text="ISO 4217, lower case.")
+    validity_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How long the credits of a pack last; empty: for ever."
+    )
+    is_active = models.BooleanField(default=True, help_text="Can be bought.")
+    frozen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = PriceQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # Also finds the versions of a code, to make the next.
+            models.UniqueConstraint(fields=["code", "version"], name="billing_price_version"),
+            # What a code means to somebody who buys: at most one thing.
+            models.UniqueConstraint(
+                fields=["code"], condition=Q(is_active=True), name="billing_price_one_active"
+            ),
+            # And to somebody who looks for the plan of a tier.
+            models.UniqueConstraint(
+                fields=["tier"],
+                condition=Q(is_active=True, kind=PriceKind.PLAN),
+                name="billing_price_one_plan_a_tier",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=PriceKind.PLAN, validity_days=None) & ~Q(tier="")
+                | Q(kind=PriceKind.PACK, tier="", amount__gt=0),
+                name="billing_price_kind_fits",
+            ),
+            models.CheckConstraint(condition=Q(credits__gt=0), name="billing_price_has_credits"),
+            models.CheckConstraint(
+                condition=Q(currency__regex=r"^[a-z]{3}$"), name="billing_price_currency"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} v{self.version}"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        with atomic():
+            super().save(*args, **options)
+            Catalogue.changed()
+
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        with atomic():
+            deleted = super().delete(*args, **options)
+            Catalogue.changed()
+        return deleted
+
+    @property
+    def is_plan(self) -> bool:
+        return self.kind == PriceKind.PLAN
+
+
+class BillingAccount(models.Model):
+    """What billing knows of one organization. Its lock is the first that billing takes.
+
+    `sync_version` grows whenever what Stripe says was applied, so that an older answer that
+    arrives late is told apart.
+    """
+
+    org = models.OneToOneField(
+        Organization, models.PROTECT, primary_key=True, related_name="billing_account"
+    )
+    stripe_customer_id = models.CharField(max_length=255, blank=True)
+    plan_tier = models.CharField(
+        max_length=16, choices=Tier, blank=True, help_text="The tier that a payment last set."
+    )
+    sync_version = models.BigIntegerField(db_default=0)
+    low_balance_threshold = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Mail the owners when fewer credits are available."
+    )
+    is_low = models.BooleanField(db_default=False, help_text="They were told, and it is so still.")
+
+    class Meta:
+        constraints = [
+            # A customer of Stripe is one organization.
+            models.UniqueConstraint(
+                fields=["stripe_customer_id"],
+                condition=~Q(stripe_customer_id=""),
+                name="billing_account_one_customer",
+            )
+        ]
+        indexes = [
+            # `billing.alerts.notice`, every minute.
+            models.Index(
+                fields=["org"],
+                condition=Q(low_balance_threshold__isnull=False),
+                name="billing_account_watched",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.org_id)
+
+
+class PaymentMethod(models.TextChoices):
+    STRIPE = "STRIPE", "Stripe"
+    MANUAL = "MANUAL", "Recorded by hand"
+
+
+class PaymentStatus(models.TextChoices):
+    PENDING = "PENDING", "Pending"
+    PAID = "PAID", "Paid"
+    EXPIRED = "EXPIRED", "Expired"
+
+
+class Payment(UUIDModel):
+    """Money for one price. Becomes PAID once, and with it, in one transaction, come the credits.
+
+    The credits of a pack are the PURCHASE row of the ledger whose key is `ledger_key`; those of a
+    plan are the grant of its `PlanPeriod`. Every ledger row about it names it as its reference.
+    """
+
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="payments")
+    price = models.ForeignKey(Price, models.PROTECT, related_name="payments")
+    method = models.CharField(max_length=8, choices=PaymentMethod)
+    status = models.CharField(max_length=8, choices=PaymentStatus, default=PaymentStatus.PENDING)
+    amount = models.PositiveIntegerField(help_text="In minor units of the currency.")
+    currency = models.CharField(max_length=3)
+    credits = models.PositiveIntegerField(help_text="What it brings.")
+    reversed_amount = models.PositiveIntegerField(
+        db_default=0, help_text="Refunded or disputed, of the amount."
+    )
+    reversals = models.PositiveIntegerField(
+        db_default=0, help_text="How often the reversed amount changed."
+    )
+    paid_at = models.DateTimeField(null=True, blank=True)
+    reference = models.CharField(max_length=100, blank=True, help_text="Of a bank transfer.")
+    reason = models.CharField(max_length=500, blank=True)
+    actor = models.CharField(max_length=100)
+    request_key = models.CharField(
+        max_length=255, blank=True, help_text="The Idempotency-Key that asked for it."
+    )
+    checkout_id = models.CharField(max_length=255, blank=True)
+    checkout_url = models.TextField(blank=True)
+    invoice_id = models.CharField(max_length=255, blank=True)
+    payment_intent_id = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OrgQuerySet["Payment"].as_manager()
+
+    class Meta:
+        constraints = [
+            # POST /billing/checkout asked twice.
+            models.UniqueConstraint(
+                fields=["org", "request_key"],
+                condition=~Q(request_key=""),
+                name="billing_payment_once_per_request",
+            ),
+            # `record_payment` submitted twice. Over all organizations: a transfer has one payer.
+            models.UniqueConstraint(
+                fields=["reference"],
+                condition=~Q(reference=""),
+                name="billing_payment_once_per_reference",
+            ),
+            # What a webhook names is one payment.
+            models.UniqueConstraint(
+                fields=["checkout_id"],
+                condition=~Q(checkout_id=""),
+                name="billing_payment_once_per_checkout",
+            ),
+            models.UniqueConstraint(
+                fields=["invoice_id"],
+                condition=~Q(invoice_id=""),
+                name="billing_payment_once_per_invoice",
+            ),
+            models.UniqueConstraint(
+                fields=["payment_intent_id"],
+                condition=~Q(payment_intent_id=""),
+                name="billing_payment_once_per_intent",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=PaymentStatus.PAID, paid_at__isnull=False)
+                | (~Q(status=PaymentStatus.PAID) & Q(paid_at=None, reversed_amount=0)),
+                name="billing_payment_paid_fits",
+            ),
+            models.CheckConstraint(
+                condition=Q(reversed_amount__lte=F("amount")), name="billing_payment_reversed_fits"
+            ),
+            models.CheckConstraint(
+                condition=(
+                    Q(method=PaymentMethod.MANUAL) & ~Q(reference="") & ~Q(reason="")
+                    | Q(method=PaymentMethod.STRIPE, reference="")
+                )
+                & ~Q(actor=""),
+                name="billing_payment_explained",
+            ),
+        ]
+        indexes = [
+            # GET /billing/payments, newest first.
+            models.Index(fields=["org", "-created_at", "-id"], name="billing_payment_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount / 100:.2f} {self.currency} for {self.price}"
+
+    @property
+    def ledger_key(self) -> str:
+        return f"payment:{self.pk}"
+
+
+class SubscriptionStatus(models.TextChoices):
+    ACTIVE = "ACTIVE", "Active"
+    PAST_DUE = "PAST_DUE", "Past due"
+    ENDED = "ENDED", "Ended"
+
+
+class Subscription(UUIDModel):
+    """A plan that goes on: Stripe's, whose state is copied, or one that staff renew by hand."""
+
+    org = models.ForeignKey(
+        Organization, models.PROTECT, db_index=False, related_name="subscriptions"
+    )
+    price = models.ForeignKey(Price, models.PROTECT, related_name="subscriptions")
+    method = models.CharField(max_length=8, choices=PaymentMethod)
+    status = models.CharField(max_length=8, choices=SubscriptionStatus)
+    stripe_id = models.CharField(max_length=255, blank=True)
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+    cancel_at_period_end = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OrgQuerySet["Subscription"].as_manager()
+
+    class Meta:
+        constraints = [
+            # What a webhook names is one subscription.
+            models.UniqueConstraint(
+                fields=["stripe_id"],
+                condition=~Q(stripe_id=""),
+                name="billing_subscription_once_per_stripe",
+            ),
+            # What `record_payment` prolongs is one.
+            models.UniqueConstraint(
+                fields=["org"],
+                condition=Q(method=PaymentMethod.MANUAL) & ~Q(status=SubscriptionStatus.ENDED),
+                name="billing_subscription_one_by_hand",
+            ),
+            models.CheckConstraint(
+                condition=Q(period_end__gt=F("period_start")),
+                name="billing_subscription_period_fits",
+            ),
+        ]
+        indexes = [
+            # GET /billing/subscription, and whether a plan is active.
+            models.Index(fields=["org", "-created_at"], name="billing_subscription_newest"),
+            # `billing.subscriptions.end_lapsed`, every hour.
+            models.Index(
+                fields=["period_end"],
+                condition=~Q(status=SubscriptionStatus.ENDED),
+                name="billing_subscription_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.price} {self.status}"
+
+
+class PlanPeriod(UUIDModel):
+    """A stretch of a plan that is paid for, or a month of the free one, and its credits.
+
+    An upgrade adds a row to the period that runs: the difference, until the same end. `granted_at`
+    is set with the grant of the credits, in one transaction, once `starts_at` has come.
+    """
+
+    org = models.ForeignKey(
+        Organization, models.PROTECT, db_index=False, related_name="plan_periods"
+    )
+    price = models.ForeignKey(Price, models.PROTECT, related_name="periods")
+    subscription = models.ForeignKey(
+        Subscription, models.PROTECT, null=True, blank=True, related_name="periods"
+    )
+    payment = models.OneToOneField(
+        Payment, models.PROTECT, null=True, blank=True, related_name="period"
+    )
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    credits = models.PositiveIntegerField()
+    granted_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OrgQuerySet["PlanPeriod"].as_manager()
+
+    class Meta:
+        constraints = [
+            # A free month is given once, however many commands run at once.
+            models.UniqueConstraint(
+                fields=["org", "starts_at"],
+                condition=Q(payment=None),
+                name="billing_period_one_free_a_month",
+            ),
+            models.CheckConstraint(
+                condition=Q(ends_at__gt=F("starts_at")), name="billing_period_ends_after_start"
+            ),
+        ]
+        indexes = [
+            # Which plan runs now, and until when.
+            models.Index(fields=["org", "ends_at"], name="billing_period_running"),
+            # `billing.subscriptions.grant_due`, every hour.
+            models.Index(
+                fields=["starts_at"], condition=Q(granted_at=None), name="billing_period_due"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.price}, {self.starts_at:%Y-%m-%d} to {self.ends_at:%Y-%m-%d}"
+
+    @property
+    def ledger_key(self) -> str:
+        return f"plan:{self.pk}"
+
+
+class EventStatus(models.TextChoices):
+    RECEIVED = "RECEIVED", "Received"
+    APPLIED = "APPLIED", "Applied"
+    IGNORED = "IGNORED", "Ignored"
+    FAILED = "FAILED", "Failed"
+
+
+class StripeEvent(models.Model):
+    """What Stripe told us: one row an event id, so that a repeat does nothing.
+
+    Stored before it is applied. FAILED needs a person: repeating it would not help.
+    """
+
+    id = models.CharField(primary_key=True, max_length=255)
+    org = models.ForeignKey(
+        Organization,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="stripe_events",
+        help_text="Known once it was applied.",
+    )
+    type = models.CharField(max_length=100)
+    payload = models.JSONField()
+    status = models.CharField(max_length=8, choices=EventStatus, default=EventStatus.RECEIVED)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(help_text="By Stripe's clock.")
+    received_at = models.DateTimeField(db_default=Now())
+    applied_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OrgQuerySet["StripeEvent"].as_manager()
+
+    class Meta:
+        indexes = [
+            # `reconcile_stripe`: what was not applied, and what a person has to look at.
+            models.Index(
+                fields=["received_at"],
+                condition=Q(status__in=[EventStatus.RECEIVED, EventStatus.FAILED]),
+                name="billing_event_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"
+
+
+class AlertKind(models.TextChoices):
+    LOW_BALANCE = "LOW_BALANCE", "Low balance"
+    EXPIRING = "EXPIRING", "Credits about to end"
+
+
+class AlertStatus(models.TextChoices):
+    PENDING = "PENDING", "Pending"
+    SENT = "SENT", "Sent"
+    FAILED = "FAILED", "Failed"
+
+
+class Alert(models.Model):
+    """A mail to those who run an organization: a row first, sent once that is committed.
+
+    It leaves PENDING before it is handed to the mail server, so that it is never sent twice; one
+    that was lost on the way is FAILED, or, after a crash at that very moment, SENT.
+    """
+
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="alerts")
+    kind = models.CharField(max_length=16, choices=AlertKind)
+    key = models.CharField(max_length=100, help_text="What it is about; told once.")
+    subject = models.CharField(max_length=200)
+    body = models.TextField()
+    status = models.CharField(max_length=8, choices=AlertStatus, default=AlertStatus.PENDING)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OrgQuerySet["Alert"].as_manager()
+
+    class Meta:
+        constraints = [
+            # Also finds what was told already.
+            models.UniqueConstraint(fields=["org", "kind", "key"], name="billing_alert_once")
+        ]
+        indexes = [
+            # `billing.alerts.send`, every minute.
+            models.Index(
+                fields=["id"],
+                condition=Q(status=AlertStatus.PENDING),
+                name="billing_alert_pending",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.subject

@@ -1,0 +1,116 @@
+"""Money that came and went, and its credits: always in one transaction.
+
+Everything here requires the account's lock.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from typing import Any
+
+from django.utils import timezone
+
+from billing.models import Payment, PaymentStatus, PriceKind
+from billing.subscriptions import LATE_LIFE, credits_reversed
+from clipforge.common.errors import Invalid
+from credits import selectors as balances
+from credits import services as ledger
+from credits.models import GrantKind
+
+logger = logging.getLogger(__name__)
+
+
+def mark_paid(payment: Payment, *, paid_at: datetime.datetime, actor: str, **known: Any) -> bool:
+    """Take the payment to PAID, once, and grant the credits of a pack. False: it was paid before.
+
+    What a plan brings is granted with its period. `known` are the ids that Stripe gave it.
+    """
+    unpaid = Payment.objects.filter(pk=payment.pk).exclude(status=PaymentStatus.PAID)
+    if not unpaid.update(status=PaymentStatus.PAID, paid_at=paid_at, **known):
+        return False
+    payment.refresh_from_db()
+    if payment.price.kind == PriceKind.PACK:
+        _grant_pack(payment, actor)
+    logger.info(
+        "payment received",
+        extra={"org": str(payment.org_id), "payment": str(payment.pk), "actor": actor},
+    )
+    return True
+
+
+def reverse(payment: Payment, reversed_amount: int, *, reason: str, actor: str) -> bool:
+    """Make the credits follow the money: `reversed_amount` of it, in all, went back.
+
+    More than before takes credits back, or makes them owed; less (a dispute that was won) gives
+    them again. False when nothing changed. Raises Invalid for more than was paid.
+    """
+    if payment.status != PaymentStatus.PAID or not 0 <= reversed_amount <= payment.amount:
+        raise Invalid(f"Payment {payment.pk} cannot have {reversed_amount} reversed.")
+    if reversed_amount == payment.reversed_amount:
+        return False
+    before = credits_reversed(payment)
+    payment.reversed_amount = reversed_amount
+    payment.reversals += 1
+    payment.save(update_fields=["reversed_amount", "reversals"])
+    change = credits_reversed(payment) - before
+    if change > 0:
+        _take_back(payment, change, reason=reason, actor=actor)
+    elif change < 0 and _was_granted(payment):
+        _give_again(payment, -change, reason=reason, actor=actor)
+    logger.info(
+        "payment reversed",
+        extra={"payment": str(payment.pk), "reversed": reversed_amount, "actor": actor},
+    )
+    return True
+
+
+def _grant_pack(payment: Payment, actor: str) -> None:
+    days = payment.price.validity_days
+    ledger.grant(
+        org=payment.org,
+        amount=payment.credits,
+        kind=GrantKind.PURCHASE,
+        reason=f"{payment.price.name} bought",
+        actor=actor,
+        idempotency_key=payment.ledger_key,
+        expires_at=None if days is None else timezone.now() + datetime.timedelta(days=days),
+        reference_type="payment",
+        reference_id=str(payment.pk),
+    )
+
+
+def _take_back(payment: Payment, amount: int, *, reason: str, actor: str) -> None:
+    """Out of what it brought, the newest first: a dispute that was won gave a second lot."""
+    for grant in balances.grants_of("payment", str(payment.pk), org=payment.org):
+        part = min(amount, balances.reversible(grant))
+        if part:
+            ledger.take_back(
+                transaction=grant,
+                amount=part,
+                reason=reason,
+                actor=actor,
+                idempotency_key=f"reverse:{payment.pk}:{payment.reversals}:{grant.pk}",
+                reference_type="payment",
+                reference_id=str(payment.pk),
+            )
+            amount -= part
+
+
+def _give_again(payment: Payment, amount: int, *, reason: str, actor: str) -> None:
+    ledger.grant(
+        org=payment.org,
+        amount=amount,
+        kind=GrantKind.ADJUST,
+        reason=reason,
+        actor=actor,
+        idempotency_key=f"restore:{payment.pk}:{payment.reversals}",
+        expires_at=timezone.now() + LATE_LIFE if payment.price.is_plan else None,
+        reference_type="payment",
+        reference_id=str(payment.pk),
+    )
+
+
+def _was_granted(payment: Payment) -> bool:
+    """A plan that begins later is granted then, by what is paid for it at that time."""
+    return bool(balances.grants_of("payment", str(payment.pk), org=payment.org))

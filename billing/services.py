@@ -1,0 +1,198 @@
+"""Every way in which staff and customers change billing. Each names its actor and is atomic."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.transaction import atomic
+from django.utils import timezone
+
+from billing import payments, subscriptions
+from billing.accounts import lock_account
+from billing.checkout import open_portal, start_checkout
+from billing.models import BillingAccount, Payment, PaymentMethod, Price
+from billing.selectors import open_of_stripe, plan_already_active, price_for_sale
+from billing.webhooks import apply, receive
+from clipforge.common.errors import Conflict, Invalid
+from clipforge.common.models import uuid7
+from clipforge.orgs.models import Organization
+
+__all__ = [
+    "apply",
+    "open_portal",
+    "receive",
+    "record_payment",
+    "revise_price",
+    "set_low_balance_threshold",
+    "start_checkout",
+    "withdraw_price",
+]
+
+logger = logging.getLogger(__name__)
+
+# Characters, as in the columns.
+MAX_REFERENCE, MAX_REASON = 100, 500
+# Credits.
+MAX_THRESHOLD = 10**9
+
+# What a customer agrees to. Everything else about a price may change while it is sold.
+TERMS = frozenset({"name", "tier", "credits", "amount", "currency", "validity_days"})
+
+
+def revise_price(*, price: Price, actor: str, **terms: Any) -> Price:
+    """Change the terms of an active price. Returns the version that is sold from now on.
+
+    One that was ever sold stays as it was, inactive, and the next version takes its place. Terms
+    that are equal change nothing. Raises Invalid for what makes no price, and Conflict when the
+    price is not the one being sold.
+    """
+    if unknown := set(terms) - TERMS:
+        raise Invalid(f"A price has no {', '.join(sorted(unknown))}.")
+    with atomic():
+        current = Price.objects.select_for_update().get(pk=price.pk)
+        if not current.is_active:
+            raise Conflict(f"{current} is not sold any more; revise the version that is.")
+        changes = {name: new for name, new in terms.items() if getattr(current, name) != new}
+        if not changes:
+            return current
+        if current.frozen_at is not None:
+            current = _next_version(current)
+        for name, new in changes.items():
+            setattr(current, name, new)
+        _require_valid(current)
+        current.save()
+    logger.info("price revised", extra={"price": str(current), "actor": actor, **changes})
+    return current
+
+
+def withdraw_price(*, price: Price, actor: str) -> bool:
+    """Stop selling it. What was sold is not touched. False when it was not sold any more."""
+    withdrawn = Price.objects.filter(pk=price.pk, is_active=True).update(is_active=False)
+    if withdrawn:
+        logger.info("price withdrawn", extra={"price": str(price), "actor": actor})
+    return bool(withdrawn)
+
+
+def record_payment(
+    *,
+    org: Organization,
+    code: str,
+    reference: str,
+    paid_on: datetime.date,
+    reason: str,
+    actor: str,
+) -> Payment:
+    """Record money that came by another way than Stripe, and give what it bought.
+
+    `reference` is the transfer's own: recording it twice for the same thing returns the first
+    payment and changes nothing. A pack is granted at once. A plan begins, is prolonged, or, when
+    it is a higher one, begins at once for the difference. Raises Conflict when the reference
+    stands for something else, or a plan of Stripe's runs; Invalid for a price that is not sold,
+    or a day to come.
+    """
+    _require_explained(reference, reason)
+    if paid_on > timezone.now().date():
+        raise Invalid("The day of payment is still to come.")
+    with atomic():
+        account = lock_account(org.pk)
+        earlier = Payment.objects.filter(reference=reference).select_related("price").first()
+        if earlier is not None:
+            return _same_payment(earlier, org, code)
+        payment = _pay_by_hand(
+            account,
+            price_for_sale(code),
+            reference=reference,
+            paid_on=paid_on,
+            reason=reason,
+            actor=actor,
+        )
+        subscriptions.settle_tier(account, now=timezone.now())
+    return payment
+
+
+def set_low_balance_threshold(*, org: Organization, threshold: int | None, actor: str) -> None:
+    """Have those who run the organization told when fewer credits are available; None: never.
+
+    Another threshold is a crossing of its own.
+    """
+    if threshold is not None and not 1 <= threshold <= MAX_THRESHOLD:
+        raise Invalid(f"The threshold must be a number of credits from 1 to {MAX_THRESHOLD}.")
+    with atomic():
+        account = lock_account(org.pk)
+        if account.low_balance_threshold == threshold:
+            return
+        account.low_balance_threshold, account.is_low = threshold, False
+        account.save(update_fields=["low_balance_threshold", "is_low"])
+    logger.info(
+        "low balance threshold set",
+        extra={"org": str(org.pk), "threshold": threshold, "actor": actor},
+    )
+
+
+def _pay_by_hand(
+    account: BillingAccount, price: Price, *, paid_on: datetime.date, actor: str, **fields: Any
+) -> Payment:
+    offer = None
+    amount, credits_ = price.amount, price.credits
+    if price.is_plan:
+        if open_of_stripe(account.org) is not None:
+            raise plan_already_active()
+        offer = subscriptions.offer_by_hand(account.org, price, now=timezone.now())
+        amount, credits_ = offer.amount, offer.credits
+    Price.objects.filter(pk=price.pk).freeze()
+    payment = Payment.objects.create(
+        org=account.org,
+        price=price,
+        method=PaymentMethod.MANUAL,
+        amount=amount,
+        currency=price.currency,
+        credits=credits_,
+        actor=actor,
+        **fields,
+    )
+    paid_at = datetime.datetime.combine(paid_on, datetime.time.min, datetime.UTC)
+    payments.mark_paid(payment, paid_at=paid_at, actor=actor)
+    if offer is not None:
+        subscriptions.begin_or_prolong_by_hand(payment, offer)
+    return payment
+
+
+def _same_payment(earlier: Payment, org: Organization, code: str) -> Payment:
+    if (earlier.org_id, earlier.price.code) != (org.pk, code):
+        raise Conflict(
+            f'The reference "{earlier.reference}" stands for another payment.',
+            code="reference_used",
+        )
+    return earlier
+
+
+def _require_explained(reference: str, reason: str) -> None:
+    if not (reference.strip() and reason.strip()):
+        raise Invalid("A payment by hand needs the reference of the transfer, and a reason.")
+    if len(reference) > MAX_REFERENCE or len(reason) > MAX_REASON:
+        raise Invalid(
+            f"A reference has at most {MAX_REFERENCE} characters and a reason {MAX_REASON}."
+        )
+
+
+def _next_version(price: Price) -> Price:
+    """A copy to take the place of the price, not saved yet. Requires its lock."""
+    Price.objects.filter(pk=price.pk).update(is_active=False)
+    newest = Price.objects.filter(code=price.code).order_by("-version")[0]
+    return Price(
+        pk=uuid7(),
+        code=price.code,
+        version=newest.version + 1,
+        kind=price.kind,
+        **{name: getattr(price, name) for name in TERMS},
+    )
+
+
+def _require_valid(price: Price) -> None:
+    try:
+        price.full_clean(validate_unique=False)
+    except ValidationError as error:
+        raise Invalid("; ".join(error.messages)) from None

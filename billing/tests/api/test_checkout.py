@@ -1,0 +1,175 @@
+"""POST /billing/checkout and /billing/portal"""
+
+from __future__ import annotations
+
+import pytest
+
+from billing import gateway, services
+from billing.models import BillingAccount, Payment, Price
+from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
+from clipforge.orgs.models import Organization
+from clipforge.testing.api import assert_problem, invalid_fields
+from clipforge.testing.factories import make_client, make_organization
+from clipforge.testing.races import run_together
+from clipforge.testing.state import nothing_changes
+from credits.selectors import balance
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/v1/billing/checkout"
+
+
+@pytest.fixture
+def organization(db) -> Organization:
+    return make_organization(tier="FREE")
+
+
+def test_it_returns_the_page_where_the_price_is_paid(api, organization, stripe):
+    response = api.post(URL, {"price": "pack-100"}, HTTP_IDEMPOTENCY_KEY="k")
+    assert response.status_code == 201, response.content
+    payment = Payment.objects.get()
+    assert response.json() == {"payment": str(payment.pk), "url": payment.checkout_url}
+    assert payment.checkout_url.startswith(f"{stripe.url}/checkout/cs_")
+    assert (payment.status, payment.amount, payment.currency) == ("PENDING", 900, "usd")
+    assert (payment.method, payment.actor[:4]) == ("STRIPE", "key:")
+    assert balance(organization).posted == 0
+    assert Price.objects.get(code="pack-100").frozen_at is not None
+    assert stripe.calls == ["POST /v1/customers", "POST /v1/checkout/sessions"]
+
+
+def test_the_same_key_gets_the_same_page_without_asking_stripe(api, stripe):
+    first = api.post(URL, {"price": "pack-100"}, HTTP_IDEMPOTENCY_KEY="k")
+    with nothing_changes():
+        again = api.post(URL, {"price": "pack-100"}, HTTP_IDEMPOTENCY_KEY="k")
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert again["Idempotent-Replayed"] == "true"
+    assert not first.has_header("Idempotent-Replayed")
+    assert len(stripe.calls) == 2
+
+
+def test_the_same_key_for_another_price_is_422(api, stripe):
+    api.post(URL, {"price": "pack-100"}, HTTP_IDEMPOTENCY_KEY="k")
+    with nothing_changes():
+        answer = api.post(URL, {"price": "pack-500"}, HTTP_IDEMPOTENCY_KEY="k")
+    assert_problem(answer, 422, "idempotency_key_reused")
+
+
+def test_the_customer_is_made_once(api, stripe):
+    for _ in range(2):
+        assert api.post(URL, {"price": "pack-100"}).status_code == 201
+    assert stripe.calls.count("POST /v1/customers") == 1
+    assert Payment.objects.count() == 2
+
+
+@pytest.mark.parametrize("fault", ["lost", "down", "junk"])
+def test_after_a_fault_of_stripe_the_same_key_leads_to_one_payment_and_one_page(
+    api, organization, stripe, fault
+):
+    start_checkout(organization)  # the customer exists
+    stripe.faults.append(fault)
+    refused = api.post(URL, {"price": "pack-500"}, HTTP_IDEMPOTENCY_KEY="k")
+    body = assert_problem(refused, 503, "payments_unavailable")
+    assert (refused["Retry-After"], "Nothing was charged" in body["detail"]) == ("5", True)
+    assert api.post(URL, {"price": "pack-500"}, HTTP_IDEMPOTENCY_KEY="k").status_code == 201
+    assert Payment.objects.filter(price__code="pack-500").count() == 1
+    sessions = [each for each in stripe.objects if each.startswith("cs_")]
+    assert len(sessions) == 2
+
+
+def test_a_stripe_that_hangs_is_given_up_and_holds_no_lock(api, organization, stripe, monkeypatch):
+    start_checkout(organization)
+    monkeypatch.setattr(gateway, "TIMEOUT", 0.2)
+    stripe.faults.append("hang")
+    answer = api.post(URL, {"price": "pack-500"}, HTTP_IDEMPOTENCY_KEY="k")
+    assert_problem(answer, 503, "payments_unavailable")
+
+
+def test_a_crash_between_stripes_answer_and_our_commit_leaves_one_payment(
+    organization, stripe, monkeypatch
+):
+    create = gateway.create_checkout
+
+    def die_afterwards(**options):
+        create(**options)
+        raise SystemExit
+
+    monkeypatch.setattr(gateway, "create_checkout", die_afterwards)
+    with pytest.raises(SystemExit):
+        start_checkout(organization, key="k")
+    monkeypatch.undo()
+    payment = start_checkout(organization, key="k")
+    assert Payment.objects.get() == payment
+    sessions = [each for each in stripe.objects if each.startswith("cs_")]
+    assert sessions == [payment.checkout_id]
+    stripe.pay(payment.checkout_id)
+    deliver(stripe)
+    assert balance(organization).available == 100
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_at_once_under_one_key_are_one_payment_and_one_page(stripe):
+    make_catalogue()
+    org = make_organization()
+    results = run_together(20, lambda _: start_checkout(org, key="k").checkout_url)
+    assert len({str(each) for each in results}) == 1
+    assert Payment.objects.count() == 1
+    assert len([each for each in stripe.objects if each.startswith("cs_")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"price": "pack-1"}, "unknown_price"),
+        ({"price": "plan-free"}, "not_for_sale"),
+        ({"price": "pack-100", "currency": "eur"}, "wrong_currency"),
+        ({"price": "pack-2000"}, "price_inactive"),
+    ],
+)
+def test_what_cannot_be_bought_has_a_code_and_charges_nothing(api, stripe, body, code):
+    services.withdraw_price(price=Price.objects.get(code="pack-2000"), actor="user:7")
+    BillingAccount.objects.all().delete()
+    answer = api.post(URL, body, HTTP_IDEMPOTENCY_KEY="k")
+    assert_problem(answer, 422, code)
+    assert (Payment.objects.count(), stripe.calls) == (0, [])
+    # A refusal is not remembered: put right, the same key works.
+    assert api.post(URL, {"price": "pack-100"}, HTTP_IDEMPOTENCY_KEY="k").status_code == 201
+
+
+def test_a_price_is_needed(api, stripe):
+    assert invalid_fields(api.post(URL, {})) == {"/price"}
+
+
+def test_an_unusable_key_is_422(api, stripe):
+    answer = api.post(URL, {"price": "pack-100"}, HTTP_IDEMPOTENCY_KEY="x" * 256)
+    assert_problem(answer, 422, "invalid_idempotency_key")
+
+
+def test_a_plan_cannot_be_bought_while_one_is_active(api, organization, stripe):
+    make_payment(organization, "plan-starter")
+    with nothing_changes():
+        assert_problem(api.post(URL, {"price": "plan-pro"}), 409, "plan_already_active")
+    assert api.post(URL, {"price": "pack-100"}).status_code == 201
+
+
+@pytest.mark.parametrize("path", [URL, "/api/v1/billing/portal"])
+def test_without_a_key_of_stripe_it_is_503_and_nothing_happens(api, path):
+    with nothing_changes():
+        assert_problem(api.post(path, {"price": "pack-100"}), 503, "payments_not_configured")
+
+
+@pytest.mark.parametrize("path", [URL, "/api/v1/billing/portal"])
+def test_it_needs_a_key_of_ours(anonymous, stripe, path):
+    assert_problem(anonymous.post(path, {"price": "pack-100"}), 401, "not_authenticated")
+    assert stripe.calls == []
+
+
+def test_a_suspended_organization_cannot_pay(stripe):
+    client = make_client(make_organization(is_active=False))
+    assert_problem(client.post(URL, {"price": "pack-100"}), 403, "organization_inactive")
+
+
+def test_the_portal_is_of_the_own_customer(api, organization, stripe):
+    answer = api.post("/api/v1/billing/portal")
+    assert answer.status_code == 200
+    customer = BillingAccount.objects.get(pk=organization.pk).stripe_customer_id
+    assert answer.json() == {"url": f"{stripe.url}/portal/{customer}"}

@@ -1,0 +1,455 @@
+"""POST /webhooks/stripe"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import time
+from collections import Counter
+
+import pytest
+from django.db import OperationalError, connection, transaction
+
+from billing import gateway, services
+from billing.models import (
+    BillingAccount,
+    Payment,
+    PlanPeriod,
+    Price,
+    StripeEvent,
+    Subscription,
+)
+from billing.selectors import mismatches
+from billing.subscriptions import grant_monthly
+from billing.tests.makers import age, deliver, make_catalogue, send, start_checkout
+from clipforge.orgs.models import Organization
+from clipforge.testing.api import assert_problem
+from clipforge.testing.factories import make_organization
+from clipforge.testing.faults import end_the_connection
+from clipforge.testing.races import run_together
+from clipforge.testing.state import nothing_changes
+from credits.models import CreditTransaction
+from credits.selectors import Balance, balance
+from credits.tests.makers import make_spend
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def org(db) -> Organization:
+    return make_organization(tier="FREE")
+
+
+def bought(org, stripe, code="pack-100"):
+    """A price that was paid at Stripe, of which we have not heard yet."""
+    payment = start_checkout(org, code)
+    stripe.pay(payment.checkout_id)
+    return payment
+
+
+def tier(org):
+    return Organization.objects.get(pk=org.pk).tier
+
+
+def amounts(org):
+    rows = CreditTransaction.objects.for_org(org).order_by("org_seq")
+    return list(rows.values_list("amount", flat=True))
+
+
+# --- a pack ----------------------------------------------------------------------------
+
+
+def test_a_paid_pack_is_credited_once_however_often_it_is_said(org, stripe):
+    payment = bought(org, stripe)
+    assert deliver(stripe) + deliver(stripe) == [200, 200]
+    payment.refresh_from_db()
+    assert (payment.status, payment.amount) == ("PAID", 900)
+    row = CreditTransaction.objects.get()
+    assert (row.type, row.amount, row.reference_id) == ("PURCHASE", 100, str(payment.pk))
+    event = StripeEvent.objects.get()
+    assert (event.status, event.org, event.type) == ("APPLIED", org, "checkout.session.completed")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_event_twenty_times_at_once_has_one_effect(stripe):
+    make_catalogue()
+    org = make_organization()
+    bought(org, stripe)
+    body, signature = stripe.signed(stripe.events[0])
+    results = run_together(20, lambda _: send(body, signature).status_code)
+    assert Counter(results) == {200: 20}
+    assert amounts(org) == [100]
+    assert StripeEvent.objects.count() == 1
+
+
+def test_an_unpaid_checkout_brings_nothing_and_an_ended_one_says_so(org, stripe):
+    payment = start_checkout(org)
+    stripe.expire(payment.checkout_id)
+    assert deliver(stripe) == [200]
+    payment.refresh_from_db()
+    assert (payment.status, amounts(org)) == ("EXPIRED", [])
+
+
+def test_what_the_event_claims_is_not_believed(org, stripe):
+    payment = start_checkout(org)
+    stripe.expire(payment.checkout_id)
+    event = json.loads(json.dumps(stripe.events[0]))
+    event["type"] = "checkout.session.completed"
+    event["data"]["object"] |= {"status": "complete", "payment_status": "paid"}
+    assert deliver(stripe, event) == [200]
+    assert amounts(org) == []
+
+
+@pytest.mark.breaks_ledger
+@pytest.mark.parametrize("change", [{"amount_total": 1}, {"currency": "eur"}])
+def test_a_sum_or_a_currency_that_we_did_not_ask_for_buys_nothing_and_is_shown(org, stripe, change):
+    payment = bought(org, stripe)
+    stripe.objects[payment.checkout_id] |= change
+    assert deliver(stripe) == [200]
+    assert (StripeEvent.objects.get().status, amounts(org)) == ("FAILED", [])
+    (found,) = mismatches()
+    assert "could not be applied" in found.message
+
+
+@pytest.mark.breaks_ledger
+def test_a_plan_in_another_currency_or_of_no_known_price_brings_nothing(org, stripe):
+    payment = bought(org, stripe, "plan-pro")
+    subscription = stripe.objects[payment.checkout_id]["subscription"]
+    (invoice,) = [each for key, each in stripe.objects.items() if key.startswith("in_")]
+    invoice["currency"] = "eur"
+    deliver(stripe)
+    assert (tier(org), amounts(org)) == ("FREE", [])
+    invoice["currency"] = "usd"
+    price = stripe.objects[subscription]["items"]["data"][0]["price"]
+    price["lookup_key"] = None
+    deliver(stripe)
+    assert (tier(org), amounts(org)) == ("FREE", [])
+    assert {event.status for event in StripeEvent.objects.all()} == {"FAILED"}
+    # Put right, the same events have their effect.
+    price["lookup_key"] = "plan-pro:1"
+    deliver(stripe)
+    assert (tier(org), amounts(org), mismatches()) == ("PRO", [1000], [])
+
+
+# --- a subscription --------------------------------------------------------------------
+
+
+@pytest.fixture
+def life(org, stripe):
+    """Starter bought, upgraded to Pro, renewed, one month refunded in part, cancelled, ended."""
+    gateway.price_id(Price.objects.get(code="plan-pro"))
+    payment = bought(org, stripe, "plan-starter")
+    subscription = stripe.objects[payment.checkout_id]["subscription"]
+    stripe.change_plan(subscription, "plan-pro:1")
+    stripe.renew(subscription)
+    (charge,) = [
+        each
+        for key, each in stripe.objects.items()
+        if key.startswith("ch_") and each["amount"] == 4900
+    ]
+    stripe.refund(charge["payment_intent"], 2450)
+    stripe.cancel(subscription)
+    stripe.end(subscription)
+    return stripe.events
+
+
+def end_state(org):
+    paid = Payment.objects.for_org(org).order_by("invoice_id")
+    return (
+        tier(org),
+        balance(org),
+        sorted(amounts(org)),
+        list(paid.values_list("amount", "credits", "status", "reversed_amount", "price__code")),
+        list(Subscription.objects.values_list("status", "price__code", "cancel_at_period_end")),
+        sorted(PlanPeriod.objects.values_list("credits", flat=True)),
+    )
+
+
+END_STATE = (
+    # Renewed a month ahead: what was paid runs for another two.
+    "PRO",
+    # The month to come is not granted yet; its half that went back never will be.
+    Balance(available=1000, held=0, posted=1000),
+    [300, 700],
+    [
+        (1900, 300, "PAID", 0, "plan-starter"),
+        (3000, 700, "PAID", 0, "plan-pro"),
+        (4900, 1000, "PAID", 2450, "plan-pro"),
+    ],
+    [("ENDED", "plan-pro", True)],
+    [300, 700, 1000],
+)
+
+
+def test_a_life_in_order_and_what_it_leaves(org, stripe, life):
+    assert [event["type"] for event in life] == [
+        "customer.subscription.created",
+        "invoice.paid",
+        "checkout.session.completed",
+        "invoice.paid",
+        "customer.subscription.updated",
+        "invoice.paid",
+        "customer.subscription.updated",
+        "charge.refunded",
+        "customer.subscription.updated",
+        "customer.subscription.deleted",
+    ]
+    assert set(deliver(stripe)) == {200}
+    assert end_state(org) == END_STATE
+    age(org, 31)
+    assert grant_monthly().paid == 1
+    assert (tier(org), sorted(amounts(org))) == ("PRO", [300, 500, 700])
+    age(org, 31)
+    grant_monthly()
+    assert tier(org) == "FREE"
+
+
+def test_all_orders_of_a_life_end_in_the_same_state(org, stripe, life):
+    """Every order of the first three, and four of all, each from nothing."""
+    orders = [[*first, *life[3:]] for first in itertools.permutations(life[:3])]
+    dice = random.Random(6)
+    orders += [dice.sample(life, len(life)) for _ in range(4)]
+    for order in orders:
+        with transaction.atomic():
+            deliver(stripe, *order)
+            assert end_state(org) == END_STATE, [event["type"] for event in order]
+            transaction.set_rollback(True)
+    deliver(stripe)
+
+
+@pytest.mark.parametrize("known_after", [1, 3, 5, 8])
+def test_heard_as_it_happens_or_at_the_end_it_is_the_same(org, stripe, life, known_after):
+    deliver(stripe, *life[:known_after])
+    deliver(stripe, *life[known_after:])
+    assert end_state(org) == END_STATE
+
+
+def test_each_step_is_there_as_soon_as_it_is_told(org, stripe):
+    gateway.price_id(Price.objects.get(code="plan-pro"))
+    payment = bought(org, stripe, "plan-starter")
+    deliver(stripe)
+    assert (tier(org), amounts(org)) == ("STARTER", [300])
+    payment.refresh_from_db()
+    assert (payment.status, payment.invoice_id[:3]) == ("PAID", "in_")
+    subscription = stripe.objects[payment.checkout_id]["subscription"]
+    stripe.change_plan(subscription, "plan-pro:1")
+    deliver(stripe)
+    assert (tier(org), amounts(org)) == ("PRO", [300, 700])
+    stripe.change_plan(subscription, "plan-starter:1")
+    deliver(stripe)
+    assert (tier(org), amounts(org)) == ("PRO", [300, 700])
+    stripe.renew(subscription)
+    deliver(stripe)
+    assert tier(org) == "PRO"  # until what was paid for ends
+    age(org, 31)
+    grant_monthly()
+    assert (tier(org), amounts(org)) == ("STARTER", [300, 700, 300])
+
+
+# --- money that goes back --------------------------------------------------------------
+
+
+def test_a_refund_takes_unused_credits_and_leaves_the_rest_as_a_debt(org, stripe, api):
+    payment = bought(org, stripe)
+    deliver(stripe)
+    make_spend(org, 70)
+    payment.refresh_from_db()
+    stripe.refund(payment.payment_intent_id, 450)
+    deliver(stripe)
+    assert balance(org) == Balance(available=0, held=0, posted=0, debt=20)
+    stripe.refund(payment.payment_intent_id, 450)
+    deliver(stripe)
+    assert balance(org) == Balance(available=0, held=0, posted=0, debt=70)
+    payment.refresh_from_db()
+    assert (payment.reversed_amount, payment.reversals) == (900, 2)
+    reversals = org.credit_reversals.order_by("pk")
+    assert {each.reference_id for each in reversals} == {str(payment.pk)}
+    assert [(each.taken, each.owed) for each in reversals] == [(30, 20), (0, 50)]
+    bought(org, stripe)
+    deliver(stripe)
+    assert balance(org) == Balance(available=30, held=0, posted=30, debt=0)
+
+
+def test_a_refund_that_is_heard_of_before_its_payment(org, stripe):
+    payment = bought(org, stripe)
+    intent = stripe.objects[payment.checkout_id]["payment_intent"]
+    stripe.refund(intent, 900)
+    deliver(stripe, *stripe.events[::-1])
+    assert balance(org) == Balance(available=0, held=0, posted=0)
+    assert amounts(org) == [100, -100]
+
+
+def test_a_dispute_takes_back_and_one_that_is_won_gives_again_and_once_more(org, stripe):
+    payment = bought(org, stripe)
+    deliver(stripe)
+    payment.refresh_from_db()
+    make_spend(org, 70)
+    dispute = stripe.dispute(payment.payment_intent_id)
+    deliver(stripe)
+    assert balance(org) == Balance(available=0, held=0, posted=0, debt=70)
+    stripe.close_dispute(dispute, won=True)
+    deliver(stripe)
+    assert balance(org) == Balance(available=30, held=0, posted=30, debt=0)
+    stripe.refund(payment.payment_intent_id, 900)
+    deliver(stripe)
+    assert balance(org) == Balance(available=0, held=0, posted=0, debt=70)
+
+
+def test_a_dispute_that_is_lost_changes_nothing_more(org, stripe):
+    payment = bought(org, stripe)
+    deliver(stripe)
+    payment.refresh_from_db()
+    stripe.close_dispute(stripe.dispute(payment.payment_intent_id), won=False)
+    deliver(stripe)
+    assert amounts(org) == [100, -100]
+
+
+def test_a_plan_whose_payment_went_back_whole_has_ended(org, stripe):
+    payment = bought(org, stripe, "plan-pro")
+    deliver(stripe)
+    payment.refresh_from_db()
+    assert tier(org) == "PRO"
+    stripe.refund(payment.payment_intent_id, 4900)
+    deliver(stripe)
+    assert (tier(org), balance(org).posted) == ("FREE", 0)
+
+
+# --- what is not applied ---------------------------------------------------------------
+
+
+def test_an_unknown_type_is_kept_and_answered_200(stripe):
+    stripe._emit("product.created", {"id": "prod_1"})
+    assert deliver(stripe) == [200]
+    assert StripeEvent.objects.get().status == "IGNORED"
+
+
+def test_what_others_sell_through_the_same_account_is_ignored(org, stripe):
+    payment = start_checkout(org)
+    stripe.objects[payment.checkout_id]["metadata"] = {"payment": "theirs"}
+    stripe.pay(payment.checkout_id)
+    assert deliver(stripe) == [200]
+    assert (StripeEvent.objects.get().status, amounts(org)) == ("IGNORED", [])
+
+
+def test_while_stripe_cannot_be_asked_the_event_waits(org, stripe):
+    bought(org, stripe)
+    stripe.faults.append("down")
+    assert deliver(stripe) == [503]
+    assert (StripeEvent.objects.get().status, amounts(org)) == ("RECEIVED", [])
+    assert deliver(stripe) == [200]
+    assert amounts(org) == [100]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_an_event_while_the_database_restarts_is_credited_once_afterwards(
+    stripe, monkeypatch, when
+):
+    """Our connection is ended by the server before the event is stored, or before it is applied."""
+    make_catalogue()
+    org = make_organization()
+    bought(org, stripe)
+    name = "receive" if when == "before" else "apply"
+    act = getattr(services, name)
+
+    def lose_the_connection(*arguments):
+        end_the_connection()
+        return act(*arguments)
+
+    monkeypatch.setattr(services, name, lose_the_connection)
+    assert deliver(stripe) == [503]
+    connection.close()  # as the end of a request does, which the test client leaves out
+    monkeypatch.undo()
+    assert amounts(org) == []
+    assert deliver(stripe) == [200]
+    assert amounts(org) == [100]
+
+
+def test_without_a_database_the_answer_is_503(stripe, org, monkeypatch):
+    bought(org, stripe)
+
+    def refuse(document):
+        raise OperationalError("no")
+
+    monkeypatch.setattr(services, "receive", refuse)
+    body, signature = stripe.signed(stripe.events[0])
+    assert_problem(send(body, signature), 503, "unavailable")
+
+
+# --- what is refused -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("age_of_it", [301, -301, 10_000, -10_000])
+def test_a_stale_and_a_future_event_are_refused(org, stripe, age_of_it, monkeypatch):
+    bought(org, stripe)
+    now = time.time()
+    monkeypatch.setattr("billing.api.webhooks.time.time", lambda: now)
+    body, signature = stripe.signed(stripe.events[0], at=now - age_of_it)
+    with nothing_changes():
+        assert_problem(send(body, signature), 400, "invalid_signature")
+
+
+@pytest.mark.parametrize("age_of_it", [298, -298])
+def test_clocks_may_differ_by_five_minutes(org, stripe, age_of_it, monkeypatch):
+    bought(org, stripe)
+    now = time.time()
+    monkeypatch.setattr("billing.api.webhooks.time.time", lambda: now)
+    body, signature = stripe.signed(stripe.events[0], at=now - age_of_it)
+    assert send(body, signature).status_code == 200
+
+
+FORGERIES = {
+    "another body": (b"{} ", "{header}"),
+    "none": (b"{}", ""),
+    "nonsense": (b"{}", "nonsense"),
+    "no digest": (b"{}", "t={now}"),
+    "not UTF-8": (b"\xff\xfe", "{header}"),
+    "two times": (b"{}", "t={now},{header}"),
+    "another scheme": (b"{}", "v0{header}"),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forged_event_is_refused(stripe, name):
+    body, header = FORGERIES[name]
+    true_header = stripe.signed({})[1]
+    header = header.format(header=true_header, now=int(time.time()) - 1)
+    if name == "another scheme":
+        header = true_header.replace("v1=", "v0=")
+    with nothing_changes():
+        assert_problem(send(body, header), 400, "invalid_signature")
+
+
+def test_an_oversized_event_is_refused_before_it_is_read(org, stripe):
+    bought(org, stripe)
+    event = {**stripe.events[0], "filler": "x" * 256 * 1024}
+    with nothing_changes():
+        assert_problem(send(*stripe.signed(event)), 413, "too_large")
+
+
+@pytest.mark.parametrize("mode", [True, None, "false"])
+def test_an_event_of_the_other_mode_is_refused(org, stripe, mode):
+    bought(org, stripe)
+    event = {**stripe.events[0], "livemode": mode}
+    with nothing_changes():
+        assert_problem(send(*stripe.signed(event)), 400, "wrong_mode")
+
+
+@pytest.mark.parametrize("event", [{}, {"id": 1, "type": "x", "created": 1, "livemode": False}])
+def test_what_is_no_event_is_refused(stripe, event):
+    with nothing_changes():
+        assert_problem(send(*stripe.signed(event)), 400, "invalid_event")
+
+
+def test_a_list_is_no_event(stripe):
+    assert_problem(send(*stripe.signed([])), 400, "malformed_request")
+
+
+def test_only_post_is_answered(anonymous):
+    assert_problem(anonymous.get("/webhooks/stripe"), 405, "method_not_allowed")
+
+
+def test_without_a_key_of_stripe_it_is_503():
+    assert_problem(send(b"{}", ""), 503, "payments_not_configured")
+    assert not BillingAccount.objects.exists()

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from django.apps import apps
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Group
+from django.test import Client
+
+from billing.models import Payment, Price
+from billing.tests.makers import deliver, make_payment, start_checkout
+from clipforge.testing.factories import make_organization, make_user
+from clipforge.testing.state import nothing_changes
+from credits.selectors import balance
+
+pytestmark = pytest.mark.django_db
+
+ADD = "/admin/billing/payment/add/"
+
+
+@pytest.fixture
+def finance(db) -> Client:
+    importlib.import_module("billing.migrations.0005_finance").make_group(apps, None)
+    user = make_user(is_staff=True)
+    user.groups.add(Group.objects.get(name="finance"))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def form(org):
+    return {
+        "org": str(org.pk),
+        "price": str(Price.objects.get(code="pack-100", is_active=True).pk),
+        "reference": "SEPA 1",
+        "reason": "paid by transfer",
+        "paid_on": "2026-01-31",
+    }
+
+
+def test_finance_records_a_payment_once_however_often_the_button_is_pressed(finance, organization):
+    assert finance.get(ADD).status_code == 200
+    for _ in range(2):
+        answer = finance.post(ADD, form(organization))
+        assert answer.status_code == 302, answer.content
+    payment = Payment.objects.get()
+    assert (payment.amount, payment.reference, payment.actor[:5]) == (900, "SEPA 1", "user:")
+    assert payment.paid_at is not None
+    assert payment.paid_at.date().isoformat() == "2026-01-31"
+    assert balance(organization).available == 100
+
+
+def test_what_the_service_refuses_is_said_and_not_recorded(finance, organization):
+    make_payment(make_organization(), reference="SEPA 1")
+    answer = finance.post(ADD, form(organization), follow=True)
+    assert "stands for another payment" in answer.content.decode()
+    assert Payment.objects.count() == 1
+    assert balance(organization).available == 0
+
+
+@pytest.mark.parametrize("missing", ["reference", "reason", "paid_on", "org", "price"])
+def test_nothing_may_be_left_out(finance, organization, missing):
+    with nothing_changes():
+        answer = finance.post(ADD, form(organization) | {missing: ""})
+    assert (answer.status_code, b"This field is required" in answer.content) == (200, True)
+
+
+def test_staff_outside_finance_may_not(organization):
+    client = Client()
+    client.force_login(make_user(is_staff=True))
+    with nothing_changes():
+        assert client.post(ADD, form(organization)).status_code == 403
+
+
+def test_not_even_a_superuser_edits_or_deletes_what_was_paid(organization, stripe):
+    stripe.pay(start_checkout(organization, "plan-pro").checkout_id)
+    deliver(stripe)
+    client = Client()
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+    for model in ("payment", "subscription", "planperiod", "stripeevent"):
+        row = apps.get_model("billing", model).objects.first()
+        base = f"/admin/billing/{model}"
+        assert client.get(f"{base}/").status_code == 200
+        assert client.get(f"{base}/{quote(row.pk)}/change/").status_code == 200
+        assert client.post(f"{base}/{quote(row.pk)}/change/", {"status": "x"}).status_code == 403
+        assert client.post(f"{base}/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_staff_set_the_threshold_of_an_organization_and_nothing_else(organization):
+    make_payment(organization)
+    client = Client()
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+    url = f"/admin/billing/billingaccount/{organization.pk}/change/"
+    form_ = {"low_balance_threshold": "50", "plan_tier": "ENTERPRISE", "is_low": "on"}
+    assert client.post(url, form_).status_code == 302
+    organization.refresh_from_db()
+    account = organization.billing_account
+    assert (account.low_balance_threshold, account.plan_tier, account.is_low) == (50, "", False)

@@ -1,0 +1,150 @@
+"""The cached price list: rebuilt by one, waited for by nobody, never older than the last change."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from billing import caching
+from billing.models import Catalogue, Price
+from clipforge.common.cache import default_cache
+from clipforge.common.coherence import Versioned
+from clipforge.testing.queries import round_trips
+from clipforge.testing.races import run_together
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PRICING = "/api/v1/pricing"
+
+
+def price(**fields: Any) -> Price:
+    return Price.objects.create(
+        **{
+            "code": "pack-test",
+            "name": "Test",
+            "kind": "PACK",
+            "credits": 5,
+            "amount": 500,
+            "currency": "eur",
+            "validity_days": 365,
+            **fields,
+        }
+    )
+
+
+def codes() -> list[str]:
+    return [pack["code"] for pack in caching.pricing()["packs"]]
+
+
+def test_a_warm_list_costs_no_query_and_two_round_trips(anonymous, django_assert_num_queries):
+    price()
+    first = anonymous.get(PRICING).json()
+    with django_assert_num_queries(0), round_trips() as trips:
+        assert anonymous.get(PRICING).json() == first
+    assert trips == ["EVALSHA ratelimit:address", "EVALSHA pricing:all"]
+
+
+def test_it_lives_for_an_hour_give_or_take_and_ten_minutes_of_grace():
+    caching.pricing()
+    left = default_cache().redis.pttl("pricing:all") / 1000
+    assert 3600 * 0.95 + 599 <= left <= 3600 * 1.05 + 600
+
+
+@pytest.mark.parametrize(
+    "way", ["create", "save", "delete", "update", "bulk_create", "queryset delete"]
+)
+def test_a_change_shows_on_the_next_read_whichever_way_it_is_made(way: str):
+    if way not in {"create", "bulk_create"}:
+        price()
+    before = codes()
+    assert codes() == before
+    match way:
+        case "create":
+            price()
+        case "save":
+            row = Price.objects.get(code="pack-test")
+            row.is_active = False
+            row.save()
+        case "delete":
+            Price.objects.get(code="pack-test").delete()
+        case "update":
+            Price.objects.filter(code="pack-test").update(is_active=False)
+        case "bulk_create":
+            made = price()
+            made.delete()
+            caching.pricing()
+            Price.objects.bulk_create([made])
+        case "queryset delete":
+            Price.objects.filter(code="pack-test").delete()
+    assert set(codes()) ^ set(before) == {"pack-test"}
+
+
+def test_a_change_that_is_rolled_back_is_never_seen():
+    caching.pricing()
+    with transaction.atomic():
+        price()
+        transaction.set_rollback(True)
+    assert "pack-test" not in codes()
+
+
+def test_of_sixty_readers_at_expiry_one_rebuilds_and_nobody_waits():
+    """Fifty-nine get the old list while the sixtieth is still loading the new one."""
+    caching.pricing()
+    default_cache().redis.pexpire("pricing:all", (caching.GRACE - 1) * 1000)
+    loading, loaded = threading.Event(), threading.Event()
+    loads: Counter[str] = Counter()
+
+    def load() -> Versioned:
+        loads["began"] += 1
+        loading.set()
+        assert loaded.wait(30)
+        return Versioned({"new": True}, caching.catalogue_version())
+
+    def read(number: int) -> Any:
+        if number > 0:
+            assert loading.wait(30)
+        found = default_cache().get_or_load(
+            caching.KEY, load, seconds=caching.SECONDS, grace=caching.GRACE
+        )
+        # The last of those who need not wait lets the loader finish.
+        loads["served"] += 1
+        if loads["served"] >= 59:
+            loaded.set()
+        return found
+
+    found = run_together(60, read, seconds=60)
+    assert loads["began"] == 1
+    assert Counter(str(each == {"new": True}) for each in found) == {"True": 1, "False": 59}
+    assert default_cache().get(caching.KEY) == {"new": True}
+
+
+def test_a_rebuilder_that_died_is_replaced_after_five_seconds():
+    caching.pricing()
+    redis = default_cache().redis
+    redis.pexpire("pricing:all", 1000)
+    redis.set("pricing:all:lock", "1", px=5000)  # its, and it is gone
+    with CaptureQueriesContext(connection) as captured:
+        caching.pricing()
+    assert len(captured) == 0
+    redis.delete("pricing:all:lock")
+    with CaptureQueriesContext(connection) as captured:
+        caching.pricing()
+    assert len(captured) == 2
+
+
+def test_without_redis_the_list_is_read_from_the_database(anonymous):
+    price()
+    default_cache().redis.connection_pool.breaker.failed()
+    assert "pack-test" in [pack["code"] for pack in anonymous.get(PRICING).json()["packs"]]
+
+
+def test_the_catalogue_has_one_version():
+    before = caching.catalogue_version()
+    price()
+    assert caching.catalogue_version() > before
+    assert Catalogue.objects.count() == 1

@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import datetime
+import io
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from billing import services
+from billing.models import Payment, PlanPeriod, Price, Subscription
+from billing.selectors import mismatches
+from billing.tests.makers import age, make_catalogue, make_payment
+from clipforge.common.errors import Conflict, Invalid
+from clipforge.orgs import services as orgs
+from clipforge.orgs.models import Organization
+from clipforge.testing.factories import make_grant, make_organization
+from clipforge.testing.races import run_together
+from clipforge.testing.state import nothing_changes
+from credits import services as ledger
+from credits.ledger import LedgerBroken
+from credits.models import CreditGrant, CreditTransaction
+from credits.selectors import balance
+from credits.tests.makers import make_spend
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def org(db):
+    return make_organization(tier="FREE")
+
+
+def tier(org):
+    return Organization.objects.get(pk=org.pk).tier
+
+
+def ledger_rows(org):
+    rows = CreditTransaction.objects.for_org(org).order_by("org_seq")
+    return [(row.type, row.amount) for row in rows]
+
+
+# --- packs -----------------------------------------------------------------------------
+
+
+def test_a_pack_is_granted_at_once_and_traced_both_ways(org):
+    payment = make_payment(org, "pack-100", reference="SEPA 1")
+    row = CreditTransaction.objects.get()
+    assert (row.type, row.amount, row.reason) == ("PURCHASE", 100, "100 credits bought")
+    assert (row.reference_type, row.reference_id) == ("payment", str(payment.pk))
+    assert row.idempotency_key == payment.ledger_key
+    assert (payment.status, payment.amount, payment.currency) == ("PAID", 900, "usd")
+    lot = CreditGrant.objects.get()
+    assert (lot.kind, lot.priority) == ("PURCHASE", 50)
+    assert lot.expires_at is not None
+    assert (lot.expires_at - timezone.now()).days in {364, 365}
+    assert tier(org) == "FREE"
+
+
+def test_the_same_reference_again_returns_the_first_and_changes_nothing(org):
+    first = make_payment(org, reference="SEPA 1")
+    with nothing_changes():
+        assert make_payment(org, reference="SEPA 1") == first
+
+
+def test_a_reference_stands_for_one_payment(org):
+    make_payment(org, reference="SEPA 1")
+    other = make_organization()
+    for who, code in [(org, "pack-500"), (other, "pack-100")]:
+        with nothing_changes(), pytest.raises(Conflict) as refused:
+            make_payment(who, code, reference="SEPA 1")
+        assert refused.value.error_code == "reference_used"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "code"),
+    [
+        ({"code": "pack-1"}, "unknown_price"),
+        ({"code": "plan-free"}, "not_for_sale"),
+        ({"reference": " "}, "invalid"),
+        ({"reason": ""}, "invalid"),
+        ({"reference": "x" * 101}, "invalid"),
+        ({"paid_on": datetime.date(2999, 1, 1)}, "invalid"),
+    ],
+)
+def test_bad_input_has_a_code_and_grants_nothing(org, overrides, code):
+    with nothing_changes(), pytest.raises(Invalid) as refused:
+        make_payment(org, **overrides)
+    assert refused.value.error_code == code
+
+
+def test_a_price_that_is_not_sold_any_more_cannot_be_paid(org):
+    services.withdraw_price(price=Price.objects.get(code="pack-100"), actor="user:7")
+    with nothing_changes(), pytest.raises(Invalid) as refused:
+        make_payment(org)
+    assert refused.value.error_code == "price_inactive"
+
+
+def test_paying_freezes_the_price(org):
+    make_payment(org)
+    assert Price.objects.get(code="pack-100").frozen_at is not None
+    services.revise_price(price=Price.objects.get(code="pack-100"), amount=1000, actor="user:7")
+    assert make_payment(org).amount == 1000
+    assert list(Payment.objects.order_by("pk").values_list("amount", flat=True)) == [900, 1000]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_submitted_twenty_times_at_once_it_is_one_payment():
+    make_catalogue()
+    org = make_organization(tier="FREE")
+    results = run_together(20, lambda _: make_payment(org, reference="SEPA 1").pk)
+    assert len({str(each) for each in results}) == 1
+    assert ledger_rows(org) == [("PURCHASE", 100)]
+
+
+# --- plans -----------------------------------------------------------------------------
+
+
+def test_a_plan_sets_the_tier_and_brings_its_credits_until_its_end(org):
+    payment = make_payment(org, "plan-pro")
+    assert tier(org) == "PRO"
+    assert ledger_rows(org) == [("GRANT", 1000)]
+    period = PlanPeriod.objects.get()
+    assert (period.payment, period.credits, period.granted_at is not None) == (payment, 1000, True)
+    lot = CreditGrant.objects.get()
+    assert (lot.kind, lot.priority, lot.expires_at) == ("PLAN", 20, period.ends_at)
+    assert 28 <= (period.ends_at - period.starts_at).days <= 31
+
+
+def test_plan_credits_are_drawn_before_packs(org):
+    make_payment(org, "pack-100")
+    make_payment(org, "plan-starter")
+    make_spend(org, 310)
+    left = dict(CreditGrant.objects.values_list("kind", "remaining"))
+    assert left == {"PLAN": 0, "PURCHASE": 90}
+
+
+def test_an_upgrade_is_at_once_for_the_difference_until_the_same_end(org):
+    make_payment(org, "plan-starter")
+    payment = make_payment(org, "plan-pro")
+    assert (payment.amount, payment.credits) == (3000, 700)
+    assert tier(org) == "PRO"
+    assert ledger_rows(org) == [("GRANT", 300), ("GRANT", 700)]
+    assert PlanPeriod.objects.values("ends_at").distinct().count() == 1
+    assert Subscription.objects.get().price.code == "plan-pro"
+
+
+def test_the_same_plan_again_is_the_next_month(org):
+    make_payment(org, "plan-pro")
+    make_payment(org, "plan-pro")
+    first, second = PlanPeriod.objects.order_by("starts_at")
+    assert (second.starts_at, second.granted_at) == (first.ends_at, None)
+    assert balance(org).available == 1000
+
+
+def test_a_downgrade_begins_when_what_is_paid_for_ends(org):
+    make_payment(org, "plan-pro")
+    make_payment(org, "plan-starter")
+    assert (tier(org), balance(org).available) == ("PRO", 1000)
+    age(org, 32)
+    assert run("grant_monthly_credits") == (
+        "Granted 1 paid periods and 0 free months; 0 plans ended.\n"
+    )
+    assert (tier(org), ledger_rows(org)) == ("STARTER", [("GRANT", 1000), ("GRANT", 300)])
+    assert Subscription.objects.get().price.code == "plan-starter"
+
+
+def test_a_plan_that_is_not_renewed_keeps_what_was_paid_for_and_then_ends(org):
+    make_payment(org, "plan-pro")
+    age(org, 27)
+    run("grant_monthly_credits")
+    assert tier(org) == "PRO"
+    age(org, 5)
+    assert run("grant_monthly_credits").endswith("1 free months; 1 plans ended.\n")
+    assert (tier(org), Subscription.objects.get().status) == ("FREE", "ENDED")
+    make_payment(org, "plan-pro")
+    assert (tier(org), Subscription.objects.count()) == ("PRO", 2)
+
+
+def test_a_tier_that_staff_set_meanwhile_stays_until_payments_change(org):
+    make_payment(org, "plan-starter")
+    orgs.change_tier(organization=org, tier="ENTERPRISE", reason="trial", actor="user:7")
+    run("grant_monthly_credits")
+    assert tier(org) == "ENTERPRISE"
+    age(org, 32)
+    run("grant_monthly_credits")
+    assert tier(org) == "FREE"
+
+
+# --- the free month --------------------------------------------------------------------
+
+
+def run(*argv):
+    out = io.StringIO()
+    call_command(*argv, stdout=out)
+    return out.getvalue()
+
+
+def test_the_free_plan_brings_sixty_credits_a_calendar_month_without_a_payment(org):
+    make_organization(tier="PRO")
+    assert json.loads(run("grant_monthly_credits", "--json")) == {"paid": 0, "free": 1, "ended": 0}
+    assert json.loads(run("grant_monthly_credits", "--json"))["free"] == 0
+    assert ledger_rows(org) == [("GRANT", 60)]
+    lot, now = CreditGrant.objects.get(), timezone.now()
+    assert lot.expires_at is not None
+    assert (lot.expires_at.day, lot.expires_at.hour, lot.kind) == (1, 0, "PLAN")
+    assert now < lot.expires_at <= now + datetime.timedelta(days=31)
+
+
+def test_the_next_month_brings_the_next_credits(org):
+    run("grant_monthly_credits")
+    age(org, 31)
+    CreditGrant.objects.update(expires_at=timezone.now() - datetime.timedelta(days=1))
+    assert json.loads(run("grant_monthly_credits", "--json"))["free"] == 1
+    assert run("expire_credits") == "Gave back 0 reservations and ended 1 lots of credits.\n"
+    assert balance(org).available == 60
+
+
+def test_a_suspended_organization_gets_no_free_month(db):
+    make_organization(tier="FREE", is_active=False)
+    assert json.loads(run("grant_monthly_credits", "--json"))["free"] == 0
+
+
+def test_one_organization_that_fails_stops_nobody_elses_month(org, monkeypatch, caplog):
+    other = make_organization(tier="FREE")
+    grant = ledger.grant
+
+    def fail_for_one(**options):
+        if options["org"] == org:
+            raise LedgerBroken("broken")
+        return grant(**options)
+
+    monkeypatch.setattr(ledger, "grant", fail_for_one)
+    assert json.loads(run("grant_monthly_credits", "--json"))["free"] == 1
+    assert (ledger_rows(org), ledger_rows(other)) == ([], [("GRANT", 60)])
+    assert "plan was not moved on" in caplog.text
+    monkeypatch.undo()
+    run("grant_monthly_credits")
+    assert ledger_rows(org) == [("GRANT", 60)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ten_commands_at_once_grant_each_period_once():
+    make_catalogue()
+    free, paid = make_organization(tier="FREE"), make_organization(tier="FREE")
+    make_payment(paid, "plan-pro")
+    make_payment(paid, "plan-pro")
+    age(paid, 32)
+    printed = [str(each) for each in run_together(10, lambda _: run("grant_monthly_credits"))]
+    assert all(each.startswith("Granted") for each in printed)
+    assert ledger_rows(free) == [("GRANT", 60)]
+    assert ledger_rows(paid) == [("GRANT", 1000), ("GRANT", 1000)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ten_expire_commands_at_once_end_each_lot_once():
+    org = make_organization()
+    make_grant(org, 10)
+    CreditGrant.objects.update(expires_at=timezone.now() - datetime.timedelta(days=1))
+    results = run_together(10, lambda _: json.loads(run("expire_credits", "--json"))["grants"])
+    assert sum(int(str(each)) for each in results) == 1
+    assert ledger_rows(org) == [("GRANT", 10), ("EXPIRE", -10)]
+
+
+# --- the commands ----------------------------------------------------------------------
+
+
+def test_record_payment_says_what_it_did(org):
+    argv = ["record_payment", org.slug, "pack-500", "--reference", "S1", "--paid-on", "2026-01-31"]
+    assert run(*argv) == (f"{org.name}: 39.00 usd for pack-500 v1; 500 credits are available.\n")
+    printed = json.loads(run(*argv, "--json"))
+    payment = Payment.objects.get()
+    assert printed == {
+        "org": str(org.pk),
+        "payment": str(payment.pk),
+        "amount": 3900,
+        "currency": "usd",
+        "credits": 500,
+        "available": 500,
+    }
+    assert payment.paid_at == datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC)
+    assert payment.actor == "command:record_payment"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["nobody", "pack-100", "--reference", "S1", "--paid-on", "2026-01-31"],
+        ["acme", "pack-1", "--reference", "S1", "--paid-on", "2026-01-31"],
+        ["acme", "pack-100", "--reference", "S1", "--paid-on", "31.1.2026"],
+        ["acme", "pack-100", "--paid-on", "2026-01-31"],
+    ],
+)
+def test_record_payment_refuses_what_makes_no_sense(argv):
+    make_organization(name="Acme")
+    with pytest.raises(CommandError):
+        run("record_payment", *argv)
+    assert not Payment.objects.exists()
+
+
+# --- the proof -------------------------------------------------------------------------
+
+
+@pytest.mark.breaks_ledger
+def test_every_kind_of_mismatch_is_found(org):
+    payment = make_payment(org)
+    make_grant(org, 5, kind="PURCHASE")
+    Payment.objects.filter(pk=payment.pk).update(credits=99)
+    plan = make_payment(org, "plan-pro")
+    Payment.objects.filter(pk=plan.pk).update(credits=1)
+    found = sorted(each.message for each in mismatches())
+    rows = CreditTransaction.objects.filter(type="PURCHASE").order_by("pk")
+    assert found == sorted(
+        [
+            f"payment {payment.pk} is worth 99 credits, but the ledger gave and kept 100",
+            f"payment {plan.pk} is worth 1 credits, but the ledger gave and kept 1000",
+            f"ledger row {rows[0].pk} is a purchase of 100 credits that no payment stands behind",
+            f"ledger row {rows[1].pk} is a purchase of 5 credits that no payment stands behind",
+        ]
+    )

@@ -1,0 +1,365 @@
+"""What Stripe tells us: stored first, then applied in one transaction with its effect.
+
+An event only says where to look. What is there is fetched again, so that events may come twice,
+late and in any order: the end is always what Stripe says now. Nothing is locked while Stripe is
+asked; an answer that is older than one applied meanwhile is thrown away and fetched again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.db.transaction import atomic
+from django.utils import timezone
+
+from billing import gateway, payments, subscriptions
+from billing.accounts import lock_account
+from billing.models import (
+    BillingAccount,
+    EventStatus,
+    Payment,
+    PaymentMethod,
+    PaymentStatus,
+    Price,
+    StripeEvent,
+    Subscription,
+    SubscriptionStatus,
+)
+from clipforge.common.errors import Invalid, Unavailable
+from clipforge.orgs.models import Organization
+
+logger = logging.getLogger(__name__)
+
+ACTOR = "stripe"
+# How often a newer answer may overtake ours before Stripe is asked to come again.
+ATTEMPTS = 5
+
+# What Stripe calls the states of a subscription; those that are not here have not begun.
+STATUSES = {
+    "active": SubscriptionStatus.ACTIVE,
+    "trialing": SubscriptionStatus.ACTIVE,
+    "past_due": SubscriptionStatus.PAST_DUE,
+    "unpaid": SubscriptionStatus.ENDED,
+    "paused": SubscriptionStatus.ENDED,
+    "canceled": SubscriptionStatus.ENDED,
+}
+# A dispute in one of these has taken no money, or gave it back.
+HARMLESS = {"won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
+
+
+class Facts(NamedTuple):
+    """What Stripe says now about one organization, and how it is written down."""
+
+    org_id: uuid.UUID
+    write: Callable[[BillingAccount], None]
+
+
+def receive(document: dict[str, Any]) -> StripeEvent:
+    """Store what came, once. Raises Invalid for what is no event of our mode."""
+    event_id, kind, created = (document.get(key) for key in ("id", "type", "created"))
+    if not (isinstance(event_id, str) and isinstance(kind, str) and isinstance(created, int)):
+        raise Invalid("This is no event.", code="invalid_event")
+    if document.get("livemode") is not gateway.is_live():
+        raise Invalid("This event is of the other mode, test or live.", code="wrong_mode")
+    event, _ = StripeEvent.objects.get_or_create(
+        pk=event_id,
+        defaults={
+            "type": kind[:100],
+            "payload": document,
+            "created_at": datetime.datetime.fromtimestamp(created, datetime.UTC),
+        },
+    )
+    return event
+
+
+def apply(event: StripeEvent) -> str:
+    """Do what follows from the event, once. Returns its status afterwards.
+
+    Raises Unavailable when Stripe cannot be asked: the event stays RECEIVED and is applied when it
+    comes again, or by `billing.reconciling`.
+    """
+    look_up, subject = _subject(event)
+    if look_up is None or not subject:
+        return _finish(event, EventStatus.IGNORED)
+    try:
+        return _apply(event, look_up, subject)
+    except Invalid as error:
+        logger.error("event cannot be applied", extra={"event": event.pk, "why": error.message})
+        return _finish(event, EventStatus.FAILED, error=error.message)
+
+
+def _apply(event: StripeEvent, look_up: Callable[[str], Facts | None], subject: str) -> str:
+    org_id: uuid.UUID | None = None
+    for _ in range(ATTEMPTS):
+        version = _version_of(org_id)
+        facts = look_up(subject)
+        if facts is None:
+            return _finish(event, EventStatus.IGNORED)
+        if facts.org_id != org_id:  # only now known: its version has to be older than the answer
+            org_id = facts.org_id
+            continue
+        with atomic():
+            account = lock_account(facts.org_id)
+            locked = StripeEvent.objects.select_for_update().get(pk=event.pk)
+            if locked.status in {EventStatus.APPLIED, EventStatus.IGNORED}:
+                return locked.status
+            if account.sync_version != version:
+                continue
+            account.sync_version += 1
+            account.save(update_fields=["sync_version"])
+            facts.write(account)
+            subscriptions.settle_tier(account, now=timezone.now())
+            return _finish(event, EventStatus.APPLIED, org_id=org_id)
+    raise Unavailable("Too much is happening at once. Send the event again.")
+
+
+def _version_of(org_id: uuid.UUID | None) -> int:
+    if org_id is None:
+        return -1
+    versions = BillingAccount.objects.filter(pk=org_id).values_list("sync_version", flat=True)
+    return versions.first() or 0
+
+
+def _finish(event: StripeEvent, status: EventStatus, **fields: Any) -> str:
+    # What was applied by another process meanwhile stays so.
+    undecided = StripeEvent.objects.filter(pk=event.pk).exclude(status=EventStatus.APPLIED)
+    undecided.update(status=status, applied_at=timezone.now(), **fields)
+    return status
+
+
+def _subject(event: StripeEvent) -> tuple[Callable[[str], Facts | None] | None, str]:
+    """Where the event says to look, and at what."""
+    thing = event.payload.get("data", {}).get("object", {})
+    kind = event.type
+    if kind.startswith("checkout.session."):
+        return _checkout, thing.get("id", "")
+    if kind.startswith("customer.subscription."):
+        return _subscription, thing.get("id", "")
+    if kind.startswith("invoice."):
+        details = (thing.get("parent") or {}).get("subscription_details") or {}
+        return _subscription, details.get("subscription") or ""
+    if kind.startswith(("charge.refund", "charge.dispute.")):
+        return _reversal, thing.get("payment_intent") or ""
+    return None, ""
+
+
+# --- a checkout ------------------------------------------------------------------------
+
+
+def _checkout(session_id: str) -> Facts | None:
+    """None when it is not one of ours: others may sell through the same account."""
+    session = gateway.checkout(session_id)
+    payment = _payment_named(session["metadata"])
+    if payment is None:
+        return None
+    if session["mode"] == "subscription":
+        if session["subscription"]:
+            return _subscription(session["subscription"])
+        return Facts(payment.org_id, lambda _: _note_checkout(payment.pk, session))
+    intent = session["payment_intent"]
+    paid = session["payment_status"] == "paid"
+    back = _gone_back(intent) if paid else 0
+
+    def write(_: BillingAccount) -> None:
+        _note_checkout(payment.pk, session)
+        if paid:
+            _settle_pack(Payment.objects.select_related("price", "org").get(pk=payment.pk), session)
+            _follow(payment.pk, back)
+
+    return Facts(payment.org_id, write)
+
+
+def _note_checkout(payment_id: uuid.UUID, session: dict[str, Any]) -> None:
+    if session["status"] == "expired":
+        pending = Payment.objects.filter(pk=payment_id, status=PaymentStatus.PENDING)
+        pending.update(status=PaymentStatus.EXPIRED)
+
+
+def _settle_pack(payment: Payment, session: dict[str, Any]) -> None:
+    asked = (payment.amount, payment.currency)
+    came = (session["amount_total"], session["currency"])
+    if asked != came:
+        raise Invalid(f"Payment {payment.pk} asked for {asked}, and {came} was paid.")
+    payments.mark_paid(
+        payment,
+        paid_at=timezone.now(),
+        actor=ACTOR,
+        checkout_id=session["id"],
+        payment_intent_id=session["payment_intent"],
+    )
+
+
+def _payment_named(metadata: dict[str, Any] | None) -> Payment | None:
+    try:
+        return Payment.objects.filter(pk=uuid.UUID((metadata or {}).get("payment", ""))).first()
+    except ValueError:
+        return None
+
+
+# --- a subscription --------------------------------------------------------------------
+
+
+def _subscription(subscription_id: str) -> Facts | None:
+    found = gateway.subscription(subscription_id)
+    org_id = _org_named(found["metadata"])
+    if org_id is None:
+        return None
+    invoices = gateway.paid_invoices(subscription_id)
+    back = {invoice["id"]: _gone_back(_intent_of(invoice)) for invoice in invoices}
+    keys = _lookup_keys(found, invoices)
+
+    def write(account: BillingAccount) -> None:
+        subscription = _copy_subscription(account, found, keys)
+        if subscription is None:
+            return
+        for invoice in invoices:
+            payment = Payment.objects.filter(invoice_id=invoice["id"]).first()
+            if payment is None:
+                payment = _settle_invoice(account, subscription, found, invoice, keys)
+            _follow(payment.pk, back[invoice["id"]])
+
+    return Facts(org_id, write)
+
+
+def _org_named(metadata: dict[str, Any] | None) -> uuid.UUID | None:
+    try:
+        org_id = uuid.UUID((metadata or {}).get("org", ""))
+    except ValueError:
+        return None
+    return org_id if Organization.objects.filter(pk=org_id).exists() else None
+
+
+def _copy_subscription(
+    account: BillingAccount, found: dict[str, Any], keys: dict[str, str]
+) -> Subscription | None:
+    """None while it has not begun."""
+    status = STATUSES.get(found["status"])
+    if status is None:
+        return None
+    (item,) = found["items"]["data"]
+    known = Subscription.objects.filter(stripe_id=found["id"]).first()
+    subscription = known or Subscription(org=account.org, stripe_id=found["id"])
+    subscription.method = PaymentMethod.STRIPE
+    subscription.price = _price_of(item["price"]["id"], keys)
+    subscription.status = status
+    subscription.period_start = _time(item["current_period_start"])
+    subscription.period_end = _time(item["current_period_end"])
+    subscription.cancel_at_period_end = found["cancel_at_period_end"]
+    subscription.ended_at = _time(found["ended_at"]) if found["ended_at"] else None
+    subscription.save()
+    return subscription
+
+
+def _settle_invoice(
+    account: BillingAccount,
+    subscription: Subscription,
+    found: dict[str, Any],
+    invoice: dict[str, Any],
+    keys: dict[str, str],
+) -> Payment:
+    """Note a paid invoice as a payment, with the period that it paid and its credits."""
+    line = _charged_line(invoice)
+    price = _price_of(line["pricing"]["price_details"]["price"], keys)
+    ends_at = _time(line["period"]["end"])
+    Price.objects.filter(pk=price.pk).freeze()
+    payment = None
+    if invoice["currency"] != price.currency:
+        raise Invalid(f"Invoice {invoice['id']} is in {invoice['currency']}; {price} is not.")
+    if invoice["billing_reason"] == "subscription_create":
+        payment = _payment_named(found["metadata"])
+    if payment is not None and payment.org_id != account.org_id:
+        raise Invalid(f"Invoice {invoice['id']} names the payment of somebody else.")
+    payment = payment or Payment(org=account.org, method=PaymentMethod.STRIPE, actor=ACTOR)
+    payment.price = price
+    payment.amount = invoice["amount_paid"]
+    payment.currency = invoice["currency"]
+    payment.credits = subscriptions.credits_missing(subscription, price, ends_at)
+    payment.save()
+    payments.mark_paid(
+        payment,
+        paid_at=timezone.now(),
+        actor=ACTOR,
+        invoice_id=invoice["id"],
+        payment_intent_id=_intent_of(invoice),
+    )
+    subscriptions.add_period(payment, subscription, _time(line["period"]["start"]), ends_at)
+    return payment
+
+
+def _charged_line(invoice: dict[str, Any]) -> dict[str, Any]:
+    """The line that says what was bought; an upgrade has another, which gives back the rest."""
+    lines: list[dict[str, Any]] = [each for each in invoice["lines"]["data"] if each["pricing"]]
+    if not lines:
+        raise Invalid(f"Invoice {invoice['id']} has no line with a price.")
+    return max(lines, key=lambda line: line["amount"])
+
+
+def _lookup_keys(found: dict[str, Any], invoices: list[dict[str, Any]]) -> dict[str, str]:
+    """The lookup key of every price that is mentioned, by Stripe's id."""
+    keys = {
+        item["price"]["id"]: item["price"]["lookup_key"] or "" for item in found["items"]["data"]
+    }
+    for invoice in invoices:
+        price_id = _charged_line(invoice)["pricing"]["price_details"]["price"]
+        if price_id not in keys:
+            keys[price_id] = gateway.price(price_id)["lookup_key"] or ""
+    return keys
+
+
+def _price_of(stripe_price_id: str, keys: dict[str, str]) -> Price:
+    code, _, version = keys[stripe_price_id].partition(":")
+    price = Price.objects.filter(code=code, version=version or 0).first() if code else None
+    if price is None or not price.is_plan:
+        raise Invalid(f"Stripe's price {stripe_price_id} is none of our plans.")
+    return price
+
+
+def _intent_of(invoice: dict[str, Any]) -> str:
+    """What paid the invoice; empty when nothing had to be paid."""
+    for each in (invoice["payments"] or {"data": []})["data"]:
+        if intent := each["payment"].get("payment_intent"):
+            return str(intent)
+    return ""
+
+
+# --- money that goes back --------------------------------------------------------------
+
+
+def _reversal(payment_intent_id: str) -> Facts | None:
+    """None while we do not know the payment: once we do, what went back is asked for anyway."""
+    payment = Payment.objects.filter(payment_intent_id=payment_intent_id).first()
+    if payment is None:
+        return None
+    back = _gone_back(payment_intent_id)
+    return Facts(payment.org_id, lambda _: _follow(payment.pk, back))
+
+
+def _gone_back(payment_intent_id: str | None) -> int:
+    """How much was refunded, or is disputed or lost, of what was paid."""
+    if not payment_intent_id:
+        return 0
+    refunded = sum(each["amount_refunded"] for each in gateway.charges(payment_intent_id))
+    disputed = sum(
+        each["amount"]
+        for each in gateway.disputes(payment_intent_id)
+        if each["status"] not in HARMLESS
+    )
+    return int(refunded + disputed)
+
+
+def _follow(payment_id: uuid.UUID, back: int) -> None:
+    payment = Payment.objects.select_related("price", "org").get(pk=payment_id)
+    payments.reverse(
+        payment,
+        min(back, payment.amount),
+        reason=f"{payment}: {min(back, payment.amount) / 100:.2f} went back",
+        actor=ACTOR,
+    )
+
+
+def _time(stamp: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(stamp, datetime.UTC)

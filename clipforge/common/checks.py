@@ -1,0 +1,21 @@
+"""What must not be so where customers are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Error, Tags, register
+
+
+@register(Tags.security, deploy=True)
+def no_faultpoints(**_: Any) -> list[Error]:
+    if not settings.FAULTPOINTS:
+        return []
+    return [
+        Error(
+            "FAULTPOINTS is set: this process ends itself in the middle of its work.",
+            hint="Unset it. It is for tests only.",
+            id="clipforge.E001",
+        )
+    ]

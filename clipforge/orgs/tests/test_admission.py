@@ -1,0 +1,170 @@
+"""Who comes in once the rows are cached, and what it costs whom."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from clipforge.common.cache import default_cache
+from clipforge.orgs import caching, keys, services, windows
+from clipforge.orgs.admission import Admission, admit
+from clipforge.orgs.models import APIKey, Organization, TierLimits
+from clipforge.testing.factories import make_api_key, make_organization
+from clipforge.testing.queries import round_trips, statements
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ONE = {"api": 1}
+
+
+def warm(secret: str) -> Admission:
+    """Admit twice: the second time from the cache alone."""
+    admit(secret, costs=ONE)
+    with statements(access=True) as said:
+        admission = admit(secret, costs=ONE)
+    assert said == []
+    assert admission is not None
+    return admission
+
+
+def used(organization: Organization) -> int:
+    return windows.used(default_cache().redis, organization)["api"]
+
+
+def test_the_cached_rows_are_the_rows():
+    organization = make_organization(tier="PRO")
+    Organization.objects.filter(pk=organization.pk).update(rate_limit_override=7)
+    new = make_api_key(organization, expires_at=timezone.now() + datetime.timedelta(days=1))
+    principal = warm(new.secret).principal
+    for cached, stored in [
+        (principal.api_key, APIKey.objects.get()),
+        (principal.organization, Organization.objects.get()),
+        (principal.limits, TierLimits.objects.get(tier="PRO")),
+    ]:
+        assert type(cached) is type(stored)
+        for field in stored._meta.concrete_fields:
+            assert getattr(cached, field.attname) == getattr(stored, field.attname), field
+
+
+def test_a_right_id_with_a_wrong_secret_is_refused_from_the_cache_and_uses_up_nobodys_limit():
+    organization = make_organization()
+    new = make_api_key(organization)
+    warm(new.secret)
+    body = f"cf_live_{new.api_key.prefix}_{'x' * 43}"
+    guess = body + keys._checksum(body)
+    before = used(organization)
+    with statements(access=True) as said, round_trips() as trips:
+        assert admit(guess, costs=ONE) is None
+    assert (said, trips) == ([], ["EVALSHA orgs:key"])
+    assert used(organization) == before
+
+
+def test_a_cached_key_ends_when_its_time_has_come():
+    organization = make_organization()
+    ends = timezone.now() + datetime.timedelta(hours=1)
+    new = make_api_key(organization, expires_at=ends)
+    warm(new.secret)
+    cached = default_cache().redis.get(f"orgs:key:{new.api_key.prefix}")
+    assert isinstance(cached, bytes)
+    # The clock is Redis's: let its row have ended instead.
+    past = str(int(ends.timestamp() * 1000)).encode()
+    assert past in cached
+    default_cache().redis.set(
+        f"orgs:key:{new.api_key.prefix}", cached.replace(past, b"1000000000000")
+    )
+    before = used(organization)
+    assert admit(new.secret, costs=ONE) is None
+    assert used(organization) == before
+
+
+def test_a_key_that_is_not_cached_is_refused_once_it_has_expired():
+    new = make_api_key(make_organization(), expires_at=timezone.now() + datetime.timedelta(hours=1))
+    with time_machine.travel(timezone.now() + datetime.timedelta(hours=2)):
+        assert admit(new.secret, costs=ONE) is None
+
+
+def test_revoking_suspending_and_restoring_hold_on_the_next_request():
+    organization = make_organization()
+    new = make_api_key(organization)
+    warm(new.secret)
+    Organization.objects.filter(pk=organization.pk).update(is_active=False)
+    suspended = admit(new.secret, costs=ONE)
+    assert suspended is not None
+    assert (suspended.principal.organization.is_active, suspended.verdicts) == (False, [])
+    Organization.objects.filter(pk=organization.pk).update(is_active=True)
+    assert warm(new.secret).refusal is None
+    services.revoke_api_key(api_key=new.api_key, actor="test")
+    assert admit(new.secret, costs=ONE) is None
+
+
+@pytest.mark.parametrize("way", ["save", "update", "bulk_update", "raw", "delete"])
+def test_whichever_way_a_row_changes_the_cache_hears_of_it(way: str):
+    organization = make_organization(tier="PRO")
+    new = make_api_key(organization)
+    warm(new.secret)
+    limits = TierLimits.objects.get(tier="PRO")
+    match way:
+        case "save":
+            limits.requests_per_minute = 7
+            limits.save()
+        case "update":
+            TierLimits.objects.filter(tier="PRO").update(requests_per_minute=7)
+        case "bulk_update":
+            limits.requests_per_minute = 7
+            TierLimits.objects.bulk_update([limits], ["requests_per_minute"])
+        case "raw":  # nobody says so, but the version is another: the next invalidation is news
+            from django.db import connection
+
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE orgs_tierlimits SET requests_per_minute = 7 WHERE tier = 'PRO'"
+                )
+            assert TierLimits.objects.get(tier="PRO").version == limits.version + 1
+            caching.changed(limits)
+        case "delete":
+            new.api_key.delete()
+            assert admit(new.secret, costs=ONE) is None
+            return
+    admission = admit(new.secret, costs=ONE)
+    assert admission is not None
+    assert admission.verdicts[0].limit == 7
+
+
+def test_without_redis_the_database_says_who_and_this_process_how_often(settings: Any):
+    settings.WEB_PROCESSES = 2
+    new = make_api_key(make_organization(tier="FREE"))
+    default_cache().redis.connection_pool.breaker.failed()
+    passed = []
+    for _ in range(30):
+        default_cache().redis.connection_pool.breaker.failed()
+        admission = admit(new.secret, costs=ONE)
+        assert admission is not None
+        assert not admission.shared
+        passed.append(admission.refusal is None)
+    assert passed == [True] * 25 + [False] * 5  # half of 50
+
+
+def test_what_stands_before_the_database_may_refuse():
+    new = make_api_key(make_organization())
+
+    class Stop(Exception):
+        pass
+
+    def stop() -> None:
+        raise Stop
+
+    with pytest.raises(Stop), statements(access=True) as said:
+        admit(new.secret, costs=ONE, before_database=stop)
+    assert said == []
+    warm(new.secret)
+    assert admit(new.secret, costs=ONE, before_database=stop) is not None
+
+
+def test_a_malformed_key_asks_nobody():
+    with statements(access=True) as said, round_trips() as trips:
+        assert admit("cf_live_nonsense", costs=ONE) is None
+    assert (said, trips) == ([], [])

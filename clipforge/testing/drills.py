@@ -1,0 +1,410 @@
+"""Fault drills: a throw-away service under load, one thing that breaks, and a row that says what came of it.
+
+While the load runs, each client sends the same request under the same key until it is answered: what
+a careful customer does. Afterwards every request has one effect (none lost, none double), whatever
+broke meanwhile, and the ledger adds up. `manage.py faultdrill` runs them for an operator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import psycopg
+import redis
+
+from clipforge import embedded
+from clipforge.embedded.programs import find_redis
+from clipforge.media.sample import make_sample, make_still
+from clipforge.testing.service import Service, durable_service, eventually, running_service
+
+PREPARE = """
+import json
+from clipforge.orgs.models import Organization
+from clipforge.testing.factories import make_api_key, make_organization, make_project
+org = make_organization(credits_=100000, tier="ENTERPRISE")
+Organization.objects.update(rate_limit_override=1_000_000)
+print(json.dumps({"key": make_api_key(org).secret, "project": str(make_project(org).pk)}))
+"""
+
+# Every connection of the service, whatever it is doing.
+END_ALL = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE application_name = 'clipforge' AND pid <> pg_backend_pid()
+"""
+
+CLIENTS = 6
+# How long a client goes on asking before it gives up, and its request counts as lost. Seconds.
+PATIENCE = 60.0
+
+
+class Row(NamedTuple):
+    """`errors` are answers of 5xx, `broken` requests without an answer, `recovery` seconds."""
+
+    fault: str
+    requests: int
+    errors: int
+    broken: int
+    lost: int
+    double: int
+    recovery: float
+    # An answer that is neither the effect nor a 503 with Retry-After, or no answer in the end.
+    unexplained: str = ""
+
+
+@dataclass
+class Counts:
+    requests: int = 0
+    errors: int = 0
+    broken: int = 0
+    unexplained: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+    last_trouble: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Load:
+    """Clients that start exports, all the time, until told to stop."""
+
+    def __init__(self, stand: Stand) -> None:
+        self._stand = stand
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._client) for _ in range(CLIENTS)]
+        self.counts = Counts()
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def until_served(self, more: int = 20) -> None:
+        """Return once so many more requests had their effect."""
+        wanted = len(self.counts.kept) + more
+        eventually(f"{more} more exports", lambda: len(self.counts.kept) >= wanted, seconds=90)
+
+    def _client(self) -> None:
+        while not self._stop.is_set():
+            self._one(str(uuid.uuid4()))
+
+    def _one(self, key: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            made = self._ask(key)
+            if made:
+                with self.counts.lock:
+                    self.counts.kept[key] = made
+                return
+            self._stop.wait(0.05)
+        self.counts.unexplained.append(f"no answer to {key}")
+
+    def _ask(self, key: str) -> str | None:
+        counts = self.counts
+        try:
+            answer = self._stand.export(key)
+        except httpx.TransportError:
+            with counts.lock:
+                counts.requests, counts.broken = counts.requests + 1, counts.broken + 1
+                counts.last_trouble = time.monotonic()
+            return None
+        with counts.lock:
+            counts.requests += 1
+            if answer.status_code >= 500:
+                counts.errors += 1
+                counts.last_trouble = time.monotonic()
+                if answer.status_code != 503 or "Retry-After" not in answer.headers:
+                    counts.unexplained.append(f"{answer.status_code}: {answer.text[:200]}")
+        return str(answer.json()["id"]) if answer.status_code == 201 else None
+
+
+class Stand:
+    """One customer of one service, whose Redis is a process of its own so that it can be hurt."""
+
+    def __init__(self, service: Service, cache: subprocess.Popen[bytes]) -> None:
+        self.service = service
+        self.cache = cache
+        self.web = service.processes[0]
+        prepared = json.loads(service.manage("shell", "-c", PREPARE).splitlines()[-1])
+        self._headers = {"Authorization": f"Bearer {prepared['key']}"}
+        self._body = {"project": prepared["project"], "start": 0, "end": 10, "resolution": 480}
+        self._leases = contextlib.ExitStack()
+
+    def export(self, key: str) -> httpx.Response:
+        headers = {**self._headers, "Idempotency-Key": key}
+        url = f"{self.service.url}/api/v1/exports"
+        return httpx.post(url, json=self._body, headers=headers, timeout=20)
+
+    def run(self, name: str, fault: Callable[[Stand, Load], None]) -> Row:
+        """Load, the fault in the middle of it, load again; then look."""
+        before = self._exports()
+        with Load(self) as load:
+            load.until_served()
+            began = time.monotonic()
+            fault(self, load)
+            load.until_served()
+        counts = load.counts
+        made = self._exports() - before
+        lost = len(set(counts.kept.values()) - made)
+        double = len(made) - len(counts.kept)
+        assert self.service.manage_json("reconcile_credits")["ok"], "the ledger does not add up"
+        return Row(
+            name,
+            counts.requests,
+            counts.errors,
+            counts.broken,
+            lost,
+            double,
+            recovery=round(max(0.0, counts.last_trouble - began), 2),
+            unexplained="; ".join(counts.unexplained),
+        )
+
+    def sql(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.service.environment["DATABASE_URL"], autocommit=True)
+
+    def _exports(self) -> set[str]:
+        with self.sql() as connection:
+            return {str(pk) for (pk,) in connection.execute("SELECT id FROM exports_export")}
+
+    def database_comes_back(self) -> None:
+        """Start the servers of the service again; the lease that it had was of those that ended."""
+        embedded.wait_stopped(self.service.data)
+        self._leases.enter_context(embedded.hold(self.service.data, durable=True))
+
+    def web_processes(self) -> list[int]:
+        children = Path(f"/proc/{self.web.pid}/task/{self.web.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def close(self) -> None:
+        self._leases.close()
+
+
+@contextlib.contextmanager
+def stand() -> Iterator[Stand]:
+    """A service of six threads with a Redis of its own."""
+    with (
+        own_redis() as (cache, url),
+        durable_service(REDIS_URL=url, LOG_FORMAT="json") as service,
+    ):
+        made = Stand(service, cache)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@contextlib.contextmanager
+def own_redis() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    with tempfile.TemporaryDirectory(prefix="cf-r-") as folder:
+        path = f"{folder}/redis.sock"
+        process = subprocess.Popen(
+            [str(find_redis()), "--unixsocket", path, "--port", "0", "--save", ""],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            eventually("redis answers", lambda: Path(path).exists(), seconds=10)
+            yield process, f"unix://{path}?db=0"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()
+
+
+# --- the faults -----------------------------------------------------------------------
+
+
+def nothing(_: Stand, load: Load) -> None:
+    load.until_served()
+
+
+def web_process_killed(stand: Stand, load: Load) -> None:
+    for _ in range(3):
+        os.kill(random.choice(stand.web_processes()), signal.SIGKILL)  # noqa: S311 - no secret
+        load.until_served(10)
+
+
+def web_reloaded(stand: Stand, load: Load) -> None:
+    old = set(stand.web_processes())
+    stand.web.send_signal(signal.SIGHUP)
+    eventually("other processes serve", lambda: not old & set(stand.web_processes()))
+    load.until_served(10)
+
+
+def web_stopped_and_started(stand: Stand, _: Load) -> None:
+    stand.web.terminate()
+    assert stand.web.wait(40) == 0, "it did not stop properly"
+    stand.web = stand.service.start_web()
+
+
+def database_restarted(stand: Stand, _: Load) -> None:
+    """As `pg_ctl restart -m fast` does it."""
+    keeper = embedded.keeper_pid(stand.service.data)
+    assert keeper is not None
+    os.kill(keeper, signal.SIGTERM)
+    stand.database_comes_back()
+
+
+def database_crashed(stand: Stand, _: Load) -> None:
+    """As `pg_ctl stop -m immediate` does it: it recovers from its log when it starts."""
+    with stand.sql() as connection:
+        (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)
+    postmaster = int(Path(folder, "postmaster.pid").read_text().splitlines()[0])
+    os.kill(postmaster, signal.SIGQUIT)
+    stand.database_comes_back()
+
+
+def backends_terminated(stand: Stand, load: Load) -> None:
+    """In the middle of their transactions, as often as they are found there."""
+    with stand.sql() as connection:
+        for _ in range(10):
+            connection.execute(END_ALL)
+            load.until_served(3)
+
+
+def connections_exhausted(stand: Stand, load: Load) -> None:
+    """Somebody else takes every connection that there is, and the service loses its own."""
+    with stand.sql() as connection, contextlib.ExitStack() as taken:
+        (limit,) = connection.execute("SHOW max_connections").fetchone() or (0,)
+        url = stand.service.environment["DATABASE_URL"]
+        errors = load.counts.errors
+        for _ in range(2):  # the first time the service may be faster
+            connection.execute(END_ALL)
+            for _ in range(int(limit)):
+                with contextlib.suppress(psycopg.OperationalError):
+                    taken.enter_context(psycopg.connect(url))
+        eventually("somebody is refused", lambda: load.counts.errors > errors, seconds=20)
+
+
+def cache_killed(stand: Stand, load: Load) -> None:
+    stand.cache.kill()
+    load.until_served(60)
+
+
+def cache_frozen(stand: Stand, load: Load) -> None:
+    stand.cache.send_signal(signal.SIGSTOP)
+    load.until_served(60)
+    stand.cache.send_signal(signal.SIGCONT)
+
+
+def cache_flushed(stand: Stand, load: Load) -> None:
+    with redis.Redis.from_url(stand.service.environment["REDIS_URL"]) as client:
+        for _ in range(5):
+            client.flushall()
+            load.until_served(10)
+
+
+def disk_full(stand: Stand, load: Load) -> None:
+    """No file of the web processes can grow any more: neither an upload nor, if it is one, the log.
+
+    What is uploaded meanwhile is 507 and leaves nothing.
+    """
+    video = stand.service.data / "disk-full.mp4"
+    make_still(video, 2)
+    pids = stand.web_processes()
+    old = resource.prlimit(pids[0], resource.RLIMIT_FSIZE)
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (100, old[1]))
+    with video.open("rb") as file:
+        answer = httpx.post(
+            f"{stand.service.url}/api/v1/projects",
+            files={"file": file},
+            headers=stand._headers,
+            timeout=20,
+        )
+    assert answer.status_code == 507, answer.text
+    assert stand.service.files("*.part") == []
+    load.until_served(10)
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, old)
+
+
+# The last of them have no Redis any more: nothing after them needs it.
+FAULTS: dict[str, Callable[[Stand, Load], None]] = {
+    "nothing": nothing,
+    "web process killed": web_process_killed,
+    "web reloaded (HUP)": web_reloaded,
+    "web stopped (TERM) and started": web_stopped_and_started,
+    "database backends terminated": backends_terminated,
+    "database connections exhausted": connections_exhausted,
+    "database restarted": database_restarted,
+    "database crashed": database_crashed,
+    "disk full": disk_full,
+    "cache flushed": cache_flushed,
+    "cache frozen": cache_frozen,
+    "cache killed": cache_killed,
+}
+
+# With these nobody may see an error: what broke is not what requests depend on.
+UNSEEN = {"nothing", "cache flushed", "cache frozen", "cache killed", "disk full"}
+
+
+def breaches(row: Row) -> list[str]:
+    """What is not as it must be in a row."""
+    wrong = [f"{row.fault}: {row.lost} lost"] if row.lost else []
+    wrong += [f"{row.fault}: {row.double} double"] if row.double else []
+    wrong += [f"{row.fault}: {row.unexplained}"] if row.unexplained else []
+    if row.fault in UNSEEN and row.errors + row.broken:
+        wrong.append(f"{row.fault}: {row.errors} errors and {row.broken} broken requests")
+    return wrong
+
+
+# --- workers --------------------------------------------------------------------------
+
+
+def workers_killed(seconds: float, *, seed: int = 1) -> Row:
+    """Kill the worker at random moments while exports flow; then let one finish what is left.
+
+    Each export ends READY and paid, or FAILED and not, once; nothing is left of the dead.
+    """
+    choose = random.Random(seed)  # noqa: S311 - no secret
+    with running_service(WORK_LEASE_SECONDS="3", WORK_MAX_ATTEMPTS="8") as service:
+        client = service.customer("Flow", 1000)
+        video = service.data / "flow.mp4"
+        make_sample(video, seconds=40)
+        worker = service.start_worker(2)
+        project = client.wait(f"projects/{client.upload(video)['id']}", seconds=120)
+        body = {"project": project["id"], "start": 0, "end": 4, "aspect": "source"}
+        started, kills = [], 0
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            started += [client.post("exports", {**body, "resolution": 480})["id"] for _ in range(2)]
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.wait(choose.uniform(0.5, 4))  # a random moment of its life
+            worker.kill()
+            worker.wait()
+            kills += 1
+            worker = service.start_worker(2)
+        ended = [client.wait(f"exports/{each}", seconds=200) for each in started]
+        worker.terminate()
+        assert worker.wait(40) == 0
+        ready = [each["id"] for each in ended if each["status"] == "READY"]
+        spends = list(client.pages("credits/transactions", type="SPEND"))
+        paid = [row["reference_id"] for row in spends if row["reference_type"] == "export"]
+        files = [path.parts[2] for path in service.files("*/exports/*/*.mp4")]
+        left = [*service.media_children(), *service.files("incoming/**/*")]
+        held = client.get("credits/balance")["held"]
+        assert (held, left) == (0, []), "something is left of the dead"
+        assert sorted(files) == sorted(ready), "files without exports, or exports without files"
+        lost = len(set(ready) - set(paid)) + len(started) - len(ended)
+        return Row(
+            f"worker killed {kills} times", len(started), 0, 0, lost, len(paid) - len(ready), 0
+        )

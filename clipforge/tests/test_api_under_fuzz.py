@@ -1,0 +1,117 @@
+"""Every documented call, and thousands that are not, against a running gunicorn by two customers.
+
+By hand, with any number of cases: `FUZZ_EXAMPLES=1000 FUZZ_SEED=7 pytest -m long` and this file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clipforge.testing.service import Service, running_service
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+PREPARE = """
+import json
+from clipforge.orgs.models import Organization
+from clipforge.testing.factories import *
+keys = {}
+for name in ("Alice", "Bob"):
+    org = make_organization(name=name, credits_=100000, tier="ENTERPRISE")
+    Organization.objects.update(rate_limit_override=1_000_000)
+    for status in ("READY", "FAILED", "ANALYZING"):
+        make_moment(make_project(org, status=status))
+    for status in ("READY", "FAILED", "QUEUED"):
+        make_export(make_project(org), status=status)
+    keys[name] = make_api_key(org).secret
+print(json.dumps(keys))
+"""
+
+# What the schema cannot say is refused with these: that a file is a video, that either of two
+# members is given, that a cursor was one of ours. The others are what the checks expect anyway.
+REFUSALS = [400, 402, 406, 411, 413, 415, 422]
+
+# Left out is one check of all: a title that is a number becomes text, and an empty filter none.
+CONFIG = """
+[auth.wfc]
+path = "{keys}"
+peers = ["Alice", "Bob"]
+
+[checks]
+negative_data_rejection.enabled = false
+positive_data_acceptance.expected-statuses = {statuses}
+"""
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with running_service(LOG_FORMAT="json") as running:
+        yield running
+
+
+def fuzz(service: Service, folder: Path, *, examples: int, seed: int) -> str:
+    """Run all phases and all checks. What was said, which ends in a summary."""
+    keys = json.loads(service.manage("shell", "-c", PREPARE).splitlines()[-1])
+    entries = [
+        {
+            "name": name,
+            "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {secret}"}],
+        }
+        for name, secret in keys.items()
+    ]
+    (folder / "keys.json").write_text(json.dumps({"auth": entries}))
+    statuses = ["2xx", "3xx", 401, 403, 404, 409, 429, *REFUSALS]
+    config = CONFIG.format(
+        keys=folder / "keys.json", statuses=json.dumps([str(s) for s in statuses])
+    )
+    (folder / "config.toml").write_text(config)
+    program = [str(Path(sys.executable).with_name("st")), "--config-file", "config.toml", "run"]
+    options = {
+        "--seed": str(seed),
+        "--max-examples": str(examples),
+        "--generation-database": "none",
+        "--workers": "2",
+    }
+    done = subprocess.run(
+        [
+            *(*program, f"{service.url}/api/v1/schema", "--no-color", "--continue-on-failure"),
+            *(word for option in options.items() for word in option),
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=1500,
+    )
+    return f"{done.stdout}\n{done.stderr}\nexit code {done.returncode}"
+
+
+def assert_nothing_found(said: str, *, cases: int) -> None:
+    assert "exit code 0" in said, said[-6000:]
+    generated = re.search(r"(\d+) generated", said)
+    assert generated, said
+    assert int(generated[1]) >= cases
+
+
+def test_some_hundred_calls_find_nothing(service: Service, tmp_path: Path):
+    assert_nothing_found(fuzz(service, tmp_path, examples=12, seed=1), cases=700)
+    lines = [json.loads(line) for line in service.log.read_text().splitlines() if line[:1] == "{"]
+    assert [line for line in lines if line.get("status", 0) >= 500] == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "seed", [int(os.environ.get("FUZZ_SEED", secrets.randbelow(2**16)))], ids="seed={}".format
+)
+def test_five_thousand_calls_find_nothing(service: Service, tmp_path: Path, seed: int):
+    examples = int(os.environ.get("FUZZ_EXAMPLES", "250"))
+    assert_nothing_found(fuzz(service, tmp_path, examples=examples, seed=seed), cases=5000)

@@ -1,0 +1,69 @@
+"""What a warm request may cost: SQL statements and round trips to Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from clipforge.testing.factories import make_grant, make_moment, make_project
+from clipforge.testing.queries import round_trips, statements
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ADMITTED = "EVALSHA orgs:key"
+
+
+@pytest.mark.parametrize(
+    ("path", "trips"),
+    [
+        ("/api/v1/me", [ADMITTED]),
+        ("/api/v1/credits/balance", [ADMITTED, "EVALSHA credits:balance"]),
+        ("/api/v1/pricing", [ADMITTED, "EVALSHA pricing:all"]),
+    ],
+)
+def test_what_front_ends_poll_costs_no_sql_and_two_round_trips_at_most(
+    api: Any, organization: Any, path: str, trips: list[str]
+):
+    make_grant(organization, 5)
+    first = api.get(path).json()
+    with statements(access=True, control=True) as said, round_trips() as asked:
+        assert api.get(path).json() == first
+    assert said == []
+    assert asked == trips
+
+
+@pytest.mark.parametrize(
+    ("path", "tables"),
+    [
+        ("/api/v1/projects", ["SELECT projects_project"]),
+        ("/api/v1/exports", ["SELECT exports_export"]),
+        ("/api/v1/credits/transactions", ["SELECT credits_credittransaction"]),
+        ("/api/v1/credits/holds", ["SELECT credits_credithold"]),
+        ("/api/v1/projects/{}/moments", ["SELECT projects_project", "SELECT projects_moment"]),
+    ],
+)
+def test_a_page_of_a_list_costs_two_statements_at_most_and_one_round_trip(
+    api: Any, organization: Any, path: str, tables: list[str]
+):
+    project = make_project(organization)
+    make_moment(project)
+    url = path.format(project.pk)
+    assert api.get(url).status_code == 200
+    with statements(access=True, control=True) as said, round_trips() as asked:
+        assert len(api.get(url).json()["results"]) in {0, 1, 2, 3}
+    assert said == tables
+    assert asked == [ADMITTED]
+
+
+def test_starting_an_export_is_one_transaction_of_under_ten_statements(api: Any, organization: Any):
+    make_grant(organization, 5)
+    project = make_project(organization)
+    body = {"project": str(project.pk), "start": 0, "end": 10}
+    api.post("/api/v1/exports", body, headers={"Idempotency-Key": "warm"})
+    with statements(access=True, control=True) as said:
+        answer = api.post("/api/v1/exports", body, headers={"Idempotency-Key": "counted"})
+    assert answer.status_code == 201
+    assert said.count("BEGIN") <= 1
+    work = [each for each in said if each.split()[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}]
+    assert len(work) < 10, work

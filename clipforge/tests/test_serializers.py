@@ -1,0 +1,154 @@
+"""What a client may read and what it may write, field by field.
+
+Written by hand: a field that is added to a serializer is added here too, by somebody who asked
+whether a customer should see it, or set it.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.urls import get_resolver
+from rest_framework.serializers import BaseSerializer
+
+from clipforge.testing.factories import make_project
+
+OURS = [
+    config.name
+    for config in apps.get_app_configs()
+    if config.name.startswith(("clipforge", "projects", "credits", "exports", "billing"))
+]
+
+WORK = "id status stage progress queue_position error credits attempts"
+TIMES = "created_at queued_at started_at finished_at"
+TRACE = "reason reference_type reference_id unit_price price_version inputs"
+
+# Read, then written. Fields inside a field are those of its own serializer.
+FIELDS: dict[str, tuple[str, str]] = {
+    "ProjectSerializer": (
+        f"{WORK} {TIMES} title source_name size duration width height has_audio",
+        "title",
+    ),
+    "ProjectUpdateSerializer": ("title", "title"),
+    "ProjectUploadSerializer": ("file title", "file title"),
+    "MomentSerializer": (
+        "id project start end duration score subscores reason scorer_version",
+        "",
+    ),
+    "ExportSerializer": (
+        f"{WORK} {TIMES} project moment start end aspect resolution size duration width height"
+        " sha256 expires_at",
+        "",
+    ),
+    "RangeSerializer": ("moment project start end", "moment project start end"),
+    "ExportCreateSerializer": (
+        "moment project start end aspect resolution",
+        "moment project start end aspect resolution",
+    ),
+    "QuoteRequestSerializer": (
+        "analysis_seconds export_seconds",
+        "analysis_seconds export_seconds",
+    ),
+    "TransactionSerializer": (f"id type amount balance_after hold_id {TRACE} created_at", ""),
+    "HoldSerializer": (
+        f"id status amount captured {TRACE} created_at expires_at resolved_at",
+        "",
+    ),
+    "OrganizationSerializer": ("id name slug tier created_at", ""),
+    "TierLimitsSerializer": (
+        "requests_per_minute uploads_per_minute exports_per_minute concurrent_jobs"
+        " max_source_seconds retention_days monthly_credits",
+        "",
+    ),
+    "CheckoutRequestSerializer": ("price currency", "price currency"),
+    "PaymentSerializer": (
+        "id status method price amount currency credits reversed_amount reference created_at paid_at",
+        "",
+    ),
+    "SubscriptionSerializer": (
+        "id status method plan tier period_start period_end cancel_at_period_end",
+        "",
+    ),
+    "APIKeySerializer": ("id name prefix created_at last_used_at expires_at", ""),
+}
+
+# These are only ever given out, never filled from a request: what they could take does not matter.
+ANSWERS: dict[str, str] = {
+    "BalanceSerializer": "available held posted debt",
+    "StatementSerializer": "month opening rows closing",
+    "PlanSerializer": "code name tier credits_per_month amount currency",
+    "PackSerializer": "code name credits validity_days amount currency",
+    "PricingSerializer": "version plans packs",
+    "CheckoutSerializer": "payment url",
+    "PortalSerializer": "url",
+    "CurrentSubscriptionSerializer": "subscription",
+    "QuoteSerializer": "credits price_version available affordable",
+    "MeSerializer": "organization limits api_key",
+    "FailureSerializer": "code message",
+    "CreditsSerializer": "reserved charged",
+    "ProblemSerializer": "type title status code detail request_id errors needed available limit"
+    " quota running window",
+    "FieldErrorSerializer": "pointer code detail",
+}
+
+
+def our_modules() -> Iterator[ModuleType]:
+    """Every module of every API that we serve."""
+    assert get_resolver().url_patterns  # imports them
+    names = (name for name in OURS if find_spec(f"{name}.api"))
+    for package in (import_module(f"{name}.api") for name in names):
+        for found in pkgutil.iter_modules(package.__path__):
+            yield import_module(f"{package.__name__}.{found.name}")
+
+
+# Bases, which have no fields of their own.
+BASES = {"ModelSerializer"}
+
+
+def serializers() -> dict[str, Any]:
+    return {
+        name: member
+        for module in our_modules()
+        for name, member in vars(module).items()
+        if isinstance(member, type)
+        and issubclass(member, BaseSerializer)
+        and member.__module__ == module.__name__
+        and name not in BASES
+    }
+
+
+def test_every_serializer_is_in_a_table():
+    assert set(serializers()) == set(FIELDS) | set(ANSWERS)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_its_fields_are_those_that_are_written_here(name):
+    readable, writable = FIELDS[name]
+    fields = serializers()[name]().fields
+    assert {each for each in fields if not fields[each].write_only} == set(readable.split())
+    assert {each for each in fields if not fields[each].read_only} == set(writable.split())
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_has_the_members_that_are_written_here(name):
+    assert set(serializers()[name]().fields) == set(ANSWERS[name].split())
+
+
+@pytest.mark.django_db
+def test_a_member_that_cannot_be_written_changes_nothing_when_it_is_sent(api, organization):
+    project = make_project(organization)
+    read_only = set(FIELDS["ProjectSerializer"][0].split()) - {"title"}
+    columns = {field.attname for field in project._meta.concrete_fields} - {"title"}
+    url = f"/api/v1/projects/{project.pk}"
+    before = api.get(url).json()
+    response = api.patch(url, dict.fromkeys(read_only | columns, 7))
+    assert (response.status_code, response.json()) == (200, before)
+    project.refresh_from_db()
+    assert api.get(url).json() == before

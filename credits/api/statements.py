@@ -1,0 +1,144 @@
+"""`GET /credits/statement`: a month of the ledger, as JSON, or as CSV of any length."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from clipforge.common.api.filters import refuse_unknown_parameters
+from clipforge.common.api.parsers import require_length
+from clipforge.common.errors import Conflict, Invalid
+from clipforge.orgs.api.views import OrgView
+from credits import selectors
+from credits.api.serializers import TransactionSerializer
+from credits.models import CreditTransaction
+from credits.selectors import Statement
+
+# Rows of a month that are put into one JSON document; longer ones are streamed as CSV.
+MOST = 10_000
+# Rows that are in memory at once.
+CHUNK = 2000
+COLUMNS = ["date", "type", "amount", "balance", "reason", "reference_type", "reference_id"]
+# What a spreadsheet takes for the beginning of a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class StatementSerializer(serializers.Serializer[Any]):
+    month = serializers.CharField(help_text="As it was asked for: 2026-11.")
+    opening = serializers.IntegerField(help_text="Credits when the month began.")
+    rows = TransactionSerializer(many=True)
+    closing = serializers.IntegerField(help_text="The opening plus the amounts of the rows.")
+
+
+class CSVRenderer(BaseRenderer):
+    """Only negotiates: the view streams the rows itself."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+    def render(self, data: Any, *args: Any, **options: Any) -> Any:
+        return data
+
+
+class StatementView(OrgView):
+    """The statement as JSON, or, with `Accept: text/csv` or `format=csv`, as CSV."""
+
+    serializer_class = StatementSerializer
+    pagination_class = None
+    renderer_classes = [JSONRenderer, CSVRenderer]
+    problems = {"get": (400, 409, 422)}
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        super(OrgView, self).initial(request, *args, **kwargs)
+        require_length(request)
+        refuse_unknown_parameters(request, {"month", "format"})
+
+    @extend_schema(
+        operation_id="credits_statement",
+        summary="A month of the ledger: opening, movements, closing",
+        description="The oldest first. Months are of UTC. As JSON up to 10,000 movements.",
+        parameters=[
+            OpenApiParameter("month", str, required=True, description="2026-11"),
+            OpenApiParameter("format", str, enum=["json", "csv"], description="Or by `Accept`."),
+        ],
+        responses={
+            (200, "application/json"): StatementSerializer,
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="A header, rows."),
+        },
+    )
+    def get(self, request: Request) -> Response | StreamingHttpResponse:
+        month = _month(request.query_params.get("month", ""))
+        statement = selectors.statement(self.organization, month)
+        if isinstance(request.accepted_renderer, CSVRenderer):
+            return _as_csv(statement)
+        return Response(_as_document(statement))
+
+
+def _as_document(statement: Statement) -> dict[str, Any]:
+    rows = list(statement.rows[: MOST + 1])
+    if len(rows) > MOST:
+        raise Conflict(
+            f"The month has more than {MOST} movements. Ask for it as CSV.",
+            code="statement_too_long",
+        )
+    return {
+        "month": f"{statement.month:%Y-%m}",
+        "opening": statement.opening,
+        "rows": TransactionSerializer(rows, many=True).data,
+        "closing": statement.opening + sum(row.amount for row in rows),
+    }
+
+
+def _as_csv(statement: Statement) -> StreamingHttpResponse:
+    # A cursor of the server's: the month is never in memory as a whole.
+    rows = statement.rows.iterator(chunk_size=CHUNK)
+    response = StreamingHttpResponse(_lines(statement, rows), content_type="text/csv")
+    name = f"statement-{statement.month:%Y-%m}.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _lines(statement: Statement, rows: Iterable[CreditTransaction]) -> Iterator[str]:
+    writer = csv.writer(_Echo())
+    balance = statement.opening
+    yield writer.writerow(COLUMNS)
+    yield writer.writerow([statement.month.isoformat(), "OPENING", "", balance, "", "", ""])
+    for row in rows:
+        balance += row.amount
+        texts = [row.reason, row.reference_type, row.reference_id]
+        yield writer.writerow(
+            [row.created_at.isoformat(), row.type, row.amount, balance, *map(_harmless, texts)]
+        )
+    yield writer.writerow(["", "CLOSING", "", balance, "", "", ""])
+
+
+class _Echo:
+    """Gives back what the writer makes of a row."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _harmless(text: str) -> str:
+    """The text as a spreadsheet shows it, and never as a formula that it would run."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _month(text: str) -> datetime.date:
+    try:
+        month = datetime.date.fromisoformat(f"{text}-01")
+    except ValueError:
+        month = None
+    if month is None or len(text) != 7 or month.year < 2000 or month.year > 9998:
+        raise Invalid("month must be a month like 2026-11.", code="invalid_month")
+    return month

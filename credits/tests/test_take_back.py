@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.db.models import F, Sum
+
+from clipforge.common.errors import Conflict, Invalid
+from clipforge.testing.factories import make_grant, make_organization
+from clipforge.testing.races import run_together
+from credits import services, tasks
+from credits.models import (
+    CreditAccount,
+    CreditGrant,
+    CreditReversal,
+    CreditTransaction,
+    GrantKind,
+)
+from credits.selectors import Balance, balance
+from credits.tests.makers import end, lots, make_hold, make_spend
+
+pytestmark = pytest.mark.django_db
+
+
+def make_purchase(org, amount=100):
+    return make_grant(org, amount, kind=GrantKind.PURCHASE)
+
+
+def take_back(purchase, amount=100, key="refund"):
+    return services.take_back(
+        transaction=purchase,
+        amount=amount,
+        reason="refund of 9.00 usd",
+        actor="stripe",
+        idempotency_key=key,
+        reference_type="payment",
+        reference_id="p1",
+    )
+
+
+def parts(reversal):
+    reversal.refresh_from_db()
+    return (reversal.taken, reversal.owed, reversal.settled)
+
+
+@pytest.fixture(autouse=True)
+def debts_add_up(db):
+    """The account's debt is what its reversals still owe."""
+    yield
+    for account in CreditAccount.objects.all():
+        owed = account.org.credit_reversals.aggregate(sum=Sum(F("owed") - F("settled"), default=0))
+        assert account.debt == owed["sum"]
+
+
+def test_unused_credits_are_taken_out_of_their_own_lot(organization):
+    make_grant(organization, 10)
+    purchase = make_purchase(organization)
+    reversal = take_back(purchase)
+    assert parts(reversal) == (100, 0, 0)
+    assert balance(organization) == Balance(available=10, held=0, posted=10, debt=0)
+    assert lots(organization) == [(10, 0), (0, 0)]
+    row = CreditTransaction.objects.latest("pk")
+    assert (row.type, row.amount, row.idempotency_key) == ("ADJUST", -100, "refund")
+    assert (row.reference_type, row.reference_id) == ("payment", "p1")
+
+
+def test_what_was_spent_is_owed_and_the_next_grants_settle_it(organization):
+    purchase = make_purchase(organization)
+    make_spend(organization, 70)
+    reversal = take_back(purchase)
+    assert parts(reversal) == (30, 70, 0)
+    assert balance(organization) == Balance(available=0, held=0, posted=0, debt=70)
+    make_grant(organization, 50)
+    assert balance(organization) == Balance(available=0, held=0, posted=0, debt=20)
+    make_grant(organization, 50)
+    assert balance(organization) == Balance(available=30, held=0, posted=30, debt=0)
+    assert parts(reversal) == (30, 70, 70)
+    settled = CreditTransaction.objects.filter(reference_type="reversal").order_by("pk")
+    assert [(row.type, row.amount, row.reference_id) for row in settled] == [
+        ("ADJUST", -50, str(reversal.pk)),
+        ("ADJUST", -20, str(reversal.pk)),
+    ]
+
+
+def test_other_lots_are_left_alone(organization):
+    purchase = make_purchase(organization)
+    make_spend(organization, 100)
+    make_grant(organization, 40)
+    assert parts(take_back(purchase)) == (0, 100, 0)
+    assert balance(organization) == Balance(available=40, held=0, posted=40, debt=100)
+
+
+def test_work_under_way_goes_on_and_is_owed(organization):
+    purchase = make_purchase(organization)
+    hold = make_hold(organization, 60)
+    reversal = take_back(purchase)
+    assert parts(reversal) == (40, 60, 0)
+    assert balance(organization) == Balance(available=0, held=60, posted=60, debt=60)
+    assert services.capture(hold_id=hold.pk, fence=0, actor="worker") is not None
+    assert balance(organization) == Balance(available=0, held=0, posted=0, debt=60)
+
+
+def test_what_work_gives_back_afterwards_settles_the_debt(organization):
+    purchase = make_purchase(organization)
+    hold = make_hold(organization, 60)
+    reversal = take_back(purchase)
+    services.release(hold_id=hold.pk, actor="worker")
+    tasks.expire(timestamp=0)
+    tasks.expire(timestamp=0)
+    assert balance(organization) == Balance(available=0, held=0, posted=0, debt=0)
+    assert parts(reversal) == (40, 60, 60)
+
+
+def test_what_ended_unused_is_neither_taken_nor_owed(organization):
+    purchase = make_purchase(organization)
+    make_spend(organization, 30)
+    end(CreditGrant.objects.get())
+    services.expire_grants()
+    assert parts(take_back(purchase)) == (0, 30, 0)
+    assert balance(organization).debt == 30
+
+
+def test_in_parts_it_is_the_same_as_at_once(organization):
+    purchase = make_purchase(organization)
+    make_spend(organization, 70)
+    assert parts(take_back(purchase, 20, "a")) == (20, 0, 0)
+    assert parts(take_back(purchase, 20, "b")) == (10, 10, 0)
+    assert parts(take_back(purchase, 60, "c")) == (0, 60, 0)
+    assert balance(organization) == Balance(available=0, held=0, posted=0, debt=70)
+    with pytest.raises(Invalid, match="100 were taken back"):
+        take_back(purchase, 1, "d")
+
+
+def test_the_oldest_debt_is_settled_first(organization):
+    first, second = make_purchase(organization), make_purchase(organization)
+    make_spend(organization, 200)
+    old, new = take_back(first, 100, "a"), take_back(second, 100, "b")
+    make_grant(organization, 120)
+    assert (parts(old), parts(new)) == ((0, 100, 100), (0, 100, 20))
+    assert balance(organization).debt == 80
+
+
+def test_the_same_key_takes_once_and_another_amount_is_refused(organization):
+    purchase = make_purchase(organization)
+    first = take_back(purchase, 40)
+    assert take_back(purchase, 40) == first
+    assert balance(organization).posted == 60
+    with pytest.raises(Conflict) as refused:
+        take_back(purchase, 41)
+    assert refused.value.error_code == "idempotency_key_reused"
+
+
+def test_a_grant_that_is_repeated_settles_nothing_more(organization):
+    purchase = make_purchase(organization)
+    make_spend(organization, 100)
+    take_back(purchase)
+    for _ in range(2):
+        make_grant(organization, 30, idempotency_key="once")
+    assert balance(organization).debt == 70
+
+
+def test_a_spend_cannot_be_taken_back(organization):
+    make_purchase(organization)
+    with pytest.raises(Invalid, match="Only a GRANT or a PURCHASE"):
+        take_back(make_spend(organization, 10))
+
+
+def test_a_debt_cannot_be_less_than_nothing(organization):
+    make_grant(organization, 1)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        CreditAccount.objects.update(debt=-1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reversed_by_twenty_and_granted_by_twenty_at_once_it_adds_up():
+    org = make_organization()
+    purchase = make_purchase(org)
+    make_spend(org, 100)
+    take_back(purchase, 50, "before")
+
+    def act(number):
+        if number % 2:
+            return make_grant(org, 1)
+        return take_back(purchase, 50, "race")
+
+    results = run_together(20, act)
+    assert [each for each in results if isinstance(each, Exception)] == []
+    assert CreditReversal.objects.count() == 2
+    # Ten credits came, and all of them settled: owed was more, whatever the order.
+    assert balance(org) == Balance(available=0, held=0, posted=0, debt=90)

@@ -1,0 +1,68 @@
+"""The ledger with everybody on it at once, in processes that die at any statement."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+import pytest
+
+from clipforge.orgs.models import Organization
+from clipforge.testing.factories import make_organization
+from clipforge.testing.fire import Outcome, fire
+from clipforge.testing.plants import without_checks
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
+
+# A process dies once in a few thousand statements, a connection a little more often.
+FAULTPOINTS = "exit 0.0002 .; drop 0.0005 ."
+
+
+def make_customers(count: int) -> list[Organization]:
+    """Each with enough for a dozen movements, so that most of the time there is nothing left."""
+    return [make_organization(credits_=25) for _ in range(count)]
+
+
+def assert_proper(outcome: Outcome, *, movements: int) -> None:
+    """Nothing is wrong, and enough happened for that to mean something."""
+    print(outcome)  # noqa: T201 - pytest shows it when this fails
+    assert outcome.wrong == []
+    assert outcome.deaths >= 1
+    assert sum(outcome.counts.values()) >= movements
+    for what in ("insufficient_credits", "connection broken", "reserve", "capture", "finish"):
+        assert outcome.counts[what] > 0, what
+
+
+@pytest.mark.slow
+def test_nothing_is_overspent_lost_or_left_open_in_a_few_seconds_of_fire():
+    outcome = fire(
+        make_customers(4), seconds=4, processes=2, threads=12, seed=1, faultpoints=FAULTPOINTS
+    )
+    assert_proper(outcome, movements=300)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "seed", [int(os.environ.get("LEDGER_SEED", secrets.randbelow(2**16)))], ids="seed={}".format
+)
+def test_fifty_threads_in_four_processes_on_twenty_organizations_for_thirty_seconds(seed):
+    outcome = fire(
+        make_customers(20), seconds=30, processes=4, threads=13, seed=seed, faultpoints=FAULTPOINTS
+    )
+    assert_proper(outcome, movements=3000)
+
+
+def test_the_fire_finds_a_planted_sum_then_insert():
+    with without_checks():
+        outcome = fire(
+            make_customers(1),
+            seconds=3,
+            processes=1,
+            threads=12,
+            seed=1,
+            faultpoints="",
+            plant=True,
+        )
+    overspent = [each for each in outcome.wrong if "more is reserved than there is" in each]
+    assert overspent, outcome.wrong
