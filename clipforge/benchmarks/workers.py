@@ -21,7 +21,7 @@ from clipforge.benchmarks.measuring import say
 from clipforge.benchmarks.request import api_keys
 
 SETTINGS = ["2x4", "3x4", "2x8", "1x8", "4x2"]
-PER_SECOND, SECONDS = 100, 8
+PER_SECOND, SECONDS = 80, 6
 LIST = "/api/v1/projects?page_size=20"
 
 

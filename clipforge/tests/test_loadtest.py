@@ -39,7 +39,7 @@ def manage(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_small_run_is_judged_reported_and_leaves_no_key(data: Path, tmp_path: Path):
-    with embedded.hold(data, durable=False):
+    with embedded.hold(data):
         assert manage(data, "migrate", "--verbosity", "0").returncode == 0
         sizes = ("--projects", "300", "--moments", "2000", "--transactions", "3000")
         seeded = manage(data, "seed_load", "--orgs", "30", *sizes, "--exports", "500")
@@ -74,7 +74,7 @@ print(APIKey.objects.filter(name="load test", revoked_at=None).count())
 
 
 def test_a_database_without_clips_is_not_loaded(data: Path):
-    with embedded.hold(data, durable=False):
+    with embedded.hold(data):
         assert manage(data, "migrate", "--verbosity", "0").returncode == 0
         assert (
             manage(data, "create_org", "Alone", "--tier", "PRO", "--credits", "1").returncode == 0
