@@ -96,6 +96,8 @@ class Pool(redis.ConnectionPool):
                 "max_connections": MAX_CONNECTIONS,
                 # RESP2: the handshake of RESP3 costs four round trips a connection, for nothing here.
                 "protocol": 2,
+                # It introduces itself with two more, which a silent server would not answer.
+                "driver_info": None,
                 # redis-py retries ten times by default: seven seconds for one silent server.
                 "retry": Retry(NoBackoff(), 0),
                 "socket_connect_timeout": CONNECT_SECONDS,

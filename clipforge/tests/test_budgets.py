@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from clipforge.common.cache import default_cache
+from clipforge.common.redis import RedisError
 from clipforge.testing.factories import make_grant, make_moment, make_project
 from clipforge.testing.queries import round_trips, statements
+from clipforge.testing.redis_server import RedisServer, redis_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,3 +72,44 @@ def test_starting_an_export_is_one_transaction_of_under_ten_statements(api: Any,
     assert said.count("BEGIN") <= 1
     work = [each for each in said if each.split()[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}]
     assert len(work) < 10, work
+
+
+# --- a Redis that is silent -------------------------------------------------------------
+
+
+@pytest.fixture
+def frozen(settings: Any) -> Iterator[RedisServer]:
+    """The caches are in a Redis that accepts connections and does not answer."""
+    with redis_server() as redis:
+        settings.CACHES = {
+            name: {**options, "LOCATION": redis.url} for name, options in settings.CACHES.items()
+        }
+        assert default_cache().redis.ping()
+        redis.freeze()
+        yield redis
+
+
+def test_a_request_waits_for_a_silent_redis_once_and_the_next_ones_not_at_all(
+    api: Any, frozen: RedisServer
+):
+    with round_trips() as asked:
+        assert api.get("/api/v1/credits/balance").status_code == 200
+    assert asked == [ADMITTED]  # it waited for this one; the breaker kept it from the others
+    with round_trips() as asked:
+        for path in ("/api/v1/credits/balance", "/api/v1/me", "/api/v1/pricing"):
+            assert api.get(path).status_code == 200
+    assert asked == []
+
+
+def test_what_moves_credits_tells_a_silent_redis_of_it_all_the_same_in_short(
+    api: Any, organization: Any, frozen: RedisServer
+):
+    make_grant(organization, 5)
+    project = make_project(organization)
+    with contextlib.suppress(RedisError):
+        default_cache().redis.ping()  # the breaker is open from here on
+    with round_trips() as asked:
+        answer = api.post("/api/v1/exports", {"project": str(project.pk), "start": 0, "end": 10})
+    assert answer.status_code == 201
+    # Before the commit and after it, 50 ms each: others may be reading from it.
+    assert asked == ["EVALSHA credits:balance"] * 2

@@ -1,0 +1,103 @@
+"""`manage.py cache`."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from clipforge.common.cache import default_cache
+from clipforge.common.metrics import metrics
+from clipforge.testing.factories import make_api_key, make_organization
+from clipforge.testing.queries import statements
+from credits import caching as balances
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def cache(*arguments: str) -> Any:
+    """What it prints under --json."""
+    out = io.StringIO()
+    call_command("cache", *arguments, "--json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+def told(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("cache", *arguments, stdout=out, stderr=io.StringIO())
+    return out.getvalue()
+
+
+def test_stats_say_how_often_each_family_was_found():
+    org = make_organization(credits_=5)
+    for _ in range(4):
+        balances.balance(org.pk)
+    metrics.flush(at_once=True)
+    family = cache("stats")["families"]["credits:balance"]
+    assert (family["hits"], family["misses"], family["hit_rate"]) == (3, 1, 0.75)
+    assert (family["errors"], family["refused"]) == (0, 0)
+    assert family["fill_ms"] > 0
+    assert "75.0%" in told("stats")
+
+
+def test_stats_of_nothing_are_no_rate():
+    metrics.count("cache|things:a|error")
+    metrics.flush(at_once=True)
+    assert cache("stats", "--hours", "1")["families"]["things:a"]["hit_rate"] is None
+
+
+def test_get_and_ttl_show_a_key():
+    org = make_organization(credits_=5)
+    balances.balance(org.pk)
+    key = f"credits:balance:{org.pk}"
+    assert cache("get", key) == {"key": key, "value": [5, 0, 5, 0]}
+    assert 56 <= cache("ttl", key)["seconds"] <= 63
+    assert "seconds are left" in told("ttl", key)
+
+
+@pytest.mark.parametrize("action", ["get", "ttl"])
+def test_a_key_that_is_not_there_is_said(action: str):
+    with pytest.raises(CommandError, match='no key "nonsense"'):
+        cache(action, "nonsense")
+
+
+def test_purge_deletes_what_matches():
+    for org in (make_organization(credits_=1), make_organization(credits_=1)):
+        balances.balance(org.pk)
+    assert cache("purge", "credits:balance:*:guard")["purged"] == 2
+    assert cache("purge", "credits:balance:*")["purged"] == 2
+    assert default_cache().redis.keys("credits:*") == []
+
+
+def test_warm_loads_what_requests_ask_for():
+    org = make_organization(credits_=3)
+    new = make_api_key(org)
+    make_organization(is_active=False)
+    assert cache("warm") == {"keys": 1, "organizations": 1}
+    from clipforge.orgs.admission import admit
+
+    with statements(access=True) as said:
+        assert admit(new.secret, costs={"api": 1}) is not None
+        assert balances.balance(org.pk).available == 3
+    assert said == []
+
+
+@pytest.mark.parametrize("arguments", [("get",), ("stats", "key"), ("warm", "key")])
+def test_a_key_too_few_or_too_many_is_said(arguments: tuple[str, ...]):
+    with pytest.raises(CommandError, match="takes"):
+        cache(*arguments)
+
+
+@pytest.mark.parametrize("hours", ["0", "49"])
+def test_hours_beyond_what_is_kept_are_said(hours: str):
+    with pytest.raises(CommandError, match="from 1 to 48"):
+        cache("stats", "--hours", hours)
+
+
+def test_without_redis_it_says_so_and_fails():
+    default_cache().redis.connection_pool.breaker.failed()
+    with pytest.raises(CommandError, match="Redis cannot be reached"):
+        cache("stats")
