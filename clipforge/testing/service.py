@@ -144,25 +144,38 @@ class Service:
 
 @contextmanager
 def running_service(**environment: str) -> Iterator[Service]:
-    """A migrated service with its web server up and no worker yet."""
-    with _service(durable=False, environment=environment) as service:
+    """A migrated service with its web server up and no worker yet.
+
+    Without limits, which a test that is not about them must not meet.
+    """
+    with _service(durable=False, limited=False, environment=environment) as service:
+        yield service
+
+
+@contextmanager
+def limited_service(**environment: str) -> Iterator[Service]:
+    """One whose tiers have their limits."""
+    with _service(durable=False, limited=True, environment=environment) as service:
         yield service
 
 
 @contextmanager
 def durable_service(**environment: str) -> Iterator[Service]:
     """One in which what was committed outlives a crash of the database. It is slower."""
-    with _service(durable=True, environment=environment) as service:
+    with _service(durable=True, limited=False, environment=environment) as service:
         yield service
 
 
 @contextmanager
-def _service(*, durable: bool, environment: dict[str, str]) -> Iterator[Service]:
+def _service(*, durable: bool, limited: bool, environment: dict[str, str]) -> Iterator[Service]:
     with tempfile.TemporaryDirectory(prefix="cf-") as folder:
         data = Path(folder)
         with embedded.hold(data, durable=durable):
-            service = Service(data, **environment)
+            anonymous = {} if limited else {"ANONYMOUS_REQUESTS_PER_MINUTE": "1000000"}
+            service = Service(data, **{**anonymous, **environment})
             service.manage("migrate", "--verbosity", "0")
+            if not limited:
+                service.manage("shell", "-v", "0", "-c", LIFT_LIMITS)
             try:
                 service.start_web()
                 yield service
@@ -173,6 +186,12 @@ def _service(*, durable: bool, environment: dict[str, str]) -> Iterator[Service]
                 service.stop()
         embedded.wait_stopped(data)
 
+
+LIFT_LIMITS = """
+from clipforge.orgs.models import TierLimits
+lifted = ["requests_per_minute", "uploads_per_minute", "exports_per_minute", "concurrent_jobs"]
+TierLimits.objects.update(**dict.fromkeys(lifted, 1_000_000))
+"""
 
 # A whole API key; its public part alone may be logged. The token of a signed link.
 SECRETS = re.compile(r"cf_live_\w{8}_\w{20}|/files/[\w-]{8,}:")

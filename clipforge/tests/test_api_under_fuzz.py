@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from clipforge.testing.service import Service, running_service
+from clipforge.testing.stripe import SECRET_KEY, running_stripe
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -54,8 +55,14 @@ positive_data_acceptance.expected-statuses = {statuses}
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    with running_service(LOG_FORMAT="json") as running:
-        yield running
+    with running_stripe(secret="whsec_fuzz") as stripe:
+        environment = {
+            "STRIPE_SECRET_KEY": SECRET_KEY,
+            "STRIPE_WEBHOOK_SECRET": "whsec_fuzz",
+            "STRIPE_API_BASE": stripe.url,
+        }
+        with running_service(LOG_FORMAT="json", **environment) as running:
+            yield running
 
 
 def fuzz(service: Service, folder: Path, *, examples: int, seed: int) -> str:

@@ -86,7 +86,12 @@ def outcome(api: APIClient, content: bytes, name: str) -> str:
 
 @pytest.mark.django_db
 def test_every_file_ends_as_it_should_reads_nothing_else_and_leaves_nothing(corpus, server):
-    make_tier_limits(max_source_seconds=4 * 3600)
+    make_tier_limits(
+        max_source_seconds=4 * 3600,
+        requests_per_minute=10_000,
+        uploads_per_minute=10_000,
+        concurrent_jobs=1000,
+    )
     org = make_organization(credits_=1000)
     api = make_client(org)
     wrong = {}

@@ -16,7 +16,7 @@ import pytest
 from clipforge.common.coherence import BORN_KEY
 from clipforge.common.redis import connect
 from clipforge.testing.redis_server import RedisServer, redis_server
-from clipforge.testing.service import Service, running_service
+from clipforge.testing.service import Service, limited_service
 
 pytestmark = pytest.mark.slow
 
@@ -67,8 +67,10 @@ def limited() -> Iterator[Limited]:
     """Four processes of web, and a Redis that may be killed."""
     with (
         redis_server() as redis,
-        running_service(
-            REDIS_URL=redis.url, WEB_PROCESSES=str(PROCESSES), ANONYMOUS_REQUESTS_PER_MINUTE="30"
+        limited_service(
+            REDIS_URL=redis.url,
+            WEB_PROCESSES=str(PROCESSES),
+            ANONYMOUS_REQUESTS_PER_MINUTE="30",
         ) as service,
     ):
         yield Limited(service, redis)

@@ -56,7 +56,7 @@ class StatementView(OrgView):
     serializer_class = StatementSerializer
     pagination_class = None
     renderer_classes = [JSONRenderer, CSVRenderer]
-    problems = {"get": (400, 409, 422)}
+    problems = {"get": (400, 404, 409, 422)}  # 404: another format
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super(OrgView, self).initial(request, *args, **kwargs)

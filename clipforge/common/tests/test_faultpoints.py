@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import run_checks
 from django.db import connection, transaction
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_nothing_is_watched_unless_it_is_told():
     assert settings.FAULTPOINTS == ""
-    assert connection.execute_wrappers == []
+    assert not hasattr(apps.get_app_config("common"), "faultpoints")
 
 
 @pytest.mark.parametrize("text", ["exit", "exit 1", "explode 1 .", "exit often .", "exit 1 ["])
