@@ -6,9 +6,9 @@ from django.db.transaction import atomic
 
 from billing import gateway, subscriptions
 from billing.accounts import lock_account
-from billing.models import BillingAccount, Payment, PaymentMethod, PaymentStatus, Price
+from billing.models import BillingAccount, Payment, PaymentMethod, PaymentStatus, Price, PriceKind
 from billing.selectors import open_of_stripe, plan_already_active, price_for_sale
-from clipforge.common.errors import Invalid
+from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.models import uuid7
 from clipforge.orgs.models import Organization
 
@@ -22,8 +22,9 @@ def start_checkout(
     there before.
 
     The payment is committed before Stripe is asked, with what makes Stripe's idempotency key: after
-    a crash anywhere, the same `key` leads to the same page, and one payment. Raises what
-    `price_for_sale` does; Conflict while a plan is active; Unavailable without Stripe.
+    a crash anywhere, the same `key` leads to the same page, and one payment. Of the pages for a
+    plan only the last stays open. Raises what `price_for_sale` does; Conflict while a plan is
+    active or was just paid; Unavailable without Stripe.
     """
     gateway.require_configured()
     payment = _payment(org, code, currency, key, actor)
@@ -35,9 +36,11 @@ def start_checkout(
         metadata={"org": str(org.pk), "payment": str(payment.pk)},
         idempotency_key=f"checkout:{payment.pk}",
     )
-    Payment.objects.filter(pk=payment.pk).update(
-        checkout_id=session["id"], checkout_url=session["url"]
-    )
+    Payment.objects.filter(pk=payment.pk).update(checkout_id=session["id"])
+    payment.checkout_id = session["id"]
+    if payment.price.is_plan:
+        _close_other_pages(payment)
+    Payment.objects.filter(pk=payment.pk).update(checkout_url=session["url"])
     payment.refresh_from_db()
     return payment, False
 
@@ -84,6 +87,33 @@ def _payment(
             request_key=request_key,
             actor=actor,
         )
+
+
+def _close_other_pages(payment: Payment) -> None:
+    """Leave no other page where a plan can be paid: two paid ones would both go on every month.
+
+    Its own page has to be known to others by now: of two that are opened at once, the newer stays.
+    Raises Conflict, with its own page closed, where it cannot be the only one.
+    """
+    plans = Payment.objects.for_org(payment.org).filter(price__kind=PriceKind.PLAN)
+    others = plans.filter(status=PaymentStatus.PENDING).exclude(pk=payment.pk)
+    if others.filter(pk__gt=payment.pk).exists():
+        _close(payment)
+        raise Conflict("A newer page for a plan is open. Pay there.", code="checkout_superseded")
+    older = others.filter(pk__lt=payment.pk).exclude(checkout_id="")
+    were_closed = [_close(page) for page in older]
+    if not all(were_closed) or open_of_stripe(payment.org):
+        _close(payment)
+        raise plan_already_active()
+
+
+def _close(page: Payment) -> bool:
+    """False: it was paid already."""
+    if not gateway.close_checkout(page.checkout_id):
+        return False
+    pending = Payment.objects.filter(pk=page.pk, status=PaymentStatus.PENDING)
+    pending.update(status=PaymentStatus.EXPIRED)
+    return True
 
 
 def _customer(org: Organization) -> str:

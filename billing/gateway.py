@@ -119,6 +119,13 @@ def create_checkout(
     return _plain(session)
 
 
+def close_checkout(session_id: str) -> bool:
+    """Close the page where a customer pays. False: it was paid already."""
+    with _translated(), contextlib.suppress(stripe.InvalidRequestError):  # it is closed, either way
+        _client().v1.checkout.sessions.expire(session_id)
+    return bool(checkout(session_id)["status"] == "expired")
+
+
 def create_portal(*, customer: str) -> str:
     """Returns the address of the page where a customer changes or cancels its plan."""
     with _translated():

@@ -124,6 +124,16 @@ MISMATCHES = [
          WHERE payment.status = 'PAID' AND price.kind = 'PLAN' AND period.id IS NULL
         """,
     ),
+    # Each would be paid every month; a person ends one of them, and refunds it.
+    (
+        "{} plans go on at once",
+        """
+        SELECT org_id, COUNT(*)
+          FROM billing_subscription
+         WHERE status <> 'ENDED'
+         GROUP BY org_id HAVING COUNT(*) > 1
+        """,
+    ),
     (
         "free month {} brought {} credits, but the ledger gave {}",
         """

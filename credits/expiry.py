@@ -42,7 +42,8 @@ def expire_holds(*, now: datetime.datetime | None = None) -> int:
 def expire_grants(*, now: datetime.datetime | None = None, org: Organization | None = None) -> int:
     """End what is unused and unheld in lots past their `expires_at`. Returns how many lots.
 
-    What is held stays until the hold is settled; what that returns ends then.
+    What is held stays until the hold is settled; what that returns ends then. What is owed about
+    a lot is settled out of it before it ends.
     """
     due = due_grants(now)
     if org is not None:

@@ -268,7 +268,7 @@ def take_from_lots(org_id: uuid.UUID, amount: int) -> dict[int, int]:
 def settle_lots(hold: CreditHold, *, actor: str) -> None:
     """Spend `hold.captured` from its lots, the first drawn first, and give them back the rest.
 
-    What comes back to a lot that has ended meanwhile expires at once.
+    What comes back to a lot that has ended meanwhile settles what is owed about it, or expires.
     """
     settled = _rows(
         """
@@ -327,8 +327,14 @@ def trace_of_lots(lots: dict[int, int]) -> dict[str, Any]:
 
 
 def expire_lot(lot: CreditGrant, *, actor: str) -> None:
-    """End what nobody holds of the lot. Requires the account's lock, taken before `lot` was read."""
+    """End what nobody holds of the lot, once what is owed about it was settled out of it.
+
+    Requires the account's lock, taken before `lot` was read.
+    """
+    lot.remaining -= settle_debt(lot, lot.reversals.all(), actor=actor)
     free = lot.remaining - lot.held
+    if free == 0:
+        return
     CreditGrant.objects.filter(pk=lot.pk).update(remaining=F("held"))
     posted = post(
         lot.org_id,

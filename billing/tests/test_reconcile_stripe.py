@@ -89,6 +89,19 @@ def test_a_mismatch_is_reported_and_not_repaired(org):
 
 
 @pytest.mark.breaks_ledger
+def test_two_plans_that_go_on_at_once_are_reported(org, stripe):
+    first, last = start_checkout(org, "plan-pro"), start_checkout(org, "plan-pro")
+    stripe.objects[first.checkout_id]["status"] = "open"  # as if it had never been closed
+    stripe.pay(first.checkout_id)
+    stripe.pay(last.checkout_id)
+    deliver(stripe)
+    stripe.undelivered.clear()
+    assert json.loads(failing("--json"))["mismatches"] == [
+        {"org_id": str(org.pk), "message": "2 plans go on at once"}
+    ]
+
+
+@pytest.mark.breaks_ledger
 def test_the_task_of_every_hour_logs_what_it_finds(org, caplog):
     make_payment(org)
     tasks.reconcile(timestamp=0)

@@ -197,11 +197,11 @@ class Stand:
 
 
 @contextlib.contextmanager
-def stand() -> Iterator[Stand]:
+def stand(**environment: str) -> Iterator[Stand]:
     """A service of six threads with a Redis of its own."""
     with (
         own_redis() as (cache, url),
-        durable_service(REDIS_URL=url, LOG_FORMAT="json") as service,
+        durable_service(REDIS_URL=url, LOG_FORMAT="json", **environment) as service,
     ):
         made = Stand(service, cache)
         try:

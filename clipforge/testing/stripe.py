@@ -216,6 +216,11 @@ class Stripe:
                 return _list(each for each in self._all("price") if each["lookup_key"] in wanted)
             case "POST", ["checkout", "sessions"]:
                 return self._new_session(params)
+            case "POST", ["checkout", "sessions", thing_id, "expire"]:
+                if self._get("cs", thing_id)["status"] != "open":
+                    raise Refused(400, "invalid_request_error", "Only an open page can expire.")
+                self.expire(thing_id)
+                return self._get("cs", thing_id)
             case "POST", ["billing_portal", "sessions"]:
                 # Whoever it is: our database may know customers of an earlier stand-in.
                 url = f"{self.url}/portal/{params['customer']}"

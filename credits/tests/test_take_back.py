@@ -110,6 +110,32 @@ def test_what_work_gives_back_afterwards_settles_the_debt(organization):
     assert parts(reversal) == (40, 60, 60)
 
 
+def test_what_comes_back_to_a_lot_that_has_ended_settles_its_debt_before_it_ends(organization):
+    purchase = make_purchase(organization)
+    hold = make_hold(organization, 100)
+    reversal = take_back(purchase, 60, "a")
+    end(CreditGrant.objects.get())
+    services.release(hold_id=hold.pk, actor="worker")
+    assert parts(reversal) == (0, 60, 60)
+    assert balance(organization) == Balance(available=0, held=0, posted=0, debt=0)
+    last = CreditTransaction.objects.order_by("-pk")[:2]
+    assert [(row.type, row.amount) for row in last] == [("EXPIRE", -40), ("ADJUST", -60)]
+    # The rest ended unused: it is neither taken nor owed.
+    assert parts(take_back(purchase, 40, "b")) == (0, 0, 0)
+
+
+def test_a_lot_that_is_swept_after_its_end_settles_its_debt_first(organization):
+    purchase = make_purchase(organization)
+    hold = make_hold(organization, 60)
+    reversal = take_back(purchase)
+    services.release(hold_id=hold.pk, actor="worker")
+    end(CreditGrant.objects.get())
+    assert services.expire_grants() == 1
+    assert parts(reversal) == (40, 60, 60)
+    assert balance(organization) == Balance(available=0, held=0, posted=0, debt=0)
+    assert not CreditTransaction.objects.filter(type="EXPIRE").exists()
+
+
 def test_what_ended_unused_is_neither_taken_nor_owed(organization):
     purchase = make_purchase(organization)
     make_spend(organization, 30)

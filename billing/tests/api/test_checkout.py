@@ -151,6 +151,66 @@ def test_a_plan_cannot_be_bought_while_one_is_active(api, organization, stripe):
     assert api.post(URL, {"price": "pack-100"}).status_code == 201
 
 
+def test_of_two_pages_for_a_plan_only_the_last_can_be_paid(organization, stripe):
+    pack = start_checkout(organization, "pack-100")
+    first = start_checkout(organization, "plan-starter")
+    last = start_checkout(organization, "plan-pro")
+    assert [stripe.pay(each.checkout_id)["status"] for each in (first, last, pack)] == [
+        "expired",
+        "complete",
+        "complete",
+    ]
+    assert set(deliver(stripe)) == {200}
+    statuses = Payment.objects.values_list("price__code", "status").order_by("pk")
+    assert list(statuses) == [
+        ("pack-100", "PAID"),
+        ("plan-starter", "EXPIRED"),
+        ("plan-pro", "PAID"),
+    ]
+    assert balance(organization).available == 1100
+
+
+def test_a_plan_that_was_paid_but_not_heard_of_yet_is_not_sold_again(api, organization, stripe):
+    first = start_checkout(organization, "plan-pro")
+    stripe.pay(first.checkout_id)
+    answer = api.post(URL, {"price": "plan-starter"}, HTTP_IDEMPOTENCY_KEY="k")
+    assert_problem(answer, 409, "plan_already_active")
+    refused = Payment.objects.get(price__code="plan-starter")
+    assert (refused.status, stripe.pay(refused.checkout_id)["status"]) == ("EXPIRED", "expired")
+    assert set(deliver(stripe)) == {200}
+    assert balance(organization).available == 1000
+
+
+def test_a_page_that_a_crash_kept_back_is_closed_once_a_newer_one_is_open(
+    api, organization, stripe
+):
+    start_checkout(organization)  # the customer exists
+    gateway.price_id(Price.objects.get(code="plan-pro"))
+    stripe.faults += ["", "lost"]  # the price is found, the answer about the page is lost
+    refused = api.post(URL, {"price": "plan-pro"}, HTTP_IDEMPOTENCY_KEY="k")
+    assert_problem(refused, 503, "payments_unavailable")
+    newer = start_checkout(organization, "plan-starter")
+    again = api.post(URL, {"price": "plan-pro"}, HTTP_IDEMPOTENCY_KEY="k")
+    assert_problem(again, 409, "checkout_superseded")
+    kept_back = Payment.objects.get(price__code="plan-pro")
+    assert (kept_back.status, stripe.pay(kept_back.checkout_id)["status"]) == ("EXPIRED", "expired")
+    assert stripe.pay(newer.checkout_id)["status"] == "complete"
+    assert set(deliver(stripe)) == {200}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_ten_pages_for_a_plan_that_are_opened_at_once_one_is_open_in_the_end(stripe):
+    make_catalogue()
+    org = make_organization(tier="FREE")
+    gateway.price_id(Price.objects.get(code="plan-pro"))
+    opened = run_together(10, lambda _: start_checkout(org, "plan-pro"))
+    refused = [each for each in opened if isinstance(each, Exception)]
+    assert {getattr(each, "error_code", each) for each in refused} <= {"checkout_superseded"}
+    sessions = [each for key, each in stripe.objects.items() if key.startswith("cs_")]
+    assert sorted(each["status"] for each in sessions) == ["expired"] * 9 + ["open"]
+    assert Payment.objects.filter(status="PENDING").count() == 1
+
+
 @pytest.mark.parametrize("path", [URL, "/api/v1/billing/portal"])
 def test_without_a_key_of_stripe_it_is_503_and_nothing_happens(api, path):
     with nothing_changes():

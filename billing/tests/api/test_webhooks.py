@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 import time
 from collections import Counter
 
 import pytest
+import time_machine
 from django.db import OperationalError, connection, transaction
 
 from billing import gateway, services
@@ -28,6 +28,7 @@ from clipforge.testing.api import assert_problem
 from clipforge.testing.factories import make_organization
 from clipforge.testing.faults import end_the_connection
 from clipforge.testing.races import run_together
+from clipforge.testing.redis_server import redis_server
 from clipforge.testing.state import nothing_changes
 from credits.models import CreditTransaction
 from credits.selectors import Balance, balance
@@ -205,12 +206,41 @@ def test_a_life_in_order_and_what_it_leaves(org, stripe, life):
     assert tier(org) == "FREE"
 
 
-def test_all_orders_of_a_life_end_in_the_same_state(org, stripe, life):
-    """Every order of the first three, and four of all, each from nothing."""
-    orders = [[*first, *life[3:]] for first in itertools.permutations(life[:3])]
+def end_states_of_all_orders(org, stripe, to_come, before=()):
+    """What every order of the events leads to, as (order, state); what they share happens once."""
+    if not to_come:
+        yield [event["type"] for event in before], end_state(org)
+    for event in to_come:
+        others = [each for each in to_come if each is not event]
+        with transaction.atomic():
+            assert deliver(stripe, event) == [200]
+            yield from end_states_of_all_orders(org, stripe, others, (*before, event))
+            transaction.set_rollback(True)
+
+
+def test_all_120_orders_of_a_short_life_end_in_the_same_state(org, stripe, settings):
+    settings.WEBHOOKS_PER_MINUTE_OF_ADDRESS = 10_000
+    payment = bought(org, stripe, "plan-pro")
+    subscription = stripe.objects[payment.checkout_id]["subscription"]
+    (charge,) = [each for key, each in stripe.objects.items() if key.startswith("ch_")]
+    stripe.refund(charge["payment_intent"], 2450)
+    stripe.end(subscription)
+    expected = (
+        "PRO",
+        Balance(available=500, held=0, posted=500),
+        [-500, 1000],
+        [(4900, 1000, "PAID", 2450, "plan-pro")],
+        [("ENDED", "plan-pro", False)],
+        [1000],
+    )
+    found = list(end_states_of_all_orders(org, stripe, stripe.events))
+    assert [(order, state) for order, state in found if state != expected] == []
+    assert len(found) == 120
+
+
+def test_shuffled_orders_of_a_whole_life_end_in_the_same_state(org, stripe, life):
     dice = random.Random(6)
-    orders += [dice.sample(life, len(life)) for _ in range(4)]
-    for order in orders:
+    for order in [dice.sample(life, len(life)) for _ in range(8)]:
         with transaction.atomic():
             deliver(stripe, *order)
             assert end_state(org) == END_STATE, [event["type"] for event in order]
@@ -453,3 +483,75 @@ def test_only_post_is_answered(anonymous):
 def test_without_a_key_of_stripe_it_is_503():
     assert_problem(send(b"{}", ""), 503, "payments_not_configured")
     assert not BillingAccount.objects.exists()
+
+
+# --- too many --------------------------------------------------------------------------
+
+
+class Unreadable:
+    """A body that fails the test when it is read."""
+
+    def read(self, *_: object) -> bytes:
+        raise AssertionError("the body was read")
+
+    readline = read
+
+
+@pytest.fixture
+def five_a_minute(settings):
+    """By a clock that stands still: no test meets the end of a minute."""
+    settings.WEBHOOKS_PER_MINUTE_OF_ADDRESS = 5
+    settings.STRIPE_SECRET_KEY = "sk_test_any"
+    with time_machine.travel("2026-11-24 12:00:30Z", tick=False):
+        yield
+
+
+def knock(address="203.0.113.1", **headers):
+    """An event without a signature."""
+    return send(b"{}", "", REMOTE_ADDR=address, **headers)
+
+
+def refusals(count, **options):
+    return [knock(**options).status_code for _ in range(count)]
+
+
+def test_the_sixth_event_in_a_minute_is_refused_before_body_or_database_are_read(
+    five_a_minute, django_assert_num_queries
+):
+    assert refusals(5) == [400] * 5
+    with django_assert_num_queries(0):
+        answer = knock(**{"wsgi.input": Unreadable()})
+    body = assert_problem(answer, 429, "rate_limited")
+    assert 1 <= int(answer["Retry-After"]) <= 60
+    assert "More than 5 events came from this address" in body["detail"]
+
+
+def test_a_good_event_over_the_limit_is_stored_when_it_comes_again(org, stripe, five_a_minute):
+    bought(org, stripe)
+    refusals(5, address="127.0.0.1")
+    with nothing_changes():
+        assert deliver(stripe) == [429]
+    with time_machine.travel("2026-11-24 12:01:30Z", tick=False):
+        assert deliver(stripe) == [200]
+    assert amounts(org) == [100]
+
+
+def test_another_address_is_not_disturbed(five_a_minute):
+    refusals(5)
+    assert refusals(1) == [429]
+    assert refusals(5, address="203.0.113.2") == [400] * 5
+
+
+def test_a_forged_address_in_a_header_changes_nothing(five_a_minute):
+    statuses = [knock(HTTP_X_FORWARDED_FOR=f"10.1.1.{n}").status_code for n in range(6)]
+    assert statuses == [400] * 5 + [429]
+
+
+def test_without_redis_the_limit_stays(settings, five_a_minute):
+    with redis_server() as redis:
+        options = {**settings.CACHES["counters"], "LOCATION": redis.url}
+        settings.CACHES = {**settings.CACHES, "counters": options}
+        assert refusals(1) == [400]
+        redis.kill()
+        assert refusals(5) == [400] * 5  # counted anew, in this process
+        assert refusals(1) == [429]
