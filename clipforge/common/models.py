@@ -50,7 +50,8 @@ class AnnouncingQuerySet(models.QuerySet[M]):
     def update(self, **kwargs: Any) -> int:
         with transaction.atomic(using=self.db):
             pks = list(self.order_by().values_list("pk", flat=True))
-            rows = super().update(**kwargs)
+            # No others: a row that begins to match meanwhile would be changed and not announced.
+            rows = models.QuerySet.update(self.filter(pk__in=pks), **kwargs)
             if pks:
                 rows_updated.send(sender=self.model, pks=pks)
         return rows

@@ -91,6 +91,8 @@ def _admit_cached(key: str, public_id: str, costs: Costs) -> Admission | None:
     record(cached_key, "hit")
     if outcome == "refused":
         return None
+    record("orgs:organization", "hit")
+    record("orgs:limits", "hit")
     api_key = caching.from_json(APIKey, answer[1])
     api_key.organization = caching.from_json(Organization, answer[2])
     principal = Principal(api_key, caching.from_json(TierLimits, answer[3]))
