@@ -68,7 +68,7 @@ def start_export(client: Client, project: Json) -> Json:
     """An export that takes several seconds, waiting in the queue."""
     return client.post(
         "exports",
-        {"project": project["id"], "start": 0, "end": 30, "aspect": "source", "resolution": 480},
+        {"project": project["id"], "start": 0, "end": 30, "aspect": "source", "resolution": 1080},
     )
 
 
