@@ -17,10 +17,13 @@ READS = 500
 
 def main(rounds: int) -> None:
     with measuring.own_servers():
+        from clipforge.common.cache import default_cache
+        from clipforge.common.coherence import BORN_KEY
         from clipforge.orgs.services import create_organization
         from credits import caching, services
         from credits.models import CreditAccount, GrantKind
 
+        default_cache().redis.set(BORN_KEY, 0)  # a Redis that has just started stores nothing yet
         org = create_organization(name="Benchmark", tier="PRO", actor="benchmark")
         services.grant(
             org=org,
