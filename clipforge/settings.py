@@ -149,7 +149,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 # --- the application -----------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    # Before the admin, whose templates it extends.
+    "clipforge.staff",
+    "clipforge.staff.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

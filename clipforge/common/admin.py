@@ -32,13 +32,17 @@ class BigTable:
     show_full_result_count = False
 
 
-class NotMadeByHand:
+class NotDeleted:
+    """Rows that the ledger or the audit speaks of for ever: nobody deletes them."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class NotMadeByHand(NotDeleted):
     """Rows that only a service makes and ends: nobody adds or deletes them, superusers included."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
 

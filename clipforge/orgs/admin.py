@@ -5,11 +5,12 @@ from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
 from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
+from clipforge.orgs.audit import AuditedAdmin
 from clipforge.orgs.models import (
     APIKey,
     IdempotencyRecord,
     Membership,
-    Organization,
+    StaffAction,
     TierLimits,
     User,
 )
@@ -29,22 +30,8 @@ class PersonAdmin(UserAdmin[User]):
     ]
 
 
-class MembershipInline(admin.TabularInline[Membership, Organization]):
-    model = Membership
-    raw_id_fields = ["user"]
-    extra = 0
-
-
-@admin.register(Organization)
-class OrganizationAdmin(BigTable, admin.ModelAdmin[Organization]):
-    list_display = ["name", "slug", "tier", "is_active", "created_at"]
-    list_filter = ["tier", "is_active"]
-    search_fields = ["name", "slug", "id"]
-    inlines = [MembershipInline]
-
-
 @admin.register(TierLimits)
-class TierLimitsAdmin(NotMadeByHand, admin.ModelAdmin[TierLimits]):
+class TierLimitsAdmin(NotMadeByHand, AuditedAdmin[TierLimits]):
     list_display = [
         "tier",
         "requests_per_minute",
@@ -58,7 +45,7 @@ class TierLimitsAdmin(NotMadeByHand, admin.ModelAdmin[TierLimits]):
 
 
 @admin.register(Membership)
-class MembershipAdmin(BigTable, admin.ModelAdmin[Membership]):
+class MembershipAdmin(BigTable, AuditedAdmin[Membership]):
     list_display = ["user", "organization", "role"]
     list_select_related = ["user", "organization"]
     raw_id_fields = ["user", "organization"]
@@ -84,3 +71,14 @@ class IdempotencyRecordAdmin(BigTable, MovedByServices, admin.ModelAdmin[Idempot
     list_select_related = ["org"]
     search_fields = ["key"]
     raw_id_fields = ["org"]
+
+
+@admin.register(StaffAction)
+class StaffActionAdmin(BigTable, MovedByServices, admin.ModelAdmin[StaffAction]):
+    """What staff did, the newest first. Nobody changes it, and the database refuses to."""
+
+    list_display = ["created_at", "actor", "verb", "object_label", "org", "reason"]
+    list_select_related = ["actor", "org"]
+    raw_id_fields = ["actor", "org"]
+    # By id, which is the order of time and has an index over all organizations.
+    ordering = ["-id"]

@@ -36,7 +36,7 @@ from exports.tasks import due_exports
 from projects import selectors as projects
 from projects.models import Moment, Project
 
-OURS = {"orgs", "credits", "projects", "exports", "billing"}
+OURS = {"orgs", "staff", "credits", "projects", "exports", "billing"}
 # How far down a list "deep" is, and how far we count to know.
 DEEP, COUNTED = 0.9, 200_000
 

@@ -23,6 +23,7 @@ from clipforge.orgs.models import (
     IdempotencyRecord,
     Membership,
     Organization,
+    StaffAction,
     TierLimits,
     User,
 )
@@ -79,6 +80,13 @@ def left_by_a_payment(label: str) -> Callable[[], models.Model]:
     return make
 
 
+def make_action() -> StaffAction:
+    org = make_organization()
+    return StaffAction.objects.create(
+        actor=make_user(), org=org, verb="change", object_label=str(org), reason="asked by mail"
+    )
+
+
 def make_event() -> StripeEvent:
     number = StripeEvent.objects.count()
     return StripeEvent.objects.create(
@@ -103,6 +111,7 @@ MAKERS: dict[str, Callable[[], models.Model]] = {
     ),
     "orgs.APIKey": lambda: make_api_key(make_organization()).api_key,
     "orgs.IdempotencyRecord": make_record,
+    "orgs.StaffAction": make_action,
     "credits.CreditAccount": left_by_a_project("credits.CreditAccount"),
     "credits.CreditGrant": left_by_a_project("credits.CreditGrant"),
     "credits.CreditTransaction": left_by_a_project("credits.CreditTransaction"),
@@ -124,6 +133,7 @@ NO_ADDING = {
     "procrastinate.ProcrastinateJob",
     "orgs.APIKey",
     "orgs.IdempotencyRecord",
+    "orgs.StaffAction",
     "orgs.TierLimits",
     "projects.Project",
     "projects.Moment",
@@ -254,6 +264,7 @@ def test_an_organization_can_be_suspended(staff):
             "tier": "PRO",
             "memberships-TOTAL_FORMS": "0",
             "memberships-INITIAL_FORMS": "0",
+            "audit_reason": "unpaid since March",
         },
     )
     assert response.status_code == 302
@@ -270,7 +281,10 @@ def test_a_new_figure_for_a_tier_can_be_saved(staff):
         "retention_days": 7,
         "monthly_credits": 60,
     }
-    response = staff.post(page("orgs.TierLimits", "change", "FREE"), {"tier": "FREE", **figures})
+    response = staff.post(
+        page("orgs.TierLimits", "change", "FREE"),
+        {"tier": "FREE", "audit_reason": "a trial of ten days", **figures},
+    )
     assert response.status_code == 302
     assert TierLimits.objects.get(tier="FREE").requests_per_minute == 60
 

@@ -1,0 +1,158 @@
+"""What staff did: one row a write, in the transaction of the write.
+
+Rows can be read by staff and changed by nobody; `StaffAction` says what is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
+from django.db.models import Model
+from django.http import HttpRequest
+
+from clipforge.common import logs
+from clipforge.common.addresses import client_address
+from clipforge.common.errors import Invalid
+from clipforge.orgs.models import Organization, StaffAction, User
+
+M = TypeVar("M", bound=Model)
+
+# Characters. Shorter than this says nothing: "ok", "asked".
+SHORTEST_REASON = 10
+REASON = "audit_reason"
+# Never kept, not even as a hash.
+SECRETS = frozenset({"password", "password1", "password2", "digest", "key"})
+
+
+def record_staff_action(
+    *,
+    request: HttpRequest,
+    verb: str,
+    subject: Model,
+    org: Organization | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str,
+) -> StaffAction:
+    """Write down what the signed-in person did to `subject`. Call it in the transaction of the write.
+
+    `before` and `after` hold only what changed. Raises Invalid when the reason says too little.
+    """
+    return StaffAction.objects.create(
+        actor=cast("User", request.user),
+        org=org,
+        verb=verb,
+        object_type=subject._meta.label_lower,
+        object_id=str(subject.pk),
+        object_label=str(subject)[:200],
+        before=dict(before or {}),
+        after=dict(after or {}),
+        reason=sufficient_reason(reason),
+        request_id=logs.context().get("request_id", ""),
+        address=client_address(request),
+    )
+
+
+def sufficient_reason(reason: str) -> str:
+    """The reason without the space around it. Raises Invalid when it says too little."""
+    reason = reason.strip()
+    if len(reason) < SHORTEST_REASON:
+        raise Invalid(
+            f"Give a reason of at least {SHORTEST_REASON} characters: "
+            "whoever reads it in a year has only this sentence."
+        )
+    return reason
+
+
+class ReasonField(forms.CharField):
+    """Why, for whoever reads it later."""
+
+    def __init__(self, **options: Any) -> None:
+        defaults: dict[str, Any] = {
+            "label": "Reason",
+            "min_length": SHORTEST_REASON,
+            "max_length": 1000,
+            "widget": forms.Textarea(attrs={"rows": 2, "class": "vLargeTextField"}),
+            "help_text": "Kept with your name in the audit, for ever.",
+        }
+        super().__init__(**{**defaults, **options})
+
+
+class AuditedAdmin(admin.ModelAdmin[M]):
+    """Asks for a reason with every write of its forms, and leaves an audit row for each."""
+
+    def organization_of(self, obj: M) -> Organization | None:
+        """Whose timeline the row belongs to."""
+        for name in ("org", "organization"):
+            if isinstance(found := getattr(obj, name, None), Organization):
+                return found
+        return obj if isinstance(obj, Organization) else None
+
+    def get_form(
+        self, request: HttpRequest, obj: M | None = None, change: bool = False, **options: Any
+    ) -> Any:
+        if "fields" not in options:
+            options["fields"] = flatten_fieldsets(self.get_fieldsets(request, obj))
+        if options["fields"] is not None:
+            options["fields"] = [name for name in options["fields"] if name != REASON]
+        form: Any = super().get_form(request, obj, change, **options)
+        return type(form)(form.__name__, (form,), {REASON: ReasonField()})
+
+    def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:
+        """The reason is asked for last, of whoever may save."""
+        sets = [
+            (title, {**found, "fields": [name for name in found["fields"] if name != REASON]})
+            for title, found in super().get_fieldsets(request, obj)
+        ]
+        may_save = (
+            self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        )
+        return [*sets, (None, {"fields": [REASON]})] if may_save else sets
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """Django asks what changed when all is saved, in the transaction that saved it."""
+        reason = form.cleaned_data[REASON]
+        changed = [name for name in form.changed_data if name != REASON]
+        form.changed_data[:] = changed
+        kept = [name for name in changed if name not in SECRETS]
+        before = {} if add else {name: _plain(form.initial.get(name)) for name in kept}
+        after = {name: _plain(form.cleaned_data.get(name)) for name in kept}
+        after.update({name: "changed" for name in changed if name in SECRETS})
+        for formset in formsets or ():
+            after.update(_of_inline(formset))
+        record_staff_action(
+            request=request,
+            verb="add" if add else "change",
+            subject=form.instance,
+            org=self.organization_of(form.instance),
+            before=before,
+            after=after,
+            reason=reason,
+        )
+        return super().construct_change_message(request, form, formsets, add)
+
+
+def _of_inline(formset: Any) -> dict[str, Any]:
+    """What was added, changed and removed in the rows below a form."""
+    name = formset.model._meta.verbose_name_plural
+    found = {
+        "added": [str(row) for row in formset.new_objects],
+        "changed": [str(row) for row, _ in formset.changed_objects],
+        "removed": [str(row) for row in formset.deleted_objects],
+    }
+    return {f"{name} {what}": rows for what, rows in found.items() if rows}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON keeps it: a row by its name, rows by their names."""
+    if isinstance(value, Model):
+        return str(value)
+    if isinstance(value, (list, tuple, set)) or hasattr(value, "iterator"):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

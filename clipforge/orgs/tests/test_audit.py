@@ -1,0 +1,76 @@
+"""What staff do leaves a row that nobody can change."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test import Client
+from django.urls import reverse
+
+from clipforge.orgs.models import StaffAction, TierLimits
+from clipforge.testing.factories import make_user
+
+pytestmark = pytest.mark.django_db
+
+FIGURES = {
+    "requests_per_minute": 60,
+    "uploads_per_minute": 5,
+    "exports_per_minute": 10,
+    "concurrent_jobs": 1,
+    "max_source_seconds": 1800,
+    "retention_days": 7,
+    "monthly_credits": 60,
+}
+REASON = "a trial of ten days"
+
+
+@pytest.fixture
+def staff() -> Client:
+    client = Client()
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+    return client
+
+
+def change_limits(staff: Client, reason: str = REASON) -> int:
+    url = reverse("admin:orgs_tierlimits_change", args=["FREE"])
+    return staff.post(url, {"tier": "FREE", **FIGURES, "audit_reason": reason}).status_code
+
+
+def test_a_change_leaves_who_what_before_after_why_and_from_where(staff):
+    before = TierLimits.objects.get(tier="FREE")
+    assert change_limits(staff) == 302
+    action = StaffAction.objects.get()
+    assert (action.verb, action.object_type, action.object_id) == (
+        "change",
+        "orgs.tierlimits",
+        "FREE",
+    )
+    changed = {name for name, figure in FIGURES.items() if getattr(before, name) != figure}
+    assert action.before == {name: getattr(before, name) for name in changed}
+    assert action.after == {name: FIGURES[name] for name in changed}
+    assert "requests_per_minute" in changed
+    assert (action.reason, action.address) == (REASON, "127.0.0.1")
+    assert len(action.request_id) >= 8
+    assert action.actor.is_staff
+
+
+@pytest.mark.parametrize("reason", ["", "ok", "    because    "])
+def test_without_a_reason_that_says_something_nothing_is_changed(staff, reason):
+    before = TierLimits.objects.get(tier="FREE").requests_per_minute
+    assert change_limits(staff, reason) == 200
+    assert TierLimits.objects.get(tier="FREE").requests_per_minute == before
+    assert not StaffAction.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "UPDATE orgs_staffaction SET reason = 'something else'",
+        "DELETE FROM orgs_staffaction",
+    ],
+)
+def test_the_database_refuses_to_change_what_was_done(staff, attack):
+    change_limits(staff)
+    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+        connection.cursor().execute(attack)
+    assert StaffAction.objects.get().reason == REASON

@@ -1,0 +1,7 @@
+"""The pages whose objects are shown with what the apps above them know."""
+
+from __future__ import annotations
+
+from clipforge.staff import organizations
+
+__all__ = ["organizations"]

@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.contrib.admin import apps
+
+
+class StaffConfig(AppConfig):
+    name = "clipforge.staff"
+    label = "staff"
+    verbose_name = "Staff"
+
+
+class AdminConfig(apps.AdminConfig):
+    """Django's admin on our site, so that each app registers with `admin.register` as ever."""
+
+    default = False  # of this module, StaffConfig is
+    default_site = "clipforge.staff.site.StaffSite"

@@ -1,0 +1,55 @@
+"""Who of the staff may do what: four groups, made by a migration from this table.
+
+Everybody in a group may look at everything of ours. What a group may do besides is written here.
+"""
+
+from __future__ import annotations
+
+# Apps whose tables every role may look at.
+SEEN = ("orgs", "credits", "projects", "exports", "billing", "procrastinate")
+
+SUPPORT = frozenset({"staff.retry_work", "staff.manage_keys"})
+FINANCE = frozenset(
+    {
+        "staff.grant_credits",
+        "staff.adjust_credits",
+        "staff.confirm_credits",
+        "staff.change_tier",
+        "staff.export_data",
+        "billing.change_price",
+        "billing.add_payment",
+        "billing.change_billingaccount",
+    }
+)
+ENGINEER = frozenset(
+    {
+        "staff.override_limit",
+        "staff.suspend_organization",
+        "staff.manage_keys",
+        "staff.retry_work",
+        "staff.rescue_work",
+        "orgs.change_tierlimits",
+    }
+)
+# Everything that the others may, and people: accounts, members, who is in which group.
+ADMIN = (
+    SUPPORT
+    | FINANCE
+    | ENGINEER
+    | {
+        "orgs.add_organization",
+        "orgs.change_organization",
+        "orgs.add_user",
+        "orgs.change_user",
+        "orgs.add_membership",
+        "orgs.change_membership",
+        "orgs.delete_membership",
+    }
+)
+
+ROLES: dict[str, frozenset[str]] = {
+    "support": SUPPORT,
+    "finance": FINANCE,
+    "engineer": ENGINEER,
+    "admin": ADMIN,
+}
