@@ -12,7 +12,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from clipforge.common.admin import BigTable
 
 # Characters of the arguments that are shown.
-MOST_ARGS = 2000
+MOST_ARGS = 500
 STATES = {
     "todo": "idle",
     "doing": "busy",
@@ -41,5 +41,5 @@ class JobAdmin(BigTable, ProcrastinateJobAdmin):
     @admin.display(description="Args")
     def pretty_args(self, instance: ProcrastinateJob) -> str:
         """Theirs has a style in its text, which the content security policy refuses."""
-        text = json.dumps(instance.args, indent=2)
-        return format_html("<pre>{}</pre>", text[:MOST_ARGS])
+        text = ", ".join(f"{name}: {json.dumps(value)}" for name, value in instance.args.items())
+        return format_html("<code>{}</code>", text[:MOST_ARGS])
