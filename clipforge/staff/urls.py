@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from clipforge.staff import movements
+from clipforge.staff import actions, movements
 
 
 def pages(site: AdminSite) -> list[URLPattern]:
@@ -20,4 +20,11 @@ def pages(site: AdminSite) -> list[URLPattern]:
         ),
         path("credits/requests/", view(movements.movements), name="movements"),
         path("credits/requests/<int:pk>/", view(movements.movement), name="movement"),
+        # What staff do to an organization and its keys.
+        path(f"{organization}tier/", view(actions.change_tier), name="change-tier"),
+        path(f"{organization}limit/", view(actions.override_limit), name="override-limit"),
+        path(f"{organization}suspend/", view(actions.suspend), name="suspend"),
+        path(f"{organization}restore/", view(actions.restore), name="restore"),
+        path(f"{organization}keys/issue/", view(actions.issue_key), name="issue-key"),
+        path("keys/<uuid:pk>/revoke/", view(actions.revoke_key), name="revoke-key"),
     ]

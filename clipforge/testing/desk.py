@@ -48,7 +48,7 @@ def hidden_fields(answer: Any) -> dict[str, str]:
     return found
 
 
-def open_form(client: Client, url: str, **fields: Any) -> dict[str, Any]:
+def open_form(client: Client, url: str, /, **fields: Any) -> dict[str, Any]:
     """What a person sends who opens the form and fills it in."""
     answer = client.get(url)
     assert answer.status_code == 200, answer.content.decode()[:2000]
