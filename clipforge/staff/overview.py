@@ -208,7 +208,8 @@ def last_days(org: Organization, *, now: datetime.datetime | None = None) -> lis
             datetime.date.fromisoformat(date), spent, granted, jobs
         )
     for what, date, total in _totals(org, open_from if kept else days[0].date):
-        _add(by_date[date], what, int(total))
+        if date in by_date:  # the database's clock may be in tomorrow already
+            _add(by_date[date], what, int(total))
     if not kept:
         closed = [day for day in by_date.values() if day.date < open_from]
         caching.keep_days(
