@@ -28,6 +28,12 @@ def keep_storage(org_id: uuid.UUID, kept: Any) -> None:
     default_cache().set(f"staff:storage:{org_id}", kept, STORAGE_SECONDS)
 
 
+def forget(org_id: uuid.UUID, until: datetime.date) -> None:
+    """For who measures what adding them up takes."""
+    default_cache().delete(f"staff:storage:{org_id}")
+    default_cache().delete(f"staff:days:{org_id}:{until}")
+
+
 def days(org_id: uuid.UUID, until: datetime.date) -> Any:
     """What `keep_days` kept of the days before `until`, or None."""
     return default_cache().get(f"staff:days:{org_id}:{until}")

@@ -199,7 +199,7 @@ def last_days(org: Organization, *, now: datetime.datetime | None = None) -> lis
     """
     now = now or timezone.now()
     today = now.astimezone(datetime.UTC).date()
-    open_from = (now - SETTLED).astimezone(datetime.UTC).date()
+    open_from = _open_from(now)
     days = [Day(today - datetime.timedelta(days=back)) for back in reversed(range(DAYS))]
     by_date = {day.date: day for day in days}
     kept = caching.days(org.pk, open_from)
@@ -218,6 +218,16 @@ def last_days(org: Organization, *, now: datetime.datetime | None = None) -> lis
             [[day.date.isoformat(), day.spent, day.granted, day.jobs] for day in closed],
         )
     return [by_date[day.date] for day in days]
+
+
+def forget(org: Organization) -> None:
+    """Add everything up anew the next time."""
+    caching.forget(org.pk, _open_from(timezone.now()))
+
+
+def _open_from(now: datetime.datetime) -> datetime.date:
+    """The first day that may still get rows."""
+    return (now - SETTLED).astimezone(datetime.UTC).date()
 
 
 def _add(day: Day, what: str, total: int) -> None:
