@@ -24,7 +24,7 @@ from billing.models import (
     StripeEvent,
     Subscription,
 )
-from clipforge.common.admin import MovedByServices, NotMadeByHand
+from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand, OfOneOrganization
 from clipforge.common.errors import DomainError
 
 
@@ -75,7 +75,7 @@ class PaymentForm(forms.ModelForm[Payment]):
 
 
 @admin.register(Payment)
-class PaymentAdmin(admin.ModelAdmin[Payment]):
+class PaymentAdmin(OfOneOrganization, BigTable, admin.ModelAdmin[Payment]):
     """Payments are read, and recorded by hand; nothing about one is ever edited or deleted."""
 
     list_display = ["created_at", "org", "price", "method", "status", "amount", "reversed_amount"]
@@ -83,7 +83,6 @@ class PaymentAdmin(admin.ModelAdmin[Payment]):
     list_select_related = ["org", "price"]
     search_fields = ["=id", "reference", "org__slug", "=checkout_id", "=invoice_id"]
     raw_id_fields = ["org"]
-    show_full_result_count = False
     ordering = ["-id"]
 
     def has_change_permission(self, request: HttpRequest, obj: Payment | None = None) -> bool:

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from clipforge.common.admin import BigTable
+from clipforge.common.admin import BigTable, OfOneOrganization
 from credits.models import (
     CreditAccount,
     CreditGrant,
@@ -51,7 +51,7 @@ class CreditGrantAdmin(ReadOnlyAdmin[CreditGrant]):
 
 
 @admin.register(CreditTransaction)
-class CreditTransactionAdmin(ReadOnlyAdmin[CreditTransaction]):
+class CreditTransactionAdmin(OfOneOrganization, ReadOnlyAdmin[CreditTransaction]):
     list_display = ["id", "created_at", "org", "type", "amount", "balance_after", "reason", "actor"]
     search_fields = ["org__slug", "=reference_id"]
     # By id, which is the order of time and has an index over all organizations.
@@ -71,7 +71,7 @@ class HoldAllocationInline(admin.TabularInline[HoldAllocation, CreditHold]):
 
 
 @admin.register(CreditHold)
-class CreditHoldAdmin(ReadOnlyAdmin[CreditHold]):
+class CreditHoldAdmin(OfOneOrganization, ReadOnlyAdmin[CreditHold]):
     list_display = ["id", "created_at", "org", "status", "amount", "captured", "expires_at"]
     search_fields = ["=id", "org__slug", "=reference_id"]
     inlines = [HoldAllocationInline]

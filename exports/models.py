@@ -85,6 +85,13 @@ class Export(PaidWork):
                 F("id").desc(nulls_last=True),
                 name="exports_export_newest",
             ),
+            # What the finished files of an organization take: a sum from the index alone.
+            models.Index(
+                fields=["org"],
+                include=["size"],
+                condition=models.Q(status="READY"),
+                name="exports_export_org_size",
+            ),
             # `credits.paid_work.sweep`: the few that a worker holds, by the end of its lease.
             models.Index(
                 fields=["lease_expires_at"],

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from clipforge.common.admin import NEWEST_FIRST, BigTable, MovedByServices
+from clipforge.common.admin import NEWEST_FIRST, BigTable, MovedByServices, OfOneOrganization
 from projects.models import Moment, Project
 
 
 @admin.register(Project)
-class ProjectAdmin(BigTable, MovedByServices, admin.ModelAdmin[Project]):
+class ProjectAdmin(OfOneOrganization, BigTable, MovedByServices, admin.ModelAdmin[Project]):
     list_display = ["title", "org", "status", "duration", "created_at"]
     list_filter = ["status"]
     list_select_related = ["org"]

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
-from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
+from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand, OfOneOrganization
 from clipforge.orgs.audit import AuditedAdmin
 from clipforge.orgs.models import (
     APIKey,
@@ -52,7 +52,7 @@ class MembershipAdmin(BigTable, AuditedAdmin[Membership]):
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(BigTable, admin.ModelAdmin[APIKey]):
+class APIKeyAdmin(OfOneOrganization, BigTable, admin.ModelAdmin[APIKey]):
     """Keys are made by the service, which shows them once: nothing can be added here."""
 
     list_display = ["name", "prefix", "organization", "last_used_at", "expires_at", "revoked_at"]
@@ -74,7 +74,7 @@ class IdempotencyRecordAdmin(BigTable, MovedByServices, admin.ModelAdmin[Idempot
 
 
 @admin.register(StaffAction)
-class StaffActionAdmin(BigTable, MovedByServices, admin.ModelAdmin[StaffAction]):
+class StaffActionAdmin(OfOneOrganization, BigTable, MovedByServices, admin.ModelAdmin[StaffAction]):
     """What staff did, the newest first. Nobody changes it, and the database refuses to."""
 
     list_display = ["created_at", "actor", "verb", "object_label", "org", "reason"]

@@ -105,7 +105,10 @@ class Membership(TimestampedModel):
 class APIKey(UUIDModel, CachedRow):
     """A key acts for its organization. The secret is shown once; only a keyed hash is stored."""
 
-    organization = models.ForeignKey(Organization, models.CASCADE, related_name="api_keys")
+    # Carried by a composite index below.
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, db_index=False, related_name="api_keys"
+    )
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=8, unique=True, help_text="The public part of the key.")
     digest = models.CharField(max_length=64, editable=False)
@@ -121,6 +124,16 @@ class APIKey(UUIDModel, CachedRow):
 
     class Meta:
         verbose_name = "API key"
+        indexes = [
+            # The keys of an organization, and its timeline: when each was issued.
+            models.Index(fields=["organization", "-created_at", "-id"], name="orgs_apikey_newest"),
+            # The timeline again: when each was revoked.
+            models.Index(
+                fields=["organization", "-revoked_at", "-id"],
+                condition=models.Q(revoked_at__isnull=False),
+                name="orgs_apikey_revoked",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} (cf_live_{self.prefix}_…)"

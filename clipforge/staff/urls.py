@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from clipforge.staff import actions, movements
+from clipforge.staff import actions, movements, organizations
 
 
 def pages(site: AdminSite) -> list[URLPattern]:
@@ -27,4 +27,9 @@ def pages(site: AdminSite) -> list[URLPattern]:
         path(f"{organization}restore/", view(actions.restore), name="restore"),
         path(f"{organization}keys/issue/", view(actions.issue_key), name="issue-key"),
         path("keys/<uuid:pk>/revoke/", view(actions.revoke_key), name="revoke-key"),
+        path(
+            f"{organization}timeline/",
+            view(organizations.timeline_view),
+            name="organization-timeline",
+        ),
     ]
