@@ -11,7 +11,7 @@ from clipforge.orgs.models import Membership, Organization
 
 class MembershipInline(admin.TabularInline[Membership, Organization]):
     model = Membership
-    raw_id_fields = ["user"]
+    autocomplete_fields = ["user"]
     extra = 0
 
 
@@ -19,5 +19,7 @@ class MembershipInline(admin.TabularInline[Membership, Organization]):
 class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
     list_display = ["name", "slug", "tier", "is_active", "created_at"]
     list_filter = ["tier", "is_active"]
-    search_fields = ["name", "slug", "id"]
+    search_fields = ["=id", "=slug", "^slug", "name", "=members__email", "=api_keys__prefix"]
+    search_help_text = "Name, slug, id, the address of a member, or the prefix of a key."
+    sortable_by = ["created_at"]
     inlines = [MembershipInline]
