@@ -38,7 +38,8 @@ MOST_FOUND = 200
 # Of PostgreSQL's bigint.
 LARGEST_NUMBER = 2**63 - 1
 
-KEY = re.compile(r"cf_live_([0-9A-Za-z]{0,8})(\S*)")
+KEY_PREFIX = "cf_live_"
+KEY = re.compile(rf"{KEY_PREFIX}([0-9A-Za-z]{{0,8}})(\S*)")
 
 
 class Trigrams(Func):
@@ -71,7 +72,7 @@ def without_secrets(text: str) -> tuple[str, bool]:
     match = KEY.search(text)
     if match is None or not match[2]:
         return text, False
-    return f"cf_live_{match[1]}", True
+    return f"{KEY_PREFIX}{match[1]}", True
 
 
 def term_of(text: str) -> str | None:
@@ -109,6 +110,15 @@ def containing(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
     return rows
 
 
+def beginning(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
+    """Rows whose field begins with the text, in any case.
+
+    In the order of the index, so that it is read to a LIMIT and no further.
+    """
+    rows = rows.alias(_lowered=lowered(field))
+    return rows.filter(_lowered__startswith=Lower(Value(term))).order_by("_lowered")
+
+
 def _ways(rows: QuerySet[Any], field: str, term: str) -> Iterator[QuerySet[Any]]:
     kind, name = (field[0], field[1:]) if field[0] in "=^~" else ("", field)
     if kind == "=":
@@ -120,12 +130,7 @@ def _ways(rows: QuerySet[Any], field: str, term: str) -> Iterator[QuerySet[Any]]
         if value is not None:
             yield rows.filter(**{f"{name}__startswith": value})
     elif kind == "~":
-        # In the order of the index, so that it is read to its LIMIT and no further.
-        yield (
-            rows.alias(_lowered=lowered(name))
-            .filter(_lowered__startswith=Lower(Value(term)))
-            .order_by("_lowered")
-        )
+        yield beginning(rows, name, term)
     else:
         yield containing(rows, name, term)
 
@@ -143,7 +148,7 @@ def value_for(model: type[Model], path: str, term: str) -> Any:
         return term.lower() if "@" in term else None
     if isinstance(field, SlugField):
         return term.lower()
-    return term.removeprefix("cf_live_")
+    return term.removeprefix(KEY_PREFIX)
 
 
 def uuid_of(term: str) -> uuid.UUID | None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from django.contrib.admin import AdminSite
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+
+from clipforge.staff.find import find
 
 
-def pages(site: AdminSite) -> list[URLPattern]:  # noqa: ARG001 - wraps each view that is added
+def pages(site: AdminSite) -> list[URLPattern]:
     """`path(route, site.admin_view(view), name=…)`, reversed as `admin:<name>`."""
-    return []
+    return [
+        path("find/", site.admin_view(find), name="find"),
+    ]
