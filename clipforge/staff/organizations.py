@@ -90,7 +90,9 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
     list_filter = ["tier", "is_active"]
     list_select_related = ["credit_account"]
     list_per_page = 50
-    search_fields = ["name", "slug", "id"]
+    search_fields = ["=id", "=slug", "^slug", "name", "=members__email", "=api_keys__prefix"]
+    search_help_text = "Name, slug, id, the address of a member, or the prefix of a key."
+    sortable_by = ["created_at"]
     fields = ["name", "slug", "tier", "rate_limit_override", "is_active"]
     # They change through the actions, each of which has rules and a form of its own.
     readonly_fields = ["tier", "rate_limit_override", "is_active"]

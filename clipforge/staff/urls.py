@@ -6,6 +6,7 @@ from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
 from clipforge.staff import actions, movements, organizations
+from clipforge.staff.find import find
 
 
 def pages(site: AdminSite) -> list[URLPattern]:
@@ -13,6 +14,7 @@ def pages(site: AdminSite) -> list[URLPattern]:
     view = site.admin_view
     organization = "organizations/<uuid:pk>/"
     return [
+        path("find/", view(find), name="find"),
         # Credits, and who of the staff confirms them.
         path(f"{organization}credits/grant/", view(movements.grant_credits), name="grant-credits"),
         path(
