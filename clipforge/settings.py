@@ -313,6 +313,9 @@ WORK_MAX_ATTEMPTS = env_int("WORK_MAX_ATTEMPTS", 3, minimum=1)
 EXPORT_MAX_SECONDS = env_int("EXPORT_MAX_SECONDS", 600, minimum=1)
 # How long credits stay reserved for work that nobody touches; waiting and running work renews it.
 HOLD_SECONDS = env_int("HOLD_SECONDS", 24 * 3600, minimum=60)
+# More than so many credits that one of the staff moves for one organization within a day need a
+# second person.
+STAFF_GRANT_CONFIRM_CREDITS = env_int("STAFF_GRANT_CONFIRM_CREDITS", 10_000)
 
 # Where tests let this process die: clipforge/common/faultpoints.py.
 FAULTPOINTS = env("FAULTPOINTS", "")
