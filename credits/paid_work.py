@@ -403,12 +403,9 @@ def requeue(item: W, *, defer: Defer) -> W:
             raise Conflict(
                 "Its worker gives signs of life." if works else f"It is {locked.status} already."
             )
-        if (
-            not _requeue(locked, defer=defer)
-            or not (
-                CreditHold.objects.filter(pk=locked.hold_id, fence=locked.fence + 1, status="HELD")
-            ).exists()
-        ):
+        _requeue(locked, defer=defer)
+        ours = CreditHold.objects.filter(fence=locked.fence + 1, status="HELD")
+        if locked.hold_id is None or not ours.filter(pk=locked.hold_id).exists():
             raise Conflict("Its reserved credits were given back. Cancel it, and retry it.")
         return type(item)._default_manager.select_related("org", "hold").get(pk=item.pk)
 
