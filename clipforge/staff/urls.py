@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from django.contrib.admin import AdminSite
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+
+from clipforge.staff import rescue_views
 
 
-def pages(site: AdminSite) -> list[URLPattern]:  # noqa: ARG001 - wraps each view that is added
+def pages(site: AdminSite) -> list[URLPattern]:
     """`path(route, site.admin_view(view), name=…)`, reversed as `admin:<name>`."""
-    return []
+    return [
+        path("rescue/", site.admin_view(rescue_views.queue), name="rescue"),
+        path("rescue/confirm/", site.admin_view(rescue_views.confirm), name="rescue-confirm"),
+        path("rescue/runs/<uuid:token>/", site.admin_view(rescue_views.run), name="rescue-run"),
+    ]
