@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
 from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
@@ -12,22 +11,7 @@ from clipforge.orgs.models import (
     Membership,
     StaffAction,
     TierLimits,
-    User,
 )
-
-
-@admin.register(User)
-class PersonAdmin(UserAdmin[User]):
-    # Django's form leaves the address out, which is unique here: the second user would not be saved.
-    add_fieldsets = [
-        (
-            None,
-            {
-                "classes": ["wide"],
-                "fields": ["username", "email", "usable_password", "password1", "password2"],
-            },
-        )
-    ]
 
 
 @admin.register(TierLimits)

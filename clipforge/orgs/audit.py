@@ -99,7 +99,7 @@ class AuditedAdmin(admin.ModelAdmin[M]):
             options["fields"] = flatten_fieldsets(self.get_fieldsets(request, obj))
         if options["fields"] is not None:
             options["fields"] = [name for name in options["fields"] if name != REASON]
-        form: Any = super().get_form(request, obj, change, **options)
+        form: Any = super().get_form(request, obj, change=change, **options)
         return type(form)(form.__name__, (form,), {REASON: ReasonField()})
 
     def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:

@@ -245,6 +245,7 @@ def test_two_users_can_be_added_each_with_an_address(staff):
                 "usable_password": "true",
                 "password1": "correct horse battery",
                 "password2": "correct horse battery",
+                "audit_reason": "a new colleague",
             },
         )
         assert response.status_code == 302, response.content.decode()[:2000]
