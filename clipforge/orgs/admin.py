@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
-from clipforge.orgs.audit import AuditedAdmin
+from clipforge.orgs.audit import AuditedAdmin, RemovableAdmin
 from clipforge.orgs.models import (
     APIKey,
     IdempotencyRecord,
@@ -29,7 +29,7 @@ class TierLimitsAdmin(NotMadeByHand, AuditedAdmin[TierLimits]):
 
 
 @admin.register(Membership)
-class MembershipAdmin(BigTable, AuditedAdmin[Membership]):
+class MembershipAdmin(BigTable, RemovableAdmin[Membership]):
     list_display = ["user", "organization", "role"]
     list_select_related = ["user", "organization"]
     raw_id_fields = ["user", "organization"]

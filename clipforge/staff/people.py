@@ -56,6 +56,9 @@ class SetPasswordForm(_AdminPasswordChangeForm):
 class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
     change_password_form = SetPasswordForm
     change_user_password_template = "admin/orgs/user/change_password.html"  # noqa: S105 - a file
+    list_filter = ["is_staff", "groups"]
+    search_fields = ["=username", "^username", "email"]
+    search_help_text = "The user name or e-mail address, or a part of the address."
     # Django's form leaves the address out, which is unique here: the second user would not be saved.
     add_fieldsets = [
         (
@@ -85,12 +88,6 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         """Nobody raises themselves, or locks themselves out: of their own, rights are only shown."""
         found = super().get_readonly_fields(request, obj)
         return [*found, *RIGHTS] if obj == request.user else found
-
-    def get_list_filter(self, request: HttpRequest) -> Any:
-        found = super().get_list_filter(request)
-        if request.user.is_superuser:
-            return found
-        return [name for name in found if name not in ABOVE]
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         if not request.user.is_superuser and lookup.startswith(ABOVE):
