@@ -35,7 +35,9 @@ class StaffSite(admin.AdminSite):
         # Its views need the registry, which needs this site.
         from clipforge.staff.urls import pages
 
-        return [*pages(self), *super().get_urls()]
+        # Nothing has a page outside of the admin that a link could lead to.
+        stock = [each for each in super().get_urls() if getattr(each, "name", "") != "view_on_site"]
+        return [*pages(self), *stock]
 
     def has_permission(self, request: HttpRequest) -> bool:
         return super().has_permission(request) and not second_factor.is_missing(request)
