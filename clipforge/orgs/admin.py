@@ -32,7 +32,10 @@ class TierLimitsAdmin(NotMadeByHand, AuditedAdmin[TierLimits]):
 class MembershipAdmin(BigTable, RemovableAdmin[Membership]):
     list_display = ["user", "organization", "role"]
     list_select_related = ["user", "organization"]
-    raw_id_fields = ["user", "organization"]
+    autocomplete_fields = ["user", "organization"]
+    org_field = "organization"
+    search_fields = ["=user__email"]
+    search_help_text = "The slug or id of an organization, or the address of a person."
 
 
 @admin.register(APIKey)
@@ -41,8 +44,9 @@ class APIKeyAdmin(BigTable, admin.ModelAdmin[APIKey]):
 
     list_display = ["name", "prefix", "organization", "last_used_at", "expires_at", "revoked_at"]
     list_select_related = ["organization"]
-    search_fields = ["prefix", "name"]
-    raw_id_fields = ["organization", "created_by"]
+    org_field = "organization"
+    search_fields = ["=id", "^prefix"]
+    search_help_text = "The public prefix of a key, or the slug or id of an organization."
     readonly_fields = ["organization", "prefix", "created_by", "created_at", "last_used_at"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -53,8 +57,9 @@ class APIKeyAdmin(BigTable, admin.ModelAdmin[APIKey]):
 class IdempotencyRecordAdmin(BigTable, MovedByServices, admin.ModelAdmin[IdempotencyRecord]):
     list_display = ["key", "org", "status", "created_at"]
     list_select_related = ["org"]
-    search_fields = ["key"]
-    raw_id_fields = ["org"]
+    org_field = "org"
+    search_fields = ["=id"]
+    search_help_text = "The slug or id of an organization."
 
 
 @admin.register(StaffAction)
@@ -63,6 +68,11 @@ class StaffActionAdmin(BigTable, MovedByServices, admin.ModelAdmin[StaffAction])
 
     list_display = ["created_at", "actor", "verb", "object_label", "org", "reason"]
     list_select_related = ["actor", "org"]
-    raw_id_fields = ["actor", "org"]
+    org_field = "org"
+    search_fields = ["=request_id", "=actor__email"]
+    search_help_text = (
+        "The slug or id of an organization, the address of who did it, or the id of a request."
+    )
     # By id, which is the order of time and has an index over all organizations.
     ordering = ["-id"]
+    ordering_of_org = ["-created_at", "-id"]

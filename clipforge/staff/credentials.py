@@ -7,8 +7,6 @@ from typing import Any
 from django import forms
 from django.contrib.admin.forms import AdminAuthenticationForm
 
-from clipforge.orgs.audit import ReasonField
-
 
 class SignInForm(AdminAuthenticationForm):
     error_messages = {
@@ -67,7 +65,3 @@ class CurrentForm(forms.Form):
 
 class ReplaceForm(CurrentForm, SetUpForm):
     field_order = ["code", "current"]
-
-
-class ResetForm(forms.Form):
-    reason = ReasonField()

@@ -128,7 +128,7 @@ admin.site.unregister(Group)
 class RoleAdmin(NotDeleted, AuditedAdmin[Group], GroupAdmin):
     """Who may change what a role may do may do everything: superusers. `roles` is the table."""
 
-    def has_view_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:  # noqa: ARG002
+    def has_view_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
 
     has_change_permission = has_view_permission

@@ -31,9 +31,9 @@ from clipforge.staff.credentials import (
     CurrentForm,
     RecoveryForm,
     ReplaceForm,
-    ResetForm,
     SetUpForm,
 )
+from clipforge.staff.forms import ReasonForm
 from clipforge.staff.people import may_edit
 from clipforge.staff.site import View, needs, page
 
@@ -244,7 +244,7 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
         raise PermissionDenied
     back = reverse("admin:orgs_user_change", args=[pk])
     device = second_factor.device_of(person)
-    form = ResetForm(request.POST or None)
+    form = ReasonForm(request.POST or None)
     if request.method == "POST" and device and form.is_valid():
         reason = form.cleaned_data["reason"]
         with transaction.atomic():

@@ -6,6 +6,7 @@ who may use it. A letter is a person:
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,9 +15,11 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
 
-from clipforge.testing.factories import make_user
+from clipforge.staff.models import MoneyRequest, MovementKind
+from clipforge.testing.factories import make_organization, make_user
 from clipforge.testing.rows import MAKERS
 from clipforge.testing.staff import make_staff, signed_in
+from credits.models import GrantKind
 
 pytestmark = pytest.mark.django_db
 
@@ -71,6 +74,18 @@ autocomplete                    -       -           405
 jsi18n                          -       nsfeaR      405
 app_list                        orgs    sfeaR       sfeaR
 auth_user_password_change       user    aR          aR
+find                            -       nsfeaR      405
+organization-timeline           org     sfeaR       sfeaR
+grant-credits                   org     faR         faR
+adjust-credits                  org     faR         faR
+movements                       -       faR         faR
+movement                        request faR         faR
+change-tier                     org     faR         faR
+override-limit                  org     eaR         eaR
+suspend                         org     eaR         eaR
+restore                         org     eaR         eaR
+issue-key                       org     seaR        seaR
+revoke-key                      key     seaR        seaR
 second-factor                   -       nsfeaR      nsfeaR
 second-factor-enrol             -       nsfeaR      nsfeaR
 second-factor-codes             -       nsfeaR      nsfeaR
@@ -86,6 +101,7 @@ THINGS = {
     "project": "projects.Project",
     "export": "exports.Export",
     "payment": "billing.Payment",
+    "request": "staff.MoneyRequest",
 }
 # Ends the session of who sends it: it has a test of its own.
 ALONE = {"logout"}
@@ -159,10 +175,24 @@ def unrendered(settings: Any) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "clipforge.testing.staff.unrendered"]
 
 
+def make_request() -> MoneyRequest:
+    return MoneyRequest.objects.create(
+        token=uuid.uuid4(),
+        org=make_organization(),
+        kind=MovementKind.GRANT,
+        grant_kind=GrantKind.PROMO,
+        amount=100_000,
+        reason="a long outage in May",
+        requested_by=make_staff("finance"),
+    )
+
+
 @pytest.fixture
 def world() -> dict[str, Model]:
     """A row of every model, by the label of the model in small letters."""
-    return {label.lower(): make() for label, make in MAKERS.items()}
+    rows = {label.lower(): make() for label, make in MAKERS.items()}
+    rows["staff.moneyrequest"] = make_request()
+    return rows
 
 
 def address(page: Page, world: dict[str, Model]) -> str:
