@@ -145,6 +145,21 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 8 * 3600
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
+# Of pages. Whatever else is answered shows and runs nothing: clipforge/common/middleware.py.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "connect-src": ["'self'"],
+        # The style sheet of the API docs draws its icons from data.
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
 
 # --- the application -----------------------------------------------------------------
 
@@ -175,6 +190,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "clipforge.common.middleware.RequestLogMiddleware",
+    "clipforge.common.middleware.ContentSecurityPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -297,6 +313,9 @@ WORK_MAX_ATTEMPTS = env_int("WORK_MAX_ATTEMPTS", 3, minimum=1)
 EXPORT_MAX_SECONDS = env_int("EXPORT_MAX_SECONDS", 600, minimum=1)
 # How long credits stay reserved for work that nobody touches; waiting and running work renews it.
 HOLD_SECONDS = env_int("HOLD_SECONDS", 24 * 3600, minimum=60)
+# More than so many credits that one of the staff moves for one organization within a day need a
+# second person.
+STAFF_GRANT_CONFIRM_CREDITS = env_int("STAFF_GRANT_CONFIRM_CREDITS", 10_000)
 
 # Where tests let this process die: clipforge/common/faultpoints.py.
 FAULTPOINTS = env("FAULTPOINTS", "")

@@ -92,6 +92,8 @@ class CreditGrant(models.Model):
             ),
         ]
         indexes = [
+            # The admin's list of the lots of an organization.
+            models.Index(fields=["org", "-id"], name="credits_grant_org"),
             # `credits.ledger`: the lots to draw from, in the order they are drawn. Not
             # `remaining > held`: a reservation would then have to move its index entry.
             models.Index(
@@ -191,6 +193,12 @@ class CreditHold(UUIDModel, ChargeTrace, Reference):
             # GET /credits/holds?status=: the rare statuses would else be looked for among all.
             models.Index(
                 fields=["org", "status", "-created_at", "-id"], name="credits_hold_status_newest"
+            ),
+            # Staff look for what was reserved for a project or an export.
+            models.Index(
+                fields=["reference_id"],
+                condition=~Q(reference_id=""),
+                name="credits_hold_reference",
             ),
         ]
 
@@ -319,6 +327,12 @@ class CreditTransaction(ChargeTrace, Reference):
             models.Index(
                 fields=["org", "type", "-created_at", "-id"], name="credits_transaction_type"
             ),
+            # Staff look for what was paid for a project, an export or a payment.
+            models.Index(
+                fields=["reference_id"],
+                condition=~Q(reference_id=""),
+                name="credits_transaction_reference",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -375,3 +389,18 @@ class CreditReversal(Reference):
 
     def __str__(self) -> str:
         return f"{self.amount} of grant {self.grant_id}"
+
+
+class LedgerCheck(models.Model):
+    """A look at the invariants of the whole ledger, and what came of it: the last thousand are kept."""
+
+    checked_at = models.DateTimeField(db_default=Now())
+    seconds = models.FloatField(help_text="How long it took.")
+    breaches = models.PositiveIntegerField(
+        null=True, help_text="How many were found; empty when it was given up for taking too long."
+    )
+    first = models.JSONField(default=list, help_text="The first of them, in words.")
+    actor = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return "given up" if self.breaches is None else f"{self.breaches} breaches"

@@ -261,7 +261,14 @@ def refund(
 
 
 def adjust(
-    *, org: Organization, amount: int, reason: str, actor: str, idempotency_key: str
+    *,
+    org: Organization,
+    amount: int,
+    reason: str,
+    actor: str,
+    idempotency_key: str,
+    reference_type: str = "",
+    reference_id: str = "",
 ) -> CreditTransaction:
     """Correct a balance by hand: up by a lot of its own, down out of the lots in draw order.
 
@@ -284,6 +291,8 @@ def adjust(
             reason=reason,
             actor=actor,
             idempotency_key=idempotency_key,
+            reference_type=reference_type,
+            reference_id=reference_id,
             inputs=ledger.trace_of_lots(lots),
         )
 

@@ -92,6 +92,13 @@ class Export(PaidWork):
                 condition=models.Q(status="READY"),
                 name="exports_export_org_size",
             ),
+            # The same list by status.
+            models.Index(
+                F("status"),
+                F("created_at").desc(nulls_last=True),
+                F("id").desc(nulls_last=True),
+                name="exports_export_by_status",
+            ),
             # `credits.paid_work.sweep`: the few that a worker holds, by the end of its lease.
             models.Index(
                 fields=["lease_expires_at"],
@@ -103,6 +110,23 @@ class Export(PaidWork):
                 fields=["queued_at"],
                 condition=models.Q(status="QUEUED"),
                 name="exports_export_queue",
+            ),
+            # The staff's list of failures, the latest first: all of them, those of one error code, and
+            # those of one organization. Work seldom fails, and these are written when it does.
+            models.Index(
+                fields=["-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="exports_export_failed",
+            ),
+            models.Index(
+                fields=["error_code", "-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="exports_export_failed_code",
+            ),
+            models.Index(
+                fields=["org", "-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="exports_export_failed_org",
             ),
             # `tasks.expire_exports`: files past their retention, every hour.
             models.Index(

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F
 
 from clipforge.common.models import OrgQuerySet, UUIDModel
+from clipforge.common.search import lowered
 from clipforge.orgs.models import Organization
 from credits.paid_work import PaidWork
 
@@ -64,6 +65,16 @@ class Project(PaidWork):
             # What the sources of an organization take: a sum from the index alone, whose entries are
             # a twentieth of the rows. Nothing in it changes once the project is there.
             models.Index(fields=["org"], include=["size"], name="projects_project_org_size"),
+            # The same list by status: what is not READY is rare among millions.
+            models.Index(
+                F("status"),
+                F("created_at").desc(nulls_last=True),
+                F("id").desc(nulls_last=True),
+                condition=~models.Q(status="READY"),
+                name="projects_project_unready",
+            ),
+            # Staff look for how a title begins, in any case.
+            models.Index(lowered("title"), name="projects_project_title"),
             # `credits.paid_work.sweep`: the few that a worker holds, by the end of its lease.
             models.Index(
                 fields=["lease_expires_at"],
@@ -75,6 +86,23 @@ class Project(PaidWork):
                 fields=["queued_at"],
                 condition=models.Q(status="QUEUED"),
                 name="projects_project_queue",
+            ),
+            # The staff's list of failures, the latest first: all of them, those of one error code, and
+            # those of one organization. Work seldom fails, and these are written when it does.
+            models.Index(
+                fields=["-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="projects_project_failed",
+            ),
+            models.Index(
+                fields=["error_code", "-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="projects_project_failed_code",
+            ),
+            models.Index(
+                fields=["org", "-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="projects_project_failed_org",
             ),
         ]
 

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
-from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand, OfOneOrganization
+from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
 from clipforge.orgs.audit import AuditedAdmin
 from clipforge.orgs.models import (
     APIKey,
@@ -17,7 +17,10 @@ from clipforge.orgs.models import (
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin[User]):
+class PersonAdmin(BigTable, UserAdmin[User]):
+    list_filter = ["is_staff", "groups"]
+    search_fields = ["=username", "^username", "email"]
+    search_help_text = "The user name or e-mail address, or a part of the address."
     # Django's form leaves the address out, which is unique here: the second user would not be saved.
     add_fieldsets = [
         (
@@ -48,17 +51,21 @@ class TierLimitsAdmin(NotMadeByHand, AuditedAdmin[TierLimits]):
 class MembershipAdmin(BigTable, AuditedAdmin[Membership]):
     list_display = ["user", "organization", "role"]
     list_select_related = ["user", "organization"]
-    raw_id_fields = ["user", "organization"]
+    autocomplete_fields = ["user", "organization"]
+    org_field = "organization"
+    search_fields = ["=user__email"]
+    search_help_text = "The slug or id of an organization, or the address of a person."
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(OfOneOrganization, BigTable, admin.ModelAdmin[APIKey]):
+class APIKeyAdmin(BigTable, admin.ModelAdmin[APIKey]):
     """Keys are made by the service, which shows them once: nothing can be added here."""
 
     list_display = ["name", "prefix", "organization", "last_used_at", "expires_at", "revoked_at"]
     list_select_related = ["organization"]
-    search_fields = ["prefix", "name"]
-    raw_id_fields = ["organization", "created_by"]
+    org_field = "organization"
+    search_fields = ["=id", "^prefix"]
+    search_help_text = "The public prefix of a key, or the slug or id of an organization."
     readonly_fields = ["organization", "prefix", "created_by", "created_at", "last_used_at"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -69,16 +76,22 @@ class APIKeyAdmin(OfOneOrganization, BigTable, admin.ModelAdmin[APIKey]):
 class IdempotencyRecordAdmin(BigTable, MovedByServices, admin.ModelAdmin[IdempotencyRecord]):
     list_display = ["key", "org", "status", "created_at"]
     list_select_related = ["org"]
-    search_fields = ["key"]
-    raw_id_fields = ["org"]
+    org_field = "org"
+    search_fields = ["=id"]
+    search_help_text = "The slug or id of an organization."
 
 
 @admin.register(StaffAction)
-class StaffActionAdmin(OfOneOrganization, BigTable, MovedByServices, admin.ModelAdmin[StaffAction]):
+class StaffActionAdmin(BigTable, MovedByServices, admin.ModelAdmin[StaffAction]):
     """What staff did, the newest first. Nobody changes it, and the database refuses to."""
 
     list_display = ["created_at", "actor", "verb", "object_label", "org", "reason"]
     list_select_related = ["actor", "org"]
-    raw_id_fields = ["actor", "org"]
+    org_field = "org"
+    search_fields = ["=request_id", "=actor__email"]
+    search_help_text = (
+        "The slug or id of an organization, the address of who did it, or the id of a request."
+    )
     # By id, which is the order of time and has an index over all organizations.
     ordering = ["-id"]
+    ordering_of_org = ["-created_at", "-id"]

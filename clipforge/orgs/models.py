@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.indexes import GinIndex
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
@@ -17,6 +18,7 @@ from clipforge.common.models import (
     TimestampedModel,
     UUIDModel,
 )
+from clipforge.common.search import Trigrams
 
 if TYPE_CHECKING:
     import datetime
@@ -34,6 +36,14 @@ class User(AbstractUser):
     """A person: a member of organizations, or staff. The user name is the e-mail address."""
 
     email = models.EmailField(unique=True)
+
+    class Meta(AbstractUser.Meta):
+        indexes = [
+            # Staff look for a part of an address.
+            GinIndex(Trigrams("email"), fastupdate=False, name="orgs_user_email_parts"),
+            # The admin's list of staff, who are few among all.
+            models.Index(fields=["-id"], condition=models.Q(is_staff=True), name="orgs_user_staff"),
+        ]
 
 
 class TierLimits(CachedRow):
@@ -74,6 +84,12 @@ class Organization(UUIDModel, TimestampedModel, CachedRow):
     )
 
     objects = AnnouncingQuerySet["Organization"].as_manager()
+
+    class Meta:
+        indexes = [
+            # Staff look for a part of a name.
+            GinIndex(Trigrams("name"), fastupdate=False, name="orgs_organization_name_parts")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -204,6 +220,8 @@ class StaffAction(models.Model):
             models.Index(fields=["object_type", "object_id"], name="orgs_staffaction_object"),
             # What one of the staff did; also serves the foreign key.
             models.Index(fields=["actor", "created_at"], name="orgs_staffaction_actor"),
+            # What was done by one request, of which the log tells.
+            models.Index(fields=["request_id"], name="orgs_staffaction_request"),
         ]
 
     def __str__(self) -> str:

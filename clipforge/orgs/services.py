@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 # Written at most this often, so that a busy key costs no UPDATE a request.
 LAST_USED_PRECISION = datetime.timedelta(hours=1)
+# Requests a minute. More is a slip of the keyboard: a window keeps an entry for each in Redis.
+MAX_RATE = 1_000_000
 
 
 class NewKey(NamedTuple):
@@ -89,6 +91,56 @@ def change_tier(
         },
     )
     return before, tier
+
+
+def override_rate_limit(
+    *, organization: Organization, requests_per_minute: int | None, actor: str
+) -> tuple[int | None, int | None]:
+    """Let the organization make so many requests a minute, from the next one on.
+
+    None: as many as its tier may. Returns the override before and after. Raises Invalid for less
+    than one, which is a suspension, or more than MAX_RATE.
+    """
+    after = requests_per_minute
+    if after is not None and not 1 <= after <= MAX_RATE:
+        raise Invalid(f"The limit must be a number of requests from 1 to {MAX_RATE}.")
+    with transaction.atomic():
+        locked = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        before, locked.rate_limit_override = locked.rate_limit_override, after
+        locked.save(update_fields=["rate_limit_override", "updated_at"])
+    organization.rate_limit_override = after
+    logger.info(
+        "rate limit overridden",
+        extra={"org": str(organization.pk), "before": before, "after": after, "actor": actor},
+    )
+    return before, after
+
+
+def suspend(*, organization: Organization, actor: str) -> bool:
+    """Refuse every request of the organization from the next one on.
+
+    Work that is queued or runs is finished, and charged as it was reserved. False when it was
+    suspended already.
+    """
+    return _set_active(organization, False, actor)
+
+
+def restore(*, organization: Organization, actor: str) -> bool:
+    """Let a suspended organization in again, with the keys it had. False when it was not suspended."""
+    return _set_active(organization, True, actor)
+
+
+def _set_active(organization: Organization, is_active: bool, actor: str) -> bool:
+    changed = Organization.objects.filter(pk=organization.pk, is_active=not is_active).update(
+        is_active=is_active, updated_at=Now()
+    )
+    if changed:
+        organization.is_active = is_active
+        logger.info(
+            "organization restored" if is_active else "organization suspended",
+            extra={"org": str(organization.pk), "actor": actor},
+        )
+    return bool(changed)
 
 
 def create_api_key(

@@ -1,8 +1,15 @@
-"""What staff may do beyond looking and editing: permissions that no single table stands for."""
+"""What staff may do beyond looking and editing, and what two of them do together."""
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from clipforge.common.models import OrgQuerySet
+from clipforge.orgs.models import Organization, User
+from credits.models import GrantKind
 
 
 class Duty(models.Model):
@@ -26,3 +33,108 @@ class Duty(models.Model):
 
     def __str__(self) -> str:
         return "duty"
+
+
+class MovementKind(models.TextChoices):
+    GRANT = "GRANT", "Grant"
+    ADJUST = "ADJUST", "Adjustment"
+
+
+class RequestStatus(models.TextChoices):
+    PENDING = "PENDING", "Awaits a second person"
+    CONFIRMED = "CONFIRMED", "Confirmed"
+    REFUSED = "REFUSED", "Refused"
+    EXPIRED = "EXPIRED", "Expired"
+
+
+class MoneyRequest(models.Model):
+    """A large movement of credits: one person asks for it, another decides, once.
+
+    What was asked never changes and no row is deleted; a trigger refuses both. Written by
+    `clipforge.staff.money` alone.
+    """
+
+    token = models.UUIDField(unique=True, help_text="Of the form; the movement's ledger key.")
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    kind = models.CharField(max_length=8, choices=MovementKind)
+    amount = models.BigIntegerField()
+    grant_kind = models.CharField(max_length=16, choices=GrantKind, blank=True)
+    expires_at = models.DateTimeField(null=True, help_text="When the granted credits end.")
+    ticket = models.CharField(max_length=64, blank=True)
+    reason = models.CharField(max_length=500)
+    # Whoever did something once is deactivated, not deleted.
+    requested_by = models.ForeignKey(User, models.PROTECT, db_index=False, related_name="+")
+    requested_at = models.DateTimeField(db_default=Now())
+    status = models.CharField(
+        max_length=16, choices=RequestStatus, db_default=RequestStatus.PENDING
+    )
+    decided_by = models.ForeignKey(
+        User, models.PROTECT, null=True, db_index=False, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True)
+    decision_reason = models.TextField(blank=True)
+
+    objects = OrgQuerySet["MoneyRequest"].as_manager()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            # The backstop of the four eyes.
+            models.CheckConstraint(
+                condition=~Q(decided_by=F("requested_by")), name="staff_moneyrequest_two_persons"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=MovementKind.GRANT, amount__gt=0) & ~Q(grant_kind="")
+                | Q(kind=MovementKind.ADJUST, grant_kind="", expires_at=None) & ~Q(amount=0),
+                name="staff_moneyrequest_kind_fits",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=RequestStatus.PENDING, decided_by=None, decided_at=None)
+                | Q(status=RequestStatus.EXPIRED, decided_by=None, decided_at__isnull=False)
+                | Q(
+                    status__in=[RequestStatus.CONFIRMED, RequestStatus.REFUSED],
+                    decided_by__isnull=False,
+                    decided_at__isnull=False,
+                )
+                & ~Q(decision_reason=""),
+                name="staff_moneyrequest_decision_fits",
+            ),
+        ]
+        indexes = [
+            # The page of those that wait, and `clipforge.staff.money.expire_requests`.
+            models.Index(
+                fields=["requested_at"],
+                condition=Q(status=RequestStatus.PENDING),
+                name="staff_moneyrequest_pending",
+            ),
+            # Those of an organization; also serves the foreign key.
+            models.Index(fields=["org", "requested_at"], name="staff_moneyrequest_org"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.amount:+,} credits"
+
+
+class RescueRun(models.Model):
+    """What somebody confirmed on the rescue page, once: its token is the primary key.
+
+    Inserted before the first item is touched. A second click finds it and shows what came of the
+    first. Without `finished_at` it is under way, or was cut off.
+    """
+
+    token = models.UUIDField(primary_key=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, db_index=False, related_name="+"
+    )
+    action = models.CharField(max_length=16)
+    reason = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+    # One an item: label, whether it was done, and if not, why.
+    results = models.JSONField(default=list)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.actor_id}"

@@ -5,12 +5,21 @@ from django.test import Client
 from django.urls import reverse
 
 from clipforge.testing.factories import make_grant, make_user
-from credits.models import CreditAccount, CreditGrant, CreditHold, CreditTransaction
+from clipforge.testing.state import nothing_changes
+from credits import services
+from credits.models import (
+    CreditAccount,
+    CreditGrant,
+    CreditHold,
+    CreditReversal,
+    CreditTransaction,
+)
 from credits.tests.makers import make_hold
 
 pytestmark = pytest.mark.django_db
 
 MODELS = [CreditAccount, CreditGrant, CreditHold, CreditTransaction]
+EVERY = [*MODELS, CreditReversal]
 
 
 @pytest.fixture
@@ -35,6 +44,31 @@ def test_staff_read_the_ledger_and_not_even_a_superuser_changes_it(staff, organi
     assert staff.post(address(model, "change", row.pk), {"reason": "x"}).status_code == 403
     assert staff.get(address(model, "add")).status_code == 403
     assert staff.post(address(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize("model", EVERY)
+def test_nothing_that_a_superuser_sends_adds_changes_or_deletes_a_row(staff, organization, model):
+    bought = make_grant(organization, 10)
+    make_hold(organization, 4)
+    services.take_back(
+        transaction=bought, amount=8, reason="money back", actor="test", idempotency_key="back"
+    )
+    row = model.objects.latest("pk")
+    fields = {
+        field.attname: str(getattr(row, field.attname)) for field in model._meta.concrete_fields
+    }
+    bulk = {"action": "delete_selected", "_selected_action": str(row.pk), "post": "yes"}
+    with nothing_changes():
+        for page in (
+            address(model, "add"),
+            address(model, "change", row.pk),
+            address(model, "delete", row.pk),
+        ):
+            assert staff.post(page, {**fields, "amount": "1000", "post": "yes"}).status_code == 403
+        # No list has an action to choose, or a field to edit.
+        for sent in (bulk, {"form-0-amount": "1", "_save": "Save"}):
+            listed = staff.post(address(model, "changelist"), sent)
+            assert b"delete_selected" not in listed.content
 
 
 @pytest.mark.parametrize("model", MODELS)

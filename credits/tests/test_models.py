@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
+from django.utils import timezone
 
 from clipforge.testing.factories import make_grant
 from credits import services
@@ -60,6 +61,52 @@ def test_django_cannot_change_the_ledger_either(organization):
         with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
             change()
     assert CreditTransaction.objects.get().amount == 10
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *(
+            f"DELETE FROM credits_{table}"  # noqa: S608 - our own text
+            for table in (
+                "creditaccount",
+                "creditgrant",
+                "credithold",
+                "holdallocation",
+                "creditreversal",
+            )
+        ),
+        "UPDATE credits_creditaccount SET org_id = gen_random_uuid()",
+        "UPDATE credits_creditgrant SET amount = 1000, remaining = 1000",
+        "UPDATE credits_creditgrant SET kind = 'PURCHASE'",
+        "UPDATE credits_credithold SET amount = 1",
+        "UPDATE credits_holdallocation SET amount = 1",
+        "UPDATE credits_creditreversal SET owed = 0",
+    ],
+)
+def test_the_database_refuses_to_delete_or_rewrite_what_the_ledger_is_made_of(organization, sql):
+    bought = make_grant(organization, 10)
+    make_hold(organization, 4)
+    services.take_back(
+        transaction=bought, amount=10, reason="money back", actor="test", idempotency_key="back"
+    )
+    refused(sql, "what the ledger is made of stands")
+
+
+def test_a_lot_and_a_hold_of_nothing_are_refused(organization):
+    with pytest.raises(IntegrityError, match="grant_amount_positive"), transaction.atomic():
+        CreditGrant.objects.create(
+            org=organization, kind="PROMO", amount=0, remaining=0, priority=10
+        )
+    with pytest.raises(IntegrityError, match="hold_amount_positive"), transaction.atomic():
+        CreditHold.objects.create(
+            org=organization,
+            amount=0,
+            reason="x",
+            actor="test",
+            idempotency_key="x",
+            expires_at=timezone.now(),
+        )
 
 
 def test_an_organization_with_a_ledger_cannot_be_deleted(organization):
@@ -133,11 +180,9 @@ def insert(organization, **fields) -> None:
 @pytest.mark.parametrize(
     ("model", "fields", "constraint"),
     [
-        (CreditGrant, {"amount": 0, "remaining": 0, "held": 0}, "credits_grant_amount_positive"),
         (CreditGrant, {"remaining": 11}, "credits_grant_parts_fit"),
         (CreditGrant, {"held": 11}, "credits_grant_parts_fit"),
         (CreditGrant, {"held": -1}, "credits_grant_parts_fit"),
-        (CreditHold, {"amount": 0}, "credits_hold_amount_positive"),
         (CreditHold, {"captured": 1}, "credits_hold_captured_fits"),
         (CreditHold, {"status": "RELEASED"}, "credits_hold_resolved_fits"),
         (HoldAllocation, {"captured": 5}, "credits_allocation_parts_fit"),

@@ -184,6 +184,48 @@ def test_changes_of_tier_at_once_form_one_chain():
     assert (tier, seen) == (organization.tier, 4)
 
 
+# --- the limit of its own, and suspension ----------------------------------------------
+
+
+def test_a_limit_of_its_own_is_set_and_cleared_and_logged_with_its_actor(caplog):
+    caplog.set_level(logging.INFO)
+    organization = make_organization()
+
+    def override(limit: int | None) -> tuple[int | None, int | None]:
+        return services.override_rate_limit(
+            organization=organization, requests_per_minute=limit, actor="test"
+        )
+
+    assert [override(50), override(None)] == [(None, 50), (50, None)]
+    assert Organization.objects.get().rate_limit_override is organization.rate_limit_override
+    records = [each for each in caplog.records if each.message == "rate limit overridden"]
+    assert [(each.before, each.after, each.actor) for each in records] == [
+        (None, 50, "test"),
+        (50, None, "test"),
+    ]
+
+
+@pytest.mark.parametrize("limit", [0, -1, services.MAX_RATE + 1, 2**63])
+def test_a_limit_that_is_none_changes_nothing(limit):
+    organization = make_organization()
+    with pytest.raises(Invalid, match="a number of requests from 1 to 1000000"):
+        services.override_rate_limit(
+            organization=organization, requests_per_minute=limit, actor="test"
+        )
+    assert Organization.objects.get().rate_limit_override is None
+
+
+def test_suspending_and_restoring_say_once_that_they_did(caplog):
+    caplog.set_level(logging.INFO)
+    organization = make_organization()
+    for act, is_active in ((services.suspend, False), (services.restore, True)):
+        done = [act(organization=organization, actor="test") for _ in range(2)]
+        assert done == [True, False]
+        assert (organization.is_active, Organization.objects.get().is_active) == (is_active,) * 2
+    said = [(each.message, each.actor) for each in caplog.records if hasattr(each, "actor")]
+    assert said[-2:] == [("organization suspended", "test"), ("organization restored", "test")]
+
+
 # --- API keys --------------------------------------------------------------------------
 
 

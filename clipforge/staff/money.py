@@ -1,0 +1,339 @@
+"""Credits that staff move by hand: once a form, and above a limit only with a second person.
+
+Locks are taken in the order person, request, account: whatever one person asks for stands in a
+line, so that several small movements at once cannot pass for less than their sum.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import uuid
+from typing import Any, NamedTuple, cast
+
+from django.conf import settings
+from django.db.models import Sum
+from django.db.models.functions import Abs, Now
+from django.db.transaction import atomic
+from django.http import HttpRequest
+from django.utils import timezone
+
+from clipforge.common.errors import Conflict, Forbidden, InsufficientCredits, Invalid, NotFound
+from clipforge.orgs.audit import record_staff_action, sufficient_reason
+from clipforge.orgs.models import Organization, User
+from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
+from credits import services
+from credits.models import CreditAccount, CreditGrant, CreditTransaction, TransactionType
+
+logger = logging.getLogger(__name__)
+
+# Of the ledger rows that staff made; the token of the form follows.
+KEY = "staff:"
+# What a second person confirmed refers to its request, what one person did to the ticket, if any.
+BY_REQUEST, BY_TICKET = "staff_request", "ticket"
+# Movements of one person for one organization count together for so long.
+WINDOW = datetime.timedelta(hours=24)
+# A request that nobody decided in this time has to be made again.
+REQUEST_LIFE = datetime.timedelta(days=7)
+
+
+class Funds(NamedTuple):
+    """What an account has, from its row and never from a cache. Credits."""
+
+    posted: int
+    held: int
+    debt: int
+
+    @property
+    def available(self) -> int:
+        return self.posted - self.held
+
+    def as_facts(self) -> dict[str, int]:
+        return {"available": self.available, **self._asdict()}
+
+
+class Movement(NamedTuple):
+    """What a form asks for. `grant_kind` is empty for an adjustment, which may be negative."""
+
+    org: Organization
+    kind: str
+    amount: int
+    reason: str
+    grant_kind: str = ""
+    expires_at: datetime.datetime | None = None
+    ticket: str = ""
+
+    @property
+    def verb(self) -> str:
+        return "grant_credits" if self.kind == MovementKind.GRANT else "adjust_credits"
+
+
+class Outcome(NamedTuple):
+    """The ledger row, or the request that a second person has to confirm."""
+
+    made: CreditTransaction | MoneyRequest
+    is_repetition: bool
+
+    @property
+    def request(self) -> MoneyRequest | None:
+        return self.made if isinstance(self.made, MoneyRequest) else None
+
+
+def funds(org: Organization) -> Funds:
+    account = CreditAccount.objects.filter(pk=org.pk).first()
+    return Funds(account.posted, account.held, account.debt) if account else Funds(0, 0, 0)
+
+
+def forecast(movement: Movement, now: Funds) -> Funds:
+    """What the account will have. A grant settles what is owed; an adjustment does not."""
+    settled = min(now.debt, movement.amount) if movement.kind == MovementKind.GRANT else 0
+    posted = now.posted + movement.amount - settled
+    return now._replace(posted=posted, debt=now.debt - settled)
+
+
+def require_covered(movement: Movement, now: Funds) -> None:
+    """Raises Conflict when more is to be taken than is available."""
+    if movement.amount + now.available < 0:
+        raise _not_covered(-movement.amount, now)
+
+
+def needs_second_person(movement: Movement, user: User) -> bool:
+    """Whether this, and what the person moved for the organization within a day, is over the limit."""
+    together = abs(movement.amount) + moved_lately(movement.org, user)
+    return together > int(settings.STAFF_GRANT_CONFIRM_CREDITS)
+
+
+def moved_lately(org: Organization, user: User) -> int:
+    """Credits that the person granted and adjusted alone in the last day, up and down alike."""
+    alone = CreditTransaction.objects.for_org(org).filter(
+        type__in=[TransactionType.GRANT, TransactionType.PURCHASE, TransactionType.ADJUST],
+        created_at__gt=Now() - WINDOW,
+        actor=_actor(user),
+        idempotency_key__startswith=KEY,
+    )
+    moved = alone.exclude(reference_type=BY_REQUEST).aggregate(sum=Sum(Abs("amount"), default=0))
+    return int(moved["sum"])
+
+
+def submit(movement: Movement, *, token: uuid.UUID, request: HttpRequest) -> Outcome:
+    """Move the credits, or ask for a second person; the same token again returns what it made.
+
+    Raises Conflict when the token made something else, or more would be taken than is available.
+    """
+    person = cast("User", request.user)
+    with atomic():
+        User.objects.select_for_update(no_key=True).get(pk=person.pk)
+        if earlier := _earlier(movement, token):
+            return Outcome(earlier, True)
+        if needs_second_person(movement, person):
+            return Outcome(_ask(movement, token, request), False)
+        made = _move(
+            movement,
+            token,
+            person,
+            request=request,
+            reference_type=BY_TICKET if movement.ticket else "",
+            reference_id=movement.ticket,
+        )
+        return Outcome(made, False)
+
+
+def confirm(asked: MoneyRequest, *, reason: str, request: HttpRequest) -> CreditTransaction:
+    """Move what another person asked for. Raises Conflict, Forbidden as `refuse` does.
+
+    Where more would be taken than is available, nothing happened, and the request still waits.
+    """
+    with atomic():
+        decided = _decide(asked, RequestStatus.CONFIRMED, reason, request)
+        return _move(
+            movement_of(decided),
+            decided.token,
+            decided.requested_by,
+            reference_type=BY_REQUEST,
+            reference_id=str(decided.pk),
+            request=request,
+            confirmed=decided,
+        )
+
+
+def refuse(asked: MoneyRequest, *, reason: str, request: HttpRequest) -> MoneyRequest:
+    """Let nothing move. Raises Conflict when it was decided or has expired, Forbidden for who asked."""
+    with atomic():
+        decided = _decide(asked, RequestStatus.REFUSED, reason, request)
+        record_staff_action(
+            request=request,
+            verb="refuse_credits",
+            subject=decided,
+            org=decided.org,
+            before={"status": RequestStatus.PENDING},
+            after={"status": decided.status, **facts_of(movement_of(decided))},
+            reason=reason,
+        )
+    return decided
+
+
+def expire_requests() -> int:
+    """End the requests that nobody decided in time. Returns how many."""
+    late = MoneyRequest.objects.filter(
+        status=RequestStatus.PENDING, requested_at__lte=Now() - REQUEST_LIFE
+    )
+    return late.update(status=RequestStatus.EXPIRED, decided_at=Now())
+
+
+def movement_of(asked: MoneyRequest) -> Movement:
+    return Movement(
+        org=asked.org,
+        kind=asked.kind,
+        amount=asked.amount,
+        reason=asked.reason,
+        grant_kind=asked.grant_kind,
+        expires_at=asked.expires_at,
+        ticket=asked.ticket,
+    )
+
+
+def facts_of(movement: Movement) -> dict[str, Any]:
+    """As the audit keeps it."""
+    facts = {
+        "amount": movement.amount,
+        "kind": movement.grant_kind,
+        "expires_at": movement.expires_at,
+        "ticket": movement.ticket,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+# --- inside ---------------------------------------------------------------------------
+
+
+def _move(
+    movement: Movement,
+    token: uuid.UUID,
+    person: User,
+    *,
+    request: HttpRequest,
+    confirmed: MoneyRequest | None = None,
+    reference_type: str = "",
+    reference_id: str = "",
+) -> CreditTransaction:
+    """Through the service, with its audit row. Requires the lock of the person or the request."""
+    trace: dict[str, Any] = {
+        "org": movement.org,
+        "amount": movement.amount,
+        "reason": movement.reason,
+        "actor": _actor(person),
+        "idempotency_key": f"{KEY}{token}",
+        "reference_type": reference_type,
+        "reference_id": reference_id,
+    }
+    try:
+        if movement.kind == MovementKind.GRANT:
+            made = services.grant(kind=movement.grant_kind, expires_at=movement.expires_at, **trace)
+        else:
+            made = services.adjust(**trace)
+    except InsufficientCredits:
+        raise _not_covered(-movement.amount, funds(movement.org)) from None
+    # The service has locked the account: nobody else moved it in between.
+    after = funds(movement.org)
+    before = Funds(
+        posted=made.balance_after - made.amount,
+        held=after.held,
+        debt=after.debt + made.balance_after - after.posted,
+    )
+    facts = facts_of(movement)
+    if confirmed is not None:
+        facts |= {"request": confirmed.pk, "asked_by": str(confirmed.requested_by)}
+    record_staff_action(
+        request=request,
+        verb="confirm_credits" if confirmed else movement.verb,
+        subject=made,
+        org=movement.org,
+        before=before.as_facts(),
+        after={**after.as_facts(), **facts},
+        reason=confirmed.decision_reason if confirmed else movement.reason,
+    )
+    return made
+
+
+def _ask(movement: Movement, token: uuid.UUID, request: HttpRequest) -> MoneyRequest:
+    require_covered(movement, funds(movement.org))
+    if movement.expires_at is not None and movement.expires_at <= timezone.now():
+        raise Invalid("The end of the credits has passed already.")
+    asked = MoneyRequest.objects.create(
+        token=token, requested_by=cast("User", request.user), **movement._asdict()
+    )
+    record_staff_action(
+        request=request,
+        verb="request_credits",
+        subject=asked,
+        org=movement.org,
+        after={"status": RequestStatus.PENDING, **facts_of(movement)},
+        reason=movement.reason,
+    )
+    return asked
+
+
+def _decide(asked: MoneyRequest, status: str, reason: str, request: HttpRequest) -> MoneyRequest:
+    """Take the request out of PENDING, once. Requires a transaction."""
+    person = cast("User", request.user)
+    reason = sufficient_reason(reason)
+    waiting = MoneyRequest.objects.filter(
+        pk=asked.pk, status=RequestStatus.PENDING, requested_at__gt=Now() - REQUEST_LIFE
+    )
+    decided = waiting.exclude(requested_by=person).update(
+        status=status, decided_by=person, decided_at=Now(), decision_reason=reason
+    )
+    found = MoneyRequest.objects.select_related("org", "requested_by").filter(pk=asked.pk).first()
+    if found is None:
+        raise NotFound("There is no such request.")
+    if decided:
+        return found
+    if found.requested_by_id == person.pk:
+        raise Forbidden("You asked for this. Somebody else has to confirm or refuse it.")
+    if found.status == RequestStatus.PENDING:
+        raise Conflict("Nobody decided this in seven days, so it has expired. Ask anew.")
+    raise Conflict(f"This was decided already: {found.get_status_display().lower()}.")
+
+
+def _earlier(movement: Movement, token: uuid.UUID) -> CreditTransaction | MoneyRequest | None:
+    """What the token made before. Raises Conflict if that is not this movement."""
+    asked = MoneyRequest.objects.filter(token=token).first()
+    if asked is not None:
+        if movement_of(asked) != movement:
+            raise _used()
+        return asked
+    moved = CreditTransaction.objects.for_org(movement.org).filter(idempotency_key=f"{KEY}{token}")
+    earlier = moved.first()
+    if earlier is not None and not _is_same(earlier, movement):
+        raise _used()
+    return earlier
+
+
+def _is_same(earlier: CreditTransaction, movement: Movement) -> bool:
+    if (earlier.amount, earlier.reason) != (movement.amount, movement.reason):
+        return False
+    if movement.kind == MovementKind.ADJUST:
+        return earlier.type == TransactionType.ADJUST
+    lot = CreditGrant.objects.get(pk=next(iter(earlier.inputs["grants"])))
+    return (lot.kind, lot.expires_at) == (movement.grant_kind, movement.expires_at)
+
+
+def _used() -> Conflict:
+    return Conflict(
+        "This form has done its work already, with other values. Nothing more was moved: "
+        "look at the ledger, and open the form anew if you want another movement.",
+        code="form_used",
+    )
+
+
+def _not_covered(needed: int, now: Funds) -> Conflict:
+    waits = f" Running work holds {now.held:,} more." if now.held else ""
+    return Conflict(
+        f"{needed:,} credits cannot be taken: {max(0, now.available):,} are available now.{waits} "
+        "Nothing was moved. Take less, or wait for running work to finish.",
+        code="not_covered",
+    )
+
+
+def _actor(user: User) -> str:
+    return f"user:{user.pk}"

@@ -1,0 +1,13 @@
+"""What the queue runs for staff."""
+
+from __future__ import annotations
+
+from procrastinate.contrib.django import app
+
+from clipforge.staff import money
+
+
+@app.periodic(cron="11 * * * *")
+@app.task(queue="maintenance", queueing_lock="staff.requests", name="staff.expire_requests")
+def expire_requests(timestamp: int) -> None:
+    money.expire_requests()
