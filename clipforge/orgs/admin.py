@@ -1,36 +1,17 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
 from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
-from clipforge.orgs.audit import AuditedAdmin
+from clipforge.orgs.audit import AuditedAdmin, RemovableAdmin
 from clipforge.orgs.models import (
     APIKey,
     IdempotencyRecord,
     Membership,
     StaffAction,
     TierLimits,
-    User,
 )
-
-
-@admin.register(User)
-class PersonAdmin(BigTable, UserAdmin[User]):
-    list_filter = ["is_staff", "groups"]
-    search_fields = ["=username", "^username", "email"]
-    search_help_text = "The user name or e-mail address, or a part of the address."
-    # Django's form leaves the address out, which is unique here: the second user would not be saved.
-    add_fieldsets = [
-        (
-            None,
-            {
-                "classes": ["wide"],
-                "fields": ["username", "email", "usable_password", "password1", "password2"],
-            },
-        )
-    ]
 
 
 @admin.register(TierLimits)
@@ -48,7 +29,7 @@ class TierLimitsAdmin(NotMadeByHand, AuditedAdmin[TierLimits]):
 
 
 @admin.register(Membership)
-class MembershipAdmin(BigTable, AuditedAdmin[Membership]):
+class MembershipAdmin(BigTable, RemovableAdmin[Membership]):
     list_display = ["user", "organization", "role"]
     list_select_related = ["user", "organization"]
     autocomplete_fields = ["user", "organization"]

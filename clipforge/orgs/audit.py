@@ -12,7 +12,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 
 from clipforge.common import logs
 from clipforge.common.addresses import client_address
@@ -99,7 +99,7 @@ class AuditedAdmin(admin.ModelAdmin[M]):
             options["fields"] = flatten_fieldsets(self.get_fieldsets(request, obj))
         if options["fields"] is not None:
             options["fields"] = [name for name in options["fields"] if name != REASON]
-        form: Any = super().get_form(request, obj, change, **options)
+        form: Any = super().get_form(request, obj, change=change, **options)
         return type(form)(form.__name__, (form,), {REASON: ReasonField()})
 
     def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:
@@ -136,6 +136,42 @@ class AuditedAdmin(admin.ModelAdmin[M]):
             reason=reason,
         )
         return super().construct_change_message(request, form, formsets, add)
+
+
+class RemovalForm(forms.Form):
+    audit_reason = ReasonField()
+
+
+class RemovableAdmin(AuditedAdmin[M]):
+    """Also deletes rows: one at a time, with a reason and an audit row."""
+
+    delete_confirmation_template = "orgs/delete_with_reason.html"
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Without the stock action, which deletes many rows and asks nothing."""
+        found = super().get_actions(request)
+        found.pop("delete_selected", None)
+        return found
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        form = RemovalForm(request.POST or None)
+        if request.POST and not form.is_valid():
+            request.POST = QueryDict()  # so that Django asks again
+        return super().delete_view(request, object_id, {**(extra_context or {}), "form": form})
+
+    def delete_model(self, request: HttpRequest, obj: M) -> None:
+        """Django calls it in a transaction, after `delete_view` has seen a reason."""
+        record_staff_action(
+            request=request,
+            verb="delete",
+            subject=obj,
+            org=self.organization_of(obj),
+            before={field.name: _plain(getattr(obj, field.name)) for field in obj._meta.fields},
+            reason=request.POST[REASON],
+        )
+        super().delete_model(request, obj)
 
 
 def _of_inline(formset: Any) -> dict[str, Any]:
