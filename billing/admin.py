@@ -24,7 +24,7 @@ from billing.models import (
     StripeEvent,
     Subscription,
 )
-from clipforge.common.admin import MovedByServices, NotDeleted, NotMadeByHand
+from clipforge.common.admin import BigTable, MovedByServices, NotDeleted, NotMadeByHand
 from clipforge.orgs.audit import REASON, AuditedAdmin, record_staff_action
 from clipforge.orgs.models import StaffAction
 
@@ -99,16 +99,19 @@ class PaymentForm(forms.ModelForm[Payment]):
 
 
 @admin.register(Payment)
-class PaymentAdmin(NotDeleted, AuditedAdmin[Payment]):
+class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
     """Payments are read, and recorded by hand; nothing about one is ever edited or deleted."""
 
     list_display = ["created_at", "org", "price", "method", "status", "amount", "reversed_amount"]
     list_filter = ["status", "method"]
     list_select_related = ["org", "price"]
-    search_fields = ["=id", "reference", "org__slug", "=checkout_id", "=invoice_id"]
-    raw_id_fields = ["org"]
-    show_full_result_count = False
+    org_field = "org"
+    search_fields = ["=id", "=reference", "=checkout_id", "=invoice_id", "=payment_intent_id"]
+    search_help_text = "The reference of a transfer, an id of ours or Stripe's, or the slug or id of an organization."
+    autocomplete_fields = ["org"]
     ordering = ["-id"]
+    ordering_of_org = ["-created_at", "-id"]
+    sortable_by = ["created_at"]
 
     def has_change_permission(self, request: HttpRequest, obj: Payment | None = None) -> bool:
         return False
@@ -152,41 +155,48 @@ class PaymentAdmin(NotDeleted, AuditedAdmin[Payment]):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(MovedByServices, admin.ModelAdmin[Subscription]):
+class SubscriptionAdmin(BigTable, MovedByServices, admin.ModelAdmin[Subscription]):
     list_display = ["org", "price", "method", "status", "period_end", "cancel_at_period_end"]
     list_filter = ["status", "method"]
     list_select_related = ["org", "price"]
-    search_fields = ["org__slug", "=stripe_id"]
-    show_full_result_count = False
+    org_field = "org"
+    search_fields = ["=id", "=stripe_id"]
+    search_help_text = "An id of ours or Stripe's, or the slug or id of an organization."
 
 
 @admin.register(PlanPeriod)
-class PlanPeriodAdmin(MovedByServices, admin.ModelAdmin[PlanPeriod]):
+class PlanPeriodAdmin(BigTable, MovedByServices, admin.ModelAdmin[PlanPeriod]):
     list_display = ["org", "price", "starts_at", "ends_at", "credits", "granted_at"]
     list_select_related = ["org", "price"]
-    search_fields = ["org__slug"]
+    org_field = "org"
+    search_fields = ["=id"]
+    search_help_text = "The slug or id of an organization."
     ordering = ["-id"]
-    show_full_result_count = False
 
 
 @admin.register(StripeEvent)
-class StripeEventAdmin(MovedByServices, admin.ModelAdmin[StripeEvent]):
+class StripeEventAdmin(BigTable, MovedByServices, admin.ModelAdmin[StripeEvent]):
     list_display = ["id", "type", "status", "org", "received_at", "error"]
     list_filter = ["status"]
     list_select_related = ["org"]
-    search_fields = ["=id", "org__slug"]
-    show_full_result_count = False
+    org_field = "org"
+    search_fields = ["=id"]
+    search_help_text = "The id of an event, or the slug or id of an organization."
+    ordering = ["-received_at", "-id"]
+    sortable_by = ["received_at"]
 
 
 @admin.register(BillingAccount)
-class BillingAccountAdmin(NotMadeByHand, AuditedAdmin[BillingAccount]):
+class BillingAccountAdmin(BigTable, NotMadeByHand, AuditedAdmin[BillingAccount]):
     """Only the threshold of the alert can be set."""
 
     list_display = ["org", "plan_tier", "low_balance_threshold", "is_low", "stripe_customer_id"]
     list_select_related = ["org"]
-    search_fields = ["org__slug", "=stripe_customer_id"]
+    org_field = "org"
+    search_fields = ["=org", "=stripe_customer_id"]
+    search_help_text = "A customer id of Stripe, or the slug or id of an organization."
+    ordering = ["-pk"]
     readonly_fields = ["org", "plan_tier", "is_low", "stripe_customer_id", "sync_version"]
-    show_full_result_count = False
 
     def save_model(
         self, request: HttpRequest, obj: BillingAccount, form: Any, change: bool
@@ -199,10 +209,11 @@ class BillingAccountAdmin(NotMadeByHand, AuditedAdmin[BillingAccount]):
 
 
 @admin.register(Alert)
-class AlertAdmin(MovedByServices, admin.ModelAdmin[Alert]):
+class AlertAdmin(BigTable, MovedByServices, admin.ModelAdmin[Alert]):
     list_display = ["created_at", "org", "kind", "subject", "status", "error"]
     list_filter = ["status", "kind"]
     list_select_related = ["org"]
-    search_fields = ["org__slug"]
+    org_field = "org"
+    search_fields = ["=id"]
+    search_help_text = "The slug or id of an organization."
     ordering = ["-id"]
-    show_full_result_count = False

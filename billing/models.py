@@ -296,6 +296,13 @@ class Payment(UUIDModel):
         indexes = [
             # GET /billing/payments, newest first.
             models.Index(fields=["org", "-created_at", "-id"], name="billing_payment_newest"),
+            # The admin's list by status, and of those recorded by hand.
+            models.Index(fields=["status", "-id"], name="billing_payment_status"),
+            models.Index(
+                fields=["-id"],
+                condition=Q(method=PaymentMethod.MANUAL),
+                name="billing_payment_hand",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -458,6 +465,9 @@ class StripeEvent(models.Model):
                 condition=Q(status__in=[EventStatus.RECEIVED, EventStatus.FAILED]),
                 name="billing_event_open",
             ),
+            # The admin's list, by status too.
+            models.Index(fields=["-received_at", "-id"], name="billing_event_newest"),
+            models.Index(fields=["status", "-received_at", "-id"], name="billing_event_status"),
         ]
 
     def __str__(self) -> str:
@@ -505,7 +515,10 @@ class Alert(models.Model):
                 fields=["id"],
                 condition=Q(status=AlertStatus.PENDING),
                 name="billing_alert_pending",
-            )
+            ),
+            # The admin's list by status and kind.
+            models.Index(fields=["status", "-id"], name="billing_alert_status"),
+            models.Index(fields=["kind", "-id"], name="billing_alert_kind"),
         ]
 
     def __str__(self) -> str:

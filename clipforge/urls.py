@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from billing.api.urls import webhook_urlpatterns
 from clipforge.common.api import health
@@ -16,10 +16,13 @@ api: list[URLPattern | URLResolver] = [
     path("", include("exports.api.urls")),
     path("", include("billing.api.urls")),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
-    # Its only renderer is a template, which has nothing to say to OPTIONS.
+    # Its only renderer is a template, which has nothing to say to OPTIONS. Its script is a request of
+    # its own, as the content security policy wants it.
     path(
         "docs",
-        SpectacularSwaggerView.as_view(url_name="schema", metadata_class=None),
+        SpectacularSwaggerSplitView.as_view(
+            url_name="schema", template_name="common/docs.html", metadata_class=None
+        ),
         name="docs",
     ),
 ]

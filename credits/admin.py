@@ -25,6 +25,9 @@ class ReadOnlyAdmin(BigTable, admin.ModelAdmin[M]):
     """Nobody adds, changes or deletes here, superusers included."""
 
     list_select_related = ["org"]
+    org_field = "org"
+    search_fields = ["=id"]
+    search_help_text = "The slug or id of an organization."
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -39,23 +42,25 @@ class ReadOnlyAdmin(BigTable, admin.ModelAdmin[M]):
 @admin.register(CreditAccount)
 class CreditAccountAdmin(ReadOnlyAdmin[CreditAccount]):
     list_display = ["org", "available", "held", "posted", "version"]
-    search_fields = ["org__slug", "org__name"]
-    ordering = ["pk"]
+    search_fields = ["=org"]
+    ordering = ["-pk"]
 
 
 @admin.register(CreditGrant)
 class CreditGrantAdmin(ReadOnlyAdmin[CreditGrant]):
     list_display = ["id", "org", "kind", "amount", "remaining", "held", "priority", "expires_at"]
-    search_fields = ["org__slug"]
     ordering = ["-id"]
 
 
 @admin.register(CreditTransaction)
 class CreditTransactionAdmin(ReadOnlyAdmin[CreditTransaction]):
     list_display = ["id", "created_at", "org", "type", "amount", "balance_after", "reason", "actor"]
-    search_fields = ["org__slug", "=reference_id"]
+    search_fields = ["=id", "=reference_id"]
+    search_help_text = "The slug or id of an organization, of a movement, or of what it was for."
     # By id, which is the order of time and has an index over all organizations.
     ordering = ["-id"]
+    ordering_of_org = ["-created_at", "-id"]
+    sortable_by = ["id"]
 
 
 class HoldAllocationInline(admin.TabularInline[HoldAllocation, CreditHold]):
@@ -73,14 +78,16 @@ class HoldAllocationInline(admin.TabularInline[HoldAllocation, CreditHold]):
 @admin.register(CreditHold)
 class CreditHoldAdmin(ReadOnlyAdmin[CreditHold]):
     list_display = ["id", "created_at", "org", "status", "amount", "captured", "expires_at"]
-    search_fields = ["=id", "org__slug", "=reference_id"]
+    search_fields = ["=id", "=reference_id"]
+    search_help_text = "The slug or id of an organization, of a hold, or of what it is for."
     inlines = [HoldAllocationInline]
     # By id, which is ordered by time.
     ordering = ["-id"]
+    ordering_of_org = ["-created_at", "-id"]
+    sortable_by = ["id"]
 
 
 @admin.register(CreditReversal)
 class CreditReversalAdmin(ReadOnlyAdmin[CreditReversal]):
     list_display = ["id", "created_at", "org", "amount", "taken", "owed", "settled", "reason"]
-    search_fields = ["org__slug", "=reference_id"]
     ordering = ["-id"]

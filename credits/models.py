@@ -92,6 +92,8 @@ class CreditGrant(models.Model):
             ),
         ]
         indexes = [
+            # The admin's list of the lots of an organization.
+            models.Index(fields=["org", "-id"], name="credits_grant_org"),
             # `credits.ledger`: the lots to draw from, in the order they are drawn. Not
             # `remaining > held`: a reservation would then have to move its index entry.
             models.Index(
@@ -191,6 +193,12 @@ class CreditHold(UUIDModel, ChargeTrace, Reference):
             # GET /credits/holds?status=: the rare statuses would else be looked for among all.
             models.Index(
                 fields=["org", "status", "-created_at", "-id"], name="credits_hold_status_newest"
+            ),
+            # Staff look for what was reserved for a project or an export.
+            models.Index(
+                fields=["reference_id"],
+                condition=~Q(reference_id=""),
+                name="credits_hold_reference",
             ),
         ]
 
@@ -318,6 +326,12 @@ class CreditTransaction(ChargeTrace, Reference):
             # list, so that a page of a rare type is read and not sorted or searched for.
             models.Index(
                 fields=["org", "type", "-created_at", "-id"], name="credits_transaction_type"
+            ),
+            # Staff look for what was paid for a project, an export or a payment.
+            models.Index(
+                fields=["reference_id"],
+                condition=~Q(reference_id=""),
+                name="credits_transaction_reference",
             ),
         ]
 

@@ -11,6 +11,9 @@ class ExportAdmin(BigTable, MovedByServices, admin.ModelAdmin[Export]):
     list_display = ["id", "org", "project", "status", "aspect", "resolution", "created_at"]
     list_filter = ["status"]
     list_select_related = ["org", "project"]
-    search_fields = ["id"]
-    raw_id_fields = ["org", "project", "moment", "hold"]
+    org_field = "org"
+    search_fields = ["=id", "=project__id"]
+    search_help_text = "The id of an export or project, or the slug or id of an organization."
     ordering = NEWEST_FIRST
+    ordering_of_org = ["-created_at", "-id"]
+    sortable_by = ["created_at"]

@@ -85,6 +85,20 @@ class Export(PaidWork):
                 F("id").desc(nulls_last=True),
                 name="exports_export_newest",
             ),
+            # What the finished files of an organization take: a sum from the index alone.
+            models.Index(
+                fields=["org"],
+                include=["size"],
+                condition=models.Q(status="READY"),
+                name="exports_export_org_size",
+            ),
+            # The same list by status.
+            models.Index(
+                F("status"),
+                F("created_at").desc(nulls_last=True),
+                F("id").desc(nulls_last=True),
+                name="exports_export_by_status",
+            ),
             # `credits.paid_work.sweep`: the few that a worker holds, by the end of its lease.
             models.Index(
                 fields=["lease_expires_at"],

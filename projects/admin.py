@@ -11,13 +11,17 @@ class ProjectAdmin(BigTable, MovedByServices, admin.ModelAdmin[Project]):
     list_display = ["title", "org", "status", "duration", "created_at"]
     list_filter = ["status"]
     list_select_related = ["org"]
-    search_fields = ["id", "title"]
-    raw_id_fields = ["org", "hold"]
+    org_field = "org"
+    search_fields = ["=id", "~title"]
+    search_help_text = "How a title begins, an id, or the slug or id of an organization."
     ordering = NEWEST_FIRST
+    ordering_of_org = ["-created_at", "-id"]
+    sortable_by = ["created_at"]
 
 
 @admin.register(Moment)
 class MomentAdmin(BigTable, MovedByServices, admin.ModelAdmin[Moment]):
     list_display = ["__str__", "project", "score", "reason"]
     list_select_related = ["project"]
-    raw_id_fields = ["org", "project"]
+    search_fields = ["=id", "=project__id"]
+    search_help_text = "The id of a moment or of a project."

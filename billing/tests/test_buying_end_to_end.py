@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
-from playwright.sync_api import Page, sync_playwright
 
+from clipforge.testing.browser import chromium
 from clipforge.testing.service import ROOT, Service, eventually, running_service
 from clipforge.testing.stripe import SECRET_KEY, Stripe, running_stripe
 
@@ -73,27 +70,14 @@ def test_a_pack_bought_in_a_browser_is_on_the_balance_of_the_next_request(
     client = service.customer("Browser", amount=1)
     checkout = client.post("billing/checkout", {"price": "pack-100"})
     assert posted(client) == 1
-    with chromium() as page:
+    with chromium() as browser:
+        page = browser.new_page()
         page.goto(checkout["url"])
         assert page.inner_text("h1") == "Pay 9.00 usd"
         page.click("text=Pay >> nth=-1")
         page.wait_for_url("**/back")
     eventually("the event was delivered", lambda: not stripe.undelivered)
     assert posted(client) == 101
-
-
-@contextmanager
-def chromium() -> Iterator[Page]:
-    """A page of Debian's Chromium. It may only reach this machine, as everything in the tests."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs Chromium (apt-get install chromium); .ci/run installs it")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        try:
-            yield browser.new_page()
-        finally:
-            browser.close()
 
 
 def test_an_event_that_never_comes_is_found_by_the_sweep(shop: tuple[Service, Stripe]):

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+from django.contrib import messages
+from django.contrib.admin import ShowFacets
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
-from django.db.models import F, QuerySet
-from django.http import HttpRequest
+from django.db.models import F, Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from clipforge.common import search
+from clipforge.common.keyset import beyond, place_of, values_at
 
 # The order of the index on created_at over all organizations.
 NEWEST_FIRST: Any = [F("created_at").desc(nulls_last=True), F("id").desc(nulls_last=True)]
+
+# Parameters of a list: its rows after, or before, a place.
+OLDER, NEWER = "older", "newer"
+
+WARNING_OF_KEY = (
+    "You pasted a whole API key. Only its public part was looked for, and nothing was kept, but "
+    "a key that travels by mail or chat is no secret any more: revoke it and issue another."
+)
 
 
 class BoundedPaginator(Paginator[Any]):
@@ -25,11 +41,181 @@ class BoundedPaginator(Paginator[Any]):
         return rows.order_by()[: self.MOST].count()
 
 
-class BigTable:
-    """A list of a table that grows for ever: nothing is counted to its end."""
+class KeysetChangeList(ChangeList):
+    """A list with "older" and "newer" for page numbers: nothing is counted, and no page is far away.
 
-    paginator: Any = BoundedPaginator
+    In the order of `model_admin.ordering`, or of `ordering_of_org` where the rows are those of one
+    organization; a column in `sortable_by` turns the order around.
+    """
+
+    keyset = True
+    older: str | None = None
+    newer: str | None = None
+    newest: str | None = None
+    # Whose rows are shown, when a search named an organization.
+    found_org: Any = None
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        self.older_than = self._taken(OLDER)
+        self.newer_than = self._taken(NEWER)
+        rows = super().get_queryset(request, exclude_parameters)
+        self.found_org = getattr(request, "found_org", None)
+        return rows.order_by(*self._order(self.oldest_first))
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """What the index gives. Its direction is all that can be asked for."""
+        chosen = self.params.get(ORDER_VAR, "")
+        index = chosen.removeprefix("-")
+        column = self.list_display[int(index)] if self._is_column(index) else None
+        self.oldest_first = column in (self.sortable_by or ()) and not chosen.startswith("-")
+        if column not in (self.sortable_by or ()):
+            self.params.pop(ORDER_VAR, None)
+        return self._order(self.oldest_first)
+
+    def get_results(self, request: HttpRequest) -> None:
+        rows, more, began = self._page()
+        self.result_list = rows
+        # Of what is shown: neither does "select all" reach further.
+        self.result_count = self.full_result_count = len(rows)
+        self.show_full_result_count = True
+        self.show_admin_actions = bool(rows)
+        self.can_show_all, self.multi_page = True, False
+        self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
+        if more:
+            self.older = self._link(OLDER, rows[-1])
+        if began and rows:
+            self.newer = self._link(NEWER, rows[0])
+            self.newest = self.get_query_string()
+
+    def _page(self) -> tuple[list[Any], bool, bool]:
+        """The rows of the page, and whether there are rows after and before them."""
+        size = self.list_per_page
+        if self.newer_than:
+            found = self._rows(self.newer_than, before=True)
+            if len(found) > size:
+                return found[:size][::-1], True, True
+            # What is newer fills no page: that is the first one.
+            self.older_than = None
+        found = self._rows(self.older_than)
+        return found[:size], len(found) > size, self.older_than is not None
+
+    def _rows(self, place: str | None, *, before: bool = False) -> list[Any]:
+        rows = self.queryset
+        if place:
+            above = before is not self.oldest_first
+            rows = beyond(rows, self.fields, self._values(place), above=above)
+        if before:
+            rows = rows.order_by(*self._order(not self.oldest_first))
+        return list(rows[: self.list_per_page + 1])
+
+    @property
+    def fields(self) -> list[str]:
+        return [_name_of(part) for part in self._ordering()]
+
+    def _ordering(self) -> Any:
+        model_admin = cast("BigTable", self.model_admin)
+        if model_admin.ordering_of_org and model_admin.is_of_one_org(self):
+            return model_admin.ordering_of_org
+        return model_admin.ordering
+
+    def _order(self, oldest_first: bool) -> list[Any]:
+        return [_reversed(part) if oldest_first else part for part in self._ordering()]
+
+    def _is_column(self, index: str) -> bool:
+        return index.isascii() and index.isdigit() and int(index[:6]) < len(self.list_display)
+
+    def _values(self, place: str) -> list[Any]:
+        try:
+            texts = json.loads(place)
+            if "\0" in place or not isinstance(texts, list):
+                raise ValueError(place)
+            return values_at(self.model, self.fields, [str(text) for text in texts])
+        except (ValueError, OverflowError, RecursionError):
+            raise IncorrectLookupParameters from None
+
+    def _link(self, name: str, row: Model) -> str:
+        place = json.dumps(place_of(row, self.fields), separators=(",", ":"))
+        return self.get_query_string({name: place})
+
+    def _taken(self, name: str) -> str | None:
+        """The parameter, which is no filter."""
+        self.filter_params.pop(name, None)
+        return cast("str | None", self.params.pop(name, None))
+
+
+def _name_of(part: Any) -> str:
+    return str(part).lstrip("-") if isinstance(part, str) else str(part.expression.name)
+
+
+def _reversed(part: Any) -> Any:
+    if isinstance(part, str):
+        return part.removeprefix("-") if part.startswith("-") else f"-{part}"
+    turned = part.copy()
+    turned.reverse_ordering()
+    return turned
+
+
+class Searched:
+    """`search_fields` as `clipforge.common.search` reads them: through indexes only.
+
+    The slug or id of an organization shows all that is its own, in lists of rows that belong to one.
+    """
+
+    # The relation that names whose a row is; a text is tried as an organization first.
+    org_field: ClassVar[str | None] = None
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search.term_of(search_term)
+        if term == "":
+            return queryset, False
+        if term is None:
+            return queryset.none(), False
+        this = cast("Any", self)
+        if self.org_field and (org := self._organization(term)):
+            cast("Any", request).found_org = org
+            return queryset.filter(**{f"{self.org_field}": org}), False
+        rows = this.model._default_manager.all()
+        return queryset.filter(pk__in=search.found(rows, this.search_fields, term)), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """A secret does not stay in the address, which a browser remembers."""
+        text, secret = search.without_secrets(request.GET.get(SEARCH_VAR, ""))
+        if secret:
+            messages.warning(request, WARNING_OF_KEY)
+            query = request.GET.copy()
+            query[SEARCH_VAR] = text
+            return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
+        response: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
+        return response
+
+    def _organization(self, term: str) -> Any:
+        field = cast("Any", self).model._meta.get_field(self.org_field)
+        orgs = field.related_model._default_manager
+        if pk := search.uuid_of(term):
+            return orgs.filter(pk=pk).first()
+        return orgs.filter(slug=term.lower()).first()
+
+
+class BigTable(Searched):
+    """A list of a table that grows for ever: nothing is counted to its end, or read from there."""
+
+    paginator: ClassVar[Any] = BoundedPaginator
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    ordering: ClassVar[Any] = ["-id"]
+    # Where the rows of one organization are in order. None: there are few of them.
+    ordering_of_org: ClassVar[Any] = None
+    # What is in order by an index: nothing else can be sorted by.
+    sortable_by: ClassVar[Any] = ()
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return KeysetChangeList
+
+    def is_of_one_org(self, changelist: Any) -> bool:
+        names = {f"{self.org_field}{end}" for end in ("", "_id", "__exact", "__id__exact", "__pk")}
+        return changelist.found_org is not None or bool(names & set(changelist.params))
 
 
 class NotDeleted:

@@ -1,4 +1,4 @@
-"""The outermost layer: a request id on every answer and one log line a request."""
+"""The outermost layers: a request id and a policy on every answer, and one log line a request."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from typing import cast
 
+from csp.constants import HEADER
+from csp.middleware import CSPMiddleware
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 from clipforge.common import logs
 from clipforge.common.models import uuid7
@@ -41,4 +45,22 @@ class RequestLogMiddleware:
                 "ms": round((time.perf_counter() - started) * 1000, 1),
             },
         )
+        return response
+
+
+class ContentSecurityPolicyMiddleware(CSPMiddleware):
+    """What a browser may load and run for an answer: for a page, what the settings say.
+
+    For anything else nothing, whoever opens it and whatever it contains. That is a constant: to put
+    a policy together takes 50 µs, a twentieth of a cached request of the API. No page has a nonce,
+    because none has a script or a style in its text.
+    """
+
+    NOTHING = "default-src 'none'; frame-ancestors 'none'"
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = cast("HttpResponseBase", self.get_response(request))  # WSGI awaits nothing
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            return self.process_response(request, response)
+        response.headers.setdefault(HEADER, self.NOTHING)
         return response

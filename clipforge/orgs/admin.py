@@ -20,7 +20,10 @@ from clipforge.orgs.models import (
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin[User]):
+class PersonAdmin(BigTable, UserAdmin[User]):
+    list_filter = ["is_staff", "groups"]
+    search_fields = ["=username", "^username", "email"]
+    search_help_text = "The user name or e-mail address, or a part of the address."
     # Django's form leaves the address out, which is unique here: the second user would not be saved.
     add_fieldsets = [
         (
@@ -51,7 +54,10 @@ class TierLimitsAdmin(NotMadeByHand, AuditedAdmin[TierLimits]):
 class MembershipAdmin(BigTable, AuditedAdmin[Membership]):
     list_display = ["user", "organization", "role"]
     list_select_related = ["user", "organization"]
-    raw_id_fields = ["user", "organization"]
+    autocomplete_fields = ["user", "organization"]
+    org_field = "organization"
+    search_fields = ["=user__email"]
+    search_help_text = "The slug or id of an organization, or the address of a person."
 
 
 @admin.register(APIKey)
@@ -68,8 +74,9 @@ class APIKeyAdmin(BigTable, MovedByServices, admin.ModelAdmin[APIKey]):
         "revoke",
     ]
     list_select_related = ["organization"]
-    search_fields = ["prefix", "name"]
-    raw_id_fields = ["organization", "created_by"]
+    org_field = "organization"
+    search_fields = ["=id", "^prefix"]
+    search_help_text = "The public prefix of a key, or the slug or id of an organization."
     fields = [
         "organization",
         "name",
@@ -94,8 +101,9 @@ class APIKeyAdmin(BigTable, MovedByServices, admin.ModelAdmin[APIKey]):
 class IdempotencyRecordAdmin(BigTable, MovedByServices, admin.ModelAdmin[IdempotencyRecord]):
     list_display = ["key", "org", "status", "created_at"]
     list_select_related = ["org"]
-    search_fields = ["key"]
-    raw_id_fields = ["org"]
+    org_field = "org"
+    search_fields = ["=id"]
+    search_help_text = "The slug or id of an organization."
 
 
 @admin.register(StaffAction)
@@ -104,8 +112,12 @@ class StaffActionAdmin(BigTable, MovedByServices, admin.ModelAdmin[StaffAction])
 
     list_display = ["created_at", "actor", "verb", "object_label", "org", "reason"]
     list_select_related = ["actor", "org"]
-    search_fields = ["object_id__exact", "request_id__exact"]
-    search_help_text = "The id of what was changed, or of the request, as in X-Request-ID."
+    org_field = "org"
+    search_fields = ["=object_id", "=request_id", "=actor__email"]
+    search_help_text = (
+        "The slug or id of an organization, the id of what was changed or of a request "
+        "(X-Request-ID), or the address of who did it."
+    )
     fields = [
         "created_at",
         "actor",
@@ -122,6 +134,7 @@ class StaffActionAdmin(BigTable, MovedByServices, admin.ModelAdmin[StaffAction])
     readonly_fields = ["changes"]
     # By id, which is the order of time and has an index over all organizations.
     ordering = ["-id"]
+    ordering_of_org = ["-created_at", "-id"]
 
     @admin.display(description="before and after")
     def changes(self, action: StaffAction) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.indexes import GinIndex
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
@@ -17,6 +18,7 @@ from clipforge.common.models import (
     TimestampedModel,
     UUIDModel,
 )
+from clipforge.common.search import Trigrams
 
 if TYPE_CHECKING:
     import datetime
@@ -34,6 +36,14 @@ class User(AbstractUser):
     """A person: a member of organizations, or staff. The user name is the e-mail address."""
 
     email = models.EmailField(unique=True)
+
+    class Meta(AbstractUser.Meta):
+        indexes = [
+            # Staff look for a part of an address.
+            GinIndex(Trigrams("email"), fastupdate=False, name="orgs_user_email_parts"),
+            # The admin's list of staff, who are few among all.
+            models.Index(fields=["-id"], condition=models.Q(is_staff=True), name="orgs_user_staff"),
+        ]
 
 
 class TierLimits(CachedRow):
@@ -75,6 +85,12 @@ class Organization(UUIDModel, TimestampedModel, CachedRow):
 
     objects = AnnouncingQuerySet["Organization"].as_manager()
 
+    class Meta:
+        indexes = [
+            # Staff look for a part of a name.
+            GinIndex(Trigrams("name"), fastupdate=False, name="orgs_organization_name_parts")
+        ]
+
     def __str__(self) -> str:
         return self.name
 
@@ -105,7 +121,10 @@ class Membership(TimestampedModel):
 class APIKey(UUIDModel, CachedRow):
     """A key acts for its organization. The secret is shown once; only a keyed hash is stored."""
 
-    organization = models.ForeignKey(Organization, models.CASCADE, related_name="api_keys")
+    # Carried by a composite index below.
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, db_index=False, related_name="api_keys"
+    )
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=8, unique=True, help_text="The public part of the key.")
     digest = models.CharField(max_length=64, editable=False)
@@ -121,6 +140,16 @@ class APIKey(UUIDModel, CachedRow):
 
     class Meta:
         verbose_name = "API key"
+        indexes = [
+            # The keys of an organization, and its timeline: when each was issued.
+            models.Index(fields=["organization", "-created_at", "-id"], name="orgs_apikey_newest"),
+            # The timeline again: when each was revoked.
+            models.Index(
+                fields=["organization", "-revoked_at", "-id"],
+                condition=models.Q(revoked_at__isnull=False),
+                name="orgs_apikey_revoked",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} (cf_live_{self.prefix}_…)"
@@ -188,11 +217,11 @@ class StaffAction(models.Model):
             # The timeline of an organization.
             models.Index(fields=["org", "created_at", "id"], name="orgs_staffaction_org_created"),
             # What was done to one row; and who looks for an id need not know of what it is.
-            models.Index(fields=["object_id", "object_type"], name="orgs_staffaction_object"),
-            # What one request did, by the id that its answer and the logs carry.
-            models.Index(fields=["request_id"], name="orgs_staffaction_request"),
+            models.Index(fields=["object_id", "object_type"], name="orgs_staffaction_of_object"),
             # What one of the staff did; also serves the foreign key.
             models.Index(fields=["actor", "created_at"], name="orgs_staffaction_actor"),
+            # What was done by one request, of which the log tells.
+            models.Index(fields=["request_id"], name="orgs_staffaction_request"),
         ]
 
     def __str__(self) -> str:

@@ -51,6 +51,12 @@ ALL_OF_PROJECT = Budget(statements=8, rows=2.0, slack=100, sorts=0)
 ADMIN = Budget(statements=4, rows=8.0, slack=42_000, sorts=10_000)
 # One row with what hangs on it: names of what it points at, and a few rows below it.
 ADMIN_ONE = Budget(statements=10, slack=200, sorts=200)
+# Everything about an organization: ten of each list, thirty of each source of the timeline, today.
+ORGANIZATION = Budget(statements=6, buffers=40, rows=3.0, slack=1500, sorts=1500)
+# What it stores and did in thirty days, added up once in a while. Grows with it, as nothing else may.
+SUMS = Budget(statements=2, buffers=20_000, rows=3.0, slack=1_000_000, sorts=1500)
+# The timeline of an organization: a page of each of its sources, and who did it.
+TIMELINE = Budget(statements=2, buffers=40, rows=2.5, slack=700, sorts=700)
 # Staff may look through everything for a rare status: no index is kept for that.
 ADMIN_FILTERED = Budget(statements=4, buffers=20_000, slack=1_000_000, sorts=100_000)
 

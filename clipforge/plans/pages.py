@@ -27,9 +27,10 @@ from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 from clipforge.orgs.principal import Principal
 from clipforge.plans import budgets
 from clipforge.plans.budgets import Budget
+from clipforge.staff import overview, timeline
 from credits import expiry, paid_work
 from credits.caching import stored_balance
-from credits.models import CreditAccount
+from credits.models import CreditAccount, CreditTransaction
 from exports import selectors as exports
 from exports.models import Export
 from exports.tasks import due_exports
@@ -66,6 +67,7 @@ def pages() -> Iterator[Page]:
     for subject in subjects():
         yield from _api(subject)
         yield from _details(subject)
+        yield from _organization(subject)
     yield from _queue()
     yield from _admin()
 
@@ -273,7 +275,8 @@ def _admin() -> Iterator[Page]:
         name = f"admin {model._meta.model_name}"
         if row := model._default_manager.order_by("-pk").first():
             change = partial(_respond, model_admin.change_view, str(row.pk))
-            yield Page(f"{name}, one", "", budgets.ADMIN_ONE, change)
+            whole = budgets.ORGANIZATION if model is Organization else budgets.ADMIN_ONE
+            yield Page(f"{name}, one", "", whole, change)
         for params in _admin_filters(model, model_admin):
             asked = " ".join(f"{key.partition('__')[0]}={value}" for key, value in params.items())
             budget = budgets.ADMIN_FILTERED if params else budgets.ADMIN
@@ -283,6 +286,33 @@ def _admin() -> Iterator[Page]:
             if last > 1:
                 deep = partial(_render, model_admin, {**params, "p": str(last)})
                 yield Page(title, "deep", budget, deep)
+
+
+def _organization(subject: Subject) -> Iterator[Page]:
+    """Its page and its timeline, as staff see them; first what is added up and then remembered."""
+    org, label = subject.org, subject.label
+    yield Page(f"admin sums of organization, {label}", "", budgets.SUMS, partial(_sums, org))
+    model_admin = admin.site._registry[Organization]
+    change = partial(_respond, model_admin.change_view, str(org.pk))
+    yield Page(f"admin organization, {label}", "", budgets.ORGANIZATION, change)
+    name = f"admin timeline, {label}"
+    yield Page(name, "first", budgets.TIMELINE, partial(timeline.page_of, org))
+    ledger = CreditTransaction.objects.for_org(org)
+    oldest_last = ledger.order_by("-created_at", "-id")
+    if row := oldest_last[int(ledger[:COUNTED].count() * DEEP) :].first():
+        place = timeline.Place(row.created_at, "ledger", row.pk)
+        older, newer = (
+            partial(timeline.page_of, org, before=place),
+            partial(timeline.page_of, org, after=place),
+        )
+        yield Page(f"{name}, older", "deep", budgets.TIMELINE, older)
+        yield Page(f"{name}, newer", "deep", budgets.TIMELINE, newer)
+
+
+def _sums(org: Organization) -> None:
+    overview.forget(org)
+    overview.facts(org)
+    overview.last_days(org)
 
 
 def _admin_filters(model: type[Model], model_admin: Any) -> Iterator[dict[str, str]]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from clipforge.staff import organizations
+from clipforge.staff import jobs, organizations
 
-__all__ = ["organizations"]
+__all__ = ["jobs", "organizations"]

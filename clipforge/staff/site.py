@@ -19,6 +19,7 @@ class StaffSite(admin.AdminSite):
     site_title = site_header = "ClipForge"
     index_title = "What is going on"
     enable_nav_sidebar = False
+    site_url = None  # there is no other site of ours for people
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         # Its views need the registry, which needs this site.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from clipforge.staff import actions, movements
+from clipforge.staff import actions, movements, organizations
+from clipforge.staff.find import find
 
 
 def pages(site: AdminSite) -> list[URLPattern]:
@@ -13,6 +14,7 @@ def pages(site: AdminSite) -> list[URLPattern]:
     view = site.admin_view
     organization = "organizations/<uuid:pk>/"
     return [
+        path("find/", view(find), name="find"),
         # Credits, and who of the staff confirms them.
         path(f"{organization}credits/grant/", view(movements.grant_credits), name="grant-credits"),
         path(
@@ -27,4 +29,9 @@ def pages(site: AdminSite) -> list[URLPattern]:
         path(f"{organization}restore/", view(actions.restore), name="restore"),
         path(f"{organization}keys/issue/", view(actions.issue_key), name="issue-key"),
         path("keys/<uuid:pk>/revoke/", view(actions.revoke_key), name="revoke-key"),
+        path(
+            f"{organization}timeline/",
+            view(organizations.timeline_view),
+            name="organization-timeline",
+        ),
     ]

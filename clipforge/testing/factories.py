@@ -91,6 +91,40 @@ def make_grant(org: Organization, amount: int, **overrides: Any) -> Any:
     )
 
 
+def make_movements(org: Organization, *movements: tuple[datetime.datetime, str, int]) -> None:
+    """Rows of the ledger at times of the past: when, type and amount. The books agree with them."""
+    from django.db.models import F
+
+    from credits.models import CreditAccount, CreditGrant, CreditTransaction, GrantKind
+
+    account, _ = CreditAccount.objects.get_or_create(org=org)
+    account.refresh_from_db()
+    posted, version, rows = account.posted, account.version, []
+    for at, type_, amount in movements:
+        posted, version = posted + amount, version + 1
+        rows.append(
+            CreditTransaction(
+                org=org,
+                type=type_,
+                amount=amount,
+                balance_after=posted,
+                org_seq=version,
+                actor="test",
+                reason="for a test",
+                idempotency_key=f"test:{next(_numbers)}",
+                created_at=at,
+            )
+        )
+    CreditTransaction.objects.bulk_create(rows)
+    CreditAccount.objects.filter(org=org).update(posted=posted, version=version)
+    gained = posted - account.posted
+    lot = {"priority": 1, "amount": 1, "remaining": 0}
+    CreditGrant.objects.get_or_create(org=org, kind=GrantKind.ADJUST, defaults=lot)
+    CreditGrant.objects.for_org(org).filter(kind=GrantKind.ADJUST).update(
+        amount=F("amount") + max(gained, 0), remaining=F("remaining") + gained
+    )
+
+
 def make_api_key(organization: Organization, **overrides: Any) -> orgs.NewKey:
     return orgs.create_api_key(
         **{"organization": organization, "name": "test", "actor": "test", **overrides}

@@ -8,14 +8,10 @@ and steps through ties by offset, so its cost grows with the ties.
 
 from __future__ import annotations
 
-import datetime
-import uuid
-from typing import Any, cast
+from typing import Any
 
 from django.core import signing
-from django.core.exceptions import ValidationError
-from django.db.models import F, Field, Model, QuerySet
-from django.db.models.fields.tuple_lookups import Tuple, TupleLessThan
+from django.db.models import Model, QuerySet
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,6 +19,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from clipforge.common.api.filters import AnyOf
 from clipforge.common.errors import BadRequest, NotFound
+from clipforge.common.keyset import beyond, place_of, values_at
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 100
@@ -107,14 +104,8 @@ class KeysetPagination(BasePagination):
         if path != self.scope[1]:
             raise BadRequest("The cursor belongs to another list.", code="invalid_cursor")
         try:
-            return [
-                cast("Field[Any, Any]", model._meta.get_field(field)).to_python(text)
-                for field, text in zip(fields, texts, strict=True)
-            ]
-        except (
-            ValueError,
-            ValidationError,
-        ):  # of a release that ordered the list by something else
+            return values_at(model, fields, texts)
+        except ValueError:  # of a release that ordered the list by something else
             raise malformed from None
 
 
@@ -134,7 +125,7 @@ def page_of(
     """
     order = [f"-{field}" for field in fields]
     if after is not None:
-        queryset = _after(queryset, fields, after)
+        queryset = beyond(queryset, fields, after)
     if any_of is None:
         return queryset.order_by(*order)[: size + 1]
     ((name, values),) = any_of.items()
@@ -146,8 +137,7 @@ def page_of(
 
 def cursor_at(request: Request, row: Model, fields: tuple[str, ...]) -> str:
     """The cursor that `request` would be given after `row`."""
-    values = [_to_text(getattr(row, field)) for field in fields]
-    return signing.dumps([*_scope(request), *values], salt="cursor")
+    return signing.dumps([*_scope(request), *place_of(row, fields)], salt="cursor")
 
 
 def _scope(request: Request) -> list[str]:
@@ -174,21 +164,3 @@ def _page_size(request: Request) -> int:
             f"page_size must be a whole number from 1 to {MAX_PAGE_SIZE}.", code="invalid_page_size"
         )
     return int(text)
-
-
-def _after(queryset: QuerySet[Any], fields: tuple[str, ...], values: list[Any]) -> QuerySet[Any]:
-    """Rows that follow `values` in descending order.
-
-    One comparison of rows, which PostgreSQL takes for the start of an index range. Spelt out as
-    `a < x OR (a = x AND b < y)` it would read the list, or all rows that share `a`, from the top.
-    """
-    row = Tuple(*(F(field) for field in fields))
-    return queryset.filter(TupleLessThan(row, tuple(values)))
-
-
-def _to_text(value: object) -> str:
-    if isinstance(value, datetime.datetime):
-        return value.isoformat()
-    if isinstance(value, uuid.UUID | int | float):
-        return str(value)
-    raise TypeError(f"A keyset cannot hold a {type(value).__name__}.")

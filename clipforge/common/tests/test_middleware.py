@@ -1,4 +1,4 @@
-"""A request id on every answer, and one log line a request that gives nothing away."""
+"""A request id and a policy on every answer, and one log line a request that gives nothing away."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_two_requests_have_two_ids(client):
     assert first < second
 
 
-@pytest.mark.parametrize(
+every_kind_of_answer = pytest.mark.parametrize(
     ("method", "address", "status"),
     [
         ("GET", "/health/live", 200),
@@ -70,6 +70,9 @@ def test_two_requests_have_two_ids(client):
         ("POST", "/admin/login/", 403),
     ],
 )
+
+
+@every_kind_of_answer
 def test_every_answer_carries_the_id_of_its_request(method, address, status):
     client = APIClient(enforce_csrf_checks=True)
     headers = {"X-Request-ID": "0-request-0", "Accept": "*/*"}
@@ -77,6 +80,28 @@ def test_every_answer_carries_the_id_of_its_request(method, address, status):
     assert (response.status_code, response["X-Request-ID"]) == (status, "0-request-0")
     if response.streaming:
         assert b"".join(response.streaming_content)
+
+
+def policy(response: Any) -> dict[str, str]:
+    directives = response["Content-Security-Policy"].split("; ")
+    return {name: value for name, _, value in (each.partition(" ") for each in directives)}
+
+
+@every_kind_of_answer
+def test_no_answer_lets_a_browser_run_what_does_not_come_from_here(method, address, status):
+    client = APIClient(enforce_csrf_checks=True)
+    response: Any = client.generic(method, address, headers={"Accept": "*/*"})
+    assert response.status_code == status
+    found = policy(response)
+    assert (found["default-src"], found["frame-ancestors"]) == ("'none'", "'none'")
+    allowed = set(" ".join(found.values()).split())
+    assert allowed <= {"'none'", "'self'", "data:"}
+    if response.streaming:
+        assert b"".join(response.streaming_content)
+    if allowed != {"'none'"}:  # a page
+        assert response["Content-Type"].startswith("text/html")
+        assert (found["script-src"], found["style-src"]) == ("'self'", "'self'")
+        assert (found["object-src"], found["base-uri"]) == ("'none'", "'none'")
 
 
 def test_a_refused_host_has_a_request_id_too(client):

@@ -254,21 +254,22 @@ def test_two_users_can_be_added_each_with_an_address(staff):
     }
 
 
-def test_an_organization_can_be_suspended(staff):
+def test_the_form_of_an_organization_changes_its_name_and_nothing_that_an_action_is_for(staff):
     organization = make_organization(name="Acme", tier="PRO")
     response = staff.post(
         page("orgs.Organization", "change", organization.pk),
         {
-            "name": "Acme",
-            "slug": "acme",
-            "tier": "PRO",
-            "memberships-TOTAL_FORMS": "0",
-            "memberships-INITIAL_FORMS": "0",
-            "audit_reason": "unpaid since March",
+            "name": "Acme Films",
+            "slug": "acme-films",
+            "tier": "ENTERPRISE",
+            "rate_limit_override": "100000",
+            "audit_reason": "they have a new name",
         },
     )
     assert response.status_code == 302
-    assert Organization.objects.get().is_active is False
+    found = Organization.objects.get()
+    assert (found.name, found.slug) == ("Acme Films", "acme-films")
+    assert (found.tier, found.is_active, found.rate_limit_override) == ("PRO", True, None)
 
 
 def test_a_new_figure_for_a_tier_can_be_saved(staff):

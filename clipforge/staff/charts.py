@@ -1,0 +1,118 @@
+"""Charts as plain SVG: made here, drawn by `staff/chart.html`, read by who sees it and who does not.
+
+No text is inside the drawing, so that it can be as wide as a phone or a desk.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from clipforge.staff import words
+
+# What a drawing is measured in; the page scales it.
+WIDTH, HEIGHT = 600, 56
+# Of the room of a day, so much is its bar.
+FILLED = 0.72
+
+
+class Bar(NamedTuple):
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """One number a day. `unit` is of one: "credit", "job"; `state` colours it."""
+
+    name: str
+    unit: str
+    values: Sequence[int]
+    state: str = ""
+
+
+@dataclass(frozen=True)
+class Band:
+    """A series drawn to its own scale: a grant of thousands leaves the days of spending visible."""
+
+    series: Series
+    days: Sequence[datetime.date]
+
+    width, height = WIDTH, HEIGHT
+
+    @cached_property
+    def bars(self) -> list[Bar]:
+        """One for each day that has something: no bar is no mistake, it is a zero."""
+        most = max(self.series.values, default=0)
+        room = WIDTH / max(len(self.days), 1)
+        return [
+            self._bar(place * room, room, value, most, date)
+            for place, (date, value) in enumerate(zip(self.days, self.series.values, strict=True))
+            if value > 0
+        ]
+
+    def _bar(self, left: float, room: float, value: int, most: int, date: datetime.date) -> Bar:
+        # A day with little stays visible beside one with much.
+        height = max(1.0, value / most * (HEIGHT - 1))
+        return Bar(
+            round(left + room * (1 - FILLED) / 2, 2),
+            round(HEIGHT - height, 2),
+            round(room * FILLED, 2),
+            round(height, 2),
+            f"{words.day(date)}: {words.count(value, self.series.unit)}",
+        )
+
+    @cached_property
+    def total(self) -> str:
+        return words.count(sum(self.series.values), self.series.unit)
+
+    @cached_property
+    def summary(self) -> str:
+        """`1,200 credits, most on 14 Nov 2026 (300)`."""
+        most = max(self.series.values, default=0)
+        if most <= 0:
+            return f"no {self.series.unit}s"
+        date = self.days[list(self.series.values).index(most)]
+        return f"{self.total}, most on {words.day(date)} ({words.number(most)})"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Numbers over days, one series below the other. `name` begins the ids of its elements."""
+
+    name: str
+    title: str
+    days: Sequence[datetime.date]
+    series: Sequence[Series]
+
+    @cached_property
+    def bands(self) -> list[Band]:
+        return [Band(series, self.days) for series in self.series]
+
+    @cached_property
+    def period(self) -> str:
+        if not self.days:
+            return "no days"
+        first, last = words.day(self.days[0]), words.day(self.days[-1])
+        return first if first == last else f"{first} to {last}"
+
+    @cached_property
+    def summary(self) -> str:
+        """The sentence that says what there is to see."""
+        if not any(value for series in self.series for value in series.values):
+            return f"Nothing happened: {self.period}."
+        said = "; ".join(f"{band.series.name.lower()} {band.summary}" for band in self.bands)
+        return f"{self.period}: {said}."
+
+    @cached_property
+    def rows(self) -> list[tuple[datetime.date, list[str]]]:
+        """The same as a table, the newest day first."""
+        columns = [series.values for series in self.series]
+        numbers = [[words.number(value) for value in row] for row in zip(*columns, strict=True)]
+        return list(zip(self.days, numbers, strict=True))[::-1]

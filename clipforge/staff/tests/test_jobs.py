@@ -1,0 +1,35 @@
+"""Rows of the queue can be looked at; what rescues them asks for a reason, elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from clipforge.testing.factories import make_project, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def staff():
+    client = Client()
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+    return client
+
+
+@pytest.mark.parametrize("action", ["cancel", "abort"])
+def test_nobody_acts_on_a_job_from_its_list(staff, action):
+    make_project(status="PENDING")
+    job = ProcrastinateJob.objects.get()
+    before = job.status
+    url = reverse("admin:procrastinate_procrastinatejob_changelist")
+    staff.post(url, {"action": action, "_selected_action": [job.pk]})
+    assert ProcrastinateJob.objects.get().status == before
+
+
+def test_a_state_is_told_by_a_word(staff):
+    make_project(status="PENDING")
+    page = staff.get(reverse("admin:procrastinate_procrastinatejob_changelist"))
+    assert '<span class="cf-badge cf-badge--idle">Todo</span>' in page.content.decode()

@@ -1,0 +1,57 @@
+"""Figures and states as staff read them: with their unit, and with a word beside each colour."""
+
+from __future__ import annotations
+
+import datetime
+
+# The state of a row, as the class of its badge says it.
+STATES = {
+    "ok": {"READY", "PAID", "ACTIVE", "CAPTURED"},
+    "busy": {"UPLOADED", "QUEUED", "ANALYZING", "RENDERING", "PENDING", "HELD"},
+    "bad": {"FAILED", "PAST_DUE", "SUSPENDED", "REVERSED"},
+}
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def state_of(status: str) -> str:
+    """ok, busy, bad or, for what is over and no fault, idle."""
+    return next((state for state, statuses in STATES.items() if status in statuses), "idle")
+
+
+def number(value: int) -> str:
+    return f"{value:,}"
+
+
+def count(value: int, one: str, many: str = "") -> str:
+    """`1 credit`, `1,200 credits`."""
+    return f"{value:,} {one if abs(value) == 1 else many or one + 's'}"
+
+
+def size(bytes_: int) -> str:
+    """In the largest unit of which there is one: `512 bytes`, `1.5 GB`. A kB is 1,000 bytes."""
+    value, unit = float(bytes_), 0
+    # Rounded, 999,950 bytes are a MB.
+    while round(value, 1) >= 1000 and unit < len(UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return count(bytes_, "byte") if unit == 0 else f"{value:,.1f} {UNITS[unit]}"
+
+
+def length(seconds: float) -> str:
+    """`1:05`, `1:02:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def money(minor: int, currency: str) -> str:
+    """`49.00 USD`, of minor units."""
+    return f"{minor / 100:,.2f} {currency.upper()}"
+
+
+def day(date: datetime.date) -> str:
+    """`3 Nov 2026`."""
+    return f"{date.day} {date:%b %Y}"
+
+
+def short(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"

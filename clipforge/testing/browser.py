@@ -1,0 +1,84 @@
+"""Debian's Chromium, driven by Playwright, and a page that remembers what went wrong on it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+LOOKS = Path(__file__).with_name("looks.js")
+# Nobody waits longer for a page of the admin: a test that does is wrong about what it waits for.
+PATIENCE_MS = 15_000
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """It may only reach this machine, as everything in the tests.
+
+    While it is open Django's ORM refuses to work in this thread, because Playwright runs a loop.
+    """
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("needs Chromium (apt-get install chromium); .ci/run installs it")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Visitor:
+    """One person at a browser. Everything that a developer would see in its console is a fault."""
+
+    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
+        self.url = url
+        self.context: BrowserContext = browser.new_context(reduced_motion="reduce", **options)
+        self.context.set_default_timeout(PATIENCE_MS)
+        self.context.add_init_script(path=LOOKS)
+        self.page: Page = self.context.new_page()
+        self.faults: list[str] = []
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self.faults.append(f"script failed: {error}"))
+        self.page.on("requestfailed", self._on_failure)
+        self.page.on("request", self._on_request)
+        self.page.on("response", self._on_response)
+
+    def go(self, path: str) -> None:
+        self.page.goto(f"{self.url}{path}")
+
+    def looks(self, function: str) -> Any:
+        """What the function of looks.js finds on the page that is open."""
+        return self.page.evaluate(f"looks.{function}()")
+
+    def take_faults(self) -> list[str]:
+        """Those since the last call, under the address of the page that is open."""
+        found, self.faults = self.faults, []
+        return [f"{self.page.url}: {fault}" for fault in found]
+
+    def close(self) -> None:
+        self.context.close()
+
+    def _on_console(self, message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            self.faults.append(f"console: {message.text}")
+
+    def _on_failure(self, request: Any) -> None:
+        # Going on to the next page before the icon of this one has come is no fault, nor is a download.
+        if request.failure != "net::ERR_ABORTED":
+            self.faults.append(f"failed: {request.url}: {request.failure}")
+
+    def _on_request(self, request: Any) -> None:
+        if not request.url.startswith((f"{self.url}/", "data:")):
+            self.faults.append(f"request to another host: {request.url}")
+
+    def _on_response(self, response: Any) -> None:
+        if response.status >= 400:
+            self.faults.append(f"status {response.status}: {response.url}")

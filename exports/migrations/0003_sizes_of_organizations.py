@@ -1,0 +1,23 @@
+"""What the finished files of an organization take, from an index alone."""
+
+from django.db import migrations, models
+
+from clipforge.common.migrations import AddIndexOnline
+
+
+class Migration(migrations.Migration):
+    atomic = False
+
+    dependencies = [("exports", "0002_indexes_of_lists")]
+
+    operations = [
+        AddIndexOnline(
+            "export",
+            models.Index(
+                fields=["org"],
+                include=["size"],
+                condition=models.Q(status="READY"),
+                name="exports_export_org_size",
+            ),
+        ),
+    ]

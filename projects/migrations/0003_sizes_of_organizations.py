@@ -1,0 +1,18 @@
+"""What the sources of an organization take, from an index alone."""
+
+from django.db import migrations, models
+
+from clipforge.common.migrations import AddIndexOnline
+
+
+class Migration(migrations.Migration):
+    atomic = False
+
+    dependencies = [("projects", "0002_indexes_of_lists")]
+
+    operations = [
+        AddIndexOnline(
+            "project",
+            models.Index(fields=["org"], include=["size"], name="projects_project_org_size"),
+        ),
+    ]
