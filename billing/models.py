@@ -505,7 +505,13 @@ class Alert(models.Model):
                 fields=["id"],
                 condition=Q(status=AlertStatus.PENDING),
                 name="billing_alert_pending",
-            )
+            ),
+            # The staff's first page: how many could not be sent.
+            models.Index(
+                fields=["created_at"],
+                condition=Q(status=AlertStatus.FAILED),
+                name="billing_alert_failed",
+            ),
         ]
 
     def __str__(self) -> str:
