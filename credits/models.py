@@ -389,3 +389,18 @@ class CreditReversal(Reference):
 
     def __str__(self) -> str:
         return f"{self.amount} of grant {self.grant_id}"
+
+
+class LedgerCheck(models.Model):
+    """A look at the invariants of the whole ledger, and what came of it: the last thousand are kept."""
+
+    checked_at = models.DateTimeField(db_default=Now())
+    seconds = models.FloatField(help_text="How long it took.")
+    breaches = models.PositiveIntegerField(
+        null=True, help_text="How many were found; empty when it was given up for taking too long."
+    )
+    first = models.JSONField(default=list, help_text="The first of them, in words.")
+    actor = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return "given up" if self.breaches is None else f"{self.breaches} breaches"

@@ -40,6 +40,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, NotFound, StorageFull
+from clipforge.common.last_words import last_words, where_raised
 from clipforge.common.models import TimestampedModel, UUIDModel
 from clipforge.common.shutdown import stopping
 from clipforge.media import ErrorCode, MediaError
@@ -119,6 +120,8 @@ class PaidWork(UUIDModel, TimestampedModel):
     progress = models.FloatField(default=0, help_text="0 to 1, within the stage.")
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
+    # For staff, never for the customer: the last words of whatever failed.
+    failure_detail = models.TextField(blank=True, default="", db_default="", editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -178,7 +181,7 @@ def retry(
         locked.status = QUEUED
         locked.attempts = 0
         locked.stage, locked.progress = "", 0
-        locked.error_code = locked.error_message = ""
+        locked.error_code = locked.error_message = locked.failure_detail = ""
         locked.queued_at = timezone.now()
         locked.started_at = locked.finished_at = None
         locked.save()
@@ -267,10 +270,13 @@ def succeed(
         return True
 
 
-def fail(item: PaidWork, *, error: tuple[str, str], actor: str) -> bool:
-    """Record a failure `(code, sentence)` and release the hold. False: it was no longer ours."""
+def fail(item: PaidWork, *, error: tuple[str, str], actor: str, detail: str = "") -> bool:
+    """Record a failure `(code, sentence)` and release the hold. False: it was no longer ours.
+
+    `detail` is for staff: what it says of this machine is taken out, and the end of it is kept.
+    """
     with transaction.atomic():
-        if not _settle(item, status=FAILED, error=error):
+        if not _settle(item, status=FAILED, error=error, failure_detail=last_words(detail)):
             return False
         _release(item, actor)
         return True
@@ -294,7 +300,8 @@ def ends_well(item: PaidWork, watch: Watch, *, defer: Defer) -> Iterator[None]:
         yield
     except MediaError as error:
         if error.code is not ErrorCode.CANCELLED:
-            fail(item, error=(error.code.value, error.message), actor=ACTOR)
+            notes = "\n".join(getattr(error, "__notes__", []))
+            fail(item, error=(error.code.value, error.message), actor=ACTOR, detail=notes)
         elif not watch.lost:
             hand_back(item, defer=defer)
     except StorageFull:
@@ -303,9 +310,9 @@ def ends_well(item: PaidWork, watch: Watch, *, defer: Defer) -> Iterator[None]:
         fail(item, error=HOLD_LAPSED, actor=ACTOR)
     except DATABASE_FAULTS:
         raise
-    except Exception:
+    except Exception as error:
         logger.exception("work failed", extra={"kind": item.REFERENCE_TYPE, "id": str(item.pk)})
-        fail(item, error=INTERNAL_ERROR, actor=ACTOR)
+        fail(item, error=INTERNAL_ERROR, actor=ACTOR, detail=where_raised(error))
 
 
 class Watch:
@@ -370,13 +377,37 @@ def sweep(model: type[PaidWork], *, defer: Defer, batch: int = 100) -> tuple[int
                 if item.attempts < settings.WORK_MAX_ATTEMPTS:
                     requeued += _requeue(item, defer=defer)
                 else:
-                    failed += fail(item, error=WORKER_LOST, actor="system:sweeper")
+                    failed += fail(
+                        item, error=WORKER_LOST, actor="system:sweeper", detail=_last_seen(item)
+                    )
         except DATABASE_FAULTS:
             raise
         except Exception:
             logger.exception("sweeping failed", extra={"row": str(pk)})
     _renew_holds(model)
     return requeued, failed
+
+
+def requeue(item: W, *, defer: Defer) -> W:
+    """By hand, what the sweeper does by itself: a new job for work that nobody does.
+
+    QUEUED work whose job was lost, or RUNNING work whose lease is over; the hold stays. A job that
+    was not lost after all finds the fence moved on. Raises Conflict otherwise, and where the hold
+    is gone: such work can only be cancelled, and retried.
+    """
+    with transaction.atomic():
+        locked = _locked(item)
+        lapsed = lapsed_work(type(item)).filter(pk=item.pk).exists()
+        if locked.status != QUEUED and not lapsed:
+            works = locked.status == locked.RUNNING
+            raise Conflict(
+                "Its worker gives signs of life." if works else f"It is {locked.status} already."
+            )
+        _requeue(locked, defer=defer)
+        ours = CreditHold.objects.filter(fence=locked.fence + 1, status="HELD")
+        if locked.hold_id is None or not ours.filter(pk=locked.hold_id).exists():
+            raise Conflict("Its reserved credits were given back. Cancel it, and retry it.")
+        return type(item)._default_manager.select_related("org", "hold").get(pk=item.pk)
 
 
 def lapsed_work(model: type[W]) -> models.QuerySet[W]:
@@ -440,6 +471,11 @@ def _mine(item: PaidWork) -> models.QuerySet[Any]:
     return type(item)._default_manager.filter(pk=item.pk, status=item.RUNNING, fence=item.fence)
 
 
+def _here(item: PaidWork) -> models.QuerySet[Any]:
+    """The row, if it is still where `item` saw it."""
+    return type(item)._default_manager.filter(pk=item.pk, status=item.status, fence=item.fence)
+
+
 def _locked(item: W) -> W:
     locked = (
         type(item)
@@ -458,9 +494,8 @@ def _settle(
 ) -> bool:
     """Finish a row whose fence is still the one that `item` knows."""
     code, message = error
-    where = type(item)._default_manager.filter(pk=item.pk, status=item.status, fence=item.fence)
     return bool(
-        where.update(
+        _here(item).update(
             status=status,
             error_code=code,
             error_message=message,
@@ -473,8 +508,16 @@ def _settle(
     )
 
 
+def _last_seen(item: PaidWork) -> str:
+    where = f"in {item.stage} at {item.progress:.0%}" if item.stage else "before its first stage"
+    return (
+        f"Attempt {item.attempts} gave its last sign of life {where}; "
+        f"its lease ended at {item.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC."
+    )
+
+
 def _requeue(item: PaidWork, *, defer: Defer, **fields: Any) -> bool:
-    queued = _mine(item).update(
+    queued = _here(item).update(
         status=QUEUED,
         fence=item.fence + 1,
         lease_expires_at=None,

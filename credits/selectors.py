@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import time
 import uuid
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Sum
 
 from clipforge.common.models import OrgQuerySet
@@ -194,13 +196,23 @@ INVARIANTS = [
 ]
 
 
-def broken_invariants(org: Organization | None = None) -> list[Breach]:
+def broken_invariants(
+    org: Organization | None = None, *, seconds: float | None = None
+) -> list[Breach]:
     """Check the seven invariants, of one organization or all. Empty means that all is well.
 
-    Reads every row of the ledger: minutes at millions of them, and it locks nothing.
+    Reads every row of the ledger: minutes at millions of them, and it locks nothing. After
+    `seconds`, if any are given, the database gives up and OperationalError is raised.
     """
-    with connection.cursor() as cursor:
-        return [breach for invariant in INVARIANTS for breach in _breaches(cursor, invariant, org)]
+    found = []
+    end = None if seconds is None else time.monotonic() + seconds
+    with transaction.atomic() if end else nullcontext(), connection.cursor() as cursor:
+        for invariant in INVARIANTS:
+            if end:  # 0 would be no limit
+                left = max(1, round((end - time.monotonic()) * 1000))
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{left}ms"])
+            found += _breaches(cursor, invariant, org)
+    return found
 
 
 def _breaches(cursor: Any, invariant: Invariant, org: Organization | None) -> list[Breach]:

@@ -111,6 +111,23 @@ class Export(PaidWork):
                 condition=models.Q(status="QUEUED"),
                 name="exports_export_queue",
             ),
+            # The staff's list of failures, the latest first: all of them, those of one error code, and
+            # those of one organization. Work seldom fails, and these are written when it does.
+            models.Index(
+                fields=["-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="exports_export_failed",
+            ),
+            models.Index(
+                fields=["error_code", "-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="exports_export_failed_code",
+            ),
+            models.Index(
+                fields=["org", "-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="exports_export_failed_org",
+            ),
             # `tasks.expire_exports`: files past their retention, every hour.
             models.Index(
                 fields=["expires_at"],

@@ -84,6 +84,11 @@ def cancel_export(*, export: Export, actor: str) -> Export:
     return paid_work.cancel(export, actor=actor)
 
 
+def requeue_export(*, export: Export) -> Export:
+    """Queue work again that nobody does: its job was lost, or its worker stopped. Raises Conflict."""
+    return paid_work.requeue(export, defer=tasks.defer_render)
+
+
 def retry_export(*, export: Export, actor: str) -> Export:
     """Render again after a failure or a cancel, under the same id.
 

@@ -87,6 +87,23 @@ class Project(PaidWork):
                 condition=models.Q(status="QUEUED"),
                 name="projects_project_queue",
             ),
+            # The staff's list of failures, the latest first: all of them, those of one error code, and
+            # those of one organization. Work seldom fails, and these are written when it does.
+            models.Index(
+                fields=["-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="projects_project_failed",
+            ),
+            models.Index(
+                fields=["error_code", "-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="projects_project_failed_code",
+            ),
+            models.Index(
+                fields=["org", "-finished_at", "-id"],
+                condition=models.Q(status="FAILED"),
+                name="projects_project_failed_org",
+            ),
         ]
 
     def __str__(self) -> str:

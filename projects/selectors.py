@@ -12,7 +12,7 @@ from projects.models import Moment, Project
 
 
 def projects(org: Organization) -> QuerySet[Project]:
-    return Project.objects.for_org(org).select_related("hold")
+    return Project.objects.for_org(org).select_related("hold").defer("failure_detail")
 
 
 def get_project(org: Organization, project_id: uuid.UUID, *, keep: bool = False) -> Project:

@@ -110,6 +110,11 @@ def cancel_project(*, project: Project, actor: str) -> Project:
     return paid_work.cancel(project, actor=actor)
 
 
+def requeue_project(*, project: Project) -> Project:
+    """Queue work again that nobody does: its job was lost, or its worker stopped. Raises Conflict."""
+    return paid_work.requeue(project, defer=tasks.defer_analysis)
+
+
 def retry_project(*, project: Project, actor: str) -> Project:
     """Analyse again after a failure or a cancel, under the same id.
 

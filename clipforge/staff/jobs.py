@@ -1,45 +1,59 @@
-"""The rows of the queue as staff see them: looked at here, rescued where it is written down who did."""
+"""The queue's jobs in the admin, to be read.
+
+procrastinate registers a page of its own, whose actions retry, cancel and abort a job for whoever may
+look at it, without a reason and without a trace. What may be done about a job is on the rescue page.
+"""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import procrastinate.contrib.django.admin  # noqa: F401 - registers the page that is replaced here
 from django.contrib import admin
-from django.utils.html import format_html
-from procrastinate.contrib.django.admin import ProcrastinateJobAdmin
-from procrastinate.contrib.django.models import ProcrastinateJob
 
-from clipforge.common.admin import BigTable
+from clipforge.common.admin import BigTable, MovedByServices
+from clipforge.staff.queue import EVENTS, JOBS
 
-# Characters of the arguments that are shown.
-MOST_ARGS = 2000
-STATES = {
-    "todo": "idle",
-    "doing": "busy",
-    "succeeded": "ok",
-    "failed": "bad",
-}
-
-admin.site.unregister(ProcrastinateJob)
+admin.site.unregister(JOBS)
 
 
-@admin.register(ProcrastinateJob)
-class JobAdmin(BigTable, ProcrastinateJobAdmin):
-    # Theirs act at once, for whoever may look, and leave no trace of who it was.
-    actions = []
-    # Theirs reads all values of seven columns, each from the whole table.
+class EventInline(MovedByServices, admin.TabularInline[Any, Any]):
+    """What happened to the job, the first first."""
+
+    model = EVENTS
+    fields = ["type", "at"]
+    readonly_fields = ["type", "at"]
+    ordering = ["id"]
+    extra = 0
+
+
+@admin.register(JOBS)
+class JobAdmin(BigTable, MovedByServices, admin.ModelAdmin[Any]):
+    list_display = ["id", "task_name", "queue_name", "status", "attempts", "scheduled_at"]
     list_filter = ["status"]
+    search_fields = ["=id"]
+    search_help_text = "The number of a job."
+    # By id, which is the order of time.
+    ordering = ["-id"]
+    inlines = [EventInline]
+    readonly_fields = [
+        "id",
+        "task_name",
+        "queue_name",
+        "status",
+        "attempts",
+        "scheduled_at",
+        "priority",
+        "lock",
+        "queueing_lock",
+        "abort_requested",
+        "worker",
+        "arguments",
+    ]
+    exclude = ["args"]
+    actions = None
 
-    @admin.display(description="Status")
-    def pretty_status(self, instance: ProcrastinateJob) -> str:
-        return format_html(
-            '<span class="cf-badge cf-badge--{}">{}</span>',
-            STATES.get(instance.status, "idle"),
-            instance.status.title(),
-        )
-
-    @admin.display(description="Args")
-    def pretty_args(self, instance: ProcrastinateJob) -> str:
-        """Theirs has a style in its text, which the content security policy refuses."""
-        text = json.dumps(instance.args, indent=2)
-        return format_html("<pre>{}</pre>", text[:MOST_ARGS])
+    @admin.display(description="arguments")
+    def arguments(self, job: Any) -> str:
+        return json.dumps(job.args, indent=2)[:2000]

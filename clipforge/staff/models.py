@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -112,3 +113,28 @@ class MoneyRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} of {self.amount:+,} credits"
+
+
+class RescueRun(models.Model):
+    """What somebody confirmed on the rescue page, once: its token is the primary key.
+
+    Inserted before the first item is touched. A second click finds it and shows what came of the
+    first. Without `finished_at` it is under way, or was cut off.
+    """
+
+    token = models.UUIDField(primary_key=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, db_index=False, related_name="+"
+    )
+    action = models.CharField(max_length=16)
+    reason = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+    # One an item: label, whether it was done, and if not, why.
+    results = models.JSONField(default=list)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.actor_id}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from clipforge.staff import actions, movements, organizations, signing_in
+from clipforge.staff import actions, movements, organizations, rescue_views, signing_in
 from clipforge.staff.find import find
 
 
@@ -41,4 +41,8 @@ def pages(site: AdminSite) -> list[URLPattern]:
             view(organizations.timeline_view),
             name="organization-timeline",
         ),
+        # Work that failed or hangs.
+        path("rescue/", view(rescue_views.queue), name="rescue"),
+        path("rescue/confirm/", view(rescue_views.confirm), name="rescue-confirm"),
+        path("rescue/runs/<uuid:token>/", view(rescue_views.run), name="rescue-run"),
     ]

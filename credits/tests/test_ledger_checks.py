@@ -1,0 +1,83 @@
+"""Staff see when the ledger was last checked, by whom, and what came of it."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
+
+from clipforge.testing.factories import make_organization
+from credits import reconciling, tasks
+from credits.models import CreditAccount, LedgerCheck
+from credits.selectors import broken_invariants
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_hourly_check_of_a_ledger_that_adds_up_is_recorded():
+    make_organization(credits_=40)
+    tasks.check(timestamp=0)
+    found = LedgerCheck.objects.get()
+    assert (found.breaches, found.first, found.actor) == (0, [], "system:ledger")
+    assert found.seconds > 0
+
+
+@pytest.mark.breaks_ledger
+def test_breaches_are_recorded_with_the_first_of_them_in_words(caplog):
+    org = make_organization(credits_=40)
+    CreditAccount.objects.update(posted=41)
+    tasks.check(timestamp=0)
+    found = LedgerCheck.objects.get()
+    assert (found.breaches, found.first) == (
+        2,
+        [
+            f"1: {org.pk}: posted is 41 but the transactions add up to 40",
+            f"3: {org.pk}: posted is 41 but 40 remain in the grants",
+        ],
+    )
+    assert "does not add up" in caplog.text
+
+
+@pytest.mark.breaks_ledger
+def test_of_many_breaches_the_first_twenty_are_kept():
+    for _ in range(11):
+        make_organization(credits_=40)
+    CreditAccount.objects.update(posted=41)
+    check, breaches = reconciling.check_ledger(actor="test")
+    assert (check.breaches, len(breaches), len(check.first)) == (22, 22, 20)
+
+
+def test_an_operator_who_checks_everything_is_recorded_too(capsys):
+    make_organization(name="Acme", credits_=40)
+    call_command("reconcile_credits")
+    assert LedgerCheck.objects.get().actor == "command:reconcile_credits"
+    call_command("reconcile_credits", "--org", "acme")  # says nothing of the others
+    assert LedgerCheck.objects.count() == 1
+
+
+@pytest.mark.breaks_ledger
+def test_a_check_that_fails_an_operator_is_recorded_all_the_same(capsys):
+    make_organization(credits_=40)
+    CreditAccount.objects.update(posted=41)
+    with pytest.raises(CommandError):
+        call_command("reconcile_credits")
+    assert LedgerCheck.objects.get().breaches == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_check_that_takes_too_long_is_given_up_and_does_not_say_that_all_is_well(caplog):
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("LOCK TABLE credits_creditaccount")
+        with pytest.raises(OperationalError):
+            broken_invariants(seconds=0.1)
+        check, breaches = reconciling.check_ledger(actor="test", seconds=0.1)
+    assert (check.breaches, check.first, breaches) == (None, [], [])
+    assert broken_invariants(seconds=60) == []
+
+
+def test_the_last_thousand_are_kept(monkeypatch):
+    monkeypatch.setattr(reconciling, "KEPT", 3)
+    for _ in range(5):
+        reconciling.check_ledger(actor="test")
+    assert LedgerCheck.objects.count() == 3
