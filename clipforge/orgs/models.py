@@ -227,8 +227,8 @@ class StaffAction(models.Model):
         indexes = [
             # The timeline of an organization.
             models.Index(fields=["org", "created_at", "id"], name="orgs_staffaction_org_created"),
-            # What was done to one row.
-            models.Index(fields=["object_type", "object_id"], name="orgs_staffaction_object"),
+            # What was done to one row; and who looks for an id need not know of what it is.
+            models.Index(fields=["object_id", "object_type"], name="orgs_staffaction_of_object"),
             # What one of the staff did; also serves the foreign key.
             models.Index(fields=["actor", "created_at"], name="orgs_staffaction_actor"),
             # What was done by one request, of which the log tells.
