@@ -42,6 +42,7 @@ for name in {PEOPLE!r}:
     User.objects.create_superuser(name, f"{{name}}@example.com", {PASSWORD!r})
 orgs = {{name: make_organization(name=name, tier="PRO") for name in {CUSTOMERS!r}}}
 failed = make_project(orgs["Unlucky"], status="FAILED", title="Out of luck")
+make_project(orgs["Unlucky"], status="FAILED", title="Left alone")
 print(json.dumps({{
     "rows": {{label: str(make().pk) for label, make in MAKERS.items()}},
     "customers": {{
@@ -398,7 +399,7 @@ def test_failed_work_is_retried_with_a_reason(service, seeded, ada):
     path = f"projects/{project}"
     assert of_customer(service, seeded, "Unlucky", path).json()["status"] == "FAILED"
     ada.go(f"{reverse('admin:rescue')}?org={seeded['customers']['Unlucky'][0]}")
-    ada.page.click("button[aria-label^='Retry']")
+    ada.page.click("button[aria-label^='Retry'][aria-label$='Out of luck']")
     ada.page.fill("[name=reason]", REASON)
     ada.page.click(".cf-form [type=submit]")
     ada.page.wait_for_selector("text=1 done, 0 skipped")
