@@ -9,10 +9,10 @@ import datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.db.transaction import atomic
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import reverse
 
 from billing import services
 from billing.models import (
@@ -24,12 +24,13 @@ from billing.models import (
     StripeEvent,
     Subscription,
 )
-from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
-from clipforge.common.errors import DomainError
+from clipforge.common.admin import BigTable, MovedByServices, NotDeleted, NotMadeByHand
+from clipforge.orgs.audit import REASON, AuditedAdmin, record_staff_action
+from clipforge.orgs.models import StaffAction
 
 
 @admin.register(Price)
-class PriceAdmin(NotMadeByHand, admin.ModelAdmin[Price]):
+class PriceAdmin(NotMadeByHand, AuditedAdmin[Price]):
     """Saving a price that was ever sold makes its next version, and leaves this one as it is."""
 
     list_display = ["code", "version", "kind", "credits", "amount", "currency", "is_active"]
@@ -45,13 +46,37 @@ class PriceAdmin(NotMadeByHand, admin.ModelAdmin[Price]):
     def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
         terms = {name: form.cleaned_data[name] for name in services.TERMS}
         kept = services.revise_price(price=obj, actor=f"user:{request.user.pk}", **terms)
+        form.instance = kept  # what the audit speaks of: the version that is sold from now on
         self.message_user(request, f"{kept} is sold from now on.")
 
     @admin.action(description="Stop selling", permissions=["change"])
-    def withdraw(self, request: HttpRequest, queryset: Any) -> None:
-        actor = f"user:{request.user.pk}"
-        ended = sum(services.withdraw_price(price=price, actor=actor) for price in queryset)
-        self.message_user(request, f"{ended} withdrawn.")
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[Price]) -> HttpResponse | None:
+        reason = self.ask_first(
+            request,
+            queryset,
+            action="withdraw",
+            title="Stop selling",
+            says="Nobody can buy these any more. What was sold stays as it is, and plans go on.",
+        )
+        if isinstance(reason, HttpResponse):
+            return reason
+        with atomic():
+            ended = [price for price in queryset if self._withdrawn(request, price, reason)]
+        self.message_user(request, f"{len(ended)} withdrawn.")
+        return None
+
+    def _withdrawn(self, request: HttpRequest, price: Price, reason: str) -> bool:
+        if not services.withdraw_price(price=price, actor=f"user:{request.user.pk}"):
+            return False
+        record_staff_action(
+            request=request,
+            verb="withdraw",
+            subject=price,
+            before={"is_active": True},
+            after={"is_active": False},
+            reason=reason,
+        )
+        return True
 
 
 class PaymentForm(forms.ModelForm[Payment]):
@@ -61,13 +86,12 @@ class PaymentForm(forms.ModelForm[Payment]):
 
     class Meta:
         model = Payment
-        fields = ["org", "price", "reference", "reason"]
+        fields = ["org", "price", "reference"]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fields["price"].queryset = Price.objects.filter(is_active=True, amount__gt=0)  # type: ignore[attr-defined]
-        for name in ("reference", "reason"):
-            self.fields[name].required = True
+        self.fields["reference"].required = True
 
     def _post_clean(self) -> None:
         """Only fill the instance: the service decides. The same reference again is no mistake."""
@@ -75,7 +99,7 @@ class PaymentForm(forms.ModelForm[Payment]):
 
 
 @admin.register(Payment)
-class PaymentAdmin(BigTable, admin.ModelAdmin[Payment]):
+class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
     """Payments are read, and recorded by hand; nothing about one is ever edited or deleted."""
 
     list_display = ["created_at", "org", "price", "method", "status", "amount", "reversed_amount"]
@@ -92,9 +116,6 @@ class PaymentAdmin(BigTable, admin.ModelAdmin[Payment]):
     def has_change_permission(self, request: HttpRequest, obj: Payment | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Payment | None = None) -> bool:
-        return False
-
     def get_form(
         self, request: HttpRequest, obj: Payment | None = None, change: bool = False, **options: Any
     ) -> Any:
@@ -108,28 +129,29 @@ class PaymentAdmin(BigTable, admin.ModelAdmin[Payment]):
             return [*PaymentForm.Meta.fields, "paid_on"]
         return super().get_fields(request, obj)
 
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        """What the service refuses is said on the form's page, and nothing was recorded."""
-        try:
-            return super().add_view(request, form_url, extra_context)
-        except DomainError as error:
-            self.message_user(request, error.message, messages.ERROR)
-            return redirect(reverse("admin:billing_payment_add"))
-
     def save_model(self, request: HttpRequest, obj: Payment, form: Any, change: bool) -> None:
         recorded = services.record_payment(
             org=obj.org,
             code=obj.price.code,
             reference=obj.reference,
             paid_on=form.cleaned_data["paid_on"],
-            reason=obj.reason,
+            reason=form.cleaned_data[REASON],
             actor=f"user:{request.user.pk}",
         )
         # What follows, the log of the admin included, is about the payment as it was recorded.
         obj.pk = recorded.pk
         obj.refresh_from_db()
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """The same transfer sent again was no second act, and leaves no second row."""
+        seen = StaffAction.objects.filter(
+            object_type=Payment._meta.label_lower, object_id=str(form.instance.pk)
+        )
+        if form.instance.actor != f"user:{request.user.pk}" or seen.exists():
+            return []
+        return super().construct_change_message(request, form, formsets, add)
 
 
 @admin.register(Subscription)
@@ -165,7 +187,7 @@ class StripeEventAdmin(BigTable, MovedByServices, admin.ModelAdmin[StripeEvent])
 
 
 @admin.register(BillingAccount)
-class BillingAccountAdmin(BigTable, NotMadeByHand, admin.ModelAdmin[BillingAccount]):
+class BillingAccountAdmin(BigTable, NotMadeByHand, AuditedAdmin[BillingAccount]):
     """Only the threshold of the alert can be set."""
 
     list_display = ["org", "plan_tier", "low_balance_threshold", "is_low", "stripe_customer_id"]

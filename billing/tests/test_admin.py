@@ -9,8 +9,10 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from billing.models import Payment, Price
-from billing.tests.makers import deliver, make_payment, start_checkout
+from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
+from clipforge.orgs.models import StaffAction
 from clipforge.testing.factories import make_organization, make_user
+from clipforge.testing.races import run_together
 from clipforge.testing.state import nothing_changes
 from credits.selectors import balance
 
@@ -34,7 +36,7 @@ def form(org):
         "org": str(org.pk),
         "price": str(Price.objects.get(code="pack-100", is_active=True).pk),
         "reference": "SEPA 1",
-        "reason": "paid by transfer",
+        "audit_reason": "paid by transfer",
         "paid_on": "2026-01-31",
     }
 
@@ -49,17 +51,41 @@ def test_finance_records_a_payment_once_however_often_the_button_is_pressed(fina
     assert payment.paid_at is not None
     assert payment.paid_at.date().isoformat() == "2026-01-31"
     assert balance(organization).available == 100
+    assert payment.reason == "paid by transfer"
+    action = StaffAction.objects.get()
+    assert (action.verb, action.object_id, action.org, action.reason) == (
+        "add",
+        str(payment.pk),
+        organization,
+        "paid by transfer",
+    )
 
 
-def test_what_the_service_refuses_is_said_and_not_recorded(finance, organization):
+@pytest.mark.django_db(transaction=True)
+def test_eight_who_press_it_at_once_record_one_payment_and_one_act():
+    client = Client()
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+    org = make_organization()
+    make_catalogue()
+    answers = run_together(8, lambda _: client.post(ADD, form(org)))
+    assert [getattr(answer, "status_code", answer) for answer in answers] == [302] * 8
+    assert (Payment.objects.count(), StaffAction.objects.count()) == (1, 1)
+
+
+def test_what_the_service_refuses_is_said_beside_what_was_typed_and_not_recorded(
+    finance, organization
+):
     make_payment(make_organization(), reference="SEPA 1")
-    answer = finance.post(ADD, form(organization), follow=True)
-    assert "stands for another payment" in answer.content.decode()
-    assert Payment.objects.count() == 1
-    assert balance(organization).available == 0
+    with nothing_changes():
+        answer = finance.post(ADD, form(organization))
+    page = answer.content.decode()
+    assert "stands for another payment" in page
+    assert 'value="SEPA 1"' in page
+    assert "paid by transfer" in page
+    assert not StaffAction.objects.exists()
 
 
-@pytest.mark.parametrize("missing", ["reference", "reason", "paid_on", "org", "price"])
+@pytest.mark.parametrize("missing", ["reference", "audit_reason", "paid_on", "org", "price"])
 def test_nothing_may_be_left_out(finance, organization, missing):
     with nothing_changes():
         answer = finance.post(ADD, form(organization) | {missing: ""})
@@ -93,7 +119,25 @@ def test_staff_set_the_threshold_of_an_organization_and_nothing_else(organizatio
     client.force_login(make_user(is_staff=True, is_superuser=True))
     url = f"/admin/billing/billingaccount/{organization.pk}/change/"
     form_ = {"low_balance_threshold": "50", "plan_tier": "ENTERPRISE", "is_low": "on"}
-    assert client.post(url, form_).status_code == 302
+    assert client.post(url, form_).status_code == 200  # no reason, no change
+    assert client.post(url, form_ | {"audit_reason": "asked by mail"}).status_code == 302
     organization.refresh_from_db()
     account = organization.billing_account
     assert (account.low_balance_threshold, account.plan_tier, account.is_low) == (50, "", False)
+    action = StaffAction.objects.get()
+    assert (action.org, action.before, action.after) == (
+        organization,
+        {"low_balance_threshold": None},
+        {"low_balance_threshold": 50},
+    )
+
+
+def test_a_threshold_that_the_service_refuses_is_said_on_the_page(organization):
+    make_payment(organization)
+    client = Client()
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+    url = f"/admin/billing/billingaccount/{organization.pk}/change/"
+    with nothing_changes():
+        answer = client.post(url, {"low_balance_threshold": "0", "audit_reason": "asked by mail"})
+    assert answer.status_code == 200
+    assert "The threshold must be a number of credits" in answer.content.decode()

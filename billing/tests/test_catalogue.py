@@ -13,7 +13,7 @@ from billing.events import pricing_changed
 from billing.models import Price
 from billing.selectors import price_for_sale
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.orgs.models import TierLimits
+from clipforge.orgs.models import StaffAction, TierLimits
 from clipforge.testing.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -249,18 +249,51 @@ def test_staff_revise_a_sold_price_into_its_next_version(staff):
         "currency": "usd",
         "validity_days": 365,
     }
+    assert staff.post(f"/admin/billing/price/{old.pk}/change/", form).status_code == 200
+    assert price().version == 1  # no reason, no change
+    form["audit_reason"] = "the new price list"
     answer = staff.post(f"/admin/billing/price/{old.pk}/change/", form)
     assert answer.status_code == 302
     assert (price().version, price().amount) == (2, 950)
     old.refresh_from_db()
     assert (old.amount, old.is_active) == (900, False)
+    action = StaffAction.objects.get()
+    assert (action.object_id, action.object_label) == (str(price().pk), "pack-100 v2")
+    assert (action.before["amount"], action.after["amount"]) == (900, 950)
+
+
+def test_terms_that_make_no_price_are_said_beside_what_was_typed(staff):
+    form = {
+        "name": "100 credits",
+        "tier": "PRO",
+        "credits": 100,
+        "amount": 950,
+        "currency": "usd",
+        "audit_reason": "the new price list",
+    }
+    answer = staff.post(f"/admin/billing/price/{price().pk}/change/", form)
+    assert (answer.status_code, b'value="950"' in answer.content) == (200, True)
+    assert price().amount == 900
+    assert not StaffAction.objects.exists()
 
 
 def test_staff_withdraw_a_price_and_can_neither_add_nor_delete_one(staff):
-    answer = staff.post(
-        "/admin/billing/price/", {"action": "withdraw", "_selected_action": [str(price().pk)]}
+    chosen = {"action": "withdraw", "_selected_action": [str(price().pk)]}
+    asked = staff.post("/admin/billing/price/", chosen)
+    assert (asked.status_code, b"pack-100 v1" in asked.content) == (200, True)
+    short = staff.post(
+        "/admin/billing/price/", {**chosen, "confirmed": "yes", "audit_reason": "no"}
     )
-    assert answer.status_code == 302
+    assert (short.status_code, price().is_active) == (200, True)
+    confirmed = {**chosen, "confirmed": "yes", "audit_reason": "nobody buys it"}
+    for _ in range(2):
+        assert staff.post("/admin/billing/price/", confirmed).status_code == 302
+    action = StaffAction.objects.get()
+    assert (action.verb, action.object_label, action.reason) == (
+        "withdraw",
+        "pack-100 v1",
+        "nobody buys it",
+    )
     old = Price.objects.get(code="pack-100")
     assert old.is_active is False
     assert staff.get("/admin/billing/price/add/").status_code == 403

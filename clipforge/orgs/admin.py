@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
-from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 
 from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
 from clipforge.orgs.audit import AuditedAdmin
@@ -12,25 +14,7 @@ from clipforge.orgs.models import (
     Membership,
     StaffAction,
     TierLimits,
-    User,
 )
-
-
-@admin.register(User)
-class PersonAdmin(BigTable, UserAdmin[User]):
-    list_filter = ["is_staff", "groups"]
-    search_fields = ["=username", "^username", "email"]
-    search_help_text = "The user name or e-mail address, or a part of the address."
-    # Django's form leaves the address out, which is unique here: the second user would not be saved.
-    add_fieldsets = [
-        (
-            None,
-            {
-                "classes": ["wide"],
-                "fields": ["username", "email", "usable_password", "password1", "password2"],
-            },
-        )
-    ]
 
 
 @admin.register(TierLimits)
@@ -58,18 +42,40 @@ class MembershipAdmin(BigTable, AuditedAdmin[Membership]):
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(BigTable, admin.ModelAdmin[APIKey]):
-    """Keys are made by the service, which shows them once: nothing can be added here."""
+class APIKeyAdmin(BigTable, MovedByServices, admin.ModelAdmin[APIKey]):
+    """Keys are issued and revoked on pages of their own; here they are looked at."""
 
-    list_display = ["name", "prefix", "organization", "last_used_at", "expires_at", "revoked_at"]
+    list_display = [
+        "name",
+        "prefix",
+        "organization",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+        "revoke",
+    ]
     list_select_related = ["organization"]
     org_field = "organization"
     search_fields = ["=id", "^prefix"]
     search_help_text = "The public prefix of a key, or the slug or id of an organization."
-    readonly_fields = ["organization", "prefix", "created_by", "created_at", "last_used_at"]
+    fields = [
+        "organization",
+        "name",
+        "prefix",
+        "created_by",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+        "revoke",
+    ]
+    readonly_fields = ["revoke"]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    @admin.display(description="revoke")
+    def revoke(self, key: APIKey) -> str:
+        if key.revoked_at is not None:
+            return "revoked"
+        return format_html('<a href="{}">Revoke…</a>', reverse("admin:revoke-key", args=[key.pk]))
 
 
 @admin.register(IdempotencyRecord)
@@ -88,10 +94,64 @@ class StaffActionAdmin(BigTable, MovedByServices, admin.ModelAdmin[StaffAction])
     list_display = ["created_at", "actor", "verb", "object_label", "org", "reason"]
     list_select_related = ["actor", "org"]
     org_field = "org"
-    search_fields = ["=request_id", "=actor__email"]
+    search_fields = ["=object_id", "=request_id", "=actor__email"]
     search_help_text = (
-        "The slug or id of an organization, the address of who did it, or the id of a request."
+        "The slug or id of an organization, the id of what was changed or of a request "
+        "(X-Request-ID), or the address of who did it."
     )
+    fields = [
+        "created_at",
+        "actor",
+        "verb",
+        "org",
+        "object_type",
+        "object_id",
+        "object_label",
+        "changes",
+        "reason",
+        "request_id",
+        "address",
+    ]
+    readonly_fields = ["changes"]
     # By id, which is the order of time and has an index over all organizations.
     ordering = ["-id"]
     ordering_of_org = ["-created_at", "-id"]
+
+    @admin.display(description="before and after")
+    def changes(self, action: StaffAction) -> str:
+        names = list(dict.fromkeys([*action.before, *action.after]))
+        if not names:
+            return "nothing was kept"
+        rows = format_html_join(
+            "",
+            '<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>',
+            (
+                (name.replace("_", " "), *(_shown(side, name) for side in _sides(action)))
+                for name in names
+            ),
+        )
+        return format_html(
+            '<table class="cf-change"><thead><tr><th scope="col">What</th><th scope="col">Before</th>'
+            '<th scope="col">After</th></tr></thead><tbody>{}</tbody></table>',
+            rows,
+        )
+
+
+def _sides(action: StaffAction) -> tuple[dict[str, Any], dict[str, Any]]:
+    return action.before, action.after
+
+
+def _shown(side: dict[str, Any], name: str) -> str:
+    """A value as people read it. A side that does not speak of it is left empty."""
+    if name not in side:
+        return ""
+    value = side[name]
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value) or "none"
+    return str(value)

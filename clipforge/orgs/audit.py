@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import flatten_fieldsets
-from django.db.models import Model
-from django.http import HttpRequest
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 
 from clipforge.common import logs
 from clipforge.common.addresses import client_address
-from clipforge.common.errors import Invalid
+from clipforge.common.errors import DomainError, Invalid
 from clipforge.orgs.models import Organization, StaffAction, User
 
 M = TypeVar("M", bound=Model)
@@ -82,8 +85,32 @@ class ReasonField(forms.CharField):
         super().__init__(**{**defaults, **options})
 
 
+class ReasonForm(forms.Form):
+    """What a page asks that needs nothing else."""
+
+    audit_reason = ReasonField()
+
+
+class Refusable(forms.BaseForm):
+    """Shows what the service refused beside what was typed."""
+
+    refusal = ""
+
+    def clean(self) -> Any:
+        cleaned = super().clean()
+        if self.refusal:
+            raise forms.ValidationError(self.refusal)
+        return cleaned
+
+
 class AuditedAdmin(admin.ModelAdmin[M]):
-    """Asks for a reason with every write of its forms, and leaves an audit row for each."""
+    """Asks for a reason with every write, and leaves an audit row for each in its transaction.
+
+    What a service refuses is said on the form, and what was typed stays. Rows are deleted one by
+    one; a bulk action of its own starts with `ask_first`.
+    """
+
+    delete_confirmation_template = "orgs/delete_confirmation.html"
 
     def organization_of(self, obj: M) -> Organization | None:
         """Whose timeline the row belongs to."""
@@ -99,8 +126,11 @@ class AuditedAdmin(admin.ModelAdmin[M]):
             options["fields"] = flatten_fieldsets(self.get_fieldsets(request, obj))
         if options["fields"] is not None:
             options["fields"] = [name for name in options["fields"] if name != REASON]
-        form: Any = super().get_form(request, obj, change, **options)
-        return type(form)(form.__name__, (form,), {REASON: ReasonField()})
+        form: Any = super().get_form(request, obj, change=change, **options)
+        refusal = getattr(request, "refusal", "")
+        return type(form)(
+            form.__name__, (Refusable, form), {REASON: ReasonField(), "refusal": refusal}
+        )
 
     def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:
         """The reason is asked for last, of whoever may save."""
@@ -136,6 +166,71 @@ class AuditedAdmin(admin.ModelAdmin[M]):
             reason=reason,
         )
         return super().construct_change_message(request, form, formsets, add)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
+    ) -> Any:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except DomainError as error:
+            # Nothing was written. The same form again, which says so and cannot be saved.
+            request.refusal = error.message  # type: ignore[attr-defined]
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Without Django's own, which deletes many and asks for no reason."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        form = ReasonForm(request.POST or None)
+        is_sent = request.method == "POST" and self.has_delete_permission(request)
+        if is_sent and not form.is_valid():
+            said = " ".join(str(error) for error in form.errors[REASON])
+            messages.error(request, f"{said} Nothing was deleted.")
+            return redirect(request.path)
+        context = {"reason": form, **(extra_context or {})}
+        return super().delete_view(request, object_id, context)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Called in the transaction of `delete_view`, before it deletes."""
+        for row in queryset:
+            fields = [field for field in row._meta.concrete_fields if field.name not in SECRETS]
+            record_staff_action(
+                request=request,
+                verb="delete",
+                subject=row,
+                org=self.organization_of(row),
+                before={field.name: _plain(getattr(row, field.name)) for field in fields},
+                reason=request.POST.get(REASON, ""),
+            )
+        return super().log_deletions(request, queryset)
+
+    def ask_first(
+        self, request: HttpRequest, queryset: QuerySet[M], *, action: str, title: str, says: str
+    ) -> str | HttpResponse:
+        """The reason for a bulk action; or the page that asks for it and lists what is chosen."""
+        form = ReasonForm(request.POST if "confirmed" in request.POST else None)
+        if form.is_valid():
+            return str(form.cleaned_data[REASON])
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "form": form,
+            "rows": queryset,
+            "says": says,
+            "action": action,
+            "box": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "orgs/confirm_action.html", context)
 
 
 def _of_inline(formset: Any) -> dict[str, Any]:

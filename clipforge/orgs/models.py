@@ -22,6 +22,7 @@ from clipforge.common.search import Trigrams
 
 if TYPE_CHECKING:
     import datetime
+    from collections.abc import Iterator
 
 
 class Tier(models.TextChoices):
@@ -36,6 +37,16 @@ class User(AbstractUser):
     """A person: a member of organizations, or staff. The user name is the e-mail address."""
 
     email = models.EmailField(unique=True)
+    # Sessions carry it: raising it ends all that there are. `services.end_sessions`.
+    session_version = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+
+    def get_session_auth_hash(self) -> str:
+        """What a session must carry to be of this person: another one ends all before it."""
+        return f"{super().get_session_auth_hash()}:{self.session_version}"
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        for found in super().get_session_auth_fallback_hash():
+            yield f"{found}:{self.session_version}"
 
     class Meta(AbstractUser.Meta):
         indexes = [
@@ -216,8 +227,8 @@ class StaffAction(models.Model):
         indexes = [
             # The timeline of an organization.
             models.Index(fields=["org", "created_at", "id"], name="orgs_staffaction_org_created"),
-            # What was done to one row.
-            models.Index(fields=["object_type", "object_id"], name="orgs_staffaction_object"),
+            # What was done to one row; and who looks for an id need not know of what it is.
+            models.Index(fields=["object_id", "object_type"], name="orgs_staffaction_of_object"),
             # What one of the staff did; also serves the foreign key.
             models.Index(fields=["actor", "created_at"], name="orgs_staffaction_actor"),
             # What was done by one request, of which the log tells.
