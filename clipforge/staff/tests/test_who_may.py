@@ -15,7 +15,7 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
 
-from clipforge.staff.models import MoneyRequest, MovementKind
+from clipforge.staff.models import MoneyRequest, MovementKind, RescueRun
 from clipforge.testing.factories import make_organization, make_user
 from clipforge.testing.rows import MAKERS
 from clipforge.testing.staff import make_staff, signed_in
@@ -86,6 +86,9 @@ suspend                         org     eaR         eaR
 restore                         org     eaR         eaR
 issue-key                       org     seaR        seaR
 revoke-key                      key     seaR        seaR
+rescue                          -       sfeaR       405
+rescue-confirm                  -       seaR        seaR
+rescue-run                      run     seaR        405
 second-factor                   -       nsfeaR      nsfeaR
 second-factor-enrol             -       nsfeaR      nsfeaR
 second-factor-codes             -       nsfeaR      nsfeaR
@@ -102,6 +105,7 @@ THINGS = {
     "export": "exports.Export",
     "payment": "billing.Payment",
     "request": "staff.MoneyRequest",
+    "run": "staff.RescueRun",
 }
 # Ends the session of who sends it: it has a test of its own.
 ALONE = {"logout"}
@@ -192,6 +196,9 @@ def world() -> dict[str, Model]:
     """A row of every model, by the label of the model in small letters."""
     rows = {label.lower(): make() for label, make in MAKERS.items()}
     rows["staff.moneyrequest"] = make_request()
+    rows["staff.rescuerun"] = RescueRun.objects.create(
+        token=uuid.uuid4(), actor=make_user(), action="retry", reason="their worker was lost"
+    )
     return rows
 
 
