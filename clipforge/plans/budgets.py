@@ -51,10 +51,12 @@ ALL_OF_PROJECT = Budget(statements=8, rows=2.0, slack=100, sorts=0)
 ADMIN = Budget(statements=4, rows=4.3, slack=2000, sorts=1500)
 # One row with what hangs on it: names of what it points at, and a few rows below it.
 ADMIN_ONE = Budget(statements=10, slack=200, sorts=200)
-# Everything about an organization: ten of each list, thirty of each source of the timeline, today.
-ORGANIZATION = Budget(statements=6, buffers=40, rows=3.0, slack=1500, sorts=1500)
-# What it stores and did in thirty days, added up once in a while. Grows with it, as nothing else may.
-SUMS = Budget(statements=2, buffers=20_000, rows=3.0, slack=1_000_000, sorts=1500)
+# Everything about an organization: ten of each list, thirty of each source of the timeline. Many rows
+# and few pages: what it did today and what failed in a month are counted in an index.
+ORGANIZATION = Budget(statements=6, buffers=40, rows=3.0, slack=20_000, sorts=1500)
+# What it stores and what it did in thirty days, added up in indexes and then remembered for a while.
+# The only figures that grow with it: 2,800 pages where it has 200,000 of a million projects.
+SUMS = Budget(statements=2, buffers=5_000, rows=3.0, slack=1_000_000, sorts=200_000)
 # The timeline of an organization: a page of each of its sources, and who did it.
 TIMELINE = Budget(statements=2, buffers=40, rows=2.5, slack=700, sorts=700)
 # What a text can be, looked up in as many indexes; of customers who are called so, all are put in
