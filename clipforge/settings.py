@@ -142,7 +142,16 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# Browsers take a cookie of such a name only over HTTPS and for this very host: no neighbour under
+# the same domain can plant one.
+_prefix = "__Host-" if HTTPS else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_prefix}sessionid", f"{_prefix}csrftoken"
+# From signing in, whatever is done in between: clipforge/staff/signals.py.
 SESSION_COOKIE_AGE = 8 * 3600
+# Whether staff prove who they are with a code of their phone too, after the password.
+STAFF_SECOND_FACTOR = env_bool("STAFF_SECOND_FACTOR", not EMBEDDED)
+OTP_TOTP_ISSUER = "ClipForge"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 # Of pages. Whatever else is answered shows and runs nothing: clipforge/common/middleware.py.
@@ -164,6 +173,10 @@ CONTENT_SECURITY_POLICY = {
 # --- the application -----------------------------------------------------------------
 
 INSTALLED_APPS = [
+    # Before our own, which takes their pages out of the admin: they show secrets.
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     # Before the admin, whose templates it extends.
     "clipforge.staff",
     "clipforge.staff.apps.AdminConfig",
@@ -197,6 +210,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Knows whether the second factor was shown. Costs nothing until somebody asks who it is.
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

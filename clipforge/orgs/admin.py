@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
@@ -15,25 +14,7 @@ from clipforge.orgs.models import (
     Membership,
     StaffAction,
     TierLimits,
-    User,
 )
-
-
-@admin.register(User)
-class PersonAdmin(BigTable, UserAdmin[User]):
-    list_filter = ["is_staff", "groups"]
-    search_fields = ["=username", "^username", "email"]
-    search_help_text = "The user name or e-mail address, or a part of the address."
-    # Django's form leaves the address out, which is unique here: the second user would not be saved.
-    add_fieldsets = [
-        (
-            None,
-            {
-                "classes": ["wide"],
-                "fields": ["username", "email", "usable_password", "password1", "password2"],
-            },
-        )
-    ]
 
 
 @admin.register(TierLimits)

@@ -126,7 +126,7 @@ class AuditedAdmin(admin.ModelAdmin[M]):
             options["fields"] = flatten_fieldsets(self.get_fieldsets(request, obj))
         if options["fields"] is not None:
             options["fields"] = [name for name in options["fields"] if name != REASON]
-        form: Any = super().get_form(request, obj, change, **options)
+        form: Any = super().get_form(request, obj, change=change, **options)
         refusal = getattr(request, "refusal", "")
         return type(form)(
             form.__name__, (Refusable, form), {REASON: ReasonField(), "refusal": refusal}

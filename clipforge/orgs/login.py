@@ -19,28 +19,30 @@ def limited_login(request: HttpRequest) -> HttpResponse:
     right one: a limit that forgave would tell a guesser when he has guessed.
     """
     if request.method == "POST":
-        over = [usage for usage in _usages(request) if usage["should_limit"]]
-        if over:
-            seconds = max(1, *(usage["time_left"] for usage in over))
-            return _refusal(request, seconds)
+        # As the user is found: spaces and case make no other name to guess at.
+        name = request.POST.get("username", "").strip().lower()
+        if refusal := too_many_attempts(request, group="admin-login", name=name):
+            return refusal
     response: HttpResponse = admin.site.login(request)
     return response
 
 
-def _usages(request: HttpRequest) -> list[dict[str, Any]]:
+def too_many_attempts(request: HttpRequest, *, group: str, name: str) -> HttpResponse | None:
+    """Count an attempt of this address and on this name. The answer when there were too many."""
+    over = [usage for usage in _usages(request, group, name) if usage["should_limit"]]
+    if not over:
+        return None
+    return _refusal(request, max(1, *(usage["time_left"] for usage in over)))
+
+
+def _usages(request: HttpRequest, group: str, name: str) -> list[dict[str, Any]]:
     checks = [
         ("ip", settings.LOGIN_RATE_OF_ADDRESS),
-        (_name_tried, settings.LOGIN_RATE_OF_NAME),
+        (lambda group, request: name, settings.LOGIN_RATE_OF_NAME),  # noqa: ARG005 - as it is called
     ]
     return [
-        get_usage(request, group="admin-login", key=key, rate=rate, increment=True)
-        for key, rate in checks
+        get_usage(request, group=group, key=key, rate=rate, increment=True) for key, rate in checks
     ]
-
-
-def _name_tried(group: str, request: HttpRequest) -> str:  # noqa: ARG001 - django-ratelimit's signature
-    """As the user is found: spaces and case make no other name to guess at."""
-    return request.POST.get("username", "").strip().lower()
 
 
 def _refusal(request: HttpRequest, seconds: int) -> HttpResponse:

@@ -22,6 +22,7 @@ from clipforge.common.search import Trigrams
 
 if TYPE_CHECKING:
     import datetime
+    from collections.abc import Iterator
 
 
 class Tier(models.TextChoices):
@@ -36,6 +37,16 @@ class User(AbstractUser):
     """A person: a member of organizations, or staff. The user name is the e-mail address."""
 
     email = models.EmailField(unique=True)
+    # Sessions carry it: raising it ends all that there are. `services.end_sessions`.
+    session_version = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+
+    def get_session_auth_hash(self) -> str:
+        """What a session must carry to be of this person: another one ends all before it."""
+        return f"{super().get_session_auth_hash()}:{self.session_version}"
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        for found in super().get_session_auth_fallback_hash():
+            yield f"{found}:{self.session_version}"
 
     class Meta(AbstractUser.Meta):
         indexes = [

@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.db.models import Field, Model, Q
+from django.db.models import F, Field, Model, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.text import slugify
@@ -198,6 +198,13 @@ def record_key_use(*, api_key: APIKey) -> None:
         return
     stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_PRECISION)
     APIKey.objects.filter(stale, pk=api_key.pk).update(last_used_at=now)
+
+
+def end_sessions(*, user: User, actor: str) -> None:
+    """Sign a person out everywhere, at once. The caller renews the session that shall go on."""
+    User.objects.filter(pk=user.pk).update(session_version=F("session_version") + 1)
+    user.refresh_from_db(fields=["session_version"])
+    logger.info("sessions ended", extra={"user": user.pk, "actor": actor})
 
 
 def _user_with_address(email: str) -> User:

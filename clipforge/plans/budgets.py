@@ -47,8 +47,8 @@ ONE = Budget(statements=2, rows=2.0, slack=100)
 QUEUE = Budget(statements=1, rows=3.0, slack=100, sorts=1000)
 # What is deleted with a project: all of its rows.
 ALL_OF_PROJECT = Budget(statements=8, rows=2.0, slack=100, sorts=0)
-# The admin steps to a page by counting, up to the 10,000 rows that its paginator knows.
-ADMIN = Budget(statements=4, rows=8.0, slack=42_000, sorts=10_000)
+# A list of the admin, entered at its place by the index: each row, and the two joined to it.
+ADMIN = Budget(statements=4, rows=4.3, slack=2000, sorts=1500)
 # One row with what hangs on it: names of what it points at, and a few rows below it.
 ADMIN_ONE = Budget(statements=10, slack=200, sorts=200)
 # Everything about an organization: ten of each list, thirty of each source of the timeline, today.
@@ -57,8 +57,9 @@ ORGANIZATION = Budget(statements=6, buffers=40, rows=3.0, slack=1500, sorts=1500
 SUMS = Budget(statements=2, buffers=20_000, rows=3.0, slack=1_000_000, sorts=1500)
 # The timeline of an organization: a page of each of its sources, and who did it.
 TIMELINE = Budget(statements=2, buffers=40, rows=2.5, slack=700, sorts=700)
-# Staff may look through everything for a rare status: no index is kept for that.
-ADMIN_FILTERED = Budget(statements=4, buffers=20_000, slack=1_000_000, sorts=100_000)
+# What a text can be, looked up in as many indexes; of customers who are called so, all are put in
+# order: ten thousand, and their people.
+ADMIN_SEARCH = Budget(statements=10, rows=4.3, slack=21_000, sorts=21_000)
 
 
 def faults(cost: Cost, budget: Budget) -> list[str]:

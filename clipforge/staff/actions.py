@@ -182,7 +182,7 @@ def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
 def issue_key(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The secret is in the answer to the POST that made the key, and nowhere else."""
     org = get_object_or_404(Organization, pk=pk)
-    form = KeyForm(request.POST or None)
+    form = KeyForm(request.POST if request.method == "POST" else None)
     token = request.POST.get("token", "")
     if request.method == "POST":
         try:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from clipforge.staff import jobs, organizations
+from django.contrib import admin
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
-__all__ = ["jobs", "organizations"]
+from clipforge.staff import jobs, organizations, people
+
+# Their pages show the secrets, and change them unasked.
+admin.site.unregister([TOTPDevice, StaticDevice])
+
+__all__ = ["jobs", "organizations", "people"]

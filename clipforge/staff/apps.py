@@ -7,6 +7,9 @@ class StaffConfig(AppConfig):
     label = "staff"
     verbose_name = "Staff"
 
+    def ready(self) -> None:
+        from clipforge.staff import signals  # noqa: F401
+
 
 class AdminConfig(apps.AdminConfig):
     """Django's admin on our site, so that each app registers with `admin.register` as ever."""

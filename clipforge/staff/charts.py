@@ -14,7 +14,7 @@ from typing import NamedTuple
 from clipforge.staff import words
 
 # What a drawing is measured in; the page scales it.
-WIDTH, HEIGHT = 600, 56
+WIDTH, HEIGHT = 600, 41
 # Of the room of a day, so much is its bar.
 FILLED = 0.72
 
@@ -29,10 +29,14 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """One number a day. `unit` is of one: "credit", "job"; `state` colours it."""
+    """One number a day: "Credits spent" are credits (`unit`, of one) that were spent (`done`).
+
+    `state` colours it.
+    """
 
     name: str
     unit: str
+    done: str
     values: Sequence[int]
     state: str = ""
 
@@ -69,17 +73,20 @@ class Band:
         )
 
     @cached_property
-    def total(self) -> str:
-        return words.count(sum(self.series.values), self.series.unit)
+    def sum(self) -> str:
+        return words.number(sum(self.series.values))
 
     @cached_property
     def summary(self) -> str:
-        """`1,200 credits, most on 14 Nov 2026 (300)`."""
+        """`1,200 credits spent, most on 14 Nov 2026 (300)`."""
         most = max(self.series.values, default=0)
         if most <= 0:
-            return f"no {self.series.unit}s"
-        date = self.days[list(self.series.values).index(most)]
-        return f"{self.total}, most on {words.day(date)} ({words.number(most)})"
+            return f"no {self.series.unit}s {self.series.done}"
+        total, date = sum(self.series.values), self.days[list(self.series.values).index(most)]
+        return (
+            f"{words.count(total, self.series.unit)} {self.series.done}, "
+            f"most on {words.day(date)} ({words.number(most)})"
+        )
 
 
 @dataclass(frozen=True)
@@ -107,8 +114,7 @@ class Chart:
         """The sentence that says what there is to see."""
         if not any(value for series in self.series for value in series.values):
             return f"Nothing happened: {self.period}."
-        said = "; ".join(f"{band.series.name.lower()} {band.summary}" for band in self.bands)
-        return f"{self.period}: {said}."
+        return f"{self.period}: {'; '.join(band.summary for band in self.bands)}."
 
     @cached_property
     def rows(self) -> list[tuple[datetime.date, list[str]]]:

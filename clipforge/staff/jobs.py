@@ -11,9 +11,12 @@ from typing import Any
 
 import procrastinate.contrib.django.admin  # noqa: F401 - registers the page that is replaced here
 from django.contrib import admin
+from django.utils.html import format_html
 
 from clipforge.common.admin import BigTable, MovedByServices
 from clipforge.staff.queue import EVENTS, JOBS
+
+STATES = {"todo": "idle", "doing": "busy", "succeeded": "ok", "failed": "bad"}
 
 admin.site.unregister(JOBS)
 
@@ -30,7 +33,7 @@ class EventInline(MovedByServices, admin.TabularInline[Any, Any]):
 
 @admin.register(JOBS)
 class JobAdmin(BigTable, MovedByServices, admin.ModelAdmin[Any]):
-    list_display = ["id", "task_name", "queue_name", "status", "attempts", "scheduled_at"]
+    list_display = ["id", "task_name", "queue_name", "state", "attempts", "scheduled_at"]
     list_filter = ["status"]
     search_fields = ["=id"]
     search_help_text = "The number of a job."
@@ -53,6 +56,11 @@ class JobAdmin(BigTable, MovedByServices, admin.ModelAdmin[Any]):
     ]
     exclude = ["args"]
     actions = None
+
+    @admin.display(description="status", ordering="status")
+    def state(self, job: Any) -> str:
+        badge = '<span class="cf-badge cf-badge--{}">{}</span>'
+        return format_html(badge, STATES.get(job.status, "idle"), job.status.title())
 
     @admin.display(description="arguments")
     def arguments(self, job: Any) -> str:

@@ -171,14 +171,14 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
 
 def page_of(request: HttpRequest, org: Organization) -> dict[str, Any]:
     """Everything about an organization, in five statements."""
-    newest = timeline.page_of(org)
+    days, newest = overview.last_days(org), timeline.page_of(org)
     return {
         "title": org.name,
         "subtitle": None,
         "org": org,
-        "facts": described(org, overview.facts(org)),
+        "facts": described(org, overview.facts(org), days),
         "buttons": buttons(request.user, org),
-        "chart": chart_of(org),
+        "chart": chart_of(days),
         "entries": newest.entries,
         "has_older": newest.older is not None,
         "panels": panels(request.user, org),
@@ -198,7 +198,7 @@ class Fact(NamedTuple):
     state: str = ""  # of the badge that the value is in, if it is in one
 
 
-def described(org: Organization, facts: overview.Facts) -> list[Fact]:
+def described(org: Organization, facts: overview.Facts, days: list[overview.Day]) -> list[Fact]:
     """The facts of an organization in words, the most asked for first."""
     storage, limits = facts.storage, facts.limits
     return [
@@ -208,6 +208,11 @@ def described(org: Organization, facts: overview.Facts) -> list[Fact]:
         Fact("Held", words.count(facts.held, "credit"), words.count(facts.open_holds, "open hold")),
         Fact("Posted", words.count(facts.posted, "credit"), "available and held"),
         Fact("Owes", words.count(facts.debt, "credit"), "", "bad" if facts.debt else ""),
+        Fact(
+            "Spent",
+            words.count(sum(day.spent for day in days), "credit"),
+            f"in {overview.DAYS} days; {words.number(sum(day.granted for day in days))} came in",
+        ),
         Fact("Jobs now", f"{words.number(facts.running)} running", f"{facts.waiting:,} waiting"),
         Fact(
             "Failed jobs",
@@ -261,16 +266,21 @@ def _plan(facts: overview.Facts) -> Fact:
     return Fact("Plan", f"{facts.plan['name']} until {until}", note, state)
 
 
-def chart_of(org: Organization) -> Chart:
-    days = overview.last_days(org)
+def chart_of(days: list[overview.Day]) -> Chart:
     return Chart(
         "activity",
         f"The last {overview.DAYS} days",
         [day.date for day in days],
         [
-            Series("Spent", "credit", [day.spent for day in days]),
-            Series("Granted or bought", "credit", [day.granted for day in days], "ok"),
-            Series("Jobs", "job", [day.jobs for day in days], "busy"),
+            Series("Credits spent", "credit", "spent", [day.spent for day in days]),
+            Series(
+                "Credits granted or bought",
+                "credit",
+                "granted or bought",
+                [day.granted for day in days],
+                "ok",
+            ),
+            Series("Jobs begun", "job", "begun", [day.jobs for day in days], "busy"),
         ],
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from django.urls import reverse
+from django.utils import timezone
 
 from billing.models import PaymentStatus
 from clipforge.orgs.models import Organization, Role
@@ -19,9 +20,9 @@ Row = dict[str, Any]
 
 
 class Cell(NamedTuple):
-    """What stands in one place of a list: a text, a time, or a state."""
+    """What stands in one place of a list: a text, which may be of a time or a state."""
 
-    text: str = ""
+    text: str
     at: datetime.datetime | None = None
     state: str = ""
 
@@ -58,10 +59,14 @@ def _state(status: str, label: str) -> Cell:
     return Cell(label, state=words.state_of(status))
 
 
+def _time(at: datetime.datetime) -> Cell:
+    return Cell(words.recent(at, timezone.now()), at=at)
+
+
 def _key_state(row: Row) -> Cell:
     if row["revoked_at"]:
         return Cell("Revoked", state="idle")
-    ended = row["expires_at"] and row["expires_at"] <= datetime.datetime.now(datetime.UTC)
+    ended = row["expires_at"] and row["expires_at"] <= timezone.now()
     return Cell("Expired", state="idle") if ended else Cell("Usable", state="ok")
 
 
@@ -83,7 +88,7 @@ KINDS = {
             Cell(words.short(row["title"], 40)),
             _state(row["status"], str(Project.Status(row["status"]).label)),
             Cell(words.length(row["duration"])),
-            Cell(at=row["at"]),
+            _time(row["at"]),
         ],
     ),
     "exports": Kind(
@@ -96,7 +101,7 @@ KINDS = {
             Cell(words.short(row["title"], 40)),
             _state(row["status"], str(Export.Status(row["status"]).label)),
             Cell(f"{row['aspect']}, {row['resolution']}"),
-            Cell(at=row["at"]),
+            _time(row["at"]),
         ],
     ),
     "ledger": Kind(
@@ -104,13 +109,12 @@ KINDS = {
         "The whole ledger",
         "credits_credittransaction",
         "org__id__exact",
-        ["Movement", "Credits", "Balance", "Reason", "Time"],
+        ["Movement", "Balance", "Reason", "Time"],
         lambda row: [
-            Cell(str(TransactionType(row["type"]).label)),
-            Cell(f"{row['amount']:+,}"),
+            Cell(f"{TransactionType(row['type']).label} {row['amount']:+,}"),
             Cell(words.number(row["balance"])),
             Cell(words.short(row["reason"], 60)),
-            Cell(at=row["at"]),
+            _time(row["at"]),
         ],
     ),
     "payments": Kind(
@@ -123,7 +127,7 @@ KINDS = {
             Cell(row["price"]),
             Cell(words.money(row["amount"], row["currency"])),
             _payment_state(row),
-            Cell(at=row["at"]),
+            _time(row["at"]),
         ],
     ),
     "keys": Kind(
@@ -136,7 +140,7 @@ KINDS = {
             Cell(row["name"]),
             Cell(f"cf_live_{row['prefix']}_…"),
             _key_state(row),
-            Cell(at=row["used_at"]) if row["used_at"] else Cell("never"),
+            _time(row["used_at"]) if row["used_at"] else Cell("never"),
         ],
     ),
     "members": Kind(
@@ -145,7 +149,7 @@ KINDS = {
         "orgs_membership",
         "organization__id__exact",
         ["Person", "Role", "Since"],
-        lambda row: [Cell(row["user"]), Cell(str(Role(row["role"]).label)), Cell(at=row["at"])],
+        lambda row: [Cell(row["user"]), Cell(str(Role(row["role"]).label)), _time(row["at"])],
     ),
 }
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, reverse
+
+from clipforge.orgs.audit import record_staff_action
+from clipforge.staff import second_factor
+from clipforge.staff.credentials import SignInForm
+
+if TYPE_CHECKING:
+    from clipforge.orgs.models import User
 
 View = Callable[..., HttpResponse]
 
@@ -19,13 +29,63 @@ class StaffSite(admin.AdminSite):
     site_title = site_header = "ClipForge"
     index_title = "What is going on"
     enable_nav_sidebar = False
+    login_form = SignInForm
     site_url = None  # there is no other site of ours for people
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         # Its views need the registry, which needs this site.
         from clipforge.staff.urls import pages
 
-        return [*pages(self), *super().get_urls()]
+        # Nothing has a page outside of the admin that a link could lead to.
+        stock = [each for each in super().get_urls() if getattr(each, "name", "") != "view_on_site"]
+        return [*pages(self), *stock]
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return super().has_permission(request) and not second_factor.is_missing(request)
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Every page asks for the second factor where it is missing. Signing out needs none."""
+        guarded = super().admin_view(view, cacheable)
+
+        @wraps(guarded)
+        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if second_factor.is_missing(request):
+                if request.path == reverse("admin:logout"):
+                    return self.logout(request)
+                return redirect_to_login(request.get_full_path(), reverse("admin:second-factor"))
+            response: HttpResponse = guarded(request, *args, **kwargs)
+            return response
+
+        return inner
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if request.method == "GET" and second_factor.is_missing(request):
+            query = request.META["QUERY_STRING"]
+            return redirect(f"{reverse('admin:second-factor')}?{query}")
+        return super().login(request, extra_context)
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """One's own, for the old one. Ends all other sessions, and leaves an audit row."""
+        with transaction.atomic():
+            response = super().password_change(request, extra_context)
+            if response.status_code == 302:  # done: Django shows the form again otherwise
+                record_staff_action(
+                    request=request,
+                    verb="change_password",
+                    subject=cast("User", request.user),
+                    after={"password": "changed"},
+                    reason="their own password",
+                )
+        return response
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Django's lists, below what is going on, which whoever has a role sees."""
+        from clipforge.staff.dashboard import look
+
+        seen = {"seen": look()} if request.user.has_perm("projects.view_project") else {}
+        return super().index(request, {**(extra_context or {}), **seen})
 
 
 def needs(*permissions: str) -> Callable[[View], View]:

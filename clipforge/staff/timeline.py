@@ -54,13 +54,19 @@ class Entry:
     who: str
     url: str
     status: str = ""  # in words
-    state: str = "idle"
+    state: str = ""  # of the badge that the status is in, if it is in one
     changes: Sequence[Change] = ()
     reason: str = ""
 
     @property
     def at(self) -> datetime.datetime:
         return self.place.at
+
+    @property
+    def note(self) -> str:
+        """What stands beside it in small: what is in no badge, and who."""
+        said = ["" if self.state else self.status, f"by {self.who}" if self.who else ""]
+        return " · ".join(filter(None, said))
 
 
 class Place(NamedTuple):

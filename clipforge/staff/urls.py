@@ -5,7 +5,14 @@ from __future__ import annotations
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from clipforge.staff import actions, movements, organizations, rescue_views
+from clipforge.staff import (
+    actions,
+    exporting,
+    movements,
+    organizations,
+    rescue_views,
+    signing_in,
+)
 from clipforge.staff.find import find
 
 
@@ -13,7 +20,14 @@ def pages(site: AdminSite) -> list[URLPattern]:
     """`path(route, site.admin_view(view), name=…)`, reversed as `admin:<name>`."""
     view = site.admin_view
     organization = "organizations/<uuid:pk>/"
+    factor = "second-factor"
     return [
+        # These two also for staff who have yet to show the second factor.
+        path(f"{factor}/", signing_in.verify, name=factor),
+        path(f"{factor}/enrol/", signing_in.enrol, name=f"{factor}-enrol"),
+        path(f"{factor}/codes/", view(signing_in.codes), name=f"{factor}-codes"),
+        path(f"{factor}/yours/", view(signing_in.own), name=f"{factor}-own"),
+        path(f"people/<int:pk>/{factor}/reset/", view(signing_in.reset), name=f"{factor}-reset"),
         path("find/", view(find), name="find"),
         # Credits, and who of the staff confirms them.
         path(f"{organization}credits/grant/", view(movements.grant_credits), name="grant-credits"),
@@ -38,4 +52,14 @@ def pages(site: AdminSite) -> list[URLPattern]:
         path("rescue/", view(rescue_views.queue), name="rescue"),
         path("rescue/confirm/", view(rescue_views.confirm), name="rescue-confirm"),
         path("rescue/runs/<uuid:token>/", view(rescue_views.run), name="rescue-run"),
+        # Tables to take along.
+        path("export/", view(exporting.choose), name="exports"),
+        *(
+            path(
+                f"export/{sheet.name}.csv",
+                view(exporting.export(sheet)),
+                name=f"export-{sheet.name}",
+            )
+            for sheet in (exporting.LEDGER, exporting.PROJECTS, exporting.PAYMENTS)
+        ),
     ]

@@ -53,5 +53,10 @@ def day(date: datetime.date) -> str:
     return f"{date.day} {date:%b %Y}"
 
 
+def recent(moment: datetime.datetime, now: datetime.datetime) -> str:
+    """`3 Nov`, or `3 Nov 2025` where it is of another year."""
+    return day(moment) if moment.year != now.year else f"{moment.day} {moment:%b}"
+
+
 def short(text: str, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"

@@ -117,11 +117,14 @@ def make_movements(org: Organization, *movements: tuple[datetime.datetime, str, 
         )
     CreditTransaction.objects.bulk_create(rows)
     CreditAccount.objects.filter(org=org).update(posted=posted, version=version)
-    gained = posted - account.posted
-    lot = {"priority": 1, "amount": 1, "remaining": 0}
-    CreditGrant.objects.get_or_create(org=org, kind=GrantKind.ADJUST, defaults=lot)
+    # What a lot was made of stands, so it is made large enough for whatever comes.
+    CreditGrant.objects.get_or_create(
+        org=org,
+        kind=GrantKind.ADJUST,
+        defaults={"priority": 1, "amount": 10**9, "remaining": 0},
+    )
     CreditGrant.objects.for_org(org).filter(kind=GrantKind.ADJUST).update(
-        amount=F("amount") + max(gained, 0), remaining=F("remaining") + gained
+        remaining=F("remaining") + posted - account.posted
     )
 
 

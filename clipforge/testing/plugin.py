@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 if "DATABASE_URL" not in os.environ:
     os.environ["CLIPFORGE_DATA"] = tempfile.mkdtemp(prefix="cf-tests-")
 os.environ.setdefault("LOG_FORMAT", "text")
+# On by itself where a test has servers of its own. Those that are about it turn it on.
+os.environ.setdefault("STAFF_SECOND_FACTOR", "false")
 
 
 def pytest_configure(config: pytest.Config) -> None:

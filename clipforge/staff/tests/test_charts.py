@@ -12,7 +12,7 @@ DAYS = [datetime.date(2026, 11, day) for day in range(1, 11)]
 
 
 def chart(values: list[int], days: list[datetime.date] = DAYS, name: str = "Spent") -> Chart:
-    return Chart("test", "Ten days", days, [Series(name, "credit", values)])
+    return Chart("test", "Ten days", days, [Series(name, "credit", "spent", values)])
 
 
 def drawn(shown: Chart) -> str:
@@ -22,7 +22,7 @@ def drawn(shown: Chart) -> str:
 def test_each_day_that_has_something_has_a_bar_in_its_place_as_high_as_its_share():
     (band,) = chart([0, 55, 110, 0, 0, 0, 0, 0, 0, 0]).bands
     assert [(bar.x, bar.width) for bar in band.bars] == [(68.4, 43.2), (128.4, 43.2)]
-    assert [(bar.y, bar.height) for bar in band.bars] == [(28.5, 27.5), (1.0, 55.0)]
+    assert [(bar.y, bar.height) for bar in band.bars] == [(21.0, 20.0), (1.0, 40.0)]
     assert [bar.label for bar in band.bars] == ["2 Nov 2026: 55 credits", "3 Nov 2026: 110 credits"]
 
 
@@ -38,14 +38,17 @@ def test_each_series_has_its_own_scale():
         "test",
         "Ten days",
         DAYS,
-        [Series("Spent", "credit", [2] * 10), Series("Granted", "credit", [9000, *[0] * 9])],
+        [
+            Series("Spent", "credit", "spent", [2] * 10),
+            Series("Granted", "credit", "granted", [9000, *[0] * 9]),
+        ],
     )
     assert [band.bars[0].height for band in both.bands] == [HEIGHT - 1, HEIGHT - 1]
 
 
 def test_the_sentence_says_how_much_and_when_most():
     said = chart([0, 300, 1200, 0, 0, 0, 0, 0, 0, 1]).summary
-    assert said == ("1 Nov 2026 to 10 Nov 2026: spent 1,501 credits, most on 3 Nov 2026 (1,200).")
+    assert said == ("1 Nov 2026 to 10 Nov 2026: 1,501 credits spent, most on 3 Nov 2026 (1,200).")
 
 
 def test_where_nothing_happened_it_says_so_and_draws_no_bar():
@@ -58,7 +61,7 @@ def test_where_nothing_happened_it_says_so_and_draws_no_bar():
 def test_one_day_is_one_wide_bar_and_no_days_are_no_mistake():
     (band,) = chart([7], DAYS[:1]).bands
     assert [(bar.x, bar.width, bar.height) for bar in band.bars] == [(84.0, 432.0, HEIGHT - 1)]
-    assert chart([7], DAYS[:1]).summary == "1 Nov 2026: spent 7 credits, most on 1 Nov 2026 (7)."
+    assert chart([7], DAYS[:1]).summary == "1 Nov 2026: 7 credits spent, most on 1 Nov 2026 (7)."
     assert chart([], []).summary == "Nothing happened: no days."
     assert "<rect" not in drawn(chart([], []))
 
@@ -68,8 +71,11 @@ def test_who_cannot_see_it_is_told_the_same_by_title_description_and_table():
     assert 'role="img"' in html
     assert 'aria-labelledby="test-1-title test-1-desc"' in html
     assert '<title id="test-1-title">Spent</title>' in html
-    assert "Spent a day, 1 Nov 2026 to 10 Nov 2026: 301 credits, most on 2 Nov 2026 (300)." in html
-    assert "<figcaption>1 Nov 2026 to 10 Nov 2026: spent 301 credits" in html
+    assert (
+        "Spent a day, 1 Nov 2026 to 10 Nov 2026: 301 credits spent, most on 2 Nov 2026 (300)."
+        in html
+    )
+    assert "<figcaption>1 Nov 2026 to 10 Nov 2026: 301 credits spent" in html
     rows = html.split("<tbody>")[1].split("</tr>")
     assert "10 Nov 2026</time></th><td>1</td>" in rows[0]
     assert "2 Nov 2026</time></th><td>300</td>" in rows[8]
@@ -86,4 +92,4 @@ def test_the_drawing_needs_no_style_no_script_and_no_width_of_its_own():
 def test_what_a_series_is_called_is_text_and_never_markup():
     html = drawn(chart([5] * 10, name="</title><script>alert(1)</script>"))
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 5
+    assert html.count("&lt;script&gt;") == 4

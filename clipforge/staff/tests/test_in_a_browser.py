@@ -30,7 +30,7 @@ PASSWORD = "correct horse battery"
 SEED = f"""
 import json
 from clipforge.orgs.models import User
-import runpy; MAKERS = runpy.run_path("clipforge/orgs/tests/test_admin.py")["MAKERS"]
+from clipforge.testing.rows import MAKERS
 User.objects.create_superuser("ada", "ada@example.com", {PASSWORD!r})
 print(json.dumps({{label: str(make().pk) for label, make in MAKERS.items()}}))
 """

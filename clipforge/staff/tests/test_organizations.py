@@ -105,6 +105,8 @@ def test_the_facts_are_what_the_tables_say(staff):
     assert (found["Held"], facts["Held"].note) == ("3 credits", "3 open holds")
     assert found["Posted"] == "1,505 credits"
     assert found["Owes"] == "0 credits"
+    # The READY project, the one behind the exports, and two exports; and what paid for all nine.
+    assert (found["Spent"], facts["Spent"].note) == ("4 credits", "in 30 days; 1,509 came in")
     assert (found["Jobs now"], facts["Jobs now"].note) == ("2 running", "1 waiting")
     assert (found["Failed jobs"], facts["Failed jobs"].note) == ("1 in 24 hours", "2 in 30 days")
     assert found["Storage"] == "1.5 MB"
@@ -289,9 +291,9 @@ def test_the_chart_is_on_the_page_for_who_sees_and_who_does_not(staff):
     make_project(org)
     html = staff.get(address(org)).content.decode()
     assert html.count('role="img"') == 3
-    assert "spent 1 credit, most on" in html
-    assert "granted or bought 41 credits, most on" in html
-    assert "jobs 1 job, most on" in html
+    assert "1 credit spent, most on" in html
+    assert "41 credits granted or bought, most on" in html
+    assert "1 job begun, most on" in html
     assert "<caption>The last 30 days, the newest day first</caption>" in html
 
 

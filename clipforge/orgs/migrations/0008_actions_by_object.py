@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     # Indexes are built while staff read and write.
     atomic = False
 
-    dependencies = [("orgs", "0006_search")]
+    dependencies = [("orgs", "0007_session_version")]
 
     operations = [
         AddIndexOnline(

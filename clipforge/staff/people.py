@@ -1,0 +1,139 @@
+"""Accounts: who may sign in, and who of the staff may do what. Deactivated, never deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.forms import AdminPasswordChangeForm
+from django.contrib.auth.models import Group, Permission
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from clipforge.common.admin import BigTable, NotDeleted
+from clipforge.orgs import services as orgs
+from clipforge.orgs.audit import AuditedAdmin, ReasonField
+from clipforge.orgs.models import User
+
+# What only superusers see and set.
+ABOVE = ("is_superuser", "user_permissions")
+RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
+
+
+def held_by(person: Any) -> QuerySet[Permission]:
+    """By groups and directly, whether or not the account is active."""
+    return Permission.objects.filter(Q(group__user=person.pk) | Q(user=person.pk))
+
+
+def may_edit(request: HttpRequest, person: User) -> bool:
+    """Nobody edits an account that may do more than their own: they could sign in with it."""
+    if request.user.is_superuser:
+        return True
+    beyond = held_by(person).exclude(pk__in=held_by(request.user).values("pk"))
+    return not person.is_superuser and not beyond.exists()
+
+
+if TYPE_CHECKING:
+    _AdminPasswordChangeForm = AdminPasswordChangeForm[User]
+else:
+    _AdminPasswordChangeForm = AdminPasswordChangeForm
+
+
+class SetPasswordForm(_AdminPasswordChangeForm):
+    audit_reason = ReasonField()
+
+    @property
+    def instance(self) -> User:
+        """Whom the audit speaks of."""
+        return self.user
+
+
+@admin.register(User)
+class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
+    change_password_form = SetPasswordForm
+    change_user_password_template = "admin/orgs/user/change_password.html"  # noqa: S105 - a file
+    list_filter = ["is_staff", "groups"]
+    search_fields = ["=username", "^username", "email"]
+    search_help_text = "The user name or e-mail address, or a part of the address."
+    # Django's form leaves the address out, which is unique here: the second user would not be saved.
+    add_fieldsets = [
+        (
+            None,
+            {
+                "classes": ["wide"],
+                "fields": ["username", "email", "usable_password", "password1", "password2"],
+            },
+        )
+    ]
+    readonly_fields = ["last_login", "date_joined"]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or may_edit(request, obj))
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        hidden = set() if request.user.is_superuser else {*ABOVE}
+        if obj and not self.has_change_permission(request, obj):
+            hidden.add("password")  # what is kept of it is nothing to look at
+        return [
+            (title, {**found, "fields": [name for name in found["fields"] if name not in hidden]})
+            for title, found in super().get_fieldsets(request, obj)
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Nobody raises themselves, or locks themselves out: of their own, rights are only shown."""
+        found = super().get_readonly_fields(request, obj)
+        return [*found, *RIGHTS] if obj == request.user else found
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        if not request.user.is_superuser and lookup.startswith(ABOVE):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **options: Any) -> Any:
+        """Groups that may do more than who gives them are not theirs to give."""
+        if db_field.name == "groups" and not request.user.is_superuser:
+            beyond = Permission.objects.exclude(pk__in=held_by(request.user).values("pk"))
+            options["queryset"] = Group.objects.exclude(permissions__in=beyond)
+        return super().formfield_for_manytomany(db_field, request, **options)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "is_active" in form.changed_data and not obj.is_active:
+            # For good: an account that comes back does not bring its sessions back.
+            orgs.end_sessions(user=obj, actor=f"user:{request.user.pk}")
+
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 - as the route names it
+        form_url: str = "",
+    ) -> HttpResponse:
+        """Of somebody else. One's own is changed where the old one is asked for."""
+        if self.get_object(request, unquote(id)) == request.user:
+            return redirect("admin:password_change")
+        with transaction.atomic():
+            response: HttpResponse = super().user_change_password(request, id, form_url)
+        return response
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class RoleAdmin(NotDeleted, AuditedAdmin[Group], GroupAdmin):
+    """Who may change what a role may do may do everything: superusers. `roles` is the table."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    has_change_permission = has_view_permission
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    has_module_permission = has_add_permission
