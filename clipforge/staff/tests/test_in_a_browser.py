@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
 
 import pytest
 from django.contrib import admin
 from django.urls import reverse
 
 from clipforge.staff.urls import pages
-from clipforge.testing.browser import Visitor, chromium
+from clipforge.testing.browser import (
+    HEIGHT,
+    THEMES,
+    WIDTHS,
+    Visitor,
+    chromium,
+    faults_of,
+    sign_in,
+)
 from clipforge.testing.service import ROOT, running_service
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-WIDTHS = (1280, 390)
-THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-HEIGHT = 900
 # Build output: looked at by people, never committed.
 SCREENSHOTS = ROOT / ".clipforge" / "screenshots"
 
@@ -65,11 +69,7 @@ def browser():
 def session(service, rows, browser):
     """The cookies of somebody who has signed in."""
     visitor = Visitor(browser, service.url)
-    visitor.go("/admin/login/?next=/admin/")
-    visitor.page.fill("#id_username", "ada")
-    visitor.page.fill("#id_password", PASSWORD)
-    visitor.page.press("#id_password", "Enter")
-    visitor.page.wait_for_selector("#user-tools")
+    sign_in(visitor, "ada", PASSWORD)
     assert visitor.take_faults() == []
     state = visitor.context.storage_state()
     visitor.close()
@@ -88,18 +88,6 @@ def everywhere(service, browser, session):
 def ada(everywhere):
     everywhere.take_faults()
     return everywhere
-
-
-def faults_of(visitor: Visitor) -> list[str]:
-    """What is wrong with the page that is open, at every width and in both themes."""
-    found = visitor.looks("nameless")
-    for width in WIDTHS:
-        visitor.page.set_viewport_size({"width": width, "height": HEIGHT})
-        found += visitor.looks("overflowing")
-        for theme in THEMES:
-            visitor.page.emulate_media(color_scheme=theme)
-            found += [f"{theme}, {width} wide: {fault}" for fault in visitor.looks("faint")]
-    return [*visitor.take_faults(), *found]
 
 
 def of(label: str, page: str) -> str:
