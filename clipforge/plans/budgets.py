@@ -51,6 +51,10 @@ ALL_OF_PROJECT = Budget(statements=8, rows=2.0, slack=100, sorts=0)
 ADMIN = Budget(statements=4, rows=8.0, slack=42_000, sorts=10_000)
 # One row with what hangs on it: names of what it points at, and a few rows below it.
 ADMIN_ONE = Budget(statements=10, slack=200, sorts=200)
+# Sixteen counts of up to 1,001 rows of an index each, and the oldest of two queues.
+DASHBOARD = Budget(statements=10, buffers=120, slack=20_000, sorts=200)
+# Up to eight beginnings of an index, merged; each open hold looked at, and its work.
+RESCUE = Budget(statements=8, buffers=120, rows=6.0, slack=14_000, sorts=14_000)
 # Staff may look through everything for a rare status: no index is kept for that.
 ADMIN_FILTERED = Budget(statements=4, buffers=20_000, slack=1_000_000, sorts=100_000)
 
