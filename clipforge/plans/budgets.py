@@ -62,6 +62,10 @@ TIMELINE = Budget(statements=2, buffers=40, rows=2.5, slack=700, sorts=700)
 # What a text can be, looked up in as many indexes; of customers who are called so, all are put in
 # order: ten thousand, and their people.
 ADMIN_SEARCH = Budget(statements=10, rows=4.3, slack=21_000, sorts=21_000)
+# Sixteen counts of up to 1,001 rows of an index each, and the oldest of two queues.
+DASHBOARD = Budget(statements=10, buffers=120, slack=20_000, sorts=200)
+# Up to eight beginnings of an index, merged; each open hold looked at, and its work.
+RESCUE = Budget(statements=8, buffers=120, rows=6.0, slack=14_000, sorts=14_000)
 
 
 def faults(cost: Cost, budget: Budget) -> list[str]:

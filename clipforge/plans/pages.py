@@ -28,8 +28,9 @@ from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 from clipforge.orgs.principal import Principal
 from clipforge.plans import budgets
 from clipforge.plans.budgets import Budget
-from clipforge.staff import overview, timeline
+from clipforge.staff import overview, rescue, timeline
 from clipforge.staff.find import STRIPE, find
+from clipforge.staff.rescue import Kind, State
 from credits import expiry, paid_work
 from credits.caching import stored_balance
 from credits.models import CreditAccount, CreditTransaction
@@ -272,7 +273,8 @@ def _queue() -> Iterator[Page]:
 
 
 def _admin() -> Iterator[Page]:
-    yield Page("admin index", "", budgets.ADMIN_ONE, partial(_respond, admin.site.index))
+    yield Page("admin index", "", budgets.DASHBOARD, partial(_respond, admin.site.index))
+    yield from _rescue()
     for model, model_admin in admin.site._registry.items():
         if model._meta.app_label not in OURS:
             continue
@@ -294,6 +296,22 @@ def _admin() -> Iterator[Page]:
     for shape, text in _sought():
         found = partial(_respond, find, params={"q": text})
         yield Page(f"admin find {shape}", "", budgets.ADMIN_SEARCH, found)
+
+
+def _rescue() -> Iterator[Page]:
+    """The staff's list of what failed and what is stuck: its first page, and one far down."""
+    filters = {"": rescue.Filters(), "dead": rescue.Filters(states=frozenset({State.DEAD}))}
+    filters["code"] = rescue.Filters(error_code="timed_out")
+    failed = Project.objects.filter(status=paid_work.FAILED).order_by("-finished_at", "-pk")
+    count = failed[:COUNTED].count()
+    if count > 2 * rescue.PAGE:
+        row = failed[int(count * DEEP)]
+        if row.finished_at is not None:
+            place = rescue.Place(row.finished_at, Kind.PROJECT, str(row.pk))
+            filters["deep"] = rescue.Filters(after=place)
+        filters["organization"] = rescue.Filters(org=row.org_id)
+    for name, asked in filters.items():
+        yield Page(f"rescue {name}".strip(), "", budgets.RESCUE, partial(rescue.find, asked))
 
 
 def _organization(subject: Subject) -> Iterator[Page]:
