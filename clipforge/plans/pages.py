@@ -18,6 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 from rest_framework.request import Request
 
+from billing.models import BillingAccount
 from clipforge.common.admin import NEWER, OLDER
 from clipforge.common.api.filters import AnyOf
 from clipforge.common.api.pagination import DEFAULT_PAGE_SIZE, cursor_at, page_of
@@ -344,7 +345,9 @@ def _sums(org: Organization) -> None:
 def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> Iterator[Page]:
     asked = " ".join(f"{key.partition('__')[0]}={value[:13]}" for key, value in params.items())
     title = f"{name} {asked}".strip()
-    yield Page(title, "first", budgets.ADMIN, partial(_render, model_admin, params))
+    of_customers = model_admin.model in {CreditAccount, BillingAccount}
+    budget = budgets.ADMIN_CUSTOMERS if of_customers else budgets.ADMIN
+    yield Page(title, "first", budget, partial(_render, model_admin, params))
     changelist = _changelist(model_admin, params)
     if getattr(changelist, "older", None):
         count = changelist.queryset.order_by()[:COUNTED].count()
@@ -352,7 +355,7 @@ def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> It
         for way in (OLDER, NEWER):
             place = {way: changelist.place_text(row)}
             deep = partial(_render, model_admin, {**params, **place})
-            yield Page(f"{title} {way}", "deep", budgets.ADMIN, deep)
+            yield Page(f"{title} {way}", "deep", budget, deep)
 
 
 def _admin_params(model: type[Model], model_admin: Any) -> Iterator[dict[str, str]]:
