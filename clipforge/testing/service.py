@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import httpx
 from clipforge import embedded
 from clipforge.client import Client
 from clipforge.stack import free_port, web_command, worker_command
-from clipforge.testing import handicaps
+from clipforge.testing import handicaps, leaks
 from clipforge.testing.handicaps import Handicap
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -202,19 +201,11 @@ lifted = ["requests_per_minute", "uploads_per_minute", "exports_per_minute", "co
 TierLimits.objects.update(**dict.fromkeys(lifted, 1_000_000))
 """
 
-# A whole API key; its public part alone may be logged. The token of a signed link.
-SECRETS = re.compile(r"cf_live_\w{8}_\w{20}|/files/[\w-]{8,}:")
-
 
 def secrets_in_logs(data: Path, environment: dict[str, str]) -> list[str]:
     """Every line in a log of the service, PostgreSQL's and Redis's included, that has a secret."""
-    values = [environment[name] for name in ("SECRET_KEY", "API_KEY_PEPPER")]
-    return [
-        f"{log.name}: {line}"
-        for log in sorted(data.rglob("*.log*"))
-        for line in log.read_text(errors="replace").splitlines()
-        if SECRETS.search(line) or any(value in line for value in values)
-    ]
+    names = ("SECRET_KEY", "API_KEY_PEPPER", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
+    return leaks.in_files(data, [environment[name] for name in names if environment.get(name)])
 
 
 def _command_line(entry: Path) -> bytes:
