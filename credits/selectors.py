@@ -18,12 +18,13 @@ from credits.models import CreditHold, CreditReversal, CreditTransaction, Transa
 __all__ = ["Balance", "Breach", "balance", "broken_invariants", "holds", "transactions"]
 
 
-def balance(org: Organization) -> Balance:
+def balance(org: Organization, *, found: bytes | None = None) -> Balance:
     """What the organization has, to be shown; nothing is decided by it.
 
     From the cache, and never older than the last commit. Zeros for one that never had a credit.
+    `found` is the cached value, where this request has it already.
     """
-    return caching.balance(org.pk)
+    return caching.balance(org.pk, found=found)
 
 
 def transactions(org: Organization) -> OrgQuerySet[CreditTransaction]:
