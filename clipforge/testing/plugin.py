@@ -70,7 +70,7 @@ def static_files_are_looked_up(settings: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def ledger_adds_up(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After every test with a database: the seven invariants of the ledger hold."""
+    """After every test with a database: the eight invariants of the ledger hold."""
     if not {"db", "transactional_db", "_django_db_helper"} & set(request.fixturenames) and (
         request.node.get_closest_marker("django_db") is None
     ):
@@ -79,9 +79,9 @@ def ledger_adds_up(request: pytest.FixtureRequest) -> Iterator[None]:
     request.getfixturevalue("_django_db_helper")  # set up before, so torn down after this one
     yield
     if request.node.get_closest_marker("breaks_ledger") is None:
-        from credits.selectors import broken_invariants
+        from credits import paid_work
 
-        assert broken_invariants() == []
+        assert paid_work.breaches() == []
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,13 @@ from django.core.management.base import CommandError, CommandParser
 from clipforge.common.commands import OperatorCommand
 from clipforge.orgs.models import Organization
 from clipforge.orgs.selectors import find_organization
-from credits import selectors
+from credits import paid_work
 from credits.selectors import Breach
 
 
 class Command(OperatorCommand):
     help = (
-        "Prove that the ledger adds up: the seven invariants, over every organization. Reports "
+        "Prove that the ledger adds up: the eight invariants, over every organization. Reports "
         "each breach and exits 1; changes nothing. Repair a breach by hand, with a reason."
     )
 
@@ -26,13 +26,13 @@ class Command(OperatorCommand):
             raise CommandError(f"The ledger does not add up: {len(self.breaches)} breaches.")
 
     def run(self, *, org: str | None, **options: Any) -> dict[str, Any]:
-        self.breaches = selectors.broken_invariants(find_organization(org) if org else None)
+        self.breaches = paid_work.breaches(find_organization(org) if org else None)
         self._print_table()
         return {"ok": not self.breaches, "breaches": [each._asdict() for each in self.breaches]}
 
     def _print_table(self) -> None:
         if not self.breaches:
-            self.say("The ledger adds up: all seven invariants hold.")
+            self.say("The ledger adds up: all eight invariants hold.")
             return
         names = _names(self.breaches)
         width = max(map(len, ["organization", *names.values()]))
