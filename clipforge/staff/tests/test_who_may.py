@@ -51,7 +51,7 @@ credits.credithold              sfeaR   -       -       -
 credits.creditreversal          sfeaR   -       -       -
 credits.credittransaction       sfeaR   -       -       -
 exports.export                  sfeaR   -       -       -
-orgs.apikey                     sfeaR   -       R       R
+orgs.apikey                     sfeaR   -       -       -
 orgs.idempotencyrecord          sfeaR   -       -       -
 orgs.membership                 sfeaR   aR      aR      aR
 orgs.organization               sfeaR   aR      aR      -
@@ -75,6 +75,10 @@ jsi18n                          -       nsfeaR      405
 app_list                        orgs    sfeaR       sfeaR
 auth_user_password_change       user    aR          aR
 find                            -       nsfeaR      405
+downloads                       -       faR         405
+export-ledger                   -       faR         405
+export-projects                 -       faR         405
+export-payments                 -       faR         405
 organization-timeline           org     sfeaR       sfeaR
 grant-credits                   org     faR         faR
 adjust-credits                  org     faR         faR
