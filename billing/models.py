@@ -519,6 +519,12 @@ class Alert(models.Model):
             # The admin's list by status and kind.
             models.Index(fields=["status", "-id"], name="billing_alert_status"),
             models.Index(fields=["kind", "-id"], name="billing_alert_kind"),
+            # The staff's first page: how many could not be sent.
+            models.Index(
+                fields=["created_at"],
+                condition=Q(status=AlertStatus.FAILED),
+                name="billing_alert_failed",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -14,15 +14,21 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def own_servers() -> Iterator[Path]:
-    """A migrated database and a Redis for this run alone. Import models only inside the block."""
+def own_servers(kept: Path | None = None) -> Iterator[Path]:
+    """A migrated database and a Redis for this run alone. Import models only inside the block.
+
+    With `kept`, in that folder, where they are found again the next time.
+    """
     from clipforge import embedded
 
     for name in ("DATABASE_URL", "REDIS_URL"):
         os.environ.pop(name, None)
-    with tempfile.TemporaryDirectory(prefix="cf-") as folder:
-        data = Path(folder)
-        os.environ["CLIPFORGE_DATA"] = folder
+    with contextlib.ExitStack() as stack:
+        if kept is None:
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cf-")))
+        else:
+            data = kept.absolute()
+        os.environ["CLIPFORGE_DATA"] = str(data)
         # Durable, as in production: what a commit costs is a part of what is measured.
         with embedded.hold(data):
             set_up()

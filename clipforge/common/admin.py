@@ -109,12 +109,16 @@ class KeysetChangeList(ChangeList):
         return list(rows[: self.list_per_page + 1])
 
     @property
+    def org_asked(self) -> str | None:
+        return cast("BigTable", self.model_admin).org_asked(self)
+
+    @property
     def fields(self) -> list[str]:
         return [_name_of(part) for part in self._ordering()]
 
     def _ordering(self) -> Any:
         model_admin = cast("BigTable", self.model_admin)
-        if model_admin.ordering_of_org and model_admin.is_of_one_org(self):
+        if model_admin.ordering_of_org and self.org_asked:
             return model_admin.ordering_of_org
         return model_admin.ordering
 
@@ -133,9 +137,12 @@ class KeysetChangeList(ChangeList):
         except (ValueError, OverflowError, RecursionError):
             raise IncorrectLookupParameters from None
 
+    def place_text(self, row: Model) -> str:
+        """The place of the row, as OLDER and NEWER carry it."""
+        return json.dumps(place_of(row, self.fields), separators=(",", ":"))
+
     def _link(self, name: str, row: Model) -> str:
-        place = json.dumps(place_of(row, self.fields), separators=(",", ":"))
-        return self.get_query_string({name: place})
+        return self.get_query_string({name: self.place_text(row)})
 
     def _taken(self, name: str) -> str | None:
         """The parameter, which is no filter."""
@@ -213,9 +220,13 @@ class BigTable(Searched):
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return KeysetChangeList
 
-    def is_of_one_org(self, changelist: Any) -> bool:
-        names = {f"{self.org_field}{end}" for end in ("", "_id", "__exact", "__id__exact", "__pk")}
-        return changelist.found_org is not None or bool(names & set(changelist.params))
+    def org_asked(self, changelist: Any) -> str | None:
+        """The id of the organization whose rows alone are shown, None for those of all."""
+        if changelist.found_org is not None:
+            return str(changelist.found_org.pk)
+        endings = ("__id__exact", "__exact", "", "_id", "__id", "__pk", "__pk__exact", "_id__exact")
+        asked = (changelist.params.get(f"{self.org_field}{ending}") for ending in endings)
+        return next((value for value in asked if value), None)
 
 
 class NotDeleted:

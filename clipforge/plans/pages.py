@@ -11,13 +11,15 @@ from typing import Any, NamedTuple, cast
 
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_list import results
-from django.db.models import Count, Field, Model
+from django.db.models import BooleanField, Count, Field, Model
 from django.db.models.deletion import Collector
 from django.test import RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 from rest_framework.request import Request
 
+from billing.models import BillingAccount
+from clipforge.common.admin import NEWER, OLDER
 from clipforge.common.api.filters import AnyOf
 from clipforge.common.api.pagination import DEFAULT_PAGE_SIZE, cursor_at, page_of
 from clipforge.common.errors import Conflict
@@ -27,7 +29,9 @@ from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 from clipforge.orgs.principal import Principal
 from clipforge.plans import budgets
 from clipforge.plans.budgets import Budget
-from clipforge.staff import overview, timeline
+from clipforge.staff import overview, rescue, timeline
+from clipforge.staff.find import STRIPE, find
+from clipforge.staff.rescue import Kind, State
 from credits import expiry, paid_work
 from credits.caching import stored_balance
 from credits.models import CreditAccount, CreditTransaction
@@ -40,6 +44,8 @@ from projects.models import Moment, Project
 OURS = {"orgs", "staff", "credits", "projects", "exports", "billing"}
 # How far down a list "deep" is, and how far we count to know.
 DEEP, COUNTED = 0.9, 200_000
+# A row of which something is looked for.
+MIDDLE = 20
 
 
 Params = dict[str, str | list[str]]
@@ -268,24 +274,45 @@ def _queue() -> Iterator[Page]:
 
 
 def _admin() -> Iterator[Page]:
-    yield Page("admin index", "", budgets.ADMIN_ONE, partial(_respond, admin.site.index))
+    yield Page("admin index", "", budgets.DASHBOARD, partial(_respond, admin.site.index))
+    yield from _rescue()
     for model, model_admin in admin.site._registry.items():
         if model._meta.app_label not in OURS:
             continue
         name = f"admin {model._meta.model_name}"
-        if row := model._default_manager.order_by("-pk").first():
+        rows = model._default_manager.order_by("-pk")
+        if row := rows.first():
             change = partial(_respond, model_admin.change_view, str(row.pk))
             whole = budgets.ORGANIZATION if model is Organization else budgets.ADMIN_ONE
             yield Page(f"{name}, one", "", whole, change)
-        for params in _admin_filters(model, model_admin):
-            asked = " ".join(f"{key.partition('__')[0]}={value}" for key, value in params.items())
-            budget = budgets.ADMIN_FILTERED if params else budgets.ADMIN
-            title = f"{name} {asked}".strip()
-            yield Page(title, "first", budget, partial(_render, model_admin, params))
-            last = _changelist(model_admin, params).paginator.num_pages
-            if last > 1:
-                deep = partial(_render, model_admin, {**params, "p": str(last)})
-                yield Page(title, "deep", budget, deep)
+        for params in _admin_params(model, model_admin):
+            yield from _changelist_pages(name, model_admin, params)
+        for field, text in _admin_searches(model_admin):
+            search = partial(_render, model_admin, {"q": text})
+            yield Page(f"{name} search {field}", "", budgets.ADMIN_SEARCH, search)
+        for field in model_admin.autocomplete_fields:
+            for term in ("", "load", "load-1-7"):
+                offer = partial(_offer, model, field, term)
+                yield Page(f"{name} offers {field} {term}", "", budgets.ADMIN_SEARCH, offer)
+    for shape, text in _sought():
+        found = partial(_respond, find, params={"q": text})
+        yield Page(f"admin find {shape}", "", budgets.ADMIN_SEARCH, found)
+
+
+def _rescue() -> Iterator[Page]:
+    """The staff's list of what failed and what is stuck: its first page, and one far down."""
+    filters = {"": rescue.Filters(), "dead": rescue.Filters(states=frozenset({State.DEAD}))}
+    filters["code"] = rescue.Filters(error_code="timed_out")
+    failed = Project.objects.filter(status=paid_work.FAILED).order_by("-finished_at", "-pk")
+    count = failed[:COUNTED].count()
+    if count > 2 * rescue.PAGE:
+        row = failed[int(count * DEEP)]
+        if row.finished_at is not None:
+            place = rescue.Place(row.finished_at, Kind.PROJECT, str(row.pk))
+            filters["deep"] = rescue.Filters(after=place)
+        filters["organization"] = rescue.Filters(org=row.org_id)
+    for name, asked in filters.items():
+        yield Page(f"rescue {name}".strip(), "", budgets.RESCUE, partial(rescue.find, asked))
 
 
 def _organization(subject: Subject) -> Iterator[Page]:
@@ -315,13 +342,78 @@ def _sums(org: Organization) -> None:
     overview.last_days(org)
 
 
-def _admin_filters(model: type[Model], model_admin: Any) -> Iterator[dict[str, str]]:
-    yield {}
+def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> Iterator[Page]:
+    asked = " ".join(f"{key.partition('__')[0]}={value[:13]}" for key, value in params.items())
+    title = f"{name} {asked}".strip()
+    of_customers = model_admin.model in {CreditAccount, BillingAccount}
+    budget = budgets.ADMIN_CUSTOMERS if of_customers else budgets.ADMIN
+    yield Page(title, "first", budget, partial(_render, model_admin, params))
+    changelist = _changelist(model_admin, params)
+    if getattr(changelist, "older", None):
+        count = changelist.queryset.order_by()[:COUNTED].count()
+        row = changelist.queryset[int(count * DEEP)]
+        for way in (OLDER, NEWER):
+            place = {way: changelist.place_text(row)}
+            deep = partial(_render, model_admin, {**params, **place})
+            yield Page(f"{title} {way}", "deep", budget, deep)
+
+
+def _admin_params(model: type[Model], model_admin: Any) -> Iterator[dict[str, str]]:
+    """No filter, each value of each, each organization, and its values; and the other way round."""
+    choices: list[dict[str, str]] = [{}]
     for name in model_admin.list_filter:
-        if isinstance(name, str):
-            field = cast("Field[Any, Any]", model._meta.get_field(name))
-            for value, _ in field.flatchoices:
-                yield {f"{name}__exact": str(value)}
+        field = cast("Field[Any, Any]", model._meta.get_field(name))
+        values = [value for value, _ in field.flatchoices] if field.flatchoices else []
+        if isinstance(field, BooleanField):
+            values = [1, 0]
+        choices += [{f"{name}__exact": str(value)} for value in values]
+    yield from choices
+    for column in model_admin.sortable_by or ():
+        shown = ["action_checkbox", *model_admin.list_display]
+        offset = 0 if model_admin.get_actions(_staff_request()) else 1
+        yield {"o": str(shown.index(column) - offset)}
+    if org_field := getattr(model_admin, "org_field", None):
+        for subject in subjects():
+            org = {f"{org_field}__id__exact": str(subject.org.pk)}
+            yield from ({**choice, **org} for choice in choices)
+
+
+def _admin_searches(model_admin: Any) -> Iterator[tuple[str, str]]:
+    """A text of a row in the middle for each way to be found, an organization, and a text of none."""
+    if not model_admin.search_fields:
+        return
+    yield "nothing", "nowhere to be seen"
+    if model_admin.org_field:
+        for subject in subjects():
+            yield f"org, {subject.label}", subject.org.slug
+    rows = model_admin.model._default_manager.order_by("-pk")
+    for field in model_admin.search_fields:
+        path = field.lstrip("=^~")
+        for value in rows.values_list(path, flat=True)[MIDDLE : MIDDLE + 1]:
+            if value:
+                text = str(value)
+                yield field, text if field.startswith("=") else text[: max(4, len(text) - 2)]
+
+
+def _sought() -> Iterator[tuple[str, str]]:
+    """Each shape of what can be typed into the box that finds everything."""
+    yield "nothing", "nowhere to be seen"
+    yield "id of nothing", "00000000-0000-7000-8000-000000000000"
+    yield "number", "1"
+    yield "letter", "l"
+    yield "many", "load"
+    yield "address of nobody", "nobody@example.com"
+    for prefix in STRIPE:
+        yield f"{prefix}…", f"{prefix}1234567890"
+    for subject in subjects():
+        yield f"slug, {subject.label}", subject.org.slug
+        yield f"name, {subject.label}", subject.org.name
+        yield f"id, {subject.label}", str(subject.org.pk)
+        if member := subject.org.members.first():
+            yield f"address, {subject.label}", member.email
+        if subject.project:
+            yield f"project, {subject.label}", str(subject.project.pk)
+            yield f"title, {subject.label}", subject.project.title
 
 
 def _changelist(model_admin: Any, params: dict[str, str]) -> Any:
@@ -336,9 +428,17 @@ def _staff_request(params: dict[str, str] | None = None) -> Any:
     return request
 
 
-def _respond(view: Callable[..., Any], *args: str) -> object:
-    return view(_staff_request(), *args).render()
+def _respond(view: Callable[..., Any], *args: str, params: dict[str, str] | None = None) -> object:
+    response = view(_staff_request(params), *args)
+    return response.render() if hasattr(response, "render") else response
 
 
 def _render(model_admin: Any, params: dict[str, str]) -> list[Any]:
     return list(results(_changelist(model_admin, params)))
+
+
+def _offer(model: type[Model], field: str, term: str) -> object:
+    """What a field offers to whoever types `term` into it."""
+    meta = model._meta
+    asked = {"app_label": meta.app_label, "model_name": str(meta.model_name), "field_name": field}
+    return _respond(admin.site.autocomplete_view, params={**asked, "term": term})

@@ -78,6 +78,15 @@ class StaffSite(admin.AdminSite):
                 )
         return response
 
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Django's lists, below what is going on, which whoever has a role sees."""
+        from clipforge.staff.dashboard import look
+
+        seen = {"seen": look()} if request.user.has_perm("projects.view_project") else {}
+        return super().index(request, {**(extra_context or {}), **seen})
+
 
 def needs(*permissions: str) -> Callable[[View], View]:
     """Let in who has one of the permissions, 403 for the rest. `admin_view` has asked who it is."""

@@ -5,7 +5,14 @@ from __future__ import annotations
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from clipforge.staff import actions, movements, organizations, rescue_views, signing_in
+from clipforge.staff import (
+    actions,
+    exporting,
+    movements,
+    organizations,
+    rescue_views,
+    signing_in,
+)
 from clipforge.staff.find import find
 
 
@@ -45,4 +52,14 @@ def pages(site: AdminSite) -> list[URLPattern]:
         path("rescue/", view(rescue_views.queue), name="rescue"),
         path("rescue/confirm/", view(rescue_views.confirm), name="rescue-confirm"),
         path("rescue/runs/<uuid:token>/", view(rescue_views.run), name="rescue-run"),
+        # Tables to take along.
+        path("export/", view(exporting.choose), name="exports"),
+        *(
+            path(
+                f"export/{sheet.name}.csv",
+                view(exporting.export(sheet)),
+                name=f"export-{sheet.name}",
+            )
+            for sheet in (exporting.LEDGER, exporting.PROJECTS, exporting.PAYMENTS)
+        ),
     ]

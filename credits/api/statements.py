@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from rest_framework.response import Response
 
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_length
+from clipforge.common.csvs import attachment
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.orgs.api.views import OrgView
 from credits import selectors
@@ -29,8 +29,6 @@ MOST = 10_000
 # Rows that are in memory at once.
 CHUNK = 2000
 COLUMNS = ["date", "type", "amount", "balance", "reason", "reference_type", "reference_id"]
-# What a spreadsheet takes for the beginning of a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class StatementSerializer(serializers.Serializer[Any]):
@@ -102,36 +100,18 @@ def _as_document(statement: Statement) -> dict[str, Any]:
 def _as_csv(statement: Statement) -> StreamingHttpResponse:
     # A cursor of the server's: the month is never in memory as a whole.
     rows = statement.rows.iterator(chunk_size=CHUNK)
-    response = StreamingHttpResponse(_lines(statement, rows), content_type="text/csv")
-    name = f"statement-{statement.month:%Y-%m}.csv"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+    return attachment(_lines(statement, rows), name=f"statement-{statement.month:%Y-%m}.csv")
 
 
-def _lines(statement: Statement, rows: Iterable[CreditTransaction]) -> Iterator[str]:
-    writer = csv.writer(_Echo())
+def _lines(statement: Statement, rows: Iterable[CreditTransaction]) -> Iterator[list[object]]:
     balance = statement.opening
-    yield writer.writerow(COLUMNS)
-    yield writer.writerow([statement.month.isoformat(), "OPENING", "", balance, "", "", ""])
+    yield [*COLUMNS]
+    yield [statement.month, "OPENING", "", balance, "", "", ""]
     for row in rows:
         balance += row.amount
         texts = [row.reason, row.reference_type, row.reference_id]
-        yield writer.writerow(
-            [row.created_at.isoformat(), row.type, row.amount, balance, *map(_harmless, texts)]
-        )
-    yield writer.writerow(["", "CLOSING", "", balance, "", "", ""])
-
-
-class _Echo:
-    """Gives back what the writer makes of a row."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def _harmless(text: str) -> str:
-    """The text as a spreadsheet shows it, and never as a formula that it would run."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+        yield [row.created_at, row.type, row.amount, balance, *texts]
+    yield ["", "CLOSING", "", balance, "", "", ""]
 
 
 def _month(text: str) -> datetime.date:

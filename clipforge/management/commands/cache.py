@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +10,7 @@ from rich.progress import track
 from rich.table import Table
 
 from clipforge.common.cache import default_cache
+from clipforge.common.cache_log import families_of
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import Invalid, NotFound, Unavailable
 from clipforge.common.metrics import KEEP_HOURS, metrics
@@ -111,27 +111,3 @@ class Command(OperatorCommand):
 
     def _seen(self, items: Iterable[Any], what: str) -> Iterable[Any]:
         return track(list(items), what, disable=self.as_json, console=Console(stderr=True))
-
-
-def families_of(totals: Counter[str]) -> dict[str, dict[str, Any]]:
-    """What the counters `cache|family|result` say of each family. `hit_rate` None: never asked.
-
-    An old value that was served while one caller loaded it anew is a hit; `fill_ms` is the mean.
-    """
-    results: dict[str, Counter[str]] = {}
-    for name, value in totals.items():
-        kind, *rest = name.split("|")
-        if kind == "cache":
-            results.setdefault(rest[0], Counter())[rest[1]] += value
-    families = {}
-    for family, counted in sorted(results.items()):
-        hits, misses = counted["hit"] + counted["old"], counted["miss"]
-        families[family] = {
-            "hits": hits,
-            "misses": misses,
-            "errors": counted["error"],
-            "refused": counted["refused"],
-            "hit_rate": hits / (hits + misses) if hits + misses else None,
-            "fill_ms": counted["fill_us"] / counted["fill"] / 1000 if counted["fill"] else 0.0,
-        }
-    return families
