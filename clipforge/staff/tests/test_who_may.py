@@ -75,10 +75,6 @@ jsi18n                          -       nsfeaR      405
 app_list                        orgs    sfeaR       sfeaR
 auth_user_password_change       user    aR          aR
 find                            -       nsfeaR      405
-downloads                       -       faR         405
-export-ledger                   -       faR         405
-export-projects                 -       faR         405
-export-payments                 -       faR         405
 organization-timeline           org     sfeaR       sfeaR
 grant-credits                   org     faR         faR
 adjust-credits                  org     faR         faR
@@ -93,7 +89,7 @@ revoke-key                      key     seaR        seaR
 rescue                          -       sfeaR       405
 rescue-confirm                  -       seaR        seaR
 rescue-run                      run     seaR        405
-exports                         -       faR         405
+downloads                       -       faR         405
 export-ledger                   -       faR         405
 export-projects                 -       faR         405
 export-payments                 -       faR         405
