@@ -11,7 +11,7 @@ PLACE_BUFFERS = 12
 
 
 class Budget(NamedTuple):
-    """`buffers` of each statement, besides a page for each row and a lookup for each row joined to it.
+    """`buffers` of each statement, besides a page for each row and so many for each lookup.
 
     The rows of one organization lie scattered among those of all. An index that held whole rows of
     the ledger would bring a page of 50 from 55 buffers to 7. It would be as large as the table, and
@@ -24,31 +24,38 @@ class Budget(NamedTuple):
     rows: float = 1.0
     slack: int = 4
     sorts: int = 0
+    # Rows of other tables that may be looked up, one by one for each row; None for any number.
+    lookups: int | None = None
 
     def buffers_for(self, cost: Cost) -> int:
+        lookups = cost.looked_up if self.lookups is None else min(cost.looked_up, self.lookups)
         return (
-            self.buffers * self.statements
+            self.buffers * min(cost.statements, self.statements)
             + cost.single
-            + PAGES_A_LOOKUP * cost.looked_up
+            + PAGES_A_LOOKUP * lookups
             + cost.heap_fetches
         )
 
 
-# A page of the API: one range of one index, not sorted, nothing thrown away.
+# A page of the API: one range of one index, not sorted, nothing thrown away; and the holds of work
+# that is open, of which no tier may have more at once.
 # A thousand rows and some are as well read whole and sorted, the planner says; whatever grows is not.
-LIST = Budget(statements=2, rows=2.3, slack=1500, sorts=1500)  # each row, and the one joined to it
+LIST = Budget(statements=2, rows=1.3, slack=1500, sorts=1500, lookups=16)
 # Merged from two lists.
-MERGED = LIST._replace(rows=4.3)
+MERGED = LIST._replace(rows=2.3)
 # Where a list begins, found in its index alone: the same at any depth.
-PLACE = Budget(statements=2, rows=1.3, slack=1500, sorts=1500)
+PLACE = LIST._replace(lookups=0)
 # A table of a hundred rows is read whole, rightly.
 ONE = Budget(statements=2, rows=2.0, slack=100)
 # Work under way: few rows among millions, put in order after they are found.
 QUEUE = Budget(statements=1, rows=3.0, slack=100, sorts=1000)
 # What is deleted with a project: all of its rows.
 ALL_OF_PROJECT = Budget(statements=8, rows=2.0, slack=100, sorts=0)
-# A list of the admin, entered at its place by the index: each row, and the two joined to it.
-ADMIN = Budget(statements=4, rows=4.3, slack=2000, sorts=1500)
+# A list of the admin, entered at its place by the index: each row, and the two joined to it. The
+# names of all customers, whom a short list is joined with, are as well read whole (130 pages).
+ADMIN = Budget(statements=4, buffers=50, rows=4.3, slack=2000, sorts=1500)
+# The same, of a table with a row for each customer: as many are read at most.
+ADMIN_CUSTOMERS = ADMIN._replace(slack=10_000)
 # One row with what hangs on it: names of what it points at, and a few rows below it.
 ADMIN_ONE = Budget(statements=10, slack=200, sorts=200)
 # Everything about an organization: ten of each list, thirty of each source of the timeline. Many rows
@@ -59,9 +66,12 @@ ORGANIZATION = Budget(statements=6, buffers=40, rows=3.0, slack=20_000, sorts=15
 SUMS = Budget(statements=2, buffers=5_000, rows=3.0, slack=1_000_000, sorts=200_000)
 # The timeline of an organization: a page of each of its sources, and who did it.
 TIMELINE = Budget(statements=2, buffers=40, rows=2.5, slack=700, sorts=700)
-# What a text can be, looked up in as many indexes; of customers who are called so, all are put in
-# order: ten thousand, and their people.
-ADMIN_SEARCH = Budget(statements=10, rows=4.3, slack=21_000, sorts=21_000)
+# What a text can be, looked up in as many indexes. Ten thousand customers are counted.
+ADMIN_SEARCH = Budget(statements=10, buffers=50, rows=4.3, slack=10_500, sorts=3000)
+# Sixteen counts of up to 1,001 rows of an index each, and the oldest of two queues.
+DASHBOARD = Budget(statements=10, buffers=120, slack=20_000, sorts=200)
+# Up to eight beginnings of an index, merged; each open hold looked at, and its work.
+RESCUE = Budget(statements=8, buffers=120, rows=6.0, slack=14_000, sorts=14_000)
 
 
 def faults(cost: Cost, budget: Budget) -> list[str]:

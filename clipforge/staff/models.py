@@ -41,7 +41,7 @@ class MovementKind(models.TextChoices):
 
 
 class RequestStatus(models.TextChoices):
-    PENDING = "PENDING", "Awaits a second person"
+    PENDING = "PENDING", "Waiting"
     CONFIRMED = "CONFIRMED", "Confirmed"
     REFUSED = "REFUSED", "Refused"
     EXPIRED = "EXPIRED", "Expired"
@@ -112,7 +112,8 @@ class MoneyRequest(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} of {self.amount:+,} credits"
+        sign = "+" if self.kind == MovementKind.ADJUST else ""
+        return f"{self.get_kind_display()} of {self.amount:{sign},} credits"
 
 
 class RescueRun(models.Model):

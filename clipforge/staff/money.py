@@ -12,7 +12,7 @@ import uuid
 from typing import Any, NamedTuple, cast
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.db.models.functions import Abs, Now
 from django.db.transaction import atomic
 from django.http import HttpRequest
@@ -105,14 +105,13 @@ def needs_second_person(movement: Movement, user: User) -> bool:
 
 def moved_lately(org: Organization, user: User) -> int:
     """Credits that the person granted and adjusted alone in the last day, up and down alike."""
-    alone = CreditTransaction.objects.for_org(org).filter(
-        type__in=[TransactionType.GRANT, TransactionType.PURCHASE, TransactionType.ADJUST],
-        created_at__gt=Now() - WINDOW,
-        actor=_actor(user),
-        idempotency_key__startswith=KEY,
-    )
-    moved = alone.exclude(reference_type=BY_REQUEST).aggregate(sum=Sum(Abs("amount"), default=0))
-    return int(moved["sum"])
+    alone = _lately(org, user).exclude(reference_type=BY_REQUEST)
+    return int(alone.aggregate(sum=Sum(Abs("amount"), default=0))["sum"])
+
+
+def same_lately(movement: Movement, user: User) -> CreditTransaction | None:
+    """The last time within a day that the person moved exactly as much, by another form."""
+    return _lately(movement.org, user).filter(amount=movement.amount).order_by("-org_seq").first()
 
 
 def submit(movement: Movement, *, token: uuid.UUID, request: HttpRequest) -> Outcome:
@@ -204,6 +203,16 @@ def facts_of(movement: Movement) -> dict[str, Any]:
 
 
 # --- inside ---------------------------------------------------------------------------
+
+
+def _lately(org: Organization, user: User) -> QuerySet[CreditTransaction]:
+    """What the person asked for by these forms, and was made."""
+    return CreditTransaction.objects.for_org(org).filter(
+        type__in=[TransactionType.GRANT, TransactionType.PURCHASE, TransactionType.ADJUST],
+        created_at__gt=Now() - WINDOW,
+        actor=_actor(user),
+        idempotency_key__startswith=KEY,
+    )
 
 
 def _move(

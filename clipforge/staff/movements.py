@@ -18,7 +18,14 @@ from clipforge.staff import money, tokens
 from clipforge.staff.forms import AdjustForm, GrantForm, ReasonForm
 from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
 from clipforge.staff.site import needs, page
+from credits.models import GrantKind
 
+KINDS: dict[str, str] = {
+    GrantKind.PROMO: "promotion",
+    GrantKind.PLAN: "part of its plan",
+    GrantKind.REFUND: "refund",
+    GrantKind.PURCHASE: "purchase",
+}
 # Rows on the page of requests, of each part.
 MOST_WAITING, MOST_DECIDED = 100, 25
 
@@ -38,6 +45,7 @@ def _movement(
 ) -> HttpResponse:
     """GET shows the form. POST shows what it would do; POST with `confirm` does it, once."""
     org = get_object_or_404(Organization, pk=pk)
+    user = cast("User", request.user)
     context: dict[str, Any] = {
         "org": org,
         "title": f"{title}: {org.name}",
@@ -46,7 +54,15 @@ def _movement(
     }
 
     def show(form: Any, token: str) -> HttpResponse:
-        return page(request, "staff/movement_form.html", form=form, token=token, **context)
+        return page(
+            request,
+            "staff/movement_form.html",
+            form=form,
+            token=token,
+            lately=money.moved_lately(org, user),
+            limit=_limit(),
+            **context,
+        )
 
     if request.method != "POST":
         return show(form_class(), tokens.make(request, name, org))
@@ -77,7 +93,8 @@ def _movement(
         movement=movement,
         sentences=_sentences(movement, context["now"]),
         rows=_rows(movement, context["now"]),
-        second=money.needs_second_person(movement, cast("User", request.user)),
+        second=money.needs_second_person(movement, user),
+        same=money.same_lately(movement, user),
         limit=_limit(),
         **context,
     )
@@ -197,8 +214,7 @@ def _sentences(movement: money.Movement, now: money.Funds) -> list[str]:
     """What will happen, in words."""
     name, amount = movement.org.name, abs(movement.amount)
     if movement.kind == MovementKind.GRANT:
-        kind = movement.grant_kind.lower()
-        said = [f"{name} gets {amount:,} credits as a {kind} grant of their own."]
+        said = [f"{name} gets {amount:,} credits as a {KINDS[movement.grant_kind]}."]
         said.append(_until(movement))
         if settled := now.debt - money.forecast(movement, now).debt:
             said.append(

@@ -14,7 +14,6 @@ from django.urls import reverse
 
 from billing.models import PaymentMethod, SubscriptionStatus
 from clipforge.common.admin import BigTable, NotDeleted
-from clipforge.common.errors import DomainError
 from clipforge.orgs import services
 from clipforge.orgs.audit import AuditedAdmin
 from clipforge.orgs.models import Organization
@@ -70,18 +69,10 @@ class NewOrganizationForm(forms.ModelForm[Organization]):
         required=False,
         help_text="Becomes the owner; made if nobody has this address yet.",
     )
-    # What the service said to the same input a moment ago.
-    refusal = ""
 
     class Meta:
         model = Organization
         fields = ["name", "tier"]
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if self.refusal:
-            raise forms.ValidationError(self.refusal)
-        return cleaned
 
 
 @admin.register(Organization)
@@ -125,21 +116,15 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
         **options: Any,
     ) -> Any:
         if obj is None:
-            refused = {"refusal": getattr(request, "refusal", "")}
-            options["form"] = type("NewOrganizationForm", (NewOrganizationForm,), refused)
+            options["form"] = NewOrganizationForm
         return super().get_form(request, obj, change, **options)
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """What the service refuses is said on the form, with the input still in it."""
         context = {"show_save_and_add_another": False, "show_save_and_continue": False}
         context |= extra_context or {}
-        try:
-            return super().add_view(request, form_url, context)
-        except DomainError as error:
-            request.refusal = error.message  # type: ignore[attr-defined]
-            return super().add_view(request, form_url, context)
+        return super().add_view(request, form_url, context)
 
     def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
         if change:

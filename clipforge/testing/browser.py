@@ -6,10 +6,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+WIDTHS = (1280, 390)
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+HEIGHT = 900
 
 LOOKS = Path(__file__).with_name("looks.js")
 # Nobody waits longer for a page of the admin: a test that does is wrong about what it waits for.
@@ -82,3 +86,24 @@ class Visitor:
     def _on_response(self, response: Any) -> None:
         if response.status >= 400:
             self.faults.append(f"status {response.status}: {response.url}")
+
+
+def faults_of(visitor: Visitor) -> list[str]:
+    """What is wrong with the page that is open, at every width and in both themes."""
+    found = visitor.looks("nameless")
+    for width in WIDTHS:
+        visitor.page.set_viewport_size({"width": width, "height": HEIGHT})
+        found += visitor.looks("overflowing")
+        for theme in THEMES:
+            visitor.page.emulate_media(color_scheme=theme)
+            found += [f"{theme}, {width} wide: {fault}" for fault in visitor.looks("faint")]
+    return [*visitor.take_faults(), *found]
+
+
+def sign_in(visitor: Visitor, name: str, password: str) -> None:
+    """Through the login page of the admin."""
+    visitor.go("/admin/login/?next=/admin/")
+    visitor.page.fill("#id_username", name)
+    visitor.page.fill("#id_password", password)
+    visitor.page.press("#id_password", "Enter")
+    visitor.page.wait_for_selector("#user-tools")

@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
                     "status",
                     models.CharField(
                         choices=[
-                            ("PENDING", "Awaits a second person"),
+                            ("PENDING", "Waiting"),
                             ("CONFIRMED", "Confirmed"),
                             ("REFUSED", "Refused"),
                             ("EXPIRED", "Expired"),

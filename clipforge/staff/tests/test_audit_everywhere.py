@@ -22,7 +22,6 @@ pytestmark = pytest.mark.django_db
 NOT_AUDITED_HERE = {
     "auth.Group": "groups are those of a migration; only superusers may change them",
     "orgs.User": "accounts have forms of their own",
-    "procrastinate.ProcrastinateJob": "the library's own actions on the queue",
 }
 
 

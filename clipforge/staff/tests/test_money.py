@@ -89,7 +89,7 @@ def test_a_grant_is_shown_before_it_is_made_and_then_made(finance, user, organiz
     with nothing_changes():
         shown = finance.post(url("grant-credits", organization), form)
     page = text(shown)
-    assert "gets 1,500 credits as a promo grant" in page
+    assert "gets 1,500 credits as a promotion." in page
     assert "2100-01-01 at 00:00 UTC ends then" in page
     assert "<td>20</td><td><strong>1,520</strong></td>" in page
     carried = hidden_fields(shown)
@@ -198,6 +198,21 @@ def test_going_back_and_sending_other_values_is_refused_and_said(finance, organi
     with nothing_changes():
         answer = finance.post(url("grant-credits", organization), {**form, **other})
     assert "has done its work already, with other values" in text(answer)
+
+
+def test_a_new_form_for_the_same_amount_asks_whether_it_is_another_movement(finance, organization):
+    for said in (False, True):
+        form = grant_form(finance, organization, 50)
+        page = text(finance.post(url("grant-credits", organization), form))
+        assert ("You moved exactly this much" in page) is said
+        assert (
+            finance.post(url("grant-credits", organization), {**form, "confirm": "yes"}).status_code
+            == 302
+        )
+    assert "<dd>100 credits</dd>" in text(finance.get(url("grant-credits", organization)))
+    other = grant_form(finance, organization, 51)
+    page = text(finance.post(url("grant-credits", organization), other))
+    assert "You moved exactly this much" not in page
 
 
 @pytest.mark.django_db(transaction=True)
@@ -432,7 +447,7 @@ def test_a_large_grant_waits_for_a_second_person(finance, user, organization):
     assert StaffAction.objects.get().verb == "request_credits"
     second = make_staff(CONFIRM)
     desk = client_of_staff(second)
-    assert "Grant of +101 credits" in text(desk.get(reverse("admin:movements")))
+    assert "Grant of 101 credits" in text(desk.get(reverse("admin:movements")))
     assert decide(desk, asked).status_code == 302
     asked.refresh_from_db()
     assert (asked.status, asked.decided_by, asked.decision_reason) == ("CONFIRMED", second, REASON)
