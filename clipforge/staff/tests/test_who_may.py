@@ -51,7 +51,7 @@ credits.credithold              sfeaR   -       -       -
 credits.creditreversal          sfeaR   -       -       -
 credits.credittransaction       sfeaR   -       -       -
 exports.export                  sfeaR   -       -       -
-orgs.apikey                     sfeaR   -       R       R
+orgs.apikey                     sfeaR   -       -       -
 orgs.idempotencyrecord          sfeaR   -       -       -
 orgs.membership                 sfeaR   aR      aR      aR
 orgs.organization               sfeaR   aR      aR      -
