@@ -63,7 +63,7 @@ class Project(PaidWork):
                 name="projects_project_newest",
             ),
             # What the sources of an organization take: a sum from the index alone, whose entries are
-            # a twentieth of the rows. Nothing in it changes once the project is there.
+            # a twelfth of the rows. Nothing in it changes once the project is there.
             models.Index(fields=["org"], include=["size"], name="projects_project_org_size"),
             # The same list by status: what is not READY is rare among millions.
             models.Index(

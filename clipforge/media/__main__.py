@@ -93,6 +93,8 @@ def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress
 
 
 OPERATIONS: dict[str, Operation] = {"probe": probe, "analyse": analyse, "render": render}
+# These decode in this process and need no other. The rest start ffmpeg, which starts none.
+ALONE = {"probe"}
 
 
 def claim_stdout() -> int:
@@ -109,6 +111,8 @@ def main() -> None:
     limits = Limits(**request["limits"])
     sandbox.confine(limits)
     operation = OPERATIONS[request["operation"]]
+    if request["operation"] in ALONE:
+        launcher.start_no_processes()
     try:
         result = operation(request["arguments"], limits, events.progress)
         events.write(encode(result=asdict(result)))

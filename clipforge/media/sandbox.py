@@ -247,8 +247,8 @@ def pipe(end: IO[bytes] | None) -> IO[bytes]:
 def confine(limits: Limits) -> None:
     """Put this process, and all that it will start, under the limits. For the child.
 
-    Not bounded is the number of processes: RLIMIT_NPROC counts all that belong to the
-    user, other workers included, and root is exempt. The memory limit holds per process.
+    The memory limit holds per process. How many of those there may be is the launcher's to
+    say: ffmpeg is one, and starts none.
     """
     os.nice(NICE)
     cpu = (limits.cpu_seconds, limits.cpu_seconds + CPU_GRACE_SECONDS)

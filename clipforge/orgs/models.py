@@ -99,7 +99,14 @@ class Organization(UUIDModel, TimestampedModel, CachedRow):
     class Meta:
         indexes = [
             # Staff look for a part of a name.
-            GinIndex(Trigrams("name"), fastupdate=False, name="orgs_organization_name_parts")
+            GinIndex(Trigrams("name"), fastupdate=False, name="orgs_organization_name_parts"),
+            # The admin's list by tier, and of the suspended, who are few.
+            models.Index(fields=["tier", "-id"], name="orgs_organization_tier"),
+            models.Index(
+                fields=["-id"],
+                condition=models.Q(is_active=False),
+                name="orgs_organization_suspended",
+            ),
         ]
 
     def __str__(self) -> str:

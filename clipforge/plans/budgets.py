@@ -47,19 +47,27 @@ ONE = Budget(statements=2, rows=2.0, slack=100)
 QUEUE = Budget(statements=1, rows=3.0, slack=100, sorts=1000)
 # What is deleted with a project: all of its rows.
 ALL_OF_PROJECT = Budget(statements=8, rows=2.0, slack=100, sorts=0)
-# A list of the admin, entered at its place by the index: each row, and the two joined to it.
-ADMIN = Budget(statements=4, rows=4.3, slack=2000, sorts=1500)
+# A list of the admin, entered at its place by the index: each row, and the two joined to it. The
+# names of all customers, whom a short list is joined with, are as well read whole (130 pages).
+ADMIN = Budget(statements=4, buffers=50, rows=4.3, slack=2000, sorts=1500)
+# The same, of a table with a row for each customer: as many are read at most.
+ADMIN_CUSTOMERS = ADMIN._replace(slack=10_000)
 # One row with what hangs on it: names of what it points at, and a few rows below it.
 ADMIN_ONE = Budget(statements=10, slack=200, sorts=200)
-# Everything about an organization: ten of each list, thirty of each source of the timeline, today.
-ORGANIZATION = Budget(statements=6, buffers=40, rows=3.0, slack=1500, sorts=1500)
-# What it stores and did in thirty days, added up once in a while. Grows with it, as nothing else may.
-SUMS = Budget(statements=2, buffers=20_000, rows=3.0, slack=1_000_000, sorts=1500)
+# Everything about an organization: ten of each list, thirty of each source of the timeline. Many rows
+# and few pages: what it did today and what failed in a month are counted in an index.
+ORGANIZATION = Budget(statements=6, buffers=40, rows=3.0, slack=20_000, sorts=1500)
+# What it stores and what it did in thirty days, added up in indexes and then remembered for a while.
+# The only figures that grow with it: 2,800 pages where it has 200,000 of a million projects.
+SUMS = Budget(statements=2, buffers=5_000, rows=3.0, slack=1_000_000, sorts=200_000)
 # The timeline of an organization: a page of each of its sources, and who did it.
 TIMELINE = Budget(statements=2, buffers=40, rows=2.5, slack=700, sorts=700)
-# What a text can be, looked up in as many indexes; of customers who are called so, all are put in
-# order: ten thousand, and their people.
-ADMIN_SEARCH = Budget(statements=10, rows=4.3, slack=21_000, sorts=21_000)
+# What a text can be, looked up in as many indexes. Ten thousand customers are counted.
+ADMIN_SEARCH = Budget(statements=10, buffers=50, rows=4.3, slack=10_500, sorts=3000)
+# Sixteen counts of up to 1,001 rows of an index each, and the oldest of two queues.
+DASHBOARD = Budget(statements=10, buffers=120, slack=20_000, sorts=200)
+# Up to eight beginnings of an index, merged; each open hold looked at, and its work.
+RESCUE = Budget(statements=8, buffers=120, rows=6.0, slack=14_000, sorts=14_000)
 
 
 def faults(cost: Cost, budget: Budget) -> list[str]:

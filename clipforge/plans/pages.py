@@ -18,6 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 from rest_framework.request import Request
 
+from billing.models import BillingAccount
 from clipforge.common.admin import NEWER, OLDER
 from clipforge.common.api.filters import AnyOf
 from clipforge.common.api.pagination import DEFAULT_PAGE_SIZE, cursor_at, page_of
@@ -28,8 +29,9 @@ from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 from clipforge.orgs.principal import Principal
 from clipforge.plans import budgets
 from clipforge.plans.budgets import Budget
-from clipforge.staff import overview, timeline
+from clipforge.staff import overview, rescue, timeline
 from clipforge.staff.find import STRIPE, find
+from clipforge.staff.rescue import Kind, State
 from credits import expiry, paid_work
 from credits.caching import stored_balance
 from credits.models import CreditAccount, CreditTransaction
@@ -272,7 +274,8 @@ def _queue() -> Iterator[Page]:
 
 
 def _admin() -> Iterator[Page]:
-    yield Page("admin index", "", budgets.ADMIN_ONE, partial(_respond, admin.site.index))
+    yield Page("admin index", "", budgets.DASHBOARD, partial(_respond, admin.site.index))
+    yield from _rescue()
     for model, model_admin in admin.site._registry.items():
         if model._meta.app_label not in OURS:
             continue
@@ -294,6 +297,22 @@ def _admin() -> Iterator[Page]:
     for shape, text in _sought():
         found = partial(_respond, find, params={"q": text})
         yield Page(f"admin find {shape}", "", budgets.ADMIN_SEARCH, found)
+
+
+def _rescue() -> Iterator[Page]:
+    """The staff's list of what failed and what is stuck: its first page, and one far down."""
+    filters = {"": rescue.Filters(), "dead": rescue.Filters(states=frozenset({State.DEAD}))}
+    filters["code"] = rescue.Filters(error_code="timed_out")
+    failed = Project.objects.filter(status=paid_work.FAILED).order_by("-finished_at", "-pk")
+    count = failed[:COUNTED].count()
+    if count > 2 * rescue.PAGE:
+        row = failed[int(count * DEEP)]
+        if row.finished_at is not None:
+            place = rescue.Place(row.finished_at, Kind.PROJECT, str(row.pk))
+            filters["deep"] = rescue.Filters(after=place)
+        filters["organization"] = rescue.Filters(org=row.org_id)
+    for name, asked in filters.items():
+        yield Page(f"rescue {name}".strip(), "", budgets.RESCUE, partial(rescue.find, asked))
 
 
 def _organization(subject: Subject) -> Iterator[Page]:
@@ -326,7 +345,9 @@ def _sums(org: Organization) -> None:
 def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> Iterator[Page]:
     asked = " ".join(f"{key.partition('__')[0]}={value[:13]}" for key, value in params.items())
     title = f"{name} {asked}".strip()
-    yield Page(title, "first", budgets.ADMIN, partial(_render, model_admin, params))
+    of_customers = model_admin.model in {CreditAccount, BillingAccount}
+    budget = budgets.ADMIN_CUSTOMERS if of_customers else budgets.ADMIN
+    yield Page(title, "first", budget, partial(_render, model_admin, params))
     changelist = _changelist(model_admin, params)
     if getattr(changelist, "older", None):
         count = changelist.queryset.order_by()[:COUNTED].count()
@@ -334,7 +355,7 @@ def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> It
         for way in (OLDER, NEWER):
             place = {way: changelist.place_text(row)}
             deep = partial(_render, model_admin, {**params, **place})
-            yield Page(f"{title} {way}", "deep", budgets.ADMIN, deep)
+            yield Page(f"{title} {way}", "deep", budget, deep)
 
 
 def _admin_params(model: type[Model], model_admin: Any) -> Iterator[dict[str, str]]:

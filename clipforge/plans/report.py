@@ -16,7 +16,7 @@ PROMISED = {
     "Moment project": "projects_moment_project",
     "Moment (project, score)": "projects_moment_project_score",
     "CreditTransaction (org, created_at)": "credits_transaction_newest",
-    "CreditTransaction (org, type)": "credits_transaction_type",
+    "CreditTransaction (org, type)": "credits_transaction_amounts",
     "Export (project, status)": "exports_project_status_newest",
     "Export created_at": "exports_export_newest",
 }

@@ -299,7 +299,9 @@ def _counted() -> Counted:
 
 def _requests(tier: str, hour: Counter[str], day: Counter[str]) -> Requests:
     names = [f"requests|{tier}|{outcome}" for outcome in ("passed", "limited")]
-    return Requests(tier, *(counted[name] for counted in (hour, day) for name in names))
+    return Requests(
+        str(Tier(tier).label), *(counted[name] for counted in (hour, day) for name in names)
+    )
 
 
 def _families(hour: Counter[str], day: Counter[str]) -> list[Family]:

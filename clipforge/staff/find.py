@@ -42,6 +42,8 @@ from projects.models import Moment, Project
 
 # Rows of a group that are shown.
 SHOWN = 20
+# Rows that are put in order, the likest first; a text that more are called by says nothing yet.
+CANDIDATES = 500
 
 TITLES: dict[type[Model], str] = {
     Organization: "Organizations",
@@ -211,8 +213,8 @@ def _organizations(request: HttpRequest, term: str) -> list[Any]:
     if not _may_see(request, Organization):
         return []
     every = Organization.objects.all()
-    like = search.containing(every, "name", term).values("pk")
-    begins = every.filter(slug__startswith=term.lower()).values("pk")
+    like = search.containing(every, "name", term).values("pk")[:CANDIDATES]
+    begins = every.filter(slug__startswith=term.lower()).order_by("slug").values("pk")
     rank = Case(
         When(slug=term.lower(), then=0),
         When(slug__startswith=term.lower(), then=1),
@@ -221,16 +223,17 @@ def _organizations(request: HttpRequest, term: str) -> list[Any]:
         output_field=IntegerField(),
     )
     # Each half through its index: an OR of the two would be asked of every row.
-    wanted = every.filter(pk__in=like.union(begins))
+    wanted = every.filter(pk__in=like.union(begins[:CANDIDATES], all=True))
     return list(wanted.order_by(rank, Lower("name"), "pk")[: SHOWN + 1])
 
 
 def _people(request: HttpRequest, term: str) -> list[Any]:
     if not _may_see(request, User):
         return []
-    like = search.containing(User.objects.all(), "email", term)
+    like = search.containing(User.objects.all(), "email", term).values("pk")[:CANDIDATES]
     # The shortest is the likest.
-    return list(like.order_by(Length("email"), "email")[: SHOWN + 1])
+    wanted = User.objects.filter(pk__in=like).order_by(Length("email"), "email")
+    return list(wanted[: SHOWN + 1])
 
 
 def _projects(request: HttpRequest, term: str) -> list[Any]:

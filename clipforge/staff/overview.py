@@ -36,6 +36,8 @@ from projects.models import Project
 DAYS = 30
 # Of each list on the page of an organization.
 NEWEST = 10
+# The types of movement that the days add up. By name: those are ranges of one index, amounts and all.
+SUMMED = [TransactionType.SPEND, TransactionType.GRANT, TransactionType.PURCHASE]
 # Longer than a transaction takes: until then a day may get rows that began before its end.
 SETTLED = datetime.timedelta(hours=1)
 
@@ -249,9 +251,8 @@ def _totals(org: Organization, first: datetime.date) -> Iterable[tuple[str, date
         return named.values("what", "day").annotate(total=of).values_list("what", "day", "total")
 
     job, counted = Value("JOB", TextField()), Cast(Count("*"), BigIntegerField())
-    moved = by_day(
-        CreditTransaction, Cast("type", TextField()), Cast(Sum("amount"), BigIntegerField())
-    )
+    amount = Cast(Sum("amount"), BigIntegerField())
+    moved = by_day(CreditTransaction, Cast("type", TextField()), amount).filter(type__in=SUMMED)
     totals: Iterable[Any] = moved.union(
         by_day(Project, job, counted), by_day(Export, job, counted), all=True
     )

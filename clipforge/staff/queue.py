@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from django.db.models import (
     CharField,
     Count,
-    Exists,
     Max,
     OuterRef,
     Q,
@@ -50,15 +49,17 @@ def workers() -> Workers:
     return Workers(**WORKERS.objects.aggregate(alive=alive, last_seen=Max("last_heartbeat")))
 
 
-def has_job() -> Exists:
-    """Of a row of work: a job for its fence waits or runs."""
+def job_of_work() -> Subquery:
+    """Of a row of work: the job for its fence that waits or runs, or None.
+
+    Looked up row by row. As EXISTS it would be joined, and the planner sort all jobs of the queue.
+    """
     jobs = JOBS.objects.filter(status__in=["todo", "doing"])
-    return Exists(
-        jobs.annotate(work=WORK, of_fence=KT("args__fence")).filter(
-            work=Cast(OuterRef("pk"), CharField()),
-            of_fence=Cast(OuterRef("fence"), CharField()),
-        )
+    mine = jobs.annotate(work=WORK, of_fence=KT("args__fence")).filter(
+        work=Cast(OuterRef("pk"), CharField()),
+        of_fence=Cast(OuterRef("fence"), CharField()),
     )
+    return Subquery(mine.values("pk")[:1])
 
 
 def failed_jobs() -> QuerySet[Any]:

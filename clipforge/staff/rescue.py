@@ -274,7 +274,8 @@ def _stuck(
         found.append(_stuck_part(kind, State.WAITING, "queued_at", waiting))
     if filters.wants(kind, State.UNQUEUED):
         oldest = queued.filter(of_org, queued_at__lt=Now() - MOMENT)[:SCANNED]
-        lost = model._default_manager.filter(~queue.has_job(), pk__in=oldest.values("pk"))
+        among = model._default_manager.filter(pk__in=oldest.values("pk"))
+        lost = among.annotate(job=queue.job_of_work()).filter(job=None)
         rows = lost.order_by("queued_at")
         found.append(_stuck_part(kind, State.UNQUEUED, "queued_at", rows))
     return found

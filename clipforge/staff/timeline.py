@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from django.db.models import CharField, F, QuerySet, TextField, Value
-from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
 from django.db.models.functions import Cast, Coalesce, Concat, JSONObject, NullIf, Trim
 from django.urls import reverse
 
 from billing.models import Payment, PaymentMethod, PaymentStatus, Subscription, SubscriptionStatus
+from clipforge.common.keyset import beyond
 from clipforge.orgs.models import APIKey, Organization, StaffAction, User
 from clipforge.staff import words
 from credits.models import CreditTransaction, TransactionType
@@ -39,6 +39,8 @@ KINDS = {
 
 
 class Change(NamedTuple):
+    """What a thing was and became; empty where one side says nothing of it."""
+
     name: str
     before: str
     after: str
@@ -158,19 +160,26 @@ MOVED = {
     TransactionType.REFUND: "Gave back",
     TransactionType.EXPIRE: "Ended unused:",
 }
-# What the service of each staff action is called, as something that was done.
+# What staff did, by the verb of its row: what it was done to is said next.
 DONE = {
     "add": "Added",
     "change": "Changed",
     "delete": "Deleted",
-    "grant_credits": "Granted credits to",
-    "adjust_credits": "Adjusted the credits of",
+    "grant_credits": "Granted credits:",
+    "adjust_credits": "Adjusted credits:",
+    "request_credits": "Asked somebody to confirm:",
+    "confirm_credits": "Confirmed, for who had asked:",
+    "refuse_credits": "Refused:",
     "change_tier": "Changed the tier of",
     "override_limit": "Changed the rate limit of",
     "suspend": "Suspended",
     "restore": "Restored",
-    "issue_key": "Issued a key to",
-    "revoke_key": "Revoked",
+    "issue_key": "Issued the API key",
+    "revoke_key": "Revoked the API key",
+    "retry_work": "Retried",
+    "requeue_work": "Queued again:",
+    "cancel_work": "Cancelled",
+    "release_hold": "Released the hold",
 }
 
 
@@ -235,6 +244,7 @@ def _action(row: dict[str, Any]) -> dict[str, Any]:
     changes = [
         Change(name.replace("_", " "), _value(before, name), _value(after, name))
         for name in dict.fromkeys([*before, *after])
+        if name not in before or name not in after or before[name] != after[name]
     ]
     return {
         "what": f"{verb} {row['label']}",
@@ -244,8 +254,11 @@ def _action(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _value(side: dict[str, Any], name: str) -> str:
-    value = side.get(name)
-    if value is None or value == "":
+    """In words; empty where this side does not speak of it."""
+    if name not in side:
+        return ""
+    value = side[name]
+    if value is None or value in ("", []):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -411,8 +424,7 @@ def _arm(
 def _beyond(rows: QuerySet[Any], source: Source, place: Place, *, up: bool) -> QuerySet[Any]:
     """Of one source, what comes after the place: a range of its index, ties included."""
     if source.name == place.source:
-        comparison = TupleGreaterThan if up else TupleLessThan
-        return rows.filter(comparison(Tuple(F(source.at), F("id")), (place.at, place.key)))
+        return beyond(rows, (source.at, "id"), (place.at, place.key), above=up)
     # Of the same moment, the sources further on are still to come; those before have been.
     to_come = (_RANK[source.name] > _RANK[place.source]) is not up
     lookup = ("gt" if up else "lt") + ("e" if to_come else "")

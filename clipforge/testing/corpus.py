@@ -18,7 +18,19 @@ from typing import NamedTuple
 from clipforge.media import ffmpeg
 
 SECONDS = 4
-H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "30")
+# One thread: how many there are would show in the bits, and a rotten bit be another one.
+H264 = (
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-pix_fmt",
+    "yuv420p",
+    "-g",
+    "30",
+    "-threads",
+    "1",
+)
 AAC = ("-c:a", "aac")
 
 # Outcomes: the code with which the upload or the analysis is refused, or how it ends.
@@ -99,15 +111,35 @@ def _cut_and_rotten(films: Films) -> Iterator[Attack]:
         start, end = picture.index(b"mdat") + 4, picture.rindex(b"moov") - 4
         for _ in range(200):
             picture[rot.randrange(start, end)] ^= 1 << rot.randrange(8)
-        yield Attack(f"rotten pictures {seed}.mp4", bytes(picture), DAMAGED | FINE)
+        yield Attack(f"rotten pictures {seed}.mp4", bytes(picture), FINE)
         for _ in range(20):
             index[rot.randrange(end + 8, len(index))] ^= 1 << rot.randrange(8)
-        yield Attack(f"rotten index {seed}.mp4", bytes(index), ANY)
+        yield Attack(f"rotten index {seed}.mp4", bytes(index), WHAT_A_FILE_MAY_BE)
+    for what, (box_, offset, bit, right) in ONE_BIT.items():
+        film = bytearray(films.moov_last)
+        film[film.index(box_, film.rindex(b"moov")) + offset] ^= bit
+        yield Attack(f"one bit of {what}.mp4", bytes(film), right)
 
 
-# A flipped bit in an index may make it say anything: any end that is one will do, in time.
-ANY = DAMAGED | FINE | {"bad_dimensions", "too_long", "too_short", "no_video_stream"}
-ANY |= {"unsupported_codec", "decoder_crashed", "out_of_memory", "timed_out"}
+# Twenty flipped bits in an index may make it say anything about the file; that our limits had to end
+# it, or that the decoder died, is nothing that a file may be.
+WHAT_A_FILE_MAY_BE = DAMAGED | FINE | {"bad_dimensions", "too_long", "too_short"}
+WHAT_A_FILE_MAY_BE |= {"no_video_stream", "unsupported_codec"}
+
+# What one flipped bit makes of a good film: box, offset in it from its name, bit, outcome.
+ONE_BIT: dict[str, tuple[bytes, int, int, frozenset[str]]] = {
+    "the index": (b"moov", 3, 1, NOT_A_VIDEO),
+    "the first track": (b"trak", 3, 1, frozenset({"no_video_stream"})),
+    "its length": (b"tkhd", -4, 0x40, frozenset({"no_video_stream"})),
+    "its clock": (b"mdhd", 16, 0x40, frozenset({"too_short"})),
+    "the codec": (b"avc1", 0, 1, frozenset({"unsupported_codec"})),
+    "its configuration": (b"avcC", 0, 1, NOT_A_VIDEO),
+    "the list of sizes": (b"stsz", 8, 0x40, NOT_A_VIDEO),
+    "a size": (b"stsz", 16, 0x40, NOT_A_VIDEO),
+    "the list of times": (b"stts", 0, 1, NOT_A_VIDEO),
+    "a time": (b"stts", 12, 0x40, FINE),
+    "a place": (b"stco", 12, 0x40, FINE),
+}
 
 
 def _boxes(films: Films) -> Iterator[Attack]:

@@ -2,7 +2,8 @@
 
 While the load runs, each client sends the same request under the same key until it is answered: what
 a careful customer does. Afterwards every request has one effect (none lost, none double), whatever
-broke meanwhile, and the ledger adds up. `manage.py faultdrill` runs them for an operator.
+broke meanwhile, and the ledger adds up. `manage.py faultdrill` runs them for an operator, and those of
+`clipforge.testing.worker_drills`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -29,17 +32,31 @@ import redis
 
 from clipforge import embedded
 from clipforge.embedded.programs import find_redis
-from clipforge.media.sample import make_sample, make_still
-from clipforge.testing.service import Service, durable_service, eventually, running_service
+from clipforge.media.sample import make_still
+from clipforge.testing import handicaps
+from clipforge.testing.handicaps import Handicap
+from clipforge.testing.service import Service, durable_service, eventually
+from clipforge.testing.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe
 
 PREPARE = """
 import json
 from clipforge.orgs.models import Organization
-from clipforge.testing.factories import make_api_key, make_organization, make_project
+from clipforge.testing.factories import *
 org = make_organization(credits_=100000, tier="ENTERPRISE")
 Organization.objects.update(rate_limit_override=1_000_000)
-print(json.dumps({"key": make_api_key(org).secret, "project": str(make_project(org).pk)}))
+project, ready = make_project(org), make_export(make_project(org), status="READY")
+ids = {"project": str(project.pk), "ready": str(ready.pk)}
+print(json.dumps({"key": make_api_key(org).secret, **ids}))
 """
+
+# The path of a link to the finished export, made now.
+SIGN = """
+from exports.downloads import signed_url
+from exports.models import Export
+print(signed_url(Export.objects.get(status="READY")))
+"""
+# How long such a link lives. Seconds.
+LINK_SECONDS = 900
 
 # Every connection of the service, whatever it is doing.
 END_ALL = """
@@ -50,10 +67,16 @@ END_ALL = """
 CLIENTS = 6
 # How long a client goes on asking before it gives up, and its request counts as lost. Seconds.
 PATIENCE = 60.0
+# How soon after a fault is over all must be well again. Seconds; an operator's limit, not a test's.
+RECOVERY_SECONDS = 5.0
 
 
 class Row(NamedTuple):
-    """`errors` are answers of 5xx, `broken` requests without an answer, `recovery` seconds."""
+    """`errors` are answers of 5xx, `broken` requests without an answer.
+
+    `recovery` is how long after the end of the fault something still went wrong, or nothing went
+    right yet. Seconds.
+    """
 
     fault: str
     requests: int
@@ -74,7 +97,13 @@ class Counts:
     unexplained: list[str] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
     last_trouble: float = 0.0
+    served_at: list[float] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def recovery(self, over: float) -> float:
+        """Seconds from the end of the fault until its last consequence."""
+        first = min(moment for moment in self.served_at if moment >= over)
+        return round(max(first, self.last_trouble) - over, 2)
 
 
 class Load:
@@ -112,6 +141,7 @@ class Load:
             if made:
                 with self.counts.lock:
                     self.counts.kept[key] = made
+                    self.counts.served_at.append(time.monotonic())
                 return
             self._stop.wait(0.05)
         self.counts.unexplained.append(f"no answer to {key}")
@@ -143,22 +173,48 @@ class Stand:
         self.cache = cache
         self.web = service.processes[0]
         prepared = json.loads(service.manage("shell", "-c", PREPARE).splitlines()[-1])
-        self._headers = {"Authorization": f"Bearer {prepared['key']}"}
+        self.headers = {"Authorization": f"Bearer {prepared['key']}"}
+        self.ready: str = prepared["ready"]
         self._body = {"project": prepared["project"], "start": 0, "end": 10, "resolution": 480}
         self._leases = contextlib.ExitStack()
+        self._urls = [service.url]
+        self._asking: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     def export(self, key: str) -> httpx.Response:
-        headers = {**self._headers, "Idempotency-Key": key}
-        url = f"{self.service.url}/api/v1/exports"
-        return httpx.post(url, json=self._body, headers=headers, timeout=20)
+        """Ask any of the web servers for one."""
+        with self._lock:
+            url = random.choice(self._urls)  # noqa: S311 - no secret
+            self._asking[url] += 1
+        try:
+            headers = {**self.headers, "Idempotency-Key": key}
+            return httpx.post(f"{url}/api/v1/exports", json=self._body, headers=headers, timeout=20)
+        finally:
+            with self._lock:
+                self._asking[url] -= 1
+
+    @contextlib.contextmanager
+    def beside(self, handicap: Handicap) -> Iterator[Service]:
+        """Another web server on the same data, which gets half of the requests meanwhile."""
+        other = self.service.beside()
+        try:
+            other.start_web(handicap)
+            with self._lock:
+                self._urls.append(other.url)
+            yield other
+            with self._lock:
+                self._urls.remove(other.url)
+            eventually("nobody asks it any more", lambda: not self._asking[other.url])
+        finally:
+            other.stop()
 
     def run(self, name: str, fault: Callable[[Stand, Load], None]) -> Row:
         """Load, the fault in the middle of it, load again; then look."""
         before = self._exports()
         with Load(self) as load:
             load.until_served()
-            began = time.monotonic()
             fault(self, load)
+            over = time.monotonic()
             load.until_served()
         counts = load.counts
         made = self._exports() - before
@@ -172,7 +228,7 @@ class Stand:
             counts.broken,
             lost,
             double,
-            recovery=round(max(0.0, counts.last_trouble - began), 2),
+            recovery=counts.recovery(over),
             unexplained="; ".join(counts.unexplained),
         )
 
@@ -196,12 +252,15 @@ class Stand:
         self._leases.close()
 
 
+STRIPE = {"STRIPE_SECRET_KEY": SECRET_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+
+
 @contextlib.contextmanager
 def stand(**environment: str) -> Iterator[Stand]:
     """A service of six threads with a Redis of its own."""
     with (
         own_redis() as (cache, url),
-        durable_service(REDIS_URL=url, LOG_FORMAT="json", **environment) as service,
+        durable_service(REDIS_URL=url, LOG_FORMAT="json", **STRIPE, **environment) as service,
     ):
         made = Stand(service, cache)
         try:
@@ -281,7 +340,10 @@ def backends_terminated(stand: Stand, load: Load) -> None:
 
 
 def connections_exhausted(stand: Stand, load: Load) -> None:
-    """Somebody else takes every connection that there is, and the service loses its own."""
+    """Somebody else takes every connection that there is, and the service loses its own.
+
+    Its readiness says so, that no more requests are sent to it, and says when all is well again.
+    """
     with stand.sql() as connection, contextlib.ExitStack() as taken:
         (limit,) = connection.execute("SHOW max_connections").fetchone() or (0,)
         url = stand.service.environment["DATABASE_URL"]
@@ -292,6 +354,20 @@ def connections_exhausted(stand: Stand, load: Load) -> None:
                 with contextlib.suppress(psycopg.OperationalError):
                     taken.enter_context(psycopg.connect(url))
         eventually("somebody is refused", lambda: load.counts.errors > errors, seconds=20)
+        eventually("it says that it is not ready", lambda: is_red(stand.service), seconds=20)
+    eventually("it is ready again", lambda: is_green(stand.service), seconds=20)
+
+
+def is_red(service: Service) -> bool:
+    answer = httpx.get(f"{service.url}/health/ready", timeout=20)
+    if answer.status_code == 200:  # by a thread that still has a connection
+        return False
+    assert (answer.status_code, answer.json()["status"]) == (503, "down"), answer.text
+    return int(answer.headers["Retry-After"]) > 0
+
+
+def is_green(service: Service) -> bool:
+    return httpx.get(f"{service.url}/health/ready", timeout=20).status_code == 200
 
 
 def cache_killed(stand: Stand, load: Load) -> None:
@@ -313,10 +389,7 @@ def cache_flushed(stand: Stand, load: Load) -> None:
 
 
 def disk_full(stand: Stand, load: Load) -> None:
-    """No file of the web processes can grow any more: neither an upload nor, if it is one, the log.
-
-    What is uploaded meanwhile is 507 and leaves nothing.
-    """
+    """No file of the web processes can grow any more. What is uploaded is 507 and leaves nothing."""
     video = stand.service.data / "disk-full.mp4"
     make_still(video, 2)
     pids = stand.web_processes()
@@ -327,7 +400,7 @@ def disk_full(stand: Stand, load: Load) -> None:
         answer = httpx.post(
             f"{stand.service.url}/api/v1/projects",
             files={"file": file},
-            headers=stand._headers,
+            headers=stand.headers,
             timeout=20,
         )
     assert answer.status_code == 507, answer.text
@@ -335,6 +408,62 @@ def disk_full(stand: Stand, load: Load) -> None:
     load.until_served(10)
     for pid in pids:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, old)
+
+
+def log_full(stand: Stand, load: Load) -> None:
+    """A web server cannot write a single line of its log."""
+    with stand.beside(handicaps.log_full):
+        load.until_served(40)
+
+
+def clock_off_by(seconds: float) -> Callable[[Stand, Load], None]:
+    """The clock of one web server is wrong: one effect a key all the same, links and events as they are."""
+
+    def fault(stand: Stand, load: Load) -> None:
+        with stand.beside(handicaps.clock_off_by(seconds)) as other:
+            load.until_served(40)
+            for key, made in list(load.counts.kept.items())[-10:]:
+                assert stand.export(key).json()["id"] == made, "the other server made another one"
+            _links_hold(stand, other, seconds)
+            _events_count_once(stand, other, seconds)
+
+    return fault
+
+
+def _links_hold(stand: Stand, other: Service, seconds: float) -> None:
+    """A link of either server opens at both; one that ended opens at neither, though one is behind."""
+    servers = (stand.service, other)
+    for signer in servers:
+        url = f"{signer.url}/api/v1/exports/{stand.ready}/download"
+        link = urlsplit(httpx.get(url, headers=stand.headers).headers["Location"]).path
+        assert [httpx.get(f"{each.url}{link}").status_code for each in servers] == [200, 200]
+    long_ago = handicaps.clock_off_by(-(LINK_SECONDS + abs(seconds) + 60))
+    link = stand.service.manage("shell", "-v", "0", "-c", SIGN, handicap=long_ago).strip()
+    assert [httpx.get(f"{each.url}{link}").status_code for each in servers] == [403, 403]
+
+
+def _events_count_once(stand: Stand, other: Service, seconds: float) -> None:
+    """What is signed now is not of now to the wrong clock, and is sent again; what it takes for new counts once."""
+    kind = {"type": "drill", "livemode": False, "created": 1, "data": {"object": {}}}
+    event = {"id": f"evt_{uuid.uuid4().hex}", **kind}
+
+    def deliver(service: Service, at: float) -> int:
+        body, signature = Stripe(secret=WEBHOOK_SECRET).signed(event, at=at)
+        headers = {"Stripe-Signature": signature, "Content-Type": "application/json"}
+        return httpx.post(
+            f"{service.url}/webhooks/stripe", content=body, headers=headers
+        ).status_code
+
+    def times_stored() -> int:
+        with stand.sql() as connection:
+            where = "SELECT count(*) FROM billing_stripeevent WHERE id = %s"
+            (count,) = connection.execute(where, [event["id"]]).fetchone() or (0,)
+        return int(count)
+
+    now = time.time()
+    assert (deliver(other, now), times_stored()) == (400, 0), "it took what is not of now"
+    assert (deliver(stand.service, now), times_stored()) == (200, 1)
+    assert (deliver(other, now + seconds), times_stored()) == (200, 1)
 
 
 # The last of them have no Redis any more: nothing after them needs it.
@@ -347,14 +476,21 @@ FAULTS: dict[str, Callable[[Stand, Load], None]] = {
     "database connections exhausted": connections_exhausted,
     "database restarted": database_restarted,
     "database crashed": database_crashed,
-    "disk full": disk_full,
+    "disk full (upload)": disk_full,
+    "disk full (log)": log_full,
+    "clock ten minutes ahead": clock_off_by(600),
+    "clock ten minutes behind": clock_off_by(-600),
     "cache flushed": cache_flushed,
     "cache frozen": cache_frozen,
     "cache killed": cache_killed,
 }
 
 # With these nobody may see an error: what broke is not what requests depend on.
-UNSEEN = {"nothing", "cache flushed", "cache frozen", "cache killed", "disk full"}
+UNSEEN = {
+    *("nothing", "disk full (upload)", "disk full (log)"),
+    *("clock ten minutes ahead", "clock ten minutes behind"),
+    *("cache flushed", "cache frozen", "cache killed"),
+}
 
 
 def breaches(row: Row) -> list[str]:
@@ -367,44 +503,8 @@ def breaches(row: Row) -> list[str]:
     return wrong
 
 
-# --- workers --------------------------------------------------------------------------
-
-
-def workers_killed(seconds: float, *, seed: int = 1) -> Row:
-    """Kill the worker at random moments while exports flow; then let one finish what is left.
-
-    Each export ends READY and paid, or FAILED and not, once; nothing is left of the dead.
-    """
-    choose = random.Random(seed)  # noqa: S311 - no secret
-    with running_service(WORK_LEASE_SECONDS="3", WORK_MAX_ATTEMPTS="8") as service:
-        client = service.customer("Flow", 1000)
-        video = service.data / "flow.mp4"
-        make_sample(video, seconds=40)
-        worker = service.start_worker(2)
-        project = client.wait(f"projects/{client.upload(video)['id']}", seconds=120)
-        body = {"project": project["id"], "start": 0, "end": 4, "aspect": "source"}
-        started, kills = [], 0
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            started += [client.post("exports", {**body, "resolution": 480})["id"] for _ in range(2)]
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.wait(choose.uniform(0.5, 4))  # a random moment of its life
-            worker.kill()
-            worker.wait()
-            kills += 1
-            worker = service.start_worker(2)
-        ended = [client.wait(f"exports/{each}", seconds=200) for each in started]
-        worker.terminate()
-        assert worker.wait(40) == 0
-        ready = [each["id"] for each in ended if each["status"] == "READY"]
-        spends = list(client.pages("credits/transactions", type="SPEND"))
-        paid = [row["reference_id"] for row in spends if row["reference_type"] == "export"]
-        files = [path.parts[2] for path in service.files("*/exports/*/*.mp4")]
-        left = [*service.media_children(), *service.files("incoming/**/*")]
-        held = client.get("credits/balance")["held"]
-        assert (held, left) == (0, []), "something is left of the dead"
-        assert sorted(files) == sorted(ready), "files without exports, or exports without files"
-        lost = len(set(ready) - set(paid)) + len(started) - len(ended)
-        return Row(
-            f"worker killed {kills} times", len(started), 0, 0, lost, len(paid) - len(ready), 0
-        )
+def too_slow(row: Row) -> list[str]:
+    """For an operator, on a machine that has nothing else to do."""
+    if row.recovery <= RECOVERY_SECONDS:
+        return []
+    return [f"{row.fault}: well again only after {row.recovery:g} s"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rest_framework.test import APIClient
 
     from clipforge.orgs.models import Organization
+    from clipforge.testing.leaks import Leaks
 
 # A run of its own servers in a directory of its own: no fsync, nothing of a developer's data to harm,
 # and two runs at once do not meet.
@@ -26,6 +28,8 @@ if "DATABASE_URL" not in os.environ:
 os.environ.setdefault("LOG_FORMAT", "text")
 # On by itself where a test has servers of its own. Those that are about it turn it on.
 os.environ.setdefault("STAFF_SECOND_FACTOR", "false")
+
+LEAKS: pytest.StashKey[Leaks] = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,6 +51,37 @@ def _hold_servers(config: pytest.Config, data: Path) -> None:
         shutil.rmtree(data, ignore_errors=True)
 
     config.add_cleanup(clean_up)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What PostgreSQL and Redis logged while the tests ran has no secret either."""
+    leaks = session.config.stash.get(LEAKS, None)
+    if leaks is None or "CLIPFORGE_DATA" not in os.environ:
+        return
+    from clipforge.testing.leaks import in_files
+
+    if found := in_files(Path(os.environ["CLIPFORGE_DATA"]), leaks.secrets()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        sys.stderr.write("\n".join(["", "Secrets in the logs of the servers:", *found, ""]))
+
+
+@pytest.fixture(scope="session")
+def leaks(pytestconfig: pytest.Config) -> Leaks:
+    """Knows the secrets of this run, and hears all that is logged in this process."""
+    from clipforge.testing.leaks import Leaks
+
+    made = Leaks()
+    made.learn()
+    pytestconfig.stash[LEAKS] = made
+    return made
+
+
+@pytest.fixture(autouse=True)
+def nothing_secret_is_logged(leaks: Leaks) -> Iterator[None]:
+    """Whatever a test does: no key, password or setting that is secret gets into a log."""
+    leaks.listen()
+    yield
+    assert leaks.take() == []
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -24,6 +23,8 @@ import httpx
 from clipforge import embedded
 from clipforge.client import Client
 from clipforge.stack import free_port, web_command, worker_command
+from clipforge.testing import handicaps, leaks
+from clipforge.testing.handicaps import Handicap
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -63,10 +64,15 @@ class Service:
         self.clients: list[Client] = []
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def manage(self, *arguments: str) -> str:
+    def beside(self) -> Service:
+        """Another one on the same servers and files; its web server has a port of its own."""
+        shared = {name: value for name, value in self.environment.items() if name != "WEB_BIND"}
+        return Service(self.data, **shared)
+
+    def manage(self, *arguments: str, handicap: Handicap = handicaps.none) -> str:
         """Run a command to its end and return what it printed. Fails the test unless it exits 0."""
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
+            handicap([sys.executable, "manage.py", *arguments]),
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -87,8 +93,8 @@ class Service:
         self.clients.append(client)
         return client
 
-    def start_web(self) -> subprocess.Popen[bytes]:
-        web = self._start(web_command())
+    def start_web(self, handicap: Handicap = handicaps.none) -> subprocess.Popen[bytes]:
+        web = self._start(handicap(web_command()))
 
         def is_ready() -> bool:
             assert web.poll() is None, self.log.read_text()
@@ -100,8 +106,10 @@ class Service:
         eventually("the web server is ready", is_ready, seconds=30)
         return web
 
-    def start_worker(self, concurrency: int = 1) -> subprocess.Popen[bytes]:
-        return self._start(worker_command(concurrency))
+    def start_worker(
+        self, concurrency: int = 1, handicap: Handicap = handicaps.none
+    ) -> subprocess.Popen[bytes]:
+        return self._start(handicap(worker_command(concurrency)))
 
     def files(self, pattern: str) -> list[Path]:
         """Stored files, relative to MEDIA_ROOT."""
@@ -193,19 +201,11 @@ lifted = ["requests_per_minute", "uploads_per_minute", "exports_per_minute", "co
 TierLimits.objects.update(**dict.fromkeys(lifted, 1_000_000))
 """
 
-# A whole API key; its public part alone may be logged. The token of a signed link.
-SECRETS = re.compile(r"cf_live_\w{8}_\w{20}|/files/[\w-]{8,}:")
-
 
 def secrets_in_logs(data: Path, environment: dict[str, str]) -> list[str]:
     """Every line in a log of the service, PostgreSQL's and Redis's included, that has a secret."""
-    values = [environment[name] for name in ("SECRET_KEY", "API_KEY_PEPPER")]
-    return [
-        f"{log.name}: {line}"
-        for log in sorted(data.rglob("*.log*"))
-        for line in log.read_text(errors="replace").splitlines()
-        if SECRETS.search(line) or any(value in line for value in values)
-    ]
+    names = ("SECRET_KEY", "API_KEY_PEPPER", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
+    return leaks.in_files(data, [environment[name] for name in names if environment.get(name)])
 
 
 def _command_line(entry: Path) -> bytes:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clipforge.testing import drills
+from clipforge.testing.handicaps import clock_off_by, disk_of, log_full
+from clipforge.testing.service import ROOT
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 # The usual run sees the worst of each kind; the long run sees them all.
-SHORT = ["database crashed", "cache killed"]
+SHORT = [
+    *("database crashed", "database connections exhausted"),
+    *("clock ten minutes ahead", "disk full (log)", "cache killed"),
+]
 
 
 @pytest.fixture
@@ -38,13 +46,6 @@ def test_nothing_is_lost_or_double_whatever_breaks(stand):
     assert run(stand, list(drills.FAULTS)) == []
 
 
-@pytest.mark.long
-@pytest.mark.timeout(900)
-def test_workers_killed_at_random_for_a_minute_lose_nothing_and_leave_nothing():
-    row = drills.workers_killed(60)
-    assert drills.breaches(row) == [], row
-
-
 def test_a_drill_finds_a_planted_double_and_a_planted_loss():
     good = drills.Row("nothing", 10, 0, 0, 0, 0, 0.0)
     assert drills.breaches(good) == []
@@ -57,3 +58,43 @@ def test_a_drill_finds_a_planted_double_and_a_planted_loss():
     )
     for change in changes:
         assert len(drills.breaches(good._replace(**change))) == 1
+
+
+def test_an_operator_is_told_of_a_service_that_was_not_well_again_within_five_seconds():
+    row = drills.Row("database restarted", 10, 3, 0, 0, 0, recovery=5.0)
+    assert drills.too_slow(row) == []
+    late = row._replace(recovery=5.1)
+    assert drills.too_slow(late) == ["database restarted: well again only after 5.1 s"]
+
+
+def test_recovery_lasts_from_the_end_of_the_fault_to_its_last_consequence():
+    counts = drills.Counts(served_at=[90.0, 103.0, 108.0], last_trouble=99.0)
+    assert counts.recovery(100.0) == 3.0  # nothing was served before
+    counts.last_trouble = 107.0
+    assert counts.recovery(100.0) == 7.0  # something still went wrong
+
+
+def test_what_a_process_is_started_with_is_so(tmp_path: Path):
+    """A drill whose handicap does nothing would find nothing."""
+
+    def said(argv: list[str]) -> str:
+        return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+
+    clock = [sys.executable, "-m", "timeit", "-n1", "-r1", "-s", "import time; print(time.time())"]
+    now = float(said(clock).split()[0])
+    assert float(said(clock_off_by(600)(clock)).split()[0]) - now == pytest.approx(600, abs=60)
+    assert float(said(clock_off_by(-600)(clock)).split()[0]) - now == pytest.approx(-600, abs=60)
+    write = ["/bin/sh", "-c", "echo text; echo $?", "sh"]
+    assert said(write).split() == ["text", "0"]
+    assert said(log_full([*write[:2], f"echo text; echo $? >{tmp_path}/code"])) == ""
+    assert (tmp_path / "code").read_text() != "0\n"
+
+
+def test_a_small_disk_is_small_and_only_for_the_process_that_has_it(tmp_path: Path):
+    fill = ["/bin/sh", "-c", f"head -c 100000 /dev/zero >{tmp_path}/file"]
+    try:
+        filled = subprocess.run(disk_of(64 << 10, tmp_path)(fill), capture_output=True, text=True)
+    except OSError as error:
+        pytest.skip(str(error))
+    assert "No space left on device" in filled.stderr
+    assert list(tmp_path.iterdir()) == []

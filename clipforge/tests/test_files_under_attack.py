@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from clipforge.media import ErrorCode, Limits, MediaError, ffmpeg, jobs, sandbox
-from clipforge.media.tests.samples import children_of
+from clipforge.media.tests.samples import children_of, started_with
 from clipforge.testing.corpus import Attack, attacks
 from clipforge.testing.factories import make_client, make_organization, make_tier_limits
 from clipforge.testing.state import funds, stored_files
@@ -142,28 +140,6 @@ def test_the_corpus_finds_a_reader_that_follows_playlists(corpus, server, tmp_pa
         jobs.probe(path.rename(tmp_path / "list.m3u8"), limits=Limits(wall_seconds=10))
     hits, server.hits = server.hits, []
     assert hits != []
-
-
-def started_with(code: str) -> Any:
-    """A `sandbox._start` whose child runs `code` inside `clipforge.media.ffmpeg` first."""
-    planted = (
-        "import runpy, sys; from clipforge.media import ffmpeg;"
-        f"exec({code!r}, vars(ffmpeg));"
-        "sys.argv = ['media', sys.argv[1]];"
-        "runpy.run_module('clipforge.media', run_name='__main__')"
-    )
-
-    def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-s", "-c", planted, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=sandbox.environment(),
-            start_new_session=True,
-        )
-
-    return start
 
 
 @pytest.mark.django_db

@@ -206,7 +206,7 @@ def test_up_serves_until_interrupted_and_keeps_its_data(data: Path, up: Callable
                 "csrfmiddlewaretoken": token[1],
             },
         )
-        assert "Site administration" in page.text
+        assert "What is going on" in page.text
     docs = re.search(r"API docs +(\S+)", first.said)
     assert docs
     assert httpx.get(docs[1]).is_success

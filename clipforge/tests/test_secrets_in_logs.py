@@ -1,10 +1,17 @@
-"""Every real service of the suite is searched for secrets when it ends; this shows that they would be found."""
+"""The logs of the whole suite are searched for secrets: those of every real service when it ends, those of
+this process after every test. This shows that they would be found."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from clipforge.orgs import keys
+from clipforge.orgs.models import User
+from clipforge.testing.leaks import Leaks
 from clipforge.testing.service import secrets_in_logs
 
 ENVIRONMENT = {"SECRET_KEY": "s" * 50, "API_KEY_PEPPER": "p" * 50}
@@ -22,3 +29,64 @@ def test_a_planted_key_token_or_secret_is_found_in_any_log(tmp_path: Path):
         "redis.log.1",
         "service.log",
     ]
+
+
+@pytest.fixture
+def planted(leaks: Leaks) -> logging.Logger:
+    """A logger of its own, so that only what knows of it finds what is planted there."""
+    logger = logging.Logger("planted")  # noqa: LOG001 - it must not reach the root
+    logger.addHandler(leaks)
+    return logger
+
+
+def test_what_is_no_secret_is_logged_freely(planted: logging.Logger, leaks: Leaks):
+    public_id, _ = keys.generate()
+    planted.info("key %s made", public_id, extra={"path": "/api/v1/me"})
+    assert leaks.take() == []
+
+
+def test_a_secret_in_the_sentence_beside_it_or_in_a_traceback_is_found(
+    planted: logging.Logger, leaks: Leaks
+):
+    _, key = keys.generate()
+    planted.info("key %s made", key)
+    planted.info("made", extra={"headers": {"Authorization": f"Bearer {key}"}})
+    planted.info("made", extra={"secret": key.rpartition("_")[2]})  # without what tells scanners
+    try:
+        raise ValueError(key)
+    except ValueError:
+        planted.exception("failed")
+    assert len(leaks.take()) == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["SECRET_KEY", "API_KEY_PEPPER", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"]
+)
+def test_a_setting_is_found(planted: logging.Logger, leaks: Leaks, settings: Any, name: str):
+    setattr(settings, name, "correct horse battery staple")
+    planted.warning("starting with correct horse battery staple")
+    assert len(leaks.take()) == 1
+
+
+@pytest.mark.parametrize("text", ["sk_live_4eC39HqLyjWD", "rk_test_4eC39HqLyjWD", "whsec_5WbX5k0v"])
+def test_what_looks_like_one_of_stripes_is_found(planted: logging.Logger, leaks: Leaks, text: str):
+    planted.warning("asked with %s", text)
+    assert len(leaks.take()) == 1
+
+
+def test_a_password_is_found_whether_it_was_set_or_only_tried(
+    planted: logging.Logger, leaks: Leaks, settings: Any
+):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    user = User(username="ops")
+    user.set_password("tr0ub4dor&3 is set")
+    assert not user.check_password("hunter2 is only tried")
+    planted.info("welcome, tr0ub4dor&3 is set")
+    planted.info("wrong: hunter2 is only tried")
+    assert len(leaks.take()) == 2
+
+
+def test_the_whole_process_is_heard(leaks: Leaks):
+    for name in ("", "clipforge.orgs", "django.server"):
+        logging.getLogger(name).error("asked with sk_live_4eC39HqLyjWD")
+    assert len(leaks.take()) == 3

@@ -94,7 +94,7 @@ ANSWERS: dict[str, str] = {
     "FailureSerializer": "code message",
     "CreditsSerializer": "reserved charged",
     "ProblemSerializer": "type title status code detail request_id errors needed available limit"
-    " quota running window",
+    " quota running window received",
     "FieldErrorSerializer": "pointer code detail",
 }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -12,27 +10,34 @@ from pathlib import Path
 
 import pytest
 
-from clipforge.client import ApiError, Client, Json
+from clipforge.client import ApiError, Json
 from clipforge.media import probe
-from clipforge.media.sample import make_sample, make_still
-from clipforge.testing.service import Service, eventually, running_service
+from clipforge.media.sample import make_still
+from clipforge.testing import worker_drills
+from clipforge.testing.drills import breaches
+from clipforge.testing.service import Service, eventually
+from clipforge.testing.worker_drills import Bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
-LEASE_SECONDS = 3
+# Takes several seconds to render.
+LONG = {"start": 0, "end": 30, "aspect": "source", "resolution": 1080}
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with running_service(WORK_LEASE_SECONDS=str(LEASE_SECONDS)) as running:
-        yield running
+def bench() -> Iterator[Bench]:
+    with worker_drills.bench() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("videos") / "sample.mp4"
-    make_sample(path, seconds=60)
-    return path
+def service(bench: Bench) -> Service:
+    return bench.service
+
+
+@pytest.fixture(scope="module")
+def video(bench: Bench) -> Path:
+    return bench.video
 
 
 @pytest.fixture
@@ -44,44 +49,11 @@ def worker(service: Service) -> Iterator[subprocess.Popen[bytes]]:
     assert process.wait(40) is not None
 
 
-@pytest.fixture(scope="module")
-def client(service: Service) -> Client:
-    return service.customer("Unlucky", 100)
-
-
-@pytest.fixture(scope="module")
-def project(service: Service, client: Client, video: Path) -> Json:
-    """Analysed once, by a worker that is gone again."""
-    helper = service.start_worker()
-    ready = client.wait(f"projects/{client.upload(video)['id']}", seconds=200)
-    helper.terminate()
-    assert helper.wait(40) == 0
-    return ready
-
-
-def spends(client: Client, reference: str) -> list[int]:
-    rows = client.pages("credits/transactions", type="SPEND")
-    return [row["amount"] for row in rows if row["reference_id"] == reference]
-
-
-def start_export(client: Client, project: Json) -> Json:
-    """An export that takes several seconds, waiting in the queue."""
-    return client.post(
-        "exports",
-        {"project": project["id"], "start": 0, "end": 30, "aspect": "source", "resolution": 1080},
-    )
-
-
-def rendering(client: Client, export: Json) -> Json | None:
-    item = client.get(f"exports/{export['id']}")
-    return item if item["status"] == "RENDERING" and item["progress"] > 0 else None
-
-
-def freeze(service: Service) -> None:
-    """Hold the renders where they are, so that none is done, on however fast a machine, before
-    what comes next."""
-    for child in service.media_children():
-        os.kill(child, signal.SIGSTOP)
+def assert_done(bench: Bench, export: Json, *, attempts: int) -> None:
+    """READY after so many attempts, paid once, one file, nothing left."""
+    assert (export["status"], export["attempts"]) == ("READY", attempts)
+    row = bench.row("test", [export])
+    assert breaches(row) == [], row
 
 
 def test_a_video_becomes_clips_paid_with_credits(
@@ -118,7 +90,7 @@ def test_of_two_clients_after_the_last_credits_one_gets_402(
     def export(_: int) -> Json:
         start.wait()
         try:
-            return start_export(client, project)
+            return client.post("exports", {"project": project["id"], **LONG})
         except ApiError as refusal:
             return refusal.problem
 
@@ -142,82 +114,91 @@ def test_silence_over_a_still_picture_ends_empty_and_costs_nothing(
 
 
 def test_a_worker_killed_in_the_middle_of_a_render_costs_the_customer_nothing_extra(
-    service: Service, client: Client, project: Json, tmp_path: Path
+    bench: Bench, tmp_path: Path
 ):
-    export = start_export(client, project)
-    doomed = service.start_worker()
-    eventually("the render runs", lambda: rendering(client, export))
-    os.kill(doomed.pid, signal.SIGKILL)
-    doomed.wait()
-    eventually("its ffmpeg is gone", lambda: not service.media_children(), seconds=5)
-    assert client.get(f"exports/{export['id']}")["status"] == "RENDERING"
-
-    rescuer = service.start_worker()
-    done = client.wait(f"exports/{export['id']}", seconds=200)
-    assert (done["status"], done["attempts"]) == ("READY", 2)
-    assert spends(client, export["id"]) == [-1]
-    assert len(service.files(f"*/exports/{export['id']}/*")) == 1
-    assert service.files("incoming/**/*") == []
-    client.download(export["id"], tmp_path / "clip.mp4")
+    (done,) = worker_drills.killed(bench)
+    assert_done(bench, done, attempts=2)
+    bench.client.download(done["id"], tmp_path / "clip.mp4")
     assert probe(tmp_path / "clip.mp4").duration == pytest.approx(30, abs=1 / 20)
-
-    rescuer.terminate()
-    assert rescuer.wait(40) == 0
-    assert service.manage_json("reconcile_credits")["breaches"] == []
+    assert bench.service.manage_json("reconcile_credits")["breaches"] == []
 
 
-def test_a_worker_asked_to_stop_hands_its_render_back_and_exits_0(
-    service: Service, client: Client, project: Json
+def test_a_worker_asked_to_stop_hands_its_render_back_and_exits_0(bench: Bench):
+    (done,) = worker_drills.stopped(bench)
+    assert_done(bench, done, attempts=1)
+
+
+def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(bench: Bench):
+    (done,) = worker_drills.frozen(bench)
+    assert_done(bench, done, attempts=2)
+
+
+def test_workers_killed_at_random_moments_lose_nothing_and_leave_nothing(bench: Bench):
+    ended = worker_drills.killed_at_random(6)(bench)
+    assert len(ended) >= 4
+    row = bench.row("test", ended)
+    assert breaches(row) == [], row
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_neither_do_those_killed_for_a_minute(bench: Bench):
+    row = bench.run("worker killed at random", worker_drills.killed_at_random(60))
+    assert breaches(row) == [], row
+
+
+def test_a_render_on_a_full_disk_fails_unpaid_and_is_done_elsewhere(bench: Bench):
+    try:
+        (done,) = worker_drills.disk_full(bench)
+    except OSError as error:
+        pytest.skip(str(error))
+    assert_done(bench, done, attempts=1)
+
+
+def test_a_worker_that_cannot_log_does_its_work_and_stops_as_always(bench: Bench):
+    (done,) = worker_drills.log_full(bench)
+    assert_done(bench, done, attempts=1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [600, -600])
+def test_a_worker_whose_clock_is_wrong_takes_nobodys_work_and_its_own_comes_back(
+    bench: Bench, seconds: float
 ):
-    export = start_export(client, project)
-    first = service.start_worker()
-    eventually("the render runs", lambda: rendering(client, export))
-    freeze(service)
-    first.terminate()
-    assert first.wait(40) == 0
-
-    waiting = client.get(f"exports/{export['id']}")
-    assert (waiting["status"], waiting["attempts"], waiting["queue_position"]) == ("QUEUED", 0, 1)
-    assert service.files("incoming/**/*") == []
-
-    second = service.start_worker()
-    done = client.wait(f"exports/{export['id']}", seconds=200)
-    assert (done["status"], done["attempts"]) == ("READY", 1)
-    assert spends(client, export["id"]) == [-1]
-    second.terminate()
-    assert second.wait(40) == 0
+    first, second = worker_drills.clock_off_by(seconds)(bench)
+    assert_done(bench, first, attempts=1)
+    assert_done(bench, second, attempts=2)
 
 
-def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(
-    service: Service, client: Client, project: Json
-):
-    export = start_export(client, project)
-    frozen = service.start_worker()
-    eventually("the render runs", lambda: rendering(client, export))
-    os.kill(frozen.pid, signal.SIGSTOP)
+def test_what_is_left_lost_or_double_is_seen(bench: Bench):
+    """Planted: an export paid twice, one without its file, and what the dead leave."""
+    (done,) = worker_drills.log_full(bench)
+    (path,) = bench.service.files(f"*/exports/{done['id']}/*")
+    file, copy = bench.service.media / path, bench.service.media / path.with_name("0.mp4")
+    copy.write_bytes(b"another one")
+    assert breaches(bench.row("test", [done])) == ["test: 1 double"]
+    copy.unlink()
+    file.rename(bench.service.media / "incoming" / "dead.part")
+    lost, left = breaches(bench.row("test", [done]))
+    assert lost == "test: 1 lost"
+    assert left == "test: incoming/dead.part was left"
+    (bench.service.media / "incoming" / "dead.part").rename(file)
+    open_export = bench.start_export()
+    assert breaches(bench.row("test", [open_export])) == [
+        "test: 1 lost",
+        "test: 1 credits are held",
+    ]
+    bench.client.post(f"exports/{open_export['id']}/cancel")
 
-    other = service.start_worker()
-    done = client.wait(f"exports/{export['id']}", seconds=200)
-    assert (done["status"], done["attempts"]) == ("READY", 2)
-    os.kill(frozen.pid, signal.SIGCONT)
-    frozen.terminate()
-    assert frozen.wait(40) == 0
 
-    assert client.get(f"exports/{export['id']}") == done
-    assert spends(client, export["id"]) == [-1]
-    assert len(service.files(f"*/exports/{export['id']}/*")) == 1
-    other.terminate()
-    assert other.wait(40) == 0
-
-
-def test_cancelling_a_running_render_stops_it_and_gives_the_credits_back(
-    service: Service, client: Client, project: Json, worker: subprocess.Popen[bytes]
-):
+def test_cancelling_a_running_render_stops_it_and_gives_the_credits_back(bench: Bench):
+    client = bench.client
     before = client.get("credits/balance")
-    export = start_export(client, project)
-    eventually("the render runs", lambda: rendering(client, export))
+    export = bench.start_export()
+    worker = bench.worker_at(export)
     assert client.post(f"exports/{export['id']}/cancel")["status"] == "CANCELLED"
-    eventually("ffmpeg is gone", lambda: not service.media_children(), seconds=10)
+    eventually("ffmpeg is gone", lambda: not bench.service.media_children(), seconds=10)
     assert client.get("credits/balance") == before
     with pytest.raises(ApiError, match="export_not_ready"):
         client.download(export["id"], Path("unused"))
+    worker_drills.stop(worker)

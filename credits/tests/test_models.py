@@ -204,7 +204,9 @@ def test_the_ledger_has_the_indexes_of_its_lists():
         found = {name: definition.partition("USING ")[2] for name, definition in cursor.fetchall()}
     wanted = {
         "credits_transaction_newest": "btree (org_id, created_at DESC, id DESC)",
-        "credits_transaction_type": "btree (org_id, type, created_at DESC, id DESC)",
+        "credits_transaction_amounts": (
+            "btree (org_id, type, created_at DESC, id DESC) INCLUDE (amount)"
+        ),
         "credits_hold_newest": "btree (org_id, created_at DESC, id DESC)",
         "credits_hold_status_newest": "btree (org_id, status, created_at DESC, id DESC)",
     }

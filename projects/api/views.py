@@ -14,6 +14,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clipforge.common.api.schema import DIGESTS
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
@@ -56,6 +57,7 @@ class ProjectList(ListModelMixin, OrgView):
         summary="Upload a video and start its analysis",
         description="Reserves 1 credit for each started minute of the source; they are charged when "
         "moments were found, and given back otherwise.",
+        parameters=DIGESTS,
         request={"multipart/form-data": ProjectUploadSerializer},
         responses={201: ProjectSerializer},
     )

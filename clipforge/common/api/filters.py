@@ -8,6 +8,7 @@ from typing import Any, cast
 import django_filters
 from django.db.models import F, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from clipforge.common.api.parsers import refuse_null_characters
@@ -57,11 +58,21 @@ def refuse_unknown_parameters(request: Request, known: set[str]) -> None:
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """Applies the view's `filterset_class`. Unknown names and NUL are 400, bad values 422."""
+    """Applies the view's `filterset_class`. Unknown names and NUL are 400, bad and empty values 422."""
 
     def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> Any:
         filterset_class = self.get_filterset_class(view, queryset)
         names = set(filterset_class.base_filters) if filterset_class else set()
         refuse_unknown_parameters(request, names | PAGING)
-        refuse_null_characters([request.query_params.getlist(name) for name in names])
+        values = {name: request.query_params.getlist(name) for name in names}
+        refuse_null_characters(list(values.values()))
+        _refuse_empty(values)
         return super().filter_queryset(request, queryset, view)
+
+
+def _refuse_empty(values: dict[str, list[str]]) -> None:
+    """To Django an empty value is no filter: a variable that was not set would widen the list."""
+    empty = [name for name, given in values.items() if "" in given]
+    if empty:
+        sentence = "Give a value, or leave the parameter out."
+        raise ValidationError(dict.fromkeys(sorted(empty), sentence))

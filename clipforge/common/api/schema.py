@@ -8,6 +8,8 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
+from clipforge.common.api.digests import ALGORITHM, HEADERS
+
 
 class FieldErrorSerializer(serializers.Serializer[Any]):
     pointer = serializers.CharField(help_text="RFC 6901 pointer to the field in the body.")
@@ -33,6 +35,9 @@ class ProblemSerializer(serializers.Serializer[Any]):
     )
     quota = serializers.IntegerField(required=False, help_text="What the limit allows, with 429.")
     running = serializers.IntegerField(required=False, help_text="Jobs, with `concurrent_jobs`.")
+    received = serializers.CharField(
+        required=False, help_text="The digest of what arrived, with `digest_mismatch`."
+    )
     window = serializers.IntegerField(required=False, help_text="In so many seconds, with 429.")
 
 
@@ -63,6 +68,17 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     description="Up to 255 characters, chosen by you. The same key and request replays the first "
     "answer; the same key with another request is 422.",
 )
+
+DIGESTS = [
+    OpenApiParameter(
+        name,
+        {"type": "string", "pattern": f"^{ALGORITHM}=:[A-Za-z0-9+/]{{43}}=:$"},
+        OpenApiParameter.HEADER,
+        description="RFC 9530. The SHA-256 of the file, or of the whole body; what arrives must have "
+        "it, or is refused (`digest_mismatch`).",
+    )
+    for name in HEADERS
+]
 
 
 class ProblemAutoSchema(AutoSchema):

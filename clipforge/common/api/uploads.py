@@ -2,11 +2,13 @@
 
 The parser refuses a body that is too long before reading it, stops one that grows too
 long, and notices a client that hung up: a web server hands on what came as if it were
-complete, and half a video is often a playable one.
+complete, and half a video is often a playable one. Where the client says what the digest
+is, it has to be that.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping
 from typing import IO, Any, cast
@@ -16,6 +18,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from rest_framework.parsers import DataAndFiles, MultiPartParser
 
+from clipforge.common.api.digests import expected_digests, require_match
 from clipforge.common.api.parsers import refuse_null_characters
 from clipforge.common.errors import BadRequest, DomainError, TooLarge
 from clipforge.common.storage import PartWriter, require_room
@@ -60,6 +63,10 @@ class PartUploadHandler(FileUploadHandler):
         writer.close()
         return UploadedPart(writer, self.file_name or "")
 
+    def digest(self) -> bytes | None:
+        """The SHA-256 of the file; None if there was none."""
+        return None if self.writer is None else bytes.fromhex(self.writer.sha256)
+
     def discard(self) -> None:
         """Remove the file unless it was published. Safe to call at any time."""
         if self.writer is not None:
@@ -87,10 +94,11 @@ class StreamedUploadParser(MultiPartParser):
     ) -> DataAndFiles[Any, Any]:
         request = (parser_context or {})["request"]
         length = _content_length(request.META)
+        expected = expected_digests(request.headers)
         require_room(length)
         handler = PartUploadHandler()
         request.upload_handlers = [handler]
-        counted = _Counted(stream)
+        counted = _Counted(stream, hashed=bool(expected))
         try:
             parsed = super().parse(cast("IO[Any]", counted), media_type, parser_context)
             if handler.refusal is not None:
@@ -100,6 +108,8 @@ class StreamedUploadParser(MultiPartParser):
                     "The upload broke off before its end. Nothing was stored or charged; send it again.",
                     code="upload_interrupted",
                 )
+            if expected:
+                require_match(expected, body=counted.digest(), file=handler.digest())
             refuse_null_characters(dict(parsed.data.lists()))
         except BaseException:
             handler.discard()
@@ -123,13 +133,19 @@ def _content_length(meta: Mapping[str, Any]) -> int:
 
 
 class _Counted:
-    """A stream that knows how much was read from it."""
+    """A stream that knows how much was read from it, and the SHA-256 of that if it is `hashed`."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], *, hashed: bool) -> None:
         self._stream = stream
+        self._hash = hashlib.sha256() if hashed else None
         self.count = 0
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
         self.count += len(data)
+        if self._hash is not None:
+            self._hash.update(data)
         return data
+
+    def digest(self) -> bytes:
+        return b"" if self._hash is None else self._hash.digest()

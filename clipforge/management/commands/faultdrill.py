@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import IO, Any, cast
 
 from django.core.management.base import CommandError
@@ -15,8 +17,9 @@ from clipforge.common.commands import OperatorCommand
 class Command(OperatorCommand):
     help = (
         "Break things in a throw-away service under load, on servers of its own, and print what came "
-        "of each: nothing may be lost or happen twice. Touches no other service and no data of yours. "
-        "Exits 1 on any breach. Needs the packages of the tests."
+        "of each: nothing may be lost or happen twice, and all is well again within five seconds. "
+        "Touches no other service and no data of yours. Exits 1 on any breach. Needs the packages of "
+        "the tests."
     )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -30,27 +33,36 @@ class Command(OperatorCommand):
         )
 
     def run(self, *, only: str, worker_seconds: float, **options: Any) -> dict[str, Any]:
-        from clipforge.testing import drills  # what only tests need is not installed everywhere
+        # What only tests need is not installed everywhere.
+        from clipforge.testing import drills, worker_drills
 
-        names = [name for name in drills.FAULTS if only in name]
-        rows = []
-        if names:
-            with drills.stand() as stand:
-                for name in names:
-                    self.say(f"{name} ...")
-                    rows.append(stand.run(name, drills.FAULTS[name]))
-        if worker_seconds and only in "worker killed":
-            self.say("worker killed ...")
-            rows.append(drills.workers_killed(worker_seconds))
+        of_work = dict(worker_drills.DRILLS)
+        if worker_seconds:
+            of_work["worker killed at random"] = worker_drills.killed_at_random(worker_seconds)
+        rows = [
+            *self._rows(drills.stand, drills.FAULTS, only),
+            *self._rows(worker_drills.bench, of_work, only),
+        ]
         if not rows:
             raise CommandError(f'No fault has "{only}" in its name.')
         if not self.as_json:
             self._show(rows)
-        wrong = [breach for row in rows for breach in drills.breaches(row)]
+        wrong = [breach for row in rows for breach in drills.breaches(row) + drills.too_slow(row)]
         if wrong:
             raise CommandError("; ".join(wrong))
         self.say(f"{len(rows)} faults, nothing lost, nothing double.")
         return {"faults": [row._asdict() for row in rows]}
+
+    def _rows(
+        self, place: Callable[[], AbstractContextManager[Any]], faults: dict[str, Any], only: str
+    ) -> Iterator[Any]:
+        chosen = {name: fault for name, fault in faults.items() if only in name}
+        if not chosen:
+            return
+        with place() as there:
+            for name, fault in chosen.items():
+                self.say(f"{name} ...")
+                yield there.run(name, fault)
 
     def _show(self, rows: list[Any]) -> None:
         table = Table()

@@ -7,13 +7,14 @@ import itertools
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 
-from clipforge.media import ffmpeg
+from clipforge.media import ffmpeg, sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,3 +126,25 @@ def media_child(pid: int | None = None) -> int:
         if "clipforge.media" in session_of(child).get(child, "")
     )
     return child
+
+
+def started_with(code: str) -> Callable[[], subprocess.Popen[bytes]]:
+    """A `sandbox._start` whose child runs `code` inside `clipforge.media.ffmpeg` first."""
+    planted = (
+        "import runpy, sys; from clipforge.media import ffmpeg;"
+        f"exec({code!r}, vars(ffmpeg));"
+        "sys.argv = ['media', sys.argv[1]];"
+        "runpy.run_module('clipforge.media', run_name='__main__')"
+    )
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-s", "-c", planted, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=sandbox.environment(),
+            start_new_session=True,
+        )
+
+    return start

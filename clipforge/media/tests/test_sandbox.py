@@ -10,11 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from clipforge.media import Aspect, ErrorCode, Limits, MediaError, RenderSpec, jobs, sandbox
+from clipforge.media import (
+    Aspect,
+    ErrorCode,
+    Limits,
+    MediaError,
+    RenderSpec,
+    jobs,
+    launcher,
+    sandbox,
+)
 from clipforge.media.tests.samples import (
     make_video,
     media_child,
     session_of,
+    started_with,
     wait_until,
 )
 
@@ -101,6 +111,24 @@ class TestLimits:
         error = render_fails(video, folder, limits=Limits(output_bytes=50_000), spec=SMALL)
         assert error.code is ErrorCode.OUTPUT_TOO_LARGE
 
+    @pytest.mark.parametrize("start", ["os.fork()", "os.posix_spawn('/bin/true', ['true'], {})"])
+    def test_processes_of_what_ffmpeg_may_become(self, start):
+        """Whatever is launched as ffmpeg is: it has its threads, and starts nothing."""
+        code = "import os, threading as t; f = t.Thread(); f.start(); f.join(); print('threads')"
+        program = [sys.executable, "-c", f"{code}; {start}; print('and processes')"]
+        said = subprocess.run(launcher.tied(program), capture_output=True, text=True, check=False)
+        assert said.stdout == "threads\n"
+        assert "Resource temporarily unavailable" in said.stderr
+
+    def test_processes_of_a_probe(self, video, monkeypatch):
+        code = (
+            "import os; from clipforge.media import probing; probing.probe = lambda *_: os.fork()"
+        )
+        monkeypatch.setattr(sandbox, "_start", started_with(code))
+        with pytest.raises(MediaError) as caught:
+            jobs.probe(video)
+        assert "BlockingIOError: [Errno 11]" in caught.value.__notes__[0]
+
     def test_they_hold_for_ffmpeg_too(self, video, folder):
         found: dict[str, str] = {}
         niceness = []
@@ -110,6 +138,8 @@ class TestLimits:
             for line in Path(f"/proc/{process}/limits").read_text().splitlines():
                 found[line[:26].strip()] = line[26:].split()[0]
             niceness.append(os.getpriority(os.PRIO_PROCESS, process))
+            status = Path(f"/proc/{process}/status").read_text()
+            found["filter"] = status.partition("Seccomp:")[2].split()[0]
             raise InterruptedError
 
         with pytest.raises(InterruptedError):
@@ -119,6 +149,7 @@ class TestLimits:
         assert found["Max address space"] == str(3 << 30)
         assert found["Max file size"] == str(2 << 30)
         assert found["Max cpu time"] == "7200"
+        assert found["filter"] == "2"
         assert niceness == [min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)]
 
 

@@ -95,8 +95,10 @@ def test_work_is_counted_by_what_becomes_of_it_with_the_oldest_that_waits(suppor
     long_ago = Export.objects.filter(status="FAILED")[0]
     Export.objects.filter(pk=long_ago.pk).update(finished_at=now - 25 * HOUR)
     text = panels(support)["Work"]
-    assert "Analyses 2 20 minutes 2 1 1 Late" in text
-    assert "Renders 0 – 1 0 1 At work" in text
+    assert (
+        "Analyses Renders State Late At work Queued 2 0 The oldest for 20 minutes –"
+        " Running 2 1 Lease over 1 0 Failed in 24 h 1 1" in text
+    )
     assert "9 jobs wait in the queue, housekeeping included; 0 belong to a worker" in text
 
 
@@ -179,16 +181,16 @@ def test_requests_and_429s_of_each_tier_in_this_hour_and_in_a_day(support, monke
     metrics.flush(at_once=True)
     monkeypatch.setattr(metrics, "_clock", clock)
     text = panels(support)["Requests"]
-    assert "PRO 1,234 0 2,234 0" in text
-    assert "FREE 0 7 0 7" in text
-    assert "ENTERPRISE 0 0 0 0" in text
+    assert "Pro 1,234 / 0 2,234 / 0" in text
+    assert "Free 0 / 7 0 / 7" in text
+    assert "Enterprise 0 / 0 0 / 0" in text
 
 
 def test_hit_rates_of_each_family_of_keys(support):
     for result, amount in (("hit", 60), ("old", 15), ("miss", 25), ("error", 3)):
         metrics.count(f"cache|credits:balance|{result}", amount)
     metrics.flush(at_once=True)
-    assert "credits:balance 75.0% 75.0% 3" in panels(support)["Cache hit rates"]
+    assert "credits:balance 75.0% 75.0% 3 errors" in panels(support)["Cache hit rates"]
 
 
 def test_a_cache_that_nobody_asked_says_so(support, monkeypatch):
@@ -354,10 +356,10 @@ def test_nothing_is_counted_beyond_the_cap(support, monkeypatch):
     org = make_organization()
     for _ in range(2):
         make_project(org, status="QUEUED")
-    assert "Analyses 2 0 minutes" in panels(support)["Work"]
+    assert "Queued 2 0 The oldest for 0 minutes –" in panels(support)["Work"]
     for _ in range(2):
         make_project(org, status="QUEUED")
-    assert "Analyses 2+ 0 minutes" in panels(support)["Work"]
+    assert "Queued 2+ 0 The oldest for 0 minutes –" in panels(support)["Work"]
     with captured() as statements:
         tally({"queued": Project.objects.filter(status="QUEUED")}, {})
     assert cost_of(statements).read == 3

@@ -187,6 +187,27 @@ def test_what_staff_did_is_said_with_who_before_after_and_why():
     assert entry.url == f"/admin/orgs/staffaction/{action.pk}/change/"
 
 
+def test_what_did_not_change_is_left_out_and_what_has_one_side_has_no_arrow():
+    org = make_organization()
+    StaffAction.objects.create(
+        actor=make_user(),
+        org=org,
+        verb="grant_credits",
+        object_label="GRANT +10",
+        before={"posted": 5, "held": 3},
+        after={"posted": 15, "held": 3, "amount": 10, "ticket": "", "is_active": True},
+        reason="for the trouble",
+    )
+    (entry,) = page_of(org).entries
+    assert entry.what == "Granted credits: GRANT +10"
+    assert entry.changes == [
+        ("posted", "5", "15"),
+        ("amount", "", "10"),
+        ("ticket", "", "–"),
+        ("is active", "", "yes"),
+    ]
+
+
 def test_a_verb_that_nobody_told_the_timeline_of_is_shown_as_it_is():
     org = make_organization()
     StaffAction.objects.create(

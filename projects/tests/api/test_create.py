@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
@@ -412,6 +413,49 @@ def test_a_full_disk_refuses_the_upload_and_keeps_nothing_of_it(api: APIClient, 
         assert_problem(response, 507, "storage_full")
     assert response["Retry-After"] == "300"
     assert upload(api, video).status_code == 201
+
+
+# --- what the client says its digest is ------------------------------------------------
+
+
+def digest(content: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
+
+
+@pytest.mark.parametrize("header", ["HTTP_CONTENT_DIGEST", "HTTP_REPR_DIGEST"])
+def test_a_file_that_is_what_its_digest_says_is_taken(api: APIClient, video: bytes, header: str):
+    assert upload(api, video, **{header: digest(video)}).status_code == 201
+
+
+def test_so_is_a_body_that_is_what_its_digest_says(api: APIClient, video: bytes):
+    form = {"file": SimpleUploadedFile("talk.mp4", video), "title": "t"}
+    body = encode_multipart(BOUNDARY, form)
+    response = send(api, body, HTTP_CONTENT_DIGEST=digest(body), HTTP_REPR_DIGEST=digest(video))
+    assert response.status_code == 201
+
+
+@pytest.mark.parametrize("header", ["HTTP_CONTENT_DIGEST", "HTTP_REPR_DIGEST"])
+def test_a_file_with_a_flipped_bit_is_refused_and_leaves_nothing(
+    api: APIClient, video: bytes, header: str
+):
+    damaged = bytearray(video)
+    damaged[len(damaged) // 2] ^= 1
+    with nothing_changes():
+        response = upload(api, bytes(damaged), **{header: digest(video)}, HTTP_IDEMPOTENCY_KEY="k")
+        body = assert_problem(response, 422, "digest_mismatch")
+    assert body["received"] == digest(bytes(damaged))
+    again = upload(api, video, **{header: digest(video)}, HTTP_IDEMPOTENCY_KEY="k")
+    assert again.status_code == 201
+
+
+def test_a_digest_that_cannot_be_read_is_refused_before_the_body_is(api: APIClient):
+    class Unread(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise AssertionError("it was read")
+
+    with nothing_changes():
+        response = send(api, Unread(), length="1000", HTTP_REPR_DIGEST="sha-256=abc")
+        assert_problem(response, 400, "invalid_digest")
 
 
 # --- when it fails at the very end ----------------------------------------------------

@@ -121,6 +121,8 @@ def test_the_list_is_filtered_by_time_from_inclusive_to_exclusive(
         ("status", "ready"),
         ("created_after", "yesterday"),
         ("created_before", "2026-13-01T00:00:00Z"),
+        ("status", ""),  # a variable that was not set: it would widen the list
+        ("created_before", ""),
     ],
 )
 def test_a_value_that_cannot_be_one_is_refused(api: APIClient, parameter: str, value: str):

@@ -42,7 +42,7 @@ def test_what_cannot_be_written_is_ignored(api: APIClient, organization: Organiz
         assert api.patch(url(project.pk), body).json()["status"] == "FAILED"
 
 
-@pytest.mark.parametrize("title", ["", "   ", "x" * 201, None, [], {"a": 1}])
+@pytest.mark.parametrize("title", ["", "   ", "x" * 201, None, [], {"a": 1}, 5, True])
 def test_a_title_that_cannot_be_one_is_refused(
     api: APIClient, organization: Organization, title: Any
 ):

@@ -1,0 +1,141 @@
+"""The way into the admin as a person goes it: password, phone, recovery code, by keyboard."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from clipforge.testing.browser import Visitor, chromium
+from clipforge.testing.service import ROOT, running_service
+from clipforge.testing.staff import PASSWORD, code_of
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SCREENSHOTS = ROOT / ".clipforge" / "screenshots"
+SEED = f"""
+import json
+from clipforge.orgs.models import User
+for name in ("ada", "bob"):
+    User.objects.create_superuser(name, name + "@example.com", {PASSWORD!r})
+print(json.dumps({{user.username: user.pk for user in User.objects.all()}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def service():
+    with running_service(STAFF_SECOND_FACTOR="true") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def people(service) -> dict[str, int]:
+    found: dict[str, int] = json.loads(
+        service.manage("shell", "-v", "0", "-c", SEED).splitlines()[-1]
+    )
+    return found
+
+
+@pytest.fixture
+def visitor(service, people):
+    with chromium() as browser:
+        visitor = Visitor(browser, service.url)
+        yield visitor
+        visitor.close()
+
+
+def faults_of(visitor: Visitor, name: str) -> list[str]:
+    """What is wrong with the page, at both widths and in both themes; a picture of each width."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    found = visitor.looks("nameless")
+    for width in (1280, 390):
+        visitor.page.set_viewport_size({"width": width, "height": 900})
+        found += visitor.looks("overflowing")
+        for theme in ("light", "dark"):
+            visitor.page.emulate_media(color_scheme=theme)
+            found += [f"{theme}, {width} wide: {fault}" for fault in visitor.looks("faint")]
+            visitor.page.screenshot(
+                path=SCREENSHOTS / f"{name}-{width}-{theme}.png", full_page=True
+            )
+    return [*visitor.take_faults(), *found]
+
+
+def sign_in(visitor: Visitor, name: str) -> None:
+    visitor.go("/admin/orgs/organization/")
+    visitor.page.fill("#id_username", name)
+    visitor.page.fill("#id_password", PASSWORD)
+    visitor.page.keyboard.press("Enter")
+
+
+def set_up(visitor: Visitor) -> tuple[str, list[str]]:
+    """The secret as it is read from the page, and the codes of the page after it."""
+    text = visitor.page.inner_text(".cf-secret")
+    secret = base64.b32decode(text.replace(" ", "")).hex()
+    visitor.page.fill("#id_code", code_of(secret))
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_selector(".cf-codes")
+    return secret, visitor.page.locator(".cf-codes code").all_inner_texts()
+
+
+def test_the_first_sign_in_sets_up_a_phone_and_the_next_asks_for_it(visitor):
+    page = visitor.page
+    sign_in(visitor, "ada")
+    page.wait_for_selector(".cf-secret")
+    assert faults_of(visitor, "second_factor_enrol") == []
+    # As large as a phone can read it, and square.
+    box = page.locator("svg.cf-qr").bounding_box()
+    assert box is not None
+    assert box["width"] == box["height"] >= 180
+    _, codes = set_up(visitor)
+    assert len(codes) == 10
+    assert faults_of(visitor, "second_factor_codes") == []
+    page.click("text=go on")
+    page.wait_for_selector("#changelist")
+
+    page.click("text=Second factor")
+    page.wait_for_selector("#id_current")
+    assert faults_of(visitor, "second_factor_own") == []
+    page.click("#logout-form button")
+
+    sign_in(visitor, "ada")
+    page.wait_for_selector("#id_code")
+    assert page.evaluate("document.activeElement.id") == "id_code"
+    assert page.get_attribute("#id_code", "autocomplete") == "one-time-code"
+    assert page.get_attribute("#id_code", "inputmode") == "numeric"
+    page.keyboard.type("123 45")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".errorlist")
+    page.click("summary")
+    assert faults_of(visitor, "second_factor") == []
+    page.fill("#id_recovery_code", codes[0])
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#changelist")
+    assert "9 are left" in page.inner_text(".messagelist")
+    assert visitor.take_faults() == []
+
+
+def test_the_way_out_is_open_before_the_second_factor(visitor):
+    sign_in(visitor, "bob")
+    visitor.page.wait_for_selector(".cf-secret")
+    visitor.page.click("text=Not you? Sign out")
+    visitor.page.wait_for_selector("text=Log in again")
+    visitor.go("/admin/orgs/organization/")
+    visitor.page.wait_for_selector("#id_password")
+    assert faults_of(visitor, "login") == []
+
+
+def test_a_colleague_resets_what_is_lost(visitor, people):
+    sign_in(visitor, "bob")
+    visitor.page.wait_for_selector(".cf-secret")
+    set_up(visitor)
+    visitor.go(f"/admin/orgs/user/{people['ada']}/change/")
+    assert faults_of(visitor, "person") == []
+    visitor.page.click("text=Reset second factor")
+    visitor.page.wait_for_selector("#id_reason")
+    assert faults_of(visitor, "second_factor_reset") == []
+    visitor.page.fill("#id_reason", "lost the phone, called me")
+    visitor.page.click("text=Reset the second factor >> nth=-1")
+    visitor.page.wait_for_selector(".messagelist .success")
+    visitor.go(f"/admin/orgs/user/{people['ada']}/password/")
+    assert faults_of(visitor, "person_password") == []

@@ -1,0 +1,82 @@
+"""What a process of ours may have to live with: a wrong clock, a log that takes nothing, a disk that is full.
+
+Each takes the command line of a process and returns one that starts the same process so. It keeps
+its process id, and nothing outlives it.
+"""
+
+from __future__ import annotations
+
+import functools
+import runpy
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+Handicap = Callable[[list[str]], list[str]]
+
+
+def none(argv: list[str]) -> list[str]:
+    return argv
+
+
+def clock_off_by(seconds: float) -> Handicap:
+    """Python's clock, in this process and what it forks, is ahead by so much (behind, if negative).
+
+    Clocks that only measure (`time.monotonic`), PostgreSQL's, Redis's and the file system's are right.
+    """
+
+    def start(argv: list[str]) -> list[str]:
+        interpreter, *program = argv
+        return [interpreter, "-m", "clipforge.testing.handicaps", str(seconds), *program]
+
+    return start
+
+
+def log_full(argv: list[str]) -> list[str]:
+    """Nothing that it prints can be written: the system says that no space is left."""
+    return _shell('exec "$@" >/dev/full 2>&1', argv)
+
+
+def disk_of(size: int, path: Path) -> Handicap:
+    """`path` is a disk of its own, empty, of so many bytes, which only this process sees."""
+
+    def start(argv: list[str]) -> list[str]:
+        mount = f'mount -t tmpfs -o size={size} tmpfs "{path}" && exec "$@"'
+        return [*_private_mounts(), *_shell(mount, argv)]
+
+    return start
+
+
+@functools.cache
+def _private_mounts() -> list[str]:
+    """The command that lets another one mount what it likes. Raises OSError where none may."""
+    for options in (["--mount"], ["--mount", "--map-root-user"]):
+        program = ["unshare", *options]
+        attempt = [*program, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+        if subprocess.run(attempt, capture_output=True, check=False).returncode == 0:
+            return program
+    raise OSError("only root, or who may unshare mounts, can have a small disk")
+
+
+def _shell(script: str, argv: list[str]) -> list[str]:
+    return ["/bin/sh", "-c", script, "sh", *argv]
+
+
+def main() -> None:
+    """Be the `python ARGUMENTS` that was asked for, at another time."""
+    import time_machine  # here: only a process with a wrong clock needs it
+
+    seconds, *program = sys.argv[1:]
+    time_machine.travel(time.time() + float(seconds), tick=True).start()
+    if program[0] == "-m":
+        sys.argv = program[1:]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = program
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
