@@ -15,6 +15,7 @@ from clipforge.common.coherence import Versioned
 from credits.models import CreditAccount
 
 SECONDS = 60
+FAMILY = "credits:balance"
 
 
 class Balance(NamedTuple):
@@ -29,10 +30,11 @@ class Balance(NamedTuple):
     debt: int = 0
 
 
-def balance(org_id: uuid.UUID) -> Balance:
-    """Zeros for an organization that never had a credit."""
+def balance(org_id: uuid.UUID, *, found: bytes | None = None) -> Balance:
+    """Zeros for an organization that never had a credit. `found` is as for `get_or_load`."""
     load = functools.partial(stored_balance, org_id)
-    return Balance(*default_cache().get_or_load(balance_key(org_id), load, seconds=SECONDS))
+    key = balance_key(org_id)
+    return Balance(*default_cache().get_or_load(key, load, seconds=SECONDS, found=found))
 
 
 def stored_balance(org_id: uuid.UUID) -> Versioned:
@@ -45,7 +47,7 @@ def stored_balance(org_id: uuid.UUID) -> Versioned:
 
 
 def balance_key(org_id: uuid.UUID) -> str:
-    return f"credits:balance:{org_id}"
+    return f"{FAMILY}:{org_id}"
 
 
 def account_moved(org_id: uuid.UUID, version: int) -> None:

@@ -35,9 +35,10 @@ from django.db import (
     models,
     transaction,
 )
-from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models import Case, F, OuterRef, Subquery, Value, When
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from clipforge.common.errors import Conflict, NotFound, StorageFull
 from clipforge.common.last_words import last_words, where_raised
@@ -45,9 +46,11 @@ from clipforge.common.models import TimestampedModel, UUIDModel
 from clipforge.common.shutdown import stopping
 from clipforge.media import ErrorCode, MediaError
 from clipforge.orgs.models import Organization
+from credits import reconciling
 from credits import services as ledger
-from credits.models import CreditHold
+from credits.models import CreditHold, HoldStatus
 from credits.pricing import Charge
+from credits.selectors import Breach
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +117,9 @@ class PaidWork(UUIDModel, TimestampedModel):
     hold = models.ForeignKey(
         CreditHold, models.PROTECT, null=True, blank=True, db_index=False, related_name="+"
     )
+    # What the hold captured, once there is a result. Lists read it here: a hold for each row would
+    # cost them four pages a row.
+    charged = models.BigIntegerField(default=0, db_default=0, editable=False, help_text="Credits.")
     fence = models.PositiveIntegerField(default=0, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
     stage = models.CharField(max_length=32, blank=True)
@@ -130,8 +136,29 @@ class PaidWork(UUIDModel, TimestampedModel):
     class Meta:
         abstract = True
 
+    @property
+    def is_open(self) -> bool:
+        """It waits or runs."""
+        return self.status in {QUEUED, self.RUNNING}
+
+    @cached_property
+    def reserved(self) -> int:
+        """Credits that are set aside for it. `with_reserved` reads them along with the row."""
+        if not self.is_open or self.hold is None or self.hold.status != HoldStatus.HELD:
+            return 0
+        return self.hold.amount
+
 
 W = TypeVar("W", bound=PaidWork)
+
+
+def with_reserved(rows: models.QuerySet[W]) -> models.QuerySet[W]:
+    """The same rows, knowing what is reserved for them. Only of those that are open a hold is read."""
+    held = CreditHold.objects.filter(pk=OuterRef("hold_id"), status=HoldStatus.HELD)
+    amount = Coalesce(Subquery(held.values("amount")), Value(0))
+    is_open = When(status__in=[QUEUED, rows.model.RUNNING], then=amount)
+    annotated: models.QuerySet[Any] = rows.annotate(reserved=Case(is_open, default=Value(0)))
+    return annotated
 
 
 # --- by whoever asks for the work -----------------------------------------------------
@@ -258,8 +285,9 @@ def succeed(
     False: the work was no longer ours, nothing changed. Raises HoldLost when the row was ours
     but its hold is gone: the caller throws the result away and calls `fail` with HOLD_LAPSED.
     """
+    cost = item.hold.amount if charged and item.hold else 0
     with transaction.atomic():
-        if not _settle(item, status=status, progress=1, **fields):
+        if not _settle(item, status=status, progress=1, charged=cost, **fields):
             return False
         if not charged:
             _release(item, actor)
@@ -424,6 +452,23 @@ def aging_work(model: type[W], status: str) -> models.QuerySet[W]:
     )
 
 
+# --- by whoever proves that it adds up ------------------------------------------------
+
+
+@reconciling.also_checks
+def charged_otherwise(org: Organization | None = None) -> list[Breach]:
+    """Rows that say something else about what they cost than their hold. The eighth invariant."""
+    found = []
+    for model in PaidWork.__subclasses__():
+        rows = model._default_manager.annotate(captured=Coalesce("hold__captured", 0))
+        if org is not None:
+            rows = rows.filter(org=org)
+        for row in rows.exclude(charged=F("captured")):
+            says = f"{model.REFERENCE_TYPE} {row.pk}: charged is {row.charged}"
+            found.append(Breach(8, row.org_id, f"{says} but its hold captured {row.captured}"))
+    return found
+
+
 # --- inside ---------------------------------------------------------------------------
 
 
@@ -450,7 +495,7 @@ def _release(item: PaidWork, actor: str) -> None:
 
 def _stop(locked: PaidWork, actor: str) -> bool:
     """Cancel a locked row that is queued or running. False: it is neither, nothing changed."""
-    if locked.status not in {QUEUED, locked.RUNNING}:
+    if not locked.is_open:
         return False
     _settle(locked, status=CANCELLED, fence=F("fence") + 1)
     _release(locked, actor)

@@ -8,12 +8,13 @@ from django.db.models import QuerySet
 
 from clipforge.common.errors import NotFound
 from clipforge.orgs.models import Organization
+from credits.paid_work import with_reserved
 from exports.models import Export
 from projects.models import Project
 
 
 def exports(org: Organization) -> QuerySet[Export]:
-    return Export.objects.for_org(org).select_related("hold").defer("failure_detail")
+    return with_reserved(Export.objects.for_org(org)).defer("failure_detail")
 
 
 def exports_of(project: Project) -> QuerySet[Export]:
@@ -22,7 +23,7 @@ def exports_of(project: Project) -> QuerySet[Export]:
     Not of the organization besides: the planner takes the two for independent, and would look for
     the few that it expects to be in both.
     """
-    return Export.objects.filter(project=project).select_related("hold").defer("failure_detail")
+    return with_reserved(Export.objects.filter(project=project)).defer("failure_detail")
 
 
 def get_export(org: Organization, export_id: uuid.UUID) -> Export:

@@ -116,7 +116,7 @@ def drop_exports_of(*, project: Project, actor: str) -> None:
     rows = Export.objects.for_org(project.org).filter(project=project)
     exports = list(rows.select_for_update().order_by("pk"))
     for export in exports:
-        if export.status in {Export.Status.QUEUED, Export.RUNNING}:
+        if export.is_open:
             paid_work.abandon(export, actor=actor)
     keys = [export.file_key for export in exports if export.file_key]
     transaction.on_commit(functools.partial(storage.delete_all, keys), robust=True)

@@ -8,11 +8,12 @@ from django.db.models import QuerySet
 
 from clipforge.common.errors import NotFound
 from clipforge.orgs.models import Organization
+from credits.paid_work import with_reserved
 from projects.models import Moment, Project
 
 
 def projects(org: Organization) -> QuerySet[Project]:
-    return Project.objects.for_org(org).select_related("hold").defer("failure_detail")
+    return with_reserved(Project.objects.for_org(org)).defer("failure_detail")
 
 
 def get_project(org: Organization, project_id: uuid.UUID, *, keep: bool = False) -> Project:

@@ -72,15 +72,24 @@ class Coherent:
     insistent: Client
 
     def get_or_load(
-        self, key: str, load: Callable[[], Versioned], *, seconds: float, grace: float = 0
+        self,
+        key: str,
+        load: Callable[[], Versioned],
+        *,
+        seconds: float,
+        grace: float = 0,
+        found: bytes | None = None,
     ) -> Any:
         """The cached value, else what `load` returns, kept for `seconds`.
 
         With `grace`, a value lives that many seconds longer; meanwhile one caller at a time loads
         it anew and all others are served the old one at once. Redis faults are survived: then
         this is `load`. Inside a transaction nothing is stored: it might be rolled back.
+
+        `found` is what another script read under the key just now, after `make_up_for_missed`: a
+        hit, without asking again. It must not have crossed a commit of the caller's own.
         """
-        lookup = self._look_up(key, grace)
+        lookup = self._look_up(key, grace) if found is None else _Lookup("hit", json.loads(found))
         if lookup is None:
             return load().value
         if lookup.outcome == "hit":
@@ -192,7 +201,7 @@ class _RaiseAgain:
 class _Lookup(NamedTuple):
     outcome: str  # hit, old or miss
     value: Any  # None after a miss
-    lease: str  # empty after a hit, and where nothing may be stored yet
+    lease: str = ""  # empty after a hit, and where nothing may be stored yet
 
 
 # Invalidations of this process that did not reach Redis: key to version. A key is here once, so it

@@ -1,4 +1,4 @@
-"""Indexes on tables that are in use: added and removed while customers read and write.
+"""Changes of big tables while customers read and write them.
 
 In a migration of its own with `atomic = False`:
 
@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
+from django.db.migrations import RunPython
 
 # A concurrent build waits for transactions older than itself, the longest of which is a report or a
 # backup. Nobody who reads or writes waits behind it meanwhile, so this may take long.
 LOCK_TIMEOUT = "10min"
+# Rows that an UpdateInBatches has locked at the same time.
+BATCH = 5000
 
 
 class AddIndexOnline(AddIndexConcurrently):
@@ -60,6 +63,35 @@ class RemoveIndexOnline(RemoveIndexConcurrently):
         AddIndexOnline(self.model_name, index).database_forwards(
             app_label, schema_editor, from_state, to_state
         )
+
+
+class UpdateInBatches(RunPython):
+    """An UPDATE of a whole table, a few thousand rows at a time, each batch committed.
+
+    `update` ends in a condition that the batch is added to, and changes no row twice: a migration
+    that was interrupted can be run again.
+    """
+
+    def __init__(self, table: str, update: str, *, batch: int = BATCH) -> None:
+        self.table, self.update, self.batch = table, update, batch
+        super().__init__(self._run, RunPython.noop, atomic=False)
+
+    def _run(self, apps: Any, schema_editor: Any) -> None:
+        after: Any = None
+        with patient(schema_editor), schema_editor.connection.cursor() as cursor:
+            while ids := self._next(cursor, after):
+                after = ids[-1]
+                cursor.execute(
+                    f"{self.update} AND {self.table}.id BETWEEN %s AND %s", [ids[0], after]
+                )
+
+    def _next(self, cursor: Any, after: Any) -> list[Any]:
+        later = "" if after is None else "WHERE id > %(after)s"
+        cursor.execute(
+            f"SELECT id FROM {self.table} {later} ORDER BY id LIMIT {self.batch}",  # noqa: S608 - ours
+            {"after": after},
+        )
+        return [pk for (pk,) in cursor.fetchall()]
 
 
 @contextmanager

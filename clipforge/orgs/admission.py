@@ -34,11 +34,13 @@ class Admission:
     """A caller that is known. `verdicts` is empty when its organization is suspended.
 
     `shared` is False when only this process was counted, because Redis could not be reached.
+    `brought` is the cached value that was asked for along with it, None where there is none.
     """
 
     principal: Principal
     verdicts: list[Verdict]
     shared: bool = True
+    brought: bytes | None = None
 
     @property
     def refusal(self) -> Verdict | None:
@@ -52,17 +54,22 @@ class Admission:
 
 
 def admit(
-    key: str, *, costs: Costs, before_database: Callable[[], None] = lambda: None
+    key: str,
+    *,
+    costs: Costs,
+    brings: str = "",
+    before_database: Callable[[], None] = lambda: None,
 ) -> Admission | None:
     """Recognise an API key and count its request. None for a key that is no good.
 
-    `before_database` is called before a key that is not cached is looked up; it may raise.
+    `brings` names a family of coherent values, `<brings>:<organization>`: that of the caller's
+    organization is read in the same round trip. `before_database` is called before a key that is not cached is looked up; it may raise.
     """
     public_id = keys.public_id_of(key)
     if public_id is None:
         return None
     try:
-        admission = _admit_cached(key, public_id, costs)
+        admission = _admit_cached(key, public_id, costs, brings)
     except _NotCached:
         before_database()
         admission = _admit_stored(key, public_id, costs)
@@ -76,12 +83,12 @@ class _NotCached(Exception):
     """Redis does not know, or cannot say."""
 
 
-def _admit_cached(key: str, public_id: str, costs: Costs) -> Admission | None:
+def _admit_cached(key: str, public_id: str, costs: Costs, brings: str) -> Admission | None:
     cache, cached_key = default_cache(), f"orgs:key:{public_id}"
     windows = [word for scope, cost in costs.items() for word in (scope, SCOPES[scope], cost)]
     try:
         cache.make_up_for_missed()
-        answer = ADMIT.run(cache.redis, [cached_key], [keys.digest(key), *windows])
+        answer = ADMIT.run(cache.redis, [cached_key], [keys.digest(key), brings, *windows])
     except RedisError as error:
         record(cached_key, "error")
         raise _NotCached from error
@@ -96,8 +103,10 @@ def _admit_cached(key: str, public_id: str, costs: Costs) -> Admission | None:
     api_key = caching.from_json(APIKey, answer[1])
     api_key.organization = caching.from_json(Organization, answer[2])
     principal = Principal(api_key, caching.from_json(TierLimits, answer[3]))
-    # The life of a window stands before the verdicts; a suspended organization has none.
-    return Admission(principal, verdicts(list(costs), answer[5:]))
+    if outcome == "inactive":
+        return Admission(principal, [])
+    _, *found = answer[5:]  # the life of a window stands before what each says
+    return Admission(principal, verdicts(list(costs), found), brought=answer[4])
 
 
 def _admit_stored(key: str, public_id: str, costs: Costs) -> Admission | None:

@@ -81,10 +81,10 @@ def charge(
 
 
 def verdicts(scopes: Sequence[str], found: Sequence[Sequence[int]]) -> list[Verdict]:
-    """What `charge` in the script returned, by name; nothing for a suspended organization."""
+    """What `charge` in the script returned, by name."""
     return [
         Verdict(scope, bool(passed), *numbers)
-        for scope, (passed, *numbers) in zip(scopes, found, strict=False)
+        for scope, (passed, *numbers) in zip(scopes, found, strict=True)
     ]
 
 

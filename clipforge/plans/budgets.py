@@ -11,7 +11,7 @@ PLACE_BUFFERS = 12
 
 
 class Budget(NamedTuple):
-    """`buffers` of each statement, besides a page for each row and a lookup for each row joined to it.
+    """`buffers` of each statement, besides a page for each row and so many for each lookup.
 
     The rows of one organization lie scattered among those of all. An index that held whole rows of
     the ledger would bring a page of 50 from 55 buffers to 7. It would be as large as the table, and
@@ -24,23 +24,27 @@ class Budget(NamedTuple):
     rows: float = 1.0
     slack: int = 4
     sorts: int = 0
+    # Rows of other tables that may be looked up, one by one for each row; None for any number.
+    lookups: int | None = None
 
     def buffers_for(self, cost: Cost) -> int:
+        lookups = cost.looked_up if self.lookups is None else min(cost.looked_up, self.lookups)
         return (
-            self.buffers * self.statements
+            self.buffers * min(cost.statements, self.statements)
             + cost.single
-            + PAGES_A_LOOKUP * cost.looked_up
+            + PAGES_A_LOOKUP * lookups
             + cost.heap_fetches
         )
 
 
-# A page of the API: one range of one index, not sorted, nothing thrown away.
+# A page of the API: one range of one index, not sorted, nothing thrown away; and the holds of work
+# that is open, of which no tier may have more at once.
 # A thousand rows and some are as well read whole and sorted, the planner says; whatever grows is not.
-LIST = Budget(statements=2, rows=2.3, slack=1500, sorts=1500)  # each row, and the one joined to it
+LIST = Budget(statements=2, rows=1.3, slack=1500, sorts=1500, lookups=16)
 # Merged from two lists.
-MERGED = LIST._replace(rows=4.3)
+MERGED = LIST._replace(rows=2.3)
 # Where a list begins, found in its index alone: the same at any depth.
-PLACE = Budget(statements=2, rows=1.3, slack=1500, sorts=1500)
+PLACE = LIST._replace(lookups=0)
 # A table of a hundred rows is read whole, rightly.
 ONE = Budget(statements=2, rows=2.0, slack=100)
 # Work under way: few rows among millions, put in order after they are found.

@@ -33,7 +33,7 @@ from projects.models import Moment, Project
 
 WORK = (
     "id org_id hold_id status fence attempts stage progress error_code error_message"
-    " lease_expires_at queued_at started_at finished_at created_at updated_at"
+    " lease_expires_at queued_at started_at finished_at created_at updated_at charged"
 )
 PROJECTS = Table.of(
     Project,
@@ -327,7 +327,8 @@ class Writer:
     def _work(self, work: Work) -> Iterator[str]:
         """The columns of WORK, a row each."""
         jobs = work.jobs
-        for pk, hold, org, status, outcome, asked, started, done in zip(
+        charged = np.where(jobs.outcome == Outcome.CAPTURED, books.prices_of(jobs), 0)
+        for pk, hold, org, status, outcome, asked, started, done, cost in zip(
             texts_of_ids(jobs.id),
             texts_of_ids(jobs.hold),
             jobs.org.tolist(),
@@ -336,6 +337,7 @@ class Writer:
             texts_of_times(jobs.asked),
             texts_of_times(jobs.asked + SECOND // 2),
             texts_of_times(jobs.done),
+            charged.tolist(),
             strict=True,
         ):
             queued, running = outcome == Outcome.QUEUED, outcome == Outcome.RUNNING
@@ -346,7 +348,7 @@ class Writer:
             begun, ended = NULL if queued else started, NULL if queued or running else done
             yield (
                 f"{pk}\t{self._orgs.ids[org]}\t{hold}\t{status}\t{attempt}\t{attempt}\t{stage}\t"
-                f"{progress}\t{code}\t{message}\t{lease}\t{asked}\t{begun}\t{ended}\t{asked}\t{done}"
+                f"{progress}\t{code}\t{message}\t{lease}\t{asked}\t{begun}\t{ended}\t{asked}\t{done}\t{cost}"
             )
 
     def _retention(self, work: Work) -> Ints:

@@ -107,7 +107,7 @@ def static_files_are_looked_up(settings: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def ledger_adds_up(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After every test with a database: the seven invariants of the ledger hold."""
+    """After every test with a database: the eight invariants of the ledger hold."""
     if not {"db", "transactional_db", "_django_db_helper"} & set(request.fixturenames) and (
         request.node.get_closest_marker("django_db") is None
     ):
@@ -116,9 +116,9 @@ def ledger_adds_up(request: pytest.FixtureRequest) -> Iterator[None]:
     request.getfixturevalue("_django_db_helper")  # set up before, so torn down after this one
     yield
     if request.node.get_closest_marker("breaks_ledger") is None:
-        from credits.selectors import broken_invariants
+        from credits import reconciling
 
-        assert broken_invariants() == []
+        assert reconciling.breaches() == []
 
 
 @pytest.fixture(autouse=True)

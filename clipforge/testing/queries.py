@@ -17,6 +17,7 @@ from clipforge.common.cache_log import family
 _CONTROL = re.compile(r"(BEGIN|COMMIT|ROLLBACK TO SAVEPOINT|SAVEPOINT|RELEASE SAVEPOINT)\b")
 _VERB = re.compile(r"\b(INSERT|UPDATE|DELETE|SELECT)\b", re.IGNORECASE)
 _TABLE = re.compile(r'\b(?:INTO|UPDATE|FROM)\s+"?(\w+)"?', re.IGNORECASE)
+_INNERMOST = re.compile(r"\([^()]*\)")
 
 # Who is asking, and how often they may. Every request asks it, or finds it in the cache.
 _ACCESS = re.compile(r"\w+ orgs_(apikey|tierlimits|organization)\b")
@@ -67,5 +68,12 @@ def _command(packed: list[bytes] | bytes) -> str:
 def _name(sql: str) -> str:
     if found := _CONTROL.match(sql):
         return found[1]
-    verb, table = _VERB.search(sql), _TABLE.search(sql)
+    verb, table = _VERB.search(sql), _TABLE.search(_flat(sql)) or _TABLE.search(sql)
     return f"{verb[1].upper() if verb else sql.split()[0]} {table[1] if table else '-'}"
+
+
+def _flat(sql: str) -> str:
+    """A SELECT without its subqueries: what a column is computed from is not what is listed."""
+    while sql.startswith("SELECT") and (flatter := _INNERMOST.sub("?", sql)) != sql:
+        sql = flatter
+    return sql

@@ -1,7 +1,8 @@
 """Whether a cached balance is ever older than a commit that its reader could have seen.
 
 Real processes write to and read from one organization. A reader asks the database first and the
-cache after it: whatever was committed before the first question must be in the second answer. Each
+cache after it: whatever was committed before the first question must be in the second answer. It
+asks the cache in both ways by turns: alone, and in the round trip that recognises an API key. Each
 write adds one credit, so the balance itself tells its age.
 
 `invalidation="delete"` hammers the usual way instead, delete on commit and set after a read, on the
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import random
@@ -121,9 +123,13 @@ def read(org_id: uuid.UUID, until: float, invalidation: str) -> dict[str, int]:
     from credits import caching
     from credits.models import CreditAccount
 
-    ask = caching.balance if invalidation == "versioned" else _balance_deleted_on_commit
+    ways = [caching.balance, _balance_brought_by(_key_of(org_id))]
+    if invalidation == "delete":
+        ways = [_balance_deleted_on_commit]
     found: Counter[str] = Counter()
-    while time.time() < until:
+    for ask in itertools.cycle(ways):
+        if time.time() >= until:
+            break
         committed = CreditAccount.objects.values_list("posted", flat=True).get(pk=org_id)
         found["stale"] += ask(org_id).posted < committed
         found["reads"] += 1
@@ -169,6 +175,27 @@ def _die(writes: int) -> None:
     sys.stdout.write(f"{json.dumps({'writes': writes, 'deaths': 1})}\n")
     sys.stdout.flush()
     os._exit(DIED)
+
+
+def _key_of(org_id: uuid.UUID) -> str:
+    from clipforge.orgs import services
+    from clipforge.orgs.models import Organization
+
+    org = Organization.objects.get(pk=org_id)
+    return services.create_api_key(organization=org, name="hammer", actor="test").secret
+
+
+def _balance_brought_by(key: str) -> Callable[[uuid.UUID], Balance]:
+    """As `GET /credits/balance` reads it. Beyond the limit too: a value is brought all the same."""
+    from clipforge.orgs.admission import admit
+    from credits import caching
+
+    def ask(org_id: uuid.UUID) -> Balance:
+        admission = admit(key, costs={"api": 1}, brings=caching.FAMILY)
+        assert admission is not None
+        return caching.balance(org_id, found=admission.brought)
+
+    return ask
 
 
 def _balance_deleted_on_commit(org_id: uuid.UUID) -> Balance:

@@ -23,7 +23,7 @@ ADMITTED = "EVALSHA orgs:key"
     ("path", "trips"),
     [
         ("/api/v1/me", [ADMITTED]),
-        ("/api/v1/credits/balance", [ADMITTED, "EVALSHA credits:balance"]),
+        ("/api/v1/credits/balance", [ADMITTED]),  # which brings it along
         ("/api/v1/pricing", [ADMITTED, "EVALSHA pricing:all"]),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -10,10 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import psycopg
 import pytest
+from django.core.management import CommandError, call_command
 
 from clipforge import embedded
-from clipforge.testing.service import ROOT
+from clipforge.testing.service import ROOT, Service
 
 pytestmark = pytest.mark.slow
 
@@ -28,44 +32,123 @@ def data() -> Iterator[Path]:
 def manage(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     names = ("DATABASE_URL", "REDIS_URL")
     rest = {name: value for name, value in os.environ.items() if name not in names}
+    return run({**rest, "CLIPFORGE_DATA": str(data)}, *arguments)
+
+
+def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env={**rest, "CLIPFORGE_DATA": str(data)},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=200,
     )
 
 
-def test_a_small_run_is_judged_reported_and_leaves_no_key(data: Path, tmp_path: Path):
-    with embedded.hold(data):
-        assert manage(data, "migrate", "--verbosity", "0").returncode == 0
-        sizes = ("--projects", "300", "--moments", "2000", "--transactions", "3000")
-        seeded = manage(data, "seed_load", "--orgs", "30", *sizes, "--exports", "500")
-        assert seeded.returncode == 0, seeded.stderr
+@pytest.fixture(scope="module")
+def seeded() -> Iterator[Path]:
+    """The data of servers that run, with customers who have clips to look at."""
+    with tempfile.TemporaryDirectory(prefix="cf-") as folder:
+        data = Path(folder)
+        with embedded.hold(data):
+            for command in (["migrate", "--verbosity", "0"], ["seed_load", *SIZES]):
+                done = manage(data, *command)
+                assert done.returncode == 0, done.stderr
+            yield data
+        embedded.wait_stopped(data)
 
-        # How fast this machine is today is not what is tested: hence --keep-going.
-        out = tmp_path / "report"
-        asked = ("--users", "4,8", "--stage", "4s", "--out", str(out), "--json", "--keep-going")
-        done = manage(data, "loadtest", *asked)
-        assert done.returncode == 0, done.stderr
 
-        result = json.loads(done.stdout.splitlines()[-1])
-        assert [stage["users"] for stage in result["stages"]] == [4, 8]
-        assert all(stage["requests"] > 0 for stage in result["stages"])
-        assert [stage["failures"] for stage in result["stages"]] == [{}, {}]
-        verdicts = {target["what"]: target["passed"] for target in result["targets"]}
-        assert verdicts["breaches of the ledger's invariants"] is True
-        assert verdicts["users at once"] is None
-        assert result["open_loop"]["failed"] == 0
-        assert result["cache"]["orgs:key"]["hits"] > 0
-        assert "What was throttled has rows of its own" in (out / "report.html").read_text()
-        assert (out / "locust.html").exists()
+def test_a_small_run_is_judged_reported_and_leaves_no_key(seeded: Path, tmp_path: Path):
+    # How fast this machine is today is not what is tested: hence --keep-going.
+    out = tmp_path / "report"
+    asked = ("--users", "4,8", "--stage", "4s", "--out", str(out), "--json", "--keep-going")
+    done = manage(seeded, "loadtest", *asked)
+    assert done.returncode == 0, done.stderr
 
-        keys = manage(data, "shell", "--verbosity", "0", "--command", COUNT_USABLE_KEYS)
-        assert keys.stdout.strip() == "0"
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert [stage["users"] for stage in result["stages"]] == [4, 8]
+    assert all(stage["requests"] > 0 for stage in result["stages"])
+    assert [stage["failures"] for stage in result["stages"]] == [{}, {}]
+    verdicts = {target["what"]: target["passed"] for target in result["targets"]}
+    assert verdicts["breaches of the ledger's invariants"] is True
+    assert verdicts["users at once"] is None
+    assert result["open_loop"]["failed"] == 0
+    assert result["cache"]["orgs:key"]["hits"] > 0
+    assert "What was throttled has rows of its own" in (out / "report.html").read_text()
+    assert (out / "locust.html").exists()
 
+    keys = manage(seeded, "shell", "--verbosity", "0", "--command", COUNT_USABLE_KEYS)
+    assert keys.stdout.strip() == "0"
+
+
+def test_under_chaos_redis_dies_in_the_middle_and_nobody_is_answered_5xx(
+    seeded: Path, tmp_path: Path
+):
+    out = tmp_path / "report"
+    asked = ("--users", "4", "--stage", "8s", "--out", str(out), "--chaos", "--keep-going")
+    done = manage(seeded, "loadtest", *asked)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith("Redis ")]
+    assert told == ["Redis was killed.", "Redis is back, and empty."]
+    result = json.loads((out / "result.json").read_text())
+    assert result["stages"][0]["requests"] > 0
+    measured = {target["what"]: target["measured"] for target in result["targets"]}
+    assert measured["5xx while Redis was dead and after"] == "none"
+    # The service counts in the Redis that died. Here, where it lived on, nobody counted a request.
+    assert "credits:balance" not in result["cache"]
+
+
+def test_a_service_that_runs_already_is_loaded_and_a_missed_target_is_exit_1(
+    seeded: Path, tmp_path: Path
+):
+    out = tmp_path / "report"
+    asked = ("--users", "4", "--stage", "2s", "--out", str(out), "--json")
+    service = Service(seeded)
+    try:
+        service.start_web()
+        with one_credit_too_many(service):
+            done = run(service.environment, "loadtest", "--host", f"{service.url}/", *asked)
+        assert httpx.get(f"{service.url}/health/ready").is_success
+    finally:
+        service.stop()
+    assert done.returncode == 1
+    assert "Missed: " in done.stderr
+    assert "breaches of the ledger's invariants" in done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["ok"] is False
+    (stage,) = result["stages"]
+    assert 0 < stage["requests"] < service.log.read_text().count("clipforge.access")
+    assert result["machine"]["web CPU, ms a request"] is None
+    assert not (out / "service.log").exists()
+
+
+@contextlib.contextmanager
+def one_credit_too_many(service: Service) -> Iterator[None]:
+    """An account has one more than its ledger says."""
+    with psycopg.connect(service.environment["DATABASE_URL"], autocommit=True) as database:
+        database.execute(MOVE_POSTED, (1,))
+        try:
+            yield
+        finally:
+            database.execute(MOVE_POSTED, (-1,))
+
+
+MOVE_POSTED = """
+UPDATE credits_creditaccount SET posted = posted + %s
+ WHERE org_id = (SELECT org_id FROM credits_creditaccount ORDER BY org_id LIMIT 1)
+"""
+
+
+def test_chaos_is_not_for_a_service_that_others_may_need():
+    with pytest.raises(CommandError, match="--chaos kills the Redis of a service that it starts"):
+        call_command("loadtest", "--host", "http://127.0.0.1:1", "--chaos")
+
+
+SIZES = [
+    *("--orgs", "30", "--projects", "300", "--moments", "2000"),
+    *("--transactions", "3000", "--exports", "500"),
+]
 
 COUNT_USABLE_KEYS = """
 from clipforge.orgs.models import APIKey

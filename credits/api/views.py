@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.orgs.api.views import OrgView
-from credits import selectors
+from credits import caching, selectors
 from credits.api.filters import HoldFilter, TransactionFilter
 from credits.api.serializers import BalanceSerializer, HoldSerializer, TransactionSerializer
 from credits.models import CreditHold, CreditTransaction
@@ -18,11 +18,12 @@ from credits.models import CreditHold, CreditTransaction
 class BalanceView(OrgView):
     serializer_class = BalanceSerializer
     pagination_class = None
+    brings = caching.FAMILY
 
     @extend_schema(operation_id="credits_balance", summary="Credits available, held and posted")
     def get(self, request: Request) -> Response:
         # The fields are the serializer's; running it would take as long as reading the cache.
-        return Response(selectors.balance(self.organization)._asdict())
+        return Response(selectors.balance(self.organization, found=self.brought)._asdict())
 
 
 class TransactionListView(ListModelMixin, OrgView):

@@ -19,6 +19,7 @@ from clipforge.common.coherence import BORN_KEY, Versioned
 from clipforge.common.metrics import metrics
 from clipforge.common.redis import connect
 from clipforge.testing.factories import make_grant, make_organization
+from clipforge.testing.queries import round_trips
 from clipforge.testing.redis_server import redis_server
 from clipforge.testing.service import eventually
 from clipforge.testing.staleness import hammer
@@ -62,6 +63,16 @@ def test_an_organization_without_an_account_is_remembered_too():
         assert caching.balance(org.pk) == Balance(0, 0, 0)
     make_grant(org, 3)
     assert caching.balance(org.pk) == Balance(3, 0, 3)
+
+
+def test_what_was_found_already_is_a_hit_and_what_was_not_is_asked_for():
+    org = make_organization(credits_=7)
+    with queries(0), round_trips() as trips:
+        assert caching.balance(org.pk, found=b"[1, 2, 3, 4]") == Balance(1, 2, 3, 4)
+    assert (trips, counted("hit"), counted("miss")) == ([], 1, 0)
+    with queries(1):
+        assert caching.balance(org.pk, found=None) == Balance(7, 0, 7)
+    assert (counted("hit"), counted("miss")) == (1, 1)
 
 
 def test_every_movement_shows_at_once():

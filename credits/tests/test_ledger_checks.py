@@ -10,7 +10,6 @@ from django.db import OperationalError, connection
 from clipforge.testing.factories import make_organization
 from credits import reconciling, tasks
 from credits.models import CreditAccount, LedgerCheck
-from credits.selectors import broken_invariants
 
 pytestmark = pytest.mark.django_db
 
@@ -70,10 +69,10 @@ def test_a_check_that_takes_too_long_is_given_up_and_does_not_say_that_all_is_we
     with psycopg.connect(**connection.get_connection_params()) as other:
         other.execute("LOCK TABLE credits_creditaccount")
         with pytest.raises(OperationalError):
-            broken_invariants(seconds=0.1)
+            reconciling.breaches(seconds=0.1)
         check, breaches = reconciling.check_ledger(actor="test", seconds=0.1)
     assert (check.breaches, check.first, breaches) == (None, [], [])
-    assert broken_invariants(seconds=60) == []
+    assert reconciling.breaches(seconds=60) == []
 
 
 def test_the_last_thousand_are_kept(monkeypatch):

@@ -110,8 +110,5 @@ def failure_of(work: Any) -> dict[str, str] | None:
 
 
 def credits_of(work: Any) -> dict[str, int]:
-    """The `credits` member of any paid work; its hold is joined by the selector."""
-    hold = work.hold
-    if hold is None:
-        return {"reserved": 0, "charged": 0}
-    return {"reserved": hold.amount if hold.status == "HELD" else 0, "charged": hold.captured}
+    """The `credits` member of any paid work."""
+    return {"reserved": work.reserved, "charged": work.charged}

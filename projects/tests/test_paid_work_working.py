@@ -11,9 +11,10 @@ from clipforge.common.shutdown import stopping
 from clipforge.testing.factories import make_organization, make_project
 from clipforge.testing.faults import end_the_connection
 from clipforge.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
-from credits import paid_work
+from credits import paid_work, reconciling
 from credits import services as ledger
 from credits.models import CreditHold, CreditTransaction, TransactionType
+from credits.selectors import Breach
 from projects.models import Project
 from projects.tasks import defer_analysis
 
@@ -106,6 +107,7 @@ def test_success_captures_the_hold():
     assert paid_work.succeed(project, status="READY", actor="worker", scorer_version="7")
     stored = Project.objects.get(pk=project.pk)
     assert (stored.status, stored.progress, stored.scorer_version) == ("READY", 1, "7")
+    assert (stored.reserved, stored.charged) == (0, 1)
     assert stored.finished_at is not None
     assert stored.lease_expires_at is None
     assert hold_of(stored).status == "CAPTURED"
@@ -114,11 +116,27 @@ def test_success_captures_the_hold():
     assert (spend.amount, spend.reference_id, spend.actor) == (-1, str(project.pk), "worker")
 
 
+@pytest.mark.breaks_ledger
+def test_a_row_that_says_something_else_about_its_cost_than_its_hold_is_a_breach():
+    project, other = make_project(), make_project()
+    assert reconciling.breaches() == []
+    Project.objects.filter(pk=project.pk).update(charged=2)
+    breach = Breach(
+        8, project.org_id, f"project {project.pk}: charged is 2 but its hold captured 1"
+    )
+    assert reconciling.breaches() == [breach]
+    assert reconciling.breaches(project.org) == [breach]
+    assert reconciling.breaches(other.org) == []
+    unpaid = make_project(status="UPLOADED")
+    Project.objects.filter(pk=unpaid.pk).update(charged=1)
+    assert [each.org_id for each in reconciling.breaches()] == [project.org_id, unpaid.org_id]
+
+
 def test_an_empty_result_releases_the_hold():
     project = make_project(make_organization(credits_=10), status="ANALYZING")
     assert paid_work.succeed(project, status="EMPTY", actor="worker", charged=False)
     project.refresh_from_db()
-    assert project.status == "EMPTY"
+    assert (project.status, project.charged) == ("EMPTY", 0)
     assert hold_of(project).status == "RELEASED"
     assert funds(project.org) == Funds(available=11, held=0)
     assert not CreditTransaction.objects.filter(type=TransactionType.SPEND).exists()

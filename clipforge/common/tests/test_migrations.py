@@ -1,4 +1,4 @@
-"""Indexes that are added while the service runs, and again after a failure."""
+"""Changes of big tables that are made while the service runs, and again after a failure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, NotSupportedError, connection, models, transaction
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from clipforge.common.migrations import AddIndexOnline, RemoveIndexOnline
-from clipforge.testing.factories import make_organization
+from clipforge.common.migrations import AddIndexOnline, RemoveIndexOnline, UpdateInBatches
+from clipforge.orgs.models import Organization
+from clipforge.testing.factories import make_export, make_organization, make_project
+from exports.models import Export
+from projects.models import Project
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -150,3 +154,56 @@ def timeouts() -> Any:
             "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
         )
         return cursor.fetchone()
+
+
+# --- rows -------------------------------------------------------------------------------
+
+RENAMED = [f"{number} renamed" for number in range(7)]
+
+
+def rename(batch: int) -> list[int]:
+    """Run it over all organizations. Returns how many rows each of its UPDATEs changed."""
+    sql = "UPDATE orgs_organization SET name = name || ' renamed' WHERE name NOT LIKE '%%renamed'"
+    return run(UpdateInBatches("orgs_organization", sql, batch=batch))
+
+
+def run(update: Operation) -> list[int]:
+    changed = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        result = execute(sql, params, many, context)
+        if sql.lstrip().startswith("UPDATE"):
+            changed.append(context["cursor"].rowcount)
+        return result
+
+    with connection.schema_editor(atomic=False) as editor, connection.execute_wrapper(note):
+        state = MigrationLoader(connection).project_state()
+        update.database_forwards("orgs", editor, state, state)
+    return changed
+
+
+@pytest.mark.parametrize(("batch", "changed"), [(3, [3, 3, 1]), (7, [7]), (100, [7])])
+def test_rows_are_updated_a_batch_at_a_time_and_none_is_left_out(batch: int, changed: list[int]):
+    for number in range(7):
+        make_organization(name=str(number))
+    assert rename(batch) == changed
+    assert sorted(Organization.objects.values_list("name", flat=True)) == RENAMED
+
+
+def test_what_an_interrupted_update_changed_already_is_not_changed_again():
+    for name in ["0", "1 renamed", "2", "3", "4 renamed", "5", "6"]:
+        make_organization(name=name)
+    assert sum(rename(3)) == 5
+    assert sorted(Organization.objects.values_list("name", flat=True)) == RENAMED
+
+
+def test_what_old_rows_were_charged_is_taken_from_their_holds():
+    for status in ["READY", "EMPTY", "ANALYZING", "UPLOADED"]:
+        make_project(status=status)
+    make_export(Project.objects.get(status="READY"))
+    for model in (Project, Export):
+        model.objects.update(charged=0)
+        name = (model._meta.app_label, "0004_charged_of_old_rows")
+        (update,) = MigrationLoader(connection).disk_migrations[name].operations
+        assert run(update) == [1]
+        assert model.objects.get(status="READY").charged == 1

@@ -34,7 +34,7 @@ from clipforge.loadtest.targets import Run, Target, families, targets
 from clipforge.loadtest.watching import Watch
 from clipforge.orgs.models import Organization
 from clipforge.stack import Stack
-from credits import selectors as ledger
+from credits import reconciling
 from locustfiles.recording import figures
 
 # The open loop asks so much more often than the front ends of the last stage did.
@@ -143,7 +143,7 @@ class Command(OperatorCommand):
         load, watch, pages = self._closed_loop(plan)
         chaos = self.redis is not None
         open_loop = {} if chaos else self._open_loop(load, found)
-        breaches = len(ledger.broken_invariants(None))
+        breaches = len(reconciling.breaches())
         verdicts = targets(Run(load, watch.counted, pages, breaches, open_loop, chaos))
         self.missed = [target for target in verdicts if target.passed is False]
         result = {

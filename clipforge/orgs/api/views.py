@@ -25,6 +25,8 @@ class OrgView(GenericAPIView[Any]):
 
     # What a request takes of the limits, by method; one of `api` unless it is here.
     costs: ClassVar[dict[str, Costs]] = {}
+    # A family of coherent values, one of each organization: recognising the key brings its own along.
+    brings: ClassVar[str] = ""
 
     @property
     def principal(self) -> Principal:
@@ -33,6 +35,12 @@ class OrgView(GenericAPIView[Any]):
     @property
     def organization(self) -> Organization:
         return self.principal.organization
+
+    @property
+    def brought(self) -> bytes | None:
+        """What lay under `<brings>:<organization>` when the request came in; None if nothing did."""
+        admission = admission_of(self.request)
+        return admission.brought if admission else None
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)

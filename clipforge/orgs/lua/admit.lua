@@ -1,8 +1,10 @@
 -- Who has this key, what may they do, and does this request fit: all in one round trip.
 --
 -- KEYS  the cached row of the key
--- ARGV  the digest of the whole key, then for each window: scope, field of the limits, cost
--- Returns {"admitted", key, organization, limits, life, window, ...}   the rows as JSON
+-- ARGV  the digest of the whole key; a family of values that each organization has one of, or '';
+--       then for each window: scope, field of the limits, cost
+-- Returns {"admitted", key, organization, limits, value, life, window, ...}   the rows as JSON, and the
+--                                              cached value of that family, if there is one
 --         {"inactive", key, organization, limits}      its organization is suspended: nothing was counted
 --         {"refused"}                          wrong secret, revoked or expired: nothing was counted
 --         {"unknown"}                          not all rows are cached: ask the database
@@ -23,9 +25,10 @@ if org.rate_limit_override ~= cjson.null then
   limit_of.requests_per_minute = org.rate_limit_override
 end
 
+local value = ARGV[2] ~= '' and redis.call('GET', ARGV[2] .. ':' .. row.organization_id)
 local windows = {}
-for i = 2, #ARGV, 3 do
+for i = 3, #ARGV, 3 do
   local name = 'limit:' .. row.organization_id .. ':' .. ARGV[i]
   table.insert(windows, {key = name, limit = tonumber(limit_of[ARGV[i + 1]]), cost = tonumber(ARGV[i + 2])})
 end
-return {'admitted', key, organization, limits, unpack(charge(windows))}
+return {'admitted', key, organization, limits, value, unpack(charge(windows))}

@@ -134,6 +134,28 @@ def test_whichever_way_a_row_changes_the_cache_hears_of_it(way: str):
     assert admission.verdicts[0].limit == 7
 
 
+def test_a_value_of_the_organization_is_brought_along_and_nobody_elses():
+    organization, other = make_organization(), make_organization()
+    new = make_api_key(organization)
+    cache = default_cache()
+
+    def brought() -> bytes | None:
+        with round_trips() as trips:
+            admission = admit(new.secret, costs=ONE, brings="tests:thing")
+        assert admission is not None
+        assert trips == ["EVALSHA orgs:key"]
+        return admission.brought
+
+    warm(new.secret)
+    cache.set(f"tests:thing:{other.pk}", "theirs")
+    assert brought() is None
+    cache.set(f"tests:thing:{organization.pk}", "ours")
+    assert brought() == b'"ours"'
+    cache.delete(f"tests:thing:{organization.pk}")
+    assert brought() is None
+    assert warm(new.secret).brought is None  # which asked for nothing
+
+
 def test_without_redis_the_database_says_who_and_this_process_how_often(settings: Any):
     settings.WEB_PROCESSES = 2
     new = make_api_key(make_organization(tier="FREE"))

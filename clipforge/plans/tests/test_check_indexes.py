@@ -10,8 +10,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from clipforge.plans.pages import list_views
+from clipforge.plans.pages import list_views, pages
+from clipforge.plans.report import Finding, measure
 from clipforge.testing.factories import make_organization
+from projects import selectors as projects
 
 pytestmark = pytest.mark.django_db
 
@@ -92,6 +94,19 @@ def test_a_list_that_has_lost_its_index_is_beyond_its_budget_which_people_are_to
         "used by nothing: CreditTransaction (org, created_at): credits_transaction_newest" in lines
     )
     assert any(line.startswith("credits-transactions, busiest (first): ") for line in lines)
+
+
+def test_a_list_that_looks_something_up_for_each_row_is_beyond_its_budget(seeded, monkeypatch):
+    def first_page() -> Finding:
+        return measure(next(page for page in pages() if page.name == "projects, busiest"))
+
+    found = first_page()
+    assert found.faults == []
+    assert found.cost.looked_up <= 1  # the hold of the one that is open
+    lean = projects.projects
+    monkeypatch.setattr(projects, "projects", lambda org: lean(org).select_related("hold"))
+    (fault,) = first_page().faults
+    assert fault.startswith("touches ")
 
 
 def test_an_empty_database_has_nothing_to_look_at():

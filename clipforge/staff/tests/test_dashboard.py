@@ -206,7 +206,7 @@ def test_a_ledger_that_was_checked_says_when_and_by_whom(support):
     make_organization(credits_=10)
     check_ledger(actor="system:ledger")
     assert re.fullmatch(
-        r"Adds up Last checked 0 minutes ago by system:ledger, in \d+\.\d s\. All seven invariants held\.",
+        r"Adds up Last checked 0 minutes ago by system:ledger, in \d+\.\d s\. All eight invariants held\.",
         panels(support)["Ledger"],
     )
 
@@ -218,7 +218,7 @@ def test_a_ledger_that_does_not_add_up_is_red_and_says_where(support):
     check_ledger(actor="system:ledger")
     text = panels(support)["Ledger"]
     assert text.startswith("Does not add up Last checked")
-    assert "2 breaches of the seven invariants." in text
+    assert "2 breaches of the eight invariants." in text
     assert f"1: {org.pk}: posted is 41 but the transactions add up to 40" in text
     LedgerCheck.objects.update(checked_at=timezone.now() - 9 * HOUR)
     assert panels(support)["Ledger"].startswith("Does not add up")  # not merely stale

@@ -7,13 +7,13 @@ from django.core.management.base import CommandError, CommandParser
 from clipforge.common.commands import OperatorCommand
 from clipforge.orgs.models import Organization
 from clipforge.orgs.selectors import find_organization
-from credits import reconciling, selectors
+from credits import reconciling
 from credits.selectors import Breach
 
 
 class Command(OperatorCommand):
     help = (
-        "Prove that the ledger adds up: the seven invariants, over every organization. Reports "
+        "Prove that the ledger adds up: the eight invariants, over every organization. Reports "
         "each breach and exits 1; moves no credits. Repair a breach by hand, with a reason."
     )
 
@@ -27,7 +27,7 @@ class Command(OperatorCommand):
 
     def run(self, *, org: str | None, **options: Any) -> dict[str, Any]:
         if org:
-            self.breaches = selectors.broken_invariants(find_organization(org))
+            self.breaches = reconciling.breaches(find_organization(org))
         else:  # staff see when all of it was last looked at
             _, self.breaches = reconciling.check_ledger(actor=self.actor)
         self._print_table()
@@ -35,7 +35,7 @@ class Command(OperatorCommand):
 
     def _print_table(self) -> None:
         if not self.breaches:
-            self.say("The ledger adds up: all seven invariants hold.")
+            self.say("The ledger adds up: all eight invariants hold.")
             return
         names = _names(self.breaches)
         width = max(map(len, ["organization", *names.values()]))

@@ -81,7 +81,7 @@ def test_a_page_is_one_statement_however_many_rows(api: APIClient, project: Proj
     many(project, count)
     with statements(control=True) as said:
         assert len(api.get(URL).json()["results"]) == count
-    assert said == ["SELECT exports_export"]  # joined with its hold
+    assert said == ["SELECT exports_export"]  # and of those that are open, their holds
 
 
 def test_a_page_of_one_project_is_two_statements(api: APIClient, project: Project):

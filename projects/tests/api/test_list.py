@@ -13,6 +13,9 @@ from clipforge.orgs.models import Organization
 from clipforge.testing.api import all_pages, assert_problem, invalid_fields
 from clipforge.testing.factories import make_organization, make_project
 from clipforge.testing.queries import statements
+from credits.models import CreditHold
+from credits.services import expire_holds
+from credits.tests.makers import lapse
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -59,6 +62,15 @@ def test_a_row_says_what_the_project_costs_but_not_its_place_in_the_queue(
     assert rows["FAILED"]["error"] == {"code": "timed_out", "message": "It took too long."}
 
 
+def test_credits_that_lapsed_are_not_reserved_any_more(api: APIClient, organization: Organization):
+    project = make_project(organization, status="QUEUED")
+    lapse(CreditHold.objects.get())
+    assert expire_holds() == 1
+    (row,) = api.get(URL).json()["results"]
+    assert row["credits"] == {"reserved": 0, "charged": 0}
+    assert api.get(f"{URL}/{project.pk}").json()["credits"] == row["credits"]
+
+
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_a_page_is_one_statement_however_many_rows(
     api: APIClient, organization: Organization, count: int
@@ -67,7 +79,7 @@ def test_a_page_is_one_statement_however_many_rows(
         make_project(organization, status=STATUSES[number])
     with statements(control=True) as said:
         assert len(api.get(URL).json()["results"]) == count
-    assert said == ["SELECT projects_project"]  # joined with its hold
+    assert said == ["SELECT projects_project"]  # and of those that are open, their holds
 
 
 def test_projects_made_at_the_same_moment_come_once_each(

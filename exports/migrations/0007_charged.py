@@ -1,0 +1,13 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("exports", "0006_failed_lists")]
+
+    operations = [
+        migrations.AddField(
+            "export",
+            "charged",
+            models.BigIntegerField(db_default=0, default=0, editable=False, help_text="Credits."),
+        ),
+    ]
