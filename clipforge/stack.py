@@ -114,6 +114,8 @@ class Stack:
             "API_KEY_PEPPER": settings.API_KEY_PEPPER,
             # We serve plain HTTP on loopback, whatever the servers behind us are.
             "HTTPS": "false",
+            # They have a DATABASE_URL, whatever ours is; what that means is known here.
+            "STAFF_SECOND_FACTOR": str(settings.STAFF_SECOND_FACTOR).lower(),
             # The children start in another directory.
             "CLIPFORGE_DATA": str(settings.DATA_DIR),
             "MEDIA_ROOT": str(settings.MEDIA_ROOT),
