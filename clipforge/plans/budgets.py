@@ -54,14 +54,18 @@ ADMIN = Budget(statements=4, buffers=50, rows=4.3, slack=2000, sorts=1500)
 ADMIN_CUSTOMERS = ADMIN._replace(slack=10_000)
 # One row with what hangs on it: names of what it points at, and a few rows below it.
 ADMIN_ONE = Budget(statements=10, slack=200, sorts=200)
-# Everything about an organization: ten of each list, thirty of each source of the timeline, today.
-ORGANIZATION = Budget(statements=6, buffers=40, rows=3.0, slack=1500, sorts=1500)
+# Everything about an organization: ten of each list, thirty of each source of the timeline, and the
+# rows of today, thousands of them for a very busy one.
+ORGANIZATION = Budget(statements=7, buffers=60, rows=3.0, slack=5000, sorts=1500)
 # What it stores and did in thirty days, added up once in a while. Grows with it, as nothing else may.
 SUMS = Budget(statements=2, buffers=20_000, rows=3.0, slack=1_000_000, sorts=1500)
 # The timeline of an organization: a page of each of its sources, and who did it.
 TIMELINE = Budget(statements=2, buffers=40, rows=2.5, slack=700, sorts=700)
-# What a text can be, looked up in as many indexes. Ten thousand customers are counted.
-ADMIN_SEARCH = Budget(statements=10, buffers=50, rows=4.3, slack=10_500, sorts=3000)
+# What a text can be, looked up in as many indexes. Of ten thousand customers, and as many people,
+# hundreds are as well picked from the whole table; of more, PostgreSQL picks them one by one.
+ADMIN_SEARCH = Budget(statements=10, buffers=50, rows=4.3, slack=21_000, sorts=3000)
+# What is going on: work that waits or failed, the newest of each kind of trouble, small tables.
+DASHBOARD = Budget(statements=10, buffers=50, slack=5000, sorts=1500)
 
 
 def faults(cost: Cost, budget: Budget) -> list[str]:

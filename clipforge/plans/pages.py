@@ -273,7 +273,7 @@ def _queue() -> Iterator[Page]:
 
 
 def _admin() -> Iterator[Page]:
-    yield Page("admin index", "", budgets.ADMIN_ONE, partial(_respond, admin.site.index))
+    yield Page("admin index", "", budgets.DASHBOARD, partial(_respond, admin.site.index))
     for model, model_admin in admin.site._registry.items():
         if model._meta.app_label not in OURS:
             continue
@@ -327,7 +327,7 @@ def _sums(org: Organization) -> None:
 def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> Iterator[Page]:
     asked = " ".join(f"{key.partition('__')[0]}={value[:13]}" for key, value in params.items())
     title = f"{name} {asked}".strip()
-    of_customers = model_admin.model in {CreditAccount, BillingAccount}
+    of_customers = model_admin.model in {Organization, CreditAccount, BillingAccount}
     budget = budgets.ADMIN_CUSTOMERS if of_customers else budgets.ADMIN
     yield Page(title, "first", budget, partial(_render, model_admin, params))
     changelist = _changelist(model_admin, params)
