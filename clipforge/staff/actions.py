@@ -9,7 +9,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.db.transaction import atomic
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 
@@ -35,7 +35,7 @@ class Done(NamedTuple):
 @needs("staff.change_tier")
 def change_tier(request: HttpRequest, pk: UUID) -> HttpResponse:
     org = get_object_or_404(Organization, pk=pk)
-    form = TierForm(request.POST or None, initial={"tier": org.tier, "seen": org.tier})
+    form = TierForm(_sent(request), initial={"tier": org.tier, "seen": org.tier})
 
     def act() -> Done:
         current, tier = _locked(org).tier, form.cleaned_data["tier"]
@@ -77,7 +77,7 @@ def override_limit(request: HttpRequest, pk: UUID) -> HttpResponse:
     org = get_object_or_404(Organization, pk=pk)
     own = org.rate_limit_override
     form = LimitForm(
-        request.POST or None,
+        _sent(request),
         initial={"requests_per_minute": own, "seen": "" if own is None else own},
     )
     of_tier = TierLimits.objects.get(tier=org.tier).requests_per_minute
@@ -123,7 +123,7 @@ def override_limit(request: HttpRequest, pk: UUID) -> HttpResponse:
 @needs("staff.suspend_organization")
 def suspend(request: HttpRequest, pk: UUID) -> HttpResponse:
     org = get_object_or_404(Organization, pk=pk)
-    form = SuspendForm(request.POST or None, organization=org)
+    form = SuspendForm(_sent(request), organization=org)
 
     def act() -> Done:
         if not services.suspend(organization=org, actor=_actor(request)):
@@ -157,7 +157,7 @@ def suspend(request: HttpRequest, pk: UUID) -> HttpResponse:
 @needs("staff.suspend_organization")
 def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
     org = get_object_or_404(Organization, pk=pk)
-    form = ReasonForm(request.POST or None)
+    form = ReasonForm(_sent(request))
 
     def act() -> Done:
         if not services.restore(organization=org, actor=_actor(request)):
@@ -256,7 +256,7 @@ def _issued(request: HttpRequest, org: Organization, form: KeyForm, token: UUID)
 def revoke_key(request: HttpRequest, pk: UUID) -> HttpResponse:
     key = get_object_or_404(APIKey.objects.select_related("organization"), pk=pk)
     org = key.organization
-    form = ReasonForm(request.POST or None)
+    form = ReasonForm(_sent(request))
 
     def act() -> Done:
         if not services.revoke_api_key(api_key=key, actor=_actor(request)):
@@ -294,6 +294,10 @@ def revoke_key(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 # --- inside ---------------------------------------------------------------------------
+
+
+def _sent(request: HttpRequest) -> QueryDict | None:
+    return request.POST if request.method == "POST" else None
 
 
 def _act(
