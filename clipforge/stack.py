@@ -114,6 +114,8 @@ class Stack:
             "API_KEY_PEPPER": settings.API_KEY_PEPPER,
             # We serve plain HTTP on loopback, whatever the servers behind us are.
             "HTTPS": "false",
+            # As it is here: the children have the URLs of servers, as if in production.
+            "STAFF_SECOND_FACTOR": str(settings.STAFF_SECOND_FACTOR).lower(),
             # The children start in another directory.
             "CLIPFORGE_DATA": str(settings.DATA_DIR),
             "MEDIA_ROOT": str(settings.MEDIA_ROOT),

@@ -54,12 +54,15 @@ class KeysetChangeList(ChangeList):
     newest: str | None = None
     # Whose rows are shown, when a search named an organization.
     found_org: Any = None
+    # How many a search finds at most, when it found that many.
+    found_most: int | None = None
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         self.older_than = self._taken(OLDER)
         self.newer_than = self._taken(NEWER)
         rows = super().get_queryset(request, exclude_parameters)
         self.found_org = getattr(request, "found_org", None)
+        self.found_most = search.MOST_FOUND if getattr(request, "found_most", False) else None
         return rows.order_by(*self._order(self.oldest_first))
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
@@ -183,8 +186,9 @@ class Searched:
         if self.org_field and (org := self._organization(term)):
             cast("Any", request).found_org = org
             return queryset.filter(**{f"{self.org_field}": org}), False
-        rows = this.model._default_manager.all()
-        return queryset.filter(pk__in=search.found(rows, this.search_fields, term)), False
+        found = search.found(this.model._default_manager.all(), this.search_fields, term)
+        cast("Any", request).found_most = len(found) >= search.MOST_FOUND
+        return queryset.filter(pk__in=found), False
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """A secret does not stay in the address, which a browser remembers."""

@@ -82,7 +82,7 @@ def term_of(text: str) -> str | None:
 
 
 def found(rows: QuerySet[Any], fields: Sequence[str], term: str) -> list[Any]:
-    """The primary keys of at most MOST_FOUND rows for each way to be found, in the order of `fields`.
+    """The primary keys of at most MOST_FOUND rows, in the order of `fields`.
 
     One query, or none where the text cannot be what the fields hold.
     """
@@ -94,7 +94,8 @@ def found(rows: QuerySet[Any], fields: Sequence[str], term: str) -> list[Any]:
     if not ways:
         return []
     first, *others = ways
-    return list(dict.fromkeys(first.union(*others, all=True) if others else first))
+    every = first.union(*others, all=True) if others else first
+    return list(dict.fromkeys(every))[:MOST_FOUND]
 
 
 def containing(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:

@@ -9,6 +9,8 @@ import httpx
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
+from django_otp import DEVICE_ID_SESSION_KEY
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from clipforge.orgs.models import User
 
@@ -30,6 +32,8 @@ def load_times(url: str) -> dict[str, float]:
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    phone = TOTPDevice.objects.create(user=user, name="of a load test")
+    session[DEVICE_ID_SESSION_KEY] = phone.persistent_id
     session.save()
     cookies = {settings.SESSION_COOKIE_NAME: session.session_key or ""}
     try:

@@ -191,7 +191,7 @@ class AuditedAdmin(admin.ModelAdmin[M]):
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
         form = ReasonForm(request.POST if request.method == "POST" else None)
-        is_sent = request.method == "POST" and self.has_delete_permission(request)
+        is_sent = form.is_bound and self.has_delete_permission(request)
         if is_sent and not form.is_valid():
             said = " ".join(str(error) for error in form.errors[REASON])
             messages.error(request, f"{said} Nothing was deleted.")

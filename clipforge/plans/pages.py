@@ -345,7 +345,7 @@ def _sums(org: Organization) -> None:
 def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> Iterator[Page]:
     asked = " ".join(f"{key.partition('__')[0]}={value[:13]}" for key, value in params.items())
     title = f"{name} {asked}".strip()
-    of_customers = model_admin.model in {CreditAccount, BillingAccount}
+    of_customers = model_admin.model in {Organization, CreditAccount, BillingAccount}
     budget = budgets.ADMIN_CUSTOMERS if of_customers else budgets.ADMIN
     yield Page(title, "first", budget, partial(_render, model_admin, params))
     changelist = _changelist(model_admin, params)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import DatabaseError, connection
@@ -60,6 +60,8 @@ class Line:
     label: str
     count: Count
     url: str
+    # Who may look there: whoever has one of these. Nothing: everybody who sees this page.
+    permissions: tuple[str, ...] = ()
 
     @property
     def badge(self) -> Badge:
@@ -187,15 +189,18 @@ class Seen:
     redis: Redis
 
 
-def look() -> Seen:
-    """Ask everybody once. Never raises for a part that does not answer."""
+def look(*, may: Callable[[str], bool] = lambda _: True) -> Seen:
+    """Ask everybody once. Never raises for a part that does not answer.
+
+    Lines lead only where whoever looks `may` go.
+    """
     numbers = _asked(_numbers)
     # First of the two that ask Redis: if it is down, this waits for it, and the other does not.
     redis = _redis()
     return Seen(
         at=timezone.now(),
         works=None if numbers is None else _works(numbers),
-        waiting=None if numbers is None else _waiting(numbers),
+        waiting=None if numbers is None else [_for(line, may) for line in _waiting(numbers)],
         jobs=numbers,
         workers=_asked(queue.workers),
         counted=_asked(_counted),
@@ -273,6 +278,7 @@ def _waiting(numbers: dict[str, Any]) -> list[Line]:
             "Credits that await a second person",
             numbers["movements"],
             reverse("admin:movements"),
+            ("staff.grant_credits", "staff.adjust_credits", "staff.confirm_credits"),
         ),
         Line(
             "Alerts that could not be sent",
@@ -284,6 +290,11 @@ def _waiting(numbers: dict[str, Any]) -> list[Line]:
             "Stripe events that failed", numbers["events_failed"], f"{events}?status__exact=FAILED"
         ),
     ]
+
+
+def _for(line: Line, may: Callable[[str], bool]) -> Line:
+    opens = not line.permissions or any(may(permission) for permission in line.permissions)
+    return line if opens else replace(line, url="")
 
 
 def _counted() -> Counted:

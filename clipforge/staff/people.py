@@ -18,6 +18,7 @@ from clipforge.common.admin import BigTable, NotDeleted
 from clipforge.orgs import services as orgs
 from clipforge.orgs.audit import AuditedAdmin, ReasonField
 from clipforge.orgs.models import User
+from clipforge.staff import second_factor
 
 # What only superusers see and set.
 ABOVE = ("is_superuser", "user_permissions")
@@ -69,7 +70,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
             },
         )
     ]
-    readonly_fields = ["last_login", "date_joined"]
+    readonly_fields = ["last_login", "date_joined", "second_factor"]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         allowed = super().has_change_permission(request, obj)
@@ -79,10 +80,21 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         hidden = set() if request.user.is_superuser else {*ABOVE}
         if obj and not self.has_change_permission(request, obj):
             hidden.add("password")  # what is kept of it is nothing to look at
-        return [
+        sets = [
             (title, {**found, "fields": [name for name in found["fields"] if name not in hidden]})
             for title, found in super().get_fieldsets(request, obj)
         ]
+        if obj and obj.is_staff:
+            sets.insert(1, ("Second factor", {"fields": ["second_factor"]}))
+        return sets
+
+    @admin.display(description="phone")
+    def second_factor(self, person: User) -> str:
+        device = second_factor.device_of(person)
+        if device is None:
+            return "None. They set one up when they sign in."
+        left = second_factor.recovery_codes_left(person)
+        return f"Set up on {device.created_at:%d %B %Y}, {left} recovery codes left."
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Nobody raises themselves, or locks themselves out: of their own, rights are only shown."""

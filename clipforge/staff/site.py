@@ -84,7 +84,8 @@ class StaffSite(admin.AdminSite):
         """Django's lists, below what is going on, which whoever has a role sees."""
         from clipforge.staff.dashboard import look
 
-        seen = {"seen": look()} if request.user.has_perm("projects.view_project") else {}
+        may = request.user.has_perm
+        seen = {"seen": look(may=may)} if may("projects.view_project") else {}
         return super().index(request, {**(extra_context or {}), **seen})
 
 

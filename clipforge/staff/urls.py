@@ -53,7 +53,7 @@ def pages(site: AdminSite) -> list[URLPattern]:
         path("rescue/confirm/", view(rescue_views.confirm), name="rescue-confirm"),
         path("rescue/runs/<uuid:token>/", view(rescue_views.run), name="rescue-run"),
         # Tables to take along.
-        path("export/", view(exporting.choose), name="exports"),
+        path("export/", view(exporting.choose), name="downloads"),
         *(
             path(
                 f"export/{sheet.name}.csv",

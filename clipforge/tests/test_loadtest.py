@@ -17,6 +17,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from clipforge import embedded
+from clipforge.loadtest.pages import PAGES, load_times
+from clipforge.orgs.models import User
 from clipforge.testing.service import ROOT, Service
 
 pytestmark = pytest.mark.slow
@@ -44,6 +46,13 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
         text=True,
         timeout=200,
     )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pages_for_people_are_timed_also_where_staff_need_a_second_factor(live_server, settings):
+    settings.STAFF_SECOND_FACTOR = True
+    assert set(load_times(live_server.url)) == set(PAGES)
+    assert not User.objects.exists()
 
 
 @pytest.fixture(scope="module")

@@ -121,3 +121,35 @@ def test_options_in_the_database_url_are_kept():
     )
     assert "'sslmode': 'verify-full', 'sslrootcert': '/ca.pem'" in done.stdout
     assert "lock_timeout=5000" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (PRODUCTION, "True __Host-sessionid __Host-csrftoken True True None False"),
+        # A name with that prefix is taken over HTTPS only.
+        ({**PRODUCTION, "HTTPS": "false"}, "True sessionid csrftoken False True None False"),
+        ({}, "False sessionid csrftoken False True None False"),
+    ],
+)
+def test_staff_show_a_second_factor_and_sessions_are_bound_to_the_host_where_it_is_served(
+    environment: dict[str, str], expected: str, tmp_path: Path
+):
+    show = (
+        "from django.conf import settings as s; print(s.STAFF_SECOND_FACTOR, s.SESSION_COOKIE_NAME,"
+        "s.CSRF_COOKIE_NAME, s.SESSION_COOKIE_SECURE, s.SESSION_COOKIE_HTTPONLY,"
+        "s.SESSION_COOKIE_DOMAIN, s.SESSION_SAVE_EVERY_REQUEST)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", show],
+        cwd=ROOT,
+        env={
+            "DJANGO_SETTINGS_MODULE": "clipforge.settings",
+            "CLIPFORGE_DATA": str(tmp_path / "data"),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == expected

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import html
 import re
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,8 @@ from clipforge.plans.explain import captured, cost_of
 from clipforge.staff import counting, dashboard
 from clipforge.staff.counting import Count, tally
 from clipforge.staff.dashboard import Badge, look
+from clipforge.staff.models import MoneyRequest
+from clipforge.staff.money import REQUEST_LIFE
 from clipforge.staff.queue import JOBS
 from clipforge.testing.factories import (
     make_export,
@@ -131,7 +134,7 @@ def test_that_no_worker_is_alive_is_red(support):
 
 def test_what_only_a_person_takes_further_is_counted_and_leads_to_it(support):
     org = make_organization()
-    assert panels(support)["Waits for you"].count("None") == 6
+    assert panels(support)["Waits for you"].count("None") == 7
     project = make_project(org, status="FAILED")
     make_export(make_project(org), status="FAILED")
     Project.objects.filter(pk=project.pk).update(error_code="worker_lost")
@@ -149,20 +152,32 @@ def test_what_only_a_person_takes_further_is_counted_and_leads_to_it(support):
         StripeEvent.objects.create(
             id=f"evt_{status}", type="test", payload={}, created_at=old, status=status
         )
+    request: dict[str, Any] = {"kind": "GRANT", "amount": 5, "grant_kind": "PROMO"}
+    request |= {"org": org, "requested_by": make_user(), "reason": "promised at the fair"}
+    MoneyRequest.objects.create(token=uuid.uuid4(), **request)
+    forgotten = timezone.now() - 2 * REQUEST_LIFE
+    MoneyRequest.objects.create(token=uuid.uuid4(), requested_at=forgotten, **request)
     assert panels(support)["Waits for you"] == (
         "What only a person takes further What How many Dead letters: analyses 1 Dead letters: renders None"
-        " Dead letters: queue jobs 1 Alerts that could not be sent 2 Alerts not sent yet 1"
+        " Dead letters: queue jobs 1 Credits that await a second person 1 Alerts that could not be sent 2 Alerts not sent yet 1"
         " Stripe events that failed 1"
     )
-    text = support.get("/admin/").content.decode()
+    links = {role: links_of(as_role(role)) for role in ("support", "admin")}
+    assert set(links["admin"]) - set(links["support"]) == {"/admin/credits/requests/"}
+    for role, found in links.items():
+        client = as_role(role)
+        for link in found:
+            assert client.get(link).status_code == 200
+    assert str(project) in support.get(links["support"][0]).content.decode()
+    assert "evt_FAILED" in support.get(links["support"][-1]).content.decode()
+    assert "evt_APPLIED" not in support.get(links["support"][-1]).content.decode()
+
+
+def links_of(client: Client) -> list[str]:
+    """Where what waits leads this person."""
+    text = client.get("/admin/").content.decode()
     section = text[text.index("seen-waiting") : text.index("seen-work")]
-    links = [html.unescape(link) for link in re.findall(r'href="([^"]+)"', section)]
-    assert len(links) == 5
-    for link in links:
-        assert support.get(link).status_code == 200
-    assert str(project) in support.get(links[0]).content.decode()
-    assert "evt_FAILED" in support.get(links[-1]).content.decode()
-    assert "evt_APPLIED" not in support.get(links[-1]).content.decode()
+    return [html.unescape(link) for link in re.findall(r'href="([^"]+)"', section)]
 
 
 # --- requests and caches ----------------------------------------------------------------
@@ -389,8 +404,8 @@ def test_no_statement_of_it_reads_a_whole_table():
         "staff_jobs_failed",
         "billing_alert_failed",
         "billing_alert_pending",
-        "billing_event_open",
     } <= cost.indexes
+    assert any(index.startswith("billing_event") for index in cost.indexes)
     # Of one row, one of the three indexes of failures is as good as the others.
     for table in ("projects_project_failed", "exports_export_failed"):
         assert any(index.startswith(table) for index in cost.indexes)

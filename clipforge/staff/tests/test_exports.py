@@ -260,7 +260,7 @@ def test_each_download_is_written_down_with_its_filters(finance, name):
 def test_who_may_not_export_gets_403_and_nothing_is_written_down(name, role):
     client = sign_in(role)
     assert client.get(url_of(name)).status_code == 403
-    assert client.get(reverse("admin:exports")).status_code == 403
+    assert client.get(reverse("admin:downloads")).status_code == 403
     assert not StaffAction.objects.exists()
 
 
@@ -276,7 +276,7 @@ def test_who_is_not_signed_in_is_sent_to_sign_in(name):
 
 
 def test_the_form_offers_the_three_files(finance):
-    text = finance.get(reverse("admin:exports"), {"org": "acme"}).content.decode()
+    text = finance.get(reverse("admin:downloads"), {"org": "acme"}).content.decode()
     for name in SHEETS:
         assert url_of(name) in text
 

@@ -218,6 +218,18 @@ def test_names_are_found_by_any_part_of_three_letters_or_by_how_a_word_begins(
     assert {row.name for row in found} == expected
 
 
+def test_a_search_that_found_as_many_as_it_may_says_so(staff, monkeypatch):
+    monkeypatch.setattr(search, "MOST_FOUND", 2)
+    for name in ("Acme One", "Acme Two", "Acme Three", "Other"):
+        make_organization(name=name)
+    response = staff.get("/admin/orgs/organization/", {"q": "acme"})
+    assert len(shown(response)) == 2
+    assert "A search finds 2 at most" in response.content.decode()
+    for typed in ("other", ""):
+        text = staff.get("/admin/orgs/organization/", {"q": typed}).content.decode()
+        assert "A search finds" not in text
+
+
 def test_an_organization_is_found_by_a_member_and_by_a_key(staff):
     from clipforge.testing.factories import make_api_key
 

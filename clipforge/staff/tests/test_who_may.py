@@ -89,6 +89,10 @@ revoke-key                      key     seaR        seaR
 rescue                          -       sfeaR       405
 rescue-confirm                  -       seaR        seaR
 rescue-run                      run     seaR        405
+downloads                       -       faR         405
+export-ledger                   -       faR         405
+export-projects                 -       faR         405
+export-payments                 -       faR         405
 second-factor                   -       nsfeaR      nsfeaR
 second-factor-enrol             -       nsfeaR      nsfeaR
 second-factor-codes             -       nsfeaR      nsfeaR
