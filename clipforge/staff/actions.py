@@ -136,8 +136,8 @@ def suspend(request: HttpRequest, pk: UUID) -> HttpResponse:
     notes = [
         "Every request is refused (403) from the next one on, whichever key it has. The keys stay, "
         "and work again once it is restored.",
-        f"{account.open_holds if account else 0:,} jobs wait or run. They are finished, and charged "
-        "as they were reserved; nothing new can be started. To stop them, cancel them.",
+        f"Jobs that wait or run: {account.open_holds if account else 0:,}. They are finished, and "
+        "charged as they were reserved; nothing new can be started. To stop them, cancel them.",
         "Download links that were handed out work until they end, which is soon.",
         "What is paid for a plan goes on being paid: end it separately.",
     ]

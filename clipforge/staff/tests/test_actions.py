@@ -241,7 +241,7 @@ def test_a_suspension_says_what_becomes_of_running_work(acme):
     make_grant(acme, 10)
     make_hold(acme, 3)
     page = text(desk("suspend").get(url("suspend", acme.pk)))
-    assert "1 jobs wait or run. They are finished, and charged" in page
+    assert "Jobs that wait or run: 1. They are finished, and charged" in page
 
 
 @pytest.mark.parametrize("slug", ["", "ACME", "acme2", "<b>"])
