@@ -106,7 +106,7 @@ def _visits() -> Iterator[Visit]:
         ("projects, searched", projects, {"q": "nowhere to be seen"}),
         ("find, many", reverse("admin:find"), {"q": "load"}),
         ("find, one", reverse("admin:find"), {"q": Organization.objects.last().name}),  # type: ignore[union-attr]
-        ("downloads", reverse("admin:exports"), {}),
+        ("downloads", reverse("admin:downloads"), {}),
     ):
         yield Visit(page, f"{path}?{urlencode(query)}")
 

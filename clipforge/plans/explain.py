@@ -33,6 +33,7 @@ class Cost:
     buffers: int = 0
     milliseconds: float = 0.0
     heap_fetches: int = 0  # of scans of an index alone: pages that VACUUM has not looked at
+    covered: int = 0  # rows that an index alone answered for
     single: int = 0  # rows fetched from their table one after another
     looked_up: int = 0  # rows fetched one by one, for a row of another table
     indexes: set[str] = field(default_factory=set)
@@ -59,7 +60,9 @@ class Cost:
         self.read += rows
         if loops > 1:
             self.looked_up += max(rows, loops)
-        elif kind != "Index Only Scan":
+        elif kind == "Index Only Scan":
+            self.covered += rows
+        else:
             self.single += rows
         if kind == "Seq Scan":
             self.scans.add(node["Relation Name"])

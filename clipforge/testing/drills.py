@@ -216,6 +216,7 @@ class Stand:
             fault(self, load)
             over = time.monotonic()
             load.until_served()
+        eventually("it says that it is ready", lambda: is_green(self.service), seconds=20)
         counts = load.counts
         made = self._exports() - before
         lost = len(set(counts.kept.values()) - made)
@@ -342,7 +343,7 @@ def backends_terminated(stand: Stand, load: Load) -> None:
 def connections_exhausted(stand: Stand, load: Load) -> None:
     """Somebody else takes every connection that there is, and the service loses its own.
 
-    Its readiness says so, that no more requests are sent to it, and says when all is well again.
+    Its readiness says so, that no more requests are sent to it.
     """
     with stand.sql() as connection, contextlib.ExitStack() as taken:
         (limit,) = connection.execute("SHOW max_connections").fetchone() or (0,)
@@ -355,7 +356,6 @@ def connections_exhausted(stand: Stand, load: Load) -> None:
                     taken.enter_context(psycopg.connect(url))
         eventually("somebody is refused", lambda: load.counts.errors > errors, seconds=20)
         eventually("it says that it is not ready", lambda: is_red(stand.service), seconds=20)
-    eventually("it is ready again", lambda: is_green(stand.service), seconds=20)
 
 
 def is_red(service: Service) -> bool:

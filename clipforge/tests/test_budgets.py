@@ -85,6 +85,8 @@ def frozen(settings: Any) -> Iterator[RedisServer]:
             name: {**options, "LOCATION": redis.url} for name, options in settings.CACHES.items()
         }
         assert default_cache().redis.ping()
+        # However long a request takes here, it is over before Redis is tried again. Seconds.
+        default_cache().redis.connection_pool.breaker._cool_down = 600
         redis.freeze()
         yield redis
 

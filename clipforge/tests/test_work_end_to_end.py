@@ -103,6 +103,33 @@ def test_of_two_clients_after_the_last_credits_one_gets_402(
     client.post(f"exports/{won['id']}/cancel")
 
 
+def test_of_twenty_uploads_at_once_as_many_are_kept_as_are_paid_for(
+    service: Service, tmp_path: Path
+):
+    make_still(tmp_path / "still.mp4", 2)
+    client = service.customer("Twenty", 8)
+    start = threading.Barrier(20)
+
+    def upload(_: int) -> str:
+        start.wait()
+        try:
+            return str(client.upload(tmp_path / "still.mp4")["id"])
+        except ApiError as refusal:
+            return str(refusal.problem["code"])
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(upload, range(20)))
+    kept = set(answers) - {"insufficient_credits"}
+    assert (answers.count("insufficient_credits"), len(kept)) == (12, 8), answers
+    assert client.get("credits/balance") == {"available": 0, "held": 8, "posted": 8, "debt": 0}
+    assert kept == {row["id"] for row in client.pages("projects")}
+    (org,) = {path.parts[0] for path in service.files("source") if path.parts[2] in kept}
+    assert {path.parts[2] for path in service.files(f"{org}/projects/*/*")} == kept
+    assert service.files("incoming/**/*") == []
+    for project in kept:
+        client.post(f"projects/{project}/cancel")
+
+
 def test_silence_over_a_still_picture_ends_empty_and_costs_nothing(
     service: Service, worker: subprocess.Popen[bytes], tmp_path: Path
 ):

@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from clipforge.benchmarks import admin as benchmark
 from clipforge.common import search
 from clipforge.common.admin import BigTable
 from clipforge.orgs.models import Membership, Organization, User
@@ -240,6 +241,13 @@ def test_an_organization_is_found_by_a_member_and_by_a_key(staff):
     key = make_api_key(org).api_key
     for typed in ("ada@acme.example", key.prefix, f"cf_live_{key.prefix}"):
         assert shown(staff.get("/admin/orgs/organization/", {"q": typed})) == [org.pk]
+
+
+def test_the_benchmark_opens_pages_that_there_are(staff):
+    make_project()
+    for visit in benchmark._visits():
+        response = staff.get(visit.path, follow=True)
+        assert response.status_code == 200, visit
 
 
 # --- choosing --------------------------------------------------------------------------
