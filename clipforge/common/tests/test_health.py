@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from clipforge.common.api import health
@@ -124,11 +125,12 @@ def test_a_process_that_was_ready_is_down_when_it_loses_its_database(client, tmp
 @pytest.mark.django_db
 def test_a_missing_migration_is_down_until_it_is_applied(client):
     recorder = MigrationRecorder(connection)
-    recorder.record_unapplied("orgs", "0003_cached_rows_and_scoped_limits")
+    ((app, newest),) = MigrationLoader(connection).graph.leaf_nodes("orgs")
+    recorder.record_unapplied(app, newest)
     body = checked(client, "/health", 503).json()
     assert body["status"] == "down"
     assert body["checks"] == {**OK, "migrations": "not applied: run manage.py migrate"}
-    recorder.record_applied("orgs", "0003_cached_rows_and_scoped_limits")
+    recorder.record_applied(app, newest)
     assert checked(client, "/health", 200).json()["status"] == "ok"
 
 

@@ -203,7 +203,7 @@ def test_what_old_rows_were_charged_is_taken_from_their_holds():
     make_export(Project.objects.get(status="READY"))
     for model in (Project, Export):
         model.objects.update(charged=0)
-        name = (model._meta.app_label, "0004_charged_of_old_rows")
+        name = (model._meta.app_label, "0008_charged_of_old_rows")
         (update,) = MigrationLoader(connection).disk_migrations[name].operations
         assert run(update) == [1]
         assert model.objects.get(status="READY").charged == 1
