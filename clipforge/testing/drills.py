@@ -261,7 +261,9 @@ def stand(**environment: str) -> Iterator[Stand]:
     """A service of six threads with a Redis of its own."""
     with (
         own_redis() as (cache, url),
-        durable_service(REDIS_URL=url, LOG_FORMAT="json", **STRIPE, **environment) as service,
+        durable_service(
+            **{**STRIPE, "REDIS_URL": url, "LOG_FORMAT": "json", **environment}
+        ) as service,
     ):
         made = Stand(service, cache)
         try:

@@ -384,7 +384,6 @@ def test_no_statement_of_it_reads_a_whole_table(everything):
         "exports_export_failed",
         "projects_project_leases",
         "projects_project_queue",
-        "staff_jobs_of_work",
         "staff_jobs_failed",
         "credits_hold_expiry",
     } <= cost.indexes
