@@ -30,6 +30,7 @@ os.environ.setdefault("LOG_FORMAT", "text")
 os.environ.setdefault("STAFF_SECOND_FACTOR", "false")
 
 LEAKS: pytest.StashKey[Leaks] = pytest.StashKey()
+LEAKED: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,14 +56,25 @@ def _hold_servers(config: pytest.Config, data: Path) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """What PostgreSQL and Redis logged while the tests ran has no secret either."""
+    found: list[str] = []
     leaks = session.config.stash.get(LEAKS, None)
-    if leaks is None or "CLIPFORGE_DATA" not in os.environ:
-        return
-    from clipforge.testing.leaks import in_files
+    if leaks is not None and "CLIPFORGE_DATA" in os.environ:
+        from clipforge.testing.leaks import in_files
 
-    if found := in_files(Path(os.environ["CLIPFORGE_DATA"]), leaks.secrets()):
+        found = in_files(Path(os.environ["CLIPFORGE_DATA"]), leaks.secrets())
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:  # one of several processes: the one that started it says so
+        output["leaked"] = found
+    elif found := [*found, *session.config.stash.get(LEAKED, [])]:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         sys.stderr.write("\n".join(["", "Secrets in the logs of the servers:", *found, ""]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What a process of `-n` found in the logs of its servers."""
+    found = getattr(node, "workeroutput", {}).get("leaked", [])
+    node.config.stash.setdefault(LEAKED, []).extend(found)
 
 
 @pytest.fixture(scope="session")
