@@ -101,7 +101,10 @@ def test_the_readme_opens_with_the_two_commands():
     setup = (
         "python3 -m venv .venv && .venv/bin/pip install -q -r requirements.txt && .venv/bin/python"
     )
-    assert commands == [("demo", f"{setup} manage.py demo"), ("test", f"{setup} -m pytest")]
+    assert commands == [
+        ("demo", f"{setup} manage.py demo"),
+        ("test", f"{setup} -m pytest -n 2 --dist loadfile"),
+    ]
 
 
 def test_every_test_that_the_security_table_names_exists():
