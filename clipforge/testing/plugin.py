@@ -133,15 +133,24 @@ def ledger_adds_up(request: pytest.FixtureRequest) -> Iterator[None]:
         assert reconciling.breaches() == []
 
 
-@pytest.fixture(autouse=True)
-def tiers_have_limits(request: pytest.FixtureRequest) -> None:
-    """A transactional test before this one may have emptied what a migration seeded."""
-    marker = request.node.get_closest_marker("django_db")
-    if marker is not None and marker.kwargs.get("transaction"):
-        request.getfixturevalue("_django_db_helper")
-        from clipforge.testing.factories import make_tier_limits
+@pytest.fixture(scope="session")
+def seeds(django_db_setup: None, django_db_blocker: Any) -> None:  # noqa: ARG001 - asks for the database
+    """From now on, a test that commits leaves what a fresh database has."""
+    from django.test import TransactionTestCase
 
-        make_tier_limits()
+    from clipforge.testing import seeds
+
+    with django_db_blocker.unblock():
+        seeds.keep()
+    TransactionTestCase._fixture_teardown = lambda _: seeds.restore()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+def seeds_outlive_commits(request: pytest.FixtureRequest) -> None:
+    marker = request.node.get_closest_marker("django_db")
+    commits = marker is not None and marker.kwargs.get("transaction")
+    if commits or "transactional_db" in request.fixturenames:
+        request.getfixturevalue("seeds")
 
 
 @pytest.fixture
