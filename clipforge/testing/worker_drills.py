@@ -266,6 +266,8 @@ def killed_at_random(seconds: float, *, seed: int = 1) -> Drill:
             worker.kill()
             worker.wait()
         last = bench.service.start_worker(2)
+        # Only the last one can render this: so it is up before it is asked to stop.
+        started.append(bench.start_export(seconds=4, resolution=480))
         ended = [bench.rendered(each) for each in started]
         stop(last)
         return ended
