@@ -8,6 +8,7 @@ asked; an answer that is older than one applied meanwhile is thrown away and fet
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 import uuid
 from collections.abc import Callable
@@ -49,6 +50,10 @@ STATUSES = {
 }
 # A dispute in one of these has taken no money, or gave it back.
 HARMLESS = {"won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
+# A refund in one of these came back.
+UNDONE = {"failed", "canceled"}
+# What has had its effect, or will never have one.
+DONE = {EventStatus.APPLIED, EventStatus.IGNORED}
 
 
 class Facts(NamedTuple):
@@ -82,30 +87,35 @@ def apply(event: StripeEvent) -> str:
     Raises Unavailable when Stripe cannot be asked: the event stays RECEIVED and is applied when it
     comes again, or by `billing.reconciling`.
     """
-    look_up, subject = _subject(event)
-    if look_up is None or not subject:
+    if event.status in DONE:
+        return event.status
+    look_up = LOOK_UPS.get(event.type)
+    thing = event.payload.get("data", {}).get("object", {})
+    if look_up is None or not thing.get("id"):
         return _finish(event, EventStatus.IGNORED)
     try:
-        return _apply(event, look_up, subject)
+        return _apply(event, functools.partial(look_up, thing), _org_hinted(thing))
     except Invalid as error:
         logger.error("event cannot be applied", extra={"event": event.pk, "why": error.message})
         return _finish(event, EventStatus.FAILED, error=error.message)
 
 
-def _apply(event: StripeEvent, look_up: Callable[[str], Facts | None], subject: str) -> str:
-    org_id: uuid.UUID | None = None
+def _apply(
+    event: StripeEvent, look_up: Callable[[], Facts | None], org_id: uuid.UUID | None
+) -> str:
+    """`org_id` is whose it probably is: the version has to be read before Stripe is asked."""
     for _ in range(ATTEMPTS):
         version = _version_of(org_id)
-        facts = look_up(subject)
+        facts = look_up()
         if facts is None:
             return _finish(event, EventStatus.IGNORED)
-        if facts.org_id != org_id:  # only now known: its version has to be older than the answer
+        if facts.org_id != org_id:
             org_id = facts.org_id
             continue
         with atomic():
             account = lock_account(facts.org_id)
             locked = StripeEvent.objects.select_for_update().get(pk=event.pk)
-            if locked.status in {EventStatus.APPLIED, EventStatus.IGNORED}:
+            if locked.status in DONE:
                 return locked.status
             if account.sync_version != version:
                 continue
@@ -113,7 +123,7 @@ def _apply(event: StripeEvent, look_up: Callable[[str], Facts | None], subject: 
             account.save(update_fields=["sync_version"])
             facts.write(account)
             subscriptions.settle_tier(account, now=timezone.now())
-            return _finish(event, EventStatus.APPLIED, org_id=org_id)
+            return _finish(event, EventStatus.APPLIED, org_id=org_id, error="")
     raise Unavailable("Too much is happening at once. Send the event again.")
 
 
@@ -131,34 +141,34 @@ def _finish(event: StripeEvent, status: EventStatus, **fields: Any) -> str:
     return status
 
 
-def _subject(event: StripeEvent) -> tuple[Callable[[str], Facts | None] | None, str]:
-    """Where the event says to look, and at what."""
-    thing = event.payload.get("data", {}).get("object", {})
-    kind = event.type
-    if kind.startswith("checkout.session."):
-        return _checkout, thing.get("id", "")
-    if kind.startswith("customer.subscription."):
-        return _subscription, thing.get("id", "")
-    if kind.startswith("invoice."):
-        details = (thing.get("parent") or {}).get("subscription_details") or {}
-        return _subscription, details.get("subscription") or ""
-    if kind.startswith(("charge.refund", "charge.dispute.")):
-        return _reversal, thing.get("payment_intent") or ""
-    return None, ""
+def _org_hinted(thing: dict[str, Any]) -> uuid.UUID | None:
+    """Whose a thing of Stripe's is, as far as we know without asking there."""
+    customer, intent_id = thing.get("customer"), thing.get("payment_intent")
+    return _org_of_customer(customer) or _org_of_intent(intent_id)
+
+
+def _org_of_customer(customer: str | None) -> uuid.UUID | None:
+    accounts = BillingAccount.objects.filter(stripe_customer_id=customer) if customer else None
+    return None if accounts is None else accounts.values_list("pk", flat=True).first()
+
+
+def _org_of_intent(intent_id: str | None) -> uuid.UUID | None:
+    payments_ = Payment.objects.filter(payment_intent_id=intent_id) if intent_id else None
+    return None if payments_ is None else payments_.values_list("org", flat=True).first()
 
 
 # --- a checkout ------------------------------------------------------------------------
 
 
-def _checkout(session_id: str) -> Facts | None:
+def _checkout(thing: dict[str, Any]) -> Facts | None:
     """None when it is not one of ours: others may sell through the same account."""
-    session = gateway.checkout(session_id)
+    session = gateway.checkout(thing["id"])
     payment = _payment_named(session["metadata"])
     if payment is None:
         return None
     if session["mode"] == "subscription":
         if session["subscription"]:
-            return _subscription(session["subscription"])
+            return _subscription({"id": session["subscription"]})
         return Facts(payment.org_id, lambda _: _note_checkout(payment.pk, session))
     intent = session["payment_intent"]
     paid = session["payment_status"] == "paid"
@@ -203,12 +213,12 @@ def _payment_named(metadata: dict[str, Any] | None) -> Payment | None:
 # --- a subscription --------------------------------------------------------------------
 
 
-def _subscription(subscription_id: str) -> Facts | None:
-    found = gateway.subscription(subscription_id)
+def _subscription(thing: dict[str, Any]) -> Facts | None:
+    found = gateway.subscription(thing["id"])
     org_id = _org_named(found["metadata"])
     if org_id is None:
         return None
-    invoices = gateway.paid_invoices(subscription_id)
+    invoices = gateway.paid_invoices(found["id"])
     back = {invoice["id"]: _gone_back(_intent_of(invoice)) for invoice in invoices}
     keys = _lookup_keys(found, invoices)
 
@@ -223,6 +233,12 @@ def _subscription(subscription_id: str) -> Facts | None:
             _follow(payment.pk, back[invoice["id"]])
 
     return Facts(org_id, write)
+
+
+def _invoice(thing: dict[str, Any]) -> Facts | None:
+    details = (thing.get("parent") or {}).get("subscription_details") or {}
+    subscription_id = details.get("subscription")
+    return _subscription({"id": subscription_id}) if subscription_id else None
 
 
 def _org_named(metadata: dict[str, Any] | None) -> uuid.UUID | None:
@@ -329,20 +345,39 @@ def _intent_of(invoice: dict[str, Any]) -> str:
 # --- money that goes back --------------------------------------------------------------
 
 
-def _reversal(payment_intent_id: str) -> Facts | None:
-    """None while we do not know the payment: once we do, what went back is asked for anyway."""
-    payment = Payment.objects.filter(payment_intent_id=payment_intent_id).first()
-    if payment is None:
+def _reversal(thing: dict[str, Any]) -> Facts | None:
+    """A charge, a refund or a dispute. None when it is of what others sold.
+
+    Of a payment that was not heard of yet nothing is written. But whoever is writing it down just
+    now, and asked before the money went, finds that its answer is too old, and asks again.
+    """
+    intent_id = thing.get("payment_intent")
+    if not intent_id:
         return None
-    back = _gone_back(payment_intent_id)
-    return Facts(payment.org_id, lambda _: _follow(payment.pk, back))
+    org_id = _org_of_intent(intent_id)
+    if org_id is None:
+        org_id = _org_of_customer(gateway.payment_intent(intent_id)["customer"])
+    if org_id is None:
+        return None
+    back = _gone_back(intent_id)
+
+    def write(_: BillingAccount) -> None:
+        payment = Payment.objects.filter(payment_intent_id=intent_id).first()
+        if payment is not None:
+            _follow(payment.pk, back)
+
+    return Facts(org_id, write)
 
 
 def _gone_back(payment_intent_id: str | None) -> int:
     """How much was refunded, or is disputed or lost, of what was paid."""
     if not payment_intent_id:
         return 0
-    refunded = sum(each["amount_refunded"] for each in gateway.charges(payment_intent_id))
+    refunded = sum(
+        each["amount"]
+        for each in gateway.refunds(payment_intent_id)
+        if each["status"] not in UNDONE
+    )
     disputed = sum(
         each["amount"]
         for each in gateway.disputes(payment_intent_id)
@@ -363,3 +398,29 @@ def _follow(payment_id: uuid.UUID, back: int) -> None:
 
 def _time(stamp: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(stamp, datetime.UTC)
+
+
+# Every type of event that means something to us, and where it says to look. As many as Stripe takes
+# to list them: 20.
+LOOK_UPS: dict[str, Callable[[dict[str, Any]], Facts | None]] = {
+    "checkout.session.completed": _checkout,
+    "checkout.session.expired": _checkout,
+    "checkout.session.async_payment_succeeded": _checkout,
+    "checkout.session.async_payment_failed": _checkout,
+    "customer.subscription.created": _subscription,
+    "customer.subscription.updated": _subscription,
+    "customer.subscription.deleted": _subscription,
+    "customer.subscription.paused": _subscription,
+    "customer.subscription.resumed": _subscription,
+    "invoice.paid": _invoice,
+    "charge.refunded": _reversal,
+    "charge.refund.updated": _reversal,
+    "refund.created": _reversal,
+    "refund.updated": _reversal,
+    "refund.failed": _reversal,
+    "charge.dispute.created": _reversal,
+    "charge.dispute.updated": _reversal,
+    "charge.dispute.closed": _reversal,
+    "charge.dispute.funds_withdrawn": _reversal,
+    "charge.dispute.funds_reinstated": _reversal,
+}

@@ -6,12 +6,13 @@ import json
 import random
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import time_machine
 from django.db import OperationalError, connection, transaction
 
-from billing import gateway, services
+from billing import gateway, services, webhooks
 from billing.models import (
     BillingAccount,
     Payment,
@@ -47,6 +48,32 @@ def bought(org, stripe, code="pack-100"):
     payment = start_checkout(org, code)
     stripe.pay(payment.checkout_id)
     return payment
+
+
+def deliver_overtaken(stripe, event, answers, meanwhile):
+    """Deliver the event; something newer happens while the last of so many answers is on its way."""
+    stripe.faults += [*[""] * (answers - 1), "hold"]
+
+    def deliver_it():
+        try:
+            return deliver(stripe, event)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        delivery = pool.submit(deliver_it)
+        try:
+            assert stripe.held.wait(60)
+            meanwhile()
+        finally:
+            stripe.release.set()
+        return delivery.result(60)
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Whoever is held is not given up, however slow the machine."""
+    monkeypatch.setattr(gateway, "TIMEOUT", 60)
 
 
 def tier(org):
@@ -277,6 +304,46 @@ def test_each_step_is_there_as_soon_as_it_is_told(org, stripe):
     assert (tier(org), amounts(org)) == ("STARTER", [300, 700, 300])
 
 
+# --- an answer that another one overtook ------------------------------------------------
+
+
+@pytest.fixture
+def overtaken(stripe, patient):
+    """A cancellation whose handler learns that the plan goes on, while it ends, and we are told."""
+    make_catalogue()
+    payment = bought(make_organization(), stripe, "plan-pro")
+    deliver(stripe)
+    subscription = stripe.objects[payment.checkout_id]["subscription"]
+    stripe.cancel(subscription)
+    cancelled = stripe.events[-1]
+
+    def end():
+        stripe.end(subscription)
+        assert deliver(stripe, stripe.events[-1]) == [200]
+
+    return cancelled, lambda: deliver_overtaken(stripe, cancelled, 1, end)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_that_is_older_than_what_was_applied_meanwhile_is_fetched_again(overtaken):
+    _, deliver_it = overtaken
+    assert deliver_it() == [200]
+    assert Subscription.objects.get().status == "ENDED"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_is_overtaken_again_and_again_is_503_and_has_no_effect(
+    stripe, overtaken, monkeypatch
+):
+    cancelled, deliver_it = overtaken
+    monkeypatch.setattr(webhooks, "ATTEMPTS", 1)
+    assert deliver_it() == [503]
+    assert Subscription.objects.get().status == "ENDED"
+    assert StripeEvent.objects.get(pk=cancelled["id"]).status == "RECEIVED"
+    assert deliver(stripe, cancelled) == [200]
+    assert StripeEvent.objects.get(pk=cancelled["id"]).status == "APPLIED"
+
+
 # --- money that goes back --------------------------------------------------------------
 
 
@@ -308,6 +375,46 @@ def test_a_refund_that_is_heard_of_before_its_payment(org, stripe):
     deliver(stripe, *stripe.events[::-1])
     assert balance(org) == Balance(available=0, held=0, posted=0)
     assert amounts(org) == [100, -100]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refund_while_its_payment_is_being_applied_is_not_lost(stripe, patient):
+    """Heard of when nobody knows the payment yet, and after its handler asked what went back."""
+    make_catalogue()
+    org = make_organization()
+    payment = bought(org, stripe)
+    (paid,) = stripe.events
+
+    def refund():
+        stripe.refund(stripe.objects[payment.checkout_id]["payment_intent"], 900)
+        assert deliver(stripe, stripe.events[-1]) == [200]
+        assert amounts(org) == []
+
+    assert deliver_overtaken(stripe, paid, 3, refund) == [200]
+    assert amounts(org) == [100, -100]
+    assert {event.status for event in StripeEvent.objects.all()} == {"APPLIED"}
+    payment.refresh_from_db()
+    assert payment.reversed_amount == 900
+
+
+def test_a_refund_of_what_others_sold_is_ignored(stripe):
+    intent = stripe._charge("cus_theirs", 900, "usd")
+    stripe.refund(intent, 900)
+    assert deliver(stripe) == [200]
+    assert StripeEvent.objects.get().status == "IGNORED"
+
+
+def test_a_refund_that_fails_gives_the_credits_again(org, stripe):
+    payment = bought(org, stripe)
+    deliver(stripe)
+    payment.refresh_from_db()
+    refund = stripe.refund(payment.payment_intent_id, 900)
+    deliver(stripe)
+    assert balance(org).available == 0
+    stripe.fail_refund(refund)
+    deliver(stripe)
+    payment.refresh_from_db()
+    assert (payment.reversed_amount, balance(org).available) == (0, 100)
 
 
 def test_a_dispute_takes_back_and_one_that_is_won_gives_again_and_once_more(org, stripe):
