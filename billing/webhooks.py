@@ -26,6 +26,7 @@ from billing.models import (
     PaymentMethod,
     PaymentStatus,
     Price,
+    PriceKind,
     StripeEvent,
     Subscription,
     SubscriptionStatus,
@@ -57,10 +58,13 @@ DONE = {EventStatus.APPLIED, EventStatus.IGNORED}
 
 
 class Facts(NamedTuple):
-    """What Stripe says now about one organization, and how it is written down."""
+    """What Stripe says now about one organization, and how it is written down.
+
+    `write` returns why what the event is about could not be; empty when it was.
+    """
 
     org_id: uuid.UUID
-    write: Callable[[BillingAccount], None]
+    write: Callable[[BillingAccount], str]
 
 
 def receive(document: dict[str, Any]) -> StripeEvent:
@@ -121,9 +125,10 @@ def _apply(
                 continue
             account.sync_version += 1
             account.save(update_fields=["sync_version"])
-            facts.write(account)
+            why_not = facts.write(account)
             subscriptions.settle_tier(account, now=timezone.now())
-            return _finish(event, EventStatus.APPLIED, org_id=org_id, error="")
+            status = EventStatus.FAILED if why_not else EventStatus.APPLIED
+            return _finish(event, status, org_id=org_id, error=why_not)
     raise Unavailable("Too much is happening at once. Send the event again.")
 
 
@@ -166,19 +171,17 @@ def _checkout(thing: dict[str, Any]) -> Facts | None:
     payment = _payment_named(session["metadata"])
     if payment is None:
         return None
-    if session["mode"] == "subscription":
-        if session["subscription"]:
-            return _subscription({"id": session["subscription"]})
-        return Facts(payment.org_id, lambda _: _note_checkout(payment.pk, session))
-    intent = session["payment_intent"]
-    paid = session["payment_status"] == "paid"
-    back = _gone_back(intent) if paid else 0
+    if session["subscription"]:
+        return _subscription({"id": session["subscription"]})
+    is_new = session["payment_status"] == "paid" and payment.status != PaymentStatus.PAID
+    back = _gone_back(session["payment_intent"]) if is_new else 0
 
-    def write(_: BillingAccount) -> None:
+    def write(_: BillingAccount) -> str:
         _note_checkout(payment.pk, session)
-        if paid:
+        if is_new:
             _settle_pack(Payment.objects.select_related("price", "org").get(pk=payment.pk), session)
             _follow(payment.pk, back)
+        return ""
 
     return Facts(payment.org_id, write)
 
@@ -213,32 +216,45 @@ def _payment_named(metadata: dict[str, Any] | None) -> Payment | None:
 # --- a subscription --------------------------------------------------------------------
 
 
-def _subscription(thing: dict[str, Any]) -> Facts | None:
+def _subscription(thing: dict[str, Any], invoice_id: str = "") -> Facts | None:
+    """`invoice_id` is the invoice that the event is about, if it is about one."""
     found = gateway.subscription(thing["id"])
     org_id = _org_named(found["metadata"])
     if org_id is None:
         return None
-    invoices = gateway.paid_invoices(found["id"])
+    invoices = _unsettled(gateway.paid_invoices(found["id"]))
     back = {invoice["id"]: _gone_back(_intent_of(invoice)) for invoice in invoices}
     keys = _lookup_keys(found, invoices)
 
-    def write(account: BillingAccount) -> None:
+    def write(account: BillingAccount) -> str:
         subscription = _copy_subscription(account, found, keys)
         if subscription is None:
-            return
+            return ""
+        why_not = {}
         for invoice in invoices:
-            payment = Payment.objects.filter(invoice_id=invoice["id"]).first()
-            if payment is None:
-                payment = _settle_invoice(account, subscription, found, invoice, keys)
-            _follow(payment.pk, back[invoice["id"]])
+            try:
+                with atomic():  # one that is odd keeps none of the others back
+                    payment = _settle_invoice(account, subscription, found, invoice, keys)
+                    _follow(payment.pk, back[invoice["id"]])
+            except Invalid as error:
+                logger.error("invoice cannot be settled", extra={"why": error.message})
+                why_not[invoice["id"]] = error.message
+        return why_not.get(invoice_id, "")
 
     return Facts(org_id, write)
+
+
+def _unsettled(invoices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are no payment yet. Whatever happens to the others later has events of its own."""
+    ids = [invoice["id"] for invoice in invoices]
+    settled = set(Payment.objects.filter(invoice_id__in=ids).values_list("invoice_id", flat=True))
+    return [invoice for invoice in invoices if invoice["id"] not in settled]
 
 
 def _invoice(thing: dict[str, Any]) -> Facts | None:
     details = (thing.get("parent") or {}).get("subscription_details") or {}
     subscription_id = details.get("subscription")
-    return _subscription({"id": subscription_id}) if subscription_id else None
+    return _subscription({"id": subscription_id}, thing["id"]) if subscription_id else None
 
 
 def _org_named(metadata: dict[str, Any] | None) -> uuid.UUID | None:
@@ -256,11 +272,11 @@ def _copy_subscription(
     status = STATUSES.get(found["status"])
     if status is None:
         return None
-    (item,) = found["items"]["data"]
+    item, plan = _of_our_plans(found["items"]["data"], keys)
     known = Subscription.objects.filter(stripe_id=found["id"]).first()
     subscription = known or Subscription(org=account.org, stripe_id=found["id"])
     subscription.method = PaymentMethod.STRIPE
-    subscription.price = _price_of(item["price"]["id"], keys)
+    subscription.price = plan
     subscription.status = status
     subscription.period_start = _time(item["current_period_start"])
     subscription.period_end = _time(item["current_period_end"])
@@ -278,8 +294,7 @@ def _settle_invoice(
     keys: dict[str, str],
 ) -> Payment:
     """Note a paid invoice as a payment, with the period that it paid and its credits."""
-    line = _charged_line(invoice)
-    price = _price_of(line["pricing"]["price_details"]["price"], keys)
+    line, price = _of_our_plans(invoice["lines"]["data"], keys)
     ends_at = _time(line["period"]["end"])
     Price.objects.filter(pk=price.pk).freeze()
     payment = None
@@ -306,32 +321,45 @@ def _settle_invoice(
     return payment
 
 
-def _charged_line(invoice: dict[str, Any]) -> dict[str, Any]:
-    """The line that says what was bought; an upgrade has another, which gives back the rest."""
-    lines: list[dict[str, Any]] = [each for each in invoice["lines"]["data"] if each["pricing"]]
-    if not lines:
-        raise Invalid(f"Invoice {invoice['id']} has no line with a price.")
-    return max(lines, key=lambda line: line["amount"])
-
-
 def _lookup_keys(found: dict[str, Any], invoices: list[dict[str, Any]]) -> dict[str, str]:
     """The lookup key of every price that is mentioned, by Stripe's id."""
-    keys = {
-        item["price"]["id"]: item["price"]["lookup_key"] or "" for item in found["items"]["data"]
-    }
-    for invoice in invoices:
-        price_id = _charged_line(invoice)["pricing"]["price_details"]["price"]
+    items = found["items"]["data"]
+    keys = {item["price"]["id"]: item["price"]["lookup_key"] or "" for item in items}
+    lines = [line for invoice in invoices for line in invoice["lines"]["data"]]
+    for price_id in filter(None, map(_price_id, lines)):
         if price_id not in keys:
             keys[price_id] = gateway.price(price_id)["lookup_key"] or ""
     return keys
 
 
-def _price_of(stripe_price_id: str, keys: dict[str, str]) -> Price:
-    code, _, version = keys[stripe_price_id].partition(":")
-    price = Price.objects.filter(code=code, version=version or 0).first() if code else None
-    if price is None or not price.is_plan:
-        raise Invalid(f"Stripe's price {stripe_price_id} is none of our plans.")
-    return price
+def _of_our_plans(
+    things: list[dict[str, Any]], keys: dict[str, str]
+) -> tuple[dict[str, Any], Price]:
+    """Which item of a subscription, or line of an invoice, is one of our plans, and which plan.
+
+    Of an upgrade's lines that is the dearer: another gives back the rest of the old plan. Raises
+    Invalid when none is.
+    """
+    plans = [(thing, plan) for thing in things if (plan := _plan(keys.get(_price_id(thing), "")))]
+    if not plans:
+        named = ", ".join(filter(None, map(_price_id, things)))
+        raise Invalid(f"None of Stripe's prices ({named}) is one of our plans.")
+    return max(plans, key=lambda found: found[0].get("amount", 0))
+
+
+def _price_id(thing: dict[str, Any]) -> str:
+    """Of an item or a line; empty for a line that has none."""
+    if "pricing" in thing:
+        details = (thing["pricing"] or {}).get("price_details") or {}
+        return str(details.get("price") or "")
+    return str((thing.get("price") or {}).get("id", ""))
+
+
+def _plan(lookup_key: str) -> Price | None:
+    code, _, version = lookup_key.partition(":")
+    if not version.isdecimal():
+        return None
+    return Price.objects.filter(code=code, version=version, kind=PriceKind.PLAN).first()
 
 
 def _intent_of(invoice: dict[str, Any]) -> str:
@@ -361,10 +389,11 @@ def _reversal(thing: dict[str, Any]) -> Facts | None:
         return None
     back = _gone_back(intent_id)
 
-    def write(_: BillingAccount) -> None:
+    def write(_: BillingAccount) -> str:
         payment = Payment.objects.filter(payment_intent_id=intent_id).first()
         if payment is not None:
             _follow(payment.pk, back)
+        return ""
 
     return Facts(org_id, write)
 
