@@ -424,6 +424,11 @@ class PlanPeriod(UUIDModel):
     def ledger_key(self) -> str:
         return f"plan:{self.pk}"
 
+    @property
+    def was_paid_back(self) -> bool:
+        """Money that went back whole bought nothing."""
+        return self.payment is not None and 0 < self.payment.amount == self.payment.reversed_amount
+
 
 class EventStatus(models.TextChoices):
     RECEIVED = "RECEIVED", "Received"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, transaction
-from django.db.models import Exists, F, OuterRef, Q, Sum
+from django.db.models import Exists, OuterRef, Q, Sum
 from django.utils import timezone
 
 from billing.accounts import lock_account
@@ -116,10 +116,12 @@ def begin_or_prolong_by_hand(payment: Payment, offer: Offer) -> PlanPeriod:
             method=PaymentMethod.MANUAL,
             status=SubscriptionStatus.ACTIVE,
             period_start=offer.starts_at,
+            period_end=offer.ends_at,
         )
     if offer.starts_at <= timezone.now():  # else `grant_monthly` does, once it has begun
         subscription.price = payment.price
-    subscription.period_end = offer.ends_at
+    # An upgrade ends with the month that runs; months that were paid ahead come after it.
+    subscription.period_end = max(subscription.period_end, offer.ends_at)
     subscription.save()
     return add_period(payment, subscription, offer.starts_at, offer.ends_at)
 
@@ -214,9 +216,7 @@ def _counting(org_id: uuid.UUID, now: datetime.datetime) -> list[PlanPeriod]:
     paid = (
         PlanPeriod.objects.for_org(org_id)
         .filter(payment__isnull=False, starts_at__lte=now)
-        # Money that went back whole bought nothing.
-        .exclude(payment__amount__gt=0, payment__reversed_amount=F("payment__amount"))
-        .select_related("price", "subscription")
+        .select_related("price", "subscription", "payment")
     )
     running = Q(ends_at__gt=now)
     collecting = Q(
@@ -224,12 +224,16 @@ def _counting(org_id: uuid.UUID, now: datetime.datetime) -> list[PlanPeriod]:
         subscription__status__in=[SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE],
     )
     periods = list(paid.filter(running | collecting))
+    # Also one that was paid back is the last: the month before it is over.
     last = {
         key: max(each.ends_at for each in periods if each.subscription_id == key)
         for key in {each.subscription_id for each in periods}
     }
     return [
-        each for each in periods if each.ends_at > now or each.ends_at == last[each.subscription_id]
+        each
+        for each in periods
+        if not each.was_paid_back
+        and (each.ends_at > now or each.ends_at == last[each.subscription_id])
     ]
 
 
@@ -246,8 +250,8 @@ def grant_monthly(*, now: datetime.datetime | None = None) -> Granted:
     Each organization in a transaction of its own, so that one that fails stops nobody else.
     """
     now = now or timezone.now()
-    ended = _end_lapsed(now)
     paid = _grant_due(now)
+    ended = _end_lapsed(now)
     return Granted(paid=paid, free=_grant_free(now), ended=ended)
 
 
@@ -305,18 +309,21 @@ def _end_lapsed(now: datetime.datetime) -> int:
     running = PlanPeriod.objects.filter(
         org=OuterRef("org"), payment__isnull=False, starts_at__lte=now, ends_at__gt=now
     )
-    unpaid = BillingAccount.objects.filter(~Q(plan_tier__in=["", Tier.FREE]), ~Exists(running))
+    unpaid = ~Q(plan_tier__in=["", Tier.FREE]) & ~Exists(
+        running.filter(price__tier=OuterRef("plan_tier"))
+    )
+    lapsed = Subscription.objects.filter(method=PaymentMethod.MANUAL, period_end__lte=now).exclude(
+        status=SubscriptionStatus.ENDED
+    )
+    due = BillingAccount.objects.filter(unpaid | Exists(lapsed.filter(org=OuterRef("org"))))
 
     def end(org_id: uuid.UUID) -> bool:
         account = lock_account(org_id)
-        lapsed = Subscription.objects.filter(
-            org=org_id, method=PaymentMethod.MANUAL, period_end__lte=now
-        ).exclude(status=SubscriptionStatus.ENDED)
-        lapsed.update(status=SubscriptionStatus.ENDED, ended_at=now)
+        ended = lapsed.filter(org=org_id).update(status=SubscriptionStatus.ENDED, ended_at=now)
         before = account.plan_tier
-        return settle_tier(account, now=now) != before
+        return settle_tier(account, now=now) != before or ended > 0
 
-    return _sum_each(end, unpaid.values_list("pk"))
+    return _sum_each(end, due.values_list("pk"))
 
 
 def _sum_each(act: Callable[..., bool], keys: Iterable[tuple[Any, ...]]) -> int:

@@ -166,6 +166,17 @@ def test_a_downgrade_begins_when_what_is_paid_for_ends(org):
     assert Subscription.objects.get().price.code == "plan-starter"
 
 
+def test_a_month_paid_ahead_comes_after_an_upgrade_and_the_next_one_after_that(org):
+    make_payment(org, "plan-starter")
+    make_payment(org, "plan-starter")
+    make_payment(org, "plan-pro")
+    make_payment(org, "plan-starter")
+    starter = PlanPeriod.objects.filter(price__code="plan-starter").order_by("starts_at")
+    first, ahead, last = starter
+    assert (ahead.starts_at, last.starts_at) == (first.ends_at, ahead.ends_at)
+    assert Subscription.objects.get().period_end == last.ends_at
+
+
 def test_a_plan_that_is_not_renewed_keeps_what_was_paid_for_and_then_ends(org):
     make_payment(org, "plan-pro")
     age(org, 27)
