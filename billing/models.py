@@ -81,6 +81,12 @@ class PriceQuerySet(models.QuerySet["Price"]):
     def _frozen(self) -> int:
         return super().update(frozen_at=Now())
 
+    def frozen(self) -> Price | None:
+        """The first of these, read once nobody can change its terms any more. None: there is none."""
+        while (price := self.first()) is not None and price.frozen_at is None:
+            Price.objects.filter(pk=price.pk).freeze()  # waits for whoever is changing it
+        return price
+
     def newest_first(self) -> PriceQuerySet:
         return self.order_by("code", "-version")
 

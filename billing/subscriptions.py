@@ -97,13 +97,14 @@ def offer_by_hand(org: Organization, price: Price, *, now: datetime.datetime) ->
     subscription = open_by_hand(org)
     if subscription is None:
         return Offer(price.amount, price.credits, now, month_after(now))
-    running = _highest(subscription.periods.filter(starts_at__lte=now, ends_at__gt=now))
+    paid = _still_paid(subscription, now)
+    running = _highest(each for each in paid if each.starts_at <= now)
     if running is not None and RANK[price.tier] > RANK[running.price.tier]:
         amount = price.amount - running.price.amount
         if amount <= 0 or price.currency != running.price.currency:
             raise Invalid(f"{price} cannot be had for a difference to {running.price}.")
-        difference = credits_missing(subscription, price, running.ends_at)
-        return Offer(amount, difference, now, running.ends_at)
+        brought = sum(each.credits for each in paid if each.ends_at == running.ends_at)
+        return Offer(amount, max(0, price.credits - brought), now, running.ends_at)
     start = max(subscription.period_end, now)
     return Offer(price.amount, price.credits, start, month_after(start))
 
@@ -124,6 +125,27 @@ def begin_or_prolong_by_hand(payment: Payment, offer: Offer) -> PlanPeriod:
     subscription.period_end = max(subscription.period_end, offer.ends_at)
     subscription.save()
     return add_period(payment, subscription, offer.starts_at, offer.ends_at)
+
+
+def shorten_by_hand(org: Organization, *, now: datetime.datetime) -> None:
+    """Let the plan last as long as is paid for after some of it went back."""
+    subscription = open_by_hand(org)
+    if subscription is None:
+        return
+    paid = _still_paid(subscription, now)
+    if not paid:
+        subscription.status, subscription.ended_at = SubscriptionStatus.ENDED, now
+    else:
+        subscription.period_end = max(each.ends_at for each in paid)
+        running = _highest(each for each in paid if each.starts_at <= now)
+        subscription.price = running.price if running else subscription.price
+    subscription.save()
+
+
+def _still_paid(subscription: Subscription, now: datetime.datetime) -> list[PlanPeriod]:
+    """The periods that run or are to come, less those whose money went back whole."""
+    periods = subscription.periods.filter(ends_at__gt=now).select_related("price", "payment")
+    return [each for each in periods if not each.was_paid_back]
 
 
 # --- periods ---------------------------------------------------------------------------
@@ -264,7 +286,7 @@ def _grant_due(now: datetime.datetime) -> int:
             pk=period_id
         )
         granted = grant_if_begun(period, now=now)
-        if period.subscription is not None:
+        if period.subscription is not None and not period.was_paid_back:
             Subscription.objects.filter(pk=period.subscription.pk).update(
                 price=period.price, period_start=period.starts_at
             )
@@ -276,12 +298,12 @@ def _grant_due(now: datetime.datetime) -> int:
 
 def _grant_free(now: datetime.datetime) -> int:
     start, end = month_of(now)
-    price = Price.objects.filter(kind=PriceKind.PLAN, tier=Tier.FREE, is_active=True).first()
+    plans = Price.objects.filter(kind=PriceKind.PLAN, tier=Tier.FREE, is_active=True)
+    price = plans.order_by("pk").frozen()
     if price is None:
         return 0
     had = PlanPeriod.objects.filter(org=OuterRef("pk"), payment=None, starts_at=start)
     free = Organization.objects.filter(Q(tier=Tier.FREE), Q(is_active=True), ~Exists(had))
-    Price.objects.filter(pk=price.pk).freeze()
     return _sum_each(
         lambda org: _grant_free_month(org, price, start, end, now), [(org,) for org in free]
     )
