@@ -248,7 +248,14 @@ class BillingAccountAdmin(BigTable, NotMadeByHand, AuditedAdmin[BillingAccount])
     search_fields = ["=org", "=stripe_customer_id"]
     search_help_text = "A customer id of Stripe, or the slug or id of an organization."
     ordering = ["-pk"]
-    readonly_fields = ["org", "plan_tier", "is_low", "stripe_customer_id", "sync_version"]
+    readonly_fields = [
+        "org",
+        "plan_tier",
+        "is_low",
+        "crossings",
+        "stripe_customer_id",
+        "sync_version",
+    ]
 
     def save_model(
         self, request: HttpRequest, obj: BillingAccount, form: Any, change: bool

@@ -183,6 +183,9 @@ class BillingAccount(models.Model):
         null=True, blank=True, help_text="Mail the owners when fewer credits are available."
     )
     is_low = models.BooleanField(db_default=False, help_text="They were told, and it is so still.")
+    crossings = models.PositiveIntegerField(
+        db_default=0, help_text="How often the balance fell below the threshold."
+    )
 
     class Meta:
         constraints = [
