@@ -36,8 +36,9 @@ REDIS_SETTINGS = {
     "save": "",
     "appendonly": "no",
     "maxmemory": "256mb",
-    # Entries expire anyway, so those closest to it go first.
-    "maxmemory-policy": "volatile-ttl",
+    # Everything ends by itself. A full Redis takes nothing new into the cache until something has,
+    # rather than forget who is at a limit.
+    "maxmemory-policy": "noeviction",
 }
 
 
