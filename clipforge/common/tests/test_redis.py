@@ -102,7 +102,7 @@ def test_a_client_has_short_timeouts_no_retries_resp2_and_a_bounded_pool():
 
 
 def test_a_dead_redis_is_asked_once(server: RedisServer):
-    client = connect(server.url)
+    client = Client(connection_pool=Pool.from_url(server.url, breaker=Breaker(clock=Clock())))
     assert client.ping()
     server.kill()
     with pytest.raises(RedisError) as first:
