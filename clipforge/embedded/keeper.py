@@ -29,7 +29,13 @@ POSTGRES_SETTINGS = {
     "log_timezone": "UTC",
     "cluster_name": NAME,
 }
-THROW_AWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Statistics change only when a test says so, and with them what the planner does.
+THROW_AWAY_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+}
 REDIS_SETTINGS = {
     "port": "0",
     "unixsocketperm": "700",

@@ -216,7 +216,7 @@ class Stand:
             fault(self, load)
             over = time.monotonic()
             load.until_served()
-        eventually("it says that it is ready", lambda: is_green(self.service), seconds=20)
+        eventually("it says that it is ready", lambda: is_green(self.service))
         counts = load.counts
         made = self._exports() - before
         lost = len(set(counts.kept.values()) - made)
@@ -282,7 +282,7 @@ def own_redis() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
             stdout=subprocess.DEVNULL,
         )
         try:
-            eventually("redis answers", lambda: Path(path).exists(), seconds=10)
+            eventually("redis answers", lambda: Path(path).exists())
             yield process, f"unix://{path}?db=0"
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -356,8 +356,8 @@ def connections_exhausted(stand: Stand, load: Load) -> None:
             for _ in range(int(limit)):
                 with contextlib.suppress(psycopg.OperationalError):
                     taken.enter_context(psycopg.connect(url))
-        eventually("somebody is refused", lambda: load.counts.errors > errors, seconds=20)
-        eventually("it says that it is not ready", lambda: is_red(stand.service), seconds=20)
+        eventually("somebody is refused", lambda: load.counts.errors > errors)
+        eventually("it says that it is not ready", lambda: is_red(stand.service))
 
 
 def is_red(service: Service) -> bool:

@@ -39,7 +39,7 @@ class RedisServer:
         self._process = subprocess.Popen(
             [str(find_redis()), *words], cwd=self.socket.parent, stdout=subprocess.DEVNULL
         )
-        eventually("Redis answers", self._answers, seconds=10)
+        eventually("Redis answers", self._answers)
 
     def kill(self) -> None:
         assert self._process is not None

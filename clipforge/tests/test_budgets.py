@@ -13,6 +13,7 @@ from clipforge.common.redis import INSISTENT_SECONDS, RedisError
 from clipforge.testing.factories import make_grant, make_moment, make_project
 from clipforge.testing.queries import round_trips, statements
 from clipforge.testing.redis_server import RedisServer, redis_server
+from clipforge.testing.state import lasting_breaker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -85,8 +86,7 @@ def frozen(settings: Any) -> Iterator[RedisServer]:
             name: {**options, "LOCATION": redis.url} for name, options in settings.CACHES.items()
         }
         assert default_cache().redis.ping()
-        # However long a request takes here, it is over before Redis is tried again. Seconds.
-        default_cache().redis.connection_pool.breaker._cool_down = 600
+        lasting_breaker()
         redis.freeze()
         yield redis
 

@@ -116,7 +116,7 @@ def test_a_pool_that_has_no_connection_left_is_no_fault_of_redis(server: RedisSe
 
 
 def test_a_dead_redis_is_asked_once(server: RedisServer):
-    client = connect(server.url)
+    client = Client(connection_pool=Pool.from_url(server.url, breaker=Breaker(clock=Clock())))
     assert client.ping()
     server.kill()
     with pytest.raises(RedisError) as first:

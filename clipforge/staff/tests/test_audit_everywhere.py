@@ -160,6 +160,7 @@ def test_what_was_done_is_found_by_the_id_of_its_object_and_of_its_request(staff
     assert action.pk
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_looking_for_an_id_reads_no_more_than_indexes(staff):
     make_action()
     with connection.cursor() as cursor:

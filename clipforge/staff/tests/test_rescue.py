@@ -370,6 +370,7 @@ def test_the_page_takes_12_queries_at_most_whatever_is_in_it(everything, enginee
         assert len(queries) <= MOST_QUERIES, f"{len(queries)}:\n{texts}"
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_no_statement_of_it_reads_a_whole_table(everything):
     # Of few rows the planner reads any index, or all of them, and sorts: here it may not.
     for way in ("seqscan", "bitmapscan", "sort"):
@@ -389,6 +390,7 @@ def test_no_statement_of_it_reads_a_whole_table(everything):
     } <= cost.indexes
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_however_long_the_queue_is_only_the_jobs_of_what_is_looked_at_are_read():
     queued_since(make_project(status="QUEUED"), datetime.timedelta(minutes=2))
     sql(
@@ -404,6 +406,7 @@ def test_however_long_the_queue_is_only_the_jobs_of_what_is_looked_at_are_read()
     assert cost.read < 20
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_a_code_and_an_organization_have_indexes_of_their_own(everything):
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
