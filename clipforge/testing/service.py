@@ -6,6 +6,7 @@ goes wrong.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psycopg
 
 from clipforge import embedded
 from clipforge.client import Client
@@ -63,6 +65,7 @@ class Service:
         }
         self.clients: list[Client] = []
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._leases = contextlib.ExitStack()
 
     def beside(self) -> Service:
         """Another one on the same servers and files; its web server has a port of its own."""
@@ -127,7 +130,31 @@ class Service:
             and b"ffmpeg" in _command_line(entry)
         ]
 
+    def sql(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.environment["DATABASE_URL"], autocommit=True)
+
+    def restart_database(self) -> None:
+        """As `pg_ctl restart -m fast` does it. Redis, of the same keeper, restarts too."""
+        keeper = embedded.keeper_pid(self.data)
+        assert keeper is not None
+        os.kill(keeper, signal.SIGTERM)
+        self.database_comes_back()
+
+    def crash_database(self) -> None:
+        """As `pg_ctl stop -m immediate` does it: it recovers from its log when it starts."""
+        with self.sql() as connection:
+            (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)
+        postmaster = int(Path(folder, "postmaster.pid").read_text().splitlines()[0])
+        os.kill(postmaster, signal.SIGQUIT)
+        self.database_comes_back()
+
+    def database_comes_back(self) -> None:
+        """Start the servers again; the lease that we had was of those that ended."""
+        embedded.wait_stopped(self.data)
+        self._leases.enter_context(embedded.hold(self.data, durable=True))
+
     def stop(self) -> None:
+        self._leases.close()
         for client in self.clients:
             client.close()
         for process in self.processes:

@@ -12,17 +12,17 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-
-import psycopg
+from typing import LiteralString
 
 from clipforge.client import FINAL, Json
 from clipforge.media.sample import make_sample
 from clipforge.testing import handicaps
 from clipforge.testing.drills import Row
 from clipforge.testing.handicaps import Handicap
-from clipforge.testing.service import Service, eventually, running_service
+from clipforge.testing.service import Service, durable_service, eventually
 
 # Short, so that work of the dead comes back soon; many, because some drills kill often.
 ENVIRONMENT = {"WORK_LEASE_SECONDS": "3", "WORK_MAX_ATTEMPTS": "8"}
@@ -41,12 +41,9 @@ from exports.tasks import defer_render
 print(*sweep(Export, defer=defer_render))
 """
 
-# Whether a worker deferred its sweep for a moment that is about so far from now.
-TICKED = """
-    SELECT EXISTS (
-        SELECT FROM procrastinate_periodic_defers
-         WHERE task_name = 'exports.sweep'
-           AND abs(defer_timestamp - extract(epoch FROM now()) - %s) < 60)
+# The moments for which workers deferred their sweeps.
+SWEEPS: LiteralString = """
+    SELECT defer_timestamp FROM procrastinate_periodic_defers WHERE task_name = 'exports.sweep'
 """
 
 
@@ -98,9 +95,18 @@ class Bench:
 
     def ticked(self, seconds: float) -> bool:
         """Whether a worker whose clock is off by about so much deferred a sweep."""
-        with psycopg.connect(self.service.environment["DATABASE_URL"]) as connection:
-            row = connection.execute(TICKED, [seconds]).fetchone()
-        return bool(row and row[0])
+        return self._sweep_deferred(
+            "abs(defer_timestamp - extract(epoch FROM now()) - %s) < 60", seconds
+        )
+
+    def ticked_after(self, moment: float) -> bool:
+        """Whether a worker deferred a sweep for a later moment than this one, which it thought it was."""
+        return self._sweep_deferred("defer_timestamp > %s", moment)
+
+    def _sweep_deferred(self, where: LiteralString, value: float) -> bool:
+        query: LiteralString = f"{SWEEPS} AND {where} LIMIT 1"
+        with self.service.sql() as connection:
+            return connection.execute(query, [value]).fetchone() is not None
 
     def spends(self) -> Counter[str]:
         """How often each export was paid."""
@@ -138,7 +144,7 @@ Drill = Callable[[Bench], list[Json]]
 
 @contextlib.contextmanager
 def bench() -> Iterator[Bench]:
-    with running_service(**ENVIRONMENT) as service:
+    with durable_service(**ENVIRONMENT) as service:
         yield Bench(service)
 
 
@@ -194,6 +200,22 @@ def frozen(bench: Bench) -> list[Json]:
     stop(sleeper, other)
     assert bench.export(export) == done, "who came back from the dead changed it"
     return [done]
+
+
+def database_lost(lose: Callable[[Service], None]) -> Drill:
+    """The database goes away under a worker and comes back: the same worker renders and sweeps on."""
+
+    def drill(bench: Bench) -> list[Json]:
+        export = bench.start_export()
+        worker = bench.worker_at(export)
+        lose(bench.service)
+        back = time.time()
+        done = bench.rendered(export)
+        eventually("the worker sweeps again", lambda: bench.ticked_after(back))
+        stop(worker)
+        return [done]
+
+    return drill
 
 
 def disk_full(bench: Bench) -> list[Json]:
@@ -279,6 +301,8 @@ DRILLS: dict[str, Drill] = {
     "worker killed (KILL)": killed,
     "worker stopped (TERM)": stopped,
     "worker frozen and thawed": frozen,
+    "worker's database restarted": database_lost(Service.restart_database),
+    "worker's database crashed": database_lost(Service.crash_database),
     "worker's clock ten minutes ahead": clock_off_by(600),
     "worker's clock ten minutes behind": clock_off_by(-600),
     "worker's log on a full disk": log_full,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -158,6 +158,14 @@ def test_a_worker_asked_to_stop_hands_its_render_back_and_exits_0(bench: Bench):
 def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(bench: Bench):
     (done,) = worker_drills.frozen(bench)
     assert_done(bench, done, attempts=2)
+
+
+@pytest.mark.parametrize("how", [Service.crash_database, Service.restart_database])
+def test_a_worker_whose_database_went_away_goes_on_with_everything_once_it_is_back(
+    bench: Bench, how: Callable[[Service], None]
+):
+    row = bench.run("test", worker_drills.database_lost(how))
+    assert breaches(row) == [], row
 
 
 def test_workers_killed_at_random_moments_lose_nothing_and_leave_nothing(bench: Bench):
