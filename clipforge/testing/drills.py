@@ -34,7 +34,7 @@ from clipforge.embedded.programs import find_redis
 from clipforge.media.sample import make_still
 from clipforge.testing import handicaps
 from clipforge.testing.handicaps import Handicap
-from clipforge.testing.service import Service, durable_service, eventually
+from clipforge.testing.service import Service, children_of, durable_service, eventually
 from clipforge.testing.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe
 
 PREPARE = """
@@ -74,18 +74,23 @@ class Row(NamedTuple):
     """`errors` are answers of 5xx, `broken` requests without an answer.
 
     `recovery` is how long after the end of the fault something still went wrong, or nothing went
-    right yet. Seconds.
+    right yet. Seconds; None where the fault had no end, or nobody looked for its consequences.
     """
 
     fault: str
-    requests: int
-    errors: int
-    broken: int
-    lost: int
-    double: int
-    recovery: float
-    # An answer that is neither the effect nor a 503 with Retry-After, or no answer in the end.
+    requests: int = 0
+    errors: int = 0
+    broken: int = 0
+    lost: int = 0
+    double: int = 0
+    recovery: float | None = None
+    # An answer that is neither the effect nor a 503 with Retry-After, or no answer in the end; what
+    # ended the drill before its end.
     unexplained: str = ""
+    # Why this machine could not do it.
+    skipped: str = ""
+    # How soon all must be well again.
+    within: float = RECOVERY_SECONDS
 
 
 @dataclass
@@ -236,8 +241,7 @@ class Stand:
             return {str(pk) for (pk,) in connection.execute("SELECT id FROM exports_export")}
 
     def web_processes(self) -> list[int]:
-        children = Path(f"/proc/{self.web.pid}/task/{self.web.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return children_of(self.web.pid)
 
 
 STRIPE = {"STRIPE_SECRET_KEY": SECRET_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
@@ -481,6 +485,6 @@ def breaches(row: Row) -> list[str]:
 
 def too_slow(row: Row) -> list[str]:
     """For an operator, on a machine that has nothing else to do."""
-    if row.recovery <= RECOVERY_SECONDS:
+    if row.recovery is None or row.recovery <= row.within:
         return []
     return [f"{row.fault}: well again only after {row.recovery:g} s"]

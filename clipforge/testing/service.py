@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -122,12 +123,14 @@ class Service:
     def media_children(self) -> list[int]:
         """Processes that work on our files: probes, analyses, ffmpeg."""
         marker = str(self.data).encode()
+        ours = {process.pid for process in self.processes}
+        ours |= {child for pid in ours for child in children_of(pid)}  # those of gunicorn
         return [
             int(entry.name)
             for entry in Path("/proc").iterdir()
             if entry.name.isdigit()
-            and marker in _command_line(entry)
-            and b"ffmpeg" in _command_line(entry)
+            and (line := _command_line(entry))
+            and (_parent_of(line) in ours or (marker in line and b"ffmpeg" in line))
         ]
 
     def sql(self) -> psycopg.Connection[Any]:
@@ -233,6 +236,21 @@ def secrets_in_logs(data: Path, environment: dict[str, str]) -> list[str]:
     """Every line in a log of the service, PostgreSQL's and Redis's included, that has a secret."""
     names = ("SECRET_KEY", "API_KEY_PEPPER", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
     return leaks.in_files(data, [environment[name] for name in names if environment.get(name)])
+
+
+def children_of(pid: int) -> list[int]:
+    """Of a process, or of none if it ended."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(child) for child in children.split()]
+
+
+def _parent_of(command_line: bytes) -> int | None:
+    """Who started this child that decodes: it is told, so that it ends with its parent."""
+    told = re.search(rb"\0clipforge\.media\0(\d+)\0", command_line)
+    return int(told[1]) if told else None
 
 
 def _command_line(entry: Path) -> bytes:
