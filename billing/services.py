@@ -25,6 +25,7 @@ __all__ = [
     "open_portal",
     "receive",
     "record_payment",
+    "require_recordable",
     "revise_price",
     "set_low_balance_threshold",
     "start_checkout",
@@ -64,7 +65,8 @@ def revise_price(*, price: Price, actor: str, **terms: Any) -> Price:
             setattr(current, name, new)
         _require_valid(current)
         current.save()
-    logger.info("price revised", extra={"price": str(current), "actor": actor, **changes})
+    facts = {"price": str(current), "actor": actor, "changes": changes}
+    logger.info("price revised", extra=facts)
     return current
 
 
@@ -93,9 +95,7 @@ def record_payment(
     stands for something else, or a plan of Stripe's runs; Invalid for a price that is not sold,
     or a day to come.
     """
-    _require_explained(reference, reason)
-    if paid_on > timezone.now().date():
-        raise Invalid("The day of payment is still to come.")
+    require_recordable(reference=reference, paid_on=paid_on, reason=reason)
     with atomic():
         account = lock_account(org.pk)
         earlier = Payment.objects.filter(reference=reference).select_related("price").first()
@@ -169,13 +169,16 @@ def _same_payment(earlier: Payment, org: Organization, code: str) -> Payment:
     return earlier
 
 
-def _require_explained(reference: str, reason: str) -> None:
+def require_recordable(*, reference: str, paid_on: datetime.date, reason: str) -> None:
+    """Raises Invalid as `record_payment` does, for what can be said without a look at the price."""
     if not (reference.strip() and reason.strip()):
         raise Invalid("A payment by hand needs the reference of the transfer, and a reason.")
     if len(reference) > MAX_REFERENCE or len(reason) > MAX_REASON:
         raise Invalid(
             f"A reference has at most {MAX_REFERENCE} characters and a reason {MAX_REASON}."
         )
+    if paid_on > timezone.now().date():
+        raise Invalid("The day of payment is still to come.")
 
 
 def _next_version(price: Price) -> Price:
