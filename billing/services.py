@@ -32,6 +32,7 @@ __all__ = [
     "open_portal",
     "receive",
     "record_payment",
+    "require_recordable",
     "reverse_payment",
     "revise_price",
     "set_low_balance_threshold",
@@ -72,7 +73,8 @@ def revise_price(*, price: Price, actor: str, **terms: Any) -> Price:
             setattr(current, name, new)
         _require_valid(current)
         current.save()
-    logger.info("price revised", extra={"price": str(current), "actor": actor, **changes})
+    facts = {"price": str(current), "actor": actor, "changes": changes}
+    logger.info("price revised", extra=facts)
     return current
 
 
@@ -102,9 +104,7 @@ def record_payment(
     Stripe's runs or was just paid; Invalid for a price that is not sold, or a day to come.
     """
     reference = normal_reference(reference)
-    _require_explained(reference, reason)
-    if paid_on > timezone.now().date():
-        raise Invalid("The day of payment is still to come.")
+    require_recordable(reference=reference, paid_on=paid_on, reason=reason)
     is_plan = Price.objects.filter(code=code, kind=PriceKind.PLAN, is_active=True).exists()
     if is_plan and payment_of_transfer(reference) is None:
         close_plan_pages(org)
@@ -215,8 +215,15 @@ def _same_payment(earlier: Payment, org: Organization, code: str) -> Payment:
     return earlier
 
 
+def require_recordable(*, reference: str, paid_on: datetime.date, reason: str) -> None:
+    """Raises Invalid as `record_payment` does, for what can be said without a look at the price."""
+    _require_explained(reference, reason)
+    if paid_on > timezone.now().date():
+        raise Invalid("The day of payment is still to come.")
+
+
 def _require_explained(reference: str, reason: str) -> None:
-    if not (reference and reason.strip()):
+    if not (reference.strip() and reason.strip()):
         raise Invalid("A payment by hand needs the reference of the transfer, and a reason.")
     if len(reference) > MAX_REFERENCE or len(reason) > MAX_REASON:
         raise Invalid(
