@@ -155,7 +155,9 @@ def seeds_outlive_commits(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def vacuumed(db: None) -> None:  # noqa: ARG001 - asks for the database
-    """For tests of plans: tables have no pages of earlier tests, and statistics know what is in them."""
+    """For tests of plans, and of many rows: tables have no pages of earlier tests, and statistics know
+    what is in them. An analysis outlives the rows that a test rolled back: PostgreSQL would join a
+    hundred thousand new ones as if there were none."""
     from clipforge.testing import seeds
 
     seeds.vacuum()

@@ -251,7 +251,7 @@ def test_cancelling_a_running_render_stops_it_and_gives_the_credits_back(bench: 
     export = bench.start_export()
     worker = bench.worker_at(export)
     assert client.post(f"exports/{export['id']}/cancel")["status"] == "CANCELLED"
-    eventually("ffmpeg is gone", lambda: not bench.service.media_children(), seconds=10)
+    eventually("ffmpeg is gone", lambda: not bench.service.media_children())
     assert client.get("credits/balance") == before
     with pytest.raises(ApiError, match="export_not_ready"):
         client.download(export["id"], Path("unused"))

@@ -17,8 +17,8 @@ from django.utils import timezone
 from clipforge.common import storage
 from clipforge.common.shutdown import stopping
 from clipforge.media import Rendered, probe, render
-from clipforge.media.tests.samples import media_child
 from clipforge.orgs.models import Organization
+from clipforge.testing.children import is_alive, on_first_sign_of_life
 from clipforge.testing.factories import (
     make_export,
     make_organization,
@@ -193,22 +193,6 @@ def test_a_full_disk_fails_the_export_and_costs_nothing(
 # --- what happens meanwhile -----------------------------------------------------------
 
 
-def on_first_sign_of_life(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[int]:
-    """Call `act` once the child works. Returns a list that gets the child's process id."""
-    children: list[int] = []
-    original = paid_work.Watch.must_stop
-
-    def must_stop(watch: paid_work.Watch) -> bool:
-        if not children and watch._seen[0]:
-            children.append(media_child())
-            act()
-            watch._beaten_at -= 3600  # so that it looks now, not in a third of the lease
-        return original(watch)
-
-    monkeypatch.setattr(paid_work.Watch, "must_stop", must_stop)
-    return children
-
-
 def after_the_render(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Call `act` when the file is rendered and nothing is recorded yet."""
 
@@ -218,10 +202,6 @@ def after_the_render(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object])
         return rendered
 
     monkeypatch.setattr(rendering, "render", render_and_act)
-
-
-def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 def test_a_cancel_stops_the_child_and_gives_the_credits_back(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from clipforge.common import storage
 from clipforge.common.shutdown import stopping
 from clipforge.media import Analysis, ScoredMoment, SourceInfo, analyse, probe
 from clipforge.orgs.models import Organization
+from clipforge.testing.children import is_alive, on_first_sign_of_life
 from clipforge.testing.factories import (
     make_organization,
     make_project,
@@ -127,32 +128,6 @@ def test_a_retry_after_a_failure_is_charged_once(org: Organization, talk: Path):
 
 
 # --- what happens meanwhile -----------------------------------------------------------
-
-
-def on_first_sign_of_life(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[int]:
-    """Call `act` once the child works. Returns a list that gets the child's process id."""
-    children: list[int] = []
-    original = paid_work.Watch.must_stop
-
-    def must_stop(watch: paid_work.Watch) -> bool:
-        if not children and watch._seen[0]:
-            children.append(_media_child())
-            act()
-            watch._beaten_at -= 3600  # so that it looks now, not in a third of the lease
-        return original(watch)
-
-    monkeypatch.setattr(paid_work.Watch, "must_stop", must_stop)
-    return children
-
-
-def _media_child() -> int:
-    from clipforge.media.tests.samples import media_child
-
-    return media_child()
-
-
-def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 def test_a_cancel_stops_the_child_and_gives_the_credits_back(

@@ -136,6 +136,7 @@ class Command(OperatorCommand):
         with self.console.status(f"Uploading {video.name} ({video.stat().st_size:,} bytes) …"):
             project = client.upload(video)
         with Stages(self.console) as stages:
+            stages.show(project)
             project = client.wait(f"projects/{project['id']}", seen=stages.show)
         self._require_success(project, "analysis")
         return project

@@ -24,7 +24,7 @@ from credits.selectors import balance, broken_invariants
 from exports.models import Export
 from projects.models import Moment, Project
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("vacuumed")]
 
 SIZES = {"orgs": 30, "projects": 400, "moments": 2000, "transactions": 6000, "exports": 1500}
 MODELS = [Organization, Project, Moment, CreditTransaction, Export]
