@@ -31,6 +31,7 @@ from clipforge.testing.faults import end_the_connection
 from clipforge.testing.races import run_together
 from clipforge.testing.redis_server import redis_server
 from clipforge.testing.state import nothing_changes
+from clipforge.testing.stripe import SECRET_KEY
 from credits.models import CreditTransaction
 from credits.selectors import Balance, balance
 from credits.tests.makers import make_spend
@@ -127,6 +128,18 @@ def test_what_the_event_claims_is_not_believed(org, stripe):
     event["data"]["object"] |= {"status": "complete", "payment_status": "paid"}
     assert deliver(stripe, event) == [200]
     assert amounts(org) == []
+
+
+@pytest.mark.breaks_ledger
+def test_a_payment_that_is_paid_on_two_pages_is_credited_once_and_shown(org, stripe):
+    payment = bought(org, stripe)
+    page = {**stripe.objects[payment.checkout_id], "id": "cs_2", "payment_intent": "pi_2"}
+    stripe.objects["cs_2"] = page
+    stripe._emit("checkout.session.completed", page)
+    assert set(deliver(stripe)) == {200}
+    assert amounts(org) == [100]
+    (found,) = mismatches()
+    assert found.message.endswith("was paid already. Refund pi_2.")
 
 
 @pytest.mark.breaks_ledger
@@ -686,7 +699,7 @@ class Unreadable:
 def five_a_minute(settings):
     """By a clock that stands still: no test meets the end of a minute."""
     settings.WEBHOOKS_PER_MINUTE_OF_ADDRESS = 5
-    settings.STRIPE_SECRET_KEY = "sk_test_any"
+    settings.STRIPE_SECRET_KEY = SECRET_KEY
     with time_machine.travel("2026-11-24 12:00:30Z", tick=False):
         yield
 
