@@ -207,6 +207,19 @@ def test_one_odd_invoice_keeps_no_other_month_back(org, stripe):
     assert (PlanPeriod.objects.count(), mismatches()) == (3, [])
 
 
+def test_an_invoice_that_is_not_paid_yet_brings_nothing(org, stripe):
+    payment = bought(org, stripe, "plan-starter")
+    stripe.renew(stripe.objects[payment.checkout_id]["subscription"])
+    _, second = [each for key, each in stripe.objects.items() if key.startswith("in_")]
+    second["status"] = "open"
+    deliver(stripe)
+    assert PlanPeriod.objects.count() == 1
+    second["status"] = "paid"
+    stripe._emit("invoice.paid", second)
+    deliver(stripe)
+    assert PlanPeriod.objects.count() == 2
+
+
 def test_a_dearer_thing_on_the_same_invoice_is_not_taken_for_the_plan(org, stripe):
     payment = bought(org, stripe, "plan-starter")
     (invoice,) = [each for key, each in stripe.objects.items() if key.startswith("in_")]
