@@ -282,7 +282,10 @@ class Stripe:
         wanted = {"true": False, "false": True}.get(params.get("delivery_success", ""))
         if wanted is not None and (event["id"] in self.undelivered) is not wanted:
             return False
-        return "types" not in params or event["type"] in params["types"].values()
+        types = params.get("types")
+        if types is not None and len(types) > 20:
+            raise Refused(400, "invalid_request_error", "At most 20 types.")
+        return types is None or event["type"] in types.values()
 
     def _new_price(self, params: Object) -> Object:
         return self._new(

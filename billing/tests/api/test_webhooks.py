@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 
 import pytest
 import time_machine
@@ -30,6 +32,7 @@ from clipforge.testing.factories import make_organization
 from clipforge.testing.faults import end_the_connection
 from clipforge.testing.races import run_together
 from clipforge.testing.redis_server import redis_server
+from clipforge.testing.service import ROOT
 from clipforge.testing.state import nothing_changes
 from clipforge.testing.stripe import SECRET_KEY
 from credits.models import CreditTransaction
@@ -563,6 +566,14 @@ def test_an_unknown_type_is_kept_and_answered_200(stripe):
     stripe._emit("product.created", {"id": "prod_1"})
     assert deliver(stripe) == [200]
     assert StripeEvent.objects.get().status == "IGNORED"
+
+
+def test_an_endpoint_that_is_set_up_as_the_readme_says_hears_of_all_that_matters():
+    _, _, setting_up = (ROOT / "README.md").read_text().partition("**Setting Stripe up.**")
+    named = re.findall(r"`([a-z_.]+\.[a-z_*]+)`", setting_up.partition("API version")[0])
+    assert named[0] == "checkout.session.*"
+    unheard = [kind for kind in webhooks.LOOK_UPS if not any(fnmatch(kind, n) for n in named)]
+    assert unheard == []
 
 
 def test_what_others_sell_through_the_same_account_is_ignored(org, stripe):
