@@ -331,6 +331,8 @@ HOLD_SECONDS = env_int("HOLD_SECONDS", 24 * 3600, minimum=60)
 # More than so many credits that one of the staff moves for one organization within a day need a
 # second person.
 STAFF_GRANT_CONFIRM_CREDITS = env_int("STAFF_GRANT_CONFIRM_CREDITS", 10_000)
+# The same for all organizations together.
+STAFF_DAY_CONFIRM_CREDITS = env_int("STAFF_DAY_CONFIRM_CREDITS", 5 * STAFF_GRANT_CONFIRM_CREDITS)
 
 # Where tests let this process die: clipforge/common/faultpoints.py.
 FAULTPOINTS = env("FAULTPOINTS", "")

@@ -12,6 +12,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import flatten_fieldsets
+from django.db import connection
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -107,10 +108,21 @@ class AuditedAdmin(admin.ModelAdmin[M]):
     """Asks for a reason with every write, and leaves an audit row for each in its transaction.
 
     What a service refuses is said on the form, and what was typed stays. Rows are deleted one by
-    one; a bulk action of its own starts with `ask_first`.
+    one; a bulk action of its own starts with `ask_first`. A row is locked before it is looked at to
+    be written: Django saves every column as it was read, and would undo what was done meanwhile.
     """
 
     delete_confirmation_template = "orgs/delete_confirmation.html"
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> M | None:
+        """Who may write it, and what the audit says was there before, is asked of the locked row."""
+        found = super().get_object(request, object_id, from_field)
+        if found is not None and request.method == "POST" and connection.in_atomic_block:
+            locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
+            return locked.filter(pk=found.pk).first()
+        return found
 
     def organization_of(self, obj: M) -> Organization | None:
         """Whose timeline the row belongs to."""
@@ -156,15 +168,16 @@ class AuditedAdmin(admin.ModelAdmin[M]):
         after.update({name: "changed" for name in changed if name in SECRETS})
         for formset in formsets or ():
             after.update(_of_inline(formset))
-        record_staff_action(
-            request=request,
-            verb="add" if add else "change",
-            subject=form.instance,
-            org=self.organization_of(form.instance),
-            before=before,
-            after=after,
-            reason=reason,
-        )
+        if add or after:  # what is saved a second time changes nothing
+            record_staff_action(
+                request=request,
+                verb="add" if add else "change",
+                subject=form.instance,
+                org=self.organization_of(form.instance),
+                before=before,
+                after=after,
+                reason=reason,
+            )
         return super().construct_change_message(request, form, formsets, add)
 
     def changeform_view(

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from billing.models import Price
 from clipforge.common.models import OrgQuerySet
 from clipforge.orgs.models import Organization, User
 from credits.models import GrantKind
@@ -38,6 +39,7 @@ class Duty(models.Model):
 class MovementKind(models.TextChoices):
     GRANT = "GRANT", "Grant"
     ADJUST = "ADJUST", "Adjustment"
+    PAYMENT = "PAYMENT", "Payment"
 
 
 class RequestStatus(models.TextChoices):
@@ -50,6 +52,8 @@ class RequestStatus(models.TextChoices):
 class MoneyRequest(models.Model):
     """A large movement of credits: one person asks for it, another decides, once.
 
+    A payment by hand moves what its price brings; its ticket is the reference of the transfer.
+
     What was asked never changes and no row is deleted; a trigger refuses both. Written by
     `clipforge.staff.money` alone.
     """
@@ -60,7 +64,9 @@ class MoneyRequest(models.Model):
     amount = models.BigIntegerField()
     grant_kind = models.CharField(max_length=16, choices=GrantKind, blank=True)
     expires_at = models.DateTimeField(null=True, help_text="When the granted credits end.")
-    ticket = models.CharField(max_length=64, blank=True)
+    ticket = models.CharField(max_length=100, blank=True)
+    price = models.ForeignKey(Price, models.PROTECT, null=True, db_index=False, related_name="+")
+    paid_on = models.DateField(null=True, help_text="When the money of a payment arrived.")
     reason = models.CharField(max_length=500)
     # Whoever did something once is deactivated, not deleted.
     requested_by = models.ForeignKey(User, models.PROTECT, db_index=False, related_name="+")
@@ -84,8 +90,25 @@ class MoneyRequest(models.Model):
                 condition=~Q(decided_by=F("requested_by")), name="staff_moneyrequest_two_persons"
             ),
             models.CheckConstraint(
-                condition=Q(kind=MovementKind.GRANT, amount__gt=0) & ~Q(grant_kind="")
-                | Q(kind=MovementKind.ADJUST, grant_kind="", expires_at=None) & ~Q(amount=0),
+                condition=Q(kind=MovementKind.GRANT, amount__gt=0, price=None, paid_on=None)
+                & ~Q(grant_kind="")
+                | Q(
+                    kind=MovementKind.ADJUST,
+                    grant_kind="",
+                    expires_at=None,
+                    price=None,
+                    paid_on=None,
+                )
+                & ~Q(amount=0)
+                | Q(
+                    kind=MovementKind.PAYMENT,
+                    amount__gt=0,
+                    grant_kind="",
+                    expires_at=None,
+                    price__isnull=False,
+                    paid_on__isnull=False,
+                )
+                & ~Q(ticket=""),
                 name="staff_moneyrequest_kind_fits",
             ),
             models.CheckConstraint(

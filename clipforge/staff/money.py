@@ -1,5 +1,7 @@
 """Credits that staff move by hand: once a form, and above a limit only with a second person.
 
+Grants, adjustments and payments that are recorded by hand count together.
+
 Locks are taken in the order person, request, account: whatever one person asks for stands in a
 line, so that several small movements at once cannot pass for less than their sum.
 """
@@ -12,15 +14,18 @@ import uuid
 from typing import Any, NamedTuple, cast
 
 from django.conf import settings
-from django.db.models import QuerySet, Sum
-from django.db.models.functions import Abs, Now
+from django.db.models import BigIntegerField, Q, QuerySet, Sum
+from django.db.models.fields.json import KT
+from django.db.models.functions import Abs, Cast, Coalesce, Now
 from django.db.transaction import atomic
 from django.http import HttpRequest
 from django.utils import timezone
 
+from billing import services as billing
+from billing.models import Payment, Price
 from clipforge.common.errors import Conflict, Forbidden, InsufficientCredits, Invalid, NotFound
 from clipforge.orgs.audit import record_staff_action, sufficient_reason
-from clipforge.orgs.models import Organization, User
+from clipforge.orgs.models import Organization, StaffAction, User
 from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
 from credits import services
 from credits.models import CreditAccount, CreditGrant, CreditTransaction, TransactionType
@@ -31,8 +36,20 @@ logger = logging.getLogger(__name__)
 KEY = "staff:"
 # What a second person confirmed refers to its request, what one person did to the ticket, if any.
 BY_REQUEST, BY_TICKET = "staff_request", "ticket"
-# Movements of one person for one organization count together for so long.
+# Movements of one person count together for so long.
 WINDOW = datetime.timedelta(hours=24)
+# Who made or changed an account can sign in as its owner, for so long at least.
+ACQUAINTANCE = datetime.timedelta(days=30)
+# What one person did alone, by its row in the audit: the ledger has no index on who it was.
+ALONE = Q(verb__in=["grant_credits", "adjust_credits"]) | Q(
+    verb="add", object_type=Payment._meta.label_lower
+)
+# What whoever asks must still be allowed to when a second person confirms.
+NEEDED = {
+    MovementKind.GRANT: "staff.grant_credits",
+    MovementKind.ADJUST: "staff.adjust_credits",
+    MovementKind.PAYMENT: "billing.add_payment",
+}
 # A request that nobody decided in this time has to be made again.
 REQUEST_LIFE = datetime.timedelta(days=7)
 
@@ -53,7 +70,10 @@ class Funds(NamedTuple):
 
 
 class Movement(NamedTuple):
-    """What a form asks for. `grant_kind` is empty for an adjustment, which may be negative."""
+    """What a form asks for. `grant_kind` is empty for an adjustment, which may be negative.
+
+    Of a payment, `amount` is the most that its price brings and `ticket` the transfer's reference.
+    """
 
     org: Organization
     kind: str
@@ -62,6 +82,8 @@ class Movement(NamedTuple):
     grant_kind: str = ""
     expires_at: datetime.datetime | None = None
     ticket: str = ""
+    price: Price | None = None
+    paid_on: datetime.date | None = None
 
     @property
     def verb(self) -> str:
@@ -85,8 +107,8 @@ def funds(org: Organization) -> Funds:
 
 
 def forecast(movement: Movement, now: Funds) -> Funds:
-    """What the account will have. A grant settles what is owed; an adjustment does not."""
-    settled = min(now.debt, movement.amount) if movement.kind == MovementKind.GRANT else 0
+    """What the account will have. Only an adjustment does not settle what is owed."""
+    settled = 0 if movement.kind == MovementKind.ADJUST else min(now.debt, movement.amount)
     posted = now.posted + movement.amount - settled
     return now._replace(posted=posted, debt=now.debt - settled)
 
@@ -97,16 +119,39 @@ def require_covered(movement: Movement, now: Funds) -> None:
         raise _not_covered(-movement.amount, now)
 
 
-def needs_second_person(movement: Movement, user: User) -> bool:
-    """Whether this, and what the person moved for the organization within a day, is over the limit."""
-    together = abs(movement.amount) + moved_lately(movement.org, user)
-    return together > int(settings.STAFF_GRANT_CONFIRM_CREDITS)
+class Lately(NamedTuple):
+    """Credits that somebody moved alone in the last day, up and down alike."""
+
+    for_org: int
+    in_all: int
 
 
-def moved_lately(org: Organization, user: User) -> int:
-    """Credits that the person granted and adjusted alone in the last day, up and down alike."""
-    alone = _lately(org, user).exclude(reference_type=BY_REQUEST)
-    return int(alone.aggregate(sum=Sum(Abs("amount"), default=0))["sum"])
+def why_second_person(movement: Movement, user: User) -> str:
+    """The sentence that says why somebody else has to confirm this; empty when nobody has to."""
+    lately, amount = moved_lately(movement.org, user), abs(movement.amount)
+    limit, in_all = settings.STAFF_GRANT_CONFIRM_CREDITS, settings.STAFF_DAY_CONFIRM_CREDITS
+    if lately.for_org + amount > limit:
+        return (
+            f"This, with what you moved for {movement.org.name} in the last 24 hours, is more than "
+            f"{limit:,} credits."
+        )
+    if lately.in_all + amount > in_all:
+        return (
+            "This, with what you moved for all organizations in the last 24 hours, is more than "
+            f"{in_all:,} credits."
+        )
+    if movement.price is not None and _changed_lately(movement.price, user):
+        return "You changed this price within the last 24 hours."
+    return ""
+
+
+def moved_lately(org: Organization, user: User) -> Lately:
+    amount = Abs(Cast(Coalesce(KT("after__amount"), KT("after__credits")), BigIntegerField()))
+    alone = StaffAction.objects.filter(ALONE, actor=user, created_at__gt=Now() - WINDOW)
+    sums = alone.aggregate(
+        for_org=Sum(amount, filter=Q(org=org), default=0), in_all=Sum(amount, default=0)
+    )
+    return Lately(**sums)
 
 
 def same_lately(movement: Movement, user: User) -> CreditTransaction | None:
@@ -124,7 +169,7 @@ def submit(movement: Movement, *, token: uuid.UUID, request: HttpRequest) -> Out
         User.objects.select_for_update(no_key=True).get(pk=person.pk)
         if earlier := _earlier(movement, token):
             return Outcome(earlier, True)
-        if needs_second_person(movement, person):
+        if why_second_person(movement, person):
             return Outcome(_ask(movement, token, request), False)
         made = _move(
             movement,
@@ -137,13 +182,52 @@ def submit(movement: Movement, *, token: uuid.UUID, request: HttpRequest) -> Out
         return Outcome(made, False)
 
 
-def confirm(asked: MoneyRequest, *, reason: str, request: HttpRequest) -> CreditTransaction:
+def ask_to_record(movement: Movement, *, request: HttpRequest) -> MoneyRequest | None:
+    """The request for a payment that needs a second person; None when the person may record it.
+
+    Requires a transaction, in which it is recorded then. The reference names the payment: sent
+    again it is the same request, or the payment that was recorded. Raises Invalid, Conflict.
+    """
+    person, price = cast("User", request.user), cast("Price", movement.price)
+    billing.require_recordable(
+        reference=movement.ticket,
+        paid_on=cast("datetime.date", movement.paid_on),
+        reason=movement.reason,
+    )
+    User.objects.select_for_update(no_key=True).get(pk=person.pk)
+    if Payment.objects.filter(reference=movement.ticket).exists():
+        return None
+    waiting = MoneyRequest.objects.filter(
+        kind=MovementKind.PAYMENT,
+        ticket=movement.ticket,
+        status=RequestStatus.PENDING,
+        requested_at__gt=Now() - REQUEST_LIFE,
+    ).first()
+    if waiting is not None:
+        if (waiting.org_id, waiting.price_id) != (movement.org.pk, price.pk):
+            raise Conflict(f'The reference "{movement.ticket}" waits for a second person already.')
+        return waiting
+    if not why_second_person(movement, person):
+        return None
+    # What is asked for is this price: its terms stand from now on.
+    Price.objects.filter(pk=price.pk).freeze()
+    return _ask(movement, uuid.uuid4(), request)
+
+
+def confirm(
+    asked: MoneyRequest, *, reason: str, request: HttpRequest
+) -> CreditTransaction | Payment:
     """Move what another person asked for. Raises Conflict, Forbidden as `refuse` does.
 
+    Also Conflict when whoever asked may not any more, and Forbidden when the two can be one person.
     Where more would be taken than is available, nothing happened, and the request still waits.
     """
     with atomic():
         decided = _decide(asked, RequestStatus.CONFIRMED, reason, request)
+        if doubt := why_not_confirmed(decided, cast("User", request.user)):
+            raise doubt
+        if decided.kind == MovementKind.PAYMENT:
+            return _record(decided, request=request)
         return _move(
             movement_of(decided),
             decided.token,
@@ -153,6 +237,23 @@ def confirm(asked: MoneyRequest, *, reason: str, request: HttpRequest) -> Credit
             request=request,
             confirmed=decided,
         )
+
+
+def why_not_confirmed(asked: MoneyRequest, person: User) -> Conflict | Forbidden | None:
+    """What stands between the request and this person's yes. It can always be refused."""
+    asker = asked.requested_by
+    if not (asker.is_staff and asker.has_perm(NEEDED[MovementKind(asked.kind)])):
+        return Conflict(
+            f"{asker} may not ask for this any more, so it cannot be confirmed. Refuse it; if it "
+            "should be done all the same, somebody else asks anew."
+        )
+    if _made(asker, person) or _made(person, asker):
+        return Forbidden(
+            f"Within the last {ACQUAINTANCE.days} days one of you and {asker} made or changed the "
+            "account of the other, or of somebody who did, so you do not count as two persons. "
+            "Somebody else has to confirm this."
+        )
+    return None
 
 
 def refuse(asked: MoneyRequest, *, reason: str, request: HttpRequest) -> MoneyRequest:
@@ -188,6 +289,8 @@ def movement_of(asked: MoneyRequest) -> Movement:
         grant_kind=asked.grant_kind,
         expires_at=asked.expires_at,
         ticket=asked.ticket,
+        price=asked.price,
+        paid_on=asked.paid_on,
     )
 
 
@@ -198,6 +301,8 @@ def facts_of(movement: Movement) -> dict[str, Any]:
         "kind": movement.grant_kind,
         "expires_at": movement.expires_at,
         "ticket": movement.ticket,
+        "price": str(movement.price or ""),
+        "paid_on": movement.paid_on,
     }
     return {name: value for name, value in facts.items() if value}
 
@@ -213,6 +318,68 @@ def _lately(org: Organization, user: User) -> QuerySet[CreditTransaction]:
         actor=_actor(user),
         idempotency_key__startswith=KEY,
     )
+
+
+def _changed_lately(price: Price, user: User) -> bool:
+    versions = Price.objects.filter(code=price.code).values_list("pk", flat=True)
+    return StaffAction.objects.filter(
+        actor=user,
+        created_at__gt=Now() - WINDOW,
+        object_type=Price._meta.label_lower,
+        object_id__in=[str(pk) for pk in versions],
+    ).exists()
+
+
+def _made(maker: User, person: User) -> bool:
+    """Whether one made or changed the other's account lately, or that of somebody who did."""
+    seen, found = {person.pk}, {person.pk}
+    while found:
+        acts = StaffAction.objects.filter(
+            object_type=User._meta.label_lower,
+            object_id__in=[str(pk) for pk in found],
+            created_at__gt=Now() - ACQUAINTANCE,
+        )
+        found = set(acts.values_list("actor", flat=True)) - seen
+        if maker.pk in found:
+            return True
+        seen |= found
+    return False
+
+
+def _record(decided: MoneyRequest, *, request: HttpRequest) -> Payment:
+    """The payment that was asked for, with its audit row. Requires the lock of the request."""
+    price = cast("Price", decided.price)
+    if Payment.objects.filter(reference=decided.ticket).exists():
+        raise Conflict("A payment with this reference was recorded meanwhile. Refuse this one.")
+    before = funds(decided.org)
+    payment = billing.record_payment(
+        org=decided.org,
+        code=price.code,
+        reference=decided.ticket,
+        paid_on=cast("datetime.date", decided.paid_on),
+        reason=decided.reason,
+        actor=_actor(decided.requested_by),
+    )
+    if payment.price_id != price.pk:
+        raise Conflict(
+            f"{price} is not sold any more. Refuse this; what was paid is recorded anew."
+        )
+    facts = facts_of(movement_of(decided)) | {"credits": payment.credits}
+    record_staff_action(
+        request=request,
+        verb="confirm_credits",
+        subject=payment,
+        org=decided.org,
+        before=before.as_facts(),
+        after={
+            **funds(decided.org).as_facts(),
+            **facts,
+            "request": decided.pk,
+            "asked_by": str(decided.requested_by),
+        },
+        reason=decided.decision_reason,
+    )
+    return payment
 
 
 def _move(
@@ -292,7 +459,8 @@ def _decide(asked: MoneyRequest, status: str, reason: str, request: HttpRequest)
     decided = waiting.exclude(requested_by=person).update(
         status=status, decided_by=person, decided_at=Now(), decision_reason=reason
     )
-    found = MoneyRequest.objects.select_related("org", "requested_by").filter(pk=asked.pk).first()
+    rows = MoneyRequest.objects.select_related("org", "requested_by", "price")
+    found = rows.filter(pk=asked.pk).first()
     if found is None:
         raise NotFound("There is no such request.")
     if decided:

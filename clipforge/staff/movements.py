@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from clipforge.common.errors import DomainError
 from clipforge.orgs.models import Organization, User
-from clipforge.staff import money, tokens
+from clipforge.staff import money, tokens, words
 from clipforge.staff.forms import AdjustForm, GrantForm, ReasonForm
 from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
 from clipforge.staff.site import needs, page
@@ -26,6 +26,8 @@ KINDS: dict[str, str] = {
     GrantKind.REFUND: "refund",
     GrantKind.PURCHASE: "purchase",
 }
+# Who may see what waits: those who may ask for it, or decide it.
+ASKING = (*money.NEEDED.values(), "staff.confirm_credits")
 # Rows on the page of requests, of each part.
 MOST_WAITING, MOST_DECIDED = 100, 25
 
@@ -59,7 +61,7 @@ def _movement(
             "staff/movement_form.html",
             form=form,
             token=token,
-            lately=money.moved_lately(org, user),
+            lately=money.moved_lately(org, user).for_org,
             limit=_limit(),
             **context,
         )
@@ -93,9 +95,8 @@ def _movement(
         movement=movement,
         sentences=_sentences(movement, context["now"]),
         rows=_rows(movement, context["now"]),
-        second=money.needs_second_person(movement, user),
+        second=money.why_second_person(movement, user),
         same=money.same_lately(movement, user),
-        limit=_limit(),
         **context,
     )
 
@@ -120,7 +121,7 @@ def _done(request: HttpRequest, outcome: money.Outcome, movement: money.Movement
     return redirect(reverse("admin:orgs_organization_change", args=[movement.org.pk]))
 
 
-@needs("staff.grant_credits", "staff.adjust_credits", "staff.confirm_credits")
+@needs(*ASKING)
 def movements(request: HttpRequest) -> HttpResponse:
     """What waits for a second person, the oldest first, and what was decided last."""
     rows = MoneyRequest.objects.select_related("org", "requested_by", "decided_by")
@@ -134,14 +135,15 @@ def movements(request: HttpRequest) -> HttpResponse:
         waiting=waiting.order_by("requested_at")[:MOST_WAITING],
         decided=rows.exclude(status=RequestStatus.PENDING).order_by("-id")[:MOST_DECIDED],
         limit=_limit(),
+        limit_in_all=int(settings.STAFF_DAY_CONFIRM_CREDITS),
     )
 
 
-@needs("staff.grant_credits", "staff.adjust_credits", "staff.confirm_credits")
+@needs(*ASKING)
 def movement(request: HttpRequest, pk: int) -> HttpResponse:
     """One request: what it would do now, and the two buttons for whoever may decide it."""
     asked = get_object_or_404(
-        MoneyRequest.objects.select_related("org", "requested_by", "decided_by"), pk=pk
+        MoneyRequest.objects.select_related("org", "requested_by", "decided_by", "price"), pk=pk
     )
     if request.method == "POST":
         return _decision(request, asked)
@@ -176,6 +178,7 @@ def _request_page(request: HttpRequest, asked: MoneyRequest, form: ReasonForm) -
     is_late = asked.requested_at <= timezone.now() - money.REQUEST_LIFE
     is_open = asked.status == RequestStatus.PENDING and not is_late
     is_own = asked.requested_by_id == request.user.pk
+    may_decide = is_open and not is_own and request.user.has_perm("staff.confirm_credits")
     return page(
         request,
         "staff/movement.html",
@@ -187,7 +190,8 @@ def _request_page(request: HttpRequest, asked: MoneyRequest, form: ReasonForm) -
         is_open=is_open,
         is_own=is_own,
         state=asked.get_status_display() if is_open or not is_late else "Expired",
-        may_decide=is_open and not is_own and request.user.has_perm("staff.confirm_credits"),
+        may_decide=may_decide,
+        doubt=money.why_not_confirmed(asked, cast("User", request.user)) if may_decide else None,
         ends_at=asked.requested_at + money.REQUEST_LIFE,
         sentences=_sentences(wanted, now) if is_open else [],
         rows=_rows(wanted, now) if is_open else [],
@@ -199,7 +203,9 @@ def _limit() -> int:
 
 
 def _rows(movement: money.Movement, now: money.Funds) -> list[tuple[str, int, int]]:
-    """What the account has, before and after."""
+    """What the account has, before and after. Nothing of a plan: that depends on the one that runs."""
+    if movement.price is not None and movement.price.is_plan:
+        return []
     before, after = now.as_facts(), money.forecast(movement, now).as_facts()
     names = {
         "available": "Available",
@@ -213,6 +219,17 @@ def _rows(movement: money.Movement, now: money.Funds) -> list[tuple[str, int, in
 def _sentences(movement: money.Movement, now: money.Funds) -> list[str]:
     """What will happen, in words."""
     name, amount = movement.org.name, abs(movement.amount)
+    if price := movement.price:
+        paid = words.money(price.amount, price.currency)
+        said = [f"{name} paid {paid} for {price} by transfer, on {movement.paid_on}."]
+        if price.is_plan:
+            said.append(
+                f"The plan begins or is prolonged: {amount:,} credits a month. A higher one begins "
+                "at once, for the difference in money and credits."
+            )
+        else:
+            said.append(f"{name} gets {amount:,} credits.")
+        return said
     if movement.kind == MovementKind.GRANT:
         said = [f"{name} gets {amount:,} credits as a {KINDS[movement.grant_kind]}."]
         said.append(_until(movement))
@@ -237,6 +254,8 @@ def _until(movement: money.Movement) -> str:
 
 
 def _what(movement: money.Movement) -> str:
+    if movement.kind == MovementKind.PAYMENT:
+        return "The payment is recorded."
     verb = "granted" if movement.kind == MovementKind.GRANT else "added"
     if movement.amount < 0:
         verb = "taken"

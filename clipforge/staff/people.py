@@ -126,9 +126,9 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         form_url: str = "",
     ) -> HttpResponse:
         """Of somebody else. One's own is changed where the old one is asked for."""
-        if self.get_object(request, unquote(id)) == request.user:
-            return redirect("admin:password_change")
         with transaction.atomic():
+            if self.get_object(request, unquote(id)) == request.user:
+                return redirect("admin:password_change")
             response: HttpResponse = super().user_change_password(request, id, form_url)
         return response
 

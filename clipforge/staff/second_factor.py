@@ -107,7 +107,7 @@ def set_up(
     Raises Invalid for a wrong code.
     """
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
         if device_of(user) != replacing:
             raise Conflict("Your second factor was changed somewhere else. Sign in again.")
         _forget(user)
@@ -122,7 +122,7 @@ def set_up(
 def new_recovery_codes(*, user: User, actor: str) -> list[str]:
     """Ten new ones; the old ones, and all sessions of the person, end. The caller has asked for a code."""
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
         StaticDevice.objects.filter(user=user).delete()
         codes = _make_codes(user)
         orgs.end_sessions(user=user, actor=actor)
@@ -132,7 +132,7 @@ def new_recovery_codes(*, user: User, actor: str) -> list[str]:
 def reset(*, user: User, actor: str, reason: str) -> None:
     """Take it away, and end all sessions. The person sets up a new one when they sign in again."""
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
         _forget(user)
         orgs.end_sessions(user=user, actor=actor)
     logger.warning("second factor reset", extra={"user": user.pk, "actor": actor, "reason": reason})
@@ -167,8 +167,8 @@ def check_code(*, user: User, code: str) -> TOTPDevice | StaticDevice:
     # Asks again under a lock, so that of two with the same code one is let in.
     if found := verify_token(user, device.persistent_id, code):
         return cast("TOTPDevice | StaticDevice", found)
-    device.refresh_from_db()
-    raise _refusal(device)
+    device = kind.objects.filter(pk=device.pk).first()
+    raise _refusal(device) if device else Invalid(WRONG)  # taken away meanwhile
 
 
 def _refusal(device: TOTPDevice | StaticDevice) -> Invalid | RateLimited:

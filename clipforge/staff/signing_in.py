@@ -35,7 +35,7 @@ from clipforge.staff.credentials import (
 )
 from clipforge.staff.forms import ReasonForm
 from clipforge.staff.people import may_edit
-from clipforge.staff.site import View, needs, page
+from clipforge.staff.site import View, lock_oneself, needs, page
 
 # What a session knows of a second factor that is being set up, and of codes not shown yet.
 SECRET, CODES = "second_factor_secret", "second_factor_codes"
@@ -170,6 +170,7 @@ def _set_up(request: HttpRequest, form: forms.Form, secret: str, present: Any) -
         return False
     try:
         with transaction.atomic():
+            lock_oneself(request)
             device, codes = second_factor.set_up(
                 user=user,
                 secret=secret,
@@ -219,6 +220,7 @@ def own(request: HttpRequest) -> HttpResponse:
     form = CurrentForm(request.POST or None)
     if request.method == "POST" and _checked(user, form, "current"):
         with transaction.atomic():
+            lock_oneself(request)
             made = second_factor.new_recovery_codes(user=user, actor=f"user:{user.pk}")
             record_staff_action(
                 request=request, verb="new_recovery_codes", subject=user, reason=OWN

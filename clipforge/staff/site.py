@@ -7,6 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
+from django.contrib.auth import HASH_SESSION_KEY, get_user_model
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -67,6 +68,8 @@ class StaffSite(admin.AdminSite):
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """One's own, for the old one. Ends all other sessions, and leaves an audit row."""
         with transaction.atomic():
+            if request.method == "POST":
+                lock_oneself(request)
             response = super().password_change(request, extra_context)
             if response.status_code == 302:  # done: Django shows the form again otherwise
                 record_staff_action(
@@ -87,6 +90,19 @@ class StaffSite(admin.AdminSite):
         may = request.user.has_perm
         seen = {"seen": look(may=may)} if may("projects.view_project") else {}
         return super().index(request, {**(extra_context or {}), **seen})
+
+
+def lock_oneself(request: HttpRequest) -> None:
+    """Lock the row of whoever is signed in, as it is now, until the transaction ends.
+
+    Raises PermissionDenied when the session has ended since the request came: what changes how
+    one signs in would else undo that, or let the session go on.
+    """
+    person = cast("User", request.user)
+    person.refresh_from_db(from_queryset=get_user_model().objects.select_for_update(no_key=True))
+    is_same = request.session.get(HASH_SESSION_KEY) == person.get_session_auth_hash()
+    if not (is_same and person.is_active and person.is_staff):
+        raise PermissionDenied
 
 
 def needs(*permissions: str) -> Callable[[View], View]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import random
 import re
@@ -13,6 +14,7 @@ from fnmatch import fnmatch
 import pytest
 import time_machine
 from django.db import OperationalError, connection, transaction
+from django.db.models import F
 
 from billing import gateway, services, webhooks
 from billing.models import (
@@ -557,6 +559,36 @@ def test_a_plan_whose_payment_went_back_whole_has_ended(org, stripe):
     stripe.refund(payment.payment_intent_id, 4900)
     deliver(stripe)
     assert (tier(org), balance(org).posted) == ("FREE", 0)
+
+
+def test_a_later_month_that_went_back_whole_leaves_nothing_of_the_months_before(org, stripe):
+    payment = bought(org, stripe, "plan-pro")
+    deliver(stripe)
+    stripe.renew(stripe.objects[payment.checkout_id]["subscription"])
+    deliver(stripe)
+    age(org, 31)
+    grant_monthly()
+    assert (tier(org), amounts(org)) == ("PRO", [1000, 1000])
+    second = Payment.objects.order_by("period__starts_at")[1]
+    stripe.refund(second.payment_intent_id, 4900)
+    deliver(stripe)
+    assert (tier(org), amounts(org)) == ("FREE", [1000, 1000, -1000])
+
+
+def test_of_two_plans_the_higher_ends_with_its_month_while_the_lower_goes_on(org, stripe):
+    payment = bought(org, stripe, "plan-pro")
+    stripe.end(stripe.objects[payment.checkout_id]["subscription"])
+    deliver(stripe)
+    bought(org, stripe, "plan-starter")
+    deliver(stripe)
+    assert tier(org) == "PRO"
+    PlanPeriod.objects.filter(price__code="plan-pro").update(
+        starts_at=F("starts_at") - datetime.timedelta(days=31),
+        ends_at=F("ends_at") - datetime.timedelta(days=31),
+    )
+    assert grant_monthly().ended == 1
+    assert tier(org) == "STARTER"
+    assert grant_monthly().ended == 0
 
 
 # --- what is not applied ---------------------------------------------------------------

@@ -552,11 +552,11 @@ def test_what_a_second_person_confirmed_and_what_customers_do_does_not_count(fin
 @pytest.mark.usefixtures("low_limit")
 def test_what_was_moved_more_than_a_day_ago_does_not_count(finance, user, organization):
     grant(finance, organization, 100)
-    assert money.moved_lately(organization, user) == 100
+    assert money.moved_lately(organization, user).for_org == 100
     window = money.WINDOW
     try:
         money.WINDOW = datetime.timedelta(0)
-        assert money.moved_lately(organization, user) == 0
+        assert money.moved_lately(organization, user).for_org == 0
     finally:
         money.WINDOW = window
 
