@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import stripe
 from django.conf import settings
@@ -18,12 +18,17 @@ from billing.models import Price
 from clipforge.common.errors import Conflict, NotFound, Unavailable
 
 if TYPE_CHECKING:
+    from stripe import RequestOptions
     from stripe.params.checkout import SessionCreateParams
+
+T = TypeVar("T")
 
 # Seconds, for connecting and for each part of the answer.
 TIMEOUT = 5
 # Of a list, how much Stripe gives at once.
 PAGE = 100
+# Under how many idempotency keys a request is tried.
+KEYS = 3
 
 
 def is_configured() -> bool:
@@ -51,9 +56,11 @@ def is_live() -> bool:
 def create_customer(*, org_id: str, name: str, idempotency_key: str) -> str:
     """Returns the id."""
     with _translated():
-        customer = _client().v1.customers.create(
-            {"name": name, "metadata": {"org": org_id}},
-            {"idempotency_key": idempotency_key},
+        customer = _once(
+            idempotency_key,
+            lambda options: _client().v1.customers.create(
+                {"name": name, "metadata": {"org": org_id}}, options
+            ),
         )
     return str(customer.id)
 
@@ -65,15 +72,18 @@ def price_id(price: Price) -> str:
         found = _client().v1.prices.list({"lookup_keys": [key]}).data
         if found:
             return str(found[0].id)
-        made = _client().v1.prices.create(
-            {
-                "currency": price.currency,
-                "unit_amount": price.amount,
-                "recurring": {"interval": "month"},
-                "product_data": {"name": price.name},
-                "lookup_key": key,
-            },
-            {"idempotency_key": f"price:{price.pk}"},
+        made = _once(
+            f"price:{price.pk}",
+            lambda options: _client().v1.prices.create(
+                {
+                    "currency": price.currency,
+                    "unit_amount": price.amount,
+                    "recurring": {"interval": "month"},
+                    "product_data": {"name": price.name},
+                    "lookup_key": key,
+                },
+                options,
+            ),
         )
     return str(made.id)
 
@@ -112,9 +122,11 @@ def create_checkout(
         ]
         params["payment_intent_data"] = {"metadata": metadata}
     with _translated():
-        session = _client().v1.checkout.sessions.create(
-            cast("SessionCreateParams", params),
-            {"idempotency_key": idempotency_key},
+        session = _once(
+            idempotency_key,
+            lambda options: _client().v1.checkout.sessions.create(
+                cast("SessionCreateParams", params), options
+            ),
         )
     return _plain(session)
 
@@ -185,11 +197,17 @@ def disputes(payment_intent_id: str) -> list[dict[str, Any]]:
         return [_plain(each) for each in found.auto_paging_iter()]
 
 
-def undelivered_events() -> list[dict[str, Any]]:
-    """What Stripe could not tell us, the oldest first; it keeps them for 30 days."""
+def events(types: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
+    """What happened in the last 30 days, a page at a time, the newest first.
+
+    All of it: what Stripe could not deliver is a part only, without the time when there was no
+    endpoint, or one that was switched off.
+    """
     with _translated():
-        found = _client().v1.events.list({"delivery_success": False, "limit": PAGE})
-        return [_plain(each) for each in found.auto_paging_iter()][::-1]
+        page = _client().v1.events.list({"types": list(types), "limit": PAGE})
+        while not page.is_empty:
+            yield [_plain(each) for each in page.data]
+            page = page.next_page()
 
 
 # --- webhooks --------------------------------------------------------------------------
@@ -229,6 +247,27 @@ def _client_of(key: str, base: str, timeout: float) -> stripe.StripeClient:
     )
 
 
+def _once(key: str, create: Callable[[RequestOptions], T]) -> T:
+    """Make something under an idempotency key: however often that is repeated, it is one.
+
+    When something broke at Stripe, it gives that answer again to whoever repeats the request, for a
+    day. Then the next key leads on. What was made under the first, if anything, nobody has seen:
+    a page whose address is unknown cannot be paid.
+    """
+    for number in range(1, KEYS + 1):
+        try:
+            return create({"idempotency_key": key if number == 1 else f"{key}:{number}"})
+        except stripe.APIError as error:
+            if number == KEYS or not _is_stored(error):
+                raise
+    raise AssertionError("not reached")
+
+
+def _is_stored(error: stripe.APIError) -> bool:
+    headers = error.headers or {}
+    return (error.http_status or 0) >= 500 and headers.get("Idempotent-Replayed") == "true"
+
+
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     """Stripe's errors as ours. What it refuses as such is a fault of ours and stays what it is."""
@@ -238,17 +277,15 @@ def _translated() -> Iterator[None]:
         if error.http_status == 404:
             raise NotFound("Stripe does not know this object.") from error
         raise
-    except stripe.IdempotencyError as error:
-        if error.http_status != 409:
-            raise
-        raise Conflict(
-            "The same request is still running at Stripe. Ask again in a second.",
-            code="request_in_progress",
-            retry_after=1,
-        ) from error
-    except (stripe.AuthenticationError, stripe.PermissionError):
+    except (stripe.IdempotencyError, stripe.AuthenticationError, stripe.PermissionError):
         raise
     except stripe.StripeError as error:
+        if error.http_status == 409:  # the library has no class for it
+            raise Conflict(
+                "The same request is still running at Stripe. Ask again in a second.",
+                code="request_in_progress",
+                retry_after=1,
+            ) from error
         raise Unavailable(
             "Stripe cannot be reached right now. Nothing was charged; send the request again, "
             "under the same Idempotency-Key.",

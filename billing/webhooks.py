@@ -104,8 +104,18 @@ def apply(event: StripeEvent) -> str:
         return _finish(event, EventStatus.FAILED, error=error.message)
 
 
+def catch_up(known: Payment | Subscription) -> None:
+    """Do what Stripe says of it now, without an event. Raises Unavailable, and Invalid."""
+    look_up, stripe_id = (
+        (_checkout, known.checkout_id)
+        if isinstance(known, Payment)
+        else (_subscription, known.stripe_id)
+    )
+    _apply(None, functools.partial(look_up, {"id": stripe_id}), known.org_id)
+
+
 def _apply(
-    event: StripeEvent, look_up: Callable[[], Facts | None], org_id: uuid.UUID | None
+    event: StripeEvent | None, look_up: Callable[[], Facts | None], org_id: uuid.UUID | None
 ) -> str:
     """`org_id` is whose it probably is: the version has to be read before Stripe is asked."""
     for _ in range(ATTEMPTS):
@@ -118,9 +128,10 @@ def _apply(
             continue
         with atomic():
             account = lock_account(facts.org_id)
-            locked = StripeEvent.objects.select_for_update().get(pk=event.pk)
-            if locked.status in DONE:
-                return locked.status
+            if event is not None:
+                event = StripeEvent.objects.select_for_update().get(pk=event.pk)
+                if event.status in DONE:
+                    return event.status
             if account.sync_version != version:
                 continue
             account.sync_version += 1
@@ -139,10 +150,11 @@ def _version_of(org_id: uuid.UUID | None) -> int:
     return versions.first() or 0
 
 
-def _finish(event: StripeEvent, status: EventStatus, **fields: Any) -> str:
-    # What was applied by another process meanwhile stays so.
-    undecided = StripeEvent.objects.filter(pk=event.pk).exclude(status=EventStatus.APPLIED)
-    undecided.update(status=status, applied_at=timezone.now(), **fields)
+def _finish(event: StripeEvent | None, status: EventStatus, **fields: Any) -> str:
+    if event is not None:
+        # What was applied by another process meanwhile stays so.
+        undecided = StripeEvent.objects.filter(pk=event.pk).exclude(status=EventStatus.APPLIED)
+        undecided.update(status=status, applied_at=timezone.now(), **fields)
     return status
 
 
@@ -173,7 +185,8 @@ def _checkout(thing: dict[str, Any]) -> Facts | None:
         return None
     if session["subscription"]:
         return _subscription({"id": session["subscription"]})
-    is_new = session["payment_status"] == "paid" and payment.status != PaymentStatus.PAID
+    is_paid = session["payment_status"] == "paid"
+    is_new = is_paid and payment.status != PaymentStatus.PAID
     back = _gone_back(session["payment_intent"]) if is_new else 0
 
     def write(_: BillingAccount) -> str:
@@ -181,6 +194,8 @@ def _checkout(thing: dict[str, Any]) -> Facts | None:
         if is_new:
             _settle_pack(Payment.objects.select_related("price", "org").get(pk=payment.pk), session)
             _follow(payment.pk, back)
+        elif is_paid and session["id"] != payment.checkout_id:
+            return f"Payment {payment.pk} was paid already. Refund {session['payment_intent']}."
         return ""
 
     return Facts(payment.org_id, write)
@@ -429,8 +444,8 @@ def _time(stamp: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(stamp, datetime.UTC)
 
 
-# Every type of event that means something to us, and where it says to look. As many as Stripe takes
-# to list them: 20.
+# Every type of event that means something to us, and where it says to look. The endpoint is set up
+# to hear of each (README); the sweep lists them, and Stripe takes no more than 20 for that.
 LOOK_UPS: dict[str, Callable[[dict[str, Any]], Facts | None]] = {
     "checkout.session.completed": _checkout,
     "checkout.session.expired": _checkout,
@@ -443,7 +458,6 @@ LOOK_UPS: dict[str, Callable[[dict[str, Any]], Facts | None]] = {
     "customer.subscription.resumed": _subscription,
     "invoice.paid": _invoice,
     "charge.refunded": _reversal,
-    "charge.refund.updated": _reversal,
     "refund.created": _reversal,
     "refund.updated": _reversal,
     "refund.failed": _reversal,

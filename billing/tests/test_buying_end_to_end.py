@@ -48,12 +48,12 @@ def posted(client) -> int:
     return balance
 
 
-@pytest.mark.parametrize("how", ["", "twice"])
+@pytest.mark.parametrize("how", ["", "twice", "late"])
 def test_a_pack_that_is_paid_is_on_the_balance_as_soon_as_its_event_was_answered(
     shop: tuple[Service, Stripe], how: str
 ):
     service, stripe = shop
-    stripe.deliveries[:] = [how]
+    stripe.deliveries[:], stripe.delay = [how], 0.1
     client = service.customer(f"Buyer {how}", amount=1)
     checkout = client.post("billing/checkout", {"price": "pack-100"})
     press_the_button(checkout["url"])

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import datetime
 import io
 import json
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from billing import tasks
-from billing.models import Payment, StripeEvent
-from billing.tests.makers import deliver, make_payment, start_checkout
+from billing import gateway, tasks
+from billing.models import Payment, StripeEvent, Subscription
+from billing.subscriptions import grant_monthly
+from billing.tests.makers import age, deliver, make_payment, start_checkout
 from clipforge.testing.factories import make_organization
 from clipforge.testing.state import nothing_changes
 from credits.selectors import balance
@@ -56,6 +58,84 @@ def test_events_that_never_came_are_found_applied_and_reported_once(org, stripe)
     # Stripe lists it still; it is known now.
     assert run() == "Payments and ledger agree, and nothing was missed.\n"
     assert balance(org).available == 100
+
+
+def test_events_that_were_never_even_tried_are_found_too(org, stripe):
+    stripe.deliveries.append("no endpoint")
+    bought(org, stripe)
+    (event,) = stripe.events
+    assert failing() == f"never came   {event['id']} (checkout.session.completed)\n"
+    assert balance(org).available == 100
+
+
+def test_what_stripe_lists_on_many_pages_is_read_to_the_end(org, stripe, monkeypatch):
+    monkeypatch.setattr(gateway, "PAGE", 1)
+    page = start_checkout(org, "plan-starter")
+    stripe.pay(page.checkout_id)
+    (first,) = [each for key, each in stripe.objects.items() if key.startswith("pi_")]
+    for _ in range(2):
+        stripe.renew(stripe.objects[page.checkout_id]["subscription"])
+        stripe.refund(first["id"], 475)
+    assert failing().count("never came") == len(stripe.events) == 9
+    page.refresh_from_db()
+    assert (Payment.objects.count(), page.reversed_amount) == (3, 950)
+
+
+def test_what_is_no_business_of_ours_is_not_fetched(org, stripe):
+    stripe._emit("product.created", {"id": "prod_1"})
+    assert run() == "Payments and ledger agree, and nothing was missed.\n"
+    assert not StripeEvent.objects.exists()
+
+
+def forget_what_happened(stripe):
+    """As Stripe does after 30 days."""
+    stripe.events.clear()
+
+
+def test_a_page_that_should_be_closed_is_asked_about_when_no_event_is_left(org, stripe):
+    bought(org, stripe)
+    forget_what_happened(stripe)
+    assert run() == "Payments and ledger agree, and nothing was missed.\n"
+    payment = Payment.objects.get()
+    payment.created_at -= datetime.timedelta(days=1, seconds=1)
+    payment.save()
+    assert failing() == f"never came   {payment.checkout_id} (overdue)\n"
+    payment.refresh_from_db()
+    assert (payment.status, balance(org).available) == ("PAID", 100)
+    assert run() == "Payments and ledger agree, and nothing was missed.\n"
+
+
+def test_a_plan_that_should_have_gone_on_is_asked_about_when_no_event_is_left(stripe):
+    org = make_organization(tier="FREE")
+    page = start_checkout(org, "plan-pro")
+    stripe.pay(page.checkout_id)
+    deliver(stripe)
+    stripe.end(stripe.objects[page.checkout_id]["subscription"])
+    forget_what_happened(stripe)
+    age(org, 32)
+    grant_monthly()  # which lets Stripe collect the next payment
+    org.refresh_from_db()
+    assert org.tier == "PRO"
+    stripe.faults += ["", "down"]
+    subscription = Subscription.objects.get()
+    assert failing().startswith(f"not applied  {subscription.stripe_id} (overdue): Stripe")
+    assert failing() == f"never came   {subscription.stripe_id} (overdue)\n"
+    org.refresh_from_db()
+    assert org.tier == "FREE"
+    assert run() == "Payments and ledger agree, and nothing was missed.\n"
+
+
+def test_an_event_that_failed_is_tried_again(org, stripe):
+    bought(org, stripe)
+    session = stripe.objects[Payment.objects.get().checkout_id]
+    session["currency"] = "eur"
+    deliver(stripe)
+    assert "could not be applied" in failing()
+    session["currency"] = "usd"
+    assert run() == "Payments and ledger agree, and nothing was missed.\n"
+    assert balance(org).available == 100
+    event = StripeEvent.objects.get()
+    assert (event.status, event.error) == ("APPLIED", "")
 
 
 def test_an_event_that_waited_is_applied(org, stripe):

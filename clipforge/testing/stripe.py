@@ -6,8 +6,11 @@ delivered by the test as often and in whatever order it likes (`stripe.signed`).
 repeats what was refused, and a person pays with a button in the browser.
 
 What goes wrong on request, once each, through `stripe.faults.append(…)`: "lost" (done, but the answer
-is a 502), "down" (a 500, not done), "hold" (done, and answered once `stripe.release` is set; until
-then `stripe.held` is), "hang" (not even that), "junk" (a page of HTML). Through `stripe.deliveries`, how the program treats each event: "twice", "drop", "late".
+is a 502), "down" (a 503, not done), "broken" (a 500, not done, which is the answer to that idempotency
+key from then on), "busy" (the same request is running), "hold" (done, and answered once
+`stripe.release` is set; until then `stripe.held` is), "hang" (not even that), "junk" (a page of HTML).
+Through `stripe.deliveries`, how each event is treated: "twice", "drop", "late" by the program that
+delivers; "no endpoint", never tried, and so never failed, by both.
 
 It knows nothing of taxes, coupons, trials, cards that are declined, or several items.
 """
@@ -58,12 +61,13 @@ class Stripe:
         self.undelivered: set[str] = set()
         self.faults: list[str] = []
         self.deliveries: list[str] = []
+        self.delay = 3.0  # seconds that "late" is late
         self.held = threading.Event()
         self.release = threading.Event()
         self.calls: list[str] = []  # "POST /v1/customers", in the order they came
         self.objects: dict[str, Object] = {}
         self._waiting: dict[str, Object] = {}  # prices that begin with the next period
-        self._answers: dict[str, tuple[str, Object]] = {}
+        self._answers: dict[str, tuple[str, int, Object]] = {}
         self._numbers = itertools.count(1)
         # The database outlives us: what the next stand-in makes must not look like ours.
         self._run = secrets.token_hex(4)
@@ -189,16 +193,18 @@ class Stripe:
     def _emit(self, kind: str, thing: Object) -> None:
         event = self._new("evt", "event", type=kind, data={"object": json.loads(json.dumps(thing))})
         self.events.append(event)
+        how = self.deliveries.pop(0) if self.deliveries else ""
+        if how == "no endpoint":
+            return
         self.undelivered.add(event["id"])
         if self.webhook:
-            how = self.deliveries.pop(0) if self.deliveries else ""
             threading.Thread(target=self._deliver, args=(event, how), daemon=True).start()
 
     def _deliver(self, event: Object, how: str) -> None:
         if how == "drop":
             return
         times = 2 if how == "twice" else 1
-        pause = 3.0 if how == "late" else 0.0
+        pause = self.delay if how == "late" else 0.0
         while times:
             time.sleep(pause)
             body, signature = self.signed(event)
@@ -211,20 +217,29 @@ class Stripe:
 
     # --- the API -----------------------------------------------------------------------
 
-    def call(self, method: str, path: str, params: Object, key: str | None) -> Object:
-        """Answer a request of the client. The same idempotency key replays the first answer."""
+    def call(
+        self, method: str, path: str, params: Object, key: str | None, *, breaks: bool = False
+    ) -> tuple[int, Object, bool]:
+        """Answer a request of the client: status, body, and whether it is an answer given before.
+
+        The same idempotency key replays the first answer, also that something broke.
+        """
         with self._lock:
             self.calls.append(f"{method} {path}")
             asked = json.dumps([path, params], sort_keys=True)
             if key is not None and key in self._answers:
-                before, answer = self._answers[key]
+                before, status, answer = self._answers[key]
                 if before != asked:
                     raise Refused(400, "idempotency_error", "The key was used for something else.")
-                return answer
-            answer = self._route(method, path, params)
+                return status, answer, True
+            if breaks:
+                status, answer = 500, {"error": {"type": "api_error", "message": "broken"}}
+            else:
+                status, answer = 200, self._route(method, path, params)
+            answer = json.loads(json.dumps(answer))  # what is sent later is as it was now
             if key is not None:
-                self._answers[key] = (asked, json.loads(json.dumps(answer)))
-            return answer
+                self._answers[key] = (asked, status, answer)
+            return status, answer, False
 
     def _route(self, method: str, path: str, params: Object) -> Object:
         match method, path.removeprefix("/v1/").split("/"):
@@ -234,7 +249,8 @@ class Stripe:
                 return self._new_price(params)
             case "GET", ["prices"]:
                 wanted = set(params["lookup_keys"].values())
-                return _list(each for each in self._all("price") if each["lookup_key"] in wanted)
+                found = [e for e in self._all("price") if e["lookup_key"] in wanted]
+                return _page(path, params, found)
             case "POST", ["checkout", "sessions"]:
                 return self._new_session(params)
             case "POST", ["checkout", "sessions", thing_id, "expire"]:
@@ -247,19 +263,29 @@ class Stripe:
                 url = f"{self.url}/portal/{params['customer']}"
                 return self._new("bps", "billing_portal.session", url=url)
             case "GET", ["invoices"]:
-                found = [i for i in self._all("in") if i["subscription_"] == params["subscription"]]
-                return _list(reversed(found))
+                of_it = {"subscription_": params["subscription"], "status": params["status"]}
+                return _page(path, params, self._matching("in", of_it))
             case "GET", ["refunds" | "disputes" as kind]:
                 prefix = {"refunds": "re", "disputes": "dp"}[kind]
-                intent = params["payment_intent"]
-                return _list(e for e in self._all(prefix) if e["payment_intent"] == intent)
+                of_it = {"payment_intent": params["payment_intent"]}
+                return _page(path, params, self._matching(prefix, of_it))
             case "GET", ["events"]:
-                return _list(e for e in reversed(self.events) if e["id"] in self.undelivered)
+                found = [e for e in reversed(self.events) if self._is_wanted(e, params)]
+                return _page(path, params, found)
             case "GET", ["checkout", "sessions", thing_id]:
                 return self._get("cs", thing_id)
             case "GET", ["subscriptions" | "prices" | "payment_intents", thing_id]:
                 return self._get(thing_id.partition("_")[0], thing_id)
         raise Refused(404, "invalid_request_error", f"The stand-in has no {method} {path}.")
+
+    def _is_wanted(self, event: Object, params: Object) -> bool:
+        wanted = {"true": False, "false": True}.get(params.get("delivery_success", ""))
+        if wanted is not None and (event["id"] in self.undelivered) is not wanted:
+            return False
+        types = params.get("types")
+        if types is not None and len(types) > 20:
+            raise Refused(400, "invalid_request_error", "At most 20 types.")
+        return types is None or event["type"] in types.values()
 
     def _new_price(self, params: Object) -> Object:
         return self._new(
@@ -380,6 +406,10 @@ class Stripe:
     def _all(self, prefix: str) -> list[Object]:
         return [each for key, each in self.objects.items() if key.startswith(f"{prefix}_")]
 
+    def _matching(self, prefix: str, fields: Object) -> list[Object]:
+        """The newest first, as Stripe lists everything."""
+        return [e for e in reversed(self._all(prefix)) if fields.items() <= e.items()]
+
 
 class _Handler(BaseHTTPRequestHandler):
     stripe: Stripe
@@ -408,10 +438,16 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "junk":
             return self._send(200, "<html>a page of somebody's proxy</html>", "text/html")
         if fault == "down":
-            return self._send_json(500, {"error": {"type": "api_error", "message": "down"}})
+            return self._send_json(503, {"error": {"type": "api_error", "message": "down"}})
         try:
+            if fault == "busy":
+                raise Refused(409, "idempotency_error", "The same request is running.")
+            if self.headers.get("Authorization") != f"Bearer {SECRET_KEY}":
+                raise Refused(401, "invalid_request_error", "Invalid API Key provided.")
             key = self.headers.get("Idempotency-Key") if method == "POST" else None
-            answer = json.dumps(self.stripe.call(method, path, _nested(params), key))
+            status, answer, replayed = self.stripe.call(
+                method, path, _nested(params), key, breaks=fault == "broken"
+            )
         except Refused as refused:
             return self._send_json(refused.status, refused.body)
         if fault == "hold":
@@ -419,7 +455,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.stripe.release.wait(60)
         if fault == "lost":
             return self._send_json(502, {"error": {"type": "api_error", "message": "lost"}})
-        return self._send(200, answer, "application/json")
+        return self._send_json(status, answer, replayed=replayed)
 
     def _page(self, method: str, path: str) -> None:
         """What a person sees: the checkout and the portal."""
@@ -467,15 +503,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _send_json(self, status: int, answer: Object) -> None:
-        self._send(status, json.dumps(answer), "application/json")
+    def _send_json(self, status: int, answer: Object, *, replayed: bool = False) -> None:
+        headers = {"idempotent-replayed": "true"} if replayed else {}
+        self._send(status, json.dumps(answer), "application/json", **headers)
 
-    def _send(self, status: int, text: str, kind: str) -> None:
+    def _send(self, status: int, text: str, kind: str, **headers: str) -> None:
         body = text.encode()
         with contextlib.suppress(ConnectionError):  # it gave up waiting
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
@@ -503,6 +542,15 @@ def running_stripe(
 
 def _list(data: Any) -> Object:
     return {"object": "list", "data": list(data), "has_more": False, "url": "/v1/"}
+
+
+def _page(path: str, params: Object, found: list[Object]) -> Object:
+    """What follows `starting_after` in a list, as much of it as is asked for."""
+    if after := params.get("starting_after"):
+        found = found[[each["id"] for each in found].index(after) + 1 :]
+    limit = int(params.get("limit", 10))
+    more = len(found) > limit
+    return {"object": "list", "data": found[:limit], "has_more": more, "url": path}
 
 
 def _line(price: Object, amount: int, period: Object) -> Object:

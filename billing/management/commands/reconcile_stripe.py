@@ -10,8 +10,9 @@ from clipforge.common.commands import OperatorCommand
 
 class Command(OperatorCommand):
     help = (
-        "Compare Stripe, payments and ledger. Events that never came are fetched and applied; "
-        "everything else that does not agree is reported and left as it is. Exits 1 on any finding."
+        "Compare Stripe, payments and ledger. Events that never came are fetched and applied, and "
+        "those that failed are tried again; everything else that does not agree is reported and "
+        "left as it is. Exits 1 on any finding."
     )
 
     def handle(self, **options: Any) -> None:

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from django.db import transaction
+from stripe import AuthenticationError
 
 from billing import checkout, gateway, services
 from billing.models import BillingAccount, Payment, Price
@@ -65,7 +66,7 @@ def test_the_customer_is_made_once(api, stripe):
     assert Payment.objects.count() == 2
 
 
-@pytest.mark.parametrize("fault", ["lost", "down", "junk"])
+@pytest.mark.parametrize("fault", ["lost", "down", "broken", "junk"])
 def test_after_a_fault_of_stripe_the_same_key_leads_to_one_payment_and_one_page(
     api, organization, stripe, fault
 ):
@@ -78,6 +79,22 @@ def test_after_a_fault_of_stripe_the_same_key_leads_to_one_payment_and_one_page(
     assert Payment.objects.filter(price__code="pack-500").count() == 1
     sessions = [each for each in stripe.objects if each.startswith("cs_")]
     assert len(sessions) == 2
+
+
+def test_while_the_same_request_is_running_at_stripe_it_is_409(api, organization, stripe):
+    start_checkout(organization)  # the customer exists
+    stripe.faults.append("busy")
+    refused = api.post(URL, {"price": "pack-500"}, HTTP_IDEMPOTENCY_KEY="k")
+    assert_problem(refused, 409, "request_in_progress")
+    assert refused["Retry-After"] == "1"
+    assert api.post(URL, {"price": "pack-500"}, HTTP_IDEMPOTENCY_KEY="k").status_code == 201
+
+
+def test_a_wrong_key_of_stripe_is_a_fault_of_ours(organization, stripe, settings):
+    settings.STRIPE_SECRET_KEY = "sk_test_of_somebody_else"
+    with pytest.raises(AuthenticationError, match="Invalid API Key"):
+        start_checkout(organization)
+    assert stripe.objects == {}
 
 
 def test_a_stripe_that_hangs_is_given_up_and_holds_no_lock(api, organization, stripe, monkeypatch):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import random
+import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 
 import pytest
 import time_machine
@@ -32,7 +34,9 @@ from clipforge.testing.factories import make_organization
 from clipforge.testing.faults import end_the_connection
 from clipforge.testing.races import run_together
 from clipforge.testing.redis_server import redis_server
+from clipforge.testing.service import ROOT
 from clipforge.testing.state import nothing_changes
+from clipforge.testing.stripe import SECRET_KEY
 from credits.models import CreditTransaction
 from credits.selectors import Balance, balance
 from credits.tests.makers import make_spend
@@ -132,6 +136,18 @@ def test_what_the_event_claims_is_not_believed(org, stripe):
 
 
 @pytest.mark.breaks_ledger
+def test_a_payment_that_is_paid_on_two_pages_is_credited_once_and_shown(org, stripe):
+    payment = bought(org, stripe)
+    page = {**stripe.objects[payment.checkout_id], "id": "cs_2", "payment_intent": "pi_2"}
+    stripe.objects["cs_2"] = page
+    stripe._emit("checkout.session.completed", page)
+    assert set(deliver(stripe)) == {200}
+    assert amounts(org) == [100]
+    (found,) = mismatches()
+    assert found.message.endswith("was paid already. Refund pi_2.")
+
+
+@pytest.mark.breaks_ledger
 @pytest.mark.parametrize("change", [{"amount_total": 1}, {"currency": "eur"}])
 def test_a_sum_or_a_currency_that_we_did_not_ask_for_buys_nothing_and_is_shown(org, stripe, change):
     payment = bought(org, stripe)
@@ -194,6 +210,19 @@ def test_one_odd_invoice_keeps_no_other_month_back(org, stripe):
     odd["lines"]["data"][:] = lines
     deliver(stripe)
     assert (PlanPeriod.objects.count(), mismatches()) == (3, [])
+
+
+def test_an_invoice_that_is_not_paid_yet_brings_nothing(org, stripe):
+    payment = bought(org, stripe, "plan-starter")
+    stripe.renew(stripe.objects[payment.checkout_id]["subscription"])
+    _, second = [each for key, each in stripe.objects.items() if key.startswith("in_")]
+    second["status"] = "open"
+    deliver(stripe)
+    assert PlanPeriod.objects.count() == 1
+    second["status"] = "paid"
+    stripe._emit("invoice.paid", second)
+    deliver(stripe)
+    assert PlanPeriod.objects.count() == 2
 
 
 def test_a_dearer_thing_on_the_same_invoice_is_not_taken_for_the_plan(org, stripe):
@@ -571,6 +600,14 @@ def test_an_unknown_type_is_kept_and_answered_200(stripe):
     assert StripeEvent.objects.get().status == "IGNORED"
 
 
+def test_an_endpoint_that_is_set_up_as_the_readme_says_hears_of_all_that_matters():
+    _, _, setting_up = (ROOT / "README.md").read_text().partition("**Setting Stripe up.**")
+    named = re.findall(r"`([a-z_.]+\.[a-z_*]+)`", setting_up.partition("API version")[0])
+    assert named[0] == "checkout.session.*"
+    unheard = [kind for kind in webhooks.LOOK_UPS if not any(fnmatch(kind, n) for n in named)]
+    assert unheard == []
+
+
 def test_what_others_sell_through_the_same_account_is_ignored(org, stripe):
     payment = start_checkout(org)
     stripe.objects[payment.checkout_id]["metadata"] = {"payment": "theirs"}
@@ -718,7 +755,7 @@ class Unreadable:
 def five_a_minute(settings):
     """By a clock that stands still: no test meets the end of a minute."""
     settings.WEBHOOKS_PER_MINUTE_OF_ADDRESS = 5
-    settings.STRIPE_SECRET_KEY = "sk_test_any"
+    settings.STRIPE_SECRET_KEY = SECRET_KEY
     with time_machine.travel("2026-11-24 12:00:30Z", tick=False):
         yield
 
