@@ -211,7 +211,8 @@ def run(*argv):
 
 def test_the_free_plan_brings_sixty_credits_a_calendar_month_without_a_payment(org):
     make_organization(tier="PRO")
-    assert json.loads(run("grant_monthly_credits", "--json")) == {"paid": 0, "free": 1, "ended": 0}
+    printed = json.loads(run("grant_monthly_credits", "--json"))
+    assert printed == {"paid": 0, "free": 1, "ended": 0, "failed": 0}
     assert json.loads(run("grant_monthly_credits", "--json"))["free"] == 0
     assert ledger_rows(org) == [("GRANT", 60)]
     lot, now = CreditGrant.objects.get(), timezone.now()
@@ -244,7 +245,11 @@ def test_one_organization_that_fails_stops_nobody_elses_month(org, monkeypatch, 
         return grant(**options)
 
     monkeypatch.setattr(ledger, "grant", fail_for_one)
-    assert json.loads(run("grant_monthly_credits", "--json"))["free"] == 1
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="1 plans were not moved on"):
+        call_command("grant_monthly_credits", "--json", stdout=out)
+    printed = json.loads(out.getvalue())
+    assert printed == {"paid": 0, "free": 1, "ended": 0, "failed": 1}
     assert (ledger_rows(org), ledger_rows(other)) == ([], [("GRANT", 60)])
     assert "plan was not moved on" in caplog.text
     monkeypatch.undo()
@@ -396,7 +401,7 @@ def test_a_month_paid_ahead_that_bounced_does_not_come(org):
     assert Subscription.objects.get().period_end == first.ends_at == second.starts_at
     age(org, 32)
     printed = json.loads(run("grant_monthly_credits", "--json"))
-    assert (printed["ended"], tier(org)) == (1, "FREE")
+    assert (printed["ended"], printed["failed"], tier(org)) == (1, 0, "FREE")
     assert ledger_rows(org) == [("GRANT", 1000), ("GRANT", 60)]
     assert Subscription.objects.get().status == "ENDED"
 

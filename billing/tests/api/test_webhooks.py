@@ -12,6 +12,7 @@ import pytest
 import time_machine
 from django.db import OperationalError, connection, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from billing import gateway, services
 from billing.models import (
@@ -32,7 +33,8 @@ from clipforge.testing.faults import end_the_connection
 from clipforge.testing.races import run_together
 from clipforge.testing.redis_server import redis_server
 from clipforge.testing.state import nothing_changes
-from credits.models import CreditTransaction
+from credits import services as ledger
+from credits.models import CreditGrant, CreditTransaction
 from credits.selectors import Balance, balance
 from credits.tests.makers import make_spend
 
@@ -326,6 +328,55 @@ def test_a_dispute_takes_back_and_one_that_is_won_gives_again_and_once_more(org,
     stripe.refund(payment.payment_intent_id, 900)
     deliver(stripe)
     assert balance(org) == Balance(available=0, held=0, posted=0, debt=70)
+
+
+def disputed_and_won(stripe, payment):
+    payment.refresh_from_db()
+    dispute = stripe.dispute(payment.payment_intent_id)
+    deliver(stripe)
+    stripe.close_dispute(dispute, won=True)
+    deliver(stripe)
+
+
+def test_what_a_won_dispute_gives_again_ends_and_is_drawn_as_it_was_bought(org, stripe):
+    payment = bought(org, stripe)
+    deliver(stripe)
+    disputed_and_won(stripe, payment)
+    first, again = CreditGrant.objects.order_by("pk")
+    assert first.expires_at is not None
+    assert (again.remaining, again.priority, again.expires_at) == (100, 50, first.expires_at)
+
+
+def test_what_had_ended_before_a_dispute_that_is_won_stays_ended(org, stripe):
+    payment = bought(org, stripe)
+    deliver(stripe)
+    make_spend(org, 60)
+    for lot_number in range(2):
+        CreditGrant.objects.update(expires_at=timezone.now() - datetime.timedelta(days=1))
+        ledger.expire_grants()
+        disputed_and_won(stripe, payment)
+        # Spent credits were owed, and are settled; unused ones had ended.
+        assert balance(org) == Balance(available=0, held=0, posted=0, debt=0)
+        assert CreditGrant.objects.count() == 2 + lot_number
+    assert amounts(org) == [100, -60, -40, *[100, -40, -60] * 2]
+
+
+def test_a_month_that_was_disputed_before_it_began_comes_once_the_dispute_is_won(org, stripe):
+    payment = bought(org, stripe, "plan-pro")
+    deliver(stripe)
+    stripe.renew(stripe.objects[payment.checkout_id]["subscription"])
+    deliver(stripe)
+    second = Payment.objects.get(period__granted_at=None)
+    dispute = stripe.dispute(second.payment_intent_id)
+    deliver(stripe)
+    age(org, 31)
+    grant_monthly()
+    assert (tier(org), amounts(org)) == ("FREE", [1000, 60])
+    stripe.close_dispute(dispute, won=True)
+    deliver(stripe)
+    assert (tier(org), amounts(org)) == ("PRO", [1000, 60, 1000])
+    lot = CreditGrant.objects.latest("pk")
+    assert (lot.priority, lot.expires_at) == (20, PlanPeriod.objects.latest("starts_at").ends_at)
 
 
 def test_a_dispute_that_is_lost_changes_nothing_more(org, stripe):
