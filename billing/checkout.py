@@ -29,7 +29,7 @@ def start_checkout(
     The payment is committed before Stripe is asked, with what makes Stripe's idempotency key: after
     a crash anywhere, the same `key` leads to the same page, and one payment. Of the pages for a
     plan only the last stays open. Raises what `price_for_sale` does; Conflict while a plan is
-    active or was just paid; Unavailable without Stripe.
+    active or was just paid, or for a `key` whose page has ended; Unavailable without Stripe.
     """
     gateway.require_configured()
     payment = _payment(org, code, currency, key, actor)
@@ -79,12 +79,7 @@ def _payment(
             .first()
         )
         if earlier is not None:
-            if earlier.price.code != code:
-                raise Invalid(
-                    "This Idempotency-Key was used for a different request. Choose a new key.",
-                    code="idempotency_key_reused",
-                )
-            return earlier
+            return _same_request(earlier, code, currency)
         price = price_for_sale(code, currency=currency)
         if price.is_plan and _has_plan(org):
             raise plan_already_active()
@@ -100,6 +95,22 @@ def _payment(
             request_key=request_key,
             actor=actor,
         )
+
+
+def _same_request(earlier: Payment, code: str, currency: str | None) -> Payment:
+    """Raises Invalid when the key asked for something else, Conflict when its page has ended."""
+    asked = (code, earlier.currency if currency is None else currency.lower())
+    if asked != (earlier.price.code, earlier.currency):
+        raise Invalid(
+            "This Idempotency-Key was used for a different request. Choose a new key.",
+            code="idempotency_key_reused",
+        )
+    if earlier.status == PaymentStatus.EXPIRED:
+        raise Conflict(
+            "This page has ended. Open another under a new Idempotency-Key.",
+            code="checkout_expired",
+        )
+    return earlier
 
 
 def _close_other_pages(payment: Payment) -> None:

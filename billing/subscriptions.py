@@ -61,11 +61,18 @@ class Granted(NamedTuple):
     failed: int
 
 
-def month_after(moment: datetime.datetime) -> datetime.datetime:
-    """The same day and time of the next month, or its last day where it is shorter."""
+def month_after(moment: datetime.datetime, *, day: int = 0) -> datetime.datetime:
+    """The same day and time of the next month, or its last day where it is shorter.
+
+    `day` is the day on which the months began: what began on the 31st goes from the 28th of
+    February to the 31st of March.
+    """
+    was_shortened = moment.day == calendar.monthrange(moment.year, moment.month)[1]
+    day = max(day, moment.day) if was_shortened else moment.day
     year, month = divmod(moment.year * 12 + moment.month, 12)
-    day = min(moment.day, calendar.monthrange(year, month + 1)[1])
-    return moment.replace(year=year, month=month + 1, day=day)
+    return moment.replace(
+        year=year, month=month + 1, day=min(day, calendar.monthrange(year, month + 1)[1])
+    )
 
 
 def month_of(moment: datetime.datetime) -> tuple[datetime.datetime, datetime.datetime]:
@@ -107,7 +114,9 @@ def offer_by_hand(org: Organization, price: Price, *, now: datetime.datetime) ->
         brought = sum(each.credits for each in paid if each.ends_at == running.ends_at)
         return Offer(amount, max(0, price.credits - brought), now, running.ends_at)
     start = max(subscription.period_end, now)
-    return Offer(price.amount, price.credits, start, month_after(start))
+    first = subscription.periods.earliest("starts_at")
+    end = month_after(start, day=first.starts_at.day)
+    return Offer(price.amount, price.credits, start, end)
 
 
 def begin_or_prolong_by_hand(payment: Payment, offer: Offer) -> PlanPeriod:

@@ -5,6 +5,7 @@ import io
 import json
 
 import pytest
+import time_machine
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -153,6 +154,14 @@ def test_the_same_plan_again_is_the_next_month(org):
     first, second = PlanPeriod.objects.order_by("starts_at")
     assert (second.starts_at, second.granted_at) == (first.ends_at, None)
     assert balance(org).available == 1000
+
+
+def test_months_that_began_on_the_31st_end_on_the_last_day_or_the_31st(org):
+    with time_machine.travel("2027-01-31 12:00Z", tick=False):
+        for _ in range(3):
+            make_payment(org, "plan-pro")
+    ends = PlanPeriod.objects.order_by("starts_at").values_list("ends_at", flat=True)
+    assert [f"{end:%m-%d}" for end in ends] == ["02-28", "03-31", "04-30"]
 
 
 def test_a_downgrade_begins_when_what_is_paid_for_ends(org):

@@ -537,8 +537,22 @@ def test_a_forged_event_is_refused(stripe, name):
 def test_an_oversized_event_is_refused_before_it_is_read(org, stripe):
     bought(org, stripe)
     event = {**stripe.events[0], "filler": "x" * 256 * 1024}
+    body, signature = stripe.signed(event)
     with nothing_changes():
-        assert_problem(send(*stripe.signed(event)), 413, "too_large")
+        answer = send(body, signature, **{"wsgi.input": Unreadable()})
+    assert_problem(answer, 413, "too_large")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"CONTENT_LENGTH": ""}, {"CONTENT_LENGTH": "-1"}, {"HTTP_TRANSFER_ENCODING": "chunked"}],
+)
+def test_an_event_of_no_stated_length_is_refused_before_it_is_read(org, stripe, headers):
+    bought(org, stripe)
+    headers = {**headers, "wsgi.input": Unreadable()}
+    with nothing_changes():
+        answer = send(*stripe.signed(stripe.events[0]), **headers)
+    assert_problem(answer, 411, "length_required")
 
 
 @pytest.mark.parametrize("mode", [True, None, "false"])
