@@ -360,6 +360,18 @@ def test_a_transfer_that_bounced_takes_its_credits_back_or_leaves_them_owed(org)
     }
 
 
+@pytest.mark.django_db(transaction=True)
+def test_reversed_eight_times_at_once_it_goes_back_once():
+    make_catalogue()
+    org = make_organization(tier="FREE")
+    payment = make_payment(org, "plan-pro")
+    results = run_together(
+        8, lambda _: services.reverse_payment(payment=payment, reason="bounced", actor="user:7")
+    )
+    assert sorted(type(each).__name__ for each in results) == ["NoneType"] * 7 + ["Payment"]
+    assert (ledger_rows(org), tier(org)) == ([("GRANT", 1000), ("ADJUST", -1000)], "FREE")
+
+
 def test_what_cannot_have_gone_back_is_refused(org, stripe):
     make_payment(org, reference="SEPA 1")
     services.reverse_payment(
