@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db.transaction import atomic
 
 from billing import gateway, subscriptions
@@ -50,13 +52,23 @@ def start_checkout(
     return payment, False
 
 
-def close_plan_pages(org: Organization) -> None:
+def close_plan_pages(org: Organization) -> list[Payment]:
     """Let nobody pay for a plan on a page that is open. Raises Conflict where one was paid already.
 
-    Asks Stripe, and so holds no lock; without Stripe nothing can be paid there anyway.
+    Asks Stripe, and so takes no lock, not even to note it: that is left to the caller, once it has
+    the account's. Without Stripe nothing can be paid there anyway.
     """
-    if gateway.is_configured() and not all(_close(page) for page in open_plan_pages(org)):
+    pages = list(open_plan_pages(org)) if gateway.is_configured() else []
+    if not all(_close_at_stripe(page) for page in pages):
         raise plan_already_active()
+    return pages
+
+
+def note_closed(pages: Iterable[Payment]) -> None:
+    pending = Payment.objects.filter(
+        pk__in=[page.pk for page in pages], status=PaymentStatus.PENDING
+    )
+    pending.update(status=PaymentStatus.EXPIRED)
 
 
 def open_portal(*, org: Organization) -> str:
@@ -140,14 +152,17 @@ def _has_plan(org: Organization) -> bool:
 
 def _close(page: Payment) -> bool:
     """False: it was paid already."""
-    try:
-        if not gateway.close_checkout(page.checkout_id):
-            return False
-    except NotFound:
-        pass  # of an account that we had before: nothing that is paid there reaches us
-    pending = Payment.objects.filter(pk=page.pk, status=PaymentStatus.PENDING)
-    pending.update(status=PaymentStatus.EXPIRED)
+    if not _close_at_stripe(page):
+        return False
+    note_closed([page])
     return True
+
+
+def _close_at_stripe(page: Payment) -> bool:
+    try:
+        return gateway.close_checkout(page.checkout_id)
+    except NotFound:  # of an account that we had before: nothing that is paid there reaches us
+        return True
 
 
 def _customer(org: Organization) -> str:

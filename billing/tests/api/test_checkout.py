@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction
 
 from billing import checkout, gateway, services
+from billing.accounts import lock_account
 from billing.models import BillingAccount, Payment, Price
 from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
 from clipforge.common.errors import Conflict, Unavailable
@@ -301,8 +303,9 @@ def test_a_page_that_opens_while_a_plan_is_recorded_by_hand_is_waited_for(
     """Pages are closed before the lock is taken, because Stripe is not asked under it."""
 
     def close_and_meet_another(org):
-        checkout.close_plan_pages(org)
+        closed = checkout.close_plan_pages(org)
         start_checkout(org, "plan-pro")
+        return closed
 
     monkeypatch.setattr(services, "close_plan_pages", close_and_meet_another)
     with pytest.raises(Conflict) as refused:
@@ -311,6 +314,35 @@ def test_a_page_that_opens_while_a_plan_is_recorded_by_hand_is_waited_for(
     monkeypatch.undo()
     make_payment(organization, "plan-starter")
     assert balance(organization).posted == 300
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_about_a_page_that_is_being_closed_waits_for_nothing(stripe, monkeypatch):
+    """The form of the admin is one transaction: what it wrote before its lock would be waited for
+    by whoever has the lock, and it by them.
+    """
+    make_catalogue()
+    org = make_organization(tier="FREE")
+    start_checkout(org, "plan-pro")
+
+    def hear():
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '1s'")
+            return deliver(stripe)
+        finally:
+            connection.close()
+
+    def hear_and_lock(org_id):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(hear).result(60) == [200]
+        return lock_account(org_id)
+
+    monkeypatch.setattr(services, "lock_account", hear_and_lock)
+    with transaction.atomic():
+        make_payment(org, "plan-starter")
+    assert [event["type"] for event in stripe.events] == ["checkout.session.expired"]
+    assert Payment.objects.get(price__code="plan-pro").status == "EXPIRED"
 
 
 @pytest.mark.django_db(transaction=True)
