@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db.transaction import atomic
 
 from billing import gateway, subscriptions
@@ -29,7 +31,7 @@ def start_checkout(
     The payment is committed before Stripe is asked, with what makes Stripe's idempotency key: after
     a crash anywhere, the same `key` leads to the same page, and one payment. Of the pages for a
     plan only the last stays open. Raises what `price_for_sale` does; Conflict while a plan is
-    active or was just paid; Unavailable without Stripe.
+    active or was just paid, or for a `key` whose page has ended; Unavailable without Stripe.
     """
     gateway.require_configured()
     payment = _payment(org, code, currency, key, actor)
@@ -50,13 +52,23 @@ def start_checkout(
     return payment, False
 
 
-def close_plan_pages(org: Organization) -> None:
+def close_plan_pages(org: Organization) -> list[Payment]:
     """Let nobody pay for a plan on a page that is open. Raises Conflict where one was paid already.
 
-    Asks Stripe, and so holds no lock; without Stripe nothing can be paid there anyway.
+    Asks Stripe, and so takes no lock, not even to note it: that is left to the caller, once it has
+    the account's. Without Stripe nothing can be paid there anyway.
     """
-    if gateway.is_configured() and not all(_close(page) for page in open_plan_pages(org)):
+    pages = list(open_plan_pages(org)) if gateway.is_configured() else []
+    if not all(_close_at_stripe(page) for page in pages):
         raise plan_already_active()
+    return pages
+
+
+def note_closed(pages: Iterable[Payment]) -> None:
+    pending = Payment.objects.filter(
+        pk__in=[page.pk for page in pages], status=PaymentStatus.PENDING
+    )
+    pending.update(status=PaymentStatus.EXPIRED)
 
 
 def open_portal(*, org: Organization) -> str:
@@ -79,12 +91,7 @@ def _payment(
             .first()
         )
         if earlier is not None:
-            if earlier.price.code != code:
-                raise Invalid(
-                    "This Idempotency-Key was used for a different request. Choose a new key.",
-                    code="idempotency_key_reused",
-                )
-            return earlier
+            return _same_request(earlier, code, currency)
         price = price_for_sale(code, currency=currency)
         if price.is_plan and _has_plan(org):
             raise plan_already_active()
@@ -100,6 +107,22 @@ def _payment(
             request_key=request_key,
             actor=actor,
         )
+
+
+def _same_request(earlier: Payment, code: str, currency: str | None) -> Payment:
+    """Raises Invalid when the key asked for something else, Conflict when its page has ended."""
+    asked = (code, earlier.currency if currency is None else currency.lower())
+    if asked != (earlier.price.code, earlier.currency):
+        raise Invalid(
+            "This Idempotency-Key was used for a different request. Choose a new key.",
+            code="idempotency_key_reused",
+        )
+    if earlier.status == PaymentStatus.EXPIRED:
+        raise Conflict(
+            "This page has ended. Open another under a new Idempotency-Key.",
+            code="checkout_expired",
+        )
+    return earlier
 
 
 def _close_other_pages(payment: Payment) -> None:
@@ -129,14 +152,17 @@ def _has_plan(org: Organization) -> bool:
 
 def _close(page: Payment) -> bool:
     """False: it was paid already."""
-    try:
-        if not gateway.close_checkout(page.checkout_id):
-            return False
-    except NotFound:
-        pass  # of an account that we had before: nothing that is paid there reaches us
-    pending = Payment.objects.filter(pk=page.pk, status=PaymentStatus.PENDING)
-    pending.update(status=PaymentStatus.EXPIRED)
+    if not _close_at_stripe(page):
+        return False
+    note_closed([page])
     return True
+
+
+def _close_at_stripe(page: Payment) -> bool:
+    try:
+        return gateway.close_checkout(page.checkout_id)
+    except NotFound:  # of an account that we had before: nothing that is paid there reaches us
+        return True
 
 
 def _customer(org: Organization) -> str:

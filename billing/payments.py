@@ -11,14 +11,17 @@ from typing import Any
 
 from django.utils import timezone
 
-from billing.models import Payment, PaymentStatus, PriceKind
+from billing.models import Payment, PaymentStatus, PlanPeriod, PriceKind
 from billing.subscriptions import LATE_LIFE, credits_reversed
 from clipforge.common.errors import Invalid
 from credits import selectors as balances
 from credits import services as ledger
-from credits.models import GrantKind
+from credits.models import CreditTransaction, GrantKind
 
 logger = logging.getLogger(__name__)
+
+# Begins the key of what was given again.
+RESTORE = "restore:"
 
 
 def mark_paid(payment: Payment, *, paid_at: datetime.datetime, actor: str, **known: Any) -> bool:
@@ -98,19 +101,41 @@ def _take_back(payment: Payment, amount: int, *, reason: str, actor: str) -> Non
 
 
 def _give_again(payment: Payment, amount: int, *, reason: str, actor: str) -> None:
+    """As it was given first: until the same end, in the same place of the order of drawing.
+
+    What had ended unused before it was taken back does not come to life again.
+    """
+    grants = balances.grants_of("payment", str(payment.pk), org=payment.org)
+    back = balances.taken_back(grants)
+    again = sum(each.amount for each in grants if each.idempotency_key.startswith(RESTORE))
+    usable = back.amount - again - back.ended
+    priority, ends_at = _first_terms(payment, grants)
+    late = timezone.now() + LATE_LIFE
     ledger.grant(
         org=payment.org,
         amount=amount,
         kind=GrantKind.ADJUST,
         reason=reason,
         actor=actor,
-        idempotency_key=f"restore:{payment.pk}:{payment.reversals}",
-        expires_at=timezone.now() + LATE_LIFE if payment.price.is_plan else None,
+        idempotency_key=f"{RESTORE}{payment.pk}:{payment.reversals}",
+        expires_at=late if ends_at is not None and ends_at <= timezone.now() else ends_at,
+        priority=priority,
+        ended=max(0, min(back.ended, amount - usable)),
         reference_type="payment",
         reference_id=str(payment.pk),
     )
 
 
+def _first_terms(
+    payment: Payment, grants: list[CreditTransaction]
+) -> tuple[int, datetime.datetime | None]:
+    """Priority and end. A month that began while all of it was disputed brought nothing at first."""
+    if payment.price.is_plan:
+        return ledger.PRIORITIES[GrantKind.PLAN], payment.period.ends_at
+    lot = balances.lot_of(grants[-1])
+    return lot.priority, lot.expires_at
+
+
 def _was_granted(payment: Payment) -> bool:
     """A plan that begins later is granted then, by what is paid for it at that time."""
-    return bool(balances.grants_of("payment", str(payment.pk), org=payment.org))
+    return not PlanPeriod.objects.filter(payment=payment, granted_at=None).exists()

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from billing import gateway, payments, subscriptions
 from billing.accounts import lock_account
-from billing.checkout import close_plan_pages, open_portal, start_checkout
+from billing.checkout import close_plan_pages, note_closed, open_portal, start_checkout
 from billing.models import BillingAccount, Payment, PaymentMethod, Price, PriceKind
 from billing.selectors import (
     normal_reference,
@@ -106,13 +106,13 @@ def record_payment(
     reference = normal_reference(reference)
     require_recordable(reference=reference, paid_on=paid_on, reason=reason)
     is_plan = Price.objects.filter(code=code, kind=PriceKind.PLAN, is_active=True).exists()
-    if is_plan and payment_of_transfer(reference) is None:
-        close_plan_pages(org)
+    closed = close_plan_pages(org) if is_plan and payment_of_transfer(reference) is None else []
     with atomic():
         account = lock_account(org.pk)
         earlier = payment_of_transfer(reference)
         if earlier is not None:
             return _same_payment(earlier, org, code)
+        note_closed(closed)
         payment = _pay_by_hand(
             account,
             price_for_sale(code),

@@ -58,13 +58,21 @@ class Granted(NamedTuple):
     paid: int
     free: int
     ended: int
+    failed: int
 
 
-def month_after(moment: datetime.datetime) -> datetime.datetime:
-    """The same day and time of the next month, or its last day where it is shorter."""
+def month_after(moment: datetime.datetime, *, day: int = 0) -> datetime.datetime:
+    """The same day and time of the next month, or its last day where it is shorter.
+
+    `day` is the day on which the months began: what began on the 31st goes from the 28th of
+    February to the 31st of March.
+    """
+    was_shortened = moment.day == calendar.monthrange(moment.year, moment.month)[1]
+    day = max(day, moment.day) if was_shortened else moment.day
     year, month = divmod(moment.year * 12 + moment.month, 12)
-    day = min(moment.day, calendar.monthrange(year, month + 1)[1])
-    return moment.replace(year=year, month=month + 1, day=day)
+    return moment.replace(
+        year=year, month=month + 1, day=min(day, calendar.monthrange(year, month + 1)[1])
+    )
 
 
 def month_of(moment: datetime.datetime) -> tuple[datetime.datetime, datetime.datetime]:
@@ -106,7 +114,9 @@ def offer_by_hand(org: Organization, price: Price, *, now: datetime.datetime) ->
         brought = sum(each.credits for each in paid if each.ends_at == running.ends_at)
         return Offer(amount, max(0, price.credits - brought), now, running.ends_at)
     start = max(subscription.period_end, now)
-    return Offer(price.amount, price.credits, start, month_after(start))
+    first = subscription.periods.earliest("starts_at")
+    end = month_after(start, day=first.starts_at.day)
+    return Offer(price.amount, price.credits, start, end)
 
 
 def begin_or_prolong_by_hand(payment: Payment, offer: Offer) -> PlanPeriod:
@@ -272,12 +282,14 @@ def grant_monthly(*, now: datetime.datetime | None = None) -> Granted:
     Each organization in a transaction of its own, so that one that fails stops nobody else.
     """
     now = now or timezone.now()
-    paid = _grant_due(now)
-    ended = _end_lapsed(now)
-    return Granted(paid=paid, free=_grant_free(now), ended=ended)
+    failed: set[str] = set()
+    paid = _grant_due(now, failed)
+    ended = _end_lapsed(now, failed)
+    free = _grant_free(now, failed)
+    return Granted(paid=paid, free=free, ended=ended, failed=len(failed))
 
 
-def _grant_due(now: datetime.datetime) -> int:
+def _grant_due(now: datetime.datetime, failed: set[str]) -> int:
     due = PlanPeriod.objects.filter(granted_at=None, starts_at__lte=now)
 
     def grant(period_id: uuid.UUID, org_id: uuid.UUID) -> bool:
@@ -293,10 +305,10 @@ def _grant_due(now: datetime.datetime) -> int:
         settle_tier(account, now=now)
         return granted
 
-    return _sum_each(grant, due.order_by("starts_at").values_list("pk", "org"))
+    return _sum_each(grant, due.order_by("starts_at").values_list("pk", "org"), failed)
 
 
-def _grant_free(now: datetime.datetime) -> int:
+def _grant_free(now: datetime.datetime, failed: set[str]) -> int:
     start, end = month_of(now)
     plans = Price.objects.filter(kind=PriceKind.PLAN, tier=Tier.FREE, is_active=True)
     price = plans.order_by("pk").frozen()
@@ -305,7 +317,7 @@ def _grant_free(now: datetime.datetime) -> int:
     had = PlanPeriod.objects.filter(org=OuterRef("pk"), payment=None, starts_at=start)
     free = Organization.objects.filter(Q(tier=Tier.FREE), Q(is_active=True), ~Exists(had))
     return _sum_each(
-        lambda org: _grant_free_month(org, price, start, end, now), [(org,) for org in free]
+        lambda org: _grant_free_month(org, price, start, end, now), [(org,) for org in free], failed
     )
 
 
@@ -326,7 +338,7 @@ def _grant_free_month(
     return grant_if_begun(period, now=now)
 
 
-def _end_lapsed(now: datetime.datetime) -> int:
+def _end_lapsed(now: datetime.datetime, failed: set[str]) -> int:
     """End plans that nobody renewed by hand, and take back tiers that nothing pays for."""
     running = PlanPeriod.objects.filter(
         org=OuterRef("org"), payment__isnull=False, starts_at__lte=now, ends_at__gt=now
@@ -345,13 +357,13 @@ def _end_lapsed(now: datetime.datetime) -> int:
         before = account.plan_tier
         return settle_tier(account, now=now) != before or ended > 0
 
-    return _sum_each(end, due.values_list("pk"))
+    return _sum_each(end, due.values_list("pk"), failed)
 
 
-def _sum_each(act: Callable[..., bool], keys: Iterable[tuple[Any, ...]]) -> int:
+def _sum_each(act: Callable[..., bool], keys: Iterable[tuple[Any, ...]], failed: set[str]) -> int:
     """How often `act` was true, each in a transaction of its own.
 
-    One that fails is logged and left, so that it stops nobody else's month.
+    One that fails is logged, added to `failed` and left, so that it stops nobody else's month.
     """
     total = 0
     for key in list(keys):
@@ -360,4 +372,5 @@ def _sum_each(act: Callable[..., bool], keys: Iterable[tuple[Any, ...]]) -> int:
                 total += act(*key)
         except (DatabaseError, LedgerBroken, DomainError):
             logger.exception("plan was not moved on", extra={"key": str(key[0])})
+            failed.add(str(key[0]))
     return total

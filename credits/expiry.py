@@ -26,8 +26,11 @@ BATCH = 1000
 T = TypeVar("T")
 
 
-def expire_holds(*, now: datetime.datetime | None = None) -> int:
-    """Give back the credits of holds past their `expires_at`. Returns how many holds."""
+def expire_holds(*, now: datetime.datetime | None = None, failed: set[str] | None = None) -> int:
+    """Give back the credits of holds past their `expires_at`. Returns how many holds.
+
+    Here as in the others, what could not be moved is added to `failed`.
+    """
     due = due_holds(now)
 
     def expire(hold_id: uuid.UUID) -> int:
@@ -36,10 +39,16 @@ def expire_holds(*, now: datetime.datetime | None = None) -> int:
             return 0
         return ledger.release_hold(hold_id, status=HoldStatus.EXPIRED, fence=None, actor=ACTOR)
 
-    return _sum_each(expire, due.order_by("expires_at").values_list("pk", flat=True)[:BATCH])
+    holds = due.order_by("expires_at").values_list("pk", flat=True)
+    return _sum_each(expire, holds[:BATCH], failed)
 
 
-def expire_grants(*, now: datetime.datetime | None = None, org: Organization | None = None) -> int:
+def expire_grants(
+    *,
+    now: datetime.datetime | None = None,
+    org: Organization | None = None,
+    failed: set[str] | None = None,
+) -> int:
     """End what is unused and unheld in lots past their `expires_at`. Returns how many lots.
 
     What is held stays until the hold is settled; what that returns ends then. What is owed about
@@ -56,7 +65,8 @@ def expire_grants(*, now: datetime.datetime | None = None, org: Organization | N
             ledger.expire_lot(lot, actor=ACTOR)
         return len(lots)
 
-    return _sum_each(expire, due.order_by("org").values_list("org", flat=True).distinct()[:BATCH])
+    orgs = due.order_by("org").values_list("org", flat=True).distinct()
+    return _sum_each(expire, orgs[:BATCH], failed)
 
 
 def due_holds(now: datetime.datetime | None = None) -> QuerySet[CreditHold]:
@@ -71,7 +81,7 @@ def due_grants(now: datetime.datetime | None = None) -> OrgQuerySet[CreditGrant]
     )
 
 
-def settle_returned() -> int:
+def settle_returned(*, failed: set[str] | None = None) -> int:
     """Settle debts out of the lots that they are about, where work gave something back to these.
 
     What was reserved when its payment was reversed is owed; once the work is cancelled it lies in
@@ -85,10 +95,10 @@ def settle_returned() -> int:
         lot = CreditGrant.objects.get(pk=reversal.grant_id)
         return ledger.settle_debt(lot, open_debts.filter(grant=lot), actor=ACTOR)
 
-    return _sum_each(settle, returned.order_by("pk")[:BATCH])
+    return _sum_each(settle, returned.order_by("pk")[:BATCH], failed)
 
 
-def _sum_each(act: Callable[[T], int], keys: Iterable[T]) -> int:
+def _sum_each(act: Callable[[T], int], keys: Iterable[T], failed: set[str] | None) -> int:
     """Sum what `act` returns, each in a transaction of its own.
 
     One that fails is logged and left, so that a broken ledger stops nobody else's clock.
@@ -100,4 +110,6 @@ def _sum_each(act: Callable[[T], int], keys: Iterable[T]) -> int:
                 total += act(key)
         except (DatabaseError, ledger.LedgerBroken):
             logger.exception("expiry failed", extra={"key": str(key)})
+            if failed is not None:
+                failed.add(str(key))
     return total

@@ -332,21 +332,26 @@ def expire_lot(lot: CreditGrant, *, actor: str) -> None:
     Requires the account's lock, taken before `lot` was read.
     """
     lot.remaining -= settle_debt(lot, lot.reversals.all(), actor=actor)
-    free = lot.remaining - lot.held
-    if free == 0:
-        return
-    CreditGrant.objects.filter(pk=lot.pk).update(remaining=F("held"))
+    if lot.remaining > lot.held:
+        # A lot may end in parts, as holds come back to it; what remains of it only ever shrinks then.
+        key = f"expire:{lot.pk}:{lot.remaining}"
+        end_part(lot, lot.remaining - lot.held, actor=actor, idempotency_key=key)
+
+
+def end_part(lot: CreditGrant, amount: int, *, actor: str, idempotency_key: str) -> None:
+    """End so much of what nobody holds of the lot. Requires the account's lock, as above."""
+    lot.remaining -= amount
+    CreditGrant.objects.filter(pk=lot.pk).update(remaining=F("remaining") - amount)
     posted = post(
         lot.org_id,
         TransactionType.EXPIRE,
-        -free,
+        -amount,
         reason="Unused credits ended",
         reference_type="grant",
         reference_id=str(lot.pk),
-        inputs=trace_of_lots({lot.pk: free}),
+        inputs=trace_of_lots({lot.pk: amount}),
         actor=actor,
-        # A lot may end in parts, as holds come back to it; what remains of it only ever shrinks then.
-        idempotency_key=f"expire:{lot.pk}:{lot.remaining}",
+        idempotency_key=idempotency_key,
     )
     if posted is None:
         raise LedgerBroken(f"grant {lot.pk} cannot expire")

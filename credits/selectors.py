@@ -8,15 +8,24 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import F, Sum
 
 from clipforge.common.models import OrgQuerySet
 from clipforge.orgs.models import Organization
 from credits import caching
 from credits.caching import Balance
-from credits.models import CreditHold, CreditReversal, CreditTransaction, TransactionType
+from credits.models import (
+    CreditGrant,
+    CreditHold,
+    CreditReversal,
+    CreditTransaction,
+    TransactionType,
+)
 
 __all__ = ["Balance", "Breach", "balance", "broken_invariants", "holds", "transactions"]
+
+# Begins the key of the EXPIRE of what ended as it was given again; the lot follows.
+ENDED = "ended:"
 
 
 def balance(org: Organization, *, found: bytes | None = None) -> Balance:
@@ -72,6 +81,34 @@ def reversible(transaction: CreditTransaction) -> int:
     (lot_id,) = transaction.inputs["grants"]
     before = CreditReversal.objects.filter(grant=lot_id).aggregate(sum=Sum("amount", default=0))
     return transaction.amount - int(before["sum"])
+
+
+def lot_of(transaction: CreditTransaction) -> CreditGrant:
+    """The lot that a GRANT or PURCHASE made."""
+    (pk,) = transaction.inputs["grants"]
+    return CreditGrant.objects.get(pk=pk)
+
+
+class TakenBack(NamedTuple):
+    """What was taken back in all, and how much of that had ended unused and was not noted since."""
+
+    amount: int
+    ended: int
+
+
+def taken_back(grants: list[CreditTransaction]) -> TakenBack:
+    """Of what these gave."""
+    lots = [pk for grant in grants for pk in grant.inputs["grants"]]
+    sums = CreditReversal.objects.filter(grant__in=lots).aggregate(
+        back=Sum("amount", default=0),
+        ended=Sum(F("amount") - F("taken") - F("owed"), default=0),
+    )
+    noted = CreditTransaction.objects.filter(
+        org__in={grant.org_id for grant in grants},
+        idempotency_key__in=[f"{ENDED}{pk}" for pk in lots],
+    ).aggregate(sum=Sum("amount", default=0))
+    # `noted` is negative: expiry takes away.
+    return TakenBack(int(sums["back"]), int(sums["ended"]) + int(noted["sum"]))
 
 
 class Breach(NamedTuple):

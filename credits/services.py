@@ -38,6 +38,7 @@ from credits.models import (
     TransactionType,
 )
 from credits.pricing import Charge
+from credits.selectors import ENDED, lot_of
 
 __all__ = [
     "adjust",
@@ -82,13 +83,15 @@ def grant(
     idempotency_key: str,
     expires_at: datetime.datetime | None = None,
     priority: int | None = None,
+    ended: int = 0,
     reference_type: str = "",
     reference_id: str = "",
 ) -> CreditTransaction:
     """Give credits, as a lot of its own; the account is created on first use.
 
     The ledger row is a PURCHASE for a lot of that kind, else a GRANT. `priority` is the kind's
-    unless given; the lowest is drawn first. What the account owes is settled out of it at once.
+    unless given; the lowest is drawn first. `ended` of them end at once, unused: they are given
+    again, and were over before. What the account owes is settled out of the rest.
     Raises Invalid for an end that has passed.
     """
     _require_amount(amount)
@@ -114,6 +117,8 @@ def grant(
             reference_id=reference_id,
             inputs=ledger.trace_of_lots({lot.pk: amount}),
         )
+        if ended:
+            ledger.end_part(lot, ended, actor=actor, idempotency_key=f"{ENDED}{lot.pk}")
         if CreditAccount.objects.filter(pk=org.pk, debt__gt=0).exists():
             ledger.settle_debt(lot, CreditReversal.objects.for_org(org), actor=actor)
         return granted
@@ -319,7 +324,7 @@ def take_back(
         raise Invalid("Only a GRANT or a PURCHASE can be taken back.")
     with atomic():
         ledger.lock_account(transaction.org_id)
-        lot = _lot_of(transaction)
+        lot = lot_of(transaction)  # read after the account's lock was taken
         earlier = CreditReversal.objects.filter(
             org=transaction.org_id, idempotency_key=idempotency_key
         ).first()
@@ -376,12 +381,6 @@ def _new_lot(
         priority=PRIORITIES[kind] if priority is None else priority,
         expires_at=expires_at,
     )
-
-
-def _lot_of(transaction: CreditTransaction) -> CreditGrant:
-    """The lot that a GRANT or PURCHASE made. Read after the account's lock was taken."""
-    (pk,) = transaction.inputs["grants"]
-    return CreditGrant.objects.get(pk=pk)
 
 
 def _return_to(lot: CreditGrant, amount: int) -> tuple[int, int]:

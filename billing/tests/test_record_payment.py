@@ -5,6 +5,7 @@ import io
 import json
 
 import pytest
+import time_machine
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -155,6 +156,14 @@ def test_the_same_plan_again_is_the_next_month(org):
     assert balance(org).available == 1000
 
 
+def test_months_that_began_on_the_31st_end_on_the_last_day_or_the_31st(org):
+    with time_machine.travel("2027-01-31 12:00Z", tick=False):
+        for _ in range(3):
+            make_payment(org, "plan-pro")
+    ends = PlanPeriod.objects.order_by("starts_at").values_list("ends_at", flat=True)
+    assert [f"{end:%m-%d}" for end in ends] == ["02-28", "03-31", "04-30"]
+
+
 def test_a_downgrade_begins_when_what_is_paid_for_ends(org):
     make_payment(org, "plan-pro")
     make_payment(org, "plan-starter")
@@ -211,7 +220,8 @@ def run(*argv):
 
 def test_the_free_plan_brings_sixty_credits_a_calendar_month_without_a_payment(org):
     make_organization(tier="PRO")
-    assert json.loads(run("grant_monthly_credits", "--json")) == {"paid": 0, "free": 1, "ended": 0}
+    printed = json.loads(run("grant_monthly_credits", "--json"))
+    assert printed == {"paid": 0, "free": 1, "ended": 0, "failed": 0}
     assert json.loads(run("grant_monthly_credits", "--json"))["free"] == 0
     assert ledger_rows(org) == [("GRANT", 60)]
     lot, now = CreditGrant.objects.get(), timezone.now()
@@ -244,7 +254,11 @@ def test_one_organization_that_fails_stops_nobody_elses_month(org, monkeypatch, 
         return grant(**options)
 
     monkeypatch.setattr(ledger, "grant", fail_for_one)
-    assert json.loads(run("grant_monthly_credits", "--json"))["free"] == 1
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="1 plans were not moved on"):
+        call_command("grant_monthly_credits", "--json", stdout=out)
+    printed = json.loads(out.getvalue())
+    assert printed == {"paid": 0, "free": 1, "ended": 0, "failed": 1}
     assert (ledger_rows(org), ledger_rows(other)) == ([], [("GRANT", 60)])
     assert "plan was not moved on" in caplog.text
     monkeypatch.undo()
@@ -346,6 +360,18 @@ def test_a_transfer_that_bounced_takes_its_credits_back_or_leaves_them_owed(org)
     }
 
 
+@pytest.mark.django_db(transaction=True)
+def test_reversed_eight_times_at_once_it_goes_back_once():
+    make_catalogue()
+    org = make_organization(tier="FREE")
+    payment = make_payment(org, "plan-pro")
+    results = run_together(
+        8, lambda _: services.reverse_payment(payment=payment, reason="bounced", actor="user:7")
+    )
+    assert sorted(type(each).__name__ for each in results) == ["NoneType"] * 7 + ["Payment"]
+    assert (ledger_rows(org), tier(org)) == ([("GRANT", 1000), ("ADJUST", -1000)], "FREE")
+
+
 def test_what_cannot_have_gone_back_is_refused(org, stripe):
     make_payment(org, reference="SEPA 1")
     services.reverse_payment(
@@ -396,7 +422,7 @@ def test_a_month_paid_ahead_that_bounced_does_not_come(org):
     assert Subscription.objects.get().period_end == first.ends_at == second.starts_at
     age(org, 32)
     printed = json.loads(run("grant_monthly_credits", "--json"))
-    assert (printed["ended"], tier(org)) == (1, "FREE")
+    assert (printed["ended"], printed["failed"], tier(org)) == (1, 0, "FREE")
     assert ledger_rows(org) == [("GRANT", 1000), ("GRANT", 60)]
     assert Subscription.objects.get().status == "ENDED"
 

@@ -16,8 +16,11 @@ from clipforge.common.metrics import metrics
 class OperatorCommand(BaseCommand):
     """Subclasses write `run`, which returns what `--json` prints, and print for people as they go.
 
-    A DomainError becomes one sentence on stderr and exit code 1.
+    A DomainError becomes one sentence on stderr and exit code 1; so does `failure`, where `run`
+    sets it because a part failed, after all was printed.
     """
+
+    failure = ""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -48,6 +51,8 @@ class OperatorCommand(BaseCommand):
             metrics.flush(at_once=True)
         if self.as_json:
             self.stdout.write(json.dumps(result, default=str))
+        if self.failure:
+            raise CommandError(self.failure)
 
     @property
     def actor(self) -> str:

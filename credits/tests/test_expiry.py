@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import datetime
+import io
+import json
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
@@ -97,7 +100,10 @@ def test_a_broken_ledger_stops_nobody_elses_clock(organization, monkeypatch, cap
         return release(hold_id, **options)
 
     monkeypatch.setattr(ledger, "release_hold", fail_for_one)
-    assert services.expire_holds() == 1
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="1 could not be ended"):
+        call_command("expire_credits", "--json", stdout=out)
+    assert json.loads(out.getvalue()) == {"holds": 1, "settled": 0, "grants": 0, "failed": 1}
     statuses = CreditHold.objects.order_by("pk").values_list("status", flat=True)
     assert list(statuses) == ["HELD", "EXPIRED"]
     assert "expiry failed" in caplog.text

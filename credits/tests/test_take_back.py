@@ -213,3 +213,22 @@ def test_reversed_by_twenty_and_granted_by_twenty_at_once_it_adds_up():
     assert CreditReversal.objects.count() == 2
     # Ten credits came, and all of them settled: owed was more, whatever the order.
     assert balance(org) == Balance(available=0, held=0, posted=0, debt=90)
+
+
+def test_what_is_given_again_and_was_over_before_settles_nothing(organization):
+    purchase = make_purchase(organization)
+    make_spend(organization, 100)
+    debt = take_back(purchase)
+    services.grant(
+        org=organization,
+        amount=120,
+        ended=40,
+        kind=GrantKind.ADJUST,
+        reason="the dispute was won",
+        actor="stripe",
+        idempotency_key="restore",
+    )
+    assert parts(debt) == (0, 100, 80)
+    assert balance(organization) == Balance(available=0, held=0, posted=0, debt=20)
+    rows = CreditTransaction.objects.order_by("org_seq").values_list("type", "amount")
+    assert list(rows)[2:] == [("GRANT", 120), ("EXPIRE", -40), ("ADJUST", -80)]

@@ -10,7 +10,7 @@ class Command(OperatorCommand):
     help = (
         "Grant the credits of every plan whose period has begun, and of the free plan's month; end "
         "plans that were not renewed. Runs every hour by itself; running it again, or twice at "
-        "once, grants nothing more."
+        "once, grants nothing more. Exits 1 when the plan of anybody could not be moved on."
     )
 
     def run(self, **options: Any) -> dict[str, Any]:
@@ -19,4 +19,6 @@ class Command(OperatorCommand):
             f"Granted {granted.paid} paid periods and {granted.free} free months; "
             f"{granted.ended} plans ended."
         )
+        if granted.failed:
+            self.failure = f"{granted.failed} plans were not moved on: the log says why."
         return granted._asdict()

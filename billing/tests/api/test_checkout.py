@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from stripe import AuthenticationError
 
 from billing import checkout, gateway, services
+from billing.accounts import lock_account
 from billing.models import BillingAccount, Payment, Price
 from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
-from clipforge.common.errors import Conflict
+from clipforge.common.errors import Conflict, Unavailable
 from clipforge.orgs.models import Organization
 from clipforge.testing.api import assert_problem, invalid_fields
 from clipforge.testing.factories import make_client, make_organization
@@ -52,11 +54,22 @@ def test_the_same_key_gets_the_same_page_without_asking_stripe(api, stripe):
     assert len(stripe.calls) == 2
 
 
-def test_the_same_key_for_another_price_is_422(api, stripe):
+@pytest.mark.parametrize("other", [{"price": "pack-500"}, {"currency": "eur"}])
+def test_the_same_key_for_another_price_or_currency_is_422(api, stripe, other):
     api.post(URL, {"price": "pack-100"}, HTTP_IDEMPOTENCY_KEY="k")
     with nothing_changes():
-        answer = api.post(URL, {"price": "pack-500"}, HTTP_IDEMPOTENCY_KEY="k")
+        answer = api.post(URL, {"price": "pack-100", **other}, HTTP_IDEMPOTENCY_KEY="k")
     assert_problem(answer, 422, "idempotency_key_reused")
+
+
+def test_the_key_of_a_page_that_has_ended_is_409(api, stripe):
+    api.post(URL, {"price": "pack-100"}, HTTP_IDEMPOTENCY_KEY="k")
+    stripe.expire(Payment.objects.get().checkout_id)
+    deliver(stripe)
+    with nothing_changes():
+        answer = api.post(URL, {"price": "pack-100"}, HTTP_IDEMPOTENCY_KEY="k")
+    assert_problem(answer, 409, "checkout_expired")
+    assert api.post(URL, {"price": "pack-100"}, HTTP_IDEMPOTENCY_KEY="l").status_code == 201
 
 
 def test_the_customer_is_made_once(api, stripe):
@@ -97,11 +110,51 @@ def test_a_wrong_key_of_stripe_is_a_fault_of_ours(organization, stripe, settings
     assert stripe.objects == {}
 
 
-def test_a_stripe_that_hangs_is_given_up_and_holds_no_lock(api, organization, stripe, monkeypatch):
+class Hanging(threading.Event):
+    """What a hanging stand-in waits for; `reached` once it does."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached = threading.Event()
+
+    def wait(self, timeout=None):
+        self.reached.set()
+        return super().wait(timeout)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_a_stripe_hangs_no_lock_is_held(stripe):
+    make_catalogue()
+    org = make_organization(tier="FREE")
+    gateway.price_id(Price.objects.get(code="plan-pro"))
+    start_checkout(org)  # the customer exists
+    stripe.release = Hanging()
+    stripe.faults += ["", "hang"]  # the price is found
+
+    def act(number):
+        if number == 1:
+            return start_checkout(org, "plan-pro")
+        assert stripe.release.reached.wait(30)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '1s'")
+            return make_payment(org, "pack-100")
+        finally:
+            stripe.release.set()
+
+    recorded, given_up = run_together(2, act)
+    assert isinstance(recorded, Payment), recorded
+    assert isinstance(given_up, Unavailable), given_up
+    assert given_up.error_code == "payments_unavailable"
+
+
+def test_a_stripe_that_hangs_is_given_up_after_five_seconds(api, organization, stripe, monkeypatch):
     start_checkout(organization)
+    assert gateway.TIMEOUT == 5
     monkeypatch.setattr(gateway, "TIMEOUT", 0.2)
     stripe.faults.append("hang")
     answer = api.post(URL, {"price": "pack-500"}, HTTP_IDEMPOTENCY_KEY="k")
+    assert not stripe.release.is_set()  # it hangs still
     assert_problem(answer, 503, "payments_unavailable")
 
 
@@ -267,8 +320,9 @@ def test_a_page_that_opens_while_a_plan_is_recorded_by_hand_is_waited_for(
     """Pages are closed before the lock is taken, because Stripe is not asked under it."""
 
     def close_and_meet_another(org):
-        checkout.close_plan_pages(org)
+        closed = checkout.close_plan_pages(org)
         start_checkout(org, "plan-pro")
+        return closed
 
     monkeypatch.setattr(services, "close_plan_pages", close_and_meet_another)
     with pytest.raises(Conflict) as refused:
@@ -277,6 +331,35 @@ def test_a_page_that_opens_while_a_plan_is_recorded_by_hand_is_waited_for(
     monkeypatch.undo()
     make_payment(organization, "plan-starter")
     assert balance(organization).posted == 300
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_about_a_page_that_is_being_closed_waits_for_nothing(stripe, monkeypatch):
+    """The form of the admin is one transaction: what it wrote before its lock would be waited for
+    by whoever has the lock, and it by them.
+    """
+    make_catalogue()
+    org = make_organization(tier="FREE")
+    start_checkout(org, "plan-pro")
+
+    def hear():
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '1s'")
+            return deliver(stripe)
+        finally:
+            connection.close()
+
+    def hear_and_lock(org_id):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(hear).result(60) == [200]
+        return lock_account(org_id)
+
+    monkeypatch.setattr(services, "lock_account", hear_and_lock)
+    with transaction.atomic():
+        make_payment(org, "plan-starter")
+    assert [event["type"] for event in stripe.events] == ["checkout.session.expired"]
+    assert Payment.objects.get(price__code="plan-pro").status == "EXPIRED"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -15,6 +15,7 @@ import pytest
 import time_machine
 from django.db import OperationalError, connection, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from billing import gateway, services, webhooks
 from billing.models import (
@@ -37,7 +38,8 @@ from clipforge.testing.redis_server import redis_server
 from clipforge.testing.service import ROOT
 from clipforge.testing.state import nothing_changes
 from clipforge.testing.stripe import SECRET_KEY
-from credits.models import CreditTransaction
+from credits import services as ledger
+from credits.models import CreditGrant, CreditTransaction
 from credits.selectors import Balance, balance
 from credits.tests.makers import make_spend
 
@@ -542,6 +544,55 @@ def test_a_dispute_takes_back_and_one_that_is_won_gives_again_and_once_more(org,
     assert balance(org) == Balance(available=0, held=0, posted=0, debt=70)
 
 
+def disputed_and_won(stripe, payment):
+    payment.refresh_from_db()
+    dispute = stripe.dispute(payment.payment_intent_id)
+    deliver(stripe)
+    stripe.close_dispute(dispute, won=True)
+    deliver(stripe)
+
+
+def test_what_a_won_dispute_gives_again_ends_and_is_drawn_as_it_was_bought(org, stripe):
+    payment = bought(org, stripe)
+    deliver(stripe)
+    disputed_and_won(stripe, payment)
+    first, again = CreditGrant.objects.order_by("pk")
+    assert first.expires_at is not None
+    assert (again.remaining, again.priority, again.expires_at) == (100, 50, first.expires_at)
+
+
+def test_what_had_ended_before_a_dispute_that_is_won_stays_ended(org, stripe):
+    payment = bought(org, stripe)
+    deliver(stripe)
+    make_spend(org, 60)
+    for lot_number in range(2):
+        CreditGrant.objects.update(expires_at=timezone.now() - datetime.timedelta(days=1))
+        ledger.expire_grants()
+        disputed_and_won(stripe, payment)
+        # Spent credits were owed, and are settled; unused ones had ended.
+        assert balance(org) == Balance(available=0, held=0, posted=0, debt=0)
+        assert CreditGrant.objects.count() == 2 + lot_number
+    assert amounts(org) == [100, -60, -40, *[100, -40, -60] * 2]
+
+
+def test_a_month_that_was_disputed_before_it_began_comes_once_the_dispute_is_won(org, stripe):
+    payment = bought(org, stripe, "plan-pro")
+    deliver(stripe)
+    stripe.renew(stripe.objects[payment.checkout_id]["subscription"])
+    deliver(stripe)
+    second = Payment.objects.get(period__granted_at=None)
+    dispute = stripe.dispute(second.payment_intent_id)
+    deliver(stripe)
+    age(org, 31)
+    grant_monthly()
+    assert (tier(org), amounts(org)) == ("FREE", [1000, 60])
+    stripe.close_dispute(dispute, won=True)
+    deliver(stripe)
+    assert (tier(org), amounts(org)) == ("PRO", [1000, 60, 1000])
+    lot = CreditGrant.objects.latest("pk")
+    assert (lot.priority, lot.expires_at) == (20, PlanPeriod.objects.latest("starts_at").ends_at)
+
+
 def test_a_dispute_that_is_lost_changes_nothing_more(org, stripe):
     payment = bought(org, stripe)
     deliver(stripe)
@@ -708,8 +759,22 @@ def test_a_forged_event_is_refused(stripe, name):
 def test_an_oversized_event_is_refused_before_it_is_read(org, stripe):
     bought(org, stripe)
     event = {**stripe.events[0], "filler": "x" * 256 * 1024}
+    body, signature = stripe.signed(event)
     with nothing_changes():
-        assert_problem(send(*stripe.signed(event)), 413, "too_large")
+        answer = send(body, signature, **{"wsgi.input": Unreadable()})
+    assert_problem(answer, 413, "too_large")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"CONTENT_LENGTH": ""}, {"CONTENT_LENGTH": "-1"}, {"HTTP_TRANSFER_ENCODING": "chunked"}],
+)
+def test_an_event_of_no_stated_length_is_refused_before_it_is_read(org, stripe, headers):
+    bought(org, stripe)
+    headers = {**headers, "wsgi.input": Unreadable()}
+    with nothing_changes():
+        answer = send(*stripe.signed(stripe.events[0]), **headers)
+    assert_problem(answer, 411, "length_required")
 
 
 @pytest.mark.parametrize("mode", [True, None, "false"])
