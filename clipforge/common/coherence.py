@@ -43,8 +43,9 @@ from clipforge.common.cache_log import log_operation, record
 from clipforge.common.redis import Client, RedisError
 from clipforge.common.scripts import Script
 
-# Life of a guard. Milliseconds. Longer than any transaction that raised it may stay open
-# (idle_in_transaction_session_timeout is one minute), and than any value that it guards.
+# Life of a guard. Milliseconds. Longer than a transaction that raised it may be left open
+# (idle_in_transaction_session_timeout is one minute). A value may outlive its guard: what changes it
+# makes another, and deletes it.
 GUARD_MS = 120_000
 # A Redis without memory stores nothing for so long. Milliseconds.
 YOUNG_MS = 2_000

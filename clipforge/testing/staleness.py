@@ -9,7 +9,7 @@ write adds one credit, so the balance itself tells its age.
 same cache: it finds stale reads, which shows that the hammer can.
 
 Run as `python -m clipforge.testing.staleness ROLE …` for one process: it says that it is ready, is
-told on its input when to end, and prints a line of JSON.
+told on its input to begin and to end, and prints what it counts as it goes, a line each.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from __future__ import annotations
 import argparse
 import functools
 import itertools
-import json
 import os
 import random
 import subprocess
 import sys
-import time
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
+
+from clipforge.testing.service import eventually
 
 if TYPE_CHECKING:
     from credits.caching import Balance
@@ -37,87 +38,133 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # A writer that dies does it right after COMMIT, before anything that was to follow.
 DIED = 9
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What all readers saw together. `hit_rate` is of the balance, 0 to 1."""
-
-    reads: int
-    stale: int
-    writes: int
-    deaths: int
-    hit_rate: float
+# Reads that a reader counts at once.
+BATCH = 50
 
 
 def hammer(
     org_id: str,
     *,
-    seconds: float,
     readers: int,
     writers: int,
     pause: float,
-    invalidation: str = "versioned",
+    enough: Callable[[Counter[str]], bool],
+    writes: int = 0,
     deaths: float = 0,
+    invalidation: str = "versioned",
     environment: dict[str, str],
-    meanwhile: Callable[[], None] = lambda: None,
-) -> Findings:
-    """Let processes write and read for so long; `meanwhile` runs here, beside them.
+    meanwhile: Callable[[Counter[str]], object] = lambda _: None,
+) -> Counter[str]:
+    """Let processes write and read until it is `enough`; `meanwhile` runs here, beside them.
 
-    `pause` is the mean time between two writes of a writer, in seconds; `deaths` the share of
-    writes whose writer dies. A dead writer is replaced.
+    Both are given what is counted: read, stale, write, death, and at the end hit, miss and refused
+    of the balance. `pause` is the mean time between two writes of a writer, in seconds; `writes`
+    the most that one makes, if not 0; `deaths` the share of writes whose writer dies. A dead writer
+    is replaced.
     """
+    counts: Counter[str] = Counter()
+    ending = threading.Event()
+    roles = [["read"]] * readers + [["write", str(pause), str(deaths), str(writes)]] * writers
+    processes = [_Process(org_id, invalidation, role, environment, counts) for role in roles]
+    for process in processes:
+        process.wait_until_ready()
+    threads = [threading.Thread(target=process.keep_going, args=[ending]) for process in processes]
+    for thread in threads:
+        thread.start()
+    try:
+        meanwhile(counts)
+        eventually("it is enough", lambda: enough(counts), seconds=180)
+    finally:
+        ending.set()
+        for process in processes:
+            process.end()
+        for thread in threads:
+            thread.join(60)
+    assert not any(process.failed for process in processes)
+    return counts
 
-    def start(role: str, *arguments: object) -> subprocess.Popen[str]:
-        words = [role, org_id, invalidation, *arguments]
-        return subprocess.Popen(
-            [sys.executable, "-m", "clipforge.testing.staleness", *map(str, words)],
+
+class _Process:
+    """One reader or writer, and whoever takes its place."""
+
+    lock = threading.Lock()
+
+    def __init__(
+        self,
+        org_id: str,
+        invalidation: str,
+        role: list[str],
+        environment: dict[str, str],
+        counts: Counter[str],
+    ) -> None:
+        name, *figures = role
+        self.words = [name, org_id, invalidation, *figures]
+        self.environment = environment
+        self.counts = counts
+        self.failed = False
+        self._start()
+
+    def wait_until_ready(self) -> None:
+        assert self.output.readline() == "ready\n"
+
+    def keep_going(self, ending: threading.Event) -> None:
+        """Let it begin, count what it says, and replace it when it dies, until it is to end."""
+        while True:
+            self._tell("begin")
+            for line in self.output:
+                name, count = line.split()
+                with self.lock:
+                    self.counts[name] += int(count)
+            status = self._close()
+            self.failed |= status not in {0, DIED}
+            if ending.is_set() or status != DIED:
+                return
+            with self.lock:
+                self.counts["death"] += 1
+            self._start()
+            self.wait_until_ready()
+            if ending.is_set():  # which the dead one was told
+                self.end()
+
+    def end(self) -> None:
+        self._tell("end")
+
+    def _start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "clipforge.testing.staleness", *self.words],
             cwd=ROOT,
-            env=environment,
+            env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    running = [start("read") for _ in range(readers)]
-    running += [start("write", pause, deaths) for _ in range(writers)]
-    for process in running:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    ends = time.time() + seconds
-    for process in running:
-        _tell(process, ends)
-    meanwhile()
-    found: Counter[str] = Counter()
-    while running:
-        process = running.pop(0)
-        output, _ = process.communicate(timeout=seconds + 60)
-        assert process.returncode in {0, DIED}, output
-        found.update(json.loads(output.splitlines()[-1]))
-        if process.returncode == DIED and time.time() < ends:
-            successor = start("write", pause, deaths)
-            _tell(successor, ends)
-            running.append(successor)
-    hits, misses = found["hit"], found["miss"]
-    return Findings(
-        reads=found["reads"],
-        stale=found["stale"],
-        writes=found["writes"],
-        deaths=found["deaths"],
-        hit_rate=hits / (hits + misses) if hits + misses else 0.0,
-    )
+    def _close(self) -> int:
+        """The status that it ended with."""
+        with self.process:
+            return self.process.wait()
 
+    @property
+    def output(self) -> IO[str]:
+        assert self.process.stdout is not None
+        return self.process.stdout
 
-def _tell(process: subprocess.Popen[str], ends: float) -> None:
-    assert process.stdin is not None
-    process.stdin.write(f"{ends}\n")
-    process.stdin.flush()
+    def _tell(self, word: str) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError, ValueError):  # it has just died
+            self.process.stdin.write(f"{word}\n")
+            self.process.stdin.flush()
 
 
 # --- one process ------------------------------------------------------------------------
 
 
-def read(org_id: uuid.UUID, until: float, invalidation: str) -> dict[str, int]:
+def say(name: str, count: int = 1) -> None:
+    sys.stdout.write(f"{name} {count}\n")
+    sys.stdout.flush()
+
+
+def read(org_id: uuid.UUID, ended: threading.Event, invalidation: str) -> None:
     """Ask the database, then the cache, and compare; as fast as it goes."""
     from clipforge.common.metrics import metrics
     from credits import caching
@@ -126,21 +173,26 @@ def read(org_id: uuid.UUID, until: float, invalidation: str) -> dict[str, int]:
     ways = [caching.balance, _balance_brought_by(_key_of(org_id))]
     if invalidation == "delete":
         ways = [_balance_deleted_on_commit]
-    found: Counter[str] = Counter()
-    for ask in itertools.cycle(ways):
-        if time.time() >= until:
-            break
+    for number, ask in enumerate(itertools.cycle(ways), start=1):
         committed = CreditAccount.objects.values_list("posted", flat=True).get(pk=org_id)
-        found["stale"] += ask(org_id).posted < committed
-        found["reads"] += 1
-    for result in ("hit", "miss"):
-        found[result] = metrics.pending(f"cache|credits:balance|{result}")
-    return dict(found)
+        if ask(org_id).posted < committed:
+            say("stale")
+        if number % BATCH == 0:
+            say("read", BATCH)
+        if ended.is_set():
+            break
+    for result in ("hit", "miss", "refused"):
+        say(result, metrics.pending(f"cache|credits:balance|{result}"))
 
 
 def write(
-    org_id: uuid.UUID, until: float, invalidation: str, pause: float, deaths: float
-) -> dict[str, int]:
+    org_id: uuid.UUID,
+    ended: threading.Event,
+    invalidation: str,
+    pause: float,
+    deaths: float,
+    most: int,
+) -> None:
     """Grant a credit, wait, and so on; or die right after a COMMIT."""
     from django.db import transaction
 
@@ -150,12 +202,11 @@ def write(
 
     org = Organization.objects.get(pk=org_id)
     chance = random.Random(os.getpid())  # noqa: S311 - no secret
-    writes = 0
-    while time.time() < until:
+    for _ in range(most) if most else itertools.count():
         dies = chance.random() < deaths
         with transaction.atomic():
             if dies:  # first in the queue of what happens after the commit
-                transaction.on_commit(functools.partial(_die, writes + 1))
+                transaction.on_commit(_die)
             services.grant(
                 org=org,
                 amount=1,
@@ -165,15 +216,15 @@ def write(
                 idempotency_key=str(uuid7()),
             )
             if invalidation == "delete":
-                transaction.on_commit(lambda: _delete(org_id))
-        writes += 1
-        time.sleep(chance.expovariate(1 / pause) if pause else 0)
-    return {"writes": writes}
+                transaction.on_commit(functools.partial(_delete, org_id))
+        say("write")
+        if ended.wait(chance.expovariate(1 / pause) if pause else 0):
+            return
+    ended.wait()
 
 
-def _die(writes: int) -> None:
-    sys.stdout.write(f"{json.dumps({'writes': writes, 'deaths': 1})}\n")
-    sys.stdout.flush()
+def _die() -> None:
+    say("write")
     os._exit(DIED)
 
 
@@ -226,6 +277,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("invalidation", choices=["versioned", "delete"])
     parser.add_argument("pause", type=float, nargs="?", default=0)
     parser.add_argument("deaths", type=float, nargs="?", default=0)
+    parser.add_argument("most", type=int, nargs="?", default=0)
     options = parser.parse_args(arguments)
 
     import django
@@ -233,12 +285,19 @@ def main(arguments: list[str]) -> None:
     django.setup()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    until = float(sys.stdin.readline())
+    sys.stdin.readline()
+    ended = threading.Event()
+    threading.Thread(target=_end_when_told, args=[ended], daemon=True).start()
     if options.role == "read":
-        result = read(options.org, until, options.invalidation)
+        read(options.org, ended, options.invalidation)
     else:
-        result = write(options.org, until, options.invalidation, options.pause, options.deaths)
-    sys.stdout.write(f"{json.dumps(result)}\n")
+        figures = (options.pause, options.deaths, options.most)
+        write(options.org, ended, options.invalidation, *figures)
+
+
+def _end_when_told(ended: threading.Event) -> None:
+    sys.stdin.readline()
+    ended.set()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -199,30 +201,37 @@ def test_a_full_redis_hears_of_a_change_and_of_nothing_else(settings: Any):
         assert not default_cache().redis.connection_pool.breaker.is_open
 
 
-def test_a_row_that_came_by_another_path_is_heard_of():
-    org = make_organization(credits_=5)
-    row = CreditTransaction(org=org, type="GRANT", org_seq=50)
-    for announce in (_send_post_save, _say_bulk_create):
-        forget_everything()
+@pytest.mark.breaks_ledger
+@pytest.mark.parametrize("way", ["create", "bulk_create"])
+def test_rows_that_came_by_another_path_are_heard_of(way: str):
+    orgs = [make_organization(credits_=5) for _ in range(2)]
+    forget_everything()
+    for org in orgs:
         caching.balance(org.pk)
-        assert default_cache().get(caching.balance_key(org.pk)) is not None
-        announce(row)
-        assert default_cache().get(caching.balance_key(org.pk)) is None
+    keys = [caching.balance_key(org.pk) for org in orgs]
+    assert default_cache().redis.exists(*keys) == 2
+    rows = [
+        CreditTransaction(
+            org=org,
+            type="GRANT",
+            amount=1,
+            balance_after=6,
+            org_seq=50,
+            reason="by hand",
+            actor="test",
+            idempotency_key="by hand",
+        )
+        for org in orgs
+    ]
+    if way == "create":
+        for row in rows:
+            row.save()
+    else:
+        CreditTransaction.objects.bulk_create(rows)
+    assert default_cache().redis.exists(*keys) == 0
 
 
-def _send_post_save(row: CreditTransaction) -> None:
-    from django.db.models.signals import post_save
-
-    post_save.send(CreditTransaction, instance=row, created=True)
-
-
-def _say_bulk_create(row: CreditTransaction) -> None:
-    from credits.models import transactions_created
-
-    transactions_created.send(CreditTransaction, rows=[row])
-
-
-# --- real processes, for seconds --------------------------------------------------------
+# --- real processes --- --------------------------------------------------------
 
 
 @pytest.fixture
@@ -243,48 +252,59 @@ def environment() -> dict[str, str]:
 
 @pytest.mark.slow
 def test_no_read_is_older_than_a_commit_it_could_have_seen(environment: dict[str, str]):
-    """Writers that die right after COMMIT, and a Redis that is killed and started in between."""
+    """Writers that die right after COMMIT; a Redis that is killed, started, and silent now and then."""
     org = make_organization(credits_=1)
+    key = caching.balance_key(org.pk)
     with redis_server() as redis:
 
-        def restart() -> None:
-            client, key = connect(redis.url), caching.balance_key(org.pk)
-            eventually("the balance is cached", lambda: client.exists(key), seconds=8)
+        def after(writes: int, counts: Counter[str]) -> None:
+            eventually("some more writes", lambda: counts["write"] >= writes)
+
+        def trouble(counts: Counter[str]) -> None:
+            client = connect(redis.url)
+            eventually("the balance is cached", lambda: client.exists(key))
             redis.kill()
             redis.start()
-            eventually("the balance is cached again", lambda: client.exists(key), seconds=8)
+            eventually("the balance is cached again", lambda: client.exists(key))
+            for silence in (0.03, 0.3, 0.9):
+                after(counts["write"] + 30, counts)
+                redis.freeze()
+                time.sleep(silence)
+                redis.thaw()
 
         found = hammer(
             str(org.pk),
-            seconds=10,
             readers=3,
             writers=2,
             pause=0.02,
-            deaths=0.02,
+            deaths=0.03,
+            enough=lambda counts: counts["write"] >= 150 and counts["death"] >= 2,
             environment={**environment, "REDIS_URL": redis.url},
-            meanwhile=restart,
+            meanwhile=trouble,
         )
-    assert found.stale == 0
-    assert found.reads > 500
-    assert found.writes > 20
-    assert found.deaths >= 1
+    assert found["stale"] == 0
+    assert found["read"] > found["write"]
 
 
 @pytest.mark.slow
 def test_nine_of_ten_reads_are_hits_at_a_realistic_rate_of_writes(environment: dict[str, str]):
     org = make_organization(credits_=1)
+    writes, readers = 10, 3
     with redis_server() as redis:
         connect(redis.url).set(BORN_KEY, 0)  # long ago
         found = hammer(
             str(org.pk),
-            seconds=4,
-            readers=3,
+            readers=readers,
             writers=1,
+            writes=writes,
             pause=0.2,  # five movements a second: a busy organization
+            enough=lambda counts: counts["write"] == writes and counts["read"] >= 2_000,
             environment={**environment, "REDIS_URL": redis.url},
         )
-    assert found.stale == 0
-    assert found.hit_rate > 0.9
+    assert found["stale"] == 0
+    # After each write every reader loads it once, at the most; or several times until it is committed.
+    assert found["miss"] - found["refused"] <= (writes + 1) * readers
+    assert found["hit"] / (found["hit"] + found["miss"]) > 0.9
 
 
 @pytest.mark.slow
@@ -293,12 +313,12 @@ def test_the_hammer_finds_the_stale_reads_of_deleting_on_commit(environment: dic
     with redis_server() as redis:
         found = hammer(
             str(org.pk),
-            seconds=4,
             readers=3,
             writers=2,
             pause=0.005,
             deaths=0.05,
             invalidation="delete",
+            enough=lambda counts: counts["stale"] > 0,
             environment={**environment, "REDIS_URL": redis.url},
         )
-    assert found.stale > 0
+    assert found["stale"] > 0

@@ -15,12 +15,13 @@ from clipforge.common.errors import RateLimited
 def limit_by_address(
     request: HttpRequest, *, scope: str, per_minute: int, what: str, increment: bool = True
 ) -> None:
-    """Count the request for its address, or only look. Raises RateLimited over the limit.
+    """Count the request for its address, or only look. Raises RateLimited over the limit, and
+    where it only looks also for who has just used it up.
 
     `what` names what there were too many of: "requests without a good API key".
     """
     usage = get_usage(request, group=scope, key="ip", rate=f"{per_minute}/m", increment=increment)
-    if usage is None or not usage["should_limit"]:
+    if usage is None or usage["count"] + (not increment) <= usage["limit"]:
         return
     seconds = max(1, usage["time_left"])
     raise RateLimited(

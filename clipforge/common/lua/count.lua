@@ -4,8 +4,9 @@
 if ARGV[1] == '0' then
   return tonumber(redis.call('GET', KEYS[1]) or '0')
 end
+local left = redis.call('PTTL', KEYS[1])
+-- First, because a script that has written already may go on although memory is full.
+redis.call('PERSIST', KEYS[1])
 local count = redis.call('INCRBY', KEYS[1], ARGV[1])
-if count == tonumber(ARGV[1]) then
-  redis.call('EXPIRE', KEYS[1], ARGV[2])
-end
+redis.call('PEXPIRE', KEYS[1], left > 0 and left or ARGV[2] * 1000)
 return count

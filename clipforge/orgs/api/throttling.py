@@ -68,7 +68,7 @@ def refused(verdict: Verdict) -> RateLimited:
 def headers_of(admission: Admission | None) -> dict[str, str]:
     """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10), a member a window.
 
-    None when only this process counted: it cannot say what is left.
+    Empty when only this process counted: it cannot say what is left.
     """
     if admission is None or not admission.shared or not admission.verdicts:
         return {}

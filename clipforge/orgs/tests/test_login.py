@@ -10,6 +10,7 @@ import time_machine
 from django.test import Client
 
 from clipforge.common.cache import default_cache
+from clipforge.common.redis import connect
 from clipforge.testing.factories import make_user
 from clipforge.testing.redis_server import redis_server
 
@@ -78,7 +79,20 @@ def test_looking_at_the_page_is_no_attempt():
     assert {client.get(LOGIN).status_code for _ in range(30)} == {200}
 
 
-def test_without_redis_the_limit_stays(settings):
+def test_a_full_redis_forgets_no_attempt(settings):
+    with redis_server() as redis:
+        options = {**settings.CACHES["counters"], "LOCATION": redis.url}
+        settings.CACHES = {**settings.CACHES, "counters": options}
+        assert [attempt("staff", address=f"10.0.0.{n}") for n in range(5)] == [200] * 5
+        redis.fill()
+        assert [attempt("staff", address=f"10.0.0.{n}") for n in range(5)] == [200] * 5
+        assert attempt("staff", address="10.9.9.9") == 429
+        client = connect(redis.url)
+        lives = [client.ttl(key) for key in client.keys("ratelimit:*")]
+        assert 0 < min(lives) <= max(lives) <= 5 * 60 + 5
+
+
+def test_without_redis_both_limits_stay(settings):
     with redis_server() as redis:
         options = {**settings.CACHES["counters"], "LOCATION": redis.url}
         settings.CACHES = {**settings.CACHES, "counters": options}
@@ -86,4 +100,8 @@ def test_without_redis_the_limit_stays(settings):
         redis.kill()
         assert [attempt(f"name{n}") for n in range(1, 21)] == [200] * 20
         assert attempt("another") == 429
+        others = [attempt("staff@example.com", address=f"10.0.1.{n}") for n in range(10)]
+        assert others == [200] * 10
+        assert attempt(" Staff@Example.com", address="10.9.9.9") == 429
+        assert attempt("other@example.com", address="10.9.9.9") == 200
     assert default_cache().redis.ping()

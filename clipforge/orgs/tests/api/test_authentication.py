@@ -13,6 +13,7 @@ from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from clipforge.common.cache import default_cache
 from clipforge.orgs import keys, services
 from clipforge.orgs.api.authentication import REFUSAL
 from clipforge.orgs.models import APIKey, Organization
@@ -97,6 +98,48 @@ def test_a_key_that_nobody_has_is_refused_with_one_query(organization, django_as
     _, unknown = keys.generate()
     with django_assert_num_queries(1):  # the key by its id
         assert_refused(get_me(f"Bearer {unknown}"))
+
+
+@pytest.fixture
+def one_minute(settings: Any) -> Iterator[None]:
+    """Ten guesses a minute, and a clock that stands still in one."""
+    settings.ANONYMOUS_REQUESTS_PER_MINUTE = 10
+    with time_machine.travel("2026-11-24 12:00:30Z", tick=False):
+        yield
+
+
+@pytest.mark.usefixtures("one_minute")
+def test_an_address_that_guessed_too_often_is_refused_before_the_database_is_asked(
+    organization, django_assert_num_queries
+):
+    """By keys that could be somebody's: each would be looked up."""
+
+    def guess() -> Any:
+        return get_me(f"Bearer {keys.generate()[1]}")
+
+    with django_assert_num_queries(10):
+        assert [guess().status_code for _ in range(10)] == [401] * 10
+    stored = make_api_key(organization).secret  # nobody has used it yet, so it is not cached
+    with django_assert_num_queries(0):
+        for refused in (guess(), get_me(f"Bearer {stored}")):
+            body = refused.json()
+            assert (refused.status_code, body["code"], body["limit"]) == (
+                429,
+                "rate_limited",
+                "anonymous",
+            )
+    assert get_me(f"Bearer {stored}", REMOTE_ADDR="10.9.9.9").status_code == 200
+
+
+@pytest.mark.usefixtures("one_minute")
+def test_the_price_list_without_a_key_is_limited_before_the_database_is_asked(
+    anonymous, django_assert_num_queries
+):
+    assert [anonymous.get("/api/v1/pricing").status_code for _ in range(10)] == [200] * 10
+    default_cache().delete("pricing:all")
+    with django_assert_num_queries(0):
+        refused = anonymous.get("/api/v1/pricing")
+    assert (refused.status_code, refused.json()["limit"]) == (429, "anonymous")
 
 
 def test_a_right_id_with_a_wrong_secret_is_refused_and_is_no_use_of_the_key(organization):
