@@ -11,14 +11,13 @@ from typing import Any, NamedTuple, cast
 
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_list import results
-from django.db.models import BooleanField, Count, Field, Model
+from django.db.models import BooleanField, Count, Field, ManyToManyField, Model
 from django.db.models.deletion import Collector
 from django.test import RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 from rest_framework.request import Request
 
-from billing.models import BillingAccount
 from clipforge.common.admin import NEWER, OLDER
 from clipforge.common.api.filters import AnyOf
 from clipforge.common.api.pagination import DEFAULT_PAGE_SIZE, cursor_at, page_of
@@ -41,7 +40,6 @@ from exports.tasks import due_exports
 from projects import selectors as projects
 from projects.models import Moment, Project
 
-OURS = {"orgs", "staff", "credits", "projects", "exports", "billing"}
 # How far down a list "deep" is, and how far we count to know.
 DEEP, COUNTED = 0.9, 200_000
 # A row of which something is looked for.
@@ -277,8 +275,6 @@ def _admin() -> Iterator[Page]:
     yield Page("admin index", "", budgets.DASHBOARD, partial(_respond, admin.site.index))
     yield from _rescue()
     for model, model_admin in admin.site._registry.items():
-        if model._meta.app_label not in OURS:
-            continue
         name = f"admin {model._meta.model_name}"
         rows = model._default_manager.order_by("-pk")
         if row := rows.first():
@@ -345,9 +341,7 @@ def _sums(org: Organization) -> None:
 def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> Iterator[Page]:
     asked = " ".join(f"{key.partition('__')[0]}={value[:13]}" for key, value in params.items())
     title = f"{name} {asked}".strip()
-    of_customers = model_admin.model in {Organization, CreditAccount, BillingAccount}
-    budget = budgets.ADMIN_CUSTOMERS if of_customers else budgets.ADMIN
-    yield Page(title, "first", budget, partial(_render, model_admin, params))
+    yield Page(title, "first", budgets.ADMIN, partial(_render, model_admin, params))
     changelist = _changelist(model_admin, params)
     if getattr(changelist, "older", None):
         count = changelist.queryset.order_by()[:COUNTED].count()
@@ -355,7 +349,7 @@ def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> It
         for way in (OLDER, NEWER):
             place = {way: changelist.place_text(row)}
             deep = partial(_render, model_admin, {**params, **place})
-            yield Page(f"{title} {way}", "deep", budget, deep)
+            yield Page(f"{title} {way}", "deep", budgets.ADMIN, deep)
 
 
 def _admin_params(model: type[Model], model_admin: Any) -> Iterator[dict[str, str]]:
@@ -366,6 +360,8 @@ def _admin_params(model: type[Model], model_admin: Any) -> Iterator[dict[str, st
         values = [value for value, _ in field.flatchoices] if field.flatchoices else []
         if isinstance(field, BooleanField):
             values = [1, 0]
+        if isinstance(field, ManyToManyField):
+            values = list(field.related_model._default_manager.values_list("pk", flat=True))
         choices += [{f"{name}__exact": str(value)} for value in values]
     yield from choices
     for column in model_admin.sortable_by or ():
@@ -383,7 +379,7 @@ def _admin_searches(model_admin: Any) -> Iterator[tuple[str, str]]:
     if not model_admin.search_fields:
         return
     yield "nothing", "nowhere to be seen"
-    if model_admin.org_field:
+    if getattr(model_admin, "org_field", None):
         for subject in subjects():
             yield f"org, {subject.label}", subject.org.slug
     rows = model_admin.model._default_manager.order_by("-pk")
