@@ -27,7 +27,7 @@ from billing.models import (
 from billing.selectors import payment_of_transfer
 from clipforge.common.admin import BigTable, MovedByServices, NotDeleted, NotMadeByHand
 from clipforge.common.errors import DomainError
-from clipforge.orgs.audit import REASON, AuditedAdmin, record_staff_action
+from clipforge.orgs.audit import REASON, AuditedAdmin, actor_of, record_staff_action
 from clipforge.orgs.models import StaffAction
 
 
@@ -47,7 +47,7 @@ class PriceAdmin(NotMadeByHand, AuditedAdmin[Price]):
 
     def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
         terms = {name: form.cleaned_data[name] for name in services.TERMS}
-        kept = services.revise_price(price=obj, actor=f"user:{request.user.pk}", **terms)
+        kept = services.revise_price(price=obj, actor=actor_of(request.user), **terms)
         form.instance = kept  # what the audit speaks of: the version that is sold from now on
         self.message_user(request, f"{kept} is sold from now on.")
 
@@ -68,7 +68,7 @@ class PriceAdmin(NotMadeByHand, AuditedAdmin[Price]):
         return None
 
     def _withdrawn(self, request: HttpRequest, price: Price, reason: str) -> bool:
-        if not services.withdraw_price(price=price, actor=f"user:{request.user.pk}"):
+        if not services.withdraw_price(price=price, actor=actor_of(request.user)):
             return False
         record_staff_action(
             request=request,
@@ -143,7 +143,7 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
             reference=obj.reference,
             paid_on=form.cleaned_data["paid_on"],
             reason=form.cleaned_data[REASON],
-            actor=f"user:{request.user.pk}",
+            actor=actor_of(request.user),
         )
         # What follows, the log of the admin included, is about the payment as it was recorded.
         obj.pk = recorded.pk
@@ -179,7 +179,7 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
         return None
 
     def _reversed(self, request: HttpRequest, payment: Payment, reason: str) -> bool:
-        actor = f"user:{request.user.pk}"
+        actor = actor_of(request.user)
         reversed_ = services.reverse_payment(payment=payment, reason=reason, actor=actor)
         if reversed_ is None:
             return False
@@ -201,7 +201,7 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
         seen = StaffAction.objects.filter(
             object_type=Payment._meta.label_lower, object_id=str(form.instance.pk)
         )
-        if form.instance.actor != f"user:{request.user.pk}" or seen.exists():
+        if form.instance.actor != actor_of(request.user) or seen.exists():
             return []
         return super().construct_change_message(request, form, formsets, add)
 
@@ -263,7 +263,7 @@ class BillingAccountAdmin(BigTable, NotMadeByHand, AuditedAdmin[BillingAccount])
         services.set_low_balance_threshold(
             org=obj.org,
             threshold=form.cleaned_data["low_balance_threshold"],
-            actor=f"user:{request.user.pk}",
+            actor=actor_of(request.user),
         )
 
 

@@ -5,7 +5,6 @@ import importlib
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.utils import Error
-from django.test import Client
 
 from billing import services
 from billing.caching import catalogue_version
@@ -14,7 +13,6 @@ from billing.models import Price
 from billing.selectors import price_for_sale
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.orgs.models import StaffAction, TierLimits
-from clipforge.testing.factories import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -229,13 +227,6 @@ def test_freezing_changes_nothing_that_the_list_shows(heard):
 
 
 # --- the admin ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def staff():
-    client = Client()
-    client.force_login(make_user(is_staff=True, is_superuser=True))
-    return client
 
 
 def test_staff_revise_a_sold_price_into_its_next_version(staff):

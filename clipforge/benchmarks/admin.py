@@ -2,8 +2,9 @@
 
     python -m clipforge.benchmarks.admin [ROUNDS] [--data FOLDER] [--small]
 
-Chromium opens every list, one filtered and one searched, the index, what was found, an organization
-and the form for downloads, from the real gunicorn. Cold: a browser that has never been here, and a
+Chromium opens every list, some filtered, searched or nine tenths down, the index, what was found,
+organizations and their timelines, the rescue queue and the form for downloads, from the real gunicorn,
+as somebody who has shown the second factor. Cold: a browser that has never been here, and a
 page that the server makes for the first time. Warm: the median of ROUNDS further visits. Prints a
 table, and exits 1 when a page takes longer than its target.
 
@@ -14,6 +15,7 @@ Needs playwright (PyPI) and Debian's chromium.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,8 +60,8 @@ def main(rounds: int, data: Path | None, *, small: bool) -> int:
 
         visits = list(_visits())
         cookie = _signed_in()
-        without = {"STAFF_SECOND_FACTOR": "false"}
-        with Stack(concurrency=0, log=folder / "web.log", environment=without) as stack:
+        required = {"STAFF_SECOND_FACTOR": "true"}
+        with Stack(concurrency=0, log=folder / "web.log", environment=required) as stack:
             figures = _measure(stack.url, visits, cookie, rounds)
     for figure in figures:
         late = "  late" if figure.is_late else ""
@@ -87,36 +89,57 @@ def _visits() -> Iterator[Visit]:
     from django.contrib import admin
     from django.urls import reverse
 
+    from clipforge.common.admin import OLDER
     from clipforge.orgs.models import Organization
-    from credits.models import CreditAccount
+    from credits.models import CreditAccount, CreditTransaction
+    from projects.models import Project
 
-    busiest = CreditAccount.objects.select_related("org").order_by("-version")[0].org
+    accounts = CreditAccount.objects.select_related("org").order_by("-version")
+    busiest = accounts[0].org
     yield Visit("index", reverse("admin:index"))
-    change = reverse("admin:orgs_organization_change", args=[busiest.pk])
-    yield Visit("organization, the busiest", change)
+    for label, org in {"busiest": busiest, "middle": accounts[accounts.count() // 2].org}.items():
+        change = reverse("admin:orgs_organization_change", args=[org.pk])
+        yield Visit(f"organization, the {label}", change)
+        timeline = reverse("admin:organization-timeline", args=[org.pk])
+        yield Visit(f"timeline, the {label}", timeline)
     for model in admin.site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
         yield Visit(f"list of {model._meta.verbose_name_plural}", reverse(name))
+    rescue, find = reverse("admin:rescue"), reverse("admin:find")
     ledger = reverse("admin:credits_credittransaction_changelist")
     projects = reverse("admin:projects_project_changelist")
     for page, path, query in (
+        ("ledger, deep", ledger, {OLDER: _deep(CreditTransaction, "id")}),
         ("ledger of the busiest", ledger, {"org__id__exact": busiest.pk}),
         ("ledger, searched", ledger, {"q": busiest.slug}),
+        ("projects, deep", projects, {OLDER: _deep(Project, "created_at", "id")}),
         ("projects, failed", projects, {"status__exact": "FAILED"}),
         ("projects, searched", projects, {"q": "nowhere to be seen"}),
-        ("find, many", reverse("admin:find"), {"q": "load"}),
-        ("find, one", reverse("admin:find"), {"q": Organization.objects.last().name}),  # type: ignore[union-attr]
+        ("rescue", rescue, {}),
+        ("rescue of the busiest", rescue, {"org": busiest.pk}),
+        ("find, many", find, {"q": "load"}),
+        ("find, one", find, {"q": Organization.objects.last().name}),  # type: ignore[union-attr]
         ("downloads", reverse("admin:downloads"), {}),
     ):
         yield Visit(page, f"{path}?{urlencode(query)}")
 
 
+def _deep(model: Any, *fields: str) -> str:
+    """A place in the list of the admin, the newest first, that has nine tenths before it."""
+    from clipforge.common.keyset import place_of
+
+    rows = model.objects.order_by(*fields)
+    return json.dumps(place_of(rows[rows.count() // 10], fields))
+
+
 def _signed_in() -> str:
-    """The session of somebody who may see everything."""
+    """The session of somebody who may see everything, and has shown the second factor."""
     from importlib import import_module
 
     from django.conf import settings
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+    from django_otp import DEVICE_ID_SESSION_KEY
+    from django_otp.plugins.otp_totp.models import TOTPDevice
 
     from clipforge.orgs.models import User
 
@@ -128,6 +151,8 @@ def _signed_in() -> str:
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    phone, _ = TOTPDevice.objects.get_or_create(user=user, defaults={"name": "phone"})
+    session[DEVICE_ID_SESSION_KEY] = phone.persistent_id
     session.save()
     return str(session.session_key)
 

@@ -61,6 +61,11 @@ def record_staff_action(
     )
 
 
+def actor_of(user: Any) -> str:
+    """One of the staff, as services, the ledger and the log name them."""
+    return f"user:{user.pk}"
+
+
 def sufficient_reason(reason: str) -> str:
     """The reason without the space around it. Raises Invalid when it says too little."""
     reason = reason.strip()

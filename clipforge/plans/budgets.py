@@ -61,15 +61,12 @@ CATALOGUE = ONE._replace(sorts=100)
 QUEUE = Budget(statements=1, rows=3.0, slack=100, sorts=1000)
 # What is deleted with a project: all of its rows.
 ALL_OF_PROJECT = Budget(statements=8, rows=2.0, slack=100, sorts=0)
-# A list of the admin, entered at its place by the index: each row, and the two joined to it. The
-# names of all customers, whom a short list is joined with, are as well read whole (130 pages), and so
-# are tables of a few thousand rows in all.
-ADMIN = Budget(statements=4, buffers=50, rows=4.3, slack=4500, sorts=1500)
-# The same, of a table with a row for each customer: as many are read at most.
-ADMIN_CUSTOMERS = ADMIN._replace(slack=10_000)
+# A list of the admin, entered at its place by the index: each row, and the two that it points at, by
+# their keys. Tables of a few thousand rows in all are as well read whole.
+ADMIN = Budget(statements=4, buffers=50, rows=2.3, slack=4500, sorts=1500)
 # One row with what hangs on it: names of what it points at, and a few rows below it. Of tables of some
 # hundred rows the planner reads them all.
-ADMIN_ONE = Budget(statements=10, slack=1500, sorts=200)
+ADMIN_ONE = Budget(statements=10, slack=1500, sorts=300)
 # Everything about an organization: ten of each list, thirty of each source of the timeline. Many rows
 # and few pages: what it did today and what failed in a month are counted in an index. The types of
 # content are asked for once a process.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_list import results
-from django.db.models import BooleanField, Count, Field, Model
+from django.db.models import BooleanField, Count, Field, ManyToManyField, Model
 from django.db.models.deletion import Collector
 from django.http import Http404
 from django.test import RequestFactory
@@ -22,7 +22,6 @@ from rest_framework.request import Request
 
 from billing import selectors as billing
 from billing.caching import stored_pricing
-from billing.models import BillingAccount
 from clipforge.common.admin import NEWER, OLDER
 from clipforge.common.api.filters import AnyOf
 from clipforge.common.api.pagination import DEFAULT_PAGE_SIZE, cursor_at, page_of
@@ -47,9 +46,6 @@ from exports.tasks import due_exports
 from projects import selectors as projects
 from projects.models import Moment, Project
 
-OURS = {"orgs", "staff", "credits", "projects", "exports", "billing"}
-# Whose tables the admin shows, besides.
-SHOWN = OURS | {"procrastinate"}
 # How far down a list "deep" is, and how far we count to know.
 DEEP, COUNTED = 0.9, 200_000
 # A row of which something is looked for.
@@ -314,8 +310,6 @@ def _admin() -> Iterator[Page]:
     yield Page("admin index", "", budgets.DASHBOARD, partial(_respond, admin.site.index))
     yield from _rescue()
     for model, model_admin in admin.site._registry.items():
-        if model._meta.app_label not in SHOWN:
-            continue
         name = f"admin {model._meta.model_name}"
         rows = model._default_manager.order_by("-pk")
         if row := rows.first():
@@ -408,9 +402,7 @@ def _sums(org: Organization) -> None:
 def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> Iterator[Page]:
     asked = " ".join(f"{key.partition('__')[0]}={value[:13]}" for key, value in params.items())
     title = f"{name} {asked}".strip()
-    of_customers = model_admin.model in {Organization, CreditAccount, BillingAccount}
-    budget = budgets.ADMIN_CUSTOMERS if of_customers else budgets.ADMIN
-    yield Page(title, "first", budget, partial(_render, model_admin, params))
+    yield Page(title, "first", budgets.ADMIN, partial(_render, model_admin, params))
     changelist = _changelist(model_admin, params)
     if getattr(changelist, "older", None):
         count = changelist.queryset.order_by()[:COUNTED].count()
@@ -418,7 +410,7 @@ def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> It
         for way in (OLDER, NEWER):
             place = {way: changelist.place_text(row)}
             deep = partial(_render, model_admin, {**params, **place})
-            yield Page(f"{title} {way}", "deep", budget, deep)
+            yield Page(f"{title} {way}", "deep", budgets.ADMIN, deep)
 
 
 def _admin_params(model: type[Model], model_admin: Any) -> Iterator[dict[str, str]]:
@@ -429,6 +421,8 @@ def _admin_params(model: type[Model], model_admin: Any) -> Iterator[dict[str, st
         values = [value for value, _ in field.flatchoices] if field.flatchoices else []
         if isinstance(field, BooleanField):
             values = [1, 0]
+        if isinstance(field, ManyToManyField):
+            values = list(field.related_model._default_manager.values_list("pk", flat=True))
         choices += [{f"{name}__exact": str(value)} for value in values]
     yield from choices
     for column in model_admin.sortable_by or ():
@@ -446,7 +440,7 @@ def _admin_searches(model_admin: Any) -> Iterator[tuple[str, str]]:
     if not model_admin.search_fields:
         return
     yield "nothing", "nowhere to be seen"
-    if model_admin.org_field:
+    if getattr(model_admin, "org_field", None):
         for subject in subjects():
             yield f"org, {subject.label}", subject.org.slug
     rows = model_admin.model._default_manager.order_by("-pk")

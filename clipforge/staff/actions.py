@@ -16,7 +16,7 @@ from django.urls import reverse
 from billing.models import BillingAccount
 from clipforge.common.errors import Conflict, DomainError
 from clipforge.orgs import services
-from clipforge.orgs.audit import record_staff_action
+from clipforge.orgs.audit import actor_of, record_staff_action
 from clipforge.orgs.idempotency import Answer, once
 from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 from clipforge.staff import tokens
@@ -43,7 +43,9 @@ def change_tier(request: HttpRequest, pk: UUID) -> HttpResponse:
             return Done(f"{org.name} is {tier} already. Nothing was changed.", False)
         _require_as_seen(form, "tier", current)
         reason = form.cleaned_data["reason"]
-        services.change_tier(organization=org, tier=tier, reason=reason, actor=_actor(request))
+        services.change_tier(
+            organization=org, tier=tier, reason=reason, actor=actor_of(request.user)
+        )
         _record(request, "change_tier", org, {"tier": current}, {"tier": tier}, reason)
         return Done(f"{org.name} is {tier} now; it was {current}.")
 
@@ -91,7 +93,7 @@ def override_limit(request: HttpRequest, pk: UUID) -> HttpResponse:
             return Done(f"{org.name} has this limit already. Nothing was changed.", False)
         _require_as_seen(form, "limit", "" if current is None else str(current))
         services.override_rate_limit(
-            organization=org, requests_per_minute=wanted, actor=_actor(request)
+            organization=org, requests_per_minute=wanted, actor=actor_of(request.user)
         )
         name = "requests_per_minute"
         reason = form.cleaned_data["reason"]
@@ -126,7 +128,7 @@ def suspend(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = SuspendForm(_sent(request), organization=org)
 
     def act() -> Done:
-        if not services.suspend(organization=org, actor=_actor(request)):
+        if not services.suspend(organization=org, actor=actor_of(request.user)):
             return Done(f"{org.name} was suspended already. Nothing was changed.", False)
         reason = form.cleaned_data["reason"]
         _record(request, "suspend", org, {"is_active": True}, {"is_active": False}, reason)
@@ -160,7 +162,7 @@ def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = ReasonForm(_sent(request))
 
     def act() -> Done:
-        if not services.restore(organization=org, actor=_actor(request)):
+        if not services.restore(organization=org, actor=actor_of(request.user)):
             return Done(f"{org.name} is not suspended. Nothing was changed.", False)
         reason = form.cleaned_data["reason"]
         _record(request, "restore", org, {"is_active": False}, {"is_active": True}, reason)
@@ -215,7 +217,7 @@ def _issued(request: HttpRequest, org: Organization, form: KeyForm, token: UUID)
             name=values["name"],
             created_by=cast("User", request.user),
             expires_at=values["expiry"],
-            actor=_actor(request),
+            actor=actor_of(request.user),
         )
         after = {
             "name": values["name"],
@@ -259,7 +261,7 @@ def revoke_key(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = ReasonForm(_sent(request))
 
     def act() -> Done:
-        if not services.revoke_api_key(api_key=key, actor=_actor(request)):
+        if not services.revoke_api_key(api_key=key, actor=actor_of(request.user)):
             return Done(f"{key} was revoked already. Nothing was changed.", False)
         key.refresh_from_db()
         record_staff_action(
@@ -345,7 +347,3 @@ def _require_as_seen(form: forms.Form, what: str, current: str) -> None:
 
 def _state(org: Organization) -> str:
     return "Active" if org.is_active else "Suspended"
-
-
-def _actor(request: HttpRequest) -> str:
-    return f"user:{request.user.pk}"

@@ -9,7 +9,6 @@ line, so that several small movements at once cannot pass for less than their su
 from __future__ import annotations
 
 import datetime
-import logging
 import uuid
 from typing import Any, NamedTuple, cast
 
@@ -24,13 +23,11 @@ from django.utils import timezone
 from billing import services as billing
 from billing.models import Payment, Price
 from clipforge.common.errors import Conflict, Forbidden, InsufficientCredits, Invalid, NotFound
-from clipforge.orgs.audit import record_staff_action, sufficient_reason
+from clipforge.orgs.audit import actor_of, record_staff_action, sufficient_reason
 from clipforge.orgs.models import Organization, StaffAction, User
 from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
 from credits import services
 from credits.models import CreditAccount, CreditGrant, CreditTransaction, TransactionType
-
-logger = logging.getLogger(__name__)
 
 # Of the ledger rows that staff made; the token of the form follows.
 KEY = "staff:"
@@ -315,7 +312,7 @@ def _lately(org: Organization, user: User) -> QuerySet[CreditTransaction]:
     return CreditTransaction.objects.for_org(org).filter(
         type__in=[TransactionType.GRANT, TransactionType.PURCHASE, TransactionType.ADJUST],
         created_at__gt=Now() - WINDOW,
-        actor=_actor(user),
+        actor=actor_of(user),
         idempotency_key__startswith=KEY,
     )
 
@@ -358,7 +355,7 @@ def _record(decided: MoneyRequest, *, request: HttpRequest) -> Payment:
         reference=decided.ticket,
         paid_on=cast("datetime.date", decided.paid_on),
         reason=decided.reason,
-        actor=_actor(decided.requested_by),
+        actor=actor_of(decided.requested_by),
     )
     if payment.price_id != price.pk:
         raise Conflict(
@@ -397,7 +394,7 @@ def _move(
         "org": movement.org,
         "amount": movement.amount,
         "reason": movement.reason,
-        "actor": _actor(person),
+        "actor": actor_of(person),
         "idempotency_key": f"{KEY}{token}",
         "reference_type": reference_type,
         "reference_id": reference_id,
@@ -510,7 +507,3 @@ def _not_covered(needed: int, now: Funds) -> Conflict:
         "Nothing was moved. Take less, or wait for running work to finish.",
         code="not_covered",
     )
-
-
-def _actor(user: User) -> str:
-    return f"user:{user.pk}"

@@ -15,7 +15,7 @@ from django.urls import reverse
 from billing.models import PaymentMethod, SubscriptionStatus
 from clipforge.common.admin import BigTable, NotDeleted
 from clipforge.orgs import services
-from clipforge.orgs.audit import AuditedAdmin
+from clipforge.orgs.audit import AuditedAdmin, actor_of
 from clipforge.orgs.models import Organization
 from clipforge.staff import overview, timeline, words
 from clipforge.staff.charts import Chart, Series
@@ -134,7 +134,7 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
             name=obj.name,
             tier=obj.tier,
             owner_email=form.cleaned_data["owner_email"] or None,
-            actor=f"user:{request.user.pk}",
+            actor=actor_of(request.user),
         )
         # What follows, the audit included, is about the organization as it was made.
         obj.pk = made.pk

@@ -16,7 +16,7 @@ from django.shortcuts import redirect
 
 from clipforge.common.admin import BigTable, NotDeleted
 from clipforge.orgs import services as orgs
-from clipforge.orgs.audit import AuditedAdmin, ReasonField
+from clipforge.orgs.audit import AuditedAdmin, ReasonField, actor_of
 from clipforge.orgs.models import User
 from clipforge.staff import second_factor
 
@@ -117,7 +117,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         super().save_model(request, obj, form, change)
         if "is_active" in form.changed_data and not obj.is_active:
             # For good: an account that comes back does not bring its sessions back.
-            orgs.end_sessions(user=obj, actor=f"user:{request.user.pk}")
+            orgs.end_sessions(user=obj, actor=actor_of(request.user))
 
     def user_change_password(
         self,

@@ -21,7 +21,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, DomainError, Invalid, NotFound
-from clipforge.orgs.audit import record_staff_action
+from clipforge.orgs.audit import actor_of, record_staff_action
 from clipforge.orgs.models import Organization, TierLimits, User
 from clipforge.staff import queue
 from clipforge.staff.models import RescueRun
@@ -211,10 +211,6 @@ def _price(work: PaidWork) -> int:
     return analysis_charge(cast("Project", work).duration).credits
 
 
-def _is_open(work: PaidWork) -> bool:
-    return work.status in {paid_work.QUEUED, work.RUNNING}
-
-
 def _refusal_of_work(action: Action, work: PaidWork) -> str:
     if action is Action.RETRY:
         if work.status not in {paid_work.FAILED, paid_work.CANCELLED}:
@@ -223,8 +219,8 @@ def _refusal_of_work(action: Action, work: PaidWork) -> str:
     if action is Action.RELEASE:
         if work.hold is None or work.hold.status != HoldStatus.HELD:
             return "No credits are held for it."
-        return "It waits or runs. Cancel it instead." if _is_open(work) else ""
-    if not _is_open(work):
+        return "It waits or runs. Cancel it instead." if work.is_open else ""
+    if not work.is_open:
         return f"It is {work.status} already."
     lease = work.lease_expires_at
     if action is Action.REQUEUE and lease is not None and lease > timezone.now():
@@ -347,10 +343,6 @@ def _do(request: HttpRequest, action: Action, item: Item, reason: str) -> None:
 Done = tuple[Model, Organization | None, dict[str, Any], dict[str, Any]]
 
 
-def actor_of(request: HttpRequest) -> str:
-    return f"user:{request.user.pk}"
-
-
 def _locked(item: Item) -> PaidWork:
     """The row of the work, where the plan saw it. Raises NotFound, Conflict."""
     rows = MODELS[item.kind]._default_manager.select_for_update(of=("self",))
@@ -363,7 +355,7 @@ def _locked(item: Item) -> PaidWork:
 
 
 def _do_work(request: HttpRequest, action: Action, item: Item) -> Done:
-    work, actor = _locked(item), actor_of(request)
+    work, actor = _locked(item), actor_of(request.user)
     if action is Action.RETRY and not work.org.is_active:
         raise Conflict("Its organization is suspended. Restore that first.")
     before = {"status": work.status}
@@ -396,10 +388,10 @@ def _release(request: HttpRequest, item: Item) -> Done:
         fence: int | None = item.fence
     else:
         work = _locked(item)
-        if _is_open(work) or work.hold_id is None:
+        if work.is_open or work.hold_id is None:
             raise Conflict(f"It is {work.status}; nothing is left open.")
         hold, fence = CreditHold.objects.select_related("org").get(pk=work.hold_id), None
-    if not ledger.release(hold_id=hold.pk, fence=fence, actor=actor_of(request)):
+    if not ledger.release(hold_id=hold.pk, fence=fence, actor=actor_of(request.user)):
         raise Conflict("Somebody settled it meanwhile.")
     after = {"status": HoldStatus.RELEASED.value, "credits": hold.amount}
     return hold, hold.org, {"status": HoldStatus.HELD.value}, after
@@ -411,7 +403,7 @@ def _require_over(hold: CreditHold) -> None:
     if model is None or pk is None:
         return
     work = model._default_manager.select_for_update().filter(pk=pk).first()
-    if work is not None and _is_open(work) and work.hold_id == hold.pk:
+    if work is not None and work.is_open and work.hold_id == hold.pk:
         raise Conflict("It pays for work that waits or runs. Cancel that instead.")
 
 

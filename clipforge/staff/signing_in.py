@@ -22,7 +22,7 @@ from django.views.decorators.http import require_http_methods
 from django_otp.plugins.otp_static.models import StaticDevice
 
 from clipforge.common.errors import DomainError
-from clipforge.orgs.audit import record_staff_action
+from clipforge.orgs.audit import actor_of, record_staff_action
 from clipforge.orgs.login import too_many_attempts
 from clipforge.orgs.models import User
 from clipforge.staff import second_factor
@@ -176,7 +176,7 @@ def _set_up(request: HttpRequest, form: forms.Form, secret: str, present: Any) -
                 secret=secret,
                 code=form.cleaned_data["code"],
                 replacing=present,
-                actor=f"user:{user.pk}",
+                actor=actor_of(user),
             )
             verb = "replace_second_factor" if present else "set_up_second_factor"
             record_staff_action(request=request, verb=verb, subject=user, reason=OWN)
@@ -221,7 +221,7 @@ def own(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and _checked(user, form, "current"):
         with transaction.atomic():
             lock_oneself(request)
-            made = second_factor.new_recovery_codes(user=user, actor=f"user:{user.pk}")
+            made = second_factor.new_recovery_codes(user=user, actor=actor_of(user))
             record_staff_action(
                 request=request, verb="new_recovery_codes", subject=user, reason=OWN
             )
@@ -250,7 +250,7 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and device and form.is_valid():
         reason = form.cleaned_data["reason"]
         with transaction.atomic():
-            second_factor.reset(user=person, actor=f"user:{request.user.pk}", reason=reason)
+            second_factor.reset(user=person, actor=actor_of(request.user), reason=reason)
             record_staff_action(
                 request=request, verb="reset_second_factor", subject=person, reason=reason
             )

@@ -11,9 +11,15 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from clipforge.testing.service import ROOT
+from clipforge.testing.staff import PASSWORD
+
 WIDTHS = (1280, 390)
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 HEIGHT = 900
+
+# Build output, of the newest run; never committed.
+PICTURES = ROOT / "build" / "screenshots"
 
 LOOKS = Path(__file__).with_name("looks.js")
 # Nobody waits longer for a page of the admin: a test that does is wrong about what it waits for.
@@ -90,7 +96,7 @@ class Visitor:
 
 def faults_of(visitor: Visitor) -> list[str]:
     """What is wrong with the page that is open, at every width and in both themes."""
-    found = visitor.looks("nameless")
+    found = [*visitor.looks("nameless"), *visitor.looks("handlers")]
     for width in WIDTHS:
         visitor.page.set_viewport_size({"width": width, "height": HEIGHT})
         found += visitor.looks("overflowing")
@@ -100,10 +106,26 @@ def faults_of(visitor: Visitor) -> list[str]:
     return [*visitor.take_faults(), *found]
 
 
-def sign_in(visitor: Visitor, name: str, password: str) -> None:
-    """Through the login page of the admin."""
-    visitor.go("/admin/login/?next=/admin/")
+def picture(visitor: Visitor, name: str, *themes: Literal["light", "dark"]) -> None:
+    """Of the whole page that is open, at every width, for people to look at."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for width in WIDTHS:
+        visitor.page.set_viewport_size({"width": width, "height": HEIGHT})
+        for theme in themes or THEMES:
+            visitor.page.emulate_media(color_scheme=theme)
+            file = PICTURES / f"{name}-{width}-{theme}.png"
+            visitor.page.screenshot(path=file, full_page=True)
+
+
+def enter_password(visitor: Visitor, name: str, path: str = "/admin/") -> None:
+    """Ask for a page of the admin, and give the password that it asks for."""
+    visitor.go(path)
     visitor.page.fill("#id_username", name)
-    visitor.page.fill("#id_password", password)
+    visitor.page.fill("#id_password", PASSWORD)
     visitor.page.press("#id_password", "Enter")
+
+
+def sign_in(visitor: Visitor, name: str) -> None:
+    """Where the password is enough."""
+    enter_password(visitor, name)
     visitor.page.wait_for_selector("#user-tools")

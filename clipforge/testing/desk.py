@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.contrib.auth.models import Group, Permission
 from django.test import Client
 
-from clipforge.testing.factories import make_user
-
-if TYPE_CHECKING:
-    from clipforge.orgs.models import User
+from clipforge.testing.staff import make_staff, signed_in
 
 HIDDEN = re.compile(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"')
 REASON = "asked for in writing"
 
 
-def make_staff(*permissions: str, role: str = "") -> User:
-    """Somebody of the staff with these permissions, or those of a role."""
-    user = make_user(is_staff=True)
-    for name in permissions:
-        label, _, codename = name.partition(".")
-        user.user_permissions.add(
-            Permission.objects.get(content_type__app_label=label, codename=codename)
-        )
-    if role:
-        user.groups.add(Group.objects.get(name=role))
-    return user
-
-
-def client_of_staff(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 def at_desk(*permissions: str) -> Client:
     """A client that is signed in as somebody with these permissions."""
-    return client_of_staff(make_staff(*permissions))
+    return signed_in(make_staff(permissions=permissions))
 
 
 def hidden_fields(answer: Any) -> dict[str, str]:

@@ -133,6 +133,16 @@ window.looks = (() => {
         return found;
     };
 
+    // --- scripts ------------------------------------------------------------------------------
+
+    const LEADS = ["href", "xlink:href", "src", "action", "formaction"];
+
+    // The policy refuses them, but says so only when somebody comes to the one that is written.
+    const handlers = () => [...document.querySelectorAll("*")].flatMap((element) =>
+        [...element.attributes].filter(({ name, value }) =>
+            /^on/i.test(name) || (LEADS.includes(name) && /^\s*javascript:/i.test(value)),
+        ).map(({ name }) => `${called(element)} has a script in ${name}`));
+
     // --- keyboard -----------------------------------------------------------------------------
 
     const STOPS = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]";
@@ -162,7 +172,7 @@ window.looks = (() => {
     const missed = () => stops().filter((element) => !marked.has(element)).map(
         (element) => `${called(element)} is not reached`);
 
-    return { faint, overflowing, nameless, step, missed };
+    return { faint, overflowing, nameless, handlers, step, missed };
 })();
 
 document.addEventListener("securitypolicyviolation", (event) => {

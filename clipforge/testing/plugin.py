@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from django.test import Client
     from rest_framework.test import APIClient
 
     from clipforge.orgs.models import Organization
@@ -182,6 +183,14 @@ def client_of() -> Callable[..., APIClient]:
 def api(organization: Organization, client_of: Callable[..., APIClient]) -> APIClient:
     """A client of `organization`."""
     return client_of(organization)
+
+
+@pytest.fixture
+def staff(db: None) -> Client:  # noqa: ARG001 - asks for the database
+    """The browser of a superuser, who has shown the second factor: it costs each page a query."""
+    from clipforge.testing.staff import make_staff, signed_in
+
+    return signed_in(make_staff("superuser"))
 
 
 @pytest.fixture

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
-from django.contrib.auth.models import Group
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group, Permission
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.test import Client
+from django.utils.module_loading import import_string
 from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp.oath import TOTP
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -38,15 +42,27 @@ class unrendered:  # noqa: N801 - a middleware, named in settings
         return response
 
 
-def make_staff(role: str = "", **overrides: Any) -> User:
-    """One of the staff: of a group, `superuser`, or of no group. Signs in with PASSWORD."""
+def make_staff(role: str = "", *, permissions: Iterable[str] = (), **overrides: Any) -> User:
+    """One of the staff: of a group, `superuser`, or of no group; and whatever else they may do.
+
+    Signs in with PASSWORD.
+    """
     overrides.setdefault("is_superuser", role == "superuser")
-    user = make_user(is_staff=True, **overrides)
-    user.set_password(PASSWORD)
-    user.save(update_fields=["password"])
+    user = make_user(is_staff=True, password=_hashed(settings.PASSWORD_HASHERS[0]), **overrides)
     if role and role != "superuser":
         user.groups.add(Group.objects.get(name=role))
+    for name in permissions:
+        label, _, codename = name.partition(".")
+        user.user_permissions.add(
+            Permission.objects.get(content_type__app_label=label, codename=codename)
+        )
     return user
+
+
+@cache
+def _hashed(hasher: str) -> str:
+    """Once: it is slow on purpose, and is what it is for all of them."""
+    return make_password(PASSWORD, hasher=import_string(hasher).algorithm)
 
 
 def phone_of(user: User) -> TOTPDevice:

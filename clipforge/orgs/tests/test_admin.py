@@ -14,7 +14,6 @@ from django.urls import reverse
 from clipforge.orgs.models import Organization, TierLimits, User
 from clipforge.testing.factories import make_api_key, make_organization, make_user
 from clipforge.testing.rows import MAKERS
-from clipforge.testing.staff import signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -44,12 +43,6 @@ NO_ADDING = {
     "billing.Alert",
 }
 every_model = pytest.mark.parametrize("label", MAKERS)
-
-
-@pytest.fixture
-def staff() -> Client:
-    """With a second factor, which costs each page a query."""
-    return signed_in(make_user(is_staff=True, is_superuser=True))
 
 
 def page(label: str, name: str, *args: Any) -> str:

@@ -8,7 +8,6 @@ from django.test import Client
 from django.urls import reverse
 
 from clipforge.orgs.models import StaffAction, TierLimits
-from clipforge.testing.factories import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -22,13 +21,6 @@ FIGURES = {
     "monthly_credits": 60,
 }
 REASON = "a trial of ten days"
-
-
-@pytest.fixture
-def staff() -> Client:
-    client = Client()
-    client.force_login(make_user(is_staff=True, is_superuser=True))
-    return client
 
 
 def change_limits(staff: Client, reason: str = REASON) -> int:

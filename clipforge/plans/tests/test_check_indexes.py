@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from clipforge.plans.pages import SHOWN, list_views, pages
+from clipforge.plans.pages import list_views, pages
 from clipforge.plans.report import Finding, measure
 from clipforge.testing.seeds import restore, vacuum
 from projects import selectors as projects
@@ -130,11 +130,10 @@ def not_looked_at(names: set[str]) -> Iterator[str]:
     """Routes that can be asked for with GET, and of which no page of those names is."""
     wanted = {**LOOKED_AT, **{listed.name: listed.name for listed in list_views()}}
     for model in admin.site._registry:
-        if model._meta.app_label in SHOWN:
-            name = f"{model._meta.app_label}_{model._meta.model_name}"
-            wanted[f"{name}_changelist"] = title = f"admin {model._meta.model_name}"
-            # Where there is one: seeding makes no payments, for example.
-            wanted[f"{name}_change"] = f"{title}, one" if model._default_manager.exists() else title
+        name = f"{model._meta.app_label}_{model._meta.model_name}"
+        wanted[f"{name}_changelist"] = title = f"admin {model._meta.model_name}"
+        # Where there is one: seeding makes no payments, for example.
+        wanted[f"{name}_change"] = f"{title}, one" if model._default_manager.exists() else title
     for route in routes(get_resolver().url_patterns):
         is_exempt = any(fnmatch(route, pattern) for pattern in EXEMPT)
         if not is_exempt and not any(is_of(page, wanted.get(route)) for page in names):

@@ -17,7 +17,7 @@ from django.utils import timezone
 from billing.tests.makers import make_payment
 from clipforge.orgs.models import APIKey, IdempotencyRecord, Organization, StaffAction, TierLimits
 from clipforge.staff import tokens
-from clipforge.testing.desk import REASON, at_desk, client_of_staff, hidden_fields, open_form
+from clipforge.testing.desk import REASON, at_desk, hidden_fields, open_form
 from clipforge.testing.factories import (
     make_api_key,
     make_client,
@@ -26,6 +26,7 @@ from clipforge.testing.factories import (
     make_user,
 )
 from clipforge.testing.races import run_together
+from clipforge.testing.staff import signed_in
 from clipforge.testing.state import fingerprint
 from credits.tests.makers import make_hold
 
@@ -333,7 +334,7 @@ def test_a_revoked_key_is_refused_from_the_next_request_on(acme):
 
 
 def test_a_customer_who_is_no_staff_is_sent_to_sign_in(acme):
-    client = client_of_staff(make_user())
+    client = signed_in(make_user())
     for name in ACTIONS:
         assert client.post(url(name, acme.pk), {"reason": REASON}).status_code == 302
     acme.refresh_from_db()

@@ -13,8 +13,9 @@ from django.urls import reverse
 
 from clipforge.orgs.audit import AuditedAdmin
 from clipforge.orgs.models import APIKey, Membership, StaffAction
-from clipforge.testing.desk import REASON, client_of_staff
+from clipforge.testing.desk import REASON
 from clipforge.testing.factories import make_api_key, make_organization, make_user
+from clipforge.testing.staff import signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +27,7 @@ def superuser() -> Any:
 
 @pytest.fixture
 def staff(superuser: Any) -> Client:
-    return client_of_staff(superuser)
+    return signed_in(superuser)
 
 
 def test_whatever_a_superuser_can_write_asks_for_a_reason(superuser):

@@ -13,7 +13,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -39,6 +38,7 @@ from clipforge.testing.factories import (
 )
 from clipforge.testing.queries import round_trips
 from clipforge.testing.redis_server import RedisServer, redis_server
+from clipforge.testing.staff import make_staff, signed_in
 from clipforge.testing.state import lapse_lease, lasting_breaker
 from credits.models import CreditAccount, LedgerCheck
 from credits.reconciling import check_ledger
@@ -50,18 +50,9 @@ pytestmark = pytest.mark.django_db
 HOUR = datetime.timedelta(hours=1)
 
 
-def as_role(role: str | None) -> Client:
-    user = make_user(is_staff=True)
-    if role:
-        user.groups.add(Group.objects.get(name=role))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def support() -> Client:
-    return as_role("support")
+    return signed_in(make_staff("support"))
 
 
 def panels(client: Client) -> dict[str, str]:
@@ -163,10 +154,10 @@ def test_what_only_a_person_takes_further_is_counted_and_leads_to_it(support):
         " Dead letters: queue jobs 1 Credits that await a second person 1 Alerts that could not be sent 2 Alerts not sent yet 1"
         " Stripe events that failed 1"
     )
-    links = {role: links_of(as_role(role)) for role in ("support", "admin")}
+    links = {role: links_of(signed_in(make_staff(role))) for role in ("support", "admin")}
     assert set(links["admin"]) - set(links["support"]) == {"/admin/credits/requests/"}
     for role, found in links.items():
-        client = as_role(role)
+        client = signed_in(make_staff(role))
         for link in found:
             assert client.get(link).status_code == 200
     assert str(project) in support.get(links["support"][0]).content.decode()
@@ -375,7 +366,7 @@ def test_without_redis_the_page_opens_and_waits_for_it_once(support, own_redis, 
 
 def test_it_takes_12_queries_at_most(support):
     make_project(status="FAILED")
-    for client in (support, as_role("admin")):
+    for client in (support, signed_in(make_staff("admin"))):
         with CaptureQueriesContext(connection) as queries:
             assert client.get("/admin/").status_code == 200
         texts = "\n".join(query["sql"][:150] for query in queries)
@@ -427,7 +418,7 @@ def test_no_statement_of_it_reads_a_whole_table():
 
 
 def test_staff_without_a_role_see_that_they_have_none(support):
-    text = as_role(None).get("/admin/").content.decode()
+    text = signed_in(make_staff()).get("/admin/").content.decode()
     assert "seen-work" not in text
     assert "have permission to view or edit anything." in text
     assert "seen-work" in support.get("/admin/").content.decode()

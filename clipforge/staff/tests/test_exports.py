@@ -10,7 +10,6 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
 from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import reverse
@@ -21,6 +20,7 @@ from clipforge.orgs.models import StaffAction, User
 from clipforge.staff import exporting
 from clipforge.testing.factories import make_grant, make_organization, make_project, make_user
 from clipforge.testing.queries import statements
+from clipforge.testing.staff import make_staff, signed_in
 from credits.models import CreditTransaction
 from credits.tests.makers import make_spend
 from projects.models import Project
@@ -40,17 +40,9 @@ def url_of(name: str) -> str:
     return reverse(f"admin:export-{name}")
 
 
-def sign_in(role: str) -> Client:
-    user = make_user(is_staff=True)
-    user.groups.add(Group.objects.get(name=role))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def finance() -> Client:
-    return sign_in("finance")
+    return signed_in(make_staff("finance"))
 
 
 def rows_of(response: Any) -> list[dict[str, str]]:
@@ -290,7 +282,7 @@ def test_each_download_is_written_down_with_its_filters(finance, name):
 @every_sheet
 @pytest.mark.parametrize("role", ["support", "engineer"])
 def test_who_may_not_export_gets_403_and_nothing_is_written_down(name, role):
-    client = sign_in(role)
+    client = signed_in(make_staff(role))
     assert client.get(url_of(name)).status_code == 403
     assert client.get(reverse("admin:downloads")).status_code == 403
     assert not StaffAction.objects.exists()
@@ -322,4 +314,7 @@ def test_the_lists_lead_to_the_form_with_the_organization_that_they_show(path, f
         text = finance.get(f"/admin/{path}/", asked).content.decode()
         assert f'href="/admin/export/?org={org.pk}"' in text
     assert 'href="/admin/export/"' in finance.get(f"/admin/{path}/").content.decode()
-    assert "/admin/export/" not in sign_in("support").get(f"/admin/{path}/").content.decode()
+    assert (
+        "/admin/export/"
+        not in signed_in(make_staff("support")).get(f"/admin/{path}/").content.decode()
+    )

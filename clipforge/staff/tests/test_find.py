@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -29,6 +29,7 @@ from clipforge.testing.factories import (
     make_project,
     make_user,
 )
+from clipforge.testing.staff import make_staff, signed_in
 from credits.models import CreditGrant, CreditHold, CreditTransaction
 
 pytestmark = pytest.mark.django_db
@@ -40,18 +41,11 @@ REQUEST = "0198c1de-0000-7000-8000-000000000001"
 
 @pytest.fixture
 def staff() -> Client:
-    client = Client()
-    client.force_login(make_user(is_staff=True, is_superuser=True, email="boss@clipforge.test"))
-    return client
+    return signed_in(make_staff("superuser", email="boss@clipforge.test"))
 
 
 def client_with(*permissions: str) -> Client:
-    user = make_user(is_staff=True, email="some@clipforge.test")
-    names = [permission.partition(".")[2] for permission in permissions]
-    user.user_permissions.set(Permission.objects.filter(codename__in=names))
-    client = Client()
-    client.force_login(user)
-    return client
+    return signed_in(make_staff(permissions=permissions, email="some@clipforge.test"))
 
 
 def page_of(row: Any) -> str:

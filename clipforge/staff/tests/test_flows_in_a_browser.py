@@ -9,20 +9,12 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from clipforge.testing.browser import (
-    HEIGHT,
-    WIDTHS,
-    Visitor,
-    chromium,
-    faults_of,
-    sign_in,
-)
-from clipforge.testing.service import ROOT, running_service
+from clipforge.testing.browser import Visitor, chromium, faults_of, picture, sign_in
+from clipforge.testing.service import running_service
+from clipforge.testing.staff import PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SCREENSHOTS = ROOT / ".clipforge" / "screenshots"
-PASSWORD = "correct horse battery"
 # Each test has an organization of its own, so that none minds which ran before.
 ORGANIZATIONS = [
     "grant",
@@ -35,13 +27,20 @@ ORGANIZATIONS = [
     "restore",
     "revoke-key",
     "read",
+    "money",
+    "rescue",
 ]
+# Movements: more than a page of the ledger shows.
+MANY = 101
 SEED = f"""
 import json
 from clipforge.orgs import services
 from clipforge.orgs.models import StaffAction, User
-from clipforge.testing.factories import make_api_key, make_grant, make_organization
+from clipforge.testing.factories import make_api_key, make_grant, make_organization, make_project
+from clipforge.testing.staff import make_staff
+from clipforge.testing.state import lapse_lease
 from credits.tests.makers import make_hold
+from projects.models import Project
 for name in ("ada", "bob"):
     User.objects.create_superuser(name, name + "@example.com", {PASSWORD!r})
 made = {{}}
@@ -56,6 +55,16 @@ action = StaffAction.objects.create(
     object_label="read", before={{"tier": "FREE"}}, after={{"tier": "PRO"}},
 )
 made["read"] = str(action.pk)
+make_staff("finance", username="fay", email="fay@example.com")
+make_staff("engineer", username="eve", email="eve@example.com")
+for _ in range({MANY}):
+    make_grant(org.__class__.objects.get(name="money"), 1)
+org = org.__class__.objects.get(name="rescue")
+for title in ("first", "second"):
+    make_project(org, status="FAILED", title=title)
+lapse_lease(make_project(org, status="ANALYZING", title="silent"))
+left = make_project(org, status="QUEUED", title="left")
+Project.objects.filter(pk=left.pk).update(status="FAILED", finished_at=left.queued_at)
 print(json.dumps(made))
 """
 REASON = "asked for in writing"
@@ -83,7 +92,7 @@ def browser() -> Iterator[Any]:
 
 def signed_in(browser: Any, service: Any, name: str) -> Visitor:
     visitor = Visitor(browser, service.url)
-    sign_in(visitor, name, PASSWORD)
+    sign_in(visitor, name)
     return visitor
 
 
@@ -102,15 +111,6 @@ def ada(everywhere: Visitor) -> Visitor:
 
 def url(name: str, pk: str) -> str:
     return reverse(f"admin:{name}", args=[pk])
-
-
-def picture(visitor: Visitor, name: str) -> None:
-    """For people to look at."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    visitor.page.emulate_media(color_scheme="light")
-    for width in WIDTHS:
-        visitor.page.set_viewport_size({"width": width, "height": HEIGHT})
-        visitor.page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png", full_page=True)
 
 
 def fill(visitor: Visitor, **fields: str) -> None:
@@ -135,11 +135,11 @@ def test_a_grant_is_made_once_by_a_double_click_and_not_again_by_going_back(ada,
     ada.page.click(f"a[href='{url('grant-credits', made['grant'])}']")
     assert faults_of(ada) == []
     fill(ada, amount="300", ticket="T-17", expiry="2099-12-31")
-    picture(ada, "grant-form")
+    picture(ada, "grant-form", "light")
     send(ada)
     assert faults_of(ada) == []
     assert "grant gets 300 credits" in ada.page.inner_text("main")
-    picture(ada, "grant-confirm")
+    picture(ada, "grant-confirm", "light")
     # Into a tab of its own, so that this page is still there, as if one had gone back to it.
     ada.page.evaluate("document.querySelector('form.cf-form').target = '_blank'")
     with ada.context.expect_page() as tab:
@@ -166,7 +166,7 @@ def test_a_form_that_does_not_fit_says_so_and_keeps_what_was_typed(ada, made):
     assert "999,999 credits cannot be taken" in ada.page.inner_text("form.cf-form")
     assert ada.page.input_value("#id_amount") == "-999999"
     assert faults_of(ada) == []
-    picture(ada, "adjust-refused")
+    picture(ada, "adjust-refused", "light")
 
 
 def test_a_large_grant_is_confirmed_by_somebody_else(ada, made, browser, service):
@@ -174,7 +174,7 @@ def test_a_large_grant_is_confirmed_by_somebody_else(ada, made, browser, service
     fill(ada, amount="20000")
     send(ada)
     assert "Ask a second person" in ada.page.inner_text("form.cf-form")
-    picture(ada, "grant-second-person")
+    picture(ada, "grant-second-person", "light")
     send(ada, double=True)
     assert "a second person has to confirm this" in said(ada)
     assert faults_of(ada) == []
@@ -182,10 +182,10 @@ def test_a_large_grant_is_confirmed_by_somebody_else(ada, made, browser, service
     bob = signed_in(browser, service, "bob")
     bob.go(reverse("admin:movements"))
     assert faults_of(bob) == []
-    picture(bob, "movements")
+    picture(bob, "movements", "light")
     bob.page.click(f"a[href='{here}']")
     assert faults_of(bob) == []
-    picture(bob, "movement")
+    picture(bob, "movement", "light")
     fill(bob)
     send(bob, double=True)
     assert "Confirmed. 20,000 credits granted." in said(bob)
@@ -223,7 +223,7 @@ def test_an_action_is_done_by_its_form(ada, made, name, fields, answer):
     if name == "change-tier":
         ada.page.select_option("#id_tier", "BUSINESS")
     fill(ada, **fields)
-    picture(ada, name)
+    picture(ada, name, "light")
     send(ada, double=True)
     assert answer in said(ada)
     assert ada.take_faults() == []
@@ -233,4 +233,96 @@ def test_what_staff_did_is_read_as_a_table(ada, made):
     ada.go(url("orgs_staffaction_change", made["read"]))
     assert "PRO" in ada.page.inner_text("table.cf-change")
     assert faults_of(ada) == []
-    picture(ada, "staff-action")
+    picture(ada, "staff-action", "light")
+
+
+# --- as the roles that they have --------------------------------------------------------
+
+
+def test_finance_finds_records_takes_back_refuses_and_downloads(browser, service, made):
+    fay = signed_in(browser, service, "fay")
+    page = fay.page
+    fay.go(f"{reverse('admin:find')}?q=re")
+    assert page.locator("main a:text('read')").count() >= 1
+    assert faults_of(fay) == []
+    # An organization is chosen by typing, which is done by a script of Django's.
+    fay.go(reverse("admin:billing_payment_add"))
+    page.click(".field-org .select2-selection")
+    page.locator(".select2-search__field").press_sequentially("money")
+    page.click(".select2-results__option:text-is('money')")
+    assert page.inner_text(".field-org .select2-selection__rendered").endswith("money")
+    page.select_option("#id_price", label=page.inner_text("#id_price option:nth-child(2)"))
+    page.fill("#id_reference", "transfer 17")
+    page.fill("#id_audit_reason", REASON)
+    page.click("[name=_save]")
+    page.wait_for_selector(".messagelist .success")
+    assert faults_of(fay) == []
+    # Credits are taken back.
+    fay.go(url("adjust-credits", made["money"]))
+    fill(fay, amount="-7")
+    send(fay)
+    assert faults_of(fay) == []
+    send(fay, double=True)
+    assert "7 credits taken" in said(fay)
+    # The ledger, there and back.
+    fay.go(
+        f"{reverse('admin:credits_credittransaction_changelist')}?org__id__exact={made['money']}"
+    )
+    newest = page.inner_text("#result_list tbody tr:first-child")
+    page.click("a[rel=next]")
+    assert newest not in page.inner_text("#result_list")
+    assert faults_of(fay) == []
+    page.click("a[rel=prev]")
+    assert page.inner_text("#result_list tbody tr:first-child") == newest
+    page.click("text=Download as CSV")
+    assert faults_of(fay) == []
+    with page.expect_download() as download:
+        page.click("button:text-is('Ledger')")
+    assert f"# end: {MANY + 3} rows" in download.value.path().read_text()
+    # And all that happened to the organization.
+    fay.go(url("organization-timeline", made["money"]))
+    page.click("a[rel=next]")
+    assert faults_of(fay) == []
+    # Asked for by Ada, refused by Fay.
+    ada = signed_in(browser, service, "ada")
+    ada.go(url("grant-credits", made["money"]))
+    fill(ada, amount="30000")
+    send(ada)
+    send(ada)
+    assert "a second person has to confirm this" in said(ada)
+    page.goto(ada.page.url)
+    fill(fay)
+    page.click("[name=refuse]")
+    assert "Refused" in said(fay)
+    assert faults_of(fay) == []
+    ada.close()
+    fay.close()
+
+
+def test_an_engineer_rescues_many_at_once_and_one_by_one(browser, service, made):
+    eve = signed_in(browser, service, "eve")
+    page = eve.page
+    rescue = f"{reverse('admin:rescue')}?org={made['rescue']}"
+
+    def confirmed(picture_of: str) -> str:
+        """What came of it, after both pages were looked at."""
+        assert faults_of(eve) == []
+        picture(eve, picture_of, "light")
+        page.fill("[name=reason]", REASON)
+        page.dblclick(".cf-form [type=submit]")
+        page.wait_for_selector("text=/[0-9]+ done, [0-9]+ skipped/")
+        assert faults_of(eve) == []
+        return page.inner_text("main")
+
+    eve.go(rescue)
+    assert faults_of(eve) == []
+    for title in ("first", "second"):
+        page.check(f"[aria-label='Choose project {title}']")
+    page.click("button[name=action]:text('Retry')")
+    assert "2 of 2 will be queued again" in page.inner_text("main")
+    assert "2 done, 0 skipped" in confirmed("rescue-confirm")
+    for button in ("Requeue project silent", "Release hold project left"):
+        eve.go(rescue)
+        page.click(f"button[aria-label='{button}']")
+        assert "1 done, 0 skipped" in confirmed("rescue-one")
+    eve.close()

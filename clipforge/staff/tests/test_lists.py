@@ -16,6 +16,7 @@ from clipforge.benchmarks import admin as benchmark
 from clipforge.common import search
 from clipforge.common.admin import BigTable
 from clipforge.orgs.models import Membership, Organization, User
+from clipforge.plans.explain import captured, cost_of
 from clipforge.testing.factories import make_grant, make_organization, make_project, make_user
 from credits.models import CreditTransaction
 from projects.models import Project
@@ -33,13 +34,6 @@ BIG: dict[str, Any] = {
 }
 # Written by hand, or one a tier: they do not grow.
 SMALL = {"auth.Group", "orgs.TierLimits", "billing.Price"}
-
-
-@pytest.fixture
-def staff() -> Client:
-    client = Client()
-    client.force_login(make_user(is_staff=True, is_superuser=True))
-    return client
 
 
 @pytest.fixture
@@ -139,6 +133,39 @@ def test_any_page_costs_the_same_queries_and_counts_nothing(staff, short_pages):
         assert len(asked) == 1
         assert "COUNT" not in asked[0]
         assert "OFFSET" not in asked[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "index"),
+    [
+        ("organization/?tier__exact=FREE", "orgs_organization_tier"),
+        ("organization/?is_active__exact=0", "orgs_organization_suspended"),
+        ("staffaction/?org__id__exact={}", "orgs_staffaction_org_created"),
+    ],
+)
+def test_a_filtered_list_is_read_in_the_order_of_its_index(staff, path, index):
+    org = make_organization()
+    with captured() as statements:
+        staff.get(f"/admin/orgs/{path.format(org.pk)}")
+    # Of few rows the planner reads all, and sorts, if it may.
+    with connection.cursor() as cursor:
+        for way in ("seqscan", "bitmapscan", "sort"):
+            cursor.execute(f"SET LOCAL enable_{way} = off")
+    assert index in cost_of(statements).indexes
+
+
+def test_the_names_that_a_page_shows_are_fetched_by_their_keys_and_not_joined(staff):
+    """A join is entered at no place: it reads all names, or the list from its top."""
+    for label, model_admin in BIG.items():
+        meta = model_admin.model._meta
+        with captured() as statements:
+            staff.get(reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist"))
+        (rows,) = [
+            each.sql
+            for each in statements
+            if f'FROM "{meta.db_table}"' in each.sql and "ORDER BY" in each.sql
+        ]
+        assert "JOIN" not in rows, label
 
 
 @pytest.mark.parametrize("way", ["older", "newer"])
@@ -267,6 +294,22 @@ def test_an_organization_and_a_person_are_chosen_by_typing(staff):
     assert offered(staff, "acme", **asked, field_name="organization") == ["Acme Films"]
     assert offered(staff, "", **asked, field_name="organization") == ["Beta", "Acme Films"]
     assert offered(staff, "ada@", **asked, field_name="user") == ["ada@acme.example"]
+
+
+def test_what_is_offered_is_not_counted(staff):
+    for number in range(21):
+        make_organization(name=f"Load {number:02}")
+    asked = {"app_label": "orgs", "model_name": "membership", "field_name": "organization"}
+    url = reverse("admin:autocomplete")
+    came = []
+    for page in ("1", "2", "3"):
+        with CaptureQueriesContext(connection) as queries:
+            answer = staff.get(url, {**asked, "page": page}).json()
+        came.append((len(answer["results"]), answer["pagination"]["more"]))
+        assert not [query for query in queries if "COUNT" in query["sql"]]
+    assert came == [(20, True), (1, False), (0, False)]
+    for page in ("101", "0", "x"):
+        assert staff.get(url, {**asked, "page": page}).status_code == 404
 
 
 def test_whoever_refers_to_an_organization_or_a_person_chooses_by_typing():

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.contrib import admin
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Permission
 from django.core.cache import cache
 from django.db import connection
-from django.http import HttpResponse
-from django.test import Client, override_settings
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils import timezone
 
 from billing import services as billing
 from billing.models import PlanPeriod
 from clipforge.orgs.models import Membership, Organization, StaffAction, TierLimits, User
-from clipforge.staff import organizations, overview, urls
+from clipforge.staff import overview
 from clipforge.staff.roles import ROLES
 from clipforge.testing.factories import (
     make_api_key,
@@ -32,6 +29,7 @@ from clipforge.testing.factories import (
     make_project,
     make_user,
 )
+from clipforge.testing.staff import make_staff, signed_in
 from credits import services as ledger
 from credits.models import CreditTransaction
 from projects.models import Project
@@ -49,21 +47,6 @@ def dead_redis(settings: Any) -> None:
     """Nobody answers where Redis should be."""
     at = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}
     settings.CACHES = {**settings.CACHES, "default": at}
-
-
-def staff_of(role: str) -> Client:
-    user = make_user(is_staff=True)
-    user.groups.add(Group.objects.get(name=role))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
-@pytest.fixture
-def staff() -> Client:
-    client = Client()
-    client.force_login(make_user(is_staff=True, is_superuser=True))
-    return client
 
 
 def address(org: Organization) -> str:
@@ -446,52 +429,26 @@ def busy() -> Organization:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_whole_page_takes_ten_queries_for_every_role(role):
-    """Session, person, two of permissions, the organization, and five for all that is shown.
+def test_the_whole_page_takes_eleven_queries_for_every_role(role):
+    """Session, person, phone, two of permissions, the organization, and five for all that is shown.
 
-    Two are left of the twelve that a page may take: for a second factor, and for whoever comes next.
+    One is left of the twelve that a page may take, for whoever comes next.
     """
-    client, org = staff_of(role), busy()
+    client, org = signed_in(make_staff(role)), busy()
     client.get(address(make_organization()))  # what a process remembers
     with CaptureQueriesContext(connection) as queries:
         assert client.get(address(org)).status_code == 200
-    assert len(queries) == 10, "\n".join(query["sql"][:200] for query in queries)
+    assert len(queries) == 11, "\n".join(query["sql"][:200] for query in queries)
 
 
 def test_the_page_takes_no_more_queries_without_redis(dead_redis):
-    client, org = staff_of("support"), busy()
+    client, org = signed_in(make_staff("support")), busy()
     with CaptureQueriesContext(connection) as queries:
         assert client.get(address(org)).status_code == 200
     assert len(queries) <= 12
 
 
 # --- actions ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def all_pages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The site with a page for each action, whether or not it is written yet."""
-    known = urls.pages
-
-    def stub(request: Any, organization_id: Any) -> HttpResponse:
-        return HttpResponse()
-
-    def pages(site: Any) -> list[Any]:
-        return [
-            *(
-                path(f"stub/<uuid:organization_id>/{each.name}/", stub, name=each.name)
-                for each in organizations.ACTIONS
-            ),
-            *known(site),
-        ]
-
-    monkeypatch.setattr(urls, "pages", pages)
-
-    class Urls:
-        urlpatterns = [path("admin/", admin.site.urls)]
-
-    with override_settings(ROOT_URLCONF=Urls):
-        yield
 
 
 def labels(client: Client, org: Organization) -> list[str]:
@@ -517,14 +474,14 @@ def labels(client: Client, org: Organization) -> list[str]:
         ),
     ],
 )
-def test_a_role_has_the_buttons_of_what_it_may_do(all_pages, role, allowed):
-    assert labels(staff_of(role), make_organization()) == allowed
+def test_a_role_has_the_buttons_of_what_it_may_do(role, allowed):
+    assert labels(signed_in(make_staff(role)), make_organization()) == allowed
 
 
-def test_what_is_suspended_can_be_restored_and_not_suspended_again(all_pages):
+def test_what_is_suspended_can_be_restored_and_not_suspended_again():
     org = make_organization(is_active=False)
-    assert labels(staff_of("engineer"), org)[-1] == "Restore"
-    assert "Suspend" not in labels(staff_of("engineer"), org)
+    assert labels(signed_in(make_staff("engineer")), org)[-1] == "Restore"
+    assert "Suspend" not in labels(signed_in(make_staff("engineer")), org)
 
 
 # --- the form --------------------------------------------------------------------------
@@ -532,7 +489,7 @@ def test_what_is_suspended_can_be_restored_and_not_suspended_again(all_pages):
 
 def test_a_name_is_changed_with_a_reason_that_stands_in_the_timeline():
     org = make_organization(name="Acme")
-    client = staff_of("admin")
+    client = signed_in(make_staff("admin"))
     response = client.post(
         address(org), {"name": "Acme Films", "slug": "acme", "audit_reason": REASON}
     )
@@ -546,7 +503,7 @@ def test_a_name_is_changed_with_a_reason_that_stands_in_the_timeline():
 @pytest.mark.parametrize("role", ["support", "finance", "engineer"])
 def test_who_may_not_change_organizations_has_no_form_to_do_it(role):
     org = make_organization(name="Acme")
-    client = staff_of(role)
+    client = signed_in(make_staff(role))
     html = client.get(address(org)).content.decode()
     assert 'name="audit_reason"' not in html
     assert client.post(address(org), {"name": "B", "audit_reason": REASON}).status_code == 403
@@ -557,7 +514,7 @@ ADD = "/admin/orgs/organization/add/"
 
 
 def test_an_organization_is_added_with_its_owner_and_what_to_do_next_is_said():
-    client = staff_of("admin")
+    client = signed_in(make_staff("admin"))
     response = client.post(
         ADD,
         {"name": "Acme", "tier": "PRO", "owner_email": "Ada@Example.com", "audit_reason": REASON},
@@ -586,7 +543,7 @@ def test_an_organization_is_added_with_its_owner_and_what_to_do_next_is_said():
 def test_what_is_refused_is_said_on_the_form_which_keeps_its_input(input_, said):
     make_organization(name="Taken")
     input_ = {"tier": "PRO", "owner_email": "", "audit_reason": REASON, **input_}
-    response = staff_of("admin").post(ADD, input_)
+    response = signed_in(make_staff("admin")).post(ADD, input_)
     html = response.content.decode()
     assert response.status_code == 200
     assert said in html
@@ -597,7 +554,7 @@ def test_what_is_refused_is_said_on_the_form_which_keeps_its_input(input_, said)
 
 
 def test_a_form_sent_twice_makes_one_organization():
-    client = staff_of("admin")
+    client = signed_in(make_staff("admin"))
     input_ = {"name": "Acme", "tier": "FREE", "owner_email": "", "audit_reason": REASON}
     assert client.post(ADD, input_).status_code == 302
     assert client.post(ADD, input_).status_code == 200

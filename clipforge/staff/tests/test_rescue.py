@@ -7,7 +7,6 @@ import uuid
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -20,6 +19,7 @@ from clipforge.staff import rescue
 from clipforge.staff.queue import EVENTS, JOBS
 from clipforge.staff.rescue import Filters, Found, Kind, Place, Row, State
 from clipforge.testing.factories import make_export, make_organization, make_project, make_user
+from clipforge.testing.staff import make_staff, signed_in
 from clipforge.testing.state import lapse_lease
 from credits import paid_work
 from credits.models import CreditHold
@@ -33,17 +33,9 @@ MOST_QUERIES = 12
 HOUR = datetime.timedelta(hours=1)
 
 
-def as_role(role: str) -> Client:
-    user = make_user(is_staff=True)
-    user.groups.add(Group.objects.get(name=role))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def engineer() -> Client:
-    return as_role("engineer")
+    return signed_in(make_staff("engineer"))
 
 
 def sql(statement: str, *params: Any) -> Any:
@@ -479,7 +471,8 @@ def test_each_role_sees_the_list_and_the_buttons_of_what_it_may_do(everything):
         role: [
             action
             for action in ("retry", "requeue", "cancel", "release")
-            if f'name="action" value="{action}"' in as_role(role).get(URL).content.decode()
+            if f'name="action" value="{action}"'
+            in signed_in(make_staff(role)).get(URL).content.decode()
         ]
         for role in ("support", "finance", "engineer", "admin")
     }
@@ -497,7 +490,7 @@ def test_staff_without_a_role_are_refused_and_strangers_sent_to_sign_in():
     client.force_login(make_user(is_staff=True))
     assert client.get(URL).status_code == 403
     assert Client().get(URL)["Location"] == f"/admin/login/?next={URL}"
-    assert as_role("support").post(URL).status_code == 405
+    assert signed_in(make_staff("support")).post(URL).status_code == 405
 
 
 # --- the queue's own pages --------------------------------------------------------------

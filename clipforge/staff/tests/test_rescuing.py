@@ -24,6 +24,7 @@ from clipforge.staff.queue import JOBS
 from clipforge.staff.rescuing import Action, Item, Plan
 from clipforge.testing.factories import make_export, make_organization, make_project, make_user
 from clipforge.testing.races import run_together, until_somebody_waits_for_a_lock
+from clipforge.testing.staff import make_staff, signed_in
 from clipforge.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
 from credits import paid_work
 from credits import services as ledger
@@ -37,17 +38,9 @@ LIST, CONFIRM = "/admin/rescue/", "/admin/rescue/confirm/"
 REASON = "The worker of host 7 was lost."
 
 
-def client_with(*, role: str = "engineer") -> Client:
-    user = make_user(is_staff=True)
-    user.groups.add(Group.objects.get(name=role))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def engineer() -> Client:
-    return client_with()
+    return signed_in(make_staff("engineer"))
 
 
 def key(item: Any) -> str:
@@ -337,7 +330,7 @@ def test_one_that_fails_keeps_no_other_from_being_done(engineer, monkeypatch, ca
 def test_work_that_failed_again_meanwhile_is_another_matter_and_is_skipped(engineer):
     project = make_project(make_organization(credits_=10), status="FAILED")
     sealed = plan_in(ask(engineer, "retry", key(project)))
-    do(client_with(), "retry", key(project))
+    do(signed_in(make_staff("engineer")), "retry", key(project))
     claimed = paid_work.claim(Project, project.pk, fence=2)
     assert claimed is not None
     paid_work.fail(claimed, error=("truncated", "It ends early."), actor="test")
@@ -383,7 +376,7 @@ def test_a_second_click_shows_what_the_first_did(engineer):
 
 @pytest.mark.django_db(transaction=True)
 def test_five_clicks_at_once_are_one(roles):
-    client = client_with()
+    client = signed_in(make_staff("engineer"))
     org = make_organization(credits_=10)
     project = make_project(org, status="FAILED")
     sealed = plan_in(ask(client, "retry", key(project)))
@@ -420,7 +413,7 @@ def roles(transactional_db: None) -> None:
 def test_work_that_is_finished_while_staff_confirm_its_cancelling_is_skipped_and_charged_once(
     roles,
 ):
-    client = client_with()
+    client = signed_in(make_staff("engineer"))
     org = make_organization(credits_=10)
     project = make_project(org, status="ANALYZING", title="Keynote")
     sealed = plan_in(ask(client, "cancel", key(project)))
@@ -482,7 +475,7 @@ def test_of_a_worker_that_finishes_and_staff_at_the_same_moment_one_wins(roles, 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_of_the_staff_who_retry_the_same_work_reserve_once(roles):
-    clients = [client_with(), client_with()]
+    clients = [signed_in(make_staff("engineer")), signed_in(make_staff("engineer"))]
     org = make_organization(credits_=10)
     project = make_project(org, status="FAILED")
     sealed = [plan_in(ask(client, "retry", key(project))) for client in clients]
@@ -497,7 +490,7 @@ def test_two_of_the_staff_who_retry_the_same_work_reserve_once(roles):
 
 
 def test_who_may_only_retry_can_neither_ask_nor_confirm_anything_else():
-    support, engineer = client_with(role="support"), client_with()
+    support, engineer = signed_in(make_staff("support")), signed_in(make_staff("engineer"))
     project = make_project(status="ANALYZING")
     for action in ("cancel", "requeue", "release"):
         assert ask(support, action, key(project)).status_code == 403
@@ -517,7 +510,7 @@ def test_who_lost_the_permission_meanwhile_is_refused(engineer):
 
 
 def test_finance_and_strangers_get_nowhere():
-    finance = client_with(role="finance")
+    finance = signed_in(make_staff("finance"))
     project = make_project(status="FAILED")
     run = RescueRun.objects.create(
         token=uuid.uuid4(), actor=make_user(), action="retry", reason=REASON

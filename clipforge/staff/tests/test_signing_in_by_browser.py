@@ -7,13 +7,14 @@ import json
 
 import pytest
 
-from clipforge.testing.browser import Visitor, chromium
-from clipforge.testing.service import ROOT, running_service
+from clipforge.testing import browser
+from clipforge.testing.browser import Visitor, chromium, enter_password, picture
+from clipforge.testing.service import running_service
 from clipforge.testing.staff import PASSWORD, code_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SCREENSHOTS = ROOT / ".clipforge" / "screenshots"
+LIST = "/admin/orgs/organization/"
 # Each test has people of its own, so that none minds which ran before.
 SEED = f"""
 import json
@@ -40,33 +41,21 @@ def people(service) -> dict[str, int]:
 
 @pytest.fixture
 def visitor(service, people):
-    with chromium() as browser:
-        visitor = Visitor(browser, service.url)
+    with chromium() as program:
+        visitor = Visitor(program, service.url)
         yield visitor
         visitor.close()
 
 
 def faults_of(visitor: Visitor, name: str) -> list[str]:
-    """What is wrong with the page, at both widths and in both themes; a picture of each width."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    found = visitor.looks("nameless")
-    for width in (1280, 390):
-        visitor.page.set_viewport_size({"width": width, "height": 900})
-        found += visitor.looks("overflowing")
-        for theme in ("light", "dark"):
-            visitor.page.emulate_media(color_scheme=theme)
-            found += [f"{theme}, {width} wide: {fault}" for fault in visitor.looks("faint")]
-            visitor.page.screenshot(
-                path=SCREENSHOTS / f"{name}-{width}-{theme}.png", full_page=True
-            )
-    return [*visitor.take_faults(), *found]
+    """What is wrong with the page; and pictures of it."""
+    found = browser.faults_of(visitor)
+    picture(visitor, name)
+    return found
 
 
 def sign_in(visitor: Visitor, name: str) -> None:
-    visitor.go("/admin/orgs/organization/")
-    visitor.page.fill("#id_username", name)
-    visitor.page.fill("#id_password", PASSWORD)
-    visitor.page.keyboard.press("Enter")
+    enter_password(visitor, name, LIST)
 
 
 def set_up(visitor: Visitor) -> tuple[str, list[str]]:
@@ -121,7 +110,7 @@ def test_the_way_out_is_open_before_the_second_factor(visitor):
     visitor.page.wait_for_selector(".cf-secret")
     visitor.page.click("text=Not you? Sign out")
     visitor.page.wait_for_selector("text=Log in again")
-    visitor.go("/admin/orgs/organization/")
+    visitor.go(LIST)
     visitor.page.wait_for_selector("#id_password")
     assert faults_of(visitor, "login") == []
 

@@ -395,13 +395,6 @@ def test_what_is_no_place_is_none(text):
 # --- its page --------------------------------------------------------------------------
 
 
-@pytest.fixture
-def staff() -> Client:
-    client = Client()
-    client.force_login(make_user(is_staff=True, is_superuser=True))
-    return client
-
-
 def address(org: Organization) -> str:
     return reverse("admin:organization-timeline", args=[org.pk])
 
