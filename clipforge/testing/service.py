@@ -107,7 +107,7 @@ class Service:
             except httpx.TransportError:
                 return False
 
-        eventually("the web server is ready", is_ready, seconds=30)
+        eventually("the web server is ready", is_ready)
         return web
 
     def start_worker(
