@@ -4,7 +4,7 @@ import uuid
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import status
 from rest_framework.mixins import ListModelMixin
 from rest_framework.permissions import AllowAny
@@ -48,6 +48,9 @@ class CheckoutView(OrgView):
         description="Nothing is charged and no credits come until the customer has paid there.",
         request=CheckoutRequestSerializer,
         responses={201: CheckoutSerializer},
+        examples=[
+            OpenApiExample("A pack", {"price": "pack-100", "currency": "usd"}, request_only=True),
+        ],
     )
     def post(self, request: Request) -> HttpResponse:
         form = CheckoutRequestSerializer(data=request.data)

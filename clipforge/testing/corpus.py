@@ -240,6 +240,9 @@ def _unusual(films: Films) -> Iterator[Attack]:
 
 # --- files that name others -----------------------------------------------------------
 
+# Which make readers believe them, or not.
+EXTENSIONS = ("mp4", "m3u8", "mkv", "mpd", "ts", "sdp", "avi", "mov", "webm", "flv")
+
 
 def _pointers(folder: Path, url: str) -> Iterator[Attack]:
     """Each under the names of videos too: what it is called must not matter."""
@@ -263,12 +266,11 @@ def _pointers(folder: Path, url: str) -> Iterator[Attack]:
         ),
         "list": lambda to: f"{to}\n",
     }
-    names = ("mp4", "m3u8", "mkv", "mpd", "ts", "sdp", "avi", "mov", "webm", "flv")
     targets = {"file": f"file://{pipe}", "path": str(pipe), "http": url}
     number = 0
     for kind, text in kinds.items():
         for where, target in targets.items():
-            name = f"{kind} to a {where}.{names[number % len(names)]}"
+            name = f"{kind} to a {where}.{EXTENSIONS[number % len(EXTENSIONS)]}"
             number += 1
             yield Attack(name, text(target).encode().ljust(2000, b"\n"), NOT_A_VIDEO)
 

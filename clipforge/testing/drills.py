@@ -14,8 +14,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
-import tempfile
 import threading
 import time
 import uuid
@@ -23,17 +21,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 import redis
 
-from clipforge.embedded.programs import find_redis
 from clipforge.media.sample import make_still
 from clipforge.testing import handicaps
-from clipforge.testing.handicaps import Handicap
+from clipforge.testing.handicaps import Handicap, NotPermitted
+from clipforge.testing.redis_server import RedisServer, redis_server
 from clipforge.testing.service import Service, children_of, durable_service, eventually
 from clipforge.testing.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe
 
@@ -56,6 +54,23 @@ print(signed_url(Export.objects.get(status="READY")))
 """
 # How long such a link lives. Seconds.
 LINK_SECONDS = 900
+
+# What half a charge would leave: who has one part of an export without the others.
+HALVES = {
+    "holds without an export": """
+        SELECT id::text FROM credits_credithold AS hold WHERE reference_type = 'export'
+           AND NOT EXISTS (SELECT FROM exports_export WHERE hold_id = hold.id)
+    """,
+    "exports without a hold": """
+        SELECT id::text FROM exports_export AS export WHERE status = 'QUEUED'
+           AND NOT EXISTS (SELECT FROM credits_credithold
+                            WHERE id = export.hold_id AND status = 'HELD')
+    """,
+    "exports without a job": """
+        SELECT id::text FROM exports_export AS export WHERE status = 'QUEUED'
+           AND NOT EXISTS (SELECT FROM procrastinate_jobs WHERE args->>'export_id' = export.id::text)
+    """,
+}
 
 # Every connection of the service, whatever it is doing.
 END_ALL = """
@@ -164,15 +179,27 @@ class Load:
             if answer.status_code >= 500:
                 counts.errors += 1
                 counts.last_trouble = time.monotonic()
-                if answer.status_code != 503 or "Retry-After" not in answer.headers:
-                    counts.unexplained.append(f"{answer.status_code}: {answer.text[:200]}")
+            if not is_explained(answer):
+                counts.unexplained.append(f"{answer.status_code}: {answer.text[:200]}")
         return str(answer.json()["id"]) if answer.status_code == 201 else None
+
+
+def is_explained(answer: httpx.Response) -> bool:
+    """The effect, or word that it is under way, or when to come again."""
+    match answer.status_code:
+        case 201:
+            return True
+        case 409:
+            return bool(answer.json()["code"] == "request_in_progress")
+        case 503:
+            return "Retry-After" in answer.headers
+    return False
 
 
 class Stand:
     """One customer of one service, whose Redis is a process of its own so that it can be hurt."""
 
-    def __init__(self, service: Service, cache: subprocess.Popen[bytes]) -> None:
+    def __init__(self, service: Service, cache: RedisServer) -> None:
         self.service = service
         self.cache = cache
         self.web = service.processes[0]
@@ -204,16 +231,18 @@ class Stand:
             other.start_web(handicap)
             with self._lock:
                 self._urls.append(other.url)
-            yield other
-            with self._lock:
-                self._urls.remove(other.url)
+            try:
+                yield other
+            finally:
+                with self._lock:
+                    self._urls.remove(other.url)
             eventually("nobody asks it any more", lambda: not self._asking[other.url])
         finally:
             other.stop()
 
     def run(self, name: str, fault: Callable[[Stand, Load], None]) -> Row:
         """Load, the fault in the middle of it, load again; then look."""
-        before = self._exports()
+        before, halves = self._exports(), self._halves()
         with Load(self) as load:
             load.until_served()
             fault(self, load)
@@ -222,23 +251,31 @@ class Stand:
         eventually("it says that it is ready", lambda: is_green(self.service))
         counts = load.counts
         made = self._exports() - before
-        lost = len(set(counts.kept.values()) - made)
-        double = len(made) - len(counts.kept)
+        kept = set(counts.kept.values())
+        half = Counter(what for what, _ in self._halves() - halves)
         assert self.service.manage_json("reconcile_credits")["ok"], "the ledger does not add up"
         return Row(
             name,
             counts.requests,
             counts.errors,
             counts.broken,
-            lost,
-            double,
+            lost=len(kept - made),
+            double=len(made - kept),
             recovery=counts.recovery(over),
-            unexplained="; ".join(counts.unexplained),
+            unexplained="; ".join(
+                [*counts.unexplained, *(f"{count} {what}" for what, count in half.items())]
+            ),
         )
 
     def _exports(self) -> set[str]:
         with self.service.sql() as connection:
             return {str(pk) for (pk,) in connection.execute("SELECT id FROM exports_export")}
+
+    def _halves(self) -> set[tuple[str, str]]:
+        with self.service.sql() as connection:
+            return {
+                (what, pk) for what, query in HALVES.items() for (pk,) in connection.execute(query)
+            }
 
     def web_processes(self) -> list[int]:
         return children_of(self.web.pid)
@@ -251,31 +288,12 @@ STRIPE = {"STRIPE_SECRET_KEY": SECRET_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECR
 def stand(**environment: str) -> Iterator[Stand]:
     """A service of six threads with a Redis of its own."""
     with (
-        own_redis() as (cache, url),
+        redis_server() as cache,
         durable_service(
-            **{**STRIPE, "REDIS_URL": url, "LOG_FORMAT": "json", **environment}
+            **{**STRIPE, "REDIS_URL": cache.url, "LOG_FORMAT": "json", **environment}
         ) as service,
     ):
         yield Stand(service, cache)
-
-
-@contextlib.contextmanager
-def own_redis() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    with tempfile.TemporaryDirectory(prefix="cf-r-") as folder:
-        path = f"{folder}/redis.sock"
-        process = subprocess.Popen(
-            [str(find_redis()), "--unixsocket", path, "--port", "0", "--save", ""],
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            eventually("redis answers", lambda: Path(path).exists())
-            yield process, f"unix://{path}?db=0"
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-            process.wait()
 
 
 # --- the faults -----------------------------------------------------------------------
@@ -313,11 +331,18 @@ def database_crashed(stand: Stand, _: Load) -> None:
 
 
 def backends_terminated(stand: Stand, load: Load) -> None:
-    """In the middle of their transactions, as often as they are found there."""
+    """In the middle of their transactions, until they were found there."""
+    errors = load.counts.errors
+
+    def somebody_was_hit() -> bool:
+        connection.execute(END_ALL)
+        load.until_served(3)
+        return load.counts.errors > errors
+
     with stand.service.sql() as connection:
-        for _ in range(10):
-            connection.execute(END_ALL)
-            load.until_served(3)
+        for _ in range(5):
+            eventually("somebody was in a transaction", somebody_was_hit)
+            errors = load.counts.errors
 
 
 def connections_exhausted(stand: Stand, load: Load) -> None:
@@ -350,15 +375,23 @@ def is_green(service: Service) -> bool:
     return httpx.get(f"{service.url}/health/ready", timeout=20).status_code == 200
 
 
+def is_degraded(service: Service) -> bool:
+    answer = httpx.get(f"{service.url}/health", timeout=20)
+    return (answer.status_code, answer.json()["status"]) == (200, "degraded")
+
+
 def cache_killed(stand: Stand, load: Load) -> None:
     stand.cache.kill()
     load.until_served(60)
+    eventually("it says that it is degraded", lambda: is_degraded(stand.service))
+    stand.cache.start()
 
 
 def cache_frozen(stand: Stand, load: Load) -> None:
-    stand.cache.send_signal(signal.SIGSTOP)
+    stand.cache.freeze()
     load.until_served(60)
-    stand.cache.send_signal(signal.SIGCONT)
+    eventually("it says that it is degraded", lambda: is_degraded(stand.service))
+    stand.cache.thaw()
 
 
 def cache_flushed(stand: Stand, load: Load) -> None:
@@ -388,6 +421,27 @@ def disk_full(stand: Stand, load: Load) -> None:
     load.until_served(10)
     for pid in pids:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, old)
+
+
+def small_disk(stand: Stand, load: Load) -> None:
+    """One web server has no room for uploads, as when a disk of their own is full."""
+    (folder := stand.service.media / "incoming").mkdir(exist_ok=True)
+    video = stand.service.data / "small-disk.mp4"
+    video.write_bytes(bytes(1 << 20))
+    with stand.beside(handicaps.disk_of(64 << 10, folder)) as other, video.open("rb") as file:
+        load.until_served(20)
+        answer = httpx.post(
+            f"{other.url}/api/v1/projects",
+            files={"file": file},
+            headers=stand.headers,
+            timeout=20,
+        )
+        assert (answer.status_code, answer.json()["code"]) == (507, "storage_full"), answer.text
+        # Its disk, as only it sees it.
+        seen = Path(f"/proc/{other.processes[0].pid}/root{folder}")
+        assert os.path.ismount(seen)
+        assert list(seen.iterdir()) == []
+        load.until_served(10)
 
 
 def log_full(stand: Stand, load: Load) -> None:
@@ -446,7 +500,6 @@ def _events_count_once(stand: Stand, other: Service, seconds: float) -> None:
     assert (deliver(other, now + seconds), times_stored()) == (200, 1)
 
 
-# The last of them have no Redis any more: nothing after them needs it.
 FAULTS: dict[str, Callable[[Stand, Load], None]] = {
     "nothing": nothing,
     "web process killed": web_process_killed,
@@ -457,6 +510,7 @@ FAULTS: dict[str, Callable[[Stand, Load], None]] = {
     "database restarted": database_restarted,
     "database crashed": database_crashed,
     "disk full (upload)": disk_full,
+    "disk full (upload, in the middle)": small_disk,
     "disk full (log)": log_full,
     "clock ten minutes ahead": clock_off_by(600),
     "clock ten minutes behind": clock_off_by(-600),
@@ -467,10 +521,25 @@ FAULTS: dict[str, Callable[[Stand, Load], None]] = {
 
 # With these nobody may see an error: what broke is not what requests depend on.
 UNSEEN = {
-    *("nothing", "disk full (upload)", "disk full (log)"),
+    *("nothing", "disk full (upload)", "disk full (upload, in the middle)", "disk full (log)"),
     *("clock ten minutes ahead", "clock ten minutes behind"),
     *("cache flushed", "cache frozen", "cache killed"),
 }
+
+# With these somebody must see one: else the fault was none.
+SEEN = {
+    *("web stopped (TERM) and started", "database restarted", "database crashed"),
+    *("database backends terminated", "database connections exhausted"),
+}
+
+
+def attempt(place: Any, name: str, fault: Any) -> Row:
+    """The row of a drill on a stand or a bench; it says so where this machine cannot do it."""
+    try:
+        row: Row = place.run(name, fault)
+    except NotPermitted as reason:
+        return Row(name, skipped=str(reason))
+    return row
 
 
 def breaches(row: Row) -> list[str]:
@@ -480,6 +549,8 @@ def breaches(row: Row) -> list[str]:
     wrong += [f"{row.fault}: {row.unexplained}"] if row.unexplained else []
     if row.fault in UNSEEN and row.errors + row.broken:
         wrong.append(f"{row.fault}: {row.errors} errors and {row.broken} broken requests")
+    if row.fault in SEEN and not row.skipped + row.unexplained and not row.errors + row.broken:
+        wrong.append(f"{row.fault}: nobody noticed it, so nothing broke")
     return wrong
 
 

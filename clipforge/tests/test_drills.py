@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -22,32 +23,93 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 # The usual run sees the worst of each kind; the long run sees them all.
 SHORT = [
-    *("database crashed", "database connections exhausted"),
-    *("clock ten minutes ahead", "disk full (log)", "cache killed"),
+    *("web process killed", "web reloaded (HUP)", "web stopped (TERM) and started"),
+    *("database backends terminated", "database connections exhausted", "database crashed"),
+    *("clock ten minutes ahead", "disk full (log)", "cache frozen", "cache killed"),
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stand() -> Iterator[drills.Stand]:
     with drills.stand() as made:
         yield made
 
 
-def run(stand: drills.Stand, names: list[str]) -> list[str]:
-    rows = [stand.run(name, drills.FAULTS[name]) for name in names]
-    for row in rows:
-        print(row)  # noqa: T201 - pytest shows it when this fails
-    return [breach for row in rows for breach in drills.breaches(row)]
+def assert_nothing_happened(stand: drills.Stand, name: str) -> None:
+    row = drills.attempt(stand, name, drills.FAULTS[name])
+    assert drills.breaches(row) == [], row
 
 
-def test_nothing_is_lost_or_double_while_the_database_and_the_cache_break(stand):
-    assert run(stand, SHORT) == []
+@pytest.mark.parametrize("name", SHORT)
+def test_nothing_is_lost_or_double_while_something_breaks(stand, name):
+    assert_nothing_happened(stand, name)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_or_double_whatever_breaks(stand):
-    assert run(stand, list(drills.FAULTS)) == []
+    for name in drills.FAULTS:
+        assert_nothing_happened(stand, name)
+
+
+@pytest.mark.long
+def test_without_a_fault_an_operator_is_told_that_all_is_well():
+    out = StringIO()
+    call_command("faultdrill", only="nothing", worker_seconds=0, json=True, stdout=out)
+    report = json.loads(out.getvalue())
+    (row,) = report["faults"]
+    assert (row["fault"], row["errors"], row["broken"], report["wrong"]) == ("nothing", 0, 0, [])
+    assert row["recovery"] <= drills.RECOVERY_SECONDS
+
+
+def forgets(stand: drills.Stand, load: drills.Load) -> None:
+    """That it was asked for this export already; and is asked again."""
+    key = next(iter(load.counts.kept))
+    with stand.service.sql() as connection:
+        connection.execute("DELETE FROM orgs_idempotencyrecord WHERE key = %s", [key])
+    assert stand.export(key).status_code == 201
+
+
+def loses(stand: drills.Stand, load: drills.Load) -> None:
+    made = next(iter(load.counts.kept.values()))
+    with stand.service.sql() as connection:
+        connection.execute("DELETE FROM exports_export WHERE id = %s", [made])
+
+
+def works_for_nothing(stand: drills.Stand, load: drills.Load) -> None:
+    """Of one export the hold is gone, of another one the job."""
+    unpaid, undone, *_ = load.counts.kept.values()
+    with stand.service.sql() as connection:
+        connection.execute("UPDATE exports_export SET hold_id = NULL WHERE id = %s", [unpaid])
+        connection.execute("DELETE FROM procrastinate_jobs WHERE args->>'export_id' = %s", [undone])
+
+
+def test_a_real_double_a_real_loss_and_half_a_charge_are_seen(stand):
+    assert drills.breaches(stand.run("test", forgets)) == ["test: 1 double"]
+    assert drills.breaches(stand.run("test", loses)) == [
+        *("test: 1 lost", "test: 1 holds without an export")
+    ]
+    (halves,) = drills.breaches(stand.run("test", works_for_nothing))
+    assert sorted(halves.removeprefix("test: ").split("; ")) == [
+        *("1 exports without a hold", "1 exports without a job", "1 holds without an export")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "headers", "explained"),
+    [
+        (201, "", {}, True),
+        (409, "request_in_progress", {}, True),
+        (409, "conflict", {}, False),
+        (503, "unavailable", {"Retry-After": "1"}, True),
+        (503, "unavailable", {}, False),
+        (402, "insufficient_credits", {}, False),
+        (500, "", {}, False),
+    ],
+)
+def test_what_a_customer_cannot_do_anything_about_is_unexplained(status, code, headers, explained):
+    answer = httpx.Response(status, json={"code": code}, headers=headers)
+    assert drills.is_explained(answer) is explained
 
 
 def test_a_drill_finds_a_planted_double_and_a_planted_loss():
@@ -62,6 +124,14 @@ def test_a_drill_finds_a_planted_double_and_a_planted_loss():
     )
     for change in changes:
         assert len(drills.breaches(good._replace(**change))) == 1
+
+
+def test_a_fault_that_nobody_noticed_was_none():
+    row = drills.Row("database crashed", 10, 1, 0, 0, 0, 1.0)
+    assert drills.breaches(row) == []
+    assert drills.breaches(row._replace(errors=0)) == [
+        "database crashed: nobody noticed it, so nothing broke"
+    ]
 
 
 def test_an_operator_is_told_of_a_service_that_was_not_well_again_within_five_seconds():

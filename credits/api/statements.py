@@ -8,7 +8,12 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+)
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -66,7 +71,13 @@ class StatementView(OrgView):
         summary="A month of the ledger: opening, movements, closing",
         description="The oldest first. Months are of UTC. As JSON up to 10,000 movements.",
         parameters=[
-            OpenApiParameter("month", str, required=True, description="2026-11"),
+            OpenApiParameter(
+                "month",
+                str,
+                required=True,
+                description="Of a year.",
+                examples=[OpenApiExample("November", "2026-11")],
+            ),
             OpenApiParameter("format", str, enum=["json", "csv"], description="Or by `Accept`."),
         ],
         responses={

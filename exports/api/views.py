@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -64,6 +64,28 @@ class ExportList(ListModelMixin, OrgView):
         "the file is ready, and given back otherwise.",
         request=ExportCreateSerializer,
         responses={201: ExportSerializer},
+        examples=[
+            OpenApiExample(
+                "A moment",
+                {
+                    "moment": "01a20e35-5b0c-7a3e-9f4d-0c1a6c0f4e2b",
+                    "aspect": "9:16",
+                    "resolution": 1080,
+                },
+                request_only=True,
+            ),
+            OpenApiExample(
+                "A range of a project",
+                {
+                    "project": "01a20e35-2f41-7c55-8d60-5e0b6f1d7a90",
+                    "start": 12.5,
+                    "end": 32.5,
+                    "aspect": "source",
+                    "resolution": 720,
+                },
+                request_only=True,
+            ),
+        ],
     )
     def post(self, request: Request) -> HttpResponse:
         return respond_once(request, self.organization, self._create)
@@ -170,6 +192,13 @@ class QuoteView(OrgView):
         summary="What an analysis or an export would cost",
         request=QuoteRequestSerializer,
         responses=QuoteSerializer,
+        examples=[
+            OpenApiExample(
+                "An analysis and a clip",
+                {"analysis_seconds": 1800, "export_seconds": 45},
+                request_only=True,
+            ),
+        ],
     )
     def post(self, request: Request) -> Response:
         form = QuoteRequestSerializer(data=request.data)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.urls import reverse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import status
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -122,6 +122,7 @@ class ProjectDetail(ProjectView):
         summary="Change the title",
         request=ProjectUpdateSerializer,
         responses=ProjectSerializer,
+        examples=[OpenApiExample("A title", {"title": "Interview, uncut"}, request_only=True)],
     )
     def patch(self, request: Request, project_id: uuid.UUID) -> Response:
         project = self.project(project_id)

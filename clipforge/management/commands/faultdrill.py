@@ -18,8 +18,8 @@ class Command(OperatorCommand):
     help = (
         "Break things in a throw-away service under load, on servers of its own, and print what came "
         "of each: nothing may be lost or happen twice, and all is well again within five seconds (the "
-        "work of a dead worker: within its lease, a sweep and five seconds). Touches no other service and no data of yours. Exits 1 on any breach. Needs the packages of "
-        "the tests."
+        "work of a dead worker: within its lease, a sweep and five seconds). Touches no other service and no data of yours. Exits 1 on any "
+        "breach. Needs the packages of the tests."
     )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ class Command(OperatorCommand):
         self, place: Callable[[], AbstractContextManager[Any]], faults: dict[str, Any], only: str
     ) -> Iterator[Any]:
         """Whatever happens is in a row: no drill that breaks off takes those before it along."""
-        from clipforge.testing.drills import Row
+        from clipforge.testing.drills import Row, attempt
 
         waiting = [name for name in faults if only in name]
         while waiting:
@@ -71,21 +71,12 @@ class Command(OperatorCommand):
                     while waiting:
                         now = waiting.pop(0)
                         self.say(f"{now} ...")
-                        yield self._row(there, now, faults[now])
+                        yield attempt(there, now, faults[now])
                     now = "the end of the service"
             except Exception as error:
                 yield Row(now, unexplained=f"{type(error).__name__}: {error}")
                 if now == "a new service":
                     return
-
-    def _row(self, there: Any, name: str, fault: Any) -> Any:
-        from clipforge.testing.drills import Row
-        from clipforge.testing.handicaps import NotPermitted
-
-        try:
-            return there.run(name, fault)
-        except NotPermitted as reason:
-            return Row(name, skipped=str(reason))
 
     def _show(self, rows: list[Any]) -> None:
         table = Table()
