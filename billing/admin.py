@@ -9,7 +9,7 @@ import datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.db.transaction import atomic
 from django.http import HttpRequest, HttpResponse
@@ -24,7 +24,9 @@ from billing.models import (
     StripeEvent,
     Subscription,
 )
+from billing.selectors import payment_of_transfer
 from clipforge.common.admin import BigTable, MovedByServices, NotDeleted, NotMadeByHand
+from clipforge.common.errors import DomainError
 from clipforge.orgs.audit import REASON, AuditedAdmin, record_staff_action
 from clipforge.orgs.models import StaffAction
 
@@ -100,7 +102,7 @@ class PaymentForm(forms.ModelForm[Payment]):
 
 @admin.register(Payment)
 class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
-    """Payments are read, and recorded by hand; nothing about one is ever edited or deleted."""
+    """Payments are read, recorded by hand, and reversed; none is ever edited or deleted."""
 
     list_display = ["created_at", "org", "price", "method", "status", "amount", "reversed_amount"]
     list_filter = ["status", "method"]
@@ -112,6 +114,7 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
     ordering = ["-id"]
     ordering_of_org = ["-created_at", "-id"]
     sortable_by = ["created_at"]
+    actions = ["reverse"]
 
     def has_change_permission(self, request: HttpRequest, obj: Payment | None = None) -> bool:
         return False
@@ -130,6 +133,10 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
         return super().get_fields(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Payment, form: Any, change: bool) -> None:
+        if payment_of_transfer(obj.reference) is not None:
+            self.message_user(
+                request, "It was recorded before, and nothing was changed.", messages.WARNING
+            )
         recorded = services.record_payment(
             org=obj.org,
             code=obj.price.code,
@@ -141,6 +148,51 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
         # What follows, the log of the admin included, is about the payment as it was recorded.
         obj.pk = recorded.pk
         obj.refresh_from_db()
+
+    @admin.action(description="The money went back", permissions=["add"])
+    def reverse(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
+        reason = self.ask_first(
+            request,
+            queryset,
+            action="reverse",
+            title="The money went back",
+            says=(
+                "The whole of these transfers bounced, or was recorded by mistake: their unused "
+                "credits go back, spent ones are owed, and plans whose month went back end. For a "
+                "part of one there is the command reverse_payment."
+            ),
+        )
+        if isinstance(reason, HttpResponse):
+            return reason
+        try:
+            with atomic():
+                # In the order in which whoever else locks several organizations takes them.
+                reversed_ = [
+                    payment
+                    for payment in queryset.order_by("org", "pk")
+                    if self._reversed(request, payment, reason)
+                ]
+        except DomainError as error:
+            self.message_user(request, f"{error.message} Nothing was changed.", messages.ERROR)
+            return None
+        self.message_user(request, f"{len(reversed_)} of {len(queryset)} went back now.")
+        return None
+
+    def _reversed(self, request: HttpRequest, payment: Payment, reason: str) -> bool:
+        actor = f"user:{request.user.pk}"
+        reversed_ = services.reverse_payment(payment=payment, reason=reason, actor=actor)
+        if reversed_ is None:
+            return False
+        record_staff_action(
+            request=request,
+            verb="reverse_payment",
+            subject=reversed_,
+            org=reversed_.org,
+            before={"reversed_amount": payment.reversed_amount},
+            after={"reversed_amount": reversed_.reversed_amount},
+            reason=reason,
+        )
+        return True
 
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
@@ -196,7 +248,14 @@ class BillingAccountAdmin(BigTable, NotMadeByHand, AuditedAdmin[BillingAccount])
     search_fields = ["=org", "=stripe_customer_id"]
     search_help_text = "A customer id of Stripe, or the slug or id of an organization."
     ordering = ["-pk"]
-    readonly_fields = ["org", "plan_tier", "is_low", "stripe_customer_id", "sync_version"]
+    readonly_fields = [
+        "org",
+        "plan_tier",
+        "is_low",
+        "crossings",
+        "stripe_customer_id",
+        "sync_version",
+    ]
 
     def save_model(
         self, request: HttpRequest, obj: BillingAccount, form: Any, change: bool

@@ -7,19 +7,22 @@ import logging
 
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
+from django.db import DatabaseError
 from django.db.models import CharField, Exists, F, OuterRef, Value
 from django.db.models.functions import Cast, Concat
 from django.db.transaction import atomic
 from django.utils import timezone
 
 from billing.models import Alert, AlertKind, AlertStatus, BillingAccount
-from clipforge.orgs.models import Membership, Role
+from clipforge.orgs.models import Membership, Organization, Role
 from credits.models import CreditGrant, GrantKind
 
 logger = logging.getLogger(__name__)
 
 # Told so long before credits end.
 NOTICE = datetime.timedelta(days=7)
+# Characters, as in the column.
+MAX_SUBJECT = 200
 # A run stops here; the next one, a minute later, goes on.
 BATCH = 1000
 
@@ -91,24 +94,34 @@ def _watched() -> list[BillingAccount]:
 
 
 def _notice_low() -> int:
+    """One organization that fails is logged and left, so that everybody else is told."""
     noticed = 0
     for account in _watched():
-        credits_ = account.org.credit_account
-        with atomic():
-            if not BillingAccount.objects.filter(pk=account.pk, is_low=False).update(is_low=True):
-                continue
-            Alert.objects.create(
-                org=account.org,
-                kind=AlertKind.LOW_BALANCE,
-                key=f"version:{credits_.version}",
-                subject=f"{account.org.name}: {credits_.available} credits left",
-                body=(
-                    f"{account.org.name} has {credits_.available} credits left, fewer than the "
-                    f"{account.low_balance_threshold} at which you wanted to be told.\n"
-                ),
-            )
-            noticed += 1
+        try:
+            with atomic():
+                noticed += _cross(account)
+        except DatabaseError:
+            logger.exception("low balance was not noticed", extra={"org": str(account.pk)})
     return noticed
+
+
+def _cross(account: BillingAccount) -> bool:
+    """Note that the balance fell below the threshold. False: another process has."""
+    here = BillingAccount.objects.filter(pk=account.pk)
+    if not here.filter(is_low=False).update(is_low=True, crossings=F("crossings") + 1):
+        return False
+    available = account.org.credit_account.available
+    Alert.objects.create(
+        org=account.org,
+        kind=AlertKind.LOW_BALANCE,
+        key=f"crossing:{here.get().crossings}",
+        subject=_subject(account.org, f"{available} credits left"),
+        body=(
+            f"{account.org.name} has {available} credits left, fewer than the "
+            f"{account.low_balance_threshold} at which you wanted to be told.\n"
+        ),
+    )
+    return True
 
 
 def _forget_recovered() -> None:
@@ -133,8 +146,15 @@ def _notice_expiring(now: datetime.datetime) -> int:
         .select_related("org")
         .order_by("expires_at")[:BATCH]
     )
-    alerts = [_expiring(lot) for lot in lots]
-    return len(Alert.objects.bulk_create(alerts, ignore_conflicts=True))
+    noticed = 0
+    for lot in lots:
+        try:
+            with atomic():
+                Alert.objects.bulk_create([_expiring(lot)], ignore_conflicts=True)
+            noticed += 1
+        except DatabaseError:
+            logger.exception("credits about to end were not noticed", extra={"grant": lot.pk})
+    return noticed
 
 
 def _expiring(lot: CreditGrant) -> Alert:
@@ -143,9 +163,16 @@ def _expiring(lot: CreditGrant) -> Alert:
         org=lot.org,
         kind=AlertKind.EXPIRING,
         key=f"grant:{lot.pk}",
-        subject=f"{lot.org.name}: {free} credits end on {lot.expires_at:%Y-%m-%d}",
+        subject=_subject(lot.org, f"{free} credits end on {lot.expires_at:%Y-%m-%d}"),
         body=(
             f"{free} of the credits of {lot.org.name} that have not been used end on "
             f"{lot.expires_at:%Y-%m-%d at %H:%M} UTC.\n"
         ),
     )
+
+
+def _subject(org: Organization, what: str) -> str:
+    """Of a long name the beginning, so that what is said fits."""
+    room = MAX_SUBJECT - len(f": {what}")
+    name = org.name if len(org.name) <= room else f"{org.name[: room - 1]}…"
+    return f"{name}: {what}"

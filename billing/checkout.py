@@ -6,9 +6,14 @@ from django.db.transaction import atomic
 
 from billing import gateway, subscriptions
 from billing.accounts import lock_account
-from billing.models import BillingAccount, Payment, PaymentMethod, PaymentStatus, Price, PriceKind
-from billing.selectors import open_of_stripe, plan_already_active, price_for_sale
-from clipforge.common.errors import Conflict, Invalid
+from billing.models import BillingAccount, Payment, PaymentMethod, PaymentStatus, PriceKind
+from billing.selectors import (
+    open_of_stripe,
+    open_plan_pages,
+    plan_already_active,
+    price_for_sale,
+)
+from clipforge.common.errors import Conflict, Invalid, NotFound
 from clipforge.common.models import uuid7
 from clipforge.orgs.models import Organization
 
@@ -45,6 +50,15 @@ def start_checkout(
     return payment, False
 
 
+def close_plan_pages(org: Organization) -> None:
+    """Let nobody pay for a plan on a page that is open. Raises Conflict where one was paid already.
+
+    Asks Stripe, and so holds no lock; without Stripe nothing can be paid there anyway.
+    """
+    if gateway.is_configured() and not all(_close(page) for page in open_plan_pages(org)):
+        raise plan_already_active()
+
+
 def open_portal(*, org: Organization) -> str:
     """The address where the organization changes or cancels its plan. Raises as above."""
     gateway.require_configured()
@@ -72,9 +86,8 @@ def _payment(
                 )
             return earlier
         price = price_for_sale(code, currency=currency)
-        if price.is_plan and (open_of_stripe(org) or subscriptions.open_by_hand(org)):
+        if price.is_plan and _has_plan(org):
             raise plan_already_active()
-        Price.objects.filter(pk=price.pk).freeze()
         return Payment.objects.create(
             pk=payment_id,
             org=org,
@@ -102,15 +115,25 @@ def _close_other_pages(payment: Payment) -> None:
         raise Conflict("A newer page for a plan is open. Pay there.", code="checkout_superseded")
     older = others.filter(pk__lt=payment.pk).exclude(checkout_id="")
     were_closed = [_close(page) for page in older]
-    if not all(were_closed) or open_of_stripe(payment.org):
+    with atomic():
+        lock_account(payment.org_id)  # whoever is recording a plan by hand is done afterwards
+        has_plan = _has_plan(payment.org)
+    if not all(were_closed) or has_plan:
         _close(payment)
         raise plan_already_active()
 
 
+def _has_plan(org: Organization) -> bool:
+    return bool(open_of_stripe(org) or subscriptions.open_by_hand(org))
+
+
 def _close(page: Payment) -> bool:
     """False: it was paid already."""
-    if not gateway.close_checkout(page.checkout_id):
-        return False
+    try:
+        if not gateway.close_checkout(page.checkout_id):
+            return False
+    except NotFound:
+        pass  # of an account that we had before: nothing that is paid there reaches us
     pending = Payment.objects.filter(pk=page.pk, status=PaymentStatus.PENDING)
     pending.update(status=PaymentStatus.EXPIRED)
     return True

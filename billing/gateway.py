@@ -148,11 +148,6 @@ def subscription(subscription_id: str) -> dict[str, Any]:
         return _plain(_client().v1.subscriptions.retrieve(subscription_id))
 
 
-def invoice(invoice_id: str) -> dict[str, Any]:
-    with _translated():
-        return _plain(_client().v1.invoices.retrieve(invoice_id))
-
-
 def paid_invoices(subscription_id: str) -> list[dict[str, Any]]:
     """Every paid invoice of a subscription, the oldest first, with what paid it."""
     with _translated():
@@ -173,9 +168,14 @@ def price(stripe_price_id: str) -> dict[str, Any]:
         return _plain(_client().v1.prices.retrieve(stripe_price_id))
 
 
-def charges(payment_intent_id: str) -> list[dict[str, Any]]:
+def payment_intent(payment_intent_id: str) -> dict[str, Any]:
     with _translated():
-        found = _client().v1.charges.list({"payment_intent": payment_intent_id, "limit": PAGE})
+        return _plain(_client().v1.payment_intents.retrieve(payment_intent_id))
+
+
+def refunds(payment_intent_id: str) -> list[dict[str, Any]]:
+    with _translated():
+        found = _client().v1.refunds.list({"payment_intent": payment_intent_id, "limit": PAGE})
         return [_plain(each) for each in found.auto_paging_iter()]
 
 
@@ -183,11 +183,6 @@ def disputes(payment_intent_id: str) -> list[dict[str, Any]]:
     with _translated():
         found = _client().v1.disputes.list({"payment_intent": payment_intent_id, "limit": PAGE})
         return [_plain(each) for each in found.auto_paging_iter()]
-
-
-def charge(charge_id: str) -> dict[str, Any]:
-    with _translated():
-        return _plain(_client().v1.charges.retrieve(charge_id))
 
 
 def undelivered_events() -> list[dict[str, Any]]:

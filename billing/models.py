@@ -81,6 +81,12 @@ class PriceQuerySet(models.QuerySet["Price"]):
     def _frozen(self) -> int:
         return super().update(frozen_at=Now())
 
+    def frozen(self) -> Price | None:
+        """The first of these, read once nobody can change its terms any more. None: there is none."""
+        while (price := self.first()) is not None and price.frozen_at is None:
+            Price.objects.filter(pk=price.pk).freeze()  # waits for whoever is changing it
+        return price
+
     def newest_first(self) -> PriceQuerySet:
         return self.order_by("code", "-version")
 
@@ -177,6 +183,9 @@ class BillingAccount(models.Model):
         null=True, blank=True, help_text="Mail the owners when fewer credits are available."
     )
     is_low = models.BooleanField(db_default=False, help_text="They were told, and it is so still.")
+    crossings = models.PositiveIntegerField(
+        db_default=0, help_text="How often the balance fell below the threshold."
+    )
 
     class Meta:
         constraints = [
@@ -423,6 +432,11 @@ class PlanPeriod(UUIDModel):
     @property
     def ledger_key(self) -> str:
         return f"plan:{self.pk}"
+
+    @property
+    def was_paid_back(self) -> bool:
+        """Money that went back whole bought nothing."""
+        return self.payment is not None and 0 < self.payment.amount == self.payment.reversed_amount
 
 
 class EventStatus(models.TextChoices):

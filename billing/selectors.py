@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from billing import caching
-from billing.models import Payment, PaymentMethod, Price, Subscription, SubscriptionStatus
+from billing.models import (
+    Payment,
+    PaymentMethod,
+    PaymentStatus,
+    Price,
+    PriceKind,
+    Subscription,
+    SubscriptionStatus,
+)
 from clipforge.common.errors import Conflict, Invalid, NotFound
 from clipforge.common.models import OrgQuerySet
 from clipforge.orgs.models import Organization
@@ -20,12 +28,12 @@ def pricing() -> dict[str, Any]:
 
 
 def price_for_sale(code: str, *, currency: str | None = None) -> Price:
-    """The version of `code` that can be bought now, straight from the table.
+    """The version of `code` that can be bought now, straight from the table, and frozen.
 
-    Raises Invalid with the code `unknown_price`, `price_inactive`, `wrong_currency` or, for what
+    Requires the transaction in which it is sold: one that is refused is not frozen. Raises Invalid with the code `unknown_price`, `price_inactive`, `wrong_currency` or, for what
     costs nothing, `not_for_sale`.
     """
-    price = Price.objects.filter(code=code).order_by("-is_active", "-version").first()
+    price = Price.objects.filter(code=code).order_by("-is_active", "-version").frozen()
     if price is None:
         raise Invalid(f'There is no price "{code}". GET /pricing lists them.', code="unknown_price")
     if not price.is_active:
@@ -53,6 +61,23 @@ def get_payment(org: Organization, payment_id: uuid.UUID) -> Payment:
 def open_subscription(org: Organization) -> Subscription | None:
     """The plan that goes on, Stripe's before one renewed by hand; None without any."""
     return _open(org).order_by("-method", "-created_at").first()
+
+
+def payment_of_transfer(reference: str) -> Payment | None:
+    """What was recorded by hand under the reference, however many blanks are in it."""
+    known = Payment.objects.filter(reference=normal_reference(reference)).exclude(reference="")
+    return known.select_related("price", "org").first()
+
+
+def normal_reference(text: str) -> str:
+    """As it is kept: a transfer copied with another blank is the same transfer."""
+    return " ".join(text.split())
+
+
+def open_plan_pages(org: Organization) -> OrgQuerySet[Payment]:
+    """Pages of Stripe where the organization can pay for a plan."""
+    waiting = Payment.objects.for_org(org).filter(status=PaymentStatus.PENDING)
+    return waiting.filter(price__kind=PriceKind.PLAN).exclude(checkout_id="")
 
 
 def open_of_stripe(org: Organization) -> Subscription | None:

@@ -10,11 +10,18 @@ from django.core.exceptions import ValidationError
 from django.db.transaction import atomic
 from django.utils import timezone
 
-from billing import payments, subscriptions
+from billing import gateway, payments, subscriptions
 from billing.accounts import lock_account
-from billing.checkout import open_portal, start_checkout
-from billing.models import BillingAccount, Payment, PaymentMethod, Price
-from billing.selectors import open_of_stripe, plan_already_active, price_for_sale
+from billing.checkout import close_plan_pages, open_portal, start_checkout
+from billing.models import BillingAccount, Payment, PaymentMethod, Price, PriceKind
+from billing.selectors import (
+    normal_reference,
+    open_of_stripe,
+    open_plan_pages,
+    payment_of_transfer,
+    plan_already_active,
+    price_for_sale,
+)
 from billing.webhooks import apply, receive
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.models import uuid7
@@ -26,6 +33,7 @@ __all__ = [
     "receive",
     "record_payment",
     "require_recordable",
+    "reverse_payment",
     "revise_price",
     "set_low_balance_threshold",
     "start_checkout",
@@ -91,14 +99,18 @@ def record_payment(
 
     `reference` is the transfer's own: recording it twice for the same thing returns the first
     payment and changes nothing. A pack is granted at once. A plan begins, is prolonged, or, when
-    it is a higher one, begins at once for the difference. Raises Conflict when the reference
-    stands for something else, or a plan of Stripe's runs; Invalid for a price that is not sold,
-    or a day to come.
+    it is a higher one, begins at once for the difference; pages where a plan could be paid too are
+    closed before. Raises Conflict when the reference stands for something else, or a plan of
+    Stripe's runs or was just paid; Invalid for a price that is not sold, or a day to come.
     """
+    reference = normal_reference(reference)
     require_recordable(reference=reference, paid_on=paid_on, reason=reason)
+    is_plan = Price.objects.filter(code=code, kind=PriceKind.PLAN, is_active=True).exists()
+    if is_plan and payment_of_transfer(reference) is None:
+        close_plan_pages(org)
     with atomic():
         account = lock_account(org.pk)
-        earlier = Payment.objects.filter(reference=reference).select_related("price").first()
+        earlier = payment_of_transfer(reference)
         if earlier is not None:
             return _same_payment(earlier, org, code)
         payment = _pay_by_hand(
@@ -109,6 +121,36 @@ def record_payment(
             reason=reason,
             actor=actor,
         )
+        subscriptions.settle_tier(account, now=timezone.now())
+    return payment
+
+
+def reverse_payment(
+    *, payment: Payment, amount: int | None = None, reason: str, actor: str
+) -> Payment | None:
+    """Note that money which was recorded by hand went back: `amount` in all, or the whole.
+
+    Credits, plan and tier follow as after a refund. None when so much had gone back before, and
+    nothing changed. Raises Conflict for less than that, Invalid for more than was paid, or for a
+    payment of Stripe's.
+    """
+    _require_explained("a reference", reason)
+    with atomic():
+        account = lock_account(payment.org_id)
+        payment = Payment.objects.select_related("price", "org").get(pk=payment.pk)
+        if payment.method != PaymentMethod.MANUAL:
+            raise Invalid("This was paid through Stripe. Refund it there: we follow.")
+        amount = payment.amount if amount is None else amount
+        if not 1 <= amount <= payment.amount:
+            raise Invalid(f"What went back is 1 to {payment.amount}, in minor units, as was paid.")
+        if amount < payment.reversed_amount:
+            raise Conflict(
+                f"Of this payment {payment.reversed_amount} went back already.",
+                code="already_reversed",
+            )
+        if not payments.reverse(payment, amount, reason=reason, actor=actor):
+            return None
+        subscriptions.shorten_by_hand(payment.org, now=timezone.now())
         subscriptions.settle_tier(account, now=timezone.now())
     return payment
 
@@ -140,9 +182,13 @@ def _pay_by_hand(
     if price.is_plan:
         if open_of_stripe(account.org) is not None:
             raise plan_already_active()
+        if gateway.is_configured() and open_plan_pages(account.org).exists():
+            raise Conflict(
+                "A page to pay for a plan was opened this moment. Record the payment again.",
+                code="checkout_open",
+            )
         offer = subscriptions.offer_by_hand(account.org, price, now=timezone.now())
         amount, credits_ = offer.amount, offer.credits
-    Price.objects.filter(pk=price.pk).freeze()
     payment = Payment.objects.create(
         org=account.org,
         price=price,
@@ -171,14 +217,18 @@ def _same_payment(earlier: Payment, org: Organization, code: str) -> Payment:
 
 def require_recordable(*, reference: str, paid_on: datetime.date, reason: str) -> None:
     """Raises Invalid as `record_payment` does, for what can be said without a look at the price."""
+    _require_explained(reference, reason)
+    if paid_on > timezone.now().date():
+        raise Invalid("The day of payment is still to come.")
+
+
+def _require_explained(reference: str, reason: str) -> None:
     if not (reference.strip() and reason.strip()):
         raise Invalid("A payment by hand needs the reference of the transfer, and a reason.")
     if len(reference) > MAX_REFERENCE or len(reason) > MAX_REASON:
         raise Invalid(
             f"A reference has at most {MAX_REFERENCE} characters and a reason {MAX_REASON}."
         )
-    if paid_on > timezone.now().date():
-        raise Invalid("The day of payment is still to come.")
 
 
 def _next_version(price: Price) -> Price:

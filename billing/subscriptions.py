@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, transaction
-from django.db.models import Exists, F, OuterRef, Q, Sum
+from django.db.models import Exists, OuterRef, Q, Sum
 from django.utils import timezone
 
 from billing.accounts import lock_account
@@ -97,13 +97,14 @@ def offer_by_hand(org: Organization, price: Price, *, now: datetime.datetime) ->
     subscription = open_by_hand(org)
     if subscription is None:
         return Offer(price.amount, price.credits, now, month_after(now))
-    running = _highest(subscription.periods.filter(starts_at__lte=now, ends_at__gt=now))
+    paid = _still_paid(subscription, now)
+    running = _highest(each for each in paid if each.starts_at <= now)
     if running is not None and RANK[price.tier] > RANK[running.price.tier]:
         amount = price.amount - running.price.amount
         if amount <= 0 or price.currency != running.price.currency:
             raise Invalid(f"{price} cannot be had for a difference to {running.price}.")
-        difference = credits_missing(subscription, price, running.ends_at)
-        return Offer(amount, difference, now, running.ends_at)
+        brought = sum(each.credits for each in paid if each.ends_at == running.ends_at)
+        return Offer(amount, max(0, price.credits - brought), now, running.ends_at)
     start = max(subscription.period_end, now)
     return Offer(price.amount, price.credits, start, month_after(start))
 
@@ -116,12 +117,35 @@ def begin_or_prolong_by_hand(payment: Payment, offer: Offer) -> PlanPeriod:
             method=PaymentMethod.MANUAL,
             status=SubscriptionStatus.ACTIVE,
             period_start=offer.starts_at,
+            period_end=offer.ends_at,
         )
     if offer.starts_at <= timezone.now():  # else `grant_monthly` does, once it has begun
         subscription.price = payment.price
-    subscription.period_end = offer.ends_at
+    # An upgrade ends with the month that runs; months that were paid ahead come after it.
+    subscription.period_end = max(subscription.period_end, offer.ends_at)
     subscription.save()
     return add_period(payment, subscription, offer.starts_at, offer.ends_at)
+
+
+def shorten_by_hand(org: Organization, *, now: datetime.datetime) -> None:
+    """Let the plan last as long as is paid for after some of it went back."""
+    subscription = open_by_hand(org)
+    if subscription is None:
+        return
+    paid = _still_paid(subscription, now)
+    if not paid:
+        subscription.status, subscription.ended_at = SubscriptionStatus.ENDED, now
+    else:
+        subscription.period_end = max(each.ends_at for each in paid)
+        running = _highest(each for each in paid if each.starts_at <= now)
+        subscription.price = running.price if running else subscription.price
+    subscription.save()
+
+
+def _still_paid(subscription: Subscription, now: datetime.datetime) -> list[PlanPeriod]:
+    """The periods that run or are to come, less those whose money went back whole."""
+    periods = subscription.periods.filter(ends_at__gt=now).select_related("price", "payment")
+    return [each for each in periods if not each.was_paid_back]
 
 
 # --- periods ---------------------------------------------------------------------------
@@ -214,9 +238,7 @@ def _counting(org_id: uuid.UUID, now: datetime.datetime) -> list[PlanPeriod]:
     paid = (
         PlanPeriod.objects.for_org(org_id)
         .filter(payment__isnull=False, starts_at__lte=now)
-        # Money that went back whole bought nothing.
-        .exclude(payment__amount__gt=0, payment__reversed_amount=F("payment__amount"))
-        .select_related("price", "subscription")
+        .select_related("price", "subscription", "payment")
     )
     running = Q(ends_at__gt=now)
     collecting = Q(
@@ -224,12 +246,16 @@ def _counting(org_id: uuid.UUID, now: datetime.datetime) -> list[PlanPeriod]:
         subscription__status__in=[SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE],
     )
     periods = list(paid.filter(running | collecting))
+    # Also one that was paid back is the last: the month before it is over.
     last = {
         key: max(each.ends_at for each in periods if each.subscription_id == key)
         for key in {each.subscription_id for each in periods}
     }
     return [
-        each for each in periods if each.ends_at > now or each.ends_at == last[each.subscription_id]
+        each
+        for each in periods
+        if not each.was_paid_back
+        and (each.ends_at > now or each.ends_at == last[each.subscription_id])
     ]
 
 
@@ -246,8 +272,8 @@ def grant_monthly(*, now: datetime.datetime | None = None) -> Granted:
     Each organization in a transaction of its own, so that one that fails stops nobody else.
     """
     now = now or timezone.now()
-    ended = _end_lapsed(now)
     paid = _grant_due(now)
+    ended = _end_lapsed(now)
     return Granted(paid=paid, free=_grant_free(now), ended=ended)
 
 
@@ -260,7 +286,7 @@ def _grant_due(now: datetime.datetime) -> int:
             pk=period_id
         )
         granted = grant_if_begun(period, now=now)
-        if period.subscription is not None:
+        if period.subscription is not None and not period.was_paid_back:
             Subscription.objects.filter(pk=period.subscription.pk).update(
                 price=period.price, period_start=period.starts_at
             )
@@ -272,12 +298,12 @@ def _grant_due(now: datetime.datetime) -> int:
 
 def _grant_free(now: datetime.datetime) -> int:
     start, end = month_of(now)
-    price = Price.objects.filter(kind=PriceKind.PLAN, tier=Tier.FREE, is_active=True).first()
+    plans = Price.objects.filter(kind=PriceKind.PLAN, tier=Tier.FREE, is_active=True)
+    price = plans.order_by("pk").frozen()
     if price is None:
         return 0
     had = PlanPeriod.objects.filter(org=OuterRef("pk"), payment=None, starts_at=start)
     free = Organization.objects.filter(Q(tier=Tier.FREE), Q(is_active=True), ~Exists(had))
-    Price.objects.filter(pk=price.pk).freeze()
     return _sum_each(
         lambda org: _grant_free_month(org, price, start, end, now), [(org,) for org in free]
     )
@@ -305,18 +331,21 @@ def _end_lapsed(now: datetime.datetime) -> int:
     running = PlanPeriod.objects.filter(
         org=OuterRef("org"), payment__isnull=False, starts_at__lte=now, ends_at__gt=now
     )
-    unpaid = BillingAccount.objects.filter(~Q(plan_tier__in=["", Tier.FREE]), ~Exists(running))
+    unpaid = ~Q(plan_tier__in=["", Tier.FREE]) & ~Exists(
+        running.filter(price__tier=OuterRef("plan_tier"))
+    )
+    lapsed = Subscription.objects.filter(method=PaymentMethod.MANUAL, period_end__lte=now).exclude(
+        status=SubscriptionStatus.ENDED
+    )
+    due = BillingAccount.objects.filter(unpaid | Exists(lapsed.filter(org=OuterRef("org"))))
 
     def end(org_id: uuid.UUID) -> bool:
         account = lock_account(org_id)
-        lapsed = Subscription.objects.filter(
-            org=org_id, method=PaymentMethod.MANUAL, period_end__lte=now
-        ).exclude(status=SubscriptionStatus.ENDED)
-        lapsed.update(status=SubscriptionStatus.ENDED, ended_at=now)
+        ended = lapsed.filter(org=org_id).update(status=SubscriptionStatus.ENDED, ended_at=now)
         before = account.plan_tier
-        return settle_tier(account, now=now) != before
+        return settle_tier(account, now=now) != before or ended > 0
 
-    return _sum_each(end, unpaid.values_list("pk"))
+    return _sum_each(end, due.values_list("pk"))
 
 
 def _sum_each(act: Callable[..., bool], keys: Iterable[tuple[Any, ...]]) -> int:

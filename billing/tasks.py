@@ -30,5 +30,7 @@ def reconcile(timestamp: int) -> None:
 @app.periodic(cron="* * * * *")
 @app.task(queue="maintenance", queueing_lock="billing.alerts", name="billing.alerts")
 def alert(timestamp: int) -> None:
-    alerts.notice()
-    alerts.send()
+    try:
+        alerts.notice()
+    finally:  # what was noticed before is mailed in any case
+        alerts.send()

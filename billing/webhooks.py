@@ -8,6 +8,7 @@ asked; an answer that is older than one applied meanwhile is thrown away and fet
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 import uuid
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from billing.models import (
     PaymentMethod,
     PaymentStatus,
     Price,
+    PriceKind,
     StripeEvent,
     Subscription,
     SubscriptionStatus,
@@ -49,13 +51,20 @@ STATUSES = {
 }
 # A dispute in one of these has taken no money, or gave it back.
 HARMLESS = {"won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
+# A refund in one of these came back.
+UNDONE = {"failed", "canceled"}
+# What has had its effect, or will never have one.
+DONE = {EventStatus.APPLIED, EventStatus.IGNORED}
 
 
 class Facts(NamedTuple):
-    """What Stripe says now about one organization, and how it is written down."""
+    """What Stripe says now about one organization, and how it is written down.
+
+    `write` returns why what the event is about could not be; empty when it was.
+    """
 
     org_id: uuid.UUID
-    write: Callable[[BillingAccount], None]
+    write: Callable[[BillingAccount], str]
 
 
 def receive(document: dict[str, Any]) -> StripeEvent:
@@ -82,38 +91,44 @@ def apply(event: StripeEvent) -> str:
     Raises Unavailable when Stripe cannot be asked: the event stays RECEIVED and is applied when it
     comes again, or by `billing.reconciling`.
     """
-    look_up, subject = _subject(event)
-    if look_up is None or not subject:
+    if event.status in DONE:
+        return event.status
+    look_up = LOOK_UPS.get(event.type)
+    thing = event.payload.get("data", {}).get("object", {})
+    if look_up is None or not thing.get("id"):
         return _finish(event, EventStatus.IGNORED)
     try:
-        return _apply(event, look_up, subject)
+        return _apply(event, functools.partial(look_up, thing), _org_hinted(thing))
     except Invalid as error:
         logger.error("event cannot be applied", extra={"event": event.pk, "why": error.message})
         return _finish(event, EventStatus.FAILED, error=error.message)
 
 
-def _apply(event: StripeEvent, look_up: Callable[[str], Facts | None], subject: str) -> str:
-    org_id: uuid.UUID | None = None
+def _apply(
+    event: StripeEvent, look_up: Callable[[], Facts | None], org_id: uuid.UUID | None
+) -> str:
+    """`org_id` is whose it probably is: the version has to be read before Stripe is asked."""
     for _ in range(ATTEMPTS):
         version = _version_of(org_id)
-        facts = look_up(subject)
+        facts = look_up()
         if facts is None:
             return _finish(event, EventStatus.IGNORED)
-        if facts.org_id != org_id:  # only now known: its version has to be older than the answer
+        if facts.org_id != org_id:
             org_id = facts.org_id
             continue
         with atomic():
             account = lock_account(facts.org_id)
             locked = StripeEvent.objects.select_for_update().get(pk=event.pk)
-            if locked.status in {EventStatus.APPLIED, EventStatus.IGNORED}:
+            if locked.status in DONE:
                 return locked.status
             if account.sync_version != version:
                 continue
             account.sync_version += 1
             account.save(update_fields=["sync_version"])
-            facts.write(account)
+            why_not = facts.write(account)
             subscriptions.settle_tier(account, now=timezone.now())
-            return _finish(event, EventStatus.APPLIED, org_id=org_id)
+            status = EventStatus.FAILED if why_not else EventStatus.APPLIED
+            return _finish(event, status, org_id=org_id, error=why_not)
     raise Unavailable("Too much is happening at once. Send the event again.")
 
 
@@ -131,44 +146,42 @@ def _finish(event: StripeEvent, status: EventStatus, **fields: Any) -> str:
     return status
 
 
-def _subject(event: StripeEvent) -> tuple[Callable[[str], Facts | None] | None, str]:
-    """Where the event says to look, and at what."""
-    thing = event.payload.get("data", {}).get("object", {})
-    kind = event.type
-    if kind.startswith("checkout.session."):
-        return _checkout, thing.get("id", "")
-    if kind.startswith("customer.subscription."):
-        return _subscription, thing.get("id", "")
-    if kind.startswith("invoice."):
-        details = (thing.get("parent") or {}).get("subscription_details") or {}
-        return _subscription, details.get("subscription") or ""
-    if kind.startswith(("charge.refund", "charge.dispute.")):
-        return _reversal, thing.get("payment_intent") or ""
-    return None, ""
+def _org_hinted(thing: dict[str, Any]) -> uuid.UUID | None:
+    """Whose a thing of Stripe's is, as far as we know without asking there."""
+    customer, intent_id = thing.get("customer"), thing.get("payment_intent")
+    return _org_of_customer(customer) or _org_of_intent(intent_id)
+
+
+def _org_of_customer(customer: str | None) -> uuid.UUID | None:
+    accounts = BillingAccount.objects.filter(stripe_customer_id=customer) if customer else None
+    return None if accounts is None else accounts.values_list("pk", flat=True).first()
+
+
+def _org_of_intent(intent_id: str | None) -> uuid.UUID | None:
+    payments_ = Payment.objects.filter(payment_intent_id=intent_id) if intent_id else None
+    return None if payments_ is None else payments_.values_list("org", flat=True).first()
 
 
 # --- a checkout ------------------------------------------------------------------------
 
 
-def _checkout(session_id: str) -> Facts | None:
+def _checkout(thing: dict[str, Any]) -> Facts | None:
     """None when it is not one of ours: others may sell through the same account."""
-    session = gateway.checkout(session_id)
+    session = gateway.checkout(thing["id"])
     payment = _payment_named(session["metadata"])
     if payment is None:
         return None
-    if session["mode"] == "subscription":
-        if session["subscription"]:
-            return _subscription(session["subscription"])
-        return Facts(payment.org_id, lambda _: _note_checkout(payment.pk, session))
-    intent = session["payment_intent"]
-    paid = session["payment_status"] == "paid"
-    back = _gone_back(intent) if paid else 0
+    if session["subscription"]:
+        return _subscription({"id": session["subscription"]})
+    is_new = session["payment_status"] == "paid" and payment.status != PaymentStatus.PAID
+    back = _gone_back(session["payment_intent"]) if is_new else 0
 
-    def write(_: BillingAccount) -> None:
+    def write(_: BillingAccount) -> str:
         _note_checkout(payment.pk, session)
-        if paid:
+        if is_new:
             _settle_pack(Payment.objects.select_related("price", "org").get(pk=payment.pk), session)
             _follow(payment.pk, back)
+        return ""
 
     return Facts(payment.org_id, write)
 
@@ -203,26 +216,45 @@ def _payment_named(metadata: dict[str, Any] | None) -> Payment | None:
 # --- a subscription --------------------------------------------------------------------
 
 
-def _subscription(subscription_id: str) -> Facts | None:
-    found = gateway.subscription(subscription_id)
+def _subscription(thing: dict[str, Any], invoice_id: str = "") -> Facts | None:
+    """`invoice_id` is the invoice that the event is about, if it is about one."""
+    found = gateway.subscription(thing["id"])
     org_id = _org_named(found["metadata"])
     if org_id is None:
         return None
-    invoices = gateway.paid_invoices(subscription_id)
+    invoices = _unsettled(gateway.paid_invoices(found["id"]))
     back = {invoice["id"]: _gone_back(_intent_of(invoice)) for invoice in invoices}
     keys = _lookup_keys(found, invoices)
 
-    def write(account: BillingAccount) -> None:
+    def write(account: BillingAccount) -> str:
         subscription = _copy_subscription(account, found, keys)
         if subscription is None:
-            return
+            return ""
+        why_not = {}
         for invoice in invoices:
-            payment = Payment.objects.filter(invoice_id=invoice["id"]).first()
-            if payment is None:
-                payment = _settle_invoice(account, subscription, found, invoice, keys)
-            _follow(payment.pk, back[invoice["id"]])
+            try:
+                with atomic():  # one that is odd keeps none of the others back
+                    payment = _settle_invoice(account, subscription, found, invoice, keys)
+                    _follow(payment.pk, back[invoice["id"]])
+            except Invalid as error:
+                logger.error("invoice cannot be settled", extra={"why": error.message})
+                why_not[invoice["id"]] = error.message
+        return why_not.get(invoice_id, "")
 
     return Facts(org_id, write)
+
+
+def _unsettled(invoices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are no payment yet. Whatever happens to the others later has events of its own."""
+    ids = [invoice["id"] for invoice in invoices]
+    settled = set(Payment.objects.filter(invoice_id__in=ids).values_list("invoice_id", flat=True))
+    return [invoice for invoice in invoices if invoice["id"] not in settled]
+
+
+def _invoice(thing: dict[str, Any]) -> Facts | None:
+    details = (thing.get("parent") or {}).get("subscription_details") or {}
+    subscription_id = details.get("subscription")
+    return _subscription({"id": subscription_id}, thing["id"]) if subscription_id else None
 
 
 def _org_named(metadata: dict[str, Any] | None) -> uuid.UUID | None:
@@ -240,11 +272,11 @@ def _copy_subscription(
     status = STATUSES.get(found["status"])
     if status is None:
         return None
-    (item,) = found["items"]["data"]
+    item, plan = _of_our_plans(found["items"]["data"], keys)
     known = Subscription.objects.filter(stripe_id=found["id"]).first()
     subscription = known or Subscription(org=account.org, stripe_id=found["id"])
     subscription.method = PaymentMethod.STRIPE
-    subscription.price = _price_of(item["price"]["id"], keys)
+    subscription.price = plan
     subscription.status = status
     subscription.period_start = _time(item["current_period_start"])
     subscription.period_end = _time(item["current_period_end"])
@@ -262,8 +294,7 @@ def _settle_invoice(
     keys: dict[str, str],
 ) -> Payment:
     """Note a paid invoice as a payment, with the period that it paid and its credits."""
-    line = _charged_line(invoice)
-    price = _price_of(line["pricing"]["price_details"]["price"], keys)
+    line, price = _of_our_plans(invoice["lines"]["data"], keys)
     ends_at = _time(line["period"]["end"])
     Price.objects.filter(pk=price.pk).freeze()
     payment = None
@@ -290,32 +321,45 @@ def _settle_invoice(
     return payment
 
 
-def _charged_line(invoice: dict[str, Any]) -> dict[str, Any]:
-    """The line that says what was bought; an upgrade has another, which gives back the rest."""
-    lines: list[dict[str, Any]] = [each for each in invoice["lines"]["data"] if each["pricing"]]
-    if not lines:
-        raise Invalid(f"Invoice {invoice['id']} has no line with a price.")
-    return max(lines, key=lambda line: line["amount"])
-
-
 def _lookup_keys(found: dict[str, Any], invoices: list[dict[str, Any]]) -> dict[str, str]:
     """The lookup key of every price that is mentioned, by Stripe's id."""
-    keys = {
-        item["price"]["id"]: item["price"]["lookup_key"] or "" for item in found["items"]["data"]
-    }
-    for invoice in invoices:
-        price_id = _charged_line(invoice)["pricing"]["price_details"]["price"]
+    items = found["items"]["data"]
+    keys = {item["price"]["id"]: item["price"]["lookup_key"] or "" for item in items}
+    lines = [line for invoice in invoices for line in invoice["lines"]["data"]]
+    for price_id in filter(None, map(_price_id, lines)):
         if price_id not in keys:
             keys[price_id] = gateway.price(price_id)["lookup_key"] or ""
     return keys
 
 
-def _price_of(stripe_price_id: str, keys: dict[str, str]) -> Price:
-    code, _, version = keys[stripe_price_id].partition(":")
-    price = Price.objects.filter(code=code, version=version or 0).first() if code else None
-    if price is None or not price.is_plan:
-        raise Invalid(f"Stripe's price {stripe_price_id} is none of our plans.")
-    return price
+def _of_our_plans(
+    things: list[dict[str, Any]], keys: dict[str, str]
+) -> tuple[dict[str, Any], Price]:
+    """Which item of a subscription, or line of an invoice, is one of our plans, and which plan.
+
+    Of an upgrade's lines that is the dearer: another gives back the rest of the old plan. Raises
+    Invalid when none is.
+    """
+    plans = [(thing, plan) for thing in things if (plan := _plan(keys.get(_price_id(thing), "")))]
+    if not plans:
+        named = ", ".join(filter(None, map(_price_id, things)))
+        raise Invalid(f"None of Stripe's prices ({named}) is one of our plans.")
+    return max(plans, key=lambda found: found[0].get("amount", 0))
+
+
+def _price_id(thing: dict[str, Any]) -> str:
+    """Of an item or a line; empty for a line that has none."""
+    if "pricing" in thing:
+        details = (thing["pricing"] or {}).get("price_details") or {}
+        return str(details.get("price") or "")
+    return str((thing.get("price") or {}).get("id", ""))
+
+
+def _plan(lookup_key: str) -> Price | None:
+    code, _, version = lookup_key.partition(":")
+    if not version.isdecimal():
+        return None
+    return Price.objects.filter(code=code, version=version, kind=PriceKind.PLAN).first()
 
 
 def _intent_of(invoice: dict[str, Any]) -> str:
@@ -329,20 +373,40 @@ def _intent_of(invoice: dict[str, Any]) -> str:
 # --- money that goes back --------------------------------------------------------------
 
 
-def _reversal(payment_intent_id: str) -> Facts | None:
-    """None while we do not know the payment: once we do, what went back is asked for anyway."""
-    payment = Payment.objects.filter(payment_intent_id=payment_intent_id).first()
-    if payment is None:
+def _reversal(thing: dict[str, Any]) -> Facts | None:
+    """A charge, a refund or a dispute. None when it is of what others sold.
+
+    Of a payment that was not heard of yet nothing is written. But whoever is writing it down just
+    now, and asked before the money went, finds that its answer is too old, and asks again.
+    """
+    intent_id = thing.get("payment_intent")
+    if not intent_id:
         return None
-    back = _gone_back(payment_intent_id)
-    return Facts(payment.org_id, lambda _: _follow(payment.pk, back))
+    org_id = _org_of_intent(intent_id)
+    if org_id is None:
+        org_id = _org_of_customer(gateway.payment_intent(intent_id)["customer"])
+    if org_id is None:
+        return None
+    back = _gone_back(intent_id)
+
+    def write(_: BillingAccount) -> str:
+        payment = Payment.objects.filter(payment_intent_id=intent_id).first()
+        if payment is not None:
+            _follow(payment.pk, back)
+        return ""
+
+    return Facts(org_id, write)
 
 
 def _gone_back(payment_intent_id: str | None) -> int:
     """How much was refunded, or is disputed or lost, of what was paid."""
     if not payment_intent_id:
         return 0
-    refunded = sum(each["amount_refunded"] for each in gateway.charges(payment_intent_id))
+    refunded = sum(
+        each["amount"]
+        for each in gateway.refunds(payment_intent_id)
+        if each["status"] not in UNDONE
+    )
     disputed = sum(
         each["amount"]
         for each in gateway.disputes(payment_intent_id)
@@ -363,3 +427,29 @@ def _follow(payment_id: uuid.UUID, back: int) -> None:
 
 def _time(stamp: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(stamp, datetime.UTC)
+
+
+# Every type of event that means something to us, and where it says to look. As many as Stripe takes
+# to list them: 20.
+LOOK_UPS: dict[str, Callable[[dict[str, Any]], Facts | None]] = {
+    "checkout.session.completed": _checkout,
+    "checkout.session.expired": _checkout,
+    "checkout.session.async_payment_succeeded": _checkout,
+    "checkout.session.async_payment_failed": _checkout,
+    "customer.subscription.created": _subscription,
+    "customer.subscription.updated": _subscription,
+    "customer.subscription.deleted": _subscription,
+    "customer.subscription.paused": _subscription,
+    "customer.subscription.resumed": _subscription,
+    "invoice.paid": _invoice,
+    "charge.refunded": _reversal,
+    "charge.refund.updated": _reversal,
+    "refund.created": _reversal,
+    "refund.updated": _reversal,
+    "refund.failed": _reversal,
+    "charge.dispute.created": _reversal,
+    "charge.dispute.updated": _reversal,
+    "charge.dispute.closed": _reversal,
+    "charge.dispute.funds_withdrawn": _reversal,
+    "charge.dispute.funds_reinstated": _reversal,
+}

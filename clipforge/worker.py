@@ -13,6 +13,8 @@ import contextlib
 import logging
 import signal
 
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
 from procrastinate import App, PsycopgConnector
 from procrastinate.contrib.django import DjangoApp
 from procrastinate.contrib.django import app as django_app
@@ -52,6 +54,8 @@ async def run(*, concurrency: int) -> None:
         except ConnectorException:
             logger.warning("the database cannot be reached", exc_info=True)
         if not stop.is_set():
+            # Maintenance is deferred through Django's connection of this thread, which nothing else closes.
+            await sync_to_async(close_old_connections)()
             logger.warning("reconnecting", extra={"seconds": RECONNECT_SECONDS})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)

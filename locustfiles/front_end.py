@@ -136,7 +136,7 @@ class FrontEnd(FastHttpUser):
         with self.client.request(
             method, f"/api/v1/{path}", name=name, headers=headers, json=body, catch_response=True
         ) as response:
-            fault = self.fault_of(response)
+            fault = self.fault_of(response, may_have_ended=path.endswith("/cancel"))
             if response.status_code == 429:
                 response.request_meta["name"] += THROTTLED
             if fault is None:
@@ -145,15 +145,23 @@ class FrontEnd(FastHttpUser):
                 response.failure(fault)
             return response.json() if fault is None and response.status_code < 300 else None
 
-    def fault_of(self, response: Any) -> str | None:
+    def fault_of(self, response: Any, *, may_have_ended: bool) -> str | None:
         if not response.status_code:
             return f"no answer: {response.error}"
-        jobs = response.status_code == 429 and b"concurrent_jobs" in (response.content or b"")
         return fault_of(
             response.status_code,
             response.headers.get("Retry-After"),
-            may_be_throttled=jobs or self.account.is_crowded,
+            code=code_of(response),
+            may_be_throttled=self.account.is_crowded,
+            may_have_ended=may_have_ended,
         )
+
+
+def code_of(response: Any) -> str:
+    """Of a refusal that says one."""
+    if response.headers.get("Content-Type") != "application/problem+json":
+        return ""
+    return str(response.json()["code"])
 
 
 def front_end_of(tier: str) -> type[FrontEnd]:
@@ -179,6 +187,9 @@ class Crowd(FrontEnd):
     fixed_count = 2
     per_second = CROWD_PER_SECOND
 
+    def context(self) -> dict[str, Any]:
+        return {"of_crowd": True}
+
     def seat(self) -> Account:
         if ACCOUNTS.crowded is None:
             raise StopUser
@@ -187,8 +198,15 @@ class Crowd(FrontEnd):
 
 
 @events.request.add_listener
-def note(name: str, response_time: float, exception: Exception | None, **_: Any) -> None:
-    RECORDER.current.add(name, response_time, str(exception) if exception else None)
+def note(
+    name: str,
+    response_time: float,
+    exception: Exception | None,
+    context: dict[str, Any],
+    **_: Any,
+) -> None:
+    failure = str(exception) if exception else None
+    RECORDER.current.add(name, response_time, failure, of_crowd="of_crowd" in context)
 
 
 @events.init.add_listener

@@ -36,9 +36,17 @@ class Tally:
     planned: float = 0
     latencies: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     failures: Counter[str] = field(default_factory=Counter)
+    # Of front ends outside the crowd, which have no reason to run into a limit.
+    within: int = 0
+    answered_within: int = 0
 
-    def add(self, name: str, milliseconds: float, failure: str | None) -> None:
+    def add(
+        self, name: str, milliseconds: float, failure: str | None, *, of_crowd: bool = False
+    ) -> None:
         self.latencies[name].append(milliseconds)
+        if not of_crowd:
+            self.within += 1
+            self.answered_within += is_answer(name)
         if failure is not None:
             self.failures[f"{name}: {failure}"] += 1
 
@@ -50,6 +58,7 @@ class Tally:
             "planned": round(self.planned),
             "requests": total,
             "throttled": total - len(answered),
+            "outside_crowd": {"requests": self.within, "answered": self.answered_within},
             "failed": sum(self.failures.values()),
             "failures": dict(self.failures.most_common(20)),
             "per_second": round(total / self.stage.seconds, 1),

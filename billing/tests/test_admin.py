@@ -5,7 +5,8 @@ import importlib
 import pytest
 from django.apps import apps
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.contrib.messages import get_messages
 from django.test import Client
 
 from billing.models import Payment, Price
@@ -18,7 +19,8 @@ from credits.selectors import balance
 
 pytestmark = pytest.mark.django_db
 
-ADD = "/admin/billing/payment/add/"
+LIST = "/admin/billing/payment/"
+ADD = LIST + "add/"
 
 
 @pytest.fixture
@@ -43,9 +45,11 @@ def form(org):
 
 def test_finance_records_a_payment_once_however_often_the_button_is_pressed(finance, organization):
     assert finance.get(ADD).status_code == 200
-    for _ in range(2):
+    for times in range(2):
         answer = finance.post(ADD, form(organization))
         assert answer.status_code == 302, answer.content
+        said = " ".join(str(message) for message in get_messages(answer.wsgi_request))
+        assert ("recorded before" in said) == (times == 1)
     payment = Payment.objects.get()
     assert (payment.amount, payment.reference, payment.actor[:5]) == (900, "SEPA 1", "user:")
     assert payment.paid_at is not None
@@ -93,10 +97,50 @@ def test_nothing_may_be_left_out(finance, organization, missing):
 
 
 def test_staff_outside_finance_may_not(organization):
+    payment = make_payment(organization)
+    viewer = make_user(is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_payment"))
     client = Client()
-    client.force_login(make_user(is_staff=True))
+    client.force_login(viewer)
     with nothing_changes():
         assert client.post(ADD, form(organization)).status_code == 403
+        client.post(LIST, reversing(payment, confirmed="yes", audit_reason="it bounced"))
+
+
+def test_finance_reverses_what_bounced_once_however_often_the_button_is_pressed(
+    finance, organization
+):
+    first, second = (make_payment(organization, reference=f"SEPA {n}") for n in (1, 2))
+    asked = finance.post(LIST, reversing(first, second))
+    assert (asked.status_code, balance(organization).available) == (200, 200)
+    confirmed = reversing(first, second, confirmed="yes", audit_reason="both bounced")
+    said = [finance.post(LIST, confirmed, follow=True).content.decode() for _ in range(2)]
+    assert ["2 of 2 went back now" in said[0], "0 of 2 went back now" in said[1]] == [True, True]
+    assert balance(organization).available == 0
+    actions = StaffAction.objects.order_by("pk")
+    assert [(each.verb, each.object_id, each.org, each.after) for each in actions] == [
+        ("reverse_payment", str(payment.pk), organization, {"reversed_amount": 900})
+        for payment in (first, second)
+    ]
+
+
+def test_of_several_reversals_one_that_is_refused_leaves_all_as_they_were(
+    finance, organization, stripe
+):
+    by_hand, by_stripe = make_payment(organization), start_checkout(organization)
+    stripe.pay(by_stripe.checkout_id)
+    deliver(stripe)
+    confirmed = reversing(by_hand, by_stripe, confirmed="yes", audit_reason="it bounced")
+    with nothing_changes():
+        answer = finance.post(LIST, confirmed)
+        said = [str(message) for message in get_messages(answer.wsgi_request)]
+    assert said == [
+        "This was paid through Stripe. Refund it there: we follow. Nothing was changed."
+    ]
+
+
+def reversing(*payments, **fields):
+    return {"action": "reverse", "_selected_action": [str(p.pk) for p in payments], **fields}
 
 
 def test_not_even_a_superuser_edits_or_deletes_what_was_paid(organization, stripe):

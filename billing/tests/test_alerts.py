@@ -5,12 +5,13 @@ import datetime
 import pytest
 from django.core import mail
 from django.core.mail.backends import locmem
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from billing import alerts, services, tasks
 from billing.models import Alert
 from clipforge.common.errors import Invalid
-from clipforge.orgs.models import Membership
+from clipforge.orgs.models import Membership, Organization
 from clipforge.testing.factories import make_grant, make_organization, make_user
 from clipforge.testing.races import run_together
 from credits.models import GrantKind
@@ -74,11 +75,10 @@ def test_another_threshold_is_a_crossing_of_its_own():
     org = make_watched()
     make_spend(org, 60)
     tasks.alert(timestamp=0)
-    make_spend(org, 1)
     for _ in range(2):
         services.set_low_balance_threshold(org=org, threshold=45, actor="user:7")
-    tasks.alert(timestamp=0)
-    assert told() == ["Acme: 40 credits left", "Acme: 39 credits left"]
+        tasks.alert(timestamp=0)
+    assert told() == ["Acme: 40 credits left", "Acme: 40 credits left"]
 
 
 def test_without_a_threshold_nobody_is_told():
@@ -87,6 +87,17 @@ def test_without_a_threshold_nobody_is_told():
     make_spend(org, 100)
     tasks.alert(timestamp=0)
     assert told() == []
+
+
+def test_of_a_long_name_the_subject_has_the_beginning():
+    org = make_watched()
+    Organization.objects.filter(pk=org.pk).update(name="x" * 200)
+    make_spend(org, 60)
+    make_grant(org, 5, expires_at=timezone.now() + DAY)
+    tasks.alert(timestamp=0)
+    low, ending = (message.subject for message in mail.outbox)
+    assert low == "x" * 182 + "…: 45 credits left"
+    assert (len(ending), ending[:170]) == (200, "x" * 170)
 
 
 @pytest.mark.parametrize("threshold", [0, -1, 10**9 + 1])
@@ -164,6 +175,36 @@ def test_what_breaks_while_it_is_sent_is_never_sent_again(monkeypatch):
     tasks.alert(timestamp=0)
     alert = Alert.objects.get()
     assert (told(), alert.status, alert.error) == ([], "FAILED", "no answer")
+
+
+def test_one_organization_that_fails_stops_nobody_elses_alerts(caplog):
+    """The database refuses its rows; the others are noticed and told."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE billing_alert ADD CONSTRAINT cursed CHECK (subject NOT LIKE 'Cursed%')"
+        )
+    cursed, org = make_organization(name="Cursed", credits_=100), make_watched()
+    services.set_low_balance_threshold(org=cursed, threshold=50, actor="user:7")
+    for each in (cursed, org):
+        make_spend(each, 60)
+        make_grant(each, 5, expires_at=timezone.now() + DAY)
+    tasks.alert(timestamp=0)
+    assert [subject.split()[0] for subject in told()] == ["Acme:"] * 2
+    assert "low balance was not noticed" in caplog.text
+    assert "credits about to end were not noticed" in caplog.text
+
+
+def test_what_was_noticed_before_is_sent_though_nothing_can_be_noticed_now(monkeypatch):
+    make_spend(make_watched(), 60)
+    alerts.notice()
+
+    def fail():
+        raise OperationalError("no")
+
+    monkeypatch.setattr(alerts, "notice", fail)
+    with pytest.raises(OperationalError):
+        tasks.alert(timestamp=0)
+    assert told() == ["Acme: 40 credits left"]
 
 
 def test_an_organization_without_anybody_to_tell_is_shown_to_staff():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from billing import caching
 from billing.models import Catalogue, Price
 from clipforge.common.cache import default_cache
 from clipforge.common.coherence import Versioned
+from clipforge.common.metrics import metrics
 from clipforge.testing.queries import round_trips
 from clipforge.testing.races import run_together
+from clipforge.testing.service import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,35 +95,84 @@ def test_a_change_that_is_rolled_back_is_never_seen():
     assert "pack-test" not in codes()
 
 
+class Loads:
+    """A loader of the price list that others may wait for, and how often it ran."""
+
+    def __init__(self, wait: Callable[[], Any]) -> None:
+        self.began, self.at_once, self.most_at_once = 0, 0, 0
+        self.lock = threading.Lock()
+        self.wait = wait
+
+    def __call__(self) -> Versioned:
+        with self.lock:
+            self.began += 1
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        self.wait()
+        with self.lock:
+            self.at_once -= 1
+        return Versioned({"new": True}, caching.catalogue_version())
+
+    def read(self, _: int = 0) -> Any:
+        return default_cache().get_or_load(
+            caching.KEY, self, seconds=caching.SECONDS, grace=caching.GRACE
+        )
+
+
 def test_of_sixty_readers_at_expiry_one_rebuilds_and_nobody_waits():
     """Fifty-nine get the old list while the sixtieth is still loading the new one."""
     caching.pricing()
     default_cache().redis.pexpire("pricing:all", (caching.GRACE - 1) * 1000)
-    loading, loaded = threading.Event(), threading.Event()
-    loads: Counter[str] = Counter()
+    loading, served = threading.Event(), threading.Semaphore(0)
 
-    def load() -> Versioned:
-        loads["began"] += 1
+    def wait() -> None:
         loading.set()
-        assert loaded.wait(30)
-        return Versioned({"new": True}, caching.catalogue_version())
+        for _ in range(59):
+            assert served.acquire(timeout=30)
+
+    loads = Loads(wait)
 
     def read(number: int) -> Any:
         if number > 0:
             assert loading.wait(30)
-        found = default_cache().get_or_load(
-            caching.KEY, load, seconds=caching.SECONDS, grace=caching.GRACE
-        )
-        # The last of those who need not wait lets the loader finish.
-        loads["served"] += 1
-        if loads["served"] >= 59:
-            loaded.set()
+        found = loads.read()
+        served.release()
         return found
 
     found = run_together(60, read, seconds=60)
-    assert loads["began"] == 1
+    assert (loads.began, loads.most_at_once) == (1, 1)
     assert Counter(str(each == {"new": True}) for each in found) == {"True": 1, "False": 59}
     assert default_cache().get(caching.KEY) == {"new": True}
+
+
+@pytest.mark.parametrize("redis", ["there", "away"])
+def test_of_forty_readers_of_what_is_not_cached_one_at_a_time_loads_it(
+    redis: str, monkeypatch: pytest.MonkeyPatch
+):
+    if redis == "away":
+        breaker = default_cache().redis.connection_pool.breaker
+        monkeypatch.setattr(breaker, "_cool_down", 600)
+        breaker.failed()
+    outcome = {"there": "miss", "away": "error"}[redis]
+
+    def all_have_looked() -> bool:
+        return metrics.pending(f"cache|pricing:all|{outcome}") >= 40
+
+    loads = Loads(lambda: eventually("forty have looked", all_have_looked))
+    assert run_together(40, loads.read) == [{"new": True}] * 40
+    assert loads.most_at_once == 1
+    # One for the first, one for who came meanwhile; and a few are late.
+    assert loads.began <= 5
+
+
+def test_a_load_that_fails_fails_for_all_that_waited_for_it_and_for_nobody_after():
+    def fail() -> Versioned:
+        raise LookupError
+
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            default_cache().get_or_load(caching.KEY, fail, seconds=60, grace=60)
+    assert Loads(lambda: None).read() == {"new": True}
 
 
 def test_a_rebuilder_that_died_is_replaced_after_five_seconds():

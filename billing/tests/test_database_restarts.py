@@ -68,7 +68,7 @@ def test_an_event_while_the_database_is_down_is_503_and_credited_once_afterwards
     refused = [shop.deliver(event) for _ in range(3)]
     assert {(each.status_code, each.json()["code"]) for each in refused} == {(503, "unavailable")}
     assert all(int(each.headers["Retry-After"]) > 0 for each in refused)
-    shop.stand.database_comes_back()
+    shop.stand.service.database_comes_back()
     eventually("the event is taken", lambda: shop.deliver(event).status_code == 200)
     assert shop.posted() == before + 100
     assert [shop.deliver(event).status_code for _ in range(3)] == [200, 200, 200]
@@ -96,7 +96,7 @@ def test_events_that_are_repeated_all_through_a_restart_are_each_credited_once(s
             eventually("one is taken", lambda: 200 in answers)
             assert embedded.stop(shop.stand.service.data)
             eventually("one is refused", lambda: 503 in answers)
-            shop.stand.database_comes_back()
+            shop.stand.service.database_comes_back()
         finally:
             over.set()
         for sender in senders:

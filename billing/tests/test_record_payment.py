@@ -11,7 +11,7 @@ from django.utils import timezone
 from billing import services
 from billing.models import Payment, PlanPeriod, Price, Subscription
 from billing.selectors import mismatches
-from billing.tests.makers import age, make_catalogue, make_payment
+from billing.tests.makers import age, deliver, make_catalogue, make_payment, start_checkout
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.orgs import services as orgs
 from clipforge.orgs.models import Organization
@@ -62,6 +62,7 @@ def test_the_same_reference_again_returns_the_first_and_changes_nothing(org):
     first = make_payment(org, reference="SEPA 1")
     with nothing_changes():
         assert make_payment(org, reference="SEPA 1") == first
+        assert make_payment(org, reference=" SEPA\t 1\u00a0") == first
 
 
 def test_a_reference_stands_for_one_payment(org):
@@ -164,6 +165,17 @@ def test_a_downgrade_begins_when_what_is_paid_for_ends(org):
     )
     assert (tier(org), ledger_rows(org)) == ("STARTER", [("GRANT", 1000), ("GRANT", 300)])
     assert Subscription.objects.get().price.code == "plan-starter"
+
+
+def test_a_month_paid_ahead_comes_after_an_upgrade_and_the_next_one_after_that(org):
+    make_payment(org, "plan-starter")
+    make_payment(org, "plan-starter")
+    make_payment(org, "plan-pro")
+    make_payment(org, "plan-starter")
+    starter = PlanPeriod.objects.filter(price__code="plan-starter").order_by("starts_at")
+    first, ahead, last = starter
+    assert (ahead.starts_at, last.starts_at) == (first.ends_at, ahead.ends_at)
+    assert Subscription.objects.get().period_end == last.ends_at
 
 
 def test_a_plan_that_is_not_renewed_keeps_what_was_paid_for_and_then_ends(org):
@@ -269,11 +281,16 @@ def test_ten_expire_commands_at_once_end_each_lot_once():
 def test_record_payment_says_what_it_did(org):
     argv = ["record_payment", org.slug, "pack-500", "--reference", "S1", "--paid-on", "2026-01-31"]
     assert run(*argv) == (f"{org.name}: 39.00 usd for pack-500 v1; 500 credits are available.\n")
+    assert run(*argv) == (
+        f"{org.name}: 39.00 usd for pack-500 v1 was recorded before, and nothing was changed; "
+        "500 credits are available.\n"
+    )
     printed = json.loads(run(*argv, "--json"))
     payment = Payment.objects.get()
     assert printed == {
         "org": str(org.pk),
         "payment": str(payment.pk),
+        "recorded_before": True,
         "amount": 3900,
         "currency": "usd",
         "credits": 500,
@@ -297,6 +314,91 @@ def test_record_payment_refuses_what_makes_no_sense(argv):
     with pytest.raises(CommandError):
         run("record_payment", *argv)
     assert not Payment.objects.exists()
+
+
+# --- money that went back --------------------------------------------------------------
+
+
+def test_a_transfer_that_bounced_takes_its_credits_back_or_leaves_them_owed(org):
+    payment = make_payment(org, "pack-100", reference="SEPA 1")
+    make_spend(org, 70)
+    argv = ["reverse_payment", " SEPA  1", "--reason", "the transfer bounced"]
+    assert run(*argv, "--amount", "450") == (
+        f"{org.name}: of 9.00 usd for pack-100 v1, 4.50 went back; "
+        "0 credits are available and 20 are owed.\n"
+    )
+    assert json.loads(run(*argv, "--json")) == {
+        "org": str(org.pk),
+        "payment": str(payment.pk),
+        "changed": True,
+        "reversed_amount": 900,
+        "available": 0,
+        "debt": 70,
+    }
+    with nothing_changes():
+        assert run(*argv) == (
+            f"{org.name}: of 9.00 usd for pack-100 v1, 9.00 went back already, and nothing was "
+            "changed; 0 credits are available and 70 are owed.\n"
+        )
+    taken = org.credit_reversals.order_by("pk").values_list("reason", "actor", "reference_id")
+    assert set(taken) == {
+        ("the transfer bounced", "command:reverse_payment", str(payment.pk)),
+    }
+
+
+def test_what_cannot_have_gone_back_is_refused(org, stripe):
+    make_payment(org, reference="SEPA 1")
+    services.reverse_payment(
+        payment=Payment.objects.get(), amount=450, reason="bounced", actor="user:7"
+    )
+    bought = start_checkout(org, "pack-500")
+    stripe.pay(bought.checkout_id)
+    deliver(stripe)
+    with nothing_changes():
+        for argv in (
+            ["SEPA 2", "--reason", "bounced"],
+            ["SEPA 1", "--reason", "bounced", "--amount", "449"],
+            ["SEPA 1", "--reason", "bounced", "--amount", "901"],
+            ["SEPA 1", "--reason", "bounced", "--amount", "0"],
+            ["SEPA 1", "--reason", " "],
+            ["", "--reason", "bounced"],
+        ):
+            with pytest.raises(CommandError):
+                run("reverse_payment", *argv)
+        with pytest.raises(Invalid):
+            services.reverse_payment(payment=bought, reason="bounced", actor="user:7")
+
+
+def test_a_plan_whose_transfer_bounced_ends_and_can_be_paid_again_at_once(org):
+    for amount in (4900, 4900):
+        payment = make_payment(org, "plan-pro")
+        assert (tier(org), payment.amount) == ("PRO", amount)
+        services.reverse_payment(payment=payment, reason="bounced", actor="user:7")
+        assert (tier(org), balance(org).posted) == ("FREE", 0)
+        assert set(Subscription.objects.values_list("status", flat=True)) == {"ENDED"}
+
+
+def test_an_upgrade_that_bounced_leaves_the_plan_before_it_and_costs_the_same_again(org):
+    make_payment(org, "plan-starter")
+    upgrade = make_payment(org, "plan-pro")
+    services.reverse_payment(payment=upgrade, reason="bounced", actor="user:7")
+    assert (tier(org), balance(org).posted) == ("STARTER", 300)
+    assert Subscription.objects.get().price.code == "plan-starter"
+    again = make_payment(org, "plan-pro")
+    assert (again.amount, again.credits, tier(org)) == (3000, 700, "PRO")
+
+
+def test_a_month_paid_ahead_that_bounced_does_not_come(org):
+    make_payment(org, "plan-pro")
+    ahead = make_payment(org, "plan-pro")
+    services.reverse_payment(payment=ahead, reason="bounced", actor="user:7")
+    (first, second) = PlanPeriod.objects.order_by("starts_at")
+    assert Subscription.objects.get().period_end == first.ends_at == second.starts_at
+    age(org, 32)
+    printed = json.loads(run("grant_monthly_credits", "--json"))
+    assert (printed["ended"], tier(org)) == (1, "FREE")
+    assert ledger_rows(org) == [("GRANT", 1000), ("GRANT", 60)]
+    assert Subscription.objects.get().status == "ENDED"
 
 
 # --- the proof -------------------------------------------------------------------------

@@ -51,10 +51,10 @@ def main(rounds: int, *, profile: bool) -> None:
 
 def _cost(url: str, pid: int, path: str, keys: list[str]) -> float:
     from clipforge.loadtest.machine import cpu_of_family
-    from clipforge.loadtest.open_loop import OpenLoop
+    from clipforge.loadtest.open_loop import OpenLoop, gets
 
     before = cpu_of_family(pid)
-    outcome = asyncio.run(OpenLoop(url, path, keys).run(PER_SECOND, SECONDS))
+    outcome = asyncio.run(OpenLoop(url, gets(path, keys)).run(PER_SECOND, SECONDS))
     if outcome.statuses.keys() != {"200"}:
         raise SystemExit(f"{path}: {dict(outcome.statuses)}")
     return (cpu_of_family(pid) - before) * 1000 / outcome.statuses["200"]

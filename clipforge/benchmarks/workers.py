@@ -50,13 +50,13 @@ def main(rounds: int) -> None:
 
 def _cost(setting: str, keys: list[str], data: Path, latencies: list[float]) -> float:
     from clipforge.loadtest.machine import cpu_of_family, memory_of_family
-    from clipforge.loadtest.open_loop import OpenLoop
+    from clipforge.loadtest.open_loop import OpenLoop, gets
     from clipforge.stack import Stack
 
     processes, threads = setting.split("x")
     environment = {"WEB_PROCESSES": processes, "WEB_THREADS": threads}
     with Stack(concurrency=0, log=data / "web.log", environment=environment) as stack:
-        loop = OpenLoop(stack.url, LIST, keys)
+        loop = OpenLoop(stack.url, gets(LIST, keys))
         asyncio.run(loop.run(PER_SECOND, 2))  # warm
         before = cpu_of_family(stack.web_pid)
         outcome = asyncio.run(loop.run(PER_SECOND, SECONDS))

@@ -38,6 +38,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
+from clipforge.common.batches import Batches
 from clipforge.common.cache_log import log_operation, record
 from clipforge.common.redis import Client, RedisError
 from clipforge.common.scripts import Script
@@ -83,26 +84,29 @@ class Coherent:
         """The cached value, else what `load` returns, kept for `seconds`.
 
         With `grace`, a value lives that many seconds longer; meanwhile one caller at a time loads
-        it anew and all others are served the old one at once. Redis faults are survived: then
-        this is `load`. Inside a transaction nothing is stored: it might be rolled back.
+        it anew and all others are served the old one at once. Where there is no old one, one
+        thread at a time of each process loads it for all that wait. Redis faults are survived:
+        then this is `load`. Inside a transaction nothing is stored: it might be rolled back.
 
         `found` is what another script read under the key just now, after `make_up_for_missed`: a
         hit, without asking again. It must not have crossed a commit of the caller's own.
         """
         lookup = self._look_up(key, grace) if found is None else _Lookup("hit", json.loads(found))
-        if lookup is None:
-            return load().value
-        if lookup.outcome == "hit":
-            record(key, "hit")
-            return lookup.value
         record(key, lookup.outcome)
-        started = time.perf_counter()
-        loaded = load()
-        record(key, "fill")
-        record(key, "fill_us", round((time.perf_counter() - started) * 1_000_000))
-        if lookup.lease and not connection.in_atomic_block:
-            self._store(key, loaded, lookup.lease, seconds, grace)
-        return loaded.value
+        if lookup.outcome == "hit":
+            return lookup.value
+
+        def fill() -> Any:
+            started = time.perf_counter()
+            loaded = load()
+            record(key, "fill")
+            record(key, "fill_us", round((time.perf_counter() - started) * 1_000_000))
+            if lookup.lease and not connection.in_atomic_block:
+                self._store(key, loaded, lookup.lease, seconds, grace)
+            return loaded.value
+
+        # What a transaction reads is its own.
+        return _fills.share(key, fill) if grace and not connection.in_atomic_block else fill()
 
     def invalidate(self, key: str, version: int) -> None:
         """Let nobody read what is older than `version`. Call in the transaction that made it."""
@@ -125,7 +129,7 @@ class Coherent:
                 if _missed.get(key) == version:
                     del _missed[key]
 
-    def _look_up(self, key: str, grace: float) -> _Lookup | None:
+    def _look_up(self, key: str, grace: float) -> _Lookup:
         started, outcome = time.perf_counter(), "error"
         try:
             self.make_up_for_missed()
@@ -135,8 +139,7 @@ class Coherent:
                 [round(grace * 1000), GUARD_MS, LOCK_MS, YOUNG_MS],
             )
         except RedisError:
-            record(key, "error")
-            return None
+            return _Lookup("error", None)
         else:
             outcome = answer[0].decode()
             value = None if outcome == "miss" else json.loads(answer[1])
@@ -199,10 +202,12 @@ class _RaiseAgain:
 
 
 class _Lookup(NamedTuple):
-    outcome: str  # hit, old or miss
-    value: Any  # None after a miss
+    outcome: str  # hit, old, miss or error
+    value: Any  # None after a miss and an error
     lease: str = ""  # empty after a hit, and where nothing may be stored yet
 
+
+_fills = Batches()
 
 # Invalidations of this process that did not reach Redis: key to version. A key is here once, so it
 # holds no more than the rows that were changed during one outage.

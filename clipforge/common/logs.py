@@ -66,6 +66,7 @@ class JSONFormatter(logging.Formatter):
         line = {
             "ts": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
             "level": record.levelname,
+            "pid": record.process,
             "logger": record.name,
             "message": record.getMessage(),
             **fields_of(record),

@@ -8,6 +8,7 @@ Everybody who catches `RedisError` is right whatever the fault.
 from __future__ import annotations
 
 import functools
+import logging
 import random
 import threading
 import time
@@ -18,7 +19,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import MaxConnectionsError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -32,9 +33,11 @@ INSISTENT_SECONDS = 0.05
 # do not come back together. Seconds.
 COOL_DOWN_SECONDS = 1.0
 # More than any process has threads: a leak is found here, not on the server.
-MAX_CONNECTIONS = 50
+MAX_CONNECTIONS = 500
 
 FAULTS = (RedisConnectionError, RedisTimeoutError)
+
+logger = logging.getLogger("clipforge.redis")
 
 
 class Unreachable(RedisConnectionError):
@@ -114,7 +117,7 @@ class Client(redis.Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         return _guarded(
-            self.connection_pool.breaker,
+            self.connection_pool,
             lambda: redis.Redis.execute_command(self, *args, **options),  # type: ignore[no-untyped-call]
         )
 
@@ -129,7 +132,7 @@ class GuardedPipeline(Pipeline):
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         answers: list[Any] = _guarded(
-            self.connection_pool.breaker, lambda: Pipeline.execute(self, raise_on_error)
+            self.connection_pool, lambda: Pipeline.execute(self, raise_on_error)
         )
         return answers
 
@@ -155,15 +158,25 @@ def insistent(url: str) -> Client:
     )
 
 
-def _guarded(breaker: Breaker, call: Callable[[], Any]) -> Any:
-    breaker.admit()
+def _guarded(pool: Pool, call: Callable[[], Any]) -> Any:
+    pool.breaker.admit()
     try:
         answer = call()
-    except FAULTS:
-        breaker.failed()
+    except MaxConnectionsError:  # ours, not a fault of Redis: it was not asked
+        raise
+    except FAULTS as error:
+        pool.breaker.failed()
+        # A line for each time that somebody waited, so that a request's can be added up.
+        logger.warning(
+            "Redis did not answer",
+            extra={
+                "error": type(error).__name__,
+                "patience": pool.connection_kwargs["socket_timeout"],
+            },
+        )
         raise
     except RedisError:  # it answered, if only that it does not know a script
-        breaker.succeeded()
+        pool.breaker.succeeded()
         raise
-    breaker.succeeded()
+    pool.breaker.succeeded()
     return answer

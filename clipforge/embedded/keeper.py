@@ -29,15 +29,22 @@ POSTGRES_SETTINGS = {
     "log_timezone": "UTC",
     "cluster_name": NAME,
 }
-THROW_AWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Statistics change only when a test says so, and with them what the planner does.
+THROW_AWAY_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+}
 REDIS_SETTINGS = {
     "port": "0",
     "unixsocketperm": "700",
     "save": "",
     "appendonly": "no",
     "maxmemory": "256mb",
-    # Entries expire anyway, so those closest to it go first.
-    "maxmemory-policy": "volatile-ttl",
+    # Everything ends by itself. A full Redis takes nothing new into the cache until something has,
+    # rather than forget who is at a limit.
+    "maxmemory-policy": "noeviction",
 }
 
 

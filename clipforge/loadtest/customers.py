@@ -31,6 +31,7 @@ ENOUGH = 1000
 class Customer:
     org: Organization
     key: str
+    project: str  # the id of one that has moments
 
     @property
     def line(self) -> dict[str, str]:
@@ -45,7 +46,7 @@ def customers(*, actor: str) -> Iterator[list[Customer]]:
         for org in _organizations():
             made.append(orgs.create_api_key(organization=org, name="load test", actor=actor))
         _give_credits([new.api_key.organization for new in made], actor)
-        yield [Customer(new.api_key.organization, new.secret) for new in made]
+        yield [_customer(new.api_key.organization, new.secret) for new in made]
     finally:
         for new in made:
             orgs.revoke_api_key(api_key=new.api_key, actor=actor)
@@ -62,6 +63,11 @@ def forget_requests(found: list[Customer]) -> None:
     """Empty their windows: what one run used is not missing in the next."""
     keys = [window_key(customer.org.pk, scope) for customer in found for scope in SCOPES]
     default_cache().delete_many(keys)
+
+
+def _customer(org: Organization, key: str) -> Customer:
+    ready = Project.objects.filter(org=org, status=Project.Status.READY)
+    return Customer(org, key, str(ready.order_by("-created_at", "-id")[0].pk))
 
 
 def _organizations() -> list[Organization]:

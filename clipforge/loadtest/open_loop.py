@@ -10,21 +10,56 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 # A request that took longer has failed. Seconds.
 PATIENCE = 10.0
 
 
+class Ask(NamedTuple):
+    """One request; those of one name are alike."""
+
+    name: str
+    path: str
+    key: str
+    method: str = "GET"
+    body: dict[str, Any] | None = None
+
+    def to_bytes(self, host: str) -> bytes:
+        body = b"" if self.body is None else json.dumps(self.body).encode()
+        lines = [
+            f"{self.method} {self.path} HTTP/1.1",
+            f"Host: {host}",
+            f"Authorization: Bearer {self.key}",
+        ]
+        if body:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def gets(path: str, keys: Iterable[str]) -> Iterator[Ask]:
+    """The same path for ever, under the keys in turn."""
+    return (Ask(path, path, key) for key in itertools.cycle(keys))
+
+
 @dataclass
 class Outcome:
     per_second: float
-    latencies: list[float] = field(default_factory=list)  # milliseconds, of good answers
+    planned: int
+    # Milliseconds, of good answers by name.
+    by_name: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     statuses: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def latencies(self) -> list[float]:
+        return [ms for found in self.by_name.values() for ms in found]
 
     @property
     def failed(self) -> int:
@@ -33,45 +68,39 @@ class Outcome:
 
 @dataclass
 class OpenLoop:
-    """GETs of `path` under the keys in turn, on as many connections as it takes."""
+    """What `asks` gives, one after the other, on as many connections as it takes."""
 
     url: str
-    path: str
-    keys: list[str]
+    asks: Iterator[Ask]
     _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
     async def run(self, per_second: float, seconds: float) -> Outcome:
-        outcome, started = Outcome(per_second), time.perf_counter()
-        turns = zip(
-            range(math.ceil(per_second * seconds)), itertools.cycle(self.keys), strict=False
-        )
+        outcome = Outcome(per_second, planned=math.ceil(per_second * seconds))
+        started = time.perf_counter()
         async with asyncio.TaskGroup() as group:
-            for number, key in turns:
+            for number, ask in enumerate(itertools.islice(self.asks, outcome.planned)):
                 intended = started + number / per_second
                 await asyncio.sleep(max(0.0, intended - time.perf_counter()))
-                group.create_task(self._one(key, intended, outcome))
+                group.create_task(self._one(ask, intended, outcome))
         for _, writer in self._idle:
             writer.close()
         return outcome
 
-    async def _one(self, key: str, intended: float, outcome: Outcome) -> None:
+    async def _one(self, ask: Ask, intended: float, outcome: Outcome) -> None:
         try:
-            status = await asyncio.wait_for(self._ask(key), PATIENCE)
+            status = await asyncio.wait_for(self._status_of(ask), PATIENCE)
         except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError) as error:
             status = type(error).__name__
         outcome.statuses[status] += 1
         if status == "200":
-            outcome.latencies.append((time.perf_counter() - intended) * 1000)
+            outcome.by_name[ask.name].append((time.perf_counter() - intended) * 1000)
 
-    async def _ask(self, key: str) -> str:
-        """The status. A connection that fails is not used again."""
+    async def _status_of(self, ask: Ask) -> str:
+        """A connection that fails is not used again."""
         reader, writer = await self._connection()
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(writer.close)
-            writer.write(
-                f"GET {self.path} HTTP/1.1\r\nHost: {urlsplit(self.url).netloc}\r\n"
-                f"Authorization: Bearer {key}\r\n\r\n".encode()
-            )
+            writer.write(ask.to_bytes(urlsplit(self.url).netloc))
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = head.partition("content-length:")[2].partition("\r\n")[0]
             await reader.readexactly(int(length))

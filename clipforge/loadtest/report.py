@@ -37,7 +37,7 @@ def html(title: str, found: list[Target], result: dict[str, Any]) -> str:
             ),
             "<h2>Cache</h2>",
             _table(
-                ["family", "hits", "misses", "errors", "hit rate"],
+                ["family", "hits", "misses", "errors", "refused", "hit rate", "to fill, ms"],
                 [[name, *row.values()] for name, row in result["cache"].items()],
             ),
             "<h2>Pages</h2>",

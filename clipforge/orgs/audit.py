@@ -168,15 +168,16 @@ class AuditedAdmin(admin.ModelAdmin[M]):
         after.update({name: "changed" for name in changed if name in SECRETS})
         for formset in formsets or ():
             after.update(_of_inline(formset))
-        record_staff_action(
-            request=request,
-            verb="add" if add else "change",
-            subject=form.instance,
-            org=self.organization_of(form.instance),
-            before=before,
-            after=after,
-            reason=reason,
-        )
+        if add or after:  # what is saved a second time changes nothing
+            record_staff_action(
+                request=request,
+                verb="add" if add else "change",
+                subject=form.instance,
+                org=self.organization_of(form.instance),
+                before=before,
+                after=after,
+                reason=reason,
+            )
         return super().construct_change_message(request, form, formsets, add)
 
     def changeform_view(

@@ -86,12 +86,12 @@ RESCUE = Budget(statements=8, buffers=120, rows=6.0, slack=20_000, sorts=14_000)
 def faults(cost: Cost, budget: Budget) -> list[str]:
     """What is beyond the budget, in words."""
     found = []
-    allowed = round(budget.rows * cost.returned) + budget.slack
+    allowed = round(budget.rows * cost.returned) + budget.slack + cost.small
     if cost.read > allowed:
         whole = "".join(f", all of {table}" for table in sorted(cost.scans))
         found.append(f"reads {cost.read} rows{whole}, allowed {allowed}")
-    if cost.sorted > budget.sorts:
-        found.append(f"sorts {cost.sorted} rows, allowed {budget.sorts}")
+    if cost.sorted > budget.sorts + cost.small:
+        found.append(f"sorts {cost.sorted} rows, allowed {budget.sorts + cost.small}")
     if cost.buffers > budget.buffers_for(cost):
         found.append(f"touches {cost.buffers} buffers, allowed {budget.buffers_for(cost)}")
     if cost.statements > budget.statements:

@@ -13,6 +13,8 @@ EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
 
 # A lookup by primary key in a join: the way down the index, and the page of the row.
 PAGES_A_LOOKUP = 5
+# Rows. Whether a table of fewer is read whole or by an index is the same, and the planner's whim.
+SMALL_TABLE = 1000
 
 Plan = dict[str, Any]
 
@@ -29,6 +31,7 @@ class Cost:
     statements: int = 0
     returned: int = 0
     read: int = 0  # rows of tables, those that a filter threw away included
+    small: int = 0  # of these, rows of small tables that were read whole
     sorted: int = 0  # rows that went into sorts
     buffers: int = 0
     milliseconds: float = 0.0
@@ -66,6 +69,7 @@ class Cost:
             self.single += rows
         if kind == "Seq Scan":
             self.scans.add(node["Relation Name"])
+            self.small += rows if rows <= SMALL_TABLE else 0
 
 
 def nodes(plan: Plan) -> Iterator[Plan]:

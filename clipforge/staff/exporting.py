@@ -156,6 +156,8 @@ class Filters(forms.Form):
         start, end = values.get("from"), values.get("to")
         if start and end and start > end:
             raise forms.ValidationError("The first day is after the last.")
+        if end == datetime.date.max:  # it ends in no year that there is
+            self.add_error("to", "Choose an earlier day, or none.")
         return values
 
 

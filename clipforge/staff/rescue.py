@@ -142,10 +142,6 @@ class Row:
     def meaning(self) -> str:
         return MEANINGS[self.state]
 
-    @property
-    def is_dead(self) -> bool:
-        return self.state is State.DEAD
-
 
 @dataclass(frozen=True)
 class Found:
@@ -163,12 +159,20 @@ class Candidate(NamedTuple):
     # What a job or a hold was read with; work is read later, those of the page alone.
     row: Any = None
 
+    @property
+    def work(self) -> tuple[str, str] | None:
+        """Kind and id of the work that a job is for."""
+        return self.row.work if isinstance(self.row, Job) else None
+
 
 def find(filters: Filters) -> Found:
     """A page of the list, the latest first."""
     workers = queue.workers()
     works = _works(filters, alive=workers.alive > 0)
     candidates = [*works, *_jobs(filters), *_holds(filters)]
+    capped = _capped(candidates)
+    if filters.org:
+        candidates = _of_org(candidates, filters.org)
     # Of work that waits for long, that it has no job says more.
     candidates.sort(key=lambda each: (each.place, each.state is State.UNQUEUED))
     by_place = {each.place: each for each in candidates}
@@ -176,8 +180,7 @@ def find(filters: Filters) -> Found:
     places = sorted((p for p in by_place if after is None or p < after), reverse=True)
     page = [by_place[place] for place in places[:PAGE]]
     older = page[-1].place if len(places) > PAGE else None
-    rows = [row for row in _read(page) if filters.org is None or _is_of(row, filters.org)]
-    return Found(rows, workers, older, _capped(candidates))
+    return Found(_read(page), workers, older, capped)
 
 
 def _capped(candidates: list[Candidate]) -> list[State]:
@@ -190,8 +193,19 @@ def _capped(candidates: list[Candidate]) -> list[State]:
     return [state for state in State if state in beyond]
 
 
-def _is_of(row: Row, org: uuid.UUID) -> bool:
-    return row.org is not None and row.org.pk == org
+def _of_org(candidates: list[Candidate], org: uuid.UUID) -> list[Candidate]:
+    """Without jobs for the work of others; of works and holds no others were read.
+
+    A job names its work, and the work its organization: that is seen after the jobs were read.
+    """
+    parts = []
+    for kind, model in MODELS.items():
+        pks = [work[1] for each in candidates if (work := each.work) and work[0] == kind]
+        named = Value(kind, output_field=CharField())
+        theirs = model._default_manager.filter(org=org, pk__in=pks).annotate(kind_=named)
+        parts.append(theirs.values_list("kind_", "pk"))
+    works = {(kind, str(pk)) for kind, pk in _together(parts)}
+    return [each for each in candidates if each.place.kind != Kind.JOB or each.work in works]
 
 
 # --- projects and exports --------------------------------------------------------------
@@ -367,8 +381,8 @@ def _read(page: list[Candidate]) -> list[Row]:
     for each in page:
         if each.place.kind in MODELS:
             wanted[each.place.kind].add(each.place.pk)
-        elif isinstance(each.row, Job) and each.row.work:
-            kind, pk = each.row.work
+        elif each.work:
+            kind, pk = each.work
             wanted[kind].add(pk)
     works = {
         (kind, str(work.pk)): work

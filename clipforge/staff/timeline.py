@@ -180,6 +180,7 @@ DONE = {
     "requeue_work": "Queued again:",
     "cancel_work": "Cancelled",
     "release_hold": "Released the hold",
+    "reverse_payment": "Noted that the money went back of",
 }
 
 

@@ -24,12 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import django
+import psycopg
 
 if __name__ == "__main__":
     django.setup()
 
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
+from procrastinate.exceptions import ConnectorException
 from psycopg.errors import DeadlockDetected
 
 from clipforge.common.errors import DomainError
@@ -51,6 +53,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Keys that all threads share: few, so that most movements are repetitions of one another.
 KEYS = 60
+# By Django, and by the queue, which asks in its own way.
+BROKEN = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 # Where nothing may hide: what a sweeper logs instead of raising.
 NEVER_LOGGED = ("LedgerBroken", "IntegrityError", "DeadlockDetected")
 
@@ -58,7 +62,7 @@ NEVER_LOGGED = ("LedgerBroken", "IntegrityError", "DeadlockDetected")
 @dataclass
 class Plan:
     orgs: list[str]
-    seconds: float
+    acts: int  # of each thread
     threads: int
     seed: int
     journal: str
@@ -81,19 +85,21 @@ class Outcome:
 def fire(
     orgs: list[Organization],
     *,
-    seconds: float,
+    acts: int,
     processes: int,
     threads: int,
     seed: int,
-    faultpoints: str,
+    faultpoints: str = "",
+    at_first: str = "",
     plant: bool = False,
 ) -> Outcome:
-    """Let it burn for so long, put it out, and look. `threads` are those of each process."""
+    """Let it burn, put it out, and look. `threads` are those of each process, `acts` those of each
+    thread at least; `at_first` are rules that hold until a process was replaced."""
     with tempfile.TemporaryDirectory(prefix="cf-fire-") as folder:
         plans = [
             Plan(
                 orgs=[str(org.pk) for org in orgs],
-                seconds=seconds,
+                acts=acts,
                 threads=threads,
                 seed=seed + number,
                 journal=f"{folder}/{number}",
@@ -102,21 +108,21 @@ def fire(
             for number in range(processes)
         ]
         outcome = Outcome()
-        _keep_burning(plans, faultpoints, outcome)
+        _keep_burning(plans, f"{at_first};{faultpoints}", faultpoints, outcome)
         logs = "".join(path.read_text() for path in Path(folder).glob("*.log"))
         outcome.wrong += [f"the log says {word}" for word in NEVER_LOGGED if word in logs]
         outcome.wrong += [str(breach) for breach in broken_invariants()]
         _put_out(outcome)
         for plan in plans:
-            _compare(Path(plan.journal), outcome)
+            _compare(_events(plan), outcome)
     outcome.wrong += [str(breach) for breach in broken_invariants()]
     outcome.wrong += _orphans()
     return outcome
 
 
-def _keep_burning(plans: list[Plan], faultpoints: str, outcome: Outcome) -> None:
-    end = time.monotonic() + plans[0].seconds
-    burning = [(plan, _light(plan, faultpoints)) for plan in plans]
+def _keep_burning(plans: list[Plan], at_first: str, faultpoints: str, outcome: Outcome) -> None:
+    budget = plans[0].acts
+    burning = [(plan, _light(plan, at_first)) for plan in plans]
     while burning:
         plan, process = burning.pop(0)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -126,12 +132,18 @@ def _keep_burning(plans: list[Plan], faultpoints: str, outcome: Outcome) -> None
         elif process.returncode == EXIT_CODE:
             outcome.deaths += 1
             plan.seed += 1000
-            plan.seconds = end - time.monotonic()
-            if plan.seconds > 0:
+            plan.acts = budget - len(_events(plan)) // plan.threads
+            if plan.acts > 0:
                 burning.append((plan, _light(plan, faultpoints)))
         elif process.returncode != 0:
             log = Path(f"{plan.journal}.log").read_text()[-2000:]
             outcome.wrong.append(f"a process ended with {process.returncode}: {log}")
+
+
+def _events(plan: Plan) -> list[str]:
+    """What its threads noted so far, a line an act."""
+    journal = Path(plan.journal)
+    return journal.read_text().splitlines() if journal.exists() else []
 
 
 def _light(plan: Plan, faultpoints: str) -> subprocess.Popen[bytes]:
@@ -162,9 +174,9 @@ def _put_out(outcome: Outcome) -> None:
         pass
 
 
-def _compare(journal: Path, outcome: Outcome) -> None:
+def _compare(events: list[str], outcome: Outcome) -> None:
     """What somebody was told is so; and what happened that nobody foresaw."""
-    for line in journal.read_text().splitlines() if journal.exists() else []:
+    for line in events:
         event = json.loads(line)
         outcome.counts[event["what"]] += 1
         if "unforeseen" in event:
@@ -192,10 +204,10 @@ def _orphans() -> list[str]:
 class Hand:
     """One thread: customer, worker and sweeper in turn, with a memory of work it once claimed."""
 
-    def __init__(self, plan: Plan, number: int) -> None:
+    def __init__(self, plan: Plan, orgs: list[Organization], number: int) -> None:
         self.random = random.Random(plan.seed * 1000 + number)  # noqa: S311 - no secret
-        self.orgs = list(Organization.objects.filter(pk__in=plan.orgs))
-        self.end = time.monotonic() + plan.seconds
+        self.orgs = orgs
+        self.budget = plan.acts
         self.journal = Path(plan.journal).open("a", buffering=1)  # noqa: SIM115 - for life
         self.claimed: list[Project] = []
         self.acts: list[Callable[[Organization], Any]] = [
@@ -206,7 +218,7 @@ class Hand:
         ]
 
     def burn(self) -> None:
-        while time.monotonic() < self.end:
+        for _ in range(self.budget):
             act, org = self.random.choice(self.acts), self.random.choice(self.orgs)
             event: dict[str, Any] = {"what": act.__name__, "org": str(org.pk)}
             try:
@@ -215,7 +227,7 @@ class Hand:
                 event["what"] = refusal.error_code
             except paid_work.HoldLost:
                 event["what"] = "hold lost"
-            except (OperationalError, InterfaceError) as error:
+            except (OperationalError, InterfaceError, ConnectorException) as error:
                 event |= self._broken(error)
             except Exception as error:  # the harness reports it
                 event["unforeseen"] = f"{act.__name__}: {error!r}"
@@ -229,8 +241,10 @@ class Hand:
 
     def _broken(self, error: Exception) -> dict[str, Any]:
         connection.close()
-        if isinstance(error.__cause__, DeadlockDetected):
-            return {"unforeseen": repr(error)}
+        causes = list(_causes(error))
+        broken = any(isinstance(each, BROKEN) for each in causes)
+        if not broken or any(isinstance(each, DeadlockDetected) for each in causes):
+            return {"unforeseen": repr(causes)}
         return {"what": "connection broken"}
 
     # --- customers
@@ -355,16 +369,32 @@ class Hand:
         paid_work.sweep(Project, defer=defer_analysis)
 
 
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it came from, and so on: the queue has an error of its own for what the database says."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
 @contextlib.contextmanager
 def _planted(plan: Plan) -> Iterator[None]:
     with sum_then_insert() if plan.plant else contextlib.nullcontext():
         yield
 
 
+def _organizations(plan: Plan) -> list[Organization]:
+    while True:
+        try:
+            return list(Organization.objects.filter(pk__in=plan.orgs).order_by("pk"))
+        except (OperationalError, InterfaceError):  # a rule may come this early
+            connection.close()
+
+
 def main() -> None:
     plan = Plan(**json.loads(sys.argv[1]))
     with _planted(plan):
-        threads = [threading.Thread(target=Hand(plan, n).burn) for n in range(plan.threads)]
+        orgs = _organizations(plan)
+        threads = [threading.Thread(target=Hand(plan, orgs, n).burn) for n in range(plan.threads)]
         for thread in threads:
             thread.start()
         for thread in threads:

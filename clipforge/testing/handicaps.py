@@ -14,6 +14,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+
+class NotPermitted(OSError):
+    """This machine does not let us do that to a process."""
+
+
 Handicap = Callable[[list[str]], list[str]]
 
 
@@ -51,13 +56,13 @@ def disk_of(size: int, path: Path) -> Handicap:
 
 @functools.cache
 def _private_mounts() -> list[str]:
-    """The command that lets another one mount what it likes. Raises OSError where none may."""
+    """The command that lets another one mount what it likes. Raises NotPermitted where none may."""
     for options in (["--mount"], ["--mount", "--map-root-user"]):
         program = ["unshare", *options]
         attempt = [*program, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
         if subprocess.run(attempt, capture_output=True, check=False).returncode == 0:
             return program
-    raise OSError("only root, or who may unshare mounts, can have a small disk")
+    raise NotPermitted("only root, or who may unshare mounts, can have a small disk")
 
 
 def _shell(script: str, argv: list[str]) -> list[str]:

@@ -154,6 +154,14 @@ def seeds_outlive_commits(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
+def vacuumed(db: None) -> None:  # noqa: ARG001 - asks for the database
+    """For tests of plans: tables have no pages of earlier tests, and statistics know what is in them."""
+    from clipforge.testing import seeds
+
+    seeds.vacuum()
+
+
+@pytest.fixture
 def organization(db: None) -> Organization:  # noqa: ARG001 - asks for the database
     from clipforge.testing.factories import make_organization
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from clipforge.common.redis import connect
+from clipforge.embedded.keeper import REDIS_SETTINGS
 from clipforge.embedded.programs import find_redis
 from clipforge.testing.service import eventually
 
@@ -38,7 +39,7 @@ class RedisServer:
         self._process = subprocess.Popen(
             [str(find_redis()), *words], cwd=self.socket.parent, stdout=subprocess.DEVNULL
         )
-        eventually("Redis answers", self._answers, seconds=10)
+        eventually("Redis answers", self._answers)
 
     def kill(self) -> None:
         assert self._process is not None
@@ -52,6 +53,14 @@ class RedisServer:
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
+
+    def fill(self) -> None:
+        """Have less memory than it uses, with the policy of every Redis of ours."""
+        client = connect(self.url)
+        for number in range(1_000):
+            client.set(f"filling:{number}", "x" * 1_000, ex=3_600)
+        client.config_set("maxmemory-policy", REDIS_SETTINGS["maxmemory-policy"])
+        client.config_set("maxmemory", client.info("memory")["used_memory"] - 500_000)
 
     def stop(self) -> None:
         if self._process is not None:

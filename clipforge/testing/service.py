@@ -6,8 +6,10 @@ goes wrong.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psycopg
 
 from clipforge import embedded
 from clipforge.client import Client
@@ -63,6 +66,7 @@ class Service:
         }
         self.clients: list[Client] = []
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._leases = contextlib.ExitStack()
 
     def beside(self) -> Service:
         """Another one on the same servers and files; its web server has a port of its own."""
@@ -103,7 +107,7 @@ class Service:
             except httpx.TransportError:
                 return False
 
-        eventually("the web server is ready", is_ready, seconds=30)
+        eventually("the web server is ready", is_ready)
         return web
 
     def start_worker(
@@ -119,15 +123,41 @@ class Service:
     def media_children(self) -> list[int]:
         """Processes that work on our files: probes, analyses, ffmpeg."""
         marker = str(self.data).encode()
+        ours = {process.pid for process in self.processes}
+        ours |= {child for pid in ours for child in children_of(pid)}  # those of gunicorn
         return [
             int(entry.name)
             for entry in Path("/proc").iterdir()
             if entry.name.isdigit()
-            and marker in _command_line(entry)
-            and b"ffmpeg" in _command_line(entry)
+            and (line := _command_line(entry))
+            and (_parent_of(line) in ours or (marker in line and b"ffmpeg" in line))
         ]
 
+    def sql(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.environment["DATABASE_URL"], autocommit=True)
+
+    def restart_database(self) -> None:
+        """As `pg_ctl restart -m fast` does it. Redis, of the same keeper, restarts too."""
+        keeper = embedded.keeper_pid(self.data)
+        assert keeper is not None
+        os.kill(keeper, signal.SIGTERM)
+        self.database_comes_back()
+
+    def crash_database(self) -> None:
+        """As `pg_ctl stop -m immediate` does it: it recovers from its log when it starts."""
+        with self.sql() as connection:
+            (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)
+        postmaster = int(Path(folder, "postmaster.pid").read_text().splitlines()[0])
+        os.kill(postmaster, signal.SIGQUIT)
+        self.database_comes_back()
+
+    def database_comes_back(self) -> None:
+        """Start the servers again; the lease that we had was of those that ended."""
+        embedded.wait_stopped(self.data)
+        self._leases.enter_context(embedded.hold(self.data, durable=True))
+
     def stop(self) -> None:
+        self._leases.close()
         for client in self.clients:
             client.close()
         for process in self.processes:
@@ -206,6 +236,21 @@ def secrets_in_logs(data: Path, environment: dict[str, str]) -> list[str]:
     """Every line in a log of the service, PostgreSQL's and Redis's included, that has a secret."""
     names = ("SECRET_KEY", "API_KEY_PEPPER", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
     return leaks.in_files(data, [environment[name] for name in names if environment.get(name)])
+
+
+def children_of(pid: int) -> list[int]:
+    """Of a process, or of none if it ended."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(child) for child in children.split()]
+
+
+def _parent_of(command_line: bytes) -> int | None:
+    """Who started this child that decodes: it is told, so that it ends with its parent."""
+    told = re.search(rb"\0clipforge\.media\0(\d+)\0", command_line)
+    return int(told[1]) if told else None
 
 
 def _command_line(entry: Path) -> bytes:

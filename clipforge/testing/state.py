@@ -17,6 +17,7 @@ from clipforge.common.cache import default_cache
 from clipforge.common.coherence import BORN_KEY, forget_missed
 from clipforge.common.counters import local_counters
 from clipforge.common.metrics import metrics
+from clipforge.common.redis import COOL_DOWN_SECONDS, Breaker
 from clipforge.orgs.windows import local_windows
 
 if TYPE_CHECKING:
@@ -28,15 +29,31 @@ WATCHED_APPS = ("credits", "projects", "exports", "billing")
 WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
 
 
+# How long the tests' own Redis may be silent, on a busy machine. Tests that are about one that is silent
+# or dead have another. Seconds.
+PATIENCE = {"socket_connect_timeout": 10, "socket_timeout": 10}
+
+
 def forget_everything() -> None:
     """Empty Redis, and what this process remembers of it and counts instead of it."""
-    default_cache().redis.connection_pool.breaker.succeeded()
+    for client in (default_cache().redis, default_cache().insistent):
+        client.connection_pool.connection_kwargs |= PATIENCE
+    breaker = default_cache().redis.connection_pool.breaker
+    breaker._cool_down = COOL_DOWN_SECONDS
+    breaker.succeeded()
     default_cache().redis.flushdb()
     default_cache().redis.set(BORN_KEY, 0)  # long ago: it may store at once
     forget_missed()
     local_counters.clear()
     local_windows.clear()
     metrics.forget()
+
+
+def lasting_breaker() -> Breaker:
+    """The one before the cache. Once open it stays so until the end of the test, however long that takes."""
+    breaker = default_cache().redis.connection_pool.breaker
+    breaker._cool_down = 600
+    return breaker
 
 
 class Funds(NamedTuple):

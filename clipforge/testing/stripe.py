@@ -6,8 +6,8 @@ delivered by the test as often and in whatever order it likes (`stripe.signed`).
 repeats what was refused, and a person pays with a button in the browser.
 
 What goes wrong on request, once each, through `stripe.faults.append(…)`: "lost" (done, but the answer
-is a 502), "down" (a 500, not done), "hang" (no answer until `stripe.release` is set), "junk" (a page
-of HTML). Through `stripe.deliveries`, how the program treats each event: "twice", "drop", "late".
+is a 502), "down" (a 500, not done), "hold" (done, and answered once `stripe.release` is set; until
+then `stripe.held` is), "hang" (not even that), "junk" (a page of HTML). Through `stripe.deliveries`, how the program treats each event: "twice", "drop", "late".
 
 It knows nothing of taxes, coupons, trials, cards that are declined, or several items.
 """
@@ -58,6 +58,7 @@ class Stripe:
         self.undelivered: set[str] = set()
         self.faults: list[str] = []
         self.deliveries: list[str] = []
+        self.held = threading.Event()
         self.release = threading.Event()
         self.calls: list[str] = []  # "POST /v1/customers", in the order they came
         self.objects: dict[str, Object] = {}
@@ -80,7 +81,9 @@ class Stripe:
             if session["mode"] == "subscription":
                 session["subscription"] = self._subscribe(session)["id"]
             else:
-                intent = self._charge(session["amount_total"], session["currency"])
+                intent = self._charge(
+                    session["customer"], session["amount_total"], session["currency"]
+                )
                 session["payment_intent"] = intent
             self._emit("checkout.session.completed", session)
             return session
@@ -129,11 +132,29 @@ class Stripe:
             subscription |= {"status": "canceled", "ended_at": int(time.time())}
             self._emit("customer.subscription.deleted", subscription)
 
-    def refund(self, payment_intent: str, amount: int) -> None:
+    def refund(self, payment_intent: str, amount: int) -> str:
+        """Returns the id, to let it fail with."""
         with self._lock:
             charge = self._charge_of(payment_intent)
             charge["amount_refunded"] += amount
+            refund = self._new(
+                "re",
+                "refund",
+                amount=amount,
+                currency=charge["currency"],
+                payment_intent=payment_intent,
+                status="succeeded",
+            )
             self._emit("charge.refunded", charge)
+            return str(refund["id"])
+
+    def fail_refund(self, refund_id: str) -> None:
+        """The customer's bank sends the money back."""
+        with self._lock:
+            refund = self._get("re", refund_id)
+            refund["status"] = "failed"
+            self._charge_of(refund["payment_intent"])["amount_refunded"] -= refund["amount"]
+            self._emit("refund.failed", refund)
 
     def dispute(self, payment_intent: str) -> str:
         """Returns the id, to close it with."""
@@ -228,15 +249,15 @@ class Stripe:
             case "GET", ["invoices"]:
                 found = [i for i in self._all("in") if i["subscription_"] == params["subscription"]]
                 return _list(reversed(found))
-            case "GET", ["charges" | "disputes" as kind]:
-                prefix = {"charges": "ch", "disputes": "dp"}[kind]
+            case "GET", ["refunds" | "disputes" as kind]:
+                prefix = {"refunds": "re", "disputes": "dp"}[kind]
                 intent = params["payment_intent"]
                 return _list(e for e in self._all(prefix) if e["payment_intent"] == intent)
             case "GET", ["events"]:
                 return _list(e for e in reversed(self.events) if e["id"] in self.undelivered)
             case "GET", ["checkout", "sessions", thing_id]:
                 return self._get("cs", thing_id)
-            case "GET", ["subscriptions" | "invoices" | "prices", thing_id]:
+            case "GET", ["subscriptions" | "prices" | "payment_intents", thing_id]:
                 return self._get(thing_id.partition("_")[0], thing_id)
         raise Refused(404, "invalid_request_error", f"The stand-in has no {method} {path}.")
 
@@ -306,11 +327,12 @@ class Stripe:
         if given_back is not None:
             period["start"] = int(time.time())
             lines.insert(0, _line(given_back, -given_back["unit_amount"], period))
-        intent = self._charge(amount, item["price"]["currency"])
+        intent = self._charge(subscription["customer"], amount, item["price"]["currency"])
         payment = {"payment": {"type": "payment_intent", "payment_intent": intent}}
         invoice = self._new(
             "in",
             "invoice",
+            customer=subscription["customer"],
             status="paid",
             billing_reason=reason,
             amount_paid=amount,
@@ -322,11 +344,12 @@ class Stripe:
         )
         self._emit("invoice.paid", invoice)
 
-    def _charge(self, amount: int, currency: str) -> str:
-        intent = self._new("pi", "payment_intent")["id"]
+    def _charge(self, customer: str, amount: int, currency: str) -> str:
+        intent = self._new("pi", "payment_intent", customer=customer)["id"]
         self._new(
             "ch",
             "charge",
+            customer=customer,
             amount=amount,
             amount_refunded=0,
             currency=currency,
@@ -388,12 +411,15 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send_json(500, {"error": {"type": "api_error", "message": "down"}})
         try:
             key = self.headers.get("Idempotency-Key") if method == "POST" else None
-            answer = self.stripe.call(method, path, _nested(params), key)
+            answer = json.dumps(self.stripe.call(method, path, _nested(params), key))
         except Refused as refused:
             return self._send_json(refused.status, refused.body)
+        if fault == "hold":
+            self.stripe.held.set()
+            self.stripe.release.wait(60)
         if fault == "lost":
             return self._send_json(502, {"error": {"type": "api_error", "message": "lost"}})
-        return self._send_json(200, answer)
+        return self._send(200, answer, "application/json")
 
     def _page(self, method: str, path: str) -> None:
         """What a person sees: the checkout and the portal."""

@@ -12,17 +12,18 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-
-import psycopg
+from datetime import datetime
+from typing import LiteralString
 
 from clipforge.client import FINAL, Json
 from clipforge.media.sample import make_sample
 from clipforge.testing import handicaps
-from clipforge.testing.drills import Row
+from clipforge.testing.drills import RECOVERY_SECONDS, Row
 from clipforge.testing.handicaps import Handicap
-from clipforge.testing.service import Service, eventually, running_service
+from clipforge.testing.service import Service, durable_service, eventually
 
 # Short, so that work of the dead comes back soon; many, because some drills kill often.
 ENVIRONMENT = {"WORK_LEASE_SECONDS": "3", "WORK_MAX_ATTEMPTS": "8"}
@@ -33,6 +34,9 @@ STOPPING_SECONDS = 40
 # How long work may take to come back and end: a lease, a sweep every 15 s, a render of some seconds.
 # Far below the ten minutes by which a clock is off. Seconds.
 PATIENCE = 200
+# When, after a fault, all open work must have been taken again: a lease runs out, the sweeper comes
+# every 15 s, a worker starts. An operator's limit, not a test's.
+WELL_AGAIN_SECONDS = float(ENVIRONMENT["WORK_LEASE_SECONDS"]) + 15 + RECOVERY_SECONDS
 
 SWEEP = """
 from credits.paid_work import sweep
@@ -41,12 +45,9 @@ from exports.tasks import defer_render
 print(*sweep(Export, defer=defer_render))
 """
 
-# Whether a worker deferred its sweep for a moment that is about so far from now.
-TICKED = """
-    SELECT EXISTS (
-        SELECT FROM procrastinate_periodic_defers
-         WHERE task_name = 'exports.sweep'
-           AND abs(defer_timestamp - extract(epoch FROM now()) - %s) < 60)
+# The moments for which workers deferred their sweeps.
+SWEEPS: LiteralString = """
+    SELECT defer_timestamp FROM procrastinate_periodic_defers WHERE task_name = 'exports.sweep'
 """
 
 
@@ -56,6 +57,7 @@ class Bench:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.client = service.customer("Unlucky", 1000)
+        self._over: float | None = None
         self.video = service.data / "sample.mp4"
         make_sample(self.video, seconds=SECONDS)
         helper = service.start_worker()
@@ -98,9 +100,18 @@ class Bench:
 
     def ticked(self, seconds: float) -> bool:
         """Whether a worker whose clock is off by about so much deferred a sweep."""
-        with psycopg.connect(self.service.environment["DATABASE_URL"]) as connection:
-            row = connection.execute(TICKED, [seconds]).fetchone()
-        return bool(row and row[0])
+        return self._sweep_deferred(
+            "abs(defer_timestamp - extract(epoch FROM now()) - %s) < 60", seconds
+        )
+
+    def ticked_after(self, moment: float) -> bool:
+        """Whether a worker deferred a sweep for a later moment than this one, which it thought it was."""
+        return self._sweep_deferred("defer_timestamp > %s", moment)
+
+    def _sweep_deferred(self, where: LiteralString, value: float) -> bool:
+        query: LiteralString = f"{SWEEPS} AND {where} LIMIT 1"
+        with self.service.sql() as connection:
+            return connection.execute(query, [value]).fetchone() is not None
 
     def spends(self) -> Counter[str]:
         """How often each export was paid."""
@@ -110,7 +121,13 @@ class Bench:
     def files(self, export: Json) -> int:
         return len(self.service.files(f"*/exports/{export['id']}/*"))
 
+    def fault_is_over(self) -> None:
+        """From now on the work has to come back."""
+        self._over = time.time()
+
     def run(self, name: str, drill: Drill) -> Row:
+        """An error of the API, or anything else that must not be, ends the drill with an exception."""
+        self._over = None
         return self.row(name, drill(self))
 
     def row(self, name: str, ended: list[Json]) -> Row:
@@ -121,7 +138,22 @@ class Bench:
             there = min(paid[each["id"]], self.files(each))
             lost += each["status"] not in FINAL or there < due
             double += max(paid[each["id"]], self.files(each)) > due
-        return Row(name, len(ended), 0, 0, lost, double, 0.0, unexplained="; ".join(self.left()))
+        return Row(
+            name,
+            requests=len(ended),
+            lost=lost,
+            double=double,
+            recovery=self._recovery(ended),
+            unexplained="; ".join(self.left()),
+            within=WELL_AGAIN_SECONDS,
+        )
+
+    def _recovery(self, ended: list[Json]) -> float | None:
+        """Seconds from the end of the fault until a worker had taken everything that was still to do."""
+        taken = [datetime.fromisoformat(each["started_at"]) for each in ended if each["started_at"]]
+        if self._over is None or not taken:
+            return None
+        return round(max(0.0, max(taken).timestamp() - self._over), 2)
 
     def left(self) -> list[str]:
         """What should be gone when no work is open."""
@@ -129,7 +161,7 @@ class Bench:
         return [
             *([f"{held} credits are held"] if held else []),
             *(f"process {pid} works on" for pid in self.service.media_children()),
-            *(f"{path} was left" for path in self.service.files("incoming/**/*")),
+            *(f"{left.name} was left" for left in self.service.media.glob("incoming/*")),
         ]
 
 
@@ -138,7 +170,7 @@ Drill = Callable[[Bench], list[Json]]
 
 @contextlib.contextmanager
 def bench() -> Iterator[Bench]:
-    with running_service(**ENVIRONMENT) as service:
+    with durable_service(**ENVIRONMENT) as service:
         yield Bench(service)
 
 
@@ -159,6 +191,7 @@ def killed(bench: Bench) -> list[Json]:
     doomed = bench.worker_at(export)
     doomed.kill()
     doomed.wait()
+    bench.fault_is_over()
     eventually("its ffmpeg is gone", lambda: not bench.service.media_children(), seconds=5)
     assert bench.export(export)["status"] == "RENDERING"
     rescuer = bench.service.start_worker()
@@ -173,6 +206,7 @@ def stopped(bench: Bench) -> list[Json]:
     first = bench.worker_at(export)
     bench.hold_renders()
     stop(first)
+    bench.fault_is_over()
     waiting = bench.export(export)
     state = (waiting["status"], waiting["attempts"], waiting["queue_position"])
     assert state == ("QUEUED", 0, 1), state
@@ -188,12 +222,30 @@ def frozen(bench: Bench) -> list[Json]:
     export = bench.start_export()
     sleeper = bench.worker_at(export)
     sleeper.send_signal(signal.SIGSTOP)
+    bench.fault_is_over()  # the work must not wait for the thaw
     other = bench.service.start_worker()
     done = bench.rendered(export)
     sleeper.send_signal(signal.SIGCONT)
     stop(sleeper, other)
     assert bench.export(export) == done, "who came back from the dead changed it"
     return [done]
+
+
+def database_lost(lose: Callable[[Service], None]) -> Drill:
+    """The database goes away under a worker and comes back: the same worker renders and sweeps on."""
+
+    def drill(bench: Bench) -> list[Json]:
+        export = bench.start_export()
+        worker = bench.worker_at(export)
+        lose(bench.service)
+        bench.fault_is_over()
+        back = time.time()
+        done = bench.rendered(export)
+        eventually("the worker sweeps again", lambda: bench.ticked_after(back))
+        stop(worker)
+        return [done]
+
+    return drill
 
 
 def disk_full(bench: Bench) -> list[Json]:
@@ -205,6 +257,7 @@ def disk_full(bench: Bench) -> list[Json]:
     stop(worker)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "storage_full"), failed
     assert bench.spends()[export["id"]] == 0
+    bench.fault_is_over()
     bench.client.post(f"exports/{export['id']}/retry")
     worker = bench.service.start_worker()
     done = bench.rendered(export)
@@ -241,6 +294,7 @@ def clock_off_by(seconds: float) -> Drill:
         bench.until_rendering(second)
         other.kill()
         other.wait()
+        bench.fault_is_over()
         rescuer = bench.service.start_worker()
         done.append(bench.rendered(second))
         stop(rescuer)
@@ -279,6 +333,8 @@ DRILLS: dict[str, Drill] = {
     "worker killed (KILL)": killed,
     "worker stopped (TERM)": stopped,
     "worker frozen and thawed": frozen,
+    "worker's database restarted": database_lost(Service.restart_database),
+    "worker's database crashed": database_lost(Service.crash_database),
     "worker's clock ten minutes ahead": clock_off_by(600),
     "worker's clock ten minutes behind": clock_off_by(-600),
     "worker's log on a full disk": log_full,

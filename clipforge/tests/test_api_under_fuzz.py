@@ -69,7 +69,7 @@ def service() -> Iterator[Service]:
             yield running
 
 
-def fuzz(service: Service, folder: Path, *, examples: int, seed: int) -> str:
+def fuzz(service: Service, folder: Path, *, examples: int, seed: int, seconds: float) -> str:
     """Run all phases and all checks. What was said, which ends in a summary."""
     keys = json.loads(service.manage("shell", "-c", PREPARE).splitlines()[-1])
     entries = [
@@ -103,7 +103,7 @@ def fuzz(service: Service, folder: Path, *, examples: int, seed: int) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=1500,
+        timeout=seconds,
     )
     return f"{done.stdout}\n{done.stderr}\nexit code {done.returncode}"
 
@@ -117,7 +117,7 @@ def assert_nothing_found(said: str, *, cases: int) -> None:
 
 @pytest.mark.timeout(900)
 def test_five_thousand_calls_find_nothing(service: Service, tmp_path: Path):
-    assert_nothing_found(fuzz(service, tmp_path, examples=185, seed=1), cases=5000)
+    assert_nothing_found(fuzz(service, tmp_path, examples=185, seed=1, seconds=800), cases=5000)
     lines = [json.loads(line) for line in service.log.read_text().splitlines() if line[:1] == "{"]
     assert [line for line in lines if line.get("status", 0) >= 500] == []
 
@@ -129,4 +129,5 @@ def test_five_thousand_calls_find_nothing(service: Service, tmp_path: Path):
 )
 def test_nor_do_as_many_as_one_likes(service: Service, tmp_path: Path, seed: int):
     examples = int(os.environ.get("FUZZ_EXAMPLES", "400"))
-    assert_nothing_found(fuzz(service, tmp_path, examples=examples, seed=seed), cases=20 * examples)
+    said = fuzz(service, tmp_path, examples=examples, seed=seed, seconds=1700)
+    assert_nothing_found(said, cases=20 * examples)

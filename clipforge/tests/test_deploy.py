@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from clipforge.embedded.keeper import REDIS_SETTINGS
 from clipforge.stack import web_command, worker_command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +46,12 @@ def test_the_containers_run_the_commands_that_the_tests_run(compose: dict[str, A
     assert services["worker"]["command"] == ["python", *worker_command(1)[1:]]
     dockerfile = (ROOT / "clipforge/deploy/Dockerfile").read_text()
     assert f"CMD {json.dumps(services['web']['command'])}" in dockerfile
+
+
+def test_redis_is_set_up_in_the_container_as_it_is_everywhere(compose: dict[str, Any]):
+    command = compose["services"]["redis"]["command"][-1]
+    for name in ("maxmemory", "maxmemory-policy"):
+        assert f"--{name} {REDIS_SETTINGS[name]}" in command
 
 
 def test_every_service_has_a_health_check_except_the_one_that_ends(compose: dict[str, Any]):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
-from clipforge.testing import drills
-from clipforge.testing.handicaps import clock_off_by, disk_of, log_full
+from clipforge.testing import drills, worker_drills
+from clipforge.testing.handicaps import NotPermitted, clock_off_by, disk_of, log_full
 from clipforge.testing.service import ROOT
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -65,6 +69,8 @@ def test_an_operator_is_told_of_a_service_that_was_not_well_again_within_five_se
     assert drills.too_slow(row) == []
     late = row._replace(recovery=5.1)
     assert drills.too_slow(late) == ["database restarted: well again only after 5.1 s"]
+    assert drills.too_slow(late._replace(within=20.0)) == []  # work comes back with its lease
+    assert drills.too_slow(row._replace(recovery=None)) == []
 
 
 def test_recovery_lasts_from_the_end_of_the_fault_to_its_last_consequence():
@@ -72,6 +78,88 @@ def test_recovery_lasts_from_the_end_of_the_fault_to_its_last_consequence():
     assert counts.recovery(100.0) == 3.0  # nothing was served before
     counts.last_trouble = 107.0
     assert counts.recovery(100.0) == 7.0  # something still went wrong
+
+
+class Place:
+    """Where the drill itself is the fault."""
+
+    def run(self, _: str, fault: Callable[[], drills.Row]) -> drills.Row:
+        return fault()
+
+
+def place() -> AbstractContextManager[Place]:
+    return nullcontext(Place())
+
+
+def well() -> drills.Row:
+    return drills.Row("well", 10, 0, 0, 0, 0, 0.5)
+
+
+def breaks_off() -> drills.Row:
+    raise AssertionError("it did not stop properly")
+
+
+def refused() -> drills.Row:
+    raise NotPermitted("only root can")
+
+
+@pytest.fixture
+def drilled(monkeypatch, capsys) -> Callable[..., tuple[str, str]]:
+    """Runs the command on these drills. What it printed, and said on its way out."""
+
+    def command(
+        *faults: Callable[[], drills.Row], stand: Any = place, **options: Any
+    ) -> tuple[str, str]:
+        monkeypatch.setattr(drills, "stand", stand)
+        monkeypatch.setattr(drills, "FAULTS", {fault.__name__: fault for fault in faults})
+        monkeypatch.setattr(worker_drills, "DRILLS", {})
+        out, said = StringIO(), ""
+        try:
+            call_command("faultdrill", worker_seconds=0, stdout=out, **options)
+        except CommandError as error:
+            said = str(error)
+        return out.getvalue(), said
+
+    return command
+
+
+def test_a_drill_that_breaks_off_is_a_row_and_takes_no_other_along(drilled):
+    printed, said = drilled(breaks_off, refused, well, json=True)
+    assert said == "breaks_off: AssertionError: it did not stop properly"
+    report = json.loads(printed)
+    assert report["wrong"] == [said]
+    rows = {row["fault"]: row for row in report["faults"]}
+    assert list(rows) == ["breaks_off", "refused", "well"]
+    assert rows["breaks_off"]["unexplained"] == "AssertionError: it did not stop properly"
+    assert (rows["refused"]["skipped"], rows["refused"]["unexplained"]) == ("only root can", "")
+
+
+def test_people_see_the_table_before_they_are_told_what_is_wrong(drilled):
+    printed, said = drilled(well, refused, breaks_off)
+    assert said == "breaks_off: AssertionError: it did not stop properly"
+    assert [line.split()[1] for line in printed.splitlines() if line[:1] == "│"] == [
+        *("well", "refused", "breaks_off")
+    ]
+    assert "refused: not done, only root can" in printed
+
+
+def test_a_service_that_cannot_be_started_or_ends_badly_is_a_row_too(drilled):
+    @contextmanager
+    def ends_badly() -> Iterator[Place]:
+        yield Place()
+        raise AssertionError("the ledger does not add up")
+
+    @contextmanager
+    def never_starts() -> Iterator[Place]:
+        raise AssertionError("no port is free")
+        yield
+
+    printed, said = drilled(well, stand=ends_badly, json=True)
+    assert said == "the end of the service: AssertionError: the ledger does not add up"
+    assert [row["fault"] for row in json.loads(printed)["faults"]] == ["well", said.split(":")[0]]
+    printed, said = drilled(well, stand=never_starts, json=True)
+    assert said == "a new service: AssertionError: no port is free"
+    assert [row["fault"] for row in json.loads(printed)["faults"]] == ["a new service"]
 
 
 def test_what_a_process_is_started_with_is_so(tmp_path: Path):
@@ -94,7 +182,7 @@ def test_a_small_disk_is_small_and_only_for_the_process_that_has_it(tmp_path: Pa
     fill = ["/bin/sh", "-c", f"head -c 100000 /dev/zero >{tmp_path}/file"]
     try:
         filled = subprocess.run(disk_of(64 << 10, tmp_path)(fill), capture_output=True, text=True)
-    except OSError as error:
+    except NotPermitted as error:
         pytest.skip(str(error))
     assert "No space left on device" in filled.stderr
     assert list(tmp_path.iterdir()) == []

@@ -252,7 +252,7 @@ def test_a_lease_brings_both_servers_and_its_end_leaves_no_process_behind(data):
         assert [alive(pid) for pid in (keeper, *servers)] == [True, True, True]
         with redis.Redis.from_url(lease.urls.redis) as client:
             assert client.set("key", "value", ex=60)
-            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "volatile-ttl"}
+            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
             assert client.config_get("port") == {"port": "0"}
 
     assert embedded.wait_stopped(data)

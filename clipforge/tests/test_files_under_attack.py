@@ -123,7 +123,7 @@ def test_files_that_name_others_are_not_followed_whatever_they_are_called(corpus
     assert len(found) == 21
     for path in found:
         with pytest.raises(MediaError) as caught:
-            jobs.probe(path, limits=Limits(wall_seconds=10))
+            jobs.probe(path, limits=Limits(wall_seconds=60))
         assert caught.value.code is ErrorCode.NOT_A_VIDEO, path.name
     assert server.hits == []
 
@@ -137,7 +137,7 @@ def test_the_corpus_finds_a_reader_that_follows_playlists(corpus, server, tmp_pa
     monkeypatch.setattr(sandbox, "_start", started_with(lists))
     (path,) = (p for p in pointers(corpus, tmp_path) if p.name.startswith("master to a http"))
     with pytest.raises(MediaError):
-        jobs.probe(path.rename(tmp_path / "list.m3u8"), limits=Limits(wall_seconds=10))
+        jobs.probe(path.rename(tmp_path / "list.m3u8"), limits=Limits(wall_seconds=60))
     hits, server.hits = server.hits, []
     assert hits != []
 

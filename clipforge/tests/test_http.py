@@ -107,7 +107,7 @@ def nothing_is_left(live: Live) -> Iterator[None]:
     """After every test: no unfinished file, and no exception in the log but for refused hosts."""
     before = len(live.service.log.read_text())
     yield
-    eventually("unfinished files are gone", lambda: not live.service.files("*.part"), seconds=20)
+    eventually("unfinished files are gone", lambda: not live.service.files("*.part"))
     lines = live.service.log.read_text()[before:].splitlines()
     assert [line for line in lines if "Traceback" in line and "DisallowedHost" not in line] == []
 

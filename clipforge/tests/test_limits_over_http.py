@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Barrier
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import pytest
+from django_ratelimit.core import _get_window
 
 from clipforge.common.coherence import BORN_KEY
-from clipforge.common.redis import connect
+from clipforge.common.redis import (
+    ANSWER_SECONDS,
+    COOL_DOWN_SECONDS,
+    INSISTENT_SECONDS,
+    connect,
+)
 from clipforge.testing.redis_server import RedisServer, redis_server
 from clipforge.testing.service import Service, limited_service
 
 pytestmark = pytest.mark.slow
 
-PROCESSES = 4
+T = TypeVar("T")
+
+PROCESSES, THREADS = 4, 4
+PRICING = "/api/v1/pricing"
 ME, BALANCE = "/api/v1/me", "/api/v1/credits/balance"
 
 PREPARE = """
 import json, uuid
 from django.utils import timezone
 from clipforge.orgs.models import APIKey
-from clipforge.testing.factories import make_api_key, make_organization
+from clipforge.testing.factories import make_api_key, make_organization, make_project
 made = {{}}
 for tier in {tiers!r}:
     org = make_organization(name=uuid.uuid4().hex, tier=tier, credits_=10)
     made[tier] = {{"org": org.slug, "key": make_api_key(org).secret}}
+    if {projects}:
+        made[tier]["project"] = str(make_project(org).pk)
 APIKey.objects.update(last_used_at=timezone.now())
 print(json.dumps(made))
 """
@@ -41,13 +53,11 @@ class Limited(NamedTuple):
     service: Service
     redis: RedisServer
 
-    def customers(self, *tiers: str) -> dict[str, dict[str, str]]:
-        """A new organization and key of each tier."""
-        made: dict[str, dict[str, str]] = json.loads(
-            self.service.manage("shell", "-v", "0", "-c", PREPARE.format(tiers=tiers)).splitlines()[
-                -1
-            ]
-        )
+    def customers(self, *tiers: str, projects: bool = False) -> dict[str, dict[str, str]]:
+        """A new organization with 10 credits and a key of each tier."""
+        code = PREPARE.format(tiers=tiers, projects=projects)
+        printed = self.service.manage("shell", "-v", "0", "-c", code)
+        made: dict[str, dict[str, str]] = json.loads(printed.splitlines()[-1])
         return made
 
     def customer(self, tier: str = "FREE") -> tuple[str, httpx.Client]:
@@ -61,6 +71,15 @@ class Limited(NamedTuple):
         self.service.clients.append(client)  # type: ignore[arg-type] # all it asks for is close()
         return client
 
+    def logged(self, since: int = 0) -> list[dict[str, Any]]:
+        """The lines of our own log from that place on; gunicorn's are no JSON."""
+        with self.service.log.open("rb") as log:
+            log.seek(since)
+            return [json.loads(line) for line in log if line.startswith(b"{")]
+
+    def end_of_log(self) -> int:
+        return self.service.log.stat().st_size
+
 
 @pytest.fixture(scope="module")
 def limited() -> Iterator[Limited]:
@@ -70,6 +89,8 @@ def limited() -> Iterator[Limited]:
         limited_service(
             REDIS_URL=redis.url,
             WEB_PROCESSES=str(PROCESSES),
+            WEB_THREADS=str(THREADS),
+            LOG_FORMAT="json",
             ANONYMOUS_REQUESTS_PER_MINUTE="30",
         ) as service,
     ):
@@ -84,16 +105,22 @@ def nothing_counted(limited: Limited) -> None:
     redis.set(BORN_KEY, 0)  # long ago: it may store at once
 
 
-def everywhere(client: httpx.Client, path: str = ME) -> list[httpx.Response]:
-    """The answer of each process, very likely: connections of their own, many at once."""
-    start = Barrier(24)
+def everywhere(limited: Limited, client: httpx.Client, path: str = ME) -> list[httpx.Response]:
+    """The answers of all processes: connections of their own, many at once, until each had some."""
+    since, answers = limited.end_of_log(), []
+    for _ in range(20):
+        start = Barrier(24)
 
-    def one(_: int) -> httpx.Response:
-        start.wait(30)
-        return httpx.get(client.base_url.join(path), headers=client.headers, timeout=30)
+        def one(_: int, start: Barrier = start) -> httpx.Response:
+            start.wait(30)
+            return httpx.get(client.base_url.join(path), headers=client.headers, timeout=30)
 
-    with ThreadPoolExecutor(24) as pool:
-        return list(pool.map(one, range(24)))
+        with ThreadPoolExecutor(24) as pool:
+            answers += list(pool.map(one, range(24)))
+        accesses = [line for line in limited.logged(since) if line["logger"] == "clipforge.access"]
+        if len({line["pid"] for line in accesses}) == PROCESSES:
+            return answers
+    raise AssertionError("one process answers nobody")
 
 
 @pytest.mark.parametrize(
@@ -105,24 +132,53 @@ def test_of_five_times_the_limit_at_once_exactly_the_limit_passes(
 ):
     key = limited.customers(tier)[tier]["key"]
 
-    def some(_: int) -> list[httpx.Response]:
+    def some(_: int) -> list[Asked]:
         with httpx.Client(
             base_url=limited.service.url, headers={"Authorization": f"Bearer {key}"}, timeout=60
         ) as client:
-            return [client.get(ME) for _ in range(5 * limit // 16 + 1)]
+            return [ask(client) for _ in range(5 * limit // 16 + 1)]
 
-    began = time.monotonic()
     with ThreadPoolExecutor(16) as pool:
-        answers = [answer for answers in pool.map(some, range(16)) for answer in answers]
-    took = time.monotonic() - began
-    statuses = Counter(answer.status_code for answer in answers)
-    assert set(statuses) == {200, 429}
-    # Whatever was let in after the first minute is no breach: the window has moved on.
-    assert statuses[200] == limit if took < 60 else statuses[200] >= limit
-    for answer in answers:
+        asked = [each for several in pool.map(some, range(16)) for each in several]
+    assert_exact(asked, limit)
+    for _, _, answer in asked:
         if answer.status_code == 429:
             assert answer.json()["code"] == "rate_limited"
             assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+class Asked(NamedTuple):
+    """It was decided somewhere between the two. Seconds."""
+
+    sent: float
+    answered: float
+    answer: httpx.Response
+
+
+def ask(client: httpx.Client) -> Asked:
+    sent = time.monotonic()
+    answer = client.get(ME)
+    return Asked(sent, time.monotonic(), answer)
+
+
+def assert_exact(asked: list[Asked], limit: int) -> None:
+    """No minute let more than the limit in, and none that had room refused: however long it took.
+
+    Where all was asked within a minute, exactly the limit passed.
+    """
+    statuses = Counter(each.answer.status_code for each in asked)
+    assert set(statuses) == {200, 429}
+    passed = sorted(each[:2] for each in asked if each.answer.status_code == 200)
+    for number, (begins, _) in enumerate(passed):
+        assert sum(answered < begins + 60 for _, answered in passed[number:]) <= limit
+    for each in asked:
+        if each.answer.status_code == 429:
+            may_count = [
+                sent
+                for sent, answered in passed
+                if sent < each.answered and answered > each.sent - 60
+            ]
+            assert len(may_count) >= limit
 
 
 def test_a_refusal_says_which_limit_and_when_and_every_answer_what_is_left(limited: Limited):
@@ -147,14 +203,16 @@ def test_a_new_tier_an_override_and_a_new_figure_hold_in_every_process_from_the_
     org, client = limited.customer("FREE")
     for _ in range(50):
         client.get(ME)
-    assert {answer.status_code for answer in everywhere(client)} == {429}
+    assert {answer.status_code for answer in everywhere(limited, client)} == {429}
     limited.service.manage("set_tier", org, "PRO", "--reason", "paid")
-    assert {answer.json()["organization"]["tier"] for answer in everywhere(client)} == {"PRO"}
+    assert {answer.json()["organization"]["tier"] for answer in everywhere(limited, client)} == {
+        "PRO"
+    }
     change = "from clipforge.orgs.models import Organization as O; O.objects.filter(slug={!r}).update({})"
     limited.service.manage("shell", "-c", change.format(org, "rate_limit_override=10"))
-    assert {answer.status_code for answer in everywhere(client)} == {429}
+    assert {answer.status_code for answer in everywhere(limited, client)} == {429}
     limited.service.manage("shell", "-c", change.format(org, "rate_limit_override=500"))
-    assert {answer.status_code for answer in everywhere(client)} == {200}
+    assert {answer.status_code for answer in everywhere(limited, client)} == {200}
     assert limited.service.manage_json("throttle", "show", org)["scopes"]["api"]["limit"] == 500
     limited.service.manage("throttle", "reset", org)
     assert client.get(ME).headers["RateLimit"].startswith('"api";r=499')
@@ -166,85 +224,199 @@ def test_a_revoked_key_and_a_suspended_organization_are_refused_in_every_process
     made = limited.customers("PRO", "BUSINESS")
     revoked, suspended = (limited.client(made[tier]["key"]) for tier in ("PRO", "BUSINESS"))
     for client in (revoked, suspended):
-        assert {answer.status_code for answer in everywhere(client)} == {200}
+        assert {answer.status_code for answer in everywhere(limited, client)} == {200}
     limited.service.manage("revoke_api_key", made["PRO"]["key"].split("_")[2])
-    assert {answer.status_code for answer in everywhere(revoked)} == {401}
+    assert {answer.status_code for answer in everywhere(limited, revoked)} == {401}
     limited.service.manage(
         "shell",
         "-c",
         "from clipforge.orgs.models import Organization as O;"
         f"O.objects.filter(slug={made['BUSINESS']['org']!r}).update(is_active=False)",
     )
-    assert {answer.json()["code"] for answer in everywhere(suspended)} == {"organization_inactive"}
+    assert {answer.json()["code"] for answer in everywhere(limited, suspended)} == {
+        "organization_inactive"
+    }
 
 
 def test_a_movement_of_credits_shows_in_every_process_on_the_next_request(limited: Limited):
     org, client = limited.customer("ENTERPRISE")
-    for amount in range(1, 6):
+    for amount in (1, 2):
         limited.service.manage("grant_credits", org, "1", "--reason", "test")
-        balances = {answer.json()["available"] for answer in everywhere(client, BALANCE)}
+        balances = {answer.json()["available"] for answer in everywhere(limited, client, BALANCE)}
         assert balances == {10 + amount}
+
+
+def test_a_change_of_prices_shows_in_every_process_on_the_next_request(limited: Limited):
+    _, client = limited.customer("ENTERPRISE")
+    code = "from billing.models import Price; from billing import services;"
+    code += "prices = Price.objects.filter(is_active=True);"
+
+    def shown() -> set[tuple[int | None, ...]]:
+        """What two packs cost, None for one that is not sold."""
+        lists = [answer.json()["packs"] for answer in everywhere(limited, client, PRICING)]
+        costs = [{pack["code"]: pack["amount"] for pack in packs} for packs in lists]
+        return {(cost.get("pack-100"), cost.get("pack-500")) for cost in costs}
+
+    ((before, other),) = shown()
+    assert None not in (before, other)
+    for change, after in [
+        (
+            "services.revise_price(price=prices.get(code='pack-100'), actor='a', amount=1)",
+            (1, other),
+        ),
+        ("services.withdraw_price(price=prices.get(code='pack-100'), actor='a')", (None, other)),
+        ("prices.filter(code='pack-500').delete()", (None, None)),
+    ]:
+        limited.service.manage("shell", "-c", code + change)
+        assert shown() == {after}
 
 
 def test_guesses_are_limited_by_address_before_the_database_is_asked(limited: Limited):
     _, good = limited.customer("FREE")
     assert good.get(ME).status_code == 200  # cached from now on
     guess = limited.client("cf_live_" + "x" * 58)
-    statuses = [guess.get(ME).status_code for _ in range(40)]
+
+    redis = connect(limited.redis.url)
+
+    def guessed_and_forged() -> tuple[list[int], httpx.Response]:
+        for counter in redis.keys("ratelimit:*"):
+            redis.delete(counter)
+        statuses = [guess.get(ME).status_code for _ in range(40)]
+        return statuses, guess.get(ME, headers={"X-Forwarded-For": "203.0.113.77"})
+
+    statuses, forged = in_one_minute(guessed_and_forged)
     assert statuses == [401] * 30 + [429] * 10
-    forged = guess.get(ME, headers={"X-Forwarded-For": "203.0.113.77"})
     assert (forged.status_code, forged.json()["limit"]) == (429, "anonymous")
     # Who shares the address and has a good key is not disturbed.
     assert good.get(ME).status_code == 200
     assert httpx.get(f"{limited.service.url}/health/live").status_code == 200
 
 
-def hammer(client: httpx.Client, count: int) -> list[tuple[int, float]]:
-    """Status and seconds of so many requests, eight at once."""
+def in_one_minute(act: Callable[[], T]) -> T:
+    """What came of it in one of the minutes that our address is counted in; one may end meanwhile."""
+    for _ in range(5):
+        minute = _get_window("127.0.0.1", 60)
+        found = act()
+        if _get_window("127.0.0.1", 60) == minute:
+            return found
+    raise AssertionError("it takes a minute")
 
-    def one(_: int) -> tuple[int, float]:
-        began = time.monotonic()
-        answer = client.get(BALANCE)
-        return answer.status_code, time.monotonic() - began
+
+# --- Redis that is dead or silent -------------------------------------------------------
+
+
+def hammer(count: int, *asks: Callable[[str], httpx.Response]) -> Counter[int]:
+    """The statuses of so many requests, eight at once, by turns of each kind; it is told an id."""
+
+    def one(number: int) -> int:
+        kind = number % len(asks)
+        return asks[kind](f"request-{kind}-{number}").status_code
 
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(one, range(count)))
+        return Counter(pool.map(one, range(count)))
+
+
+def most_probes(seconds: float) -> int:
+    """How often Redis may have been asked in vain: what was under way, and then one a cool-down."""
+    return PROCESSES * (THREADS + 1 + int(seconds / (0.75 * COOL_DOWN_SECONDS)))
+
+
+def faults(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line for line in lines if line["logger"] == "clipforge.redis"]
 
 
 def test_redis_killed_costs_no_request_and_limits_go_on_in_each_process(limited: Limited):
     _, client = limited.customer("FREE")
     assert client.get(ME).status_code == 200
+    since, killed_at = limited.end_of_log(), time.monotonic()
     limited.redis.kill()
     try:
-        statuses = Counter(status for status, _ in hammer(client, 200))
+        statuses = hammer(200, lambda _: client.get(BALANCE))
         assert set(statuses) == {200, 429}
         # Each process lets its share through: a quarter of 50, rounded up.
         assert 13 <= statuses[200] <= 4 * 13
         ready = httpx.get(f"{limited.service.url}/health/ready").json()
         assert (ready["status"], ready["checks"]["cache"]) == ("degraded", "unreachable")
+        assert 1 <= len(faults(limited.logged(since))) <= most_probes(time.monotonic() - killed_at)
     finally:
-        limited.redis.start()
+        with ThreadPoolExecutor(1) as beside:  # it comes back under load
+            hammered = beside.submit(hammer, 400, lambda _: client.get(BALANCE))
+            limited.redis.start()
+            assert set(hammered.result()) <= {200, 429}
     _recovered(limited)
+    # No herd: a connection for each thread at the most, those of this test, and no more.
+    connections = connect(limited.redis.url).info("stats")["total_connections_received"]
+    assert connections <= PROCESSES * THREADS + 2
 
 
-def test_a_silent_redis_costs_each_thread_one_timeout_at_most(limited: Limited):
-    _, client = limited.customer("ENTERPRISE")
-    assert client.get(BALANCE).status_code == 200
+def test_no_request_waits_for_a_silent_redis_longer_than_one_timeout_and_a_write_half_as_long_again(
+    limited: Limited,
+):
+    made = limited.customers("ENTERPRISE", projects=True)["ENTERPRISE"]
+    client = limited.client(made["key"])
+    body = {"project": made["project"], "start": 0, "end": 10}
+    for path in (BALANCE, PRICING):
+        assert client.get(path).status_code == 200
+    since, frozen_at = limited.end_of_log(), time.monotonic()
     limited.redis.freeze()
     try:
-        answers = hammer(client, 400)
+        statuses = hammer(
+            200,
+            lambda name: client.get(BALANCE, headers={"X-Request-ID": name}),
+            lambda name: httpx.get(
+                f"{limited.service.url}{PRICING}", headers={"X-Request-ID": name}, timeout=30
+            ),
+            lambda name: client.post("/api/v1/exports", json=body, headers={"X-Request-ID": name}),
+        )
+        frozen_for = time.monotonic() - frozen_at
     finally:
         limited.redis.thaw()
-    assert {status for status, _ in answers} <= {200, 429}
-    # Sixteen threads, a probe a second and process: few wait, all others are answered at once.
-    waited = sum(seconds >= 0.2 for _, seconds in answers)
-    assert waited < 100
+    assert set(statuses) <= {200, 201, 402, 429}
+    assert statuses[201] == 10  # as many credits as there are, one each
+    waits = waits_of_requests(limited.logged(since))
+    reads = [wait for name, wait in waits.items() if not name.startswith("request-2-")]
+    writes = [wait for name, wait in waits.items() if name.startswith("request-2-")]
+    probes = [wait.full for wait in waits.values()]
+    # One timeout at the most; and one more for each cool-down that the request itself outlived.
+    assert all(wait.full <= 1 + wait.ms // 750 for wait in waits.values())
+    assert 1 <= sum(probes) <= most_probes(frozen_for)
+    # What moves credits says so all the same, before it commits and after: 50 ms each.
+    assert {wait.short for wait in reads} == {0}
+    assert {wait.short for wait in writes} == {0, 2}
     _recovered(limited)
+
+
+@dataclass
+class Waits:
+    """How often a request waited for Redis in vain: as long as usual, and in short."""
+
+    full: int = 0
+    short: int = 0
+    ms: float = 0  # that it took; what comes after its answer is not its own
+
+    def add(self, line: dict[str, Any]) -> None:
+        if line["logger"] == "clipforge.access":
+            self.ms = line["ms"]
+        elif not self.ms:
+            self.full += line["patience"] == ANSWER_SECONDS
+            self.short += line["patience"] == INSISTENT_SECONDS
+
+
+def waits_of_requests(lines: list[dict[str, Any]]) -> dict[str, Waits]:
+    found: defaultdict[str, Waits] = defaultdict(Waits)
+    for line in lines:
+        name = line.get("request_id", "")
+        if name.startswith("request-") and line["logger"] in {
+            "clipforge.redis",
+            "clipforge.access",
+        }:
+            found[name].add(line)
+    return found
 
 
 def _recovered(limited: Limited) -> None:
     """Limits are counted together again, of themselves, once each process has looked anew."""
     _, client = limited.customer("FREE")
     deadline = time.monotonic() + 20
-    while not all("RateLimit" in answer.headers for answer in everywhere(client)):
+    while not all("RateLimit" in answer.headers for answer in everywhere(limited, client)):
         assert time.monotonic() < deadline

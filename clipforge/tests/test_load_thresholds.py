@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import time
 from collections import Counter
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from clipforge.common import query_times
+from clipforge.loadtest.customers import Customer
+from clipforge.loadtest.front_ends import asks
+from clipforge.loadtest.open_loop import OpenLoop, Outcome, gets
 from clipforge.loadtest.targets import Run, targets
 from locustfiles.accounts import PACES, Account, Accounts
 from locustfiles.recording import Recorder, Stage, figures
@@ -55,8 +62,42 @@ def test_429_that_does_not_say_when_to_come_back_is_a_failure(retry_after: str |
     assert fault == "429 without Retry-After"
 
 
-def test_429_within_the_limit_is_a_failure():
+def test_429_within_the_limit_is_a_failure_unless_too_much_work_is_open():
     assert fault_of(429, "12", may_be_throttled=False) == "429 within the limit"
+    jobs = fault_of(429, "12", code="concurrent_jobs", may_be_throttled=False)
+    assert jobs is None
+
+
+def test_work_that_a_worker_ended_first_cannot_be_cancelled_and_that_is_no_failure():
+    def fault(status: int, code: str, **rest: bool) -> str | None:
+        return fault_of(status, None, code=code, may_be_throttled=False, **rest)
+
+    assert fault(409, "wrong_state", may_have_ended=True) is None
+    assert fault(409, "wrong_state") == "status 409"
+    assert fault(409, "request_in_progress", may_have_ended=True) == "status 409"
+
+
+def test_a_service_that_throttles_those_within_their_limits_has_not_served_them():
+    load = answered(89, throttled=11)
+    assert breaches(load, Thresholds()) == [
+        "1 users: 89 of 100 requests outside the crowd were answered."
+    ]
+    assert breaches(answered(90, throttled=10), Thresholds()) == []
+
+
+def test_the_crowd_may_be_throttled_as_often_as_it_likes():
+    recorder = Recorder([Stage(1, 1)])
+    for _ in range(100):
+        recorder.current.add("GET /me [429]", 1, None, of_crowd=True)
+    assert breaches(recorder.summary(), Thresholds()) == []
+
+
+def answered(count: int, *, throttled: int) -> dict[str, Any]:
+    recorder = Recorder([Stage(1, 1)])
+    for name, times in [("GET /me", count), ("GET /me [429]", throttled)]:
+        for _ in range(times):
+            recorder.current.add(name, 1, None)
+    return recorder.summary()
 
 
 def test_a_server_that_stalls_is_found_by_what_was_not_asked():
@@ -79,7 +120,7 @@ def test_how_long_a_throttled_answer_took_is_no_matter():
     recorder = Recorder([Stage(1, 1)])
     for _ in range(20):
         recorder.current.add("GET /me", 1, None)
-        recorder.current.add("GET /me [429]", 500, None)
+        recorder.current.add("GET /me [429]", 500, None, of_crowd=True)
     summary = recorder.summary()
     assert breaches(summary, Thresholds()) == []
     assert summary["stages"][0]["throttled"] == 20
@@ -119,16 +160,20 @@ def test_the_crowd_is_in_an_organization_of_its_own():
 def run(**changes: Any) -> Run:
     counted = Counter({"cache|credits:balance|hit": 99, "cache|credits:balance|miss": 1})
     counted[f"sql|{query_times.step_of(3)}"] = 100
-    open_loop = {"p95": 10.0, "per_second": 130.0, "failed": 0}
     made = {
         "load": recorded(),
         "counted": counted,
         "pages": {"/admin/": 0.1},
         "breaches": 0,
-        "open_loop": open_loop,
+        "open_loop": open_loop(),
         "chaos": False,
     }
     return Run(**{**made, **changes})
+
+
+def open_loop(**changes: Any) -> dict[str, Any]:
+    found = {"per_second": 130.0, "planned": 100, "failed": 0, "count": 100, "p95": 10.0}
+    return {**found, "endpoints": {"GET /projects": {"count": 20, "p95": 10.0}}, **changes}
 
 
 def missed(**changes: Any) -> list[str]:
@@ -143,18 +188,51 @@ def test_all_targets_are_met():
 def test_each_target_can_be_missed():
     assert missed(breaches=1) == ["breaches of the ledger's invariants"]
     assert missed(pages={"/admin/": 2.0}) == ["slowest page, at the last stage's load"]
-    assert missed(open_loop={"p95": 100.0, "per_second": 1.0, "failed": 0}) == [
-        "open loop: balance at a constant rate, p95 from the intended start"
-    ]
     assert missed(load=recorded(ms=100)) == ["API, p95 of each endpoint and stage"]
     assert missed(load=recorded(count=80)) == ["requests made of those planned"]
     slow = Counter({f"sql|{query_times.step_of(60)}": 1})
     assert missed(counted=slow) == ["database statement, p95"]
 
 
+def test_a_service_that_only_throttles_misses_its_target():
+    (what,) = missed(load=answered(10, throttled=90))
+    assert what == "requests outside the crowd that were answered, not throttled"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"p95": 100.0},
+        {"failed": 1},
+        {"count": 94},
+        # What all are answered with 429 is that no latency is known.
+        {"count": 0, "p95": 0, "endpoints": {}},
+        # A stall of one endpoint, which the others hide.
+        {"endpoints": {"GET /projects": {"count": 20, "p95": 100.0}}},
+    ],
+)
+def test_an_open_loop_is_judged_by_who_was_answered_and_by_its_slowest_endpoint(found):
+    assert missed(open_loop=open_loop(**found)) == [
+        "open loop: a constant rate, p95 of each endpoint from the intended start"
+    ]
+
+
 def test_a_hit_rate_between_the_target_and_our_budget_misses_the_budget_only():
-    counted = Counter({"cache|a:b|hit": 90, "cache|a:b|miss": 10})
-    assert missed(counted=counted) == ["cache hit rate, our budget"]
+    counted = Counter({"cache|orgs:key|hit": 90, "cache|orgs:key|miss": 10})
+    assert missed(counted=counted) == ["cache hit rate of them all, our budget"]
+
+
+def test_a_family_that_hardly_hits_misses_its_target_however_well_the_others_do():
+    counted = Counter({"cache|orgs:key|hit": 5000})
+    counted += Counter({"cache|credits:balance|hit": 80, "cache|credits:balance|miss": 20})
+    assert missed(counted=counted) == ["cache hit rate of each family that requests ask for"]
+    counted["cache|credits:balance|old"] = 1  # was served while it was loaded anew
+    assert missed(counted=counted) == []
+
+
+def test_what_no_request_waits_for_is_not_judged():
+    counted = Counter({"cache|orgs:key|hit": 100, "cache|staff:sums|miss": 100})
+    assert missed(counted=counted) == []
 
 
 def test_under_chaos_nothing_may_answer_5xx_and_everything_may_be_slow():
@@ -179,3 +257,51 @@ def test_a_time_is_read_back_at_most_a_quarter_too_long(milliseconds: float):
 
 def test_no_statements_have_no_percentile():
     assert query_times.percentile({}, 95) is None
+
+
+# --- the open loop ---
+
+
+def test_a_latency_counts_from_when_the_request_should_have_been_made():
+    """Who comes while the server does nothing for a second is late, also who was asked after it."""
+    stalls = [1.0]
+    served: list[asyncio.Task[Any]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(cast("asyncio.Task[Any]", asyncio.current_task()))
+        while await reader.readline():
+            await reader.readuntil(b"\r\n\r\n")
+            if stalls:
+                time.sleep(stalls.pop())
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+        await writer.wait_closed()
+
+    async def measured() -> Outcome:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            outcome = await OpenLoop(url, gets("/", ["key"])).run(per_second=100, seconds=1)
+            await asyncio.gather(*served)
+        return outcome
+
+    outcome = asyncio.run(measured())
+    assert outcome.statuses == {"200": 100}
+    assert figures(outcome.latencies)["p99"] >= 900
+
+
+def test_the_open_loop_asks_for_lists_and_details_and_posts_as_front_ends_do():
+    tiers = ["FREE", "ENTERPRISE"]
+    found = [
+        cast("Customer", SimpleNamespace(org=SimpleNamespace(tier=tier), key=tier, project="p-1"))
+        for tier in tiers
+    ]
+    drawn = list(itertools.islice(asks(found, with_pricing=True), 2100))
+    names = Counter(ask.name for ask in drawn)
+    assert 500 < names["GET /projects/{id}"] < 760
+    assert min(names.values()) > 40
+    assert set(names) > {"GET /projects", "GET /exports", "POST /quotes", "GET /pricing"}
+    assert Counter(ask.key for ask in drawn) == {"FREE": 100, "ENTERPRISE": 2000}
+    quote = next(ask for ask in drawn if ask.method == "POST")
+    assert quote.to_bytes("h").endswith(b'Content-Length: 22\r\n\r\n{"export_seconds": 30}')
+    pricing = {ask.name for ask in itertools.islice(asks(found, with_pricing=False), 1000)}
+    assert "GET /pricing" not in pricing

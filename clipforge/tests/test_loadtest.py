@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -83,6 +85,7 @@ def test_a_small_run_is_judged_reported_and_leaves_no_key(seeded: Path, tmp_path
     assert verdicts["breaches of the ledger's invariants"] is True
     assert verdicts["users at once"] is None
     assert result["open_loop"]["failed"] == 0
+    assert {"GET /exports", "GET /projects/{id}"} <= set(result["open_loop"]["endpoints"])
     assert result["cache"]["orgs:key"]["hits"] > 0
     assert "What was throttled has rows of its own" in (out / "report.html").read_text()
     assert (out / "locust.html").exists()
@@ -147,6 +150,57 @@ MOVE_POSTED = """
 UPDATE credits_creditaccount SET posted = posted + %s
  WHERE org_id = (SELECT org_id FROM credits_creditaccount ORDER BY org_id LIMIT 1)
 """
+
+
+@contextlib.contextmanager
+def refusing(status: int, code: str) -> Iterator[str]:
+    """The URL of a service that gives everybody the same refusal."""
+    body = json.dumps({"code": code}).encode()
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/problem+json")
+            self.send_header("Retry-After", "1")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            """Not to the output of the tests."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "breach"),
+    [
+        (503, "unavailable", "failed ("),
+        # No failure, locust would say.
+        (429, "concurrent_jobs", "requests outside the crowd were answered."),
+    ],
+)
+def test_locust_alone_exits_1_when_a_threshold_is_broken(
+    tmp_path: Path, status: int, code: str, breach: str
+):
+    keys, result = tmp_path / "keys.jsonl", tmp_path / "result.json"
+    keys.write_text("".join(f'{{"org": "{n}", "tier": "FREE", "key": "k"}}\n' for n in range(9)))
+    about = {"LOAD_KEYS": str(keys), "LOAD_RESULT": str(result), "LOAD_STAGES": "8:2"}
+    command = [sys.executable, "-m", "locust", "-f", "locustfiles/front_end.py", "--headless"]
+    with refusing(status, code) as url:
+        done = subprocess.run(
+            [*command, "--host", url],
+            cwd=ROOT,
+            env={**os.environ, **about},
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+    assert done.returncode == 1, done.stderr
+    assert any(breach in line for line in json.loads(result.read_text())["breaches"])
 
 
 def test_chaos_is_not_for_a_service_that_others_may_need():

@@ -83,7 +83,7 @@ def test_demo_makes_clips_of_the_planted_highlights_and_leaves_no_process(
     (clip,) = (tmp_path / "clips").iterdir()
     found = probe(clip)
     assert (found.width, found.height, found.audio_codec) == (1080, 1080, "aac")
-    eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
+    eventually("everything is stopped", lambda: not processes_of(data))
 
 
 def test_demo_prints_one_json_object_for_scripts(data: Path, tmp_path: Path):
@@ -109,7 +109,7 @@ def test_demo_says_what_is_wrong_with_a_file_and_exits_1(data: Path, tmp_path: P
     assert done.returncode == 1
     assert "415 not_a_video" in done.stderr
     assert "Traceback" not in done.stderr
-    eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
+    eventually("everything is stopped", lambda: not processes_of(data))
 
 
 def test_demo_on_servers_of_ones_own_starts_none(data: Path, tmp_path: Path):
@@ -212,14 +212,14 @@ def test_up_serves_until_interrupted_and_keeps_its_data(data: Path, up: Callable
     assert httpx.get(docs[1]).is_success
 
     assert "Data are kept" in first.interrupt()
-    eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
+    eventually("everything is stopped", lambda: not processes_of(data))
 
     again = up()
     assert "cf_live_" not in again.said
     answer = httpx.get(f"http://127.0.0.1:{again.port}/api/v1/me", headers={name: value})
     assert answer.json()["organization"]["name"] == "first"
     again.interrupt()
-    eventually("everything is stopped", lambda: not processes_of(data), seconds=20)
+    eventually("everything is stopped", lambda: not processes_of(data))
 
 
 def test_up_killed_leaves_no_process(data: Path, up: Callable[[], Up]):

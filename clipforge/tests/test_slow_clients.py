@@ -76,7 +76,7 @@ def test_an_upload_that_trickles_in_is_408_and_leaves_no_file(service, key):
         response.begin()
         problem = json.loads(response.read())
     assert (response.status, problem["code"]) == (408, "request_timeout")
-    eventually("the file is gone", lambda: not service.files("*.part"), seconds=10)
+    eventually("the file is gone", lambda: not service.files("*.part"))
     assert is_alive(service)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from clipforge.client import ApiError, Json
 from clipforge.media import probe
 from clipforge.media.sample import make_still
 from clipforge.testing import worker_drills
-from clipforge.testing.drills import breaches
+from clipforge.testing.drills import Row, breaches
+from clipforge.testing.handicaps import NotPermitted
 from clipforge.testing.service import Service, eventually
 from clipforge.testing.worker_drills import Bench
 
@@ -49,11 +52,12 @@ def worker(service: Service) -> Iterator[subprocess.Popen[bytes]]:
     assert process.wait(40) is not None
 
 
-def assert_done(bench: Bench, export: Json, *, attempts: int) -> None:
+def assert_done(bench: Bench, export: Json, *, attempts: int) -> Row:
     """READY after so many attempts, paid once, one file, nothing left."""
     assert (export["status"], export["attempts"]) == ("READY", attempts)
     row = bench.row("test", [export])
     assert breaches(row) == [], row
+    return row
 
 
 def test_a_video_becomes_clips_paid_with_credits(
@@ -144,7 +148,9 @@ def test_a_worker_killed_in_the_middle_of_a_render_costs_the_customer_nothing_ex
     bench: Bench, tmp_path: Path
 ):
     (done,) = worker_drills.killed(bench)
-    assert_done(bench, done, attempts=2)
+    recovery = assert_done(bench, done, attempts=2).recovery
+    assert recovery is not None
+    assert recovery > 0
     bench.client.download(done["id"], tmp_path / "clip.mp4")
     assert probe(tmp_path / "clip.mp4").duration == pytest.approx(30, abs=1 / 20)
     assert bench.service.manage_json("reconcile_credits")["breaches"] == []
@@ -158,6 +164,14 @@ def test_a_worker_asked_to_stop_hands_its_render_back_and_exits_0(bench: Bench):
 def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(bench: Bench):
     (done,) = worker_drills.frozen(bench)
     assert_done(bench, done, attempts=2)
+
+
+@pytest.mark.parametrize("how", [Service.crash_database, Service.restart_database])
+def test_a_worker_whose_database_went_away_goes_on_with_everything_once_it_is_back(
+    bench: Bench, how: Callable[[Service], None]
+):
+    row = bench.run("test", worker_drills.database_lost(how))
+    assert breaches(row) == [], row
 
 
 def test_workers_killed_at_random_moments_lose_nothing_and_leave_nothing(bench: Bench):
@@ -177,7 +191,7 @@ def test_neither_do_those_killed_for_a_minute(bench: Bench):
 def test_a_render_on_a_full_disk_fails_unpaid_and_is_done_elsewhere(bench: Bench):
     try:
         (done,) = worker_drills.disk_full(bench)
-    except OSError as error:
+    except NotPermitted as error:
         pytest.skip(str(error))
     assert_done(bench, done, attempts=1)
 
@@ -197,6 +211,14 @@ def test_a_worker_whose_clock_is_wrong_takes_nobodys_work_and_its_own_comes_back
     assert_done(bench, second, attempts=2)
 
 
+@contextlib.contextmanager
+def probe_of(parent: int) -> Iterator[int]:
+    """A process that looks like a probe which this parent left behind, so long as it reads its orders."""
+    command = [sys.executable, "-c", "input()", "clipforge.media", str(parent)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        yield process.pid
+
+
 def test_what_is_left_lost_or_double_is_seen(bench: Bench):
     """Planted: an export paid twice, one without its file, and what the dead leave."""
     (done,) = worker_drills.log_full(bench)
@@ -208,8 +230,13 @@ def test_what_is_left_lost_or_double_is_seen(bench: Bench):
     file.rename(bench.service.media / "incoming" / "dead.part")
     lost, left = breaches(bench.row("test", [done]))
     assert lost == "test: 1 lost"
-    assert left == "test: incoming/dead.part was left"
+    assert left == "test: dead.part was left"
     (bench.service.media / "incoming" / "dead.part").rename(file)
+    (workspace := bench.service.media / "incoming" / f"{done['id']}.2").mkdir()
+    assert breaches(bench.row("test", [done])) == [f"test: {workspace.name} was left"]
+    workspace.rmdir()
+    with probe_of(bench.service.processes[0].pid) as leaked:
+        assert breaches(bench.row("test", [done])) == [f"test: process {leaked} works on"]
     open_export = bench.start_export()
     assert breaches(bench.row("test", [open_export])) == [
         "test: 1 lost",

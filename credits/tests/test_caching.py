@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -177,6 +178,25 @@ def test_a_writer_that_dies_after_its_commit_has_said_so_before(monkeypatch: pyt
     monkeypatch.setattr(coherence._RaiseAgain, "__call__", lambda _: None)
     make_grant(org, 1)
     assert caching.balance(org.pk) == Balance(6, 0, 6)
+
+
+def test_a_full_redis_hears_of_a_change_and_of_nothing_else(settings: Any):
+    org = make_organization(credits_=5)
+    with redis_server() as redis:
+        settings.CACHES = {
+            name: {**options, "LOCATION": redis.url} for name, options in settings.CACHES.items()
+        }
+        default_cache().redis.set(BORN_KEY, 0)  # long ago
+        caching.balance(org.pk)
+        redis.fill()
+        with queries(0):
+            assert caching.balance(org.pk) == Balance(5, 0, 5)
+        make_grant(org, 1)
+        assert default_cache().redis.get(caching.balance_key(org.pk)) is None  # for any process
+        for _ in range(2):  # there is no room for it until something has ended
+            with queries(1):
+                assert caching.balance(org.pk) == Balance(6, 0, 6)
+        assert not default_cache().redis.connection_pool.breaker.is_open
 
 
 def test_a_row_that_came_by_another_path_is_heard_of():

@@ -111,7 +111,7 @@ def test_a_hold_that_is_being_settled_is_left_alone_by_the_sweeper(caplog):
 
     def act(number: int) -> object:
         if number == 1:
-            locked.wait(30)
+            assert locked.wait(30)
             expired = services.expire_holds()  # returns while the other holds the lock
             swept.set()
             return expired

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from billing import services
+from billing.selectors import payment_of_transfer
 from clipforge.common.commands import OperatorCommand
 from clipforge.orgs.selectors import find_organization
 from credits import selectors as balances
@@ -38,6 +39,7 @@ class Command(OperatorCommand):
         **options: Any,
     ) -> dict[str, Any]:
         organization = find_organization(org)
+        is_repetition = payment_of_transfer(reference) is not None
         payment = services.record_payment(
             org=organization,
             code=price,
@@ -47,10 +49,12 @@ class Command(OperatorCommand):
             actor=self.actor,
         )
         available = balances.balance(organization).available
-        self.say(f"{organization.name}: {payment}; {available} credits are available.")
+        before = " was recorded before, and nothing was changed" if is_repetition else ""
+        self.say(f"{organization.name}: {payment}{before}; {available} credits are available.")
         return {
             "org": organization.pk,
             "payment": payment.pk,
+            "recorded_before": is_repetition,
             "amount": payment.amount,
             "currency": payment.currency,
             "credits": payment.credits,

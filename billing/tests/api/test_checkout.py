@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import threading
 
-from billing import gateway, services
+import pytest
+from django.db import transaction
+
+from billing import checkout, gateway, services
 from billing.models import BillingAccount, Payment, Price
 from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
+from clipforge.common.errors import Conflict
 from clipforge.orgs.models import Organization
 from clipforge.testing.api import assert_problem, invalid_fields
 from clipforge.testing.factories import make_client, make_organization
-from clipforge.testing.races import run_together
+from clipforge.testing.races import run_together, until_somebody_waits_for_a_lock
 from clipforge.testing.state import nothing_changes
 from credits.selectors import balance
 
@@ -196,6 +200,92 @@ def test_a_page_that_a_crash_kept_back_is_closed_once_a_newer_one_is_open(
     assert (kept_back.status, stripe.pay(kept_back.checkout_id)["status"]) == ("EXPIRED", "expired")
     assert stripe.pay(newer.checkout_id)["status"] == "complete"
     assert set(deliver(stripe)) == {200}
+
+
+def test_a_plan_recorded_by_hand_closes_the_page_where_one_could_be_paid(organization, stripe):
+    pack = start_checkout(organization, "pack-100")
+    page = start_checkout(organization, "plan-pro")
+    make_payment(organization, "plan-starter")
+    page.refresh_from_db()
+    assert (page.status, stripe.pay(page.checkout_id)["status"]) == ("EXPIRED", "expired")
+    assert stripe.pay(pack.checkout_id)["status"] == "complete"
+    assert set(deliver(stripe)) == {200}
+    assert balance(organization).available == 300 + 100
+
+
+def test_a_plan_is_not_recorded_by_hand_once_one_was_paid_at_stripe(organization, stripe):
+    stripe.pay(start_checkout(organization, "plan-pro").checkout_id)
+    with nothing_changes(), pytest.raises(Conflict) as refused:
+        make_payment(organization, "plan-starter")
+    assert refused.value.error_code == "plan_already_active"
+    deliver(stripe)
+    assert balance(organization).available == 1000
+
+
+def test_a_page_of_an_account_that_we_had_before_stops_nobody(organization, stripe):
+    page = start_checkout(organization, "plan-pro")
+    del stripe.objects[page.checkout_id]
+    make_payment(organization, "plan-starter")
+    page.refresh_from_db()
+    assert (page.status, balance(organization).available) == ("EXPIRED", 300)
+
+
+def test_a_page_that_was_not_open_yet_when_a_plan_was_recorded_by_hand_is_closed(
+    api, organization, stripe
+):
+    start_checkout(organization)  # the customer exists
+    gateway.price_id(Price.objects.get(code="plan-pro"))
+    stripe.faults += ["", "lost"]  # the price is found, the answer about the page is lost
+    api.post(URL, {"price": "plan-pro"}, HTTP_IDEMPOTENCY_KEY="k")
+    make_payment(organization, "plan-starter")
+    again = api.post(URL, {"price": "plan-pro"}, HTTP_IDEMPOTENCY_KEY="k")
+    assert_problem(again, 409, "plan_already_active")
+    page = Payment.objects.get(price__code="plan-pro")
+    assert (page.status, stripe.pay(page.checkout_id)["status"]) == ("EXPIRED", "expired")
+
+
+def test_a_page_that_opens_while_a_plan_is_recorded_by_hand_is_waited_for(
+    organization, stripe, monkeypatch
+):
+    """Pages are closed before the lock is taken, because Stripe is not asked under it."""
+
+    def close_and_meet_another(org):
+        checkout.close_plan_pages(org)
+        start_checkout(org, "plan-pro")
+
+    monkeypatch.setattr(services, "close_plan_pages", close_and_meet_another)
+    with pytest.raises(Conflict) as refused:
+        make_payment(organization, "plan-starter")
+    assert (refused.value.error_code, balance(organization).posted) == ("checkout_open", 0)
+    monkeypatch.undo()
+    make_payment(organization, "plan-starter")
+    assert balance(organization).posted == 300
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_bought_while_its_price_is_revised_is_bought_at_the_new_terms(stripe):
+    make_catalogue()
+    org = make_organization(tier="FREE")
+    for code, buy in (("pack-100", start_checkout), ("pack-500", make_payment)):
+        revised = threading.Event()
+
+        def act(number, code=code, buy=buy, revised=revised):
+            if number == 1:
+                assert revised.wait(30)
+                return buy(org, code)
+            with transaction.atomic():
+                price = Price.objects.get(code=code)
+                services.revise_price(price=price, amount=1700, credits=120, actor="user:7")
+                revised.set()
+                until_somebody_waits_for_a_lock()
+            return None
+
+        _, payment = run_together(2, act)
+        assert isinstance(payment, Payment), payment
+        assert (payment.amount, payment.credits, payment.price.amount) == (1700, 120, 1700)
+        assert payment.price.frozen_at is not None
+        if payment.checkout_id:
+            assert stripe.objects[payment.checkout_id]["amount_total"] == 1700
 
 
 @pytest.mark.django_db(transaction=True)

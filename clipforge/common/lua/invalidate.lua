@@ -17,6 +17,7 @@ if tonumber(ARGV[1]) <= tonumber(version) then
   end
   return 0
 end
-redis.call('SET', KEYS[2], lease .. ':' .. ARGV[1], 'PX', ARGV[2])
+-- In this order: a script that has written already may go on although memory is full.
 redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[2], lease .. ':' .. ARGV[1], 'PX', ARGV[2])
 return 1

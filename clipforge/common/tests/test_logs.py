@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 import uuid
 from decimal import Decimal
@@ -38,9 +39,10 @@ def line(message: str = "hello", *args: Any, level: int = logging.INFO, **fields
     return json.loads(text)
 
 
-def test_a_line_has_time_level_logger_and_message():
+def test_a_line_has_time_level_process_logger_and_message():
     found = line("%s clips of %d", "two", 3)
-    assert list(found) == ["ts", "level", "logger", "message"]
+    assert list(found) == ["ts", "level", "pid", "logger", "message"]
+    assert found["pid"] == os.getpid()
     assert found["level"] == "INFO"
     assert found["logger"] == "clipforge.test"
     assert found["message"] == "two clips of 3"

@@ -226,6 +226,7 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan] + [node for child in plan.get("Plans", []) for node in nodes(child)]
 
 
+@pytest.mark.usefixtures("vacuumed")
 @pytest.mark.parametrize("apart", [0, 1], ids=["one moment", "a second apart"])
 def test_a_deep_page_is_one_index_range_without_a_sort_and_reads_12_pages_at_most(
     api, organization, apart
@@ -296,6 +297,7 @@ def test_a_status_that_is_named_twice_counts_once(api, organization):
     assert [row["id"] for row in page] == ids[::3]
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_a_page_of_several_statuses_is_merged_from_a_page_of_each(api, organization):
     make_statuses(organization, 900, apart=1)
     with connection.cursor() as cursor:
@@ -316,6 +318,7 @@ def test_created_before_holds_also_under_a_cursor_of_the_list_without_it(api, or
     assert [row["title"] for row in rows] == ["Talk 3", "Talk 2", "Talk 1", "Talk 0"]
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_a_deep_page_before_a_time_is_entered_at_its_cursor(api, organization):
     make_projects(organization, 1500, apart=1)
     for _ in range(5):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import MaxConnectionsError, ResponseError
 from redis.retry import Retry
 
 from clipforge.common.redis import (
@@ -93,7 +93,7 @@ def test_processes_that_lost_redis_together_do_not_come_back_together():
 
 def test_a_client_has_short_timeouts_no_retries_resp2_and_a_bounded_pool():
     pool = connect("redis://127.0.0.1:1/0").connection_pool
-    assert pool.max_connections == 50
+    assert pool.max_connections == 500
     kwargs = pool.connection_kwargs
     assert (kwargs["socket_timeout"], kwargs["socket_connect_timeout"]) == (0.2, 0.2)
     assert kwargs["protocol"] == 2
@@ -101,8 +101,22 @@ def test_a_client_has_short_timeouts_no_retries_resp2_and_a_bounded_pool():
     assert kwargs["retry"].get_retries() == 0
 
 
+def test_a_pool_that_has_no_connection_left_is_no_fault_of_redis(server: RedisServer):
+    pool = Pool.from_url(server.url, max_connections=1)
+    client = Client(connection_pool=pool)
+    held = pool.get_connection()
+    pipeline = client.pipeline()
+    pipeline.ping()
+    for call in (client.ping, pipeline.execute):
+        with pytest.raises(MaxConnectionsError):
+            call()
+    assert not pool.breaker.is_open
+    pool.release(held)
+    assert client.ping()
+
+
 def test_a_dead_redis_is_asked_once(server: RedisServer):
-    client = connect(server.url)
+    client = Client(connection_pool=Pool.from_url(server.url, breaker=Breaker(clock=Clock())))
     assert client.ping()
     server.kill()
     with pytest.raises(RedisError) as first:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import secrets
 import signal
 import sys
 import tempfile
@@ -22,15 +21,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from clipforge.common import metrics
+from clipforge.common.cache_log import families_of
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import BadRequest
 from clipforge.loadtest.customers import Customer, customers, forget_requests, write_keys
+from clipforge.loadtest.front_ends import asks
 from clipforge.loadtest.generator import Generator, Plan, parse_seconds, parse_users
 from clipforge.loadtest.open_loop import OpenLoop, Outcome
 from clipforge.loadtest.pages import load_times
 from clipforge.loadtest.redis_of_its_own import RedisOfItsOwn
 from clipforge.loadtest.report import html
-from clipforge.loadtest.targets import Run, Target, families, targets
+from clipforge.loadtest.targets import Run, Target, targets
 from clipforge.loadtest.watching import Watch
 from clipforge.orgs.models import Organization
 from clipforge.stack import Stack
@@ -142,7 +143,7 @@ class Command(OperatorCommand):
     def _judged(self, plan: Plan, found: list[Customer]) -> dict[str, Any]:
         load, watch, pages = self._closed_loop(plan)
         chaos = self.redis is not None
-        open_loop = {} if chaos else self._open_loop(load, found)
+        open_loop = {} if chaos else self._open_loop(load, found, with_pricing=plan.with_pricing)
         breaches = len(reconciling.breaches())
         verdicts = targets(Run(load, watch.counted, pages, breaches, open_loop, chaos))
         self.missed = [target for target in verdicts if target.passed is False]
@@ -152,7 +153,7 @@ class Command(OperatorCommand):
             "stages": load["stages"],
             "breaches": load["breaches"],
             "open_loop": open_loop,
-            "cache": families(watch.counted),
+            "cache": families_of(watch.counted),
             "pages": pages,
             "machine": watch.figures(sum(stage["requests"] for stage in load["stages"])),
         }
@@ -199,19 +200,23 @@ class Command(OperatorCommand):
             self.redis.start()
             self.console.print("Redis is back, and empty.")
 
-    def _open_loop(self, load: dict[str, Any], found: list[Customer]) -> dict[str, Any]:
+    def _open_loop(
+        self, load: dict[str, Any], found: list[Customer], *, with_pricing: bool
+    ) -> dict[str, Any]:
         last = load["stages"][-1]
         per_second = round(last["per_second"] * OPEN_LOOP_FACTOR, 1)
         seconds = min(OPEN_LOOP_SECONDS, last["seconds"])
         forget_requests(found)
-        loop = OpenLoop(self.url, "/api/v1/credits/balance", in_turn(found))
+        loop = OpenLoop(self.url, asks(found, with_pricing=with_pricing))
         with self.console.status(f"{per_second:g} requests a second, whatever the answers take …"):
             outcome: Outcome = asyncio.run(loop.run(per_second, seconds))
         return {
             "per_second": per_second,
+            "planned": outcome.planned,
             "failed": outcome.failed,
             "statuses": dict(outcome.statuses),
             **figures(outcome.latencies),
+            "endpoints": {name: figures(ms) for name, ms in sorted(outcome.by_name.items())},
         }
 
     # --- what is shown ------------------------------------------------------------------
@@ -238,11 +243,3 @@ class Command(OperatorCommand):
                 "Where others took much of the CPU, run it again when they are quiet. Else begin with "
                 "the slowest endpoint of the report, and with `manage.py check_indexes`."
             )
-
-
-def in_turn(found: list[Customer]) -> list[str]:
-    """Keys, each as often as its limit is high, well mixed."""
-    shares = {"FREE": 1, "STARTER": 2, "PRO": 4, "BUSINESS": 10, "ENTERPRISE": 20}
-    keys = [each.key for each in found for _ in range(shares.get(each.org.tier, 1))]
-    secrets.SystemRandom().shuffle(keys)
-    return keys

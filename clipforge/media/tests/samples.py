@@ -84,7 +84,7 @@ def loudness(path: Path) -> float:
     return float(re.findall(r"I:\s+(-?[\d.]+) LUFS", said)[-1])
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = 60) -> None:
     """Return as soon as `condition` holds; fail if it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -200,7 +200,7 @@ class TestStopping:
         finally:
             worker.kill()
             worker.wait()
-        wait_until(lambda: not session_of(child), seconds=5)
+        wait_until(lambda: not session_of(child))
         assert not (folder / "clip.mp4").exists()
 
 

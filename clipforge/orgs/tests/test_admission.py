@@ -15,6 +15,7 @@ from clipforge.orgs.admission import Admission, admit
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 from clipforge.testing.factories import make_api_key, make_organization
 from clipforge.testing.queries import round_trips, statements
+from clipforge.testing.state import lasting_breaker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -159,10 +160,9 @@ def test_a_value_of_the_organization_is_brought_along_and_nobody_elses():
 def test_without_redis_the_database_says_who_and_this_process_how_often(settings: Any):
     settings.WEB_PROCESSES = 2
     new = make_api_key(make_organization(tier="FREE"))
-    default_cache().redis.connection_pool.breaker.failed()
+    lasting_breaker().failed()
     passed = []
     for _ in range(30):
-        default_cache().redis.connection_pool.breaker.failed()
         admission = admit(new.secret, costs=ONE)
         assert admission is not None
         assert not admission.shared

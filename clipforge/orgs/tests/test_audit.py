@@ -54,6 +54,11 @@ def test_a_change_leaves_who_what_before_after_why_and_from_where(staff):
     assert action.actor.is_staff
 
 
+def test_a_form_that_is_saved_twice_was_one_change(staff):
+    assert [change_limits(staff), change_limits(staff)] == [302, 302]
+    assert StaffAction.objects.count() == 1
+
+
 @pytest.mark.parametrize("reason", ["", "ok", "    because    "])
 def test_without_a_reason_that_says_something_nothing_is_changed(staff, reason):
     before = TierLimits.objects.get(tier="FREE").requests_per_minute

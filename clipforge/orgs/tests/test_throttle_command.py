@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from clipforge.common.cache import default_cache
 from clipforge.orgs.models import Organization
 from clipforge.testing.factories import make_client, make_organization
+from clipforge.testing.state import lasting_breaker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,6 +51,6 @@ def test_an_organization_that_is_not_there_is_said():
 
 def test_without_redis_it_says_who_counts_meanwhile():
     make_organization(name="Acme")
-    default_cache().redis.connection_pool.breaker.failed()
+    lasting_breaker().failed()
     with pytest.raises(CommandError, match="each web process counts"):
         throttle("show", "acme")

@@ -18,12 +18,6 @@ from clipforge.testing.factories import make_api_key, make_organization, make_us
 
 pytestmark = pytest.mark.django_db
 
-# Lists whose forms or actions write and that are no AuditedAdmin, and what sees to them instead.
-NOT_AUDITED_HERE = {
-    "auth.Group": "groups are those of a migration; only superusers may change them",
-    "orgs.User": "accounts have forms of their own",
-}
-
 
 @pytest.fixture
 def superuser() -> Any:
@@ -49,15 +43,14 @@ def test_whatever_a_superuser_can_write_asks_for_a_reason(superuser):
             or page.get_actions(request)
         )
     }
-    assert writable <= set(NOT_AUDITED_HERE)
+    assert writable == set()
 
 
 def test_no_list_deletes_many_at_once(superuser):
     request = RequestFactory().get("/admin/")
     request.user = superuser
     for model, page in admin.site._registry.items():
-        if model._meta.label not in NOT_AUDITED_HERE:
-            assert "delete_selected" not in page.get_actions(request), model
+        assert "delete_selected" not in page.get_actions(request), model
 
 
 @pytest.fixture
@@ -160,6 +153,7 @@ def test_what_was_done_is_found_by_the_id_of_its_object_and_of_its_request(staff
     assert action.pk
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_looking_for_an_id_reads_no_more_than_indexes(staff):
     make_action()
     with connection.cursor() as cursor:

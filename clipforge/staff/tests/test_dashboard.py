@@ -6,8 +6,9 @@ import contextlib
 import datetime
 import html
 import re
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -38,7 +39,7 @@ from clipforge.testing.factories import (
 )
 from clipforge.testing.queries import round_trips
 from clipforge.testing.redis_server import RedisServer, redis_server
-from clipforge.testing.state import lapse_lease
+from clipforge.testing.state import lapse_lease, lasting_breaker
 from credits.models import CreditAccount, LedgerCheck
 from credits.reconciling import check_ledger
 from exports.models import Export
@@ -183,24 +184,36 @@ def links_of(client: Client) -> list[str]:
 # --- requests and caches ----------------------------------------------------------------
 
 
-def test_requests_and_429s_of_each_tier_in_this_hour_and_in_a_day(support, monkeypatch):
+@pytest.fixture
+def hours_ago(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """A function: it is so many hours ago, for what counts. The clock stands, so that no hour ends."""
+    now = time.time()
+
+    def turn_back(hours: int) -> None:
+        monkeypatch.setattr(metrics, "_clock", lambda: now - hours * 3600)
+
+    turn_back(0)
+    return turn_back
+
+
+def test_requests_and_429s_of_each_tier_in_this_hour_and_in_a_day(support, hours_ago):
     metrics.count("requests|PRO|passed", 1234)
     metrics.count("requests|FREE|limited", 7)
     metrics.flush(at_once=True)
-    clock = metrics._clock
-    monkeypatch.setattr(metrics, "_clock", lambda: clock() - 5 * 3600)
+    hours_ago(5)
     metrics.count("requests|PRO|passed", 1000)
     metrics.flush(at_once=True)
-    monkeypatch.setattr(metrics, "_clock", lambda: clock() - 30 * 3600)
+    hours_ago(30)
     metrics.count("requests|PRO|passed", 10_000)
     metrics.flush(at_once=True)
-    monkeypatch.setattr(metrics, "_clock", clock)
+    hours_ago(0)
     text = panels(support)["Requests"]
     assert "Pro 1,234 / 0 2,234 / 0" in text
     assert "Free 0 / 7 0 / 7" in text
     assert "Enterprise 0 / 0 0 / 0" in text
 
 
+@pytest.mark.usefixtures("hours_ago")
 def test_hit_rates_of_each_family_of_keys(support):
     for result, amount in (("hit", 60), ("old", 15), ("miss", 25), ("error", 3)):
         metrics.count(f"cache|credits:balance|{result}", amount)
@@ -274,8 +287,10 @@ def test_the_connections_of_the_database_are_counted_and_red_when_few_are_left(s
     before = database()
     assert before.badge == Badge("ok", "Up")
     assert before.most_connections == 97  # of 100, three are kept for superusers
-    needed = 78 - before.connections  # four fifths of 97, and the next whole one
-    with more_connections(needed - 1):
+    # Four fifths of 97, and the next whole one, is 78.
+    with more_connections(77 - before.connections), contextlib.ExitStack() as more:
+        while database().connections < 77:  # of those that were counted, some were about to end
+            more.enter_context(more_connections(1))
         assert (database().connections, database().badge.word) == (77, "Up")
         with more_connections(1):
             assert database().connections == 78
@@ -306,11 +321,11 @@ def test_what_the_database_does_not_answer_in_time_is_left_out_and_the_rest_is_t
     client.force_login(make_user(is_staff=True, is_superuser=True))
     with more_connections(1) as (other,), other.transaction():
         other.execute("LOCK TABLE billing_alert")
-        sql("SET statement_timeout = '200ms'")
+        sql("SET lock_timeout = '200ms'")  # only who waits for it runs out of time
         try:
             found = panels(client)
         finally:
-            sql("RESET statement_timeout")
+            sql("RESET lock_timeout")
     assert (
         found["Waits for you"]
         == "Not reachable The database did not answer. Look again in a moment."
@@ -336,6 +351,7 @@ def own_redis(settings: Any) -> Iterator[RedisServer]:
             name: {**options, "LOCATION": redis.url} for name, options in settings.CACHES.items()
         }
         assert default_cache().redis.ping()
+        lasting_breaker()
         yield redis
 
 
@@ -366,6 +382,7 @@ def test_it_takes_12_queries_at_most(support):
         assert len(queries) <= 12, f"{len(queries)}:\n{texts}"
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_nothing_is_counted_beyond_the_cap(support, monkeypatch):
     monkeypatch.setattr(counting, "MOST", 2)
     org = make_organization()
@@ -388,6 +405,7 @@ def test_a_count_beyond_the_cap_says_so(value, shown):
     assert bool(Count(value)) is (value > 0)
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_no_statement_of_it_reads_a_whole_table():
     make_project(status="FAILED")
     sql("SET LOCAL enable_seqscan = off")

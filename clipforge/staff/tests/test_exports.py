@@ -6,6 +6,7 @@ import contextlib
 import csv
 import datetime
 import io
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -149,6 +150,7 @@ def test_between_two_days_both_included(finance, days, expected, whose):
         ({"org": "a\0b"}, "Null characters are not allowed."),
         ({"from": "yesterday"}, "Enter a valid date."),
         ({"from": "2026-03-02", "to": "2026-03-01"}, "The first day is after the last."),
+        ({"to": "9999-12-31"}, "Choose an earlier day, or none."),
         ({"form": "2026-03-02"}, "There is no filter called form."),
     ],
 )
@@ -162,7 +164,7 @@ def test_a_filter_that_is_none_gives_no_file_and_says_why(finance, name, asked, 
 # --- safe to open ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 def test_no_text_becomes_a_formula(finance, start):
     title = f"{start}HYPERLINK(1)"
     make_project(title=title, source_name=title)
@@ -195,6 +197,36 @@ def test_however_many_rows_one_statement_reads_them_a_chunk_at_a_time(finance, n
         rows = rows_of(finance.get(url_of(name)))
     assert len(rows) >= 5
     assert said.count(f"SELECT {table}") == 1
+
+
+@pytest.mark.breaks_ledger
+def test_a_long_ledger_takes_no_more_memory_than_a_short_one(finance, monkeypatch):
+    monkeypatch.setattr(exporting, "CHUNK", 200)
+    peaks = []
+    # The first one warms up.
+    for count in (1, 800, 8000):
+        org = make_organization()
+        fill_ledger(org, count)
+        tracemalloc.start()
+        response = finance.get(url_of("ledger"), {"org": str(org.pk)})
+        lines = sum(batch.count(b"\n") for batch in response)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert lines == count + 2
+    assert peaks[2] < 1.5 * peaks[1]
+
+
+def fill_ledger(org: Any, count: int) -> None:
+    """So many movements, behind the back of the account."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO credits_credittransaction (org_id, type, amount, balance_after, org_seq,"
+            " actor, idempotency_key, reason, reference_type,"
+            " reference_id, price_version, inputs)"
+            " SELECT %s, 'GRANT', 1, n, n, 'test', n, 'as agreed', '', '', '', '{}'"
+            " FROM generate_series(1, %s) AS n",
+            [org.pk, count],
+        )
 
 
 def test_rows_come_through_a_cursor_of_the_server_that_ends_with_the_reader():

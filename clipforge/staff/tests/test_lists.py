@@ -173,6 +173,7 @@ def ways() -> list[tuple[str, str]]:
     return [(label, field) for label, each in BIG.items() for field in each.search_fields]
 
 
+@pytest.mark.usefixtures("vacuumed")
 @pytest.mark.parametrize(("label", "field"), ways())
 def test_every_way_to_search_has_an_index(label, field):
     """Where reading a whole table is forbidden, PostgreSQL does so only for want of an index."""

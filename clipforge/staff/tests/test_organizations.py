@@ -351,6 +351,7 @@ def test_the_way_to_all_shows_those_of_this_organization_and_nobody_elses(staff)
         assert owners == {org.pk}, panel.name
 
 
+@pytest.mark.usefixtures("vacuumed")
 @pytest.mark.parametrize(
     ("panel", "index"),
     [

@@ -158,7 +158,7 @@ def test_work_that_used_up_its_attempts_is_a_dead_letter():
     make_project(status="FAILED")
     assert states(find(states=frozenset({State.DEAD}))) == [("project", State.DEAD)]
     assert states(find(states=frozenset({State.FAILED}))) == [("project", State.FAILED)]
-    assert only(find(states=frozenset({State.DEAD}))).is_dead
+    assert only(find(states=frozenset({State.DEAD}))).place.pk == str(project.pk)
 
 
 def test_a_job_that_failed_for_good_is_a_dead_letter():
@@ -313,15 +313,24 @@ def test_it_can_be_asked_for_a_kind_a_state_a_code_or_an_organization(everything
     assert find(org=uuid.uuid4()).rows == []
 
 
-def test_jobs_and_holds_of_an_organization_are_found_by_it():
+def test_what_an_organization_has_is_found_by_it_whatever_others_have(monkeypatch):
     project = make_project(status="QUEUED")
     orphan_job(project, None)
     hold = leave_hold(make_project(project.org, status="QUEUED"))
+    # Of others there are more than a page has, and later ones.
+    monkeypatch.setattr(rescue, "PAGE", 3)
+    for _ in range(4):
+        make_failed_job()
     orphan_job(make_project(status="QUEUED"), None)
     leave_hold(make_project(status="QUEUED"))
-    found = find(org=project.org.pk, states=rescue.STUCK)
-    assert states(found) == [("hold", State.HELD), ("job", State.ORPHANED)]
-    assert found.rows[0].hold == hold
+    found = find(org=project.org.pk)
+    assert states(found) == [
+        ("project", State.FAILED),
+        ("hold", State.HELD),
+        ("job", State.ORPHANED),
+    ]
+    assert found.rows[1].hold == hold
+    assert found.older is None
 
 
 def test_pages_show_each_failure_once_also_those_of_one_moment(monkeypatch):
@@ -370,6 +379,7 @@ def test_the_page_takes_12_queries_at_most_whatever_is_in_it(everything, enginee
         assert len(queries) <= MOST_QUERIES, f"{len(queries)}:\n{texts}"
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_no_statement_of_it_reads_a_whole_table(everything):
     # Of few rows the planner reads any index, or all of them, and sorts: here it may not.
     for way in ("seqscan", "bitmapscan", "sort"):
@@ -389,6 +399,7 @@ def test_no_statement_of_it_reads_a_whole_table(everything):
     } <= cost.indexes
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_however_long_the_queue_is_only_the_jobs_of_what_is_looked_at_are_read():
     queued_since(make_project(status="QUEUED"), datetime.timedelta(minutes=2))
     sql(
@@ -404,6 +415,7 @@ def test_however_long_the_queue_is_only_the_jobs_of_what_is_looked_at_are_read()
     assert cost.read < 20
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_a_code_and_an_organization_have_indexes_of_their_own(everything):
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")

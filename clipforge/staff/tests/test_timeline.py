@@ -285,6 +285,7 @@ def test_thousands_of_entries_of_one_moment_are_paged_through_exactly():
     assert keys == sorted(keys, reverse=True)
 
 
+@pytest.mark.usefixtures("vacuumed")
 def test_a_page_far_down_reads_no_more_than_the_first():
     org = make_organization()
     make_grants(org, [NOON + datetime.timedelta(seconds=number) for number in range(1000)])
