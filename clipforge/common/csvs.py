@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import datetime
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from django.http import StreamingHttpResponse
 
-# What a spreadsheet takes for the beginning of a formula: four of them also as wide as
-# East Asian characters are.
-FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+# What a spreadsheet takes for the beginning of a formula; in East Asia also the wide forms.
+SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
+LEADING = re.compile(rf"[\s\ufeff]*{SIGN}|[\t\r\n]")
+# The same in what becomes a cell of its own where semicolons or tabs are what separates cells.
+INSIDE = re.compile(rf'([;\t\r\n][\s\ufeff"]*)(?={SIGN})')
 # Lines that are sent at once.
 BATCH = 200
 
@@ -35,7 +38,10 @@ def _cell(value: object) -> object:
     """Numbers stay numbers, also below zero; times are ISO; no text is a formula."""
     if isinstance(value, datetime.date):
         return value.isoformat()
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    start = "'" if LEADING.match(value) else ""
+    return start + (INSIDE.sub(r"\1'", value) if INSIDE.search(value) else value)
 
 
 class _Echo:

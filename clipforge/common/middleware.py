@@ -20,6 +20,8 @@ logger = logging.getLogger("clipforge.access")
 
 # A client may choose its own id; anything else is replaced, so that logs cannot be forged.
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+# Here nobody chooses: the audit keeps the id of what staff did.
+ADMIN = "/admin/"
 
 
 class RequestLogMiddleware:
@@ -28,7 +30,8 @@ class RequestLogMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         offered = request.headers.get("X-Request-ID", "")
-        request_id = offered if ACCEPTABLE_ID.fullmatch(offered) else str(uuid7())
+        is_taken = ACCEPTABLE_ID.fullmatch(offered) and not request.path_info.startswith(ADMIN)
+        request_id = offered if is_taken else str(uuid7())
         logs.start_context(request_id=request_id)
         started = time.perf_counter()
         response = self.get_response(request)

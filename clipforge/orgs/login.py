@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from django.conf import settings
@@ -19,8 +20,9 @@ def limited_login(request: HttpRequest) -> HttpResponse:
     right one: a limit that forgave would tell a guesser when he has guessed.
     """
     if request.method == "POST":
-        # As the user is found: spaces and case make no other name to guess at.
-        name = request.POST.get("username", "").strip().lower()
+        # As the user is found: spaces, case and look-alikes make no other name to guess at.
+        typed = unicodedata.normalize("NFKC", request.POST.get("username", ""))
+        name = typed.strip().lower()
         if refusal := too_many_attempts(request, group="admin-login", name=name):
             return refusal
     response: HttpResponse = admin.site.login(request)

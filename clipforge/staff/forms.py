@@ -28,9 +28,9 @@ class ReasonForm(forms.Form):
 class DayField(forms.DateField):
     """The last day of something, to be given as the moment at which it ends; empty: never."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, required: bool = False, **options: Any) -> None:
         super().__init__(
-            required=False,
+            required=required,
             widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
             **options,
         )
@@ -161,6 +161,14 @@ class SuspendForm(ReasonForm):
         return slug
 
 
+# Days. Whoever issued a key has seen its secret.
+LONGEST_KEY = 90
+
+
+def last_day_of_a_key() -> datetime.date:
+    return timezone.now().date() + datetime.timedelta(days=LONGEST_KEY)
+
+
 class KeyForm(ReasonForm):
     name = forms.CharField(
         label="Name",
@@ -168,7 +176,17 @@ class KeyForm(ReasonForm):
         help_text="What the key is for.",
     )
     expiry = DayField(
-        label="Last day", help_text="The key stops when this day ends (UTC). Empty: it never does."
+        label="Last day",
+        required=True,
+        initial=last_day_of_a_key,
+        help_text=f"The key stops when this day ends (UTC): in {LONGEST_KEY} days at the latest. "
+        "You have seen its secret, so it does not work for ever.",
     )
 
     field_order = ["name", "expiry", "reason"]
+
+    def clean_expiry(self) -> datetime.datetime:
+        end: datetime.datetime = self.cleaned_data["expiry"]
+        if end.date() > last_day_of_a_key() + datetime.timedelta(days=1):
+            raise forms.ValidationError(f"Choose a day within the next {LONGEST_KEY} days.")
+        return end

@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from billing import services as billing
 from billing.models import Payment, Price
+from billing.selectors import payment_of_transfer, price_for_sale
 from clipforge.common.errors import Conflict, Forbidden, InsufficientCredits, Invalid, NotFound
 from clipforge.orgs.audit import actor_of, record_staff_action, sufficient_reason
 from clipforge.orgs.models import Organization, StaffAction, User
@@ -192,7 +193,7 @@ def ask_to_record(movement: Movement, *, request: HttpRequest) -> MoneyRequest |
         reason=movement.reason,
     )
     User.objects.select_for_update(no_key=True).get(pk=person.pk)
-    if Payment.objects.filter(reference=movement.ticket).exists():
+    if payment_of_transfer(movement.ticket) is not None:
         return None
     waiting = MoneyRequest.objects.filter(
         kind=MovementKind.PAYMENT,
@@ -206,9 +207,9 @@ def ask_to_record(movement: Movement, *, request: HttpRequest) -> MoneyRequest |
         return waiting
     if not why_second_person(movement, person):
         return None
-    # What is asked for is this price: its terms stand from now on.
-    Price.objects.filter(pk=price.pk).freeze()
-    return _ask(movement, uuid.uuid4(), request)
+    # Its terms stand from now on: what is confirmed is what is asked for.
+    price = price_for_sale(price.code)
+    return _ask(movement._replace(price=price, amount=price.credits), uuid.uuid4(), request)
 
 
 def confirm(
@@ -346,7 +347,7 @@ def _made(maker: User, person: User) -> bool:
 def _record(decided: MoneyRequest, *, request: HttpRequest) -> Payment:
     """The payment that was asked for, with its audit row. Requires the lock of the request."""
     price = cast("Price", decided.price)
-    if Payment.objects.filter(reference=decided.ticket).exists():
+    if payment_of_transfer(decided.ticket) is not None:
         raise Conflict("A payment with this reference was recorded meanwhile. Refuse this one.")
     before = funds(decided.org)
     payment = billing.record_payment(

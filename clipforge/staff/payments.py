@@ -10,6 +10,7 @@ from django.shortcuts import redirect
 
 from billing.admin import PaymentAdmin as BillingPaymentAdmin
 from billing.models import Payment
+from billing.selectors import normal_reference
 from clipforge.common.errors import Conflict
 from clipforge.orgs.audit import REASON
 from clipforge.staff import money
@@ -28,7 +29,7 @@ class PaymentAdmin(BillingPaymentAdmin):
             kind=MovementKind.PAYMENT,
             amount=price.credits,
             reason=form.cleaned_data[REASON],
-            ticket=obj.reference,
+            ticket=normal_reference(obj.reference),
             price=price,
             paid_on=form.cleaned_data["paid_on"],
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm
@@ -13,21 +13,32 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 
 from clipforge.common.admin import BigTable, NotDeleted
 from clipforge.orgs import services as orgs
 from clipforge.orgs.audit import AuditedAdmin, ReasonField, actor_of
-from clipforge.orgs.models import User
+from clipforge.orgs.models import APIKey, User
 from clipforge.staff import second_factor
 
 # What only superusers see and set.
 ABOVE = ("is_superuser", "user_permissions")
+# Keys that are listed on the page of who issued them.
+MOST_KEYS = 50
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 
 def held_by(person: Any) -> QuerySet[Permission]:
     """By groups and directly, whether or not the account is active."""
     return Permission.objects.filter(Q(group__user=person.pk) | Q(user=person.pk))
+
+
+def keys_of(person: User) -> QuerySet[APIKey]:
+    """Those that the person issued, whose secrets they have seen, and that still work."""
+    ends = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    return APIKey.objects.filter(ends, created_by=person, revoked_at=None).order_by("-created_at")
 
 
 def may_edit(request: HttpRequest, person: User) -> bool:
@@ -70,7 +81,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
             },
         )
     ]
-    readonly_fields = ["last_login", "date_joined", "second_factor"]
+    readonly_fields = ["last_login", "date_joined", "second_factor", "keys"]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         allowed = super().has_change_permission(request, obj)
@@ -86,6 +97,8 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         ]
         if obj and obj.is_staff:
             sets.insert(1, ("Second factor", {"fields": ["second_factor"]}))
+        if obj and request.user.has_perm("orgs.view_apikey") and keys_of(obj).exists():
+            sets.insert(1, ("Keys that they issued", {"fields": ["keys"]}))
         return sets
 
     @admin.display(description="phone")
@@ -95,6 +108,15 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
             return "None. They set one up when they sign in."
         left = second_factor.recovery_codes_left(person)
         return f"Set up on {device.created_at:%d %B %Y}, {left} recovery codes left."
+
+    @admin.display(description="still work")
+    def keys(self, person: User) -> str:
+        """Each leads to where it is revoked."""
+        found = keys_of(person).select_related("organization")[:MOST_KEYS]
+        rows = (
+            (reverse("admin:revoke-key", args=[key.pk]), key, key.organization) for key in found
+        )
+        return format_html_join("", '<div><a href="{}">Revoke {}</a> of {}</div>', rows)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Nobody raises themselves, or locks themselves out: of their own, rights are only shown."""
@@ -118,6 +140,10 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         if "is_active" in form.changed_data and not obj.is_active:
             # For good: an account that comes back does not bring its sessions back.
             orgs.end_sessions(user=obj, actor=actor_of(request.user))
+            if count := keys_of(obj).count():
+                text = '{} issued {} API keys that still work: <a href="{}">see to them</a>.'
+                page = reverse("admin:orgs_user_change", args=[obj.pk])
+                messages.warning(request, format_html(text, obj, count, page))
 
     def user_change_password(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import wraps
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django_otp.plugins.otp_static.models import StaticDevice
 
+from clipforge.common.addresses import client_address
 from clipforge.common.errors import DomainError
 from clipforge.orgs.audit import actor_of, record_staff_action
 from clipforge.orgs.login import too_many_attempts
@@ -36,6 +38,8 @@ from clipforge.staff.credentials import (
 from clipforge.staff.forms import ReasonForm
 from clipforge.staff.people import may_edit
 from clipforge.staff.site import View, lock_oneself, needs, page
+
+logger = logging.getLogger(__name__)
 
 # What a session knows of a second factor that is being set up, and of codes not shown yet.
 SECRET, CODES = "second_factor_secret", "second_factor_codes"
@@ -95,6 +99,12 @@ def _let_in(request: HttpRequest, device: Any) -> None:
     """This session has shown the second factor, and has a new key from here on."""
     django_otp.login(request, device)
     request.session.cycle_key()
+    _log(logging.INFO, "second factor shown", request)
+
+
+def _log(level: int, what: str, request: HttpRequest) -> None:
+    facts = {"user": request.user.pk, "address": client_address(request)}
+    logger.log(level, what, extra=facts)
 
 
 # --- the pages -------------------------------------------------------------------------
@@ -116,7 +126,7 @@ def verify(request: HttpRequest) -> HttpResponse:
             form = by_recovery = RecoveryForm(request.POST)
         else:
             form = by_phone = CodeForm(request.POST)
-        if device := _checked(user, form):
+        if device := _checked(request, form):
             _let_in(request, device)
             if isinstance(device, StaticDevice):
                 _tell_of_recovery(request)
@@ -140,8 +150,11 @@ def enrol(request: HttpRequest) -> HttpResponse:
     if present and second_factor.is_missing(request):
         return _go_on(request, "second-factor")
     kind = ReplaceForm if present else SetUpForm
-    # The session keeps the secret until it is proven: another session gets another one.
-    secret = request.session.setdefault(SECRET, second_factor.new_secret())
+    # The session keeps the secret that it showed last, until it is proven: nobody else who has the
+    # session, before or after, is shown the same one.
+    if request.method == "GET" or SECRET not in request.session:
+        request.session[SECRET] = second_factor.new_secret()
+    secret = request.session[SECRET]
     form = kind(request.POST or None)
     if request.method == "POST" and _set_up(request, form, secret, present):
         return _go_on(request, "second-factor-codes")
@@ -166,7 +179,7 @@ def _set_up(request: HttpRequest, form: forms.Form, secret: str, present: Any) -
     if not second_factor.is_code_of(secret, form.cleaned_data["code"]):
         form.add_error("code", second_factor.WRONG)
         return False
-    if present and not _checked(user, form, "current"):
+    if present and not _checked(request, form, "current"):
         return False
     try:
         with transaction.atomic():
@@ -218,7 +231,7 @@ def own(request: HttpRequest) -> HttpResponse:
     if device is None:
         return redirect("admin:second-factor-enrol")
     form = CurrentForm(request.POST or None)
-    if request.method == "POST" and _checked(user, form, "current"):
+    if request.method == "POST" and _checked(request, form, "current"):
         with transaction.atomic():
             lock_oneself(request)
             made = second_factor.new_recovery_codes(user=user, actor=actor_of(user))
@@ -271,14 +284,15 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
-def _checked(user: User, form: forms.Form, field: str = "") -> Any:
+def _checked(request: HttpRequest, form: forms.Form, field: str = "") -> Any:
     """The device that a code in the form is of, or None: then the form says why."""
     if not form.is_valid():
         return None
     field = field or next(iter(form.fields))
     try:
-        return second_factor.check_code(user=user, code=form.cleaned_data[field])
+        return second_factor.check_code(user=_user(request), code=form.cleaned_data[field])
     except DomainError as error:
+        _log(logging.WARNING, "wrong code", request)
         form.add_error(field, error.message)
         return None
 

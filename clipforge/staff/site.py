@@ -17,6 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, reverse
 
 from clipforge.orgs.audit import record_staff_action
+from clipforge.orgs.login import too_many_attempts
 from clipforge.staff import second_factor
 from clipforge.staff.credentials import SignInForm
 
@@ -67,6 +68,10 @@ class StaffSite(admin.AdminSite):
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """One's own, for the old one. Ends all other sessions, and leaves an audit row."""
+        if request.method == "POST":
+            name = str(request.user.pk)
+            if refusal := too_many_attempts(request, group="admin-password-change", name=name):
+                return refusal
         with transaction.atomic():
             if request.method == "POST":
                 lock_oneself(request)

@@ -7,6 +7,8 @@ that commit need not be the last.
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 from django.db import connection, transaction
 
@@ -23,14 +25,22 @@ _seeded: list[str] = []
 
 
 def keep() -> None:
-    """Copy every row that there is before the first test has committed any."""
+    """Copy every row that there is before the first test has committed any.
+
+    A table may be without rows and yet have a size: what earlier tests rolled back.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("CREATE SCHEMA seeds")
         cursor.execute(_SIZES, [list(KEPT)])
         for table, size in cursor.fetchall():
-            if size:
+            if size and _has_rows(cursor, table):
                 cursor.execute(f"CREATE TABLE seeds.{table} AS TABLE public.{table}")
                 _seeded.append(table)
+
+
+def _has_rows(cursor: Any, table: str) -> bool:
+    cursor.execute(f"SELECT FROM {table} LIMIT 1")
+    return bool(cursor.rowcount)
 
 
 def vacuum() -> None:

@@ -51,6 +51,15 @@ def test_the_eleventh_attempt_on_one_name_is_refused_from_wherever_it_comes():
     assert attempt("other@example.com", address="10.9.9.9") == 200
 
 
+@pytest.mark.parametrize(
+    "alike", ["\uff53taff@example.com", "sta\ufb00@example.com", "\U0001d4e2taff@example.com"]
+)
+def test_letters_that_look_alike_make_no_other_name_to_guess_at(alike):
+    for n in range(10):
+        attempt("staff@example.com", address=f"10.0.0.{n}")
+    assert attempt(alike, address="10.9.9.9") == 429
+
+
 def test_the_twenty_first_attempt_of_one_address_is_refused_whatever_the_name():
     assert [attempt(f"name{n}") for n in range(20)] == [200] * 20
     assert attempt("another") == 429

@@ -32,13 +32,16 @@ from credits.tests.makers import make_hold
 
 pytestmark = pytest.mark.django_db
 
+# Keys that staff issue have an end.
+SOON = (timezone.now() + datetime.timedelta(days=30)).date()
+
 # The page of each action, its permission, and what is filled in besides the reason.
 ACTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "change-tier": ("staff.change_tier", {"tier": "BUSINESS"}),
     "override-limit": ("staff.override_limit", {"requests_per_minute": "77"}),
     "suspend": ("staff.suspend_organization", {"slug": "acme"}),
     "restore": ("staff.suspend_organization", {}),
-    "issue-key": ("staff.manage_keys", {"name": "for the robot"}),
+    "issue-key": ("staff.manage_keys", {"name": "for the robot", "expiry": str(SOON)}),
     "revoke-key": ("staff.manage_keys", {}),
 }
 every_action = pytest.mark.parametrize("name", ACTIONS)
@@ -260,14 +263,15 @@ SECRET = re.compile(r"cf_live_\w{8}_\w+")
 
 def test_a_key_is_shown_once_and_kept_nowhere(acme, caplog):
     client = desk("issue-key")
-    form = open_form(client, url("issue-key", acme.pk), name="for the robot", expiry="2099-12-31")
+    form = open_form(client, url("issue-key", acme.pk), name="for the robot", expiry=str(SOON))
     answer = client.post(url("issue-key", acme.pk), form)
     (secret,) = SECRET.findall(text(answer))
     assert "no-store" in answer["Cache-Control"]
     me = Client().get("/api/v1/me", headers={"Authorization": f"Bearer {secret}"})
     assert me.status_code == 200
     key = APIKey.objects.get()
-    assert key.expires_at == datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
+    midnight = datetime.datetime.combine(SOON, datetime.time.min, datetime.UTC)
+    assert key.expires_at == midnight + datetime.timedelta(days=1)
     assert (key.name, key.created_by_id) == ("for the robot", StaffAction.objects.get().actor_id)
     tail = secret[17:]
     assert tail not in caplog.text
@@ -286,7 +290,7 @@ def test_a_key_is_shown_once_and_kept_nowhere(acme, caplog):
 def test_eight_clicks_at_once_make_one_key_that_is_shown_once():
     org = make_organization()
     client = desk("issue-key")
-    form = open_form(client, url("issue-key", org.pk), name="for the robot")
+    form = open_form(client, url("issue-key", org.pk), name="for the robot", expiry=str(SOON))
     answers: list[Any] = run_together(8, lambda _: client.post(url("issue-key", org.pk), form))
     assert [answer.status_code for answer in answers] == [200] * 8
     assert sum(len(SECRET.findall(text(answer))) for answer in answers) == 1
@@ -313,12 +317,27 @@ def test_a_form_of_another_organization_or_person_or_of_yesterday_makes_no_key(a
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"name": ""}, {"name": "   "}, {"name": "x" * 101}, {"expiry": "2020-01-01"}]
+    "wrong",
+    [
+        {"name": ""},
+        {"name": "   "},
+        {"name": "x" * 101},
+        {"expiry": "2020-01-01"},
+        {"expiry": ""},
+        {"expiry": str(SOON + datetime.timedelta(days=61))},
+    ],
 )
 def test_a_key_that_cannot_be_is_said_and_not_made(acme, wrong):
     answer = act(desk("issue-key"), "issue-key", acme.pk, **wrong)
     assert (answer.status_code, "errorlist" in text(answer)) == (200, True)
     assert not APIKey.objects.exists()
+
+
+def test_the_form_of_a_key_shows_its_last_day(acme):
+    client = desk("issue-key")
+    last = str(SOON + datetime.timedelta(days=60))
+    assert f'value="{last}"' in text(client.get(url("issue-key", acme.pk)))
+    assert "cf_live_" in text(act(client, "issue-key", acme.pk, expiry=last))
 
 
 def test_a_revoked_key_is_refused_from_the_next_request_on(acme):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 
+from clipforge.orgs import services as orgs
 from clipforge.orgs.models import Membership, StaffAction, User
-from clipforge.testing.factories import make_organization, make_user
+from clipforge.testing.factories import make_api_key, make_organization, make_user
 from clipforge.testing.staff import PASSWORD, make_staff, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -202,6 +204,35 @@ def test_who_is_deactivated_is_signed_out_for_good(admin):
     colleague.refresh_from_db()
     assert colleague.is_active
     assert theirs.get("/admin/")["Location"] == "/admin/login/?next=/admin/"
+
+
+def test_keys_that_outlive_who_issued_them_are_shown_when_the_person_is_dismissed(admin):
+    colleague, org = make_staff("support"), make_organization(name="Acme")
+    mine = make_api_key(org, created_by=colleague).api_key
+    ended = make_api_key(org, created_by=colleague).api_key
+    orgs.revoke_api_key(api_key=ended, actor="test")
+    others = make_api_key(org).api_key
+    person = {"username": colleague.username, "email": colleague.email, "is_staff": "on"}
+    answer = admin.post(page_of(colleague), {**person, "audit_reason": REASON}, follow=True)
+    assert "issued 1 API keys that still work" in answer.content.decode()
+    text = admin.get(page_of(colleague)).content.decode()
+    links = [reverse("admin:revoke-key", args=[key.pk]) in text for key in (mine, ended, others)]
+    assert links == [True, False, False]
+    assert "of Acme" in text
+    quiet = admin.get(page_of(make_staff("support"))).content.decode()
+    assert "Keys that they issued" not in quiet
+
+
+def test_the_old_password_is_not_guessed_from_a_session():
+    form = {"old_password": "wrong", "new_password1": NEW, "new_password2": NEW}
+    with time_machine.travel("2026-11-24 12:00:30Z", tick=False):
+        client = signed_in(make_staff("support"))
+        tries = [
+            client.post("/admin/password_change/", form, REMOTE_ADDR=f"10.0.0.{n}").status_code
+            for n in range(11)
+        ]
+        assert tries == [200] * 10 + [429]
+        assert client.get("/admin/password_change/").status_code == 200
 
 
 @pytest.mark.parametrize("role", ["admin", "superuser"])

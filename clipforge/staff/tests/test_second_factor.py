@@ -275,10 +275,42 @@ def test_the_first_code_does_not_sign_in_again():
     assert refused(verify(by_password(user), code_of(secret)), "That code is not right")
 
 
-def test_each_session_is_offered_a_secret_of_its_own():
+def test_each_session_and_each_look_is_offered_a_secret_of_its_own():
     user = make_staff()
-    seen = {secret_on(by_password(user).get(ENROL)) for _ in range(2)}
-    assert len(seen) == 2
+    client = by_password(user)
+    seen = {secret_on(each.get(ENROL)) for each in (by_password(user), client, client)}
+    assert len(seen) == 3
+
+
+def test_after_a_wrong_code_the_page_goes_on_with_the_secret_that_the_phone_has():
+    client = by_password(make_staff())
+    secret = secret_on(client.get(ENROL))
+    assert secret_on(client.post(ENROL, {"code": "000000"})) == secret
+    assert client.post(ENROL, {"code": code_of(secret)})["Location"].startswith(CODES)
+
+
+def test_the_log_says_who_signed_in_and_who_tried_and_no_secret(caplog, clock):
+    caplog.set_level("INFO", "clipforge.staff")
+    user = make_staff(username="ada")
+    phone = phone_of(user)
+    for name in ("ada", "a password in the wrong field"):
+        Client().post("/admin/login/", {"username": name, "password": "wrong horse"})
+    client = by_password(user)
+    verify(client, "000000")
+    clock.shift(1)
+    verify(client, code_of(phone.key))
+    said = [
+        (each.message, each.user, getattr(each, "name_tried", None), each.address)
+        for each in caplog.records
+        if each.name.startswith("clipforge.staff")
+    ]
+    assert said == [
+        ("failed to sign in", user.pk, "ada", "127.0.0.1"),
+        ("failed to sign in", None, "a p…", "127.0.0.1"),
+        ("signed in", user.pk, None, "127.0.0.1"),
+        ("wrong code", user.pk, None, "127.0.0.1"),
+        ("second factor shown", user.pk, None, "127.0.0.1"),
+    ]
 
 
 def test_who_has_only_the_password_sets_up_no_second_device(clock):
