@@ -165,13 +165,17 @@ def _org_hinted(thing: dict[str, Any]) -> uuid.UUID | None:
 
 
 def _org_of_customer(customer: str | None) -> uuid.UUID | None:
-    accounts = BillingAccount.objects.filter(stripe_customer_id=customer) if customer else None
-    return None if accounts is None else accounts.values_list("pk", flat=True).first()
+    if not customer:
+        return None
+    accounts = BillingAccount.objects.filter(stripe_customer_id=customer)
+    return accounts.values_list("pk", flat=True).first()
 
 
 def _org_of_intent(intent_id: str | None) -> uuid.UUID | None:
-    payments_ = Payment.objects.filter(payment_intent_id=intent_id) if intent_id else None
-    return None if payments_ is None else payments_.values_list("org", flat=True).first()
+    if not intent_id:
+        return None
+    known = Payment.objects.filter(payment_intent_id=intent_id)
+    return known.values_list("org", flat=True).first()
 
 
 # --- a checkout ------------------------------------------------------------------------
