@@ -87,9 +87,6 @@ class PriceQuerySet(models.QuerySet["Price"]):
             Price.objects.filter(pk=price.pk).freeze()  # waits for whoever is changing it
         return price
 
-    def newest_first(self) -> PriceQuerySet:
-        return self.order_by("code", "-version")
-
 
 class PriceKind(models.TextChoices):
     PLAN = "PLAN", "Plan"

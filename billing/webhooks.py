@@ -316,6 +316,7 @@ def _settle_invoice(
     line, price = _of_our_plans(invoice["lines"]["data"], keys)
     ends_at = _time(line["period"]["end"])
     Price.objects.filter(pk=price.pk).freeze()
+    price.refresh_from_db()  # its terms may have changed since it was read, and cannot any more
     payment = None
     if invoice["currency"] != price.currency:
         raise Invalid(f"Invoice {invoice['id']} is in {invoice['currency']}; {price} is not.")
