@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
-from django.db.migrations import RunPython
+from django.db.migrations import AlterField, RunPython
+from django.db.models import Index
 
 # A concurrent build waits for transactions older than itself, the longest of which is a report or a
 # backup. Nobody who reads or writes waits behind it meanwhile, so this may take long.
@@ -63,6 +64,35 @@ class RemoveIndexOnline(RemoveIndexConcurrently):
         AddIndexOnline(self.model_name, index).database_forwards(
             app_label, schema_editor, from_state, to_state
         )
+
+
+class DropFieldIndexOnline(AlterField):
+    """AlterField to `db_index=False` of a foreign key, without a lock that others wait for.
+
+    Give it the field as it shall be; nothing else of it may change. Can be run again.
+    """
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        index = self._index(app_label, schema_editor, from_state)
+        with patient(schema_editor):
+            schema_editor.execute(_drop(schema_editor, index.name))
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        index = self._index(app_label, schema_editor, from_state)
+        AddIndexOnline(self.model_name, index).database_forwards(
+            app_label, schema_editor, from_state, to_state
+        )
+
+    def _index(self, app_label: str, schema_editor: Any, state: Any) -> Index:
+        """The one that Django makes for a foreign key, under Django's name for it."""
+        model = state.apps.get_model(app_label, self.model_name)
+        column = model._meta.get_field(self.name).column
+        name = schema_editor._create_index_name(model._meta.db_table, [column])
+        return Index(fields=[self.name], name=name)
 
 
 class UpdateInBatches(RunPython):

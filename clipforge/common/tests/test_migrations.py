@@ -11,7 +11,12 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from clipforge.common.migrations import AddIndexOnline, RemoveIndexOnline, UpdateInBatches
+from clipforge.common.migrations import (
+    AddIndexOnline,
+    DropFieldIndexOnline,
+    RemoveIndexOnline,
+    UpdateInBatches,
+)
 from clipforge.orgs.models import Organization
 from clipforge.testing.factories import make_export, make_organization, make_project
 from exports.models import Export
@@ -154,6 +159,40 @@ def timeouts() -> Any:
             "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
         )
         return cursor.fetchone()
+
+
+def test_the_index_of_a_foreign_key_is_dropped_as_django_would_but_online():
+    loader = MigrationLoader(connection)
+    drop = loader.disk_migrations["orgs", "0005_keys_by_time"].operations[-1]
+    assert isinstance(drop, DropFieldIndexOnline)
+    before, after = (
+        loader.project_state([("orgs", name)])
+        for name in ("0004_staff_actions", "0005_keys_by_time")
+    )
+    there = indexes_of_keys()
+
+    def run(way: Any, *states: ProjectState) -> dict[str, bool]:
+        with connection.schema_editor(atomic=False) as editor:
+            way("orgs", editor, *states)
+        return indexes_of_keys()
+
+    made_by_django = run(super(DropFieldIndexOnline, drop).database_forwards, after, before)
+    (name,) = made_by_django.keys() - there.keys()
+    assert "organization_id" in name
+    assert run(drop.database_forwards, before, after) == there
+    assert run(drop.database_forwards, before, after) == there  # again, after a failure
+    assert run(drop.database_backwards, after, before) == made_by_django
+    assert run(drop.database_forwards, before, after) == there
+
+
+def indexes_of_keys() -> dict[str, bool]:
+    """Whether each is valid."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexrelid::regclass::text, indisvalid FROM pg_index"
+            " WHERE indrelid = 'orgs_apikey'::regclass"
+        )
+        return dict(cursor.fetchall())
 
 
 # --- rows -------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-from clipforge.common.migrations import AddIndexOnline
+from clipforge.common.migrations import AddIndexOnline, DropFieldIndexOnline
 
 
 class Migration(migrations.Migration):
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
             ),
         ),
         # The first of them begins with what the index of the foreign key was made of.
-        migrations.AlterField(
+        DropFieldIndexOnline(
             "apikey",
             "organization",
             models.ForeignKey(
