@@ -108,7 +108,7 @@ class Price:
         return f'{{"item": "{self.item}", "seconds": {seconds}, "minutes": {minutes(seconds)}}}'
 
 
-PRICES = {
+PRICES: dict[int, Price] = {
     Kind.PROJECT: Price("project", "analysis_per_source_minute", "Analysis of a recording"),
     Kind.EXPORT: Price("export", "export_per_output_minute", "Export of a moment"),
 }
@@ -215,11 +215,11 @@ class Books:
 
     def _work(self, job: Job) -> list[tuple[Lot, int]]:
         """Hold the price and settle it. Returns what was drawn from which lot."""
-        account, price = self._accounts[job.org], PRICES[Kind(job.kind)]
-        amount = price.credits(job.seconds)
+        account, price = self._accounts[job.org], PRICES[job.kind]
+        amount, inputs = price.credits(job.seconds), price.inputs(job.seconds)
         drawn = draw(account, amount)
         account.version += 1
-        self._hold(job, price, amount)
+        self._hold(job, price, amount, inputs)
         if job.outcome >= Outcome.QUEUED:
             account.held += amount
             account.open_holds += 1
@@ -230,7 +230,7 @@ class Books:
         else:
             for lot, part in drawn:
                 lot.remaining -= part
-            self._spend(job, price, amount)
+            self._spend(job, price, amount, inputs)
         return drawn
 
     def _allocate(self, job: Job, drawn: list[tuple[Lot, int]], refunded: int) -> None:
@@ -245,7 +245,7 @@ class Books:
         for lot, part in drawn:
             lot.remaining += part
             lots[lot.id] = part
-        price = PRICES[Kind(job.kind)]
+        price = PRICES[job.kind]
         self._post(
             job,
             TransactionType.REFUND,
@@ -324,14 +324,13 @@ class Books:
             actor="system:billing",
         )
 
-    def _spend(self, job: Job, price: Price, amount: int) -> None:
+    def _spend(self, job: Job, price: Price, amount: int, inputs: str) -> None:
         self._post(
             job,
             TransactionType.SPEND,
             -amount,
             price.reason,
-            f"{price.reference_type}\t{job.id}\t{price.unit}\t{price.version}\t"
-            f"{price.inputs(job.seconds)}",
+            f"{price.reference_type}\t{job.id}\t{price.unit}\t{price.version}\t{inputs}",
             key=f"capture:{job.hold}",
             hold=job.hold,
             actor="system:worker",
@@ -360,7 +359,7 @@ class Books:
         )
         self._row += 1
 
-    def _hold(self, job: Job, price: Price, amount: int) -> None:
+    def _hold(self, job: Job, price: Price, amount: int, inputs: str) -> None:
         captured = amount if job.outcome == Outcome.CAPTURED else 0
         by, at = ("", NULL) if job.outcome >= Outcome.QUEUED else ("system:worker", job.done)
         fence = 0 if job.outcome == Outcome.QUEUED else 1
@@ -368,7 +367,7 @@ class Books:
             HOLDS,
             f"{job.hold}\t{self._orgs[job.org]}\t{amount}\t{captured}\t"
             f"{HOLD_STATUSES[job.outcome]}\t{fence}\t{price.reason}\t{price.reference_type}\t"
-            f"{job.id}\t{price.unit}\t{price.version}\t{price.inputs(job.seconds)}\tseed\t{by}\t"
+            f"{job.id}\t{price.unit}\t{price.version}\t{inputs}\tseed\t{by}\t"
             f"{price.reference_type}:{job.id}:0\t{job.asked}\t{job.hold_ends}\t{at}",
         )
 

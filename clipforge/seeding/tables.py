@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ BLOCK = 20_000
 NULL = r"\N"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # looked up for every row: by identity
 class Table:
     name: str
     columns: tuple[str, ...]
@@ -30,10 +31,23 @@ class Table:
 
 
 class Sink:
-    """Lines of COPY's text format for several tables, sent whenever one has a block of them."""
+    """Lines of COPY's text format for several tables, sent whenever one has a block of them.
+
+    A thread sends a block while the next is made. It does so over the connection of the caller, who
+    must not use it between the first `add` and `flush`.
+    """
 
     def __init__(self) -> None:
         self._lines: dict[Table, list[str]] = defaultdict(list)
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="copy")
+        self._sending: Future[None] | None = None
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """What was not flushed is not sent."""
+        self._sender.shutdown()
 
     def add(self, table: Table, line: str) -> None:
         """One row, its columns apart by tabs. No column may hold a tab, newline or backslash."""
@@ -43,15 +57,27 @@ class Sink:
             self._send(table)
 
     def flush(self) -> None:
+        """Return when PostgreSQL has it all."""
         for table in list(self._lines):
             self._send(table)
+        self._wait()
 
     def _send(self, table: Table) -> None:
+        self._wait()
         lines = self._lines.pop(table)
-        columns = ", ".join(f'"{column}"' for column in table.columns)
-        statement = f'COPY "{table.name}" ({columns}) FROM STDIN'
-        with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write("\n".join(lines) + "\n")
+        # Django's own connection is for the thread that opened it.
+        self._sending = self._sender.submit(_copy, connection.connection, table, lines)
+
+    def _wait(self) -> None:
+        if self._sending is not None:
+            self._sending.result()
+
+
+def _copy(database: Any, table: Table, lines: list[str]) -> None:
+    columns = ", ".join(f'"{column}"' for column in table.columns)
+    statement = f'COPY "{table.name}" ({columns}) FROM STDIN'
+    with database.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write("\n".join(lines) + "\n")
 
 
 def next_id(table: Table) -> int:

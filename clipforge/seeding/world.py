@@ -244,6 +244,8 @@ class Writer:
 
     def __init__(self, sink: Sink, draw: Draw, orgs: Orgs, progress: Progress) -> None:
         self._sink, self._draw, self._orgs, self._progress = sink, draw, orgs, progress
+        days = dict(TierLimits.objects.values_list("tier", "retention_days"))
+        self._kept = np.array([days[tier] for tier in orgs.tiers]) * DAY
         (self._lease,) = texts_of_times(np.array([draw.now + settings.WORK_LEASE_SECONDS * SECOND]))
 
     def projects(self, work: Work) -> None:
@@ -302,7 +304,7 @@ class Writer:
         aspects = self._draw.pick(ASPECTS, count).tolist()
         resolutions = self._draw.pick(RESOLUTIONS, count).tolist()
         project_ids, moment_ids = texts_of_ids(projects.jobs.id), texts_of_ids(moments.id)
-        ends = self._retention(work)
+        ends = np.asarray(work.jobs.done + self._kept[work.jobs.org])
         ends_text = texts_of_times(ends)
         for number, row in enumerate(self._work(self._expired(work, ends))):
             self._tell("exports", number, count)
@@ -350,11 +352,6 @@ class Writer:
                 f"{pk}\t{self._orgs.ids[org]}\t{hold}\t{status}\t{attempt}\t{attempt}\t{stage}\t"
                 f"{progress}\t{code}\t{message}\t{lease}\t{asked}\t{begun}\t{ended}\t{asked}\t{done}\t{cost}"
             )
-
-    def _retention(self, work: Work) -> Ints:
-        days = dict(TierLimits.objects.values_list("tier", "retention_days"))
-        kept = np.array([days[tier] for tier in self._orgs.tiers])
-        return np.asarray(work.jobs.done + kept[work.jobs.org] * DAY)
 
     def _expired(self, work: Work, ends: Ints) -> Work:
         gone = (work.status == "READY") & (ends <= self._draw.now)

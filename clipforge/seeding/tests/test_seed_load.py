@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import psycopg
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
@@ -14,6 +15,7 @@ from django.db.models import Count, F
 from rest_framework.test import APIClient
 
 from clipforge.orgs.models import APIKey, Membership, Organization
+from clipforge.seeding.tables import Sink, Table
 from clipforge.testing.factories import make_organization
 from clipforge.testing.state import nothing_changes
 from credits import paid_work
@@ -211,3 +213,11 @@ def test_a_ledger_alone_can_be_filled():
     seed_load(projects=0, moments=0, exports=0, transactions=3001)
     assert CreditTransaction.objects.count() == 3001
     assert broken_invariants() == []
+
+
+def test_rows_that_postgresql_refuses_are_the_error_of_who_sent_them():
+    with transaction.atomic(), Sink() as sink:
+        sink.add(Table("orgs_organization", ("id",)), "no id")
+        with pytest.raises(psycopg.DataError):
+            sink.flush()
+        transaction.set_rollback(True)
