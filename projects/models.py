@@ -63,7 +63,10 @@ class Project(PaidWork):
                 name="projects_project_newest",
             ),
             # What the sources of an organization take: a sum from the index alone, whose entries are
-            # a twelfth of the rows. Nothing in it changes once the project is there.
+            # a twelfth of the rows. Nothing in it changes once the project is there. By its key a left
+            # prefix of the first two, which know no sizes: with one of them instead, each project
+            # would be fetched from the table. It costs 90 bytes of WAL for each that is written, of
+            # 960.
             models.Index(fields=["org"], include=["size"], name="projects_project_org_size"),
             # The same list by status: what is not READY is rare among millions.
             models.Index(
