@@ -48,8 +48,15 @@ LIST = Budget(statements=2, rows=1.3, slack=1500, sorts=1500, lookups=16)
 MERGED = LIST._replace(rows=2.3)
 # Where a list begins, found in its index alone: the same at any depth.
 PLACE = LIST._replace(lookups=0)
+# A month of the ledger, the oldest first, and the row before it, whose balance it opens with.
+STATEMENT = LIST._replace(lookups=0)
+# What a file of any length is made of, a piece of one statement: each row, and whose it is. The names
+# of all customers are as well read whole, and what is hardly longer than a piece is as well sorted.
+SHEET = Budget(statements=1, buffers=150, rows=2.3, slack=20_000, sorts=5000)
 # A table of a hundred rows is read whole, rightly.
 ONE = Budget(statements=2, rows=2.0, slack=100)
+# All that is sold: some prices, put in order.
+CATALOGUE = ONE._replace(sorts=100)
 # Work under way: few rows among millions, put in order after they are found.
 QUEUE = Budget(statements=1, rows=3.0, slack=100, sorts=1000)
 # What is deleted with a project: all of its rows.

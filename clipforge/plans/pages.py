@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,28 +14,33 @@ from django.contrib import admin
 from django.contrib.admin.templatetags.admin_list import results
 from django.db.models import BooleanField, Count, Field, Model
 from django.db.models.deletion import Collector
+from django.http import Http404
 from django.test import RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 from rest_framework.request import Request
 
+from billing import selectors as billing
+from billing.caching import stored_pricing
 from billing.models import BillingAccount
 from clipforge.common.admin import NEWER, OLDER
 from clipforge.common.api.filters import AnyOf
 from clipforge.common.api.pagination import DEFAULT_PAGE_SIZE, cursor_at, page_of
-from clipforge.common.errors import Conflict
+from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.models import CachedRow
 from clipforge.orgs.caching import stored
 from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 from clipforge.orgs.principal import Principal
 from clipforge.plans import budgets
 from clipforge.plans.budgets import Budget
-from clipforge.staff import overview, rescue, timeline
+from clipforge.staff import exporting, movements, overview, rescue, timeline
 from clipforge.staff.find import STRIPE, find
+from clipforge.staff.models import MoneyRequest
 from clipforge.staff.rescue import Kind, State
 from credits import expiry, paid_work
 from credits.caching import stored_balance
 from credits.models import CreditAccount, CreditTransaction
+from credits.selectors import statement
 from exports import selectors as exports
 from exports.models import Export
 from exports.tasks import due_exports
@@ -42,11 +48,14 @@ from projects import selectors as projects
 from projects.models import Moment, Project
 
 OURS = {"orgs", "staff", "credits", "projects", "exports", "billing"}
+# Whose tables the admin shows, besides.
+SHOWN = OURS | {"procrastinate"}
 # How far down a list "deep" is, and how far we count to know.
 DEEP, COUNTED = 0.9, 200_000
 # A row of which something is looked for.
 MIDDLE = 20
-
+# What is asked for where there is no row: the same statement.
+NOWHERE = uuid.UUID(int=0)
 
 Params = dict[str, str | list[str]]
 
@@ -73,9 +82,13 @@ def pages() -> Iterator[Page]:
     for subject in subjects():
         yield from _api(subject)
         yield from _details(subject)
+        yield from _statements(subject)
         yield from _organization(subject)
+    yield Page("pricing", "", budgets.CATALOGUE, stored_pricing)
     yield from _queue()
     yield from _admin()
+    yield from _movements()
+    yield from _sheets()
 
 
 def subjects() -> list[Subject]:
@@ -226,7 +239,12 @@ def _details(subject: Subject) -> Iterator[Page]:
         "key": partial(_stored, APIKey, "00000000"),
         "organization": partial(_stored, Organization, str(org.pk)),
         "limits": partial(_stored, TierLimits, org.tier),
+        "subscription": partial(billing.open_subscription, org),
     }
+    payment = billing.payments(org).order_by("-created_at", "-id").first()
+    details["payment"] = partial(
+        _if_there, billing.get_payment, org, payment.pk if payment else NOWHERE
+    )
     if project := subject.project:
         details["project"] = partial(projects.get_project, org, project.pk)
         if moment := Moment.objects.filter(project=project).first():
@@ -237,6 +255,25 @@ def _details(subject: Subject) -> Iterator[Page]:
         details["export"] = partial(exports.get_export, org, export.pk)
     for name, run in details.items():
         yield Page(f"{name}, {subject.label}", "", budgets.ONE, run)
+
+
+def _if_there(read: Callable[..., object], *args: Any) -> None:
+    with contextlib.suppress(NotFound, Http404):
+        read(*args)
+
+
+def _statements(subject: Subject) -> Iterator[Page]:
+    """The last month, and one long ago."""
+    ledger = CreditTransaction.objects.for_org(subject.org).order_by("-created_at", "-id")
+    count = ledger[:COUNTED].count()
+    for place, number in {"first": 0, "deep": int(count * DEEP)}.items():
+        for row in ledger[number : number + 1]:
+            month = partial(_statement, subject.org, row.created_at.date())
+            yield Page(f"statement, {subject.label}", place, budgets.STATEMENT, month)
+
+
+def _statement(org: Organization, month: datetime.date) -> list[Any]:
+    return list(statement(org, month).rows[: exporting.CHUNK])
 
 
 def _stored(model: type[CachedRow], value: str) -> None:
@@ -277,7 +314,7 @@ def _admin() -> Iterator[Page]:
     yield Page("admin index", "", budgets.DASHBOARD, partial(_respond, admin.site.index))
     yield from _rescue()
     for model, model_admin in admin.site._registry.items():
-        if model._meta.app_label not in OURS:
+        if model._meta.app_label not in SHOWN:
             continue
         name = f"admin {model._meta.model_name}"
         rows = model._default_manager.order_by("-pk")
@@ -297,6 +334,32 @@ def _admin() -> Iterator[Page]:
     for shape, text in _sought():
         found = partial(_respond, find, params={"q": text})
         yield Page(f"admin find {shape}", "", budgets.ADMIN_SEARCH, found)
+
+
+def _movements() -> Iterator[Page]:
+    """Movements of credits that await a second person, one of them, and the form that makes them."""
+    yield Page("admin second person", "", budgets.ADMIN, partial(_respond, movements.movements))
+    last = MoneyRequest.objects.order_by("-id").first()
+    one = partial(_if_there, _respond, movements.movement, last.pk if last else 0)
+    yield Page("admin second person, one", "", budgets.ADMIN_ONE, one)
+    for subject in subjects():
+        form = partial(_respond, movements.grant_credits, subject.org.pk)
+        yield Page(f"admin grant credits, {subject.label}", "", budgets.ADMIN_ONE, form)
+
+
+def _sheets() -> Iterator[Page]:
+    """What each CSV begins with: of all, of one organization, and of its last month."""
+    now = timezone.now().date()
+    whole: dict[str, Any] = {"org": None, "from": None, "to": None}
+    filters = {"of all": whole}
+    for subject in subjects():
+        filters[f"of {subject.label}"] = {**whole, "org": subject.org}
+        month = {"org": subject.org, "from": now - datetime.timedelta(days=30), "to": now}
+        filters[f"of a month of {subject.label}"] = month
+    for sheet in (exporting.LEDGER, exporting.PROJECTS, exporting.PAYMENTS):
+        for whose, asked in filters.items():
+            rows = exporting.wanted(sheet, asked)[: exporting.CHUNK]
+            yield Page(f"csv {sheet.name} {whose}", "", budgets.SHEET, partial(list, rows))
 
 
 def _rescue() -> Iterator[Page]:
@@ -428,7 +491,7 @@ def _staff_request(params: dict[str, str] | None = None) -> Any:
     return request
 
 
-def _respond(view: Callable[..., Any], *args: str, params: dict[str, str] | None = None) -> object:
+def _respond(view: Callable[..., Any], *args: Any, params: dict[str, str] | None = None) -> object:
     response = view(_staff_request(params), *args)
     return response.render() if hasattr(response, "render") else response
 

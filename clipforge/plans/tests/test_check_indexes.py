@@ -4,18 +4,74 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.urls import URLPattern, URLResolver, get_resolver
 
-from clipforge.plans.pages import list_views, pages
+from clipforge.plans.pages import SHOWN, list_views, pages
 from clipforge.plans.report import Finding, measure
 from clipforge.testing.factories import make_organization
 from projects import selectors as projects
 
 pytestmark = pytest.mark.django_db
+
+# Beside the lists of the API, which are found: the page that is looked at for each route.
+LOOKED_AT = {
+    "me": "key",
+    "credits-balance": "balance",
+    "credits-statement": "statement",
+    "project": "project",
+    "export": "export",
+    "export-download": "export",
+    "pricing": "pricing",
+    "billing-payment": "payment",
+    "billing-subscription": "subscription",
+    "find": "admin find",
+    "grant-credits": "admin grant credits",
+    "adjust-credits": "admin grant credits",
+    "movements": "admin second person",
+    "movement": "admin second person, one",
+    "organization-timeline": "admin timeline",
+    "rescue": "rescue",
+    "rescue-confirm": "rescue",
+    "export-ledger": "csv ledger",
+    "export-projects": "csv projects",
+    "export-payments": "csv payments",
+    "index": "admin index",
+    "autocomplete": "admin membership offers",
+}
+# By name, which may be a pattern: why nobody looks at what they ask the database.
+EXEMPT = {
+    "health*": "Whether it answers is what they ask.",
+    "stripe-webhook": "It takes POST alone.",
+    "schema": "Nothing.",
+    "docs": "Nothing.",
+    "download-file": "Nothing: the link is the permission.",
+    "*login": "One of the staff, by address.",
+    "logout": "Their session.",
+    "password_change*": "Themselves.",
+    "second-factor*": "Their devices, a few rows.",
+    "jsi18n": "Nothing.",
+    "change-tier": "An organization by its key, as the others of its forms.",
+    "override-limit": "An organization by its key.",
+    "suspend": "An organization by its key.",
+    "restore": "An organization by its key.",
+    "issue-key": "An organization by its key.",
+    "revoke-key": "A key of the API by its own.",
+    "rescue-run": "A run by its key.",
+    "downloads": "Nothing: a form.",
+    "app_list": "Nothing: names of tables.",
+    "auth_*": "Four groups, and one person by key.",
+    "*_add": "Nothing: a form.",
+    "*_delete": "Nothing of what grows: one row by its key, where staff may delete at all.",
+    "*_history": "What Django's own log says of one row.",
+}
 
 SIZES = {"orgs": 60, "projects": 3000, "moments": 150_000, "transactions": 12000, "exports": 5000}
 
@@ -55,6 +111,10 @@ def test_every_page_of_every_list_is_within_its_budget_and_every_promised_index_
     result = check_indexes()
     assert beyond(result) == []
     assert result["unused_indexes"] == []
+    looked_at = {page["page"] for page in result["pages"]}
+    assert list(not_looked_at(looked_at)) == []
+    without = {page for page in looked_at if not page.startswith("statement")}
+    assert list(not_looked_at(without)) == ["credits-statement"]
     places: dict[str, set[str]] = {}
     for page in result["pages"]:
         places.setdefault(page["page"].split()[0].rstrip(","), set()).add(page["place"])
@@ -65,6 +125,41 @@ def test_every_page_of_every_list_is_within_its_budget_and_every_promised_index_
     assert {name: places[name] for name in names - {"billing-payments"}} == {
         name: {"first", "deep"} for name in names - {"billing-payments"}
     }
+
+
+def not_looked_at(names: set[str]) -> Iterator[str]:
+    """Routes that can be asked for with GET, and of which no page of those names is."""
+    wanted = {**LOOKED_AT, **{listed.name: listed.name for listed in list_views()}}
+    for model in admin.site._registry:
+        if model._meta.app_label in SHOWN:
+            name = f"{model._meta.app_label}_{model._meta.model_name}"
+            wanted[f"{name}_changelist"] = title = f"admin {model._meta.model_name}"
+            # Where there is one: seeding makes no payments, for example.
+            wanted[f"{name}_change"] = f"{title}, one" if model._default_manager.exists() else title
+    for route in routes(get_resolver().url_patterns):
+        is_exempt = any(fnmatch(route, pattern) for pattern in EXEMPT)
+        if not is_exempt and not any(is_of(page, wanted.get(route)) for page in names):
+            yield route
+
+
+def is_of(page: str, name: str | None) -> bool:
+    """Of several pages of one route, whom or what each is about follows the name, but for "one"."""
+    about = page.removeprefix(name) if name and page.startswith(name) else None
+    return about is not None and (about[:1] in {"", " ", ","}) and about != ", one"
+
+
+def routes(entries: list[URLPattern | URLResolver]) -> Iterator[str]:
+    """Names of what answers GET. Without a name there are only redirects, and what is nowhere."""
+    for entry in entries:
+        if isinstance(entry, URLResolver):
+            yield from routes(entry.url_patterns)
+        elif entry.name and answers_get(entry.callback):
+            yield entry.name
+
+
+def answers_get(view: Callable[..., Any]) -> bool:
+    view_class = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    return view_class is None or hasattr(view_class, "get")
 
 
 @pytest.mark.parametrize(
