@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from django.contrib.auth.hashers import make_password
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, Invalid
@@ -16,12 +16,13 @@ from clipforge.orgs import keys
 from clipforge.orgs.models import APIKey, Membership, Organization, Role, User
 from clipforge.seeding import books, world
 from clipforge.seeding.draws import SECOND, Draw, Jobs, texts_of_ids, texts_of_times, tier_of
-from clipforge.seeding.tables import Progress, Sink, analyze, without_indexes
+from clipforge.seeding.tables import Progress, Sink, Table, analyze, without_indexes
 from clipforge.seeding.world import Orgs, Sizes, Work, Writer
 from credits.paid_work import QUEUED, Defer
 from exports.tasks import defer_render
 from projects.tasks import defer_analysis
 
+ORGANIZATIONS = Table.of(Organization, "id name slug tier is_active created_at updated_at")
 TABLES = [*world.TABLES, *books.TABLES]
 
 # What is left of a plan's credits ends after so many seconds.
@@ -48,7 +49,7 @@ def seed(
         _require_room(number, into_existing)
         with without_indexes(TABLES, progress):
             made = _fill(sizes, number, with_keys, progress)
-    analyze(TABLES)
+    analyze([ORGANIZATIONS, *TABLES])
     return made
 
 
@@ -114,18 +115,19 @@ def _defer(work: Work, defer: Defer) -> None:
 def _organizations(draw: Draw, count: int, number: int) -> list[Organization]:
     """Organizations with an owner each, the busiest first."""
     founded = draw.founded(count)
-    ids = [uuid.UUID(text) for text in texts_of_ids(draw.ids(founded))]
     rows = [
         Organization(
-            id=pk, name=f"Load {number}-{rank}", slug=_slug(number, rank), tier=tier_of(rank, count)
+            id=uuid.UUID(pk),
+            name=f"Load {number}-{rank}",
+            slug=_slug(number, rank),
+            tier=tier_of(rank, count),
+            created_at=datetime.datetime.fromtimestamp(at // SECOND, datetime.UTC),
         )
-        for rank, pk in enumerate(ids)
+        for rank, (pk, at) in enumerate(
+            zip(texts_of_ids(draw.ids(founded)), founded.tolist(), strict=True)
+        )
     ]
-    Organization.objects.bulk_create(rows)
-    for row, at in zip(rows, founded.tolist(), strict=True):
-        row.created_at = datetime.datetime.fromtimestamp(at // SECOND, datetime.UTC)
-    # Saving them has made them a moment ago.
-    _set_created(rows)
+    _insert(rows)
     unusable = make_password(None)
     owners = [_owner(row, unusable) for row in rows]
     User.objects.bulk_create(owners)
@@ -136,15 +138,13 @@ def _organizations(draw: Draw, count: int, number: int) -> list[Organization]:
     return rows
 
 
-def _set_created(rows: list[Organization]) -> None:
-    """In one statement, which a bulk_update of thousands of cases is not."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE orgs_organization SET created_at = made.at"
-            "  FROM unnest(%s::uuid[], %s::timestamptz[]) AS made(id, at)"
-            " WHERE orgs_organization.id = made.id",
-            [[row.pk for row in rows], [row.created_at for row in rows]],
-        )
+def _insert(rows: list[Organization]) -> None:
+    """Not by bulk_create, which would let them begin now, and leave dead rows once that is put right."""
+    with Sink() as sink:
+        for row in rows:
+            at = row.created_at.isoformat()
+            sink.add(ORGANIZATIONS, f"{row.pk}\t{row.name}\t{row.slug}\t{row.tier}\tt\t{at}\t{at}")
+        sink.flush()
 
 
 def _owner(organization: Organization, password: str) -> User:
