@@ -3,9 +3,9 @@
     python -m clipforge.benchmarks.request [ROUNDS] [--profile]
 
 GET /credits/balance (key recognised, limits counted, balance from the cache) in turn with a view
-that does nothing, behind the same middleware and gunicorn, at the same rate. Prints CPU
-milliseconds of gunicorn a request and the ratio (bare / balance: the requests that a CPU second
-serves; the goal is 0.6). `--profile` shows where the time of the balance goes, in one process.
+that does nothing, behind the same middleware and gunicorn, at the same rate; and with the same view
+alone, behind no middleware. Prints CPU milliseconds of gunicorn a request and the ratio (bare /
+balance: the requests that a CPU second serves; the goal is 0.6). `--profile` shows where the time of the balance goes, in one process.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ GOAL = 0.6
 PER_SECOND, SECONDS = 150, 8
 ORGANIZATIONS = 20
 BALANCE = "/api/v1/credits/balance"
+PATHS = {"alone": "/alone", "bare": "/bare", "balance": BALANCE, "me": "/api/v1/me"}
 
 
 def main(rounds: int, *, profile: bool) -> None:
@@ -37,7 +38,7 @@ def main(rounds: int, *, profile: bool) -> None:
         with Stack(concurrency=0, log=data / "web.log", web=command) as stack:
             cases = {
                 name: functools.partial(_cost, stack.url, stack.web_pid, path, keys)
-                for name, path in {"bare": "/bare", "balance": BALANCE, "me": "/api/v1/me"}.items()
+                for name, path in PATHS.items()
             }
             for measure in cases.values():  # warm
                 measure()

@@ -24,7 +24,7 @@ SPENDS = 200  # of each process
 ORGANIZATIONS = 1000
 
 
-def spend(ids: list[Any], marker: str) -> None:
+def spend(ids: list[Any], marker: str, spends: int) -> None:
     """One process's part."""
     from clipforge.orgs.models import Organization
     from credits import services
@@ -32,7 +32,7 @@ def spend(ids: list[Any], marker: str) -> None:
 
     charge = Charge(1, 1, "benchmark", {"minutes": 1})
     orgs = itertools.cycle([Organization(pk=pk) for pk in ids])
-    for number, org in zip(range(SPENDS), orgs, strict=False):
+    for number, org in zip(range(spends), orgs, strict=False):
         name = f"{marker}:{number}"
         hold = services.reserve(
             org=org,
@@ -69,7 +69,7 @@ def _per_second(pool: ProcessPoolExecutor, ids: list[Any]) -> float:
     # Each begins elsewhere: processes that go the same way would queue up behind each other.
     offsets = [len(ids) * number // PROCESSES for number in range(PROCESSES)]
     parts = [
-        pool.submit(spend, ids[offset:] + ids[:offset], f"{marker}:{number}")
+        pool.submit(spend, ids[offset:] + ids[:offset], f"{marker}:{number}", SPENDS)
         for number, offset in enumerate(offsets)
     ]
     for part in parts:

@@ -1,0 +1,55 @@
+"""The benchmarks run and print their figures: one tiny round of each, on servers of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipforge.media.sample import make_sample
+from clipforge.testing.service import ROOT
+
+pytestmark = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    ("name", "made_small", "said"),
+    [
+        ("balance", "", "ratio "),
+        ("throttle", "it.LIMITS = (5,)", "limit    5  limits "),
+        ("spending", "it.ORGANIZATIONS, it.SPENDS = 4, 5", "ratio "),
+        ("request", "it.SECONDS = 1", "balance  "),
+        ("workers", "it.SETTINGS, it.SECONDS = ['1x2'], 1", "1x2 "),
+    ],
+)
+def test_a_benchmark_of_the_service_prints_its_figures(name: str, made_small: str, said: str):
+    main = "it.main(1, profile=False)" if name == "request" else "it.main(1)"
+    lines = run(f"import clipforge.benchmarks.{name} as it; {made_small or 'pass'}; {main}")
+    assert any(line.startswith(said) for line in lines), lines
+
+
+def test_the_benchmark_of_an_analysis_prints_how_much_of_it_is_decoding(tmp_path: Path):
+    video = tmp_path / "video.mp4"
+    make_sample(video, seconds=40)
+    lines = run(
+        "import pathlib, clipforge.benchmarks.analysis as it;"
+        f"it.main(pathlib.Path({str(video)!r}), 1)"
+    )
+    assert lines[-1].startswith("ratio ")
+
+
+def run(code: str) -> list[str]:
+    """The lines that it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "clipforge.settings"},
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
