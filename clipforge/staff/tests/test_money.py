@@ -696,7 +696,7 @@ def test_every_page_takes_few_queries(
     ):
         with django_assert_max_num_queries(9):  # one for the phone
             assert finance.get(page).status_code == 200
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         finance.post(url("grant-credits", organization), form)
 
 
