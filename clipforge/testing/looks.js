@@ -152,12 +152,15 @@ window.looks = (() => {
         shown(element) && element.tabIndex >= 0 && !element.disabled && element.type !== "radio");
 
     const marked = new Set();
+    let last = null;
 
     // Called after each press of Tab: null when the focus has left the page.
     const step = () => {
         const element = document.activeElement;
+        if (element && element === last) return [];  // a date has a stop for each of its parts
         if (!element || element === document.body || marked.has(element)) return null;
         marked.add(element);
+        last = element;
         const style = getComputedStyle(element);
         const box = element.getBoundingClientRect();
         const found = [];
