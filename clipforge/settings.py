@@ -290,6 +290,7 @@ _redis: dict[str, Any] = {
     "KEY_FUNCTION": "clipforge.common.cache.plain_key",
     "REVERSE_KEY_FUNCTION": "clipforge.common.cache.called_key",
     "OPTIONS": {
+        "CONNECTION_FACTORY": "clipforge.common.cache.OnePool",
         "CONNECTION_POOL_CLASS": "clipforge.common.redis.Pool",
         "REDIS_CLIENT_CLASS": "clipforge.common.redis.Client",
         "SERIALIZER": "django_redis.serializers.json.JSONSerializer",

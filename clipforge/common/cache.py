@@ -9,6 +9,7 @@ Values that must never be older than the last commit go through `clipforge.commo
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
@@ -17,15 +18,31 @@ from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django_redis.cache import RedisCache
 from django_redis.exceptions import ConnectionInterrupted
+from django_redis.pool import ConnectionFactory
 
 from clipforge.common.cache_log import log_operation, record
 from clipforge.common.coherence import Coherent
-from clipforge.common.redis import Client, RedisError, insistent
+from clipforge.common.redis import Client, Pool, RedisError, insistent
 
 # Keys that SCAN looks at in one round trip; its default of 10 takes sixteen times as long.
 SCAN_COUNT = 1000
 
 T = TypeVar("T")
+
+
+class OnePool(ConnectionFactory[Client, Pool, Any]):  # type: ignore[misc]
+    """One pool, and so one breaker, for all threads and caches of a process.
+
+    django-redis looks for a pool and makes one when it finds none: of threads that look at the same
+    moment each makes its own.
+    """
+
+    _making = threading.Lock()
+
+    def get_or_create_connection_pool(self, params: dict[str, Any]) -> Pool:
+        with self._making:
+            pool: Pool = super().get_or_create_connection_pool(params)
+            return pool
 
 
 def plain_key(key: str, key_prefix: str, version: int) -> str:

@@ -60,28 +60,34 @@ class Breaker:
         self._clock = clock
         self._lock = threading.Lock()
         self._closed_until: float | None = None  # None: working, everybody may pass
+        self._faults = 0
 
     @property
     def is_open(self) -> bool:
         return self._closed_until is not None
 
-    def admit(self) -> None:
-        """Return if the caller may ask Redis. Raises Unreachable."""
+    def admit(self) -> int:
+        """Return if the caller may ask Redis: what to say when it answered. Raises Unreachable."""
+        if self._closed_until is None:
+            return self._faults
+        with self._lock:
+            if self._closed_until is not None:
+                if self._clock() < self._closed_until:
+                    raise Unreachable("Redis failed a moment ago; it is left alone for a second.")
+                self._leave_alone()  # whoever comes while the caller tries
+            return self._faults
+
+    def succeeded(self, admitted: int | None = None) -> None:
+        """Let everybody pass, unless the caller was admitted before a fault: it knows nothing newer."""
         if self._closed_until is None:
             return
         with self._lock:
-            if self._closed_until is None:
-                return
-            if self._clock() < self._closed_until:
-                raise Unreachable("Redis failed a moment ago; it is left alone for a second.")
-            self._leave_alone()  # whoever comes while the caller tries
-
-    def succeeded(self) -> None:
-        if self._closed_until is not None:
-            self._closed_until = None
+            if admitted in {None, self._faults}:
+                self._closed_until = None
 
     def failed(self) -> None:
         with self._lock:
+            self._faults += 1
             self._leave_alone()
 
     def _leave_alone(self) -> None:
@@ -159,7 +165,7 @@ def insistent(url: str) -> Client:
 
 
 def _guarded(pool: Pool, call: Callable[[], Any]) -> Any:
-    pool.breaker.admit()
+    admitted = pool.breaker.admit()
     try:
         answer = call()
     except MaxConnectionsError:  # ours, not a fault of Redis: it was not asked
@@ -176,7 +182,7 @@ def _guarded(pool: Pool, call: Callable[[], Any]) -> Any:
         )
         raise
     except RedisError:  # it answered, if only that it does not know a script
-        pool.breaker.succeeded()
+        pool.breaker.succeeded(admitted)
         raise
-    pool.breaker.succeeded()
+    pool.breaker.succeeded(admitted)
     return answer

@@ -30,6 +30,8 @@ pytestmark = pytest.mark.slow
 T = TypeVar("T")
 
 PROCESSES, THREADS = 4, 4
+# A minute, of an address. More than any test here asks `everywhere` with a key that is no good.
+GUESSES = 150
 PRICING = "/api/v1/pricing"
 ME, BALANCE = "/api/v1/me", "/api/v1/credits/balance"
 
@@ -91,7 +93,7 @@ def limited() -> Iterator[Limited]:
             WEB_PROCESSES=str(PROCESSES),
             WEB_THREADS=str(THREADS),
             LOG_FORMAT="json",
-            ANONYMOUS_REQUESTS_PER_MINUTE="30",
+            ANONYMOUS_REQUESTS_PER_MINUTE=str(GUESSES),
         ) as service,
     ):
         yield Limited(service, redis)
@@ -130,16 +132,11 @@ def everywhere(limited: Limited, client: httpx.Client, path: str = ME) -> list[h
 def test_of_five_times_the_limit_at_once_exactly_the_limit_passes(
     limited: Limited, tier: str, limit: int
 ):
-    key = limited.customers(tier)[tier]["key"]
-
-    def some(_: int) -> list[Asked]:
-        with httpx.Client(
-            base_url=limited.service.url, headers={"Authorization": f"Bearer {key}"}, timeout=60
-        ) as client:
-            return [ask(client) for _ in range(5 * limit // 16 + 1)]
-
-    with ThreadPoolExecutor(16) as pool:
-        asked = [each for several in pool.map(some, range(16)) for each in several]
+    for _ in range(3):
+        key, since = limited.customers(tier)[tier]["key"], limited.end_of_log()
+        asked = ask_at_once(limited.client(key), 5 * limit)
+        if not faults(limited.logged(since)):  # else each process limited by itself for a moment
+            break
     assert_exact(asked, limit)
     for _, _, answer in asked:
         if answer.status_code == 429:
@@ -153,6 +150,17 @@ class Asked(NamedTuple):
     sent: float
     answered: float
     answer: httpx.Response
+
+
+def ask_at_once(client: httpx.Client, count: int) -> list[Asked]:
+    """By sixteen, a connection each."""
+
+    def some(_: int) -> list[Asked]:
+        with httpx.Client(base_url=client.base_url, headers=client.headers, timeout=60) as own:
+            return [ask(own) for _ in range(count // 16 + 1)]
+
+    with ThreadPoolExecutor(16) as pool:
+        return [each for several in pool.map(some, range(16)) for each in several]
 
 
 def ask(client: httpx.Client) -> Asked:
@@ -281,11 +289,11 @@ def test_guesses_are_limited_by_address_before_the_database_is_asked(limited: Li
     def guessed_and_forged() -> tuple[list[int], httpx.Response]:
         for counter in redis.keys("ratelimit:*"):
             redis.delete(counter)
-        statuses = [guess.get(ME).status_code for _ in range(40)]
+        statuses = [guess.get(ME).status_code for _ in range(GUESSES + 10)]
         return statuses, guess.get(ME, headers={"X-Forwarded-For": "203.0.113.77"})
 
     statuses, forged = in_one_minute(guessed_and_forged)
-    assert statuses == [401] * 30 + [429] * 10
+    assert statuses == [401] * GUESSES + [429] * 10
     assert (forged.status_code, forged.json()["limit"]) == (429, "anonymous")
     # Who shares the address and has a good key is not disturbed.
     assert good.get(ME).status_code == 200
@@ -306,11 +314,10 @@ def in_one_minute(act: Callable[[], T]) -> T:
 
 
 def hammer(count: int, *asks: Callable[[str], httpx.Response]) -> Counter[int]:
-    """The statuses of so many requests, eight at once, by turns of each kind; it is told an id."""
+    """The statuses of so many requests, eight at once, each kind in its turn, which is told a number."""
 
     def one(number: int) -> int:
-        kind = number % len(asks)
-        return asks[kind](f"request-{kind}-{number}").status_code
+        return asks[number % len(asks)](f"{number:04}").status_code
 
     with ThreadPoolExecutor(8) as pool:
         return Counter(pool.map(one, range(count)))
@@ -355,34 +362,43 @@ def test_no_request_waits_for_a_silent_redis_longer_than_one_timeout_and_a_write
     made = limited.customers("ENTERPRISE", projects=True)["ENTERPRISE"]
     client = limited.client(made["key"])
     body = {"project": made["project"], "start": 0, "end": 10}
+
+    def read(name: str) -> httpx.Response:
+        return client.get(BALANCE, headers={"X-Request-ID": f"request-read-{name}"})
+
+    def read_without_a_key(name: str) -> httpx.Response:
+        headers = {"X-Request-ID": f"request-read-{name}"}
+        return httpx.get(f"{limited.service.url}{PRICING}", headers=headers, timeout=30)
+
+    def move(name: str) -> httpx.Response:
+        headers = {"X-Request-ID": f"request-move-{name}"}
+        return client.post("/api/v1/exports", json=body, headers=headers)
+
     for path in (BALANCE, PRICING):
         assert client.get(path).status_code == 200
     since, frozen_at = limited.end_of_log(), time.monotonic()
     limited.redis.freeze()
     try:
-        statuses = hammer(
-            200,
-            lambda name: client.get(BALANCE, headers={"X-Request-ID": name}),
-            lambda name: httpx.get(
-                f"{limited.service.url}{PRICING}", headers={"X-Request-ID": name}, timeout=30
-            ),
-            lambda name: client.post("/api/v1/exports", json=body, headers={"X-Request-ID": name}),
-        )
+        # Fewer without a key than an address may: they are counted in the processes, and so are
+        # those of later tests while Redis is slow.
+        statuses = hammer(200, read, move, read, move, read, move, read_without_a_key)
         frozen_for = time.monotonic() - frozen_at
     finally:
         limited.redis.thaw()
     assert set(statuses) <= {200, 201, 402, 429}
     assert statuses[201] == 10  # as many credits as there are, one each
     waits = waits_of_requests(limited.logged(since))
-    reads = [wait for name, wait in waits.items() if not name.startswith("request-2-")]
-    writes = [wait for name, wait in waits.items() if name.startswith("request-2-")]
-    probes = [wait.full for wait in waits.values()]
     # One timeout at the most; and one more for each cool-down that the request itself outlived.
-    assert all(wait.full <= 1 + wait.ms // 750 for wait in waits.values())
-    assert 1 <= sum(probes) <= most_probes(frozen_for)
+    too_long = {name: wait for name, wait in waits.items() if wait.full > 1 + wait.ms // 750}
+    assert too_long == {}
+    assert 1 <= sum(wait.full for wait in waits.values()) <= most_probes(frozen_for)
+    reads, moves = (
+        [wait for name, wait in waits.items() if name.startswith(f"request-{kind}-")]
+        for kind in ("read", "move")
+    )
     # What moves credits says so all the same, before it commits and after: 50 ms each.
     assert {wait.short for wait in reads} == {0}
-    assert {wait.short for wait in writes} == {0, 2}
+    assert {wait.short for wait in moves} == {0, 2}
     _recovered(limited)
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
+from typing import Any, cast
 
 import pytest
 from django.core.cache import caches
+from django_redis.pool import ConnectionFactory
 
 from clipforge.common.cache import Cache, default_cache
 from clipforge.common.metrics import metrics
@@ -38,6 +42,27 @@ def counted(family: str, result: str) -> int:
 
 def test_the_backend_is_djangos_default_cache(cache: Cache):
     assert caches["default"] is cache
+
+
+def test_threads_that_ask_first_at_the_same_moment_share_a_pool(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """Else a request may wait for a silent Redis once for each breaker."""
+    settings.CACHES = {
+        name: {**options, "LOCATION": "redis://127.0.0.1:1/0"}
+        for name, options in settings.CACHES.items()
+    }
+    together, make = Barrier(2), ConnectionFactory.get_connection_pool
+
+    def make_together(*args: Any) -> Any:
+        with suppress(BrokenBarrierError):  # the other one is not let in
+            together.wait(0.2)
+        return make(*args)
+
+    monkeypatch.setattr(ConnectionFactory, "get_connection_pool", make_together)
+    with ThreadPoolExecutor(2) as threads:
+        clients = threads.map(lambda name: cast("Cache", caches[name]).redis, settings.CACHES)
+        assert len({id(client.connection_pool) for client in clients}) == 1
 
 
 def test_what_is_set_is_got_under_the_very_same_key(cache: Cache):

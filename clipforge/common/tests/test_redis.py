@@ -53,6 +53,19 @@ def test_a_breaker_opens_at_the_first_fault_and_tries_again_after_a_second():
     breaker.admit()
 
 
+def test_an_answer_to_what_was_asked_before_a_fault_does_not_close_a_breaker():
+    clock = Clock()
+    breaker = Breaker(clock=clock)
+    before = breaker.admit()
+    breaker.failed()
+    breaker.succeeded(before)
+    with pytest.raises(Unreachable):
+        breaker.admit()
+    clock.now = 2.0
+    breaker.succeeded(breaker.admit())
+    assert not breaker.is_open
+
+
 def test_of_many_that_come_at_once_after_the_cool_down_one_tries():
     clock = Clock()
     breaker = Breaker(clock=clock)
