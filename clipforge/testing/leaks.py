@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 # A whole API key; its public part alone may be logged. The token of a signed link. Stripe's secrets.
 LOOKS_SECRET = re.compile(
@@ -15,6 +16,21 @@ LOOKS_SECRET = re.compile(
 )
 # What is shorter is found in innocent words.
 SHORTEST = 10
+SETTINGS = (
+    *("SECRET_KEY", "API_KEY_PEPPER", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"),
+    "EMAIL_HOST_PASSWORD",
+)
+# Which may have a password in them.
+URLS = ("DATABASE_URL", "REDIS_URL")
+
+
+def of_settings(value_of: Callable[[str], str]) -> set[str]:
+    """The secrets of a service, by the name of a setting; "" is none."""
+    values = {value_of(name) for name in SETTINGS}
+    for name in URLS:
+        password = urlsplit(value_of(name)).password or ""
+        values |= {password, unquote(password)}
+    return {value for value in values if len(value) >= SHORTEST}
 
 
 def is_leak(text: str, values: Iterable[str] = ()) -> bool:
@@ -55,9 +71,7 @@ class Leaks(logging.Handler):
     def secrets(self) -> set[str]:
         from django.conf import settings
 
-        names = ("SECRET_KEY", "API_KEY_PEPPER", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
-        values = {str(getattr(settings, name)) for name in names}
-        return self.remembered | {value for value in values if len(value) >= SHORTEST}
+        return self.remembered | of_settings(lambda name: str(getattr(settings, name)))
 
     def take(self) -> list[str]:
         """What was found since the last time."""

@@ -61,6 +61,8 @@ class Bench:
         self._over: float | None = None
         self.video = service.data / "sample.mp4"
         make_sample(self.video, seconds=SECONDS)
+        self._short = service.data / "short.mp4"
+        make_sample(self._short, seconds=30)
         helper = service.start_worker()
         uploaded = self.client.upload(self.video)
         self.project = self.client.wait(f"projects/{uploaded['id']}", seconds=PATIENCE)
@@ -71,12 +73,19 @@ class Bench:
         cut = {"start": 0, "end": seconds, "aspect": "source", "resolution": resolution}
         return self.client.post("exports", {"project": self.project["id"], **cut})
 
+    def start_analysis(self) -> Json:
+        """A project waiting in the queue."""
+        return self.client.upload(self._short)
+
     def export(self, export: Json) -> Json:
         return self.client.get(f"exports/{export['id']}")
 
     def rendered(self, export: Json) -> Json:
         """The export, once it ended in whatever way."""
         return self.client.wait(f"exports/{export['id']}", seconds=PATIENCE)
+
+    def analysed(self, project: Json) -> Json:
+        return self.client.wait(f"projects/{project['id']}", seconds=PATIENCE)
 
     def until_rendering(self, export: Json) -> None:
         def renders() -> bool:
@@ -115,9 +124,9 @@ class Bench:
             return connection.execute(query, [value]).fetchone() is not None
 
     def spends(self) -> Counter[str]:
-        """How often each export was paid."""
+        """How often each project and export was paid."""
         rows = self.client.pages("credits/transactions", type="SPEND")
-        return Counter(row["reference_id"] for row in rows if row["reference_type"] == "export")
+        return Counter(row["reference_id"] for row in rows)
 
     def files(self, export: Json) -> int:
         return len(self.service.files(f"*/exports/{export['id']}/*"))
@@ -136,9 +145,10 @@ class Bench:
         lost = double = 0
         for each in ended:
             due = 1 if each["status"] == "READY" else 0
-            there = min(paid[each["id"]], self.files(each))
-            lost += each["status"] not in FINAL or there < due
-            double += max(paid[each["id"]], self.files(each)) > due
+            # What an export makes is a file; what a project has was uploaded.
+            files = self.files(each) if "project" in each else due
+            lost += each["status"] not in FINAL or min(paid[each["id"]], files) < due
+            double += max(paid[each["id"]], files) > due
         return Row(
             name,
             requests=len(ended),
@@ -306,15 +316,17 @@ def clock_off_by(seconds: float) -> Drill:
 
 
 def killed_at_random(seconds: float, *, seed: int = 1) -> Drill:
-    """SIGKILL at random moments of a worker's life while exports flow; one finishes what is left."""
+    """SIGKILL at random moments of a worker's life while uploads and exports flow; one finishes what is left."""
     choose = random.Random(seed)  # noqa: S311 - no secret
 
     def drill(bench: Bench) -> list[Json]:
-        started: list[Json] = []
+        projects: list[Json] = []
+        exports: list[Json] = []
         life = 0.0
         while life < seconds:
             worker = bench.service.start_worker(2)
-            started += [bench.start_export(seconds=4, resolution=480) for _ in range(2)]
+            projects.append(bench.start_analysis())
+            exports.append(bench.start_export(seconds=4, resolution=480))
             moment = choose.uniform(0.5, 4)
             life += moment
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -323,8 +335,8 @@ def killed_at_random(seconds: float, *, seed: int = 1) -> Drill:
             worker.wait()
         last = bench.service.start_worker(2)
         # Only the last one can render this: so it is up before it is asked to stop.
-        started.append(bench.start_export(seconds=4, resolution=480))
-        ended = [bench.rendered(each) for each in started]
+        exports.append(bench.start_export(seconds=4, resolution=480))
+        ended = [*map(bench.rendered, exports), *map(bench.analysed, projects)]
         stop(last)
         return ended
 

@@ -88,7 +88,8 @@ class Live(NamedTuple):
 @pytest.fixture(scope="module")
 def live() -> Iterator[Live]:
     limits = {"MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES), "WEB_THREADS": "8"}
-    with running_service(LOG_FORMAT="json", **limits) as service:
+    # All that can be logged is, and searched for secrets.
+    with running_service(LOG_FORMAT="json", LOG_LEVEL="DEBUG", **limits) as service:
         prepared = json.loads(service.manage("shell", "-c", PREPARE).splitlines()[-1])
         yield Live(service, **prepared)
 
@@ -457,7 +458,10 @@ def test_a_log_line_of_the_server_is_json_without_the_key_or_the_token(live, lin
     httpx.get(link)
     lines = live.service.log.read_text()[before:].splitlines()
     found = [json.loads(line) for line in lines if line.startswith("{")]
-    (me,) = [line for line in found if line["request_id"] == "find-me-again"]
+    assert '"level": "DEBUG"' in live.service.log.read_text()  # the most that there can be
+    (me,) = [
+        line for line in found if line["request_id"] == "find-me-again" and line["level"] == "INFO"
+    ]
     assert (me["message"], me["route"], me["status"]) == ("GET 200", "me", 200)
     text = "".join(lines)
     assert live.key[17:] not in text

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from clipforge.media.sample import make_still
 from clipforge.testing.service import Service, running_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -26,6 +27,7 @@ for name in ("One", "Other"):
     project = make_project(org)
     make_moment(project)
     make_project(org, status="FAILED")
+    make_project(org, status="CANCELLED")
     made.append({"key": make_api_key(org).secret, "project": str(project.pk)})
 print(json.dumps(made))
 """
@@ -54,6 +56,13 @@ class Customer(NamedTuple):
         answer: httpx.Response = httpx.post(url, json=body, headers=headers, timeout=30)
         return answer
 
+    def upload(self, key: str, content: bytes) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": key}
+        url = f"{self.service.url}/api/v1/projects"
+        files = {"file": ("still.mp4", content)}
+        answer: httpx.Response = httpx.post(url, files=files, headers=headers, timeout=30)
+        return answer
+
     def get(self, path: str) -> Any:
         headers = {"Authorization": f"Bearer {self.key}"}
         return httpx.get(f"{self.service.url}/api/v1/{path}", headers=headers, timeout=30).json()
@@ -79,6 +88,13 @@ def customers(service: Service) -> list[Customer]:
 @pytest.fixture
 def customer(customers: list[Customer]) -> Customer:
     return customers[0]
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("videos") / "still.mp4"
+    make_still(path, 2)
+    return path.read_bytes()
 
 
 def test_the_same_export_twenty_times_at_once_is_one(customer):
@@ -163,6 +179,35 @@ def test_a_web_process_killed_around_the_commit_and_asked_again_does_it_once(cus
     assert ("Idempotent-Replayed" in answer.headers) is (place == AFTER)
     assert customer.stand() == (held + 1, exports + 1)
     assert customer.export(place).content == answer.content
+
+
+@pytest.mark.parametrize("what", ["upload", "retry"])
+def test_whatever_costs_is_done_once_if_the_answer_was_lost(customer, what, still):
+    """As above, between commit and answer: what a customer cannot tell from nothing at all."""
+    cancelled = customer.get("projects?status=CANCELLED")["results"]
+
+    def ask(service: Service) -> httpx.Response:
+        asking = Customer(service, customer.key, customer.project)
+        if what == "upload":
+            return asking.upload(what, still)
+        return asking.post(f"projects/{cancelled[0]['id']}/retry", what, {})
+
+    def stand() -> tuple[int, int]:
+        waiting = customer.get("projects?status=QUEUED&page_size=100")["results"]
+        return customer.stand()[0], len(waiting)
+
+    held, waiting = stand()
+    with dying_web(customer.service, AFTER) as doomed, contextlib.suppress(httpx.TransportError):
+        ask(doomed)
+        raise AssertionError("the process lived and answered")
+    once = stand()
+    assert once[0] > held
+    assert once[1] == waiting + 1
+
+    answer = ask(customer.service)
+    assert answer.status_code == (201 if what == "upload" else 200), answer.text
+    assert answer.headers["Idempotent-Replayed"] == "true"
+    assert stand() == once
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from clipforge.orgs import keys
 from clipforge.orgs.models import User
-from clipforge.testing.leaks import Leaks
+from clipforge.testing.leaks import SETTINGS, URLS, Leaks
 from clipforge.testing.service import secrets_in_logs
 
 ENVIRONMENT = {"SECRET_KEY": "s" * 50, "API_KEY_PEPPER": "p" * 50}
@@ -59,13 +59,23 @@ def test_a_secret_in_the_sentence_beside_it_or_in_a_traceback_is_found(
     assert len(leaks.take()) == 4
 
 
-@pytest.mark.parametrize(
-    "name", ["SECRET_KEY", "API_KEY_PEPPER", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"]
-)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_is_found(planted: logging.Logger, leaks: Leaks, settings: Any, name: str):
     setattr(settings, name, "correct horse battery staple")
     planted.warning("starting with correct horse battery staple")
     assert len(leaks.take()) == 1
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_the_password_of_a_server_is_found(
+    planted: logging.Logger, leaks: Leaks, settings: Any, name: str
+):
+    setattr(settings, name, "scheme://app:correct%20horse%20battery@host:1/0")
+    planted.warning("host:1 refused app")
+    assert leaks.take() == []
+    planted.warning("connecting as app with correct horse battery")
+    planted.warning("connecting to app:correct%20horse%20battery@host")
+    assert len(leaks.take()) == 2
 
 
 @pytest.mark.parametrize("text", ["sk_live_4eC39HqLyjWD", "rk_test_4eC39HqLyjWD", "whsec_5WbX5k0v"])
