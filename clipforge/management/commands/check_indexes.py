@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from clipforge.common.commands import OperatorCommand
-from clipforge.plans.pages import pages
-from clipforge.plans.report import Finding, measure, unused
+from clipforge.query_plans.pages import pages
+from clipforge.query_plans.report import Finding, measure, unused
 
 # Characters, where nobody looks: a line of a log should be whole.
 WIDTH = 220

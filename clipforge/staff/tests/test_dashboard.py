@@ -23,7 +23,7 @@ from billing.models import Alert, StripeEvent
 from clipforge.common.cache import default_cache
 from clipforge.common.metrics import metrics
 from clipforge.orgs.models import StaffAction
-from clipforge.plans.explain import captured, cost_of
+from clipforge.query_plans.explain import captured, cost_of
 from clipforge.staff import counting, dashboard
 from clipforge.staff.counting import Count, tally
 from clipforge.staff.dashboard import Badge, look

@@ -16,7 +16,7 @@ from clipforge.benchmarks import admin as benchmark
 from clipforge.common import search
 from clipforge.common.admin import BigTable
 from clipforge.orgs.models import Membership, Organization, User
-from clipforge.plans.explain import captured, cost_of
+from clipforge.query_plans.explain import captured, cost_of
 from clipforge.testing.factories import make_grant, make_organization, make_project, make_user
 from credits.models import CreditTransaction
 from projects.models import Project

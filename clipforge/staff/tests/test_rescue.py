@@ -14,7 +14,7 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from clipforge.orgs.models import Organization
-from clipforge.plans.explain import captured, cost_of
+from clipforge.query_plans.explain import captured, cost_of
 from clipforge.staff import rescue
 from clipforge.staff.queue import EVENTS, JOBS
 from clipforge.staff.rescue import Filters, Found, Kind, Place, Row, State

@@ -17,7 +17,7 @@ from billing import services as billing
 from clipforge.common.models import uuid7
 from clipforge.orgs import services as orgs
 from clipforge.orgs.models import APIKey, Organization, StaffAction
-from clipforge.plans.explain import captured, cost_of
+from clipforge.query_plans.explain import captured, cost_of
 from clipforge.staff import timeline
 from clipforge.staff.timeline import Entry, Page, Place, page_of, place_of
 from clipforge.testing.factories import (

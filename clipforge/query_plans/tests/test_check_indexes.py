@@ -14,8 +14,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from clipforge.plans.pages import list_views, pages
-from clipforge.plans.report import Finding, measure
+from clipforge.query_plans.pages import list_views, pages
+from clipforge.query_plans.report import Finding, measure
 from clipforge.testing.seeds import restore, vacuum
 from projects import selectors as projects
 

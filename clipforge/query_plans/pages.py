@@ -30,8 +30,8 @@ from clipforge.common.models import CachedRow
 from clipforge.orgs.caching import stored
 from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 from clipforge.orgs.principal import Principal
-from clipforge.plans import budgets
-from clipforge.plans.budgets import Budget
+from clipforge.query_plans import budgets
+from clipforge.query_plans.budgets import Budget
 from clipforge.staff import exporting, movements, overview, rescue, timeline
 from clipforge.staff.find import STRIPE, find
 from clipforge.staff.models import MoneyRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from clipforge.plans.explain import PAGES_A_LOOKUP, Cost
+from clipforge.query_plans.explain import PAGES_A_LOOKUP, Cost
 
 # Pages of an index that finding a place in a list may take, at any depth.
 PLACE_BUFFERS = 12

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clipforge.plans.budgets import Budget, faults
-from clipforge.plans.explain import Cost, captured, cost_of
-from clipforge.plans.pages import Page
+from clipforge.query_plans.budgets import Budget, faults
+from clipforge.query_plans.explain import Cost, captured, cost_of
+from clipforge.query_plans.pages import Page
 
 # What the product was promised to have, and the index that is it, or begins with it.
 PROMISED = {
