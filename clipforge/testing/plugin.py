@@ -71,6 +71,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         sys.stderr.write("\n".join(["", "Secrets in the logs of the servers:", *found, ""]))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: no process of `-n` is at work alone in the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """What a process of `-n` found in the logs of its servers."""

@@ -166,7 +166,10 @@ def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(bench: Ben
     assert_done(bench, done, attempts=2)
 
 
-@pytest.mark.parametrize("how", [Service.crash_database, Service.restart_database])
+@pytest.mark.parametrize(
+    "how",
+    [Service.crash_database, pytest.param(Service.restart_database, marks=pytest.mark.long)],
+)
 def test_a_worker_whose_database_went_away_goes_on_with_everything_once_it_is_back(
     bench: Bench, how: Callable[[Service], None]
 ):
