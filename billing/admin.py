@@ -227,7 +227,9 @@ class PlanPeriodAdmin(BigTable, MovedByServices, admin.ModelAdmin[PlanPeriod]):
 
 
 @admin.register(StripeEvent)
-class StripeEventAdmin(BigTable, MovedByServices, admin.ModelAdmin[StripeEvent]):
+class StripeEventAdmin(BigTable, MovedByServices, AuditedAdmin[StripeEvent]):
+    """Events are read; one that can never be applied is set aside, so that no sweep reports it."""
+
     list_display = ["id", "type", "status", "org", "received_at", "error"]
     list_filter = ["status"]
     list_select_related = ["org"]
@@ -236,6 +238,43 @@ class StripeEventAdmin(BigTable, MovedByServices, admin.ModelAdmin[StripeEvent])
     search_help_text = "The id of an event, or the slug or id of an organization."
     ordering = ["-received_at", "-id"]
     sortable_by = ["received_at"]
+    actions = ["set_aside"]
+
+    def has_settle_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.add_payment")
+
+    @admin.action(description="Set aside", permissions=["settle"])
+    def set_aside(self, request: HttpRequest, queryset: QuerySet[StripeEvent]) -> Any:
+        reason = self.ask_first(
+            request,
+            queryset,
+            action="set_aside",
+            title="Set aside for good",
+            says=(
+                "Those of these that failed are never tried or reported again. What they are about "
+                "stays as it is: first see to the money, by a payment or a refund."
+            ),
+        )
+        if isinstance(reason, HttpResponse):
+            return reason
+        with atomic():
+            done = [each for each in queryset.order_by("pk") if self._done(request, each, reason)]
+        self.message_user(request, f"{len(done)} of {len(queryset)} were set aside now.")
+        return None
+
+    def _done(self, request: HttpRequest, event: StripeEvent, reason: str) -> bool:
+        if (done := services.set_aside(event=event, reason=reason)) is None:
+            return False
+        record_staff_action(
+            request=request,
+            verb="set_aside",
+            subject=done,
+            org=done.org,
+            before={"status": event.status},
+            after={"status": done.status},
+            reason=reason,
+        )
+        return True
 
 
 @admin.register(BillingAccount)

@@ -446,8 +446,8 @@ class EventStatus(models.TextChoices):
 class StripeEvent(models.Model):
     """What Stripe told us: one row an event id, so that a repeat does nothing.
 
-    Stored before it is applied. FAILED needs a person, who puts right what it is about; it is tried
-    again by every sweep, and whenever it comes again.
+    Stored before it is applied. FAILED needs a person, who puts right what it is about, or sets it
+    aside (IGNORED); until then it is tried again by every sweep, and whenever it comes again.
     """
 
     id = models.CharField(primary_key=True, max_length=255)

@@ -13,7 +13,15 @@ from django.utils import timezone
 from billing import gateway, payments, subscriptions
 from billing.accounts import lock_account
 from billing.checkout import close_plan_pages, note_closed, open_portal, start_checkout
-from billing.models import BillingAccount, Payment, PaymentMethod, Price, PriceKind
+from billing.models import (
+    BillingAccount,
+    EventStatus,
+    Payment,
+    PaymentMethod,
+    Price,
+    PriceKind,
+    StripeEvent,
+)
 from billing.selectors import (
     normal_reference,
     open_of_stripe,
@@ -35,6 +43,7 @@ __all__ = [
     "require_recordable",
     "reverse_payment",
     "revise_price",
+    "set_aside",
     "set_low_balance_threshold",
     "start_checkout",
     "withdraw_price",
@@ -153,6 +162,22 @@ def reverse_payment(
         subscriptions.shorten_by_hand(payment.org, now=timezone.now())
         subscriptions.settle_tier(account, now=timezone.now())
     return payment
+
+
+def set_aside(*, event: StripeEvent, reason: str) -> StripeEvent | None:
+    """Leave an event of Stripe for good that cannot be applied: no sweep tries or reports it again.
+
+    Its error stays, with the reason. None for one that has not failed, or was applied meanwhile.
+    """
+    _require_explained("an event", reason)
+    with atomic():
+        event = StripeEvent.objects.select_for_update().get(pk=event.pk)
+        if event.status != EventStatus.FAILED:
+            return None
+        event.status = EventStatus.IGNORED
+        event.error = f"{event.error} Set aside: {reason}"
+        event.save(update_fields=["status", "error"])
+    return event
 
 
 def set_low_balance_threshold(*, org: Organization, threshold: int | None, actor: str) -> None:

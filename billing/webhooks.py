@@ -152,8 +152,8 @@ def _version_of(org_id: uuid.UUID | None) -> int:
 
 def _finish(event: StripeEvent | None, status: EventStatus, **fields: Any) -> str:
     if event is not None:
-        # What was applied by another process meanwhile stays so.
-        undecided = StripeEvent.objects.filter(pk=event.pk).exclude(status=EventStatus.APPLIED)
+        # What was applied by another process meanwhile, or set aside by a person, stays so.
+        undecided = StripeEvent.objects.filter(pk=event.pk).exclude(status__in=DONE)
         undecided.update(status=status, applied_at=timezone.now(), **fields)
     return status
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 
 import pytest
 from django.apps import apps
@@ -8,8 +9,10 @@ from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, Permission
 from django.contrib.messages import get_messages
 from django.test import Client
+from django.utils import timezone
 
-from billing.models import Payment, Price
+from billing import webhooks
+from billing.models import Payment, Price, StripeEvent
 from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
 from clipforge.orgs.models import StaffAction
 from clipforge.testing.factories import make_organization, make_user
@@ -21,6 +24,7 @@ pytestmark = pytest.mark.django_db
 
 LIST = "/admin/billing/payment/"
 ADD = LIST + "add/"
+EVENTS = "/admin/billing/stripeevent/"
 
 
 @pytest.fixture
@@ -141,6 +145,40 @@ def test_of_several_reversals_one_that_is_refused_leaves_all_as_they_were(
 
 def reversing(*payments, **fields):
     return {"action": "reverse", "_selected_action": [str(p.pk) for p in payments], **fields}
+
+
+def test_what_cannot_be_applied_is_set_aside_by_finance_and_no_sweep_reports_it(
+    finance, organization, stripe
+):
+    start_checkout(organization)
+    make = partial(StripeEvent.objects.create, created_at=timezone.now(), org=organization)
+    odd = make(id="evt_odd", type="invoice.paid", payload={}, status="FAILED", error="Not ours.")
+    applied = make(id="evt_fine", type="invoice.paid", payload={}, status="APPLIED")
+    chosen = {"action": "set_aside", "_selected_action": [odd.pk, applied.pk]}
+    assert "evt_odd" in finance.post(EVENTS, chosen).content.decode()
+    assert StripeEvent.objects.get(pk="evt_odd").status == "FAILED"  # it was only asked
+    confirmed = {**chosen, "confirmed": "yes", "audit_reason": "refunded at Stripe"}
+    said = [finance.post(EVENTS, confirmed, follow=True).content.decode() for _ in range(2)]
+    assert ["1 of 2 were set aside" in said[0], "0 of 2 were set aside" in said[1]] == [True, True]
+    odd.refresh_from_db()
+    assert (odd.status, odd.error) == ("IGNORED", "Not ours. Set aside: refunded at Stripe")
+    action = StaffAction.objects.get()
+    assert (action.verb, action.object_id, action.org) == ("set_aside", "evt_odd", organization)
+    assert webhooks.apply(odd) == "IGNORED"  # whenever it comes again
+
+
+@pytest.mark.breaks_ledger  # a failed event is a mismatch, until it is seen to
+def test_who_may_only_look_sets_no_event_aside(organization):
+    StripeEvent.objects.create(
+        id="evt_odd", type="invoice.paid", payload={}, status="FAILED", created_at=timezone.now()
+    )
+    viewer = make_user(is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_stripeevent"))
+    client = Client()
+    client.force_login(viewer)
+    chosen = {"action": "set_aside", "_selected_action": ["evt_odd"]}
+    with nothing_changes():
+        client.post(EVENTS, {**chosen, "confirmed": "yes", "audit_reason": "it is odd"})
 
 
 def test_not_even_a_superuser_edits_or_deletes_what_was_paid(organization, stripe):
