@@ -57,14 +57,14 @@ def test_nothing_is_overspent_lost_or_left_open_in_a_little_fire():
 def test_fifty_threads_in_four_processes_on_twenty_organizations(seed):
     outcome = fire(
         make_customers(20),
-        acts=100,
+        acts=150,
         processes=4,
         threads=13,
         seed=seed,
         faultpoints=FAULTPOINTS,
         at_first=AT_FIRST,
     )
-    assert_proper(outcome, acts=100 * 4 * 13)
+    assert_proper(outcome, acts=150 * 4 * 13)
 
 
 def test_the_fire_finds_a_planted_sum_then_insert():
