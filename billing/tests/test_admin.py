@@ -11,7 +11,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.utils import timezone
 
-from billing import webhooks
+from billing import services, webhooks
 from billing.models import Payment, Price, StripeEvent
 from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
 from clipforge.orgs.models import StaffAction
@@ -165,6 +165,17 @@ def test_what_cannot_be_applied_is_set_aside_by_finance_and_no_sweep_reports_it(
     action = StaffAction.objects.get()
     assert (action.verb, action.object_id, action.org) == ("set_aside", "evt_odd", organization)
     assert webhooks.apply(odd) == "IGNORED"  # whenever it comes again
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_set_an_event_aside_at_once_one_did():
+    event = StripeEvent.objects.create(
+        id="evt_odd", type="invoice.paid", payload={}, status="FAILED", created_at=timezone.now()
+    )
+    done = run_together(2, lambda _: services.set_aside(event=event, reason="refunded there"))
+    assert sorted(each is None for each in done) == [False, True]
+    event.refresh_from_db()
+    assert event.error.count("Set aside") == 1
 
 
 @pytest.mark.breaks_ledger  # a failed event is a mismatch, until it is seen to
