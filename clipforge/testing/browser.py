@@ -64,6 +64,25 @@ class Visitor:
     def go(self, path: str) -> None:
         self.page.goto(f"{self.url}{path}")
 
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Do what opens another page, and go on when that one is whole.
+
+        A click by itself returns while the old page is still open: what is read then is of either.
+        """
+        with self.page.expect_navigation():
+            yield
+
+    def follow(self, selector: str) -> None:
+        """Click what leads to another page, and wait for it."""
+        with self.leaving():
+            self.page.click(selector)
+
+    def enter(self) -> None:
+        """Press Enter where it sends a form or opens a link, and wait for the page that comes."""
+        with self.leaving():
+            self.page.keyboard.press("Enter")
+
     def looks(self, function: str) -> Any:
         """What the function of looks.js finds on the page that is open."""
         return self.page.evaluate(f"looks.{function}()")
@@ -122,7 +141,7 @@ def enter_password(visitor: Visitor, name: str, path: str = "/admin/") -> None:
     visitor.go(path)
     visitor.page.fill("#id_username", name)
     visitor.page.fill("#id_password", PASSWORD)
-    visitor.page.press("#id_password", "Enter")
+    visitor.enter()
 
 
 def sign_in(visitor: Visitor, name: str) -> None:

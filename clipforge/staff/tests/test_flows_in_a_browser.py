@@ -123,16 +123,18 @@ def said(visitor: Visitor) -> str:
     return visitor.page.inner_text(".messagelist")
 
 
+SEND = "form.cf-form button[type=submit] >> nth=0"
+
+
 def send(visitor: Visitor, *, double: bool = False) -> None:
     """Press the first button of the form, as people in a hurry do."""
-    button = visitor.page.locator("form.cf-form button[type=submit]").first
-    button.dblclick() if double else button.click()
-    visitor.page.wait_for_load_state()
+    with visitor.leaving():
+        visitor.page.dblclick(SEND) if double else visitor.page.click(SEND)
 
 
 def test_a_grant_is_made_once_by_a_double_click_and_not_again_by_going_back(ada, made):
     ada.go(url("orgs_organization_change", made["grant"]))
-    ada.page.click(f"a[href='{url('grant-credits', made['grant'])}']")
+    ada.follow(f"a[href='{url('grant-credits', made['grant'])}']")
     assert faults_of(ada) == []
     fill(ada, amount="300", ticket="T-17", expiry="2099-12-31")
     picture(ada, "grant-form", "light")
@@ -143,7 +145,7 @@ def test_a_grant_is_made_once_by_a_double_click_and_not_again_by_going_back(ada,
     # Into a tab of its own, so that this page is still there, as if one had gone back to it.
     ada.page.evaluate("document.querySelector('form.cf-form').target = '_blank'")
     with ada.context.expect_page() as tab:
-        send(ada, double=True)
+        ada.page.dblclick(SEND)
     tab.value.wait_for_selector(".messagelist li")
     granted = "300 credits granted. grant has 1,300 credits available now."
     assert granted in tab.value.inner_text(".messagelist")
@@ -183,7 +185,7 @@ def test_a_large_grant_is_confirmed_by_somebody_else(ada, made, browser, service
     bob.go(reverse("admin:movements"))
     assert faults_of(bob) == []
     picture(bob, "movements", "light")
-    bob.page.click(f"a[href='{here}']")
+    bob.follow(f"a[href='{here}']")
     assert faults_of(bob) == []
     picture(bob, "movement", "light")
     fill(bob)
@@ -254,8 +256,8 @@ def test_finance_finds_records_takes_back_refuses_and_downloads(browser, service
     page.select_option("#id_price", label=page.inner_text("#id_price option:nth-child(2)"))
     page.fill("#id_reference", "transfer 17")
     page.fill("#id_audit_reason", REASON)
-    page.click("[name=_save]")
-    page.wait_for_selector(".messagelist .success")
+    fay.follow("[name=_save]")
+    assert page.locator(".messagelist .success").count() == 1
     assert faults_of(fay) == []
     # Credits are taken back.
     fay.go(url("adjust-credits", made["money"]))
@@ -269,19 +271,19 @@ def test_finance_finds_records_takes_back_refuses_and_downloads(browser, service
         f"{reverse('admin:credits_credittransaction_changelist')}?org__id__exact={made['money']}"
     )
     newest = page.inner_text("#result_list tbody tr:first-child")
-    page.click("a[rel=next]")
+    fay.follow("a[rel=next]")
     assert newest not in page.inner_text("#result_list")
     assert faults_of(fay) == []
-    page.click("a[rel=prev]")
+    fay.follow("a[rel=prev]")
     assert page.inner_text("#result_list tbody tr:first-child") == newest
-    page.click("text=Download as CSV")
+    fay.follow("text=Download as CSV")
     assert faults_of(fay) == []
     with page.expect_download() as download:
         page.click("button:text-is('Ledger')")
     assert f"# end: {MANY + 3} rows" in download.value.path().read_text()
     # And all that happened to the organization.
     fay.go(url("organization-timeline", made["money"]))
-    page.click("a[rel=next]")
+    fay.follow("a[rel=next]")
     assert faults_of(fay) == []
     # Asked for by Ada, refused by Fay.
     ada = signed_in(browser, service, "ada")
@@ -292,7 +294,7 @@ def test_finance_finds_records_takes_back_refuses_and_downloads(browser, service
     assert "a second person has to confirm this" in said(ada)
     page.goto(ada.page.url)
     fill(fay)
-    page.click("[name=refuse]")
+    fay.follow("[name=refuse]")
     assert "Refused" in said(fay)
     assert faults_of(fay) == []
     ada.close()
@@ -309,8 +311,7 @@ def test_an_engineer_rescues_many_at_once_and_one_by_one(browser, service, made)
         assert faults_of(eve) == []
         picture(eve, picture_of, "light")
         page.fill("[name=reason]", REASON)
-        page.dblclick(".cf-form [type=submit]")
-        page.wait_for_selector("text=/[0-9]+ done, [0-9]+ skipped/")
+        send(eve, double=True)
         assert faults_of(eve) == []
         return page.inner_text("main")
 
@@ -318,11 +319,11 @@ def test_an_engineer_rescues_many_at_once_and_one_by_one(browser, service, made)
     assert faults_of(eve) == []
     for title in ("first", "second"):
         page.check(f"[aria-label='Choose project {title}']")
-    page.click("button[name=action]:text('Retry')")
+    eve.follow("button[name=action]:text('Retry')")
     assert "2 of 2 will be queued again" in page.inner_text("main")
     assert "2 done, 0 skipped" in confirmed("rescue-confirm")
     for button in ("Requeue project silent", "Release hold project left"):
         eve.go(rescue)
-        page.click(f"button[aria-label='{button}']")
+        eve.follow(f"button[aria-label='{button}']")
         assert "1 done, 0 skipped" in confirmed("rescue-one")
     eve.close()

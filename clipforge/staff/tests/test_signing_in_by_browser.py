@@ -63,8 +63,7 @@ def set_up(visitor: Visitor) -> tuple[str, list[str]]:
     text = visitor.page.inner_text(".cf-secret")
     secret = base64.b32decode(text.replace(" ", "")).hex()
     visitor.page.fill("#id_code", code_of(secret))
-    visitor.page.keyboard.press("Enter")
-    visitor.page.wait_for_selector(".cf-codes")
+    visitor.enter()
     return secret, visitor.page.locator(".cf-codes code").all_inner_texts()
 
 
@@ -80,13 +79,13 @@ def test_the_first_sign_in_sets_up_a_phone_and_the_next_asks_for_it(visitor):
     _, codes = set_up(visitor)
     assert len(codes) == 10
     assert faults_of(visitor, "second_factor_codes") == []
-    page.click("text=go on")
-    page.wait_for_selector("#changelist")
+    visitor.follow("text=go on")
+    assert page.locator("#changelist").count() == 1
 
-    page.click("text=Second factor")
-    page.wait_for_selector("#id_current")
+    visitor.follow("text=Second factor")
+    assert page.locator("#id_current").count() == 1
     assert faults_of(visitor, "second_factor_own") == []
-    page.click("#logout-form button")
+    visitor.follow("#logout-form button")
 
     sign_in(visitor, "ada")
     page.wait_for_selector("#id_code")
@@ -94,13 +93,13 @@ def test_the_first_sign_in_sets_up_a_phone_and_the_next_asks_for_it(visitor):
     assert page.get_attribute("#id_code", "autocomplete") == "one-time-code"
     assert page.get_attribute("#id_code", "inputmode") == "numeric"
     page.keyboard.type("123 456")  # wrong, and of a phone: recovery codes need not wait after it
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".errorlist")
+    visitor.enter()
+    assert page.locator(".errorlist").count() > 0
     page.click("summary")
     assert faults_of(visitor, "second_factor") == []
     page.fill("#id_recovery_code", codes[0])
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#changelist")
+    visitor.enter()
+    assert page.locator("#changelist").count() == 1
     assert "9 are left" in page.inner_text(".messagelist")
     assert visitor.take_faults() == []
 
@@ -108,8 +107,8 @@ def test_the_first_sign_in_sets_up_a_phone_and_the_next_asks_for_it(visitor):
 def test_the_way_out_is_open_before_the_second_factor(visitor):
     sign_in(visitor, "bob")
     visitor.page.wait_for_selector(".cf-secret")
-    visitor.page.click("text=Not you? Sign out")
-    visitor.page.wait_for_selector("text=Log in again")
+    visitor.follow("text=Not you? Sign out")
+    assert visitor.page.locator("text=Log in again").count() == 1
     visitor.go(LIST)
     visitor.page.wait_for_selector("#id_password")
     assert faults_of(visitor, "login") == []
@@ -123,11 +122,10 @@ def test_a_colleague_resets_what_is_lost(visitor, people):
         set_up(visitor)
     visitor.go(f"/admin/orgs/user/{people['dora']}/change/")
     assert faults_of(visitor, "person") == []
-    visitor.page.click("text=Reset second factor")
-    visitor.page.wait_for_selector("#id_reason")
+    visitor.follow("text=Reset second factor")
     assert faults_of(visitor, "second_factor_reset") == []
     visitor.page.fill("#id_reason", "lost the phone, called me")
-    visitor.page.click("text=Reset the second factor >> nth=-1")
-    visitor.page.wait_for_selector(".messagelist .success")
+    visitor.follow("text=Reset the second factor >> nth=-1")
+    assert visitor.page.locator(".messagelist .success").count() == 1
     visitor.go(f"/admin/orgs/user/{people['dora']}/password/")
     assert faults_of(visitor, "person_password") == []
