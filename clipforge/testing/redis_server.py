@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from redis.exceptions import RedisError
 
-from clipforge.common.redis import connect
+from clipforge.common.redis import Client, Pool, connect
 from clipforge.embedded.keeper import REDIS_SETTINGS
 from clipforge.embedded.programs import find_redis
 from clipforge.testing.service import eventually
+
+# How long a Redis of the tests may be silent, on a busy machine. Tests that are about one that is silent
+# or dead have what is in service. Seconds.
+PATIENCE = {"socket_connect_timeout": 10, "socket_timeout": 10}
+
+
+def answers(client: Client) -> bool:
+    """Whether Redis answers it now."""
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
 
 
 class RedisServer:
@@ -39,7 +53,11 @@ class RedisServer:
         self._process = subprocess.Popen(
             [str(find_redis()), *words], cwd=self.socket.parent, stdout=subprocess.DEVNULL
         )
-        eventually("Redis answers", self._answers)
+        eventually("Redis answers", lambda: answers(connect(self.url)))
+
+    def patient_client(self, **options: Any) -> Client:
+        """For what is not about time: however busy the machine is, it is answered."""
+        return Client(connection_pool=Pool.from_url(self.url, **PATIENCE, **options))
 
     def kill(self) -> None:
         assert self._process is not None
@@ -50,13 +68,15 @@ class RedisServer:
     def freeze(self) -> None:
         """It accepts connections and never answers."""
         self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
     def fill(self) -> None:
         """Have less memory than it uses, with the policy of every Redis of ours."""
-        client = connect(self.url)
+        client = self.patient_client()
         for number in range(1_000):
             client.set(f"filling:{number}", "x" * 1_000, ex=3_600)
         client.config_set("maxmemory-policy", REDIS_SETTINGS["maxmemory-policy"])
@@ -70,12 +90,6 @@ class RedisServer:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-
-    def _answers(self) -> bool:
-        try:
-            return bool(connect(self.url).ping())
-        except RedisError:
-            return False
 
 
 @contextmanager

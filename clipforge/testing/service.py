@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ from clipforge import embedded
 from clipforge.client import Client
 from clipforge.embedded.clusters import find_cluster
 from clipforge.embedded.paths import Site
-from clipforge.stack import free_port, web_command, worker_command
+from clipforge.stack import web_command, worker_command
 from clipforge.testing import handicaps, leaks
 from clipforge.testing.handicaps import Handicap
 
@@ -48,6 +49,19 @@ def eventually(what: str, probe: Callable[[], T | None], *, seconds: float = 60)
     raise AssertionError(f"{what}: not within {seconds:g} s")
 
 
+@contextmanager
+def port_of_ones_own() -> Iterator[int]:
+    """A port that is given to nobody else until the block ends, on which one server may listen.
+
+    It is bound all the while: between the choice of a port that is merely free and the start of a server
+    others come and take it.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
 class Service:
     """Processes are started by name and ended by the test, or when the fixture is done."""
 
@@ -56,7 +70,8 @@ class Service:
         self.media = data / "media"
         self.log = data / "service.log"
         urls = embedded.urls(data)
-        self.port = free_port(0)
+        self._leases = contextlib.ExitStack()
+        self.port = self._leases.enter_context(port_of_ones_own())
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             **os.environ,
@@ -71,7 +86,6 @@ class Service:
         }
         self.clients: list[Client] = []
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._leases = contextlib.ExitStack()
 
     def beside(self) -> Service:
         """Another one on the same servers and files; its web server has a port of its own."""
@@ -239,7 +253,9 @@ def _made() -> tempfile.TemporaryDirectory[str]:
     made = tempfile.TemporaryDirectory(prefix="cf-migrated-")
     data = Path(made.name)
     with embedded.hold(data, durable=False):
-        Service(data).manage("migrate", "--verbosity", "0")
+        service = Service(data)
+        service.manage("migrate", "--verbosity", "0")
+        service.stop()
     assert embedded.wait_stopped(data)
     return made
 

@@ -19,6 +19,7 @@ from django_otp.oath import TOTP
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from clipforge.orgs.models import User
+from clipforge.staff import second_factor
 from clipforge.testing.factories import make_user
 
 PASSWORD = "correct horse battery"
@@ -67,7 +68,8 @@ def _hashed(hasher: str) -> str:
 
 def phone_of(user: User) -> TOTPDevice:
     """Their second factor, made when they have none."""
-    return TOTPDevice.objects.get_or_create(user=user, defaults={"name": "phone"})[0]
+    defaults = {"name": "phone", "key": second_factor.new_secret()}
+    return TOTPDevice.objects.get_or_create(user=user, defaults=defaults)[0]
 
 
 def code_of(secret: str, *, steps: int = 0) -> str:

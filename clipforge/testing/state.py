@@ -13,12 +13,13 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from clipforge.common.cache import default_cache
+from clipforge.common.cache import Cache, default_cache
 from clipforge.common.coherence import BORN_KEY, forget_missed
 from clipforge.common.counters import local_counters
 from clipforge.common.metrics import metrics
 from clipforge.common.redis import COOL_DOWN_SECONDS, Breaker
 from clipforge.orgs.windows import local_windows
+from clipforge.testing.redis_server import PATIENCE
 
 if TYPE_CHECKING:
     from clipforge.orgs.models import Organization
@@ -29,15 +30,9 @@ WATCHED_APPS = ("credits", "projects", "exports", "billing")
 WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
 
 
-# How long the tests' own Redis may be silent, on a busy machine. Tests that are about one that is silent
-# or dead have another. Seconds.
-PATIENCE = {"socket_connect_timeout": 10, "socket_timeout": 10}
-
-
 def forget_everything() -> None:
     """Empty Redis, and what this process remembers of it and counts instead of it."""
-    for client in (default_cache().redis, default_cache().insistent):
-        client.connection_pool.connection_kwargs |= PATIENCE
+    be_patient_with(default_cache())
     breaker = default_cache().redis.connection_pool.breaker
     breaker._cool_down = COOL_DOWN_SECONDS
     breaker.succeeded()
@@ -47,6 +42,12 @@ def forget_everything() -> None:
     local_counters.clear()
     local_windows.clear()
     metrics.forget()
+
+
+def be_patient_with(cache: Cache) -> None:
+    """Let it wait for its Redis however busy the machine is: for tests in which Redis answers or is dead."""
+    for client in (cache.redis, cache.insistent):
+        client.connection_pool.connection_kwargs |= PATIENCE
 
 
 def lasting_breaker() -> Breaker:

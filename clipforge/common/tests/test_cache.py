@@ -16,6 +16,7 @@ from django_redis.pool import ConnectionFactory
 from clipforge.common.cache import Cache, default_cache
 from clipforge.common.metrics import metrics
 from clipforge.testing.redis_server import redis_server
+from clipforge.testing.state import be_patient_with
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def dead(settings: Any) -> Iterator[Cache]:
             **settings.CACHES,
             "default": {**settings.CACHES["default"], "LOCATION": redis.url},
         }
+        be_patient_with(default_cache())
         assert default_cache().redis.ping()
         redis.kill()
         yield default_cache()

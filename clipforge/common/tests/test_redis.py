@@ -115,8 +115,8 @@ def test_a_client_has_short_timeouts_no_retries_resp2_and_a_bounded_pool():
 
 
 def test_a_pool_that_has_no_connection_left_is_no_fault_of_redis(server: RedisServer):
-    pool = Pool.from_url(server.url, max_connections=1)
-    client = Client(connection_pool=pool)
+    client = server.patient_client(max_connections=1)
+    pool = client.connection_pool
     held = pool.get_connection()
     pipeline = client.pipeline()
     pipeline.ping()
@@ -129,7 +129,7 @@ def test_a_pool_that_has_no_connection_left_is_no_fault_of_redis(server: RedisSe
 
 
 def test_a_dead_redis_is_asked_once(server: RedisServer):
-    client = Client(connection_pool=Pool.from_url(server.url, breaker=Breaker(clock=Clock())))
+    client = server.patient_client(breaker=Breaker(clock=Clock()))
     assert client.ping()
     server.kill()
     with pytest.raises(RedisError) as first:
@@ -145,8 +145,8 @@ def test_a_dead_redis_is_asked_once(server: RedisServer):
 
 def test_a_silent_redis_costs_one_timeout_and_no_more(server: RedisServer):
     clock = Clock()
-    client = Client(connection_pool=Pool.from_url(server.url, breaker=Breaker(clock=clock)))
-    assert client.ping()
+    breaker = Breaker(clock=clock)
+    client = Client(connection_pool=Pool.from_url(server.url, breaker=breaker))
     server.freeze()
     with pytest.raises(RedisError, match="Timeout"):
         client.get("key")
@@ -154,13 +154,13 @@ def test_a_silent_redis_costs_one_timeout_and_no_more(server: RedisServer):
         client.get("key")
     server.thaw()
     clock.now = 2.0
-    assert client.ping()
-    assert not client.connection_pool.breaker.is_open
+    assert server.patient_client(breaker=breaker).ping()
+    assert not breaker.is_open
 
 
 def test_an_answer_that_is_an_error_closes_the_breaker_again(server: RedisServer):
     clock = Clock()
-    client = Client(connection_pool=Pool.from_url(server.url, breaker=Breaker(clock=clock)))
+    client = server.patient_client(breaker=Breaker(clock=clock))
     client.connection_pool.breaker.failed()
     clock.now = 2.0
     with pytest.raises(ResponseError):
@@ -169,7 +169,7 @@ def test_an_answer_that_is_an_error_closes_the_breaker_again(server: RedisServer
 
 
 def test_connections_of_before_a_restart_cost_nobody_anything(server: RedisServer):
-    client = connect(server.url)
+    client = server.patient_client()
     client.set("key", "value")
     server.kill()
     server.start()

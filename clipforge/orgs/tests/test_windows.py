@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from clipforge.common.cache import default_cache
-from clipforge.common.redis import connect
 from clipforge.common.scripts import Script
 from clipforge.orgs import windows
 from clipforge.orgs.models import Organization, TierLimits
@@ -172,7 +171,7 @@ def test_a_full_redis_forgets_no_window_and_counts_as_exactly_as_ever():
     at_its_limit, other = (Organization(name=name, tier="FREE") for name in ("one", "other"))
     limits = TierLimits.objects.get(tier="FREE")
     with redis_server() as server:
-        redis = connect(server.url)
+        redis = server.patient_client()
 
         def passed(organization: Organization) -> int:
             verdicts = [windows.charge(redis, organization, limits, {"api": 1}) for _ in range(100)]

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
@@ -33,7 +34,8 @@ from credits.tests.makers import make_hold
 pytestmark = pytest.mark.django_db
 
 # Keys that staff issue have an end.
-SOON = (timezone.now() + datetime.timedelta(days=30)).date()
+TODAY = timezone.now().replace(hour=12)
+SOON = (TODAY + datetime.timedelta(days=30)).date()
 
 # The page of each action, its permission, and what is filled in besides the reason.
 ACTIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -328,16 +330,18 @@ def test_a_form_of_another_organization_or_person_or_of_yesterday_makes_no_key(a
     ],
 )
 def test_a_key_that_cannot_be_is_said_and_not_made(acme, wrong):
-    answer = act(desk("issue-key"), "issue-key", acme.pk, **wrong)
+    with time_machine.travel(TODAY):  # which may have ended since this module was read
+        answer = act(desk("issue-key"), "issue-key", acme.pk, **wrong)
     assert (answer.status_code, "errorlist" in text(answer)) == (200, True)
     assert not APIKey.objects.exists()
 
 
 def test_the_form_of_a_key_shows_its_last_day(acme):
-    client = desk("issue-key")
     last = str(SOON + datetime.timedelta(days=60))
-    assert f'value="{last}"' in text(client.get(url("issue-key", acme.pk)))
-    assert "cf_live_" in text(act(client, "issue-key", acme.pk, expiry=last))
+    with time_machine.travel(TODAY):
+        client = desk("issue-key")
+        assert f'value="{last}"' in text(client.get(url("issue-key", acme.pk)))
+        assert "cf_live_" in text(act(client, "issue-key", acme.pk, expiry=last))
 
 
 def test_a_revoked_key_is_refused_from_the_next_request_on(acme):

@@ -48,7 +48,7 @@ def make_worker(*, silent_for: float = 0) -> int:
     """A worker of the queue that was last heard of so many seconds ago."""
     pk: int = sql(
         "INSERT INTO procrastinate_workers (last_heartbeat)"
-        " VALUES (now() - make_interval(secs => %s)) RETURNING id",
+        " VALUES (clock_timestamp() - make_interval(secs => %s)) RETURNING id",
         silent_for,
     )
     return pk
@@ -227,7 +227,8 @@ def test_a_job_whose_worker_is_gone_is_stuck_and_says_what_it_is_for(silent_for)
 
 
 def test_a_job_whose_worker_is_alive_is_not_stuck():
-    orphan_job(make_project(status="QUEUED"), make_worker(silent_for=29))
+    """Two of its signs of life were missed."""
+    orphan_job(make_project(status="QUEUED"), make_worker(silent_for=20))
     assert find().rows == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import re
 import threading
@@ -380,11 +381,10 @@ def test_five_clicks_at_once_are_one(roles):
     org = make_organization(credits_=10)
     project = make_project(org, status="FAILED")
     sealed = plan_in(ask(client, "retry", key(project)))
-    cookies = client.cookies
 
     def click(_: int) -> int:
         own = Client()
-        own.cookies = cookies
+        own.cookies = copy.deepcopy(client.cookies)
         return own.post(CONFIRM, {"plan": sealed, "reason": REASON}).status_code
 
     assert run_together(5, click) == [302] * 5
