@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 import subprocess
@@ -110,11 +109,15 @@ def _belongs(entry: Path, leader: int) -> bool:
 
 def children_of(pid: int) -> set[int]:
     """Ids of the child processes of all threads of a process."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        lists = ((task / "children").read_text().split() for task in tasks)
-        return {int(child) for child in itertools.chain.from_iterable(lists)}
-    return set()
+    has_ended = contextlib.suppress(FileNotFoundError, ProcessLookupError)
+    tasks: list[Path] = []
+    found: set[int] = set()
+    with has_ended:
+        tasks += Path(f"/proc/{pid}/task").iterdir()
+    for task in tasks:
+        with has_ended:  # one thread, which says nothing of the others
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def media_child(pid: int | None = None) -> int:
