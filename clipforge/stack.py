@@ -25,7 +25,7 @@ from django.core.management import call_command
 from clipforge.common import processes
 from clipforge.common.errors import Unavailable
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0  # a few when idle, but a busy machine takes its time
 
 
 class Stack:

@@ -100,7 +100,7 @@ class Service:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         assert done.returncode == 0, f"manage.py {arguments}: {done.stdout}{done.stderr}"
         return done.stdout
