@@ -11,10 +11,11 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from clipforge.common.redis import connect
+from clipforge.common.redis import Client, connect
 from clipforge.embedded.keeper import REDIS_SETTINGS
 from clipforge.embedded.programs import find_redis
 from clipforge.testing.service import eventually
+from clipforge.testing.state import PATIENCE
 
 
 class RedisServer:
@@ -41,6 +42,12 @@ class RedisServer:
         )
         eventually("Redis answers", self._answers)
 
+    def client(self) -> Client:
+        """One for the test itself, which waits for an answer longer than the product does."""
+        client = connect(self.url)
+        client.connection_pool.connection_kwargs |= PATIENCE
+        return client
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
@@ -56,7 +63,7 @@ class RedisServer:
 
     def fill(self) -> None:
         """Have less memory than it uses, with the policy of every Redis of ours."""
-        client = connect(self.url)
+        client = self.client()
         for number in range(1_000):
             client.set(f"filling:{number}", "x" * 1_000, ex=3_600)
         client.config_set("maxmemory-policy", REDIS_SETTINGS["maxmemory-policy"])
