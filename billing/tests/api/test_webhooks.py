@@ -584,7 +584,7 @@ def test_a_month_that_was_disputed_before_it_began_comes_once_the_dispute_is_won
     deliver(stripe)
     assert (tier(org), amounts(org)) == ("PRO", [1000, 60, 1000])
     lot = CreditGrant.objects.latest("pk")
-    assert (lot.priority, lot.expires_at) == (20, PlanPeriod.objects.latest("starts_at").ends_at)
+    assert (lot.priority, lot.expires_at) == (20, PlanPeriod.objects.get(payment=second).ends_at)
 
 
 def test_a_dispute_that_is_lost_changes_nothing_more(org, stripe):
