@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from billing import gateway
 from billing.models import Payment, PaymentStatus, PriceKind
 from billing.selectors import mismatches
 from clipforge.testing.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe, running_stripe
@@ -30,8 +31,9 @@ def payments_add_up(request):
 
 @pytest.fixture
 def stripe(settings: Any) -> Iterator[Stripe]:
-    """A Stripe of our own, which the settings name."""
-    with running_stripe() as stand_in:
+    """A Stripe of our own, which the settings name. It is not given up, however slow the machine."""
+    with running_stripe() as stand_in, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gateway, "TIMEOUT", 120)
         settings.STRIPE_SECRET_KEY = SECRET_KEY
         settings.STRIPE_WEBHOOK_SECRET = WEBHOOK_SECRET
         settings.STRIPE_API_BASE = stand_in.url

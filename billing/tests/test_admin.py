@@ -71,11 +71,13 @@ def test_finance_records_a_payment_once_however_often_the_button_is_pressed(fina
 
 @pytest.mark.django_db(transaction=True)
 def test_eight_who_press_it_at_once_record_one_payment_and_one_act():
-    client = Client()
-    client.force_login(make_user(is_staff=True, is_superuser=True))
+    user = make_user(is_staff=True, is_superuser=True)
+    clients = [Client() for _ in range(8)]
+    for client in clients:
+        client.force_login(user)
     org = make_organization()
     make_catalogue()
-    answers = run_together(8, lambda _: client.post(ADD, form(org)))
+    answers = run_together(8, lambda number: clients[number].post(ADD, form(org)))
     assert [getattr(answer, "status_code", answer) for answer in answers] == [302] * 8
     assert (Payment.objects.count(), StaffAction.objects.count()) == (1, 1)
 

@@ -91,8 +91,13 @@ def make_grant(org: Organization, amount: int, **overrides: Any) -> Any:
     )
 
 
-def make_movements(org: Organization, *movements: tuple[datetime.datetime, str, int]) -> None:
-    """Rows of the ledger at times of the past: when, type and amount. The books agree with them."""
+def make_movements(
+    org: Organization, *movements: tuple[datetime.datetime, str, int], **overrides: Any
+) -> None:
+    """Rows of the ledger at times of the past: when, type and amount. The books agree with them.
+
+    `overrides` are of every row.
+    """
     from django.db.models import F
 
     from credits.models import CreditAccount, CreditGrant, CreditTransaction, GrantKind
@@ -104,15 +109,18 @@ def make_movements(org: Organization, *movements: tuple[datetime.datetime, str, 
         posted, version = posted + amount, version + 1
         rows.append(
             CreditTransaction(
-                org=org,
-                type=type_,
-                amount=amount,
-                balance_after=posted,
-                org_seq=version,
-                actor="test",
-                reason="for a test",
-                idempotency_key=f"test:{next(_numbers)}",
-                created_at=at,
+                **{
+                    "org": org,
+                    "type": type_,
+                    "amount": amount,
+                    "balance_after": posted,
+                    "org_seq": version,
+                    "actor": "test",
+                    "reason": "for a test",
+                    "idempotency_key": f"test:{next(_numbers)}",
+                    "created_at": at,
+                    **overrides,
+                }
             )
         )
     CreditTransaction.objects.bulk_create(rows)

@@ -96,6 +96,15 @@ def leaks(pytestconfig: pytest.Config) -> Leaks:
     return made
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patient_database() -> None:
+    """On a busy machine, the last of twenty who want the same row may wait for longer than we let a
+    request wait. Tests that are about that say how long."""
+    from clipforge.testing.state import let_the_database_take_long
+
+    let_the_database_take_long()
+
+
 @pytest.fixture(autouse=True)
 def nothing_secret_is_logged(leaks: Leaks) -> Iterator[None]:
     """Whatever a test does: no key, password or setting that is secret gets into a log."""

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def run_together(
-    count: int, act: Callable[[int], T], *, seconds: float = 60
+    count: int, act: Callable[[int], T], *, seconds: float = 240
 ) -> list[T | Exception]:
     """Call `act(0)` ... `act(count - 1)` in as many threads, let go at the same moment.
 
@@ -37,7 +37,7 @@ def run_together(
         return list(pool.map(one, range(count), timeout=seconds))
 
 
-def until_somebody_waits_for_a_lock(*, seconds: float = 30) -> None:
+def until_somebody_waits_for_a_lock(*, seconds: float = 120) -> None:
     """Return once another connection to this database is stopped by a lock, ours presumably."""
     deadline = time.monotonic() + seconds
     with connection.cursor() as cursor:

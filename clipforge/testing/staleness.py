@@ -40,6 +40,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DIED = 9
 # Reads that a reader counts at once.
 BATCH = 50
+# What comes of a read, and of storing what was loaded for it.
+RESULTS = ("hit", "miss", "refused", "error")
 
 
 def hammer(
@@ -49,7 +51,6 @@ def hammer(
     writers: int,
     pause: float,
     enough: Callable[[Counter[str]], bool],
-    writes: int = 0,
     deaths: float = 0,
     invalidation: str = "versioned",
     environment: dict[str, str],
@@ -57,14 +58,13 @@ def hammer(
 ) -> Counter[str]:
     """Let processes write and read until it is `enough`; `meanwhile` runs here, beside them.
 
-    Both are given what is counted: read, stale, write, death, and at the end hit, miss and refused
-    of the balance. `pause` is the mean time between two writes of a writer, in seconds; `writes`
-    the most that one makes, if not 0; `deaths` the share of writes whose writer dies. A dead writer
-    is replaced.
+    Both are given what is counted: read, stale, write, death, and RESULTS of looking up and storing
+    the balance. `pause` is the mean time between two writes of a writer, in seconds; `deaths` the
+    share of writes whose writer dies. A dead writer is replaced.
     """
     counts: Counter[str] = Counter()
     ending = threading.Event()
-    roles = [["read"]] * readers + [["write", str(pause), str(deaths), str(writes)]] * writers
+    roles = [["read"]] * readers + [["write", str(pause), str(deaths)]] * writers
     processes = [_Process(org_id, invalidation, role, environment, counts) for role in roles]
     for process in processes:
         process.wait_until_ready()
@@ -166,10 +166,10 @@ def say(name: str, count: int = 1) -> None:
 
 def read(org_id: uuid.UUID, ended: threading.Event, invalidation: str) -> None:
     """Ask the database, then the cache, and compare; as fast as it goes."""
-    from clipforge.common.metrics import metrics
     from credits import caching
     from credits.models import CreditAccount
 
+    said: Counter[str] = Counter()
     ways = [caching.balance, _balance_brought_by(_key_of(org_id))]
     if invalidation == "delete":
         ways = [_balance_deleted_on_commit]
@@ -179,10 +179,20 @@ def read(org_id: uuid.UUID, ended: threading.Event, invalidation: str) -> None:
             say("stale")
         if number % BATCH == 0:
             say("read", BATCH)
+            _say_results(said)
         if ended.is_set():
             break
-    for result in ("hit", "miss", "refused"):
-        say(result, metrics.pending(f"cache|credits:balance|{result}"))
+    _say_results(said)
+
+
+def _say_results(said: Counter[str]) -> None:
+    """What was counted and not said yet."""
+    from clipforge.common.metrics import metrics
+
+    for result in RESULTS:
+        counted = metrics.pending(f"cache|credits:balance|{result}")
+        say(result, counted - said[result])
+        said[result] = counted
 
 
 def write(
@@ -191,7 +201,6 @@ def write(
     invalidation: str,
     pause: float,
     deaths: float,
-    most: int,
 ) -> None:
     """Grant a credit, wait, and so on; or die right after a COMMIT."""
     from django.db import transaction
@@ -202,7 +211,7 @@ def write(
 
     org = Organization.objects.get(pk=org_id)
     chance = random.Random(os.getpid())  # noqa: S311 - no secret
-    for _ in range(most) if most else itertools.count():
+    while True:
         dies = chance.random() < deaths
         with transaction.atomic():
             if dies:  # first in the queue of what happens after the commit
@@ -220,7 +229,6 @@ def write(
         say("write")
         if ended.wait(chance.expovariate(1 / pause) if pause else 0):
             return
-    ended.wait()
 
 
 def _die() -> None:
@@ -277,7 +285,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("invalidation", choices=["versioned", "delete"])
     parser.add_argument("pause", type=float, nargs="?", default=0)
     parser.add_argument("deaths", type=float, nargs="?", default=0)
-    parser.add_argument("most", type=int, nargs="?", default=0)
     options = parser.parse_args(arguments)
 
     import django
@@ -291,8 +298,7 @@ def main(arguments: list[str]) -> None:
     if options.role == "read":
         read(options.org, ended, options.invalidation)
     else:
-        figures = (options.pause, options.deaths, options.most)
-        write(options.org, ended, options.invalidation, *figures)
+        write(options.org, ended, options.invalidation, options.pause, options.deaths)
 
 
 def _end_when_told(ended: threading.Event) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from django.apps import apps
 from django.conf import settings
+from django.core.cache import caches
 from django.db import connection
 from django.utils import timezone
 
@@ -30,9 +32,20 @@ WATCHED_APPS = ("credits", "projects", "exports", "billing")
 WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
 
 
+# How long the tests' database may take to let somebody connect, and to give a lock. Seconds.
+DATABASE_PATIENCE = 120
+
+
+def let_the_database_take_long() -> None:
+    """For every connection that this process makes from now on."""
+    options = connection.settings_dict["OPTIONS"]
+    options["connect_timeout"] = DATABASE_PATIENCE
+    options["options"] += f" -c lock_timeout={DATABASE_PATIENCE}s"  # the last one wins
+
+
 def forget_everything() -> None:
     """Empty Redis, and what this process remembers of it and counts instead of it."""
-    be_patient_with(default_cache())
+    be_patient()
     breaker = default_cache().redis.connection_pool.breaker
     breaker._cool_down = COOL_DOWN_SECONDS
     breaker.succeeded()
@@ -42,12 +55,32 @@ def forget_everything() -> None:
     local_counters.clear()
     local_windows.clear()
     metrics.forget()
+    metrics._flushed_at = math.inf  # no request adds them because a second has passed
 
 
-def be_patient_with(cache: Cache) -> None:
-    """Let it wait for its Redis however busy the machine is: for tests in which Redis answers or is dead."""
+def be_patient(name: str = "default") -> None:
+    """With the Redis of this cache, which may be one of the test's own, for as long as that is well."""
+    cache = cast("Cache", caches[name])
     for client in (cache.redis, cache.insistent):
         client.connection_pool.connection_kwargs |= PATIENCE
+
+
+@contextmanager
+def lives_for(key: str, *, least: float, most: float) -> Iterator[None]:
+    """Assert that what the block stores is kept for so many seconds, however long the block takes."""
+    redis = default_cache().redis
+    began = _seconds(redis.time())
+    yield
+    pipeline: Any = redis.pipeline()
+    now, left = pipeline.time().pttl(key).execute()
+    rounding = 0.01
+    assert began + least - rounding <= _seconds(now) + left / 1000
+    assert left / 1000 <= most + rounding
+
+
+def _seconds(time: tuple[int, int]) -> float:
+    """Of Redis's clock."""
+    return time[0] + time[1] / 1_000_000
 
 
 def lasting_breaker() -> Breaker:

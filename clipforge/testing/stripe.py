@@ -519,6 +519,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # Twenty may come at once. Beyond the usual five the kernel drops who knocks, and lets them knock
+    # again after a second, then three, then seven.
+    request_queue_size = 100
+
+
 @contextlib.contextmanager
 def running_stripe(
     *, port: int = 0, webhook: str = "", secret: str = WEBHOOK_SECRET
@@ -526,8 +533,7 @@ def running_stripe(
     """Serve on loopback until the block ends."""
     stripe = Stripe(webhook=webhook, secret=secret)
     handler = type("Handler", (_Handler,), {"stripe": stripe})
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", port), handler)
     stripe.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

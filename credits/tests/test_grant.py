@@ -9,6 +9,7 @@ from clipforge.common.errors import Conflict, Invalid
 from clipforge.testing.factories import make_grant, make_organization
 from credits.models import CreditAccount, CreditGrant, CreditTransaction, GrantKind
 from credits.selectors import Balance, balance
+from credits.tests.makers import end
 
 pytestmark = pytest.mark.django_db
 
@@ -65,9 +66,10 @@ def test_the_same_key_twice_grants_once(organization):
 
 
 def test_the_same_key_is_replayed_even_when_the_credits_have_ended(organization):
-    soon = timezone.now() + datetime.timedelta(seconds=1)
-    first = make_grant(organization, 40, idempotency_key="k", expires_at=soon)
-    past = timezone.now() - datetime.timedelta(days=1)
+    day = datetime.timedelta(days=1)
+    first = make_grant(organization, 40, idempotency_key="k", expires_at=timezone.now() + day)
+    end(CreditGrant.objects.get())
+    past = timezone.now() - day
     assert make_grant(organization, 40, idempotency_key="k", expires_at=past) == first
 
 

@@ -36,7 +36,7 @@ from clipforge.testing.faults import end_the_connection
 from clipforge.testing.races import run_together
 from clipforge.testing.redis_server import redis_server
 from clipforge.testing.service import ROOT
-from clipforge.testing.state import nothing_changes
+from clipforge.testing.state import be_patient, nothing_changes
 from clipforge.testing.stripe import SECRET_KEY
 from credits import services as ledger
 from credits.models import CreditGrant, CreditTransaction
@@ -76,12 +76,6 @@ def deliver_overtaken(stripe, event, answers, meanwhile):
         finally:
             stripe.release.set()
         return delivery.result(60)
-
-
-@pytest.fixture
-def patient(monkeypatch):
-    """Whoever is held is not given up, however slow the machine."""
-    monkeypatch.setattr(gateway, "TIMEOUT", 60)
 
 
 def tier(org):
@@ -419,7 +413,7 @@ def test_each_step_is_there_as_soon_as_it_is_told(org, stripe):
 
 
 @pytest.fixture
-def overtaken(stripe, patient):
+def overtaken(stripe):
     """A cancellation whose handler learns that the plan goes on, while it ends, and we are told."""
     make_catalogue()
     payment = bought(make_organization(), stripe, "plan-pro")
@@ -489,7 +483,7 @@ def test_a_refund_that_is_heard_of_before_its_payment(org, stripe):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_refund_while_its_payment_is_being_applied_is_not_lost(stripe, patient):
+def test_a_refund_while_its_payment_is_being_applied_is_not_lost(stripe):
     """Heard of when nobody knows the payment yet, and after its handler asked what went back."""
     make_catalogue()
     org = make_organization()
@@ -590,7 +584,7 @@ def test_a_month_that_was_disputed_before_it_began_comes_once_the_dispute_is_won
     deliver(stripe)
     assert (tier(org), amounts(org)) == ("PRO", [1000, 60, 1000])
     lot = CreditGrant.objects.latest("pk")
-    assert (lot.priority, lot.expires_at) == (20, PlanPeriod.objects.latest("starts_at").ends_at)
+    assert (lot.priority, lot.expires_at) == (20, PlanPeriod.objects.get(payment=second).ends_at)
 
 
 def test_a_dispute_that_is_lost_changes_nothing_more(org, stripe):
@@ -870,6 +864,7 @@ def test_without_redis_the_limit_stays(settings, five_a_minute):
     with redis_server() as redis:
         options = {**settings.CACHES["counters"], "LOCATION": redis.url}
         settings.CACHES = {**settings.CACHES, "counters": options}
+        be_patient("counters")
         assert refusals(1) == [400]
         redis.kill()
         assert refusals(5) == [400] * 5  # counted anew, in this process

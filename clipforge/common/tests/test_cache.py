@@ -16,7 +16,7 @@ from django_redis.pool import ConnectionFactory
 from clipforge.common.cache import Cache, default_cache
 from clipforge.common.metrics import metrics
 from clipforge.testing.redis_server import redis_server
-from clipforge.testing.state import be_patient_with
+from clipforge.testing.state import be_patient
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def dead(settings: Any) -> Iterator[Cache]:
             **settings.CACHES,
             "default": {**settings.CACHES["default"], "LOCATION": redis.url},
         }
-        be_patient_with(default_cache())
+        be_patient()
         assert default_cache().redis.ping()
         redis.kill()
         yield default_cache()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import time_machine
-from django.core.cache import caches
 from django.test import Client
 
-from clipforge.common.cache import Cache, default_cache
+from clipforge.common.cache import default_cache
 from clipforge.testing.factories import make_user
 from clipforge.testing.redis_server import RedisServer, redis_server
-from clipforge.testing.state import be_patient_with
+from clipforge.testing.state import be_patient
 
 pytestmark = pytest.mark.django_db
 
@@ -95,7 +94,7 @@ def redis(settings: Any) -> Iterator[RedisServer]:
     with redis_server() as server:
         options = {**settings.CACHES["counters"], "LOCATION": server.url}
         settings.CACHES = {**settings.CACHES, "counters": options}
-        be_patient_with(cast("Cache", caches["counters"]))
+        be_patient("counters")
         yield server
 
 

@@ -7,22 +7,22 @@ import datetime
 import io
 
 import pytest
-from django.utils import timezone
 
 from clipforge.testing.api import assert_problem
-from clipforge.testing.factories import make_grant, make_organization
+from clipforge.testing.factories import make_movements, make_organization
 from clipforge.testing.queries import statements
 from credits.api import statements as api_statements
-from credits.tests.makers import make_hold, make_spend
+from credits.tests.makers import make_hold
 
 pytestmark = pytest.mark.django_db
 
 URL = "/api/v1/credits/statement"
 
 
-def this_month() -> str:
-    """Of now: these tests may have been read in another one."""
-    return f"{timezone.now():%Y-%m}"
+# A month that is over: the running one may end while a test runs.
+MONTH, AFTER = "2026-05", "2026-06"
+BEGAN = datetime.datetime(2026, 5, 1, tzinfo=datetime.UTC)
+ENDED = datetime.datetime(2026, 5, 31, 23, 59, 59, 999999, tzinfo=datetime.UTC)
 
 
 def rows_of(response):
@@ -32,15 +32,16 @@ def rows_of(response):
 
 @pytest.fixture
 def month(organization):
-    make_grant(organization, 100)
-    make_spend(organization, 30)
+    make_movements(organization, (BEGAN, "GRANT", 100))
+    export = {"reason": "export of a test", "reference_type": "export"}
+    make_movements(organization, (ENDED, "SPEND", -30), **export)
     make_hold(organization, 5)
-    make_grant(make_organization(), 7)
+    make_movements(make_organization(), (BEGAN, "GRANT", 7))
 
 
 def test_a_month_opens_moves_and_closes(api, month):
-    body = api.get(URL, {"month": this_month()}).json()
-    assert (body["month"], body["opening"], body["closing"]) == (this_month(), 0, 70)
+    body = api.get(URL, {"month": MONTH}).json()
+    assert (body["month"], body["opening"], body["closing"]) == (MONTH, 0, 70)
     assert [(row["type"], row["amount"]) for row in body["rows"]] == [
         ("GRANT", 100),
         ("SPEND", -30),
@@ -48,9 +49,8 @@ def test_a_month_opens_moves_and_closes(api, month):
 
 
 def test_the_next_month_opens_with_what_this_one_closed_with(api, month):
-    after = (timezone.now().replace(day=1) + datetime.timedelta(days=31)).strftime("%Y-%m")
-    assert api.get(URL, {"month": after}).json() == {
-        "month": after,
+    assert api.get(URL, {"month": AFTER}).json() == {
+        "month": AFTER,
         "opening": 70,
         "rows": [],
         "closing": 70,
@@ -61,14 +61,14 @@ def test_the_next_month_opens_with_what_this_one_closed_with(api, month):
 @pytest.mark.parametrize("how", ["format", "accept"])
 def test_as_csv_it_says_the_same(api, month, how):
     if how == "format":
-        response = api.get(URL, {"month": this_month(), "format": "csv"})
+        response = api.get(URL, {"month": MONTH, "format": "csv"})
     else:
-        response = api.get(URL, {"month": this_month()}, HTTP_ACCEPT="text/csv")
+        response = api.get(URL, {"month": MONTH}, HTTP_ACCEPT="text/csv")
     assert response["Content-Type"] == "text/csv"
-    assert response["Content-Disposition"] == f'attachment; filename="statement-{this_month()}.csv"'
+    assert response["Content-Disposition"] == f'attachment; filename="statement-{MONTH}.csv"'
     header, opening, granted, spent, closing = rows_of(response)
     assert header == api_statements.COLUMNS
-    assert opening == [f"{this_month()}-01", "OPENING", "", "0", "", "", ""]
+    assert opening == [f"{MONTH}-01", "OPENING", "", "0", "", "", ""]
     assert granted[1:5] == ["GRANT", "100", "100", "for a test"]
     assert spent[1:6] == ["SPEND", "-30", "70", "export of a test", "export"]
     assert closing == ["", "CLOSING", "", "70", "", "", ""]
@@ -76,24 +76,24 @@ def test_as_csv_it_says_the_same(api, month, how):
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_text_of_a_customer_becomes_a_formula(api, organization, start):
-    make_grant(organization, 1, reason=f'{start}HYPERLINK("http://evil")', reference_id=f"{start}1")
-    row = rows_of(api.get(URL, {"month": this_month(), "format": "csv"}))[2]
+    evil = {"reason": f'{start}HYPERLINK("http://evil")', "reference_id": f"{start}1"}
+    make_movements(organization, (BEGAN, "GRANT", 1), **evil)
+    row = rows_of(api.get(URL, {"month": MONTH, "format": "csv"}))[2]
     assert (row[4][:2], row[6]) == (f"'{start}", f"'{start}1")
 
 
 def test_a_long_month_is_refused_as_json_and_streamed_as_csv(api, organization, monkeypatch):
     monkeypatch.setattr(api_statements, "MOST", 2)
     monkeypatch.setattr(api_statements, "CHUNK", 2)
-    for _ in range(5):
-        make_grant(organization, 1)
-    assert_problem(api.get(URL, {"month": this_month()}), 409, "statement_too_long")
-    assert len(rows_of(api.get(URL, {"month": this_month(), "format": "csv"}))) == 8
+    make_movements(organization, *[(BEGAN, "GRANT", 1)] * 5)
+    assert_problem(api.get(URL, {"month": MONTH}), 409, "statement_too_long")
+    assert len(rows_of(api.get(URL, {"month": MONTH, "format": "csv"}))) == 8
 
 
 @pytest.mark.parametrize("kind", ["json", "csv"])
 def test_it_is_two_reads_the_opening_and_the_rows(api, month, kind):
     with statements() as said:
-        response = api.get(URL, {"month": this_month(), "format": kind})
+        response = api.get(URL, {"month": MONTH, "format": kind})
         assert b"".join(response).startswith((b"{", b"date"))
     assert said == ["SELECT credits_credittransaction"] * 2
 
@@ -104,8 +104,8 @@ def test_what_is_no_month_is_422(api, month):
 
 
 def test_an_unknown_parameter_is_400(api):
-    assert_problem(api.get(URL, {"month": this_month(), "org": "x"}), 400, "unknown_parameter")
+    assert_problem(api.get(URL, {"month": MONTH, "org": "x"}), 400, "unknown_parameter")
 
 
 def test_it_needs_a_key(anonymous):
-    assert_problem(anonymous.get(URL, {"month": this_month()}), 401, "not_authenticated")
+    assert_problem(anonymous.get(URL, {"month": MONTH}), 401, "not_authenticated")
