@@ -11,7 +11,7 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from clipforge.common.redis import connect
+from clipforge.common.redis import Client, Pool, connect
 from clipforge.embedded.keeper import REDIS_SETTINGS
 from clipforge.embedded.programs import find_redis
 from clipforge.testing.service import eventually
@@ -54,9 +54,14 @@ class RedisServer:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def client(self) -> Client:
+        """For what a test asks itself: it waits for as long as a busy machine takes."""
+        patience = {"socket_connect_timeout": 60, "socket_timeout": 60}
+        return Client(connection_pool=Pool.from_url(self.url, **patience))
+
     def fill(self) -> None:
         """Have less memory than it uses, with the policy of every Redis of ours."""
-        client = connect(self.url)
+        client = self.client()
         for number in range(1_000):
             client.set(f"filling:{number}", "x" * 1_000, ex=3_600)
         client.config_set("maxmemory-policy", REDIS_SETTINGS["maxmemory-policy"])

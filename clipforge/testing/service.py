@@ -11,6 +11,8 @@ import json
 import os
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -25,22 +27,40 @@ import psycopg
 
 from clipforge import embedded
 from clipforge.client import Client
-from clipforge.stack import free_port, web_command, worker_command
+from clipforge.stack import web_command, worker_command
 from clipforge.testing import handicaps, leaks
 from clipforge.testing.handicaps import Handicap
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 
+# For `verify` of a single request of httpx, which makes another one for each that is not told of one:
+# 25 ms of a core, taken from the service that is asked.
+TLS = ssl.create_default_context()
 
-def eventually(what: str, probe: Callable[[], T | None], *, seconds: float = 60) -> T:
-    """Ask until the answer is truthy. Fails the test with `what` after `seconds`."""
+
+def eventually(what: str, probe: Callable[[], T | None], *, seconds: float = 120) -> T:
+    """Ask until the answer is truthy. Fails the test with `what` after `seconds`: far more than it
+    takes, on a machine that is slow and busy with other tests."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if answer := probe():
             return answer
         time.sleep(0.05)
     raise AssertionError(f"{what}: not within {seconds:g} s")
+
+
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port for a server that a test is about to start, or starts more than once.
+
+    While the block lasts the system gives it to nobody, neither to who asks for any port nor to a
+    connection of somebody's: it is bound here. Nobody listens here, so a server that allows reuse may.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 class Service:
@@ -51,7 +71,9 @@ class Service:
         self.media = data / "media"
         self.log = data / "service.log"
         urls = embedded.urls(data)
-        self.port = free_port(0)
+        # Until it is stopped: its port, and leases on servers that were started again.
+        self._held = contextlib.ExitStack()
+        self.port = self._held.enter_context(reserved_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             **os.environ,
@@ -66,7 +88,6 @@ class Service:
         }
         self.clients: list[Client] = []
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._leases = contextlib.ExitStack()
 
     def beside(self) -> Service:
         """Another one on the same servers and files; its web server has a port of its own."""
@@ -86,14 +107,14 @@ class Service:
         assert done.returncode == 0, f"manage.py {arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def manage_json(self, *arguments: str) -> Any:
-        return json.loads(self.manage(*arguments, "--json").splitlines()[-1])
+    def manage_json(self, *arguments: str, handicap: Handicap = handicaps.none) -> Any:
+        return json.loads(self.manage(*arguments, "--json", handicap=handicap).splitlines()[-1])
 
     def customer(self, name: str = "Customer", amount: int = 100) -> Client:
         """A client of a new organization with so many credits."""
         self.manage("create_org", name, "--tier", "ENTERPRISE", "--credits", str(amount))
         key = self.manage_json("create_api_key", name)["key"]
-        client = Client(self.url, key)
+        client = Client(self.url, key, timeout=200)  # twenty uploads at once, on a busy machine
         self.clients.append(client)
         return client
 
@@ -103,7 +124,7 @@ class Service:
         def is_ready() -> bool:
             assert web.poll() is None, self.log.read_text()
             try:
-                return httpx.get(f"{self.url}/health/ready", timeout=2).is_success
+                return httpx.get(f"{self.url}/health/ready", timeout=20, verify=TLS).is_success
             except httpx.TransportError:
                 return False
 
@@ -154,10 +175,10 @@ class Service:
     def database_comes_back(self) -> None:
         """Start the servers again; the lease that we had was of those that ended."""
         embedded.wait_stopped(self.data)
-        self._leases.enter_context(embedded.hold(self.data, durable=True))
+        self._held.enter_context(embedded.hold(self.data, durable=True))
 
     def stop(self) -> None:
-        self._leases.close()
+        self._held.close()
         for client in self.clients:
             client.close()
         for process in self.processes:
