@@ -19,6 +19,8 @@ Json = dict[str, Any]
 FINAL = {"READY", "EMPTY", "FAILED", "CANCELLED", "EXPIRED"}
 # Polls come quickly at first, then less often: a long job must not use up a limit. Seconds.
 POLL_SECONDS, LONGEST_POLL_SECONDS = 0.2, 1.0
+# Less than any server keeps a connection that is not used: it would hang up just when we ask. Seconds.
+KEEP_SECONDS = 2.0
 # A request that came too early is sent again when the answer says, so often.
 PATIENCE = 10
 
@@ -43,6 +45,7 @@ class Client:
             base_url=f"{url}/api/v1/",
             headers={"Authorization": f"Bearer {key}"},
             timeout=timeout,
+            limits=httpx.Limits(keepalive_expiry=KEEP_SECONDS),
         )
 
     def __enter__(self) -> Client:

@@ -7,6 +7,7 @@ do in production.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -25,7 +26,8 @@ from django.core.management import call_command
 from clipforge.common import processes
 from clipforge.common.errors import Unavailable
 
-READY_SECONDS = 60.0  # a few when idle, but a busy machine takes its time
+# A few seconds when idle; a slow machine that does other things too takes its time.
+READY_SECONDS = 120.0
 
 
 class Stack:
@@ -143,17 +145,16 @@ class Stack:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            if name := self.ended():
-                raise Unavailable(
-                    f"The {name} process ended at once; its log says why.{self._tail()}"
-                )
-            try:
-                if httpx.get(f"{self.url}/health/ready", timeout=2).is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
+        with httpx.Client(timeout=2) as client:  # one: what it costs to make is more than a request
+            while time.monotonic() < deadline:
+                if name := self.ended():
+                    raise Unavailable(
+                        f"The {name} process ended at once; its log says why.{self._tail()}"
+                    )
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get(f"{self.url}/health/ready").is_success:
+                        return
+                time.sleep(0.05)
         raise Unavailable(f"The web server was not ready after {READY_SECONDS:g} s.{self._tail()}")
 
     def _tail(self) -> str:

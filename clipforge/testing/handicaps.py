@@ -1,5 +1,7 @@
 """What a process of ours may have to live with: a wrong clock, a log that takes nothing, a disk that is full.
 
+And `patient`, which spares it what a busy machine would do to it.
+
 Each takes the command line of a process and returns one that starts the same process so. It keeps
 its process id, and nothing outlives it.
 """
@@ -31,10 +33,19 @@ def clock_off_by(seconds: float) -> Handicap:
 
     Clocks that only measure (`time.monotonic`), PostgreSQL's, Redis's and the file system's are right.
     """
+    return _altered("clock", seconds)
 
+
+def patient(argv: list[str]) -> list[str]:
+    """No handicap, but a long breath: Redis may be silent for ten seconds, where it is a busy machine
+    that keeps it from answering. For tests of what is so as long as Redis answers."""
+    return _altered("patience", 10)(argv)
+
+
+def _altered(what: str, seconds: float) -> Handicap:
     def start(argv: list[str]) -> list[str]:
         interpreter, *program = argv
-        return [interpreter, "-m", "clipforge.testing.handicaps", str(seconds), *program]
+        return [interpreter, "-m", "clipforge.testing.handicaps", what, str(seconds), *program]
 
     return start
 
@@ -70,17 +81,27 @@ def _shell(script: str, argv: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Be the `python ARGUMENTS` that was asked for, at another time."""
-    import time_machine  # here: only a process with a wrong clock needs it
-
-    seconds, *program = sys.argv[1:]
-    time_machine.travel(time.time() + float(seconds), tick=True).start()
+    """Be the `python ARGUMENTS` that was asked for, altered."""
+    what, seconds, *program = sys.argv[1:]
+    {"clock": _travel, "patience": _be_patient}[what](float(seconds))
     if program[0] == "-m":
         sys.argv = program[1:]
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
         sys.argv = program
         runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def _travel(seconds: float) -> None:
+    import time_machine  # here: only a process with a wrong clock needs it
+
+    time_machine.travel(time.time() + seconds, tick=True).start()
+
+
+def _be_patient(seconds: float) -> None:
+    from clipforge.common import redis
+
+    redis.CONNECT_SECONDS = redis.ANSWER_SECONDS = redis.INSISTENT_SECONDS = seconds
 
 
 if __name__ == "__main__":

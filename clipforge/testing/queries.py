@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from django.test.utils import CaptureQueriesContext
 from redis.connection import AbstractConnection
 
 from clipforge.common.cache_log import family
-from clipforge.common.metrics import metrics
 
 _CONTROL = re.compile(r"(BEGIN|COMMIT|ROLLBACK TO SAVEPOINT|SAVEPOINT|RELEASE SAVEPOINT)\b")
 _VERB = re.compile(r"\b(INSERT|UPDATE|DELETE|SELECT)\b", re.IGNORECASE)
@@ -45,8 +43,7 @@ def statements(*, control: bool = False, access: bool = False) -> Iterator[list[
 def round_trips() -> Iterator[list[str]]:
     """Collect what Redis is sent, a round trip each: `COMMAND family-of-the-key`, a pipeline as one.
 
-    Seen where redis-py writes to its socket, so nothing gets around it. Not asked meanwhile: what a
-    process adds to the sums of what it counted, once a second, whoever has just been answered.
+    Seen where redis-py writes to its socket, so nothing gets around it.
     """
     said: list[str] = []
     send: Any = AbstractConnection.send_packed_command
@@ -57,7 +54,6 @@ def round_trips() -> Iterator[list[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AbstractConnection, "send_packed_command", noted)
-        patch.setattr(metrics, "_flushed_at", math.inf)
         yield said
 
 

@@ -20,7 +20,7 @@ from clipforge.testing.service import eventually
 
 # How long a Redis of the tests may be silent, on a busy machine. Tests that are about one that is silent
 # or dead have what is in service. Seconds.
-PATIENCE = {"socket_connect_timeout": 10, "socket_timeout": 10}
+PATIENCE = {"socket_connect_timeout": 60, "socket_timeout": 60}
 
 
 def answers(client: Client) -> bool:

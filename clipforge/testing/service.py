@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -38,9 +39,14 @@ from clipforge.testing.handicaps import Handicap
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 
+# For `verify` of a single request of httpx, which makes another one for each that is not told of one:
+# 25 ms of a core, taken from the service that is asked.
+TLS = ssl.create_default_context()
 
-def eventually(what: str, probe: Callable[[], T | None], *, seconds: float = 60) -> T:
-    """Ask until the answer is truthy. Fails the test with `what` after `seconds`."""
+
+def eventually(what: str, probe: Callable[[], T | None], *, seconds: float = 120) -> T:
+    """Ask until the answer is truthy. Fails the test with `what` after `seconds`: far more than it
+    takes, on a machine that is slow and busy with other tests."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if answer := probe():
@@ -50,16 +56,16 @@ def eventually(what: str, probe: Callable[[], T | None], *, seconds: float = 60)
 
 
 @contextmanager
-def port_of_ones_own() -> Iterator[int]:
-    """A port that is given to nobody else until the block ends, on which one server may listen.
+def reserved_port() -> Iterator[int]:
+    """A port for a server that a test is about to start, or starts more than once.
 
-    It is bound all the while: between the choice of a port that is merely free and the start of a server
-    others come and take it.
+    While the block lasts the system gives it to nobody, neither to who asks for any port nor to a
+    connection of somebody's: it is bound here. Nobody listens here, so a server that allows reuse may.
     """
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 class Service:
@@ -70,8 +76,9 @@ class Service:
         self.media = data / "media"
         self.log = data / "service.log"
         urls = embedded.urls(data)
-        self._leases = contextlib.ExitStack()
-        self.port = self._leases.enter_context(port_of_ones_own())
+        # Until it is stopped: its port, and leases on servers that were started again.
+        self._held = contextlib.ExitStack()
+        self.port = self._held.enter_context(reserved_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             **os.environ,
@@ -105,14 +112,14 @@ class Service:
         assert done.returncode == 0, f"manage.py {arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def manage_json(self, *arguments: str) -> Any:
-        return json.loads(self.manage(*arguments, "--json").splitlines()[-1])
+    def manage_json(self, *arguments: str, handicap: Handicap = handicaps.none) -> Any:
+        return json.loads(self.manage(*arguments, "--json", handicap=handicap).splitlines()[-1])
 
     def customer(self, name: str = "Customer", amount: int = 100) -> Client:
         """A client of a new organization with so many credits."""
         self.manage("create_org", name, "--tier", "ENTERPRISE", "--credits", str(amount))
         key = self.manage_json("create_api_key", name)["key"]
-        client = Client(self.url, key)
+        client = Client(self.url, key, timeout=200)  # twenty uploads at once, on a busy machine
         self.clients.append(client)
         return client
 
@@ -122,7 +129,7 @@ class Service:
         def is_ready() -> bool:
             assert web.poll() is None, self.log.read_text()
             try:
-                return httpx.get(f"{self.url}/health/ready", timeout=2).is_success
+                return httpx.get(f"{self.url}/health/ready", timeout=20, verify=TLS).is_success
             except httpx.TransportError:
                 return False
 
@@ -173,10 +180,10 @@ class Service:
     def database_comes_back(self) -> None:
         """Start the servers again; the lease that we had was of those that ended."""
         embedded.wait_stopped(self.data)
-        self._leases.enter_context(embedded.hold(self.data, durable=True))
+        self._held.enter_context(embedded.hold(self.data, durable=True))
 
     def stop(self) -> None:
-        self._leases.close()
+        self._held.close()
         for client in self.clients:
             client.close()
         for process in self.processes:

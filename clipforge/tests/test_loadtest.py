@@ -85,7 +85,9 @@ def test_a_small_run_is_judged_reported_and_leaves_no_key(seeded: Path, tmp_path
     assert verdicts["breaches of the ledger's invariants"] is True
     assert verdicts["users at once"] is None
     assert result["open_loop"]["failed"] == 0
-    assert {"GET /exports", "GET /projects/{id}"} <= set(result["open_loop"]["endpoints"])
+    # Of which endpoints depends on how many were asked for; test_load_thresholds.py says that of many.
+    endpoints = result["open_loop"]["endpoints"].values()
+    assert sum(each["count"] for each in endpoints) == result["open_loop"]["count"] > 0
     assert result["cache"]["orgs:key"]["hits"] > 0
     assert "What was throttled has rows of its own" in (out / "report.html").read_text()
     assert (out / "locust.html").exists()
@@ -121,7 +123,7 @@ def test_a_service_that_runs_already_is_loaded_and_a_missed_target_is_exit_1(
         service.start_web()
         with one_credit_too_many(service):
             done = run(service.environment, "loadtest", "--host", f"{service.url}/", *asked)
-        assert httpx.get(f"{service.url}/health/ready").is_success
+        assert httpx.get(f"{service.url}/health/ready", timeout=60).is_success
     finally:
         service.stop()
     assert done.returncode == 1
@@ -171,8 +173,10 @@ def refusing(status: int, code: str) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
         threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
 
 
 @pytest.mark.parametrize(
@@ -188,7 +192,7 @@ def test_locust_alone_exits_1_when_a_threshold_is_broken(
 ):
     keys, result = tmp_path / "keys.jsonl", tmp_path / "result.json"
     keys.write_text("".join(f'{{"org": "{n}", "tier": "FREE", "key": "k"}}\n' for n in range(9)))
-    about = {"LOAD_KEYS": str(keys), "LOAD_RESULT": str(result), "LOAD_STAGES": "8:2"}
+    about = {"LOAD_KEYS": str(keys), "LOAD_RESULT": str(result), "LOAD_STAGES": "30:2"}
     command = [sys.executable, "-m", "locust", "-f", "locustfiles/front_end.py", "--headless"]
     with refusing(status, code) as url:
         done = subprocess.run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -16,14 +18,18 @@ from typing import IO
 
 import httpx
 import pytest
+from rich.console import Console
 
 from clipforge import embedded
+from clipforge.management.commands.demo import Stages
 from clipforge.media import probe
 from clipforge.media.sample import make_sample
-from clipforge.stack import free_port
-from clipforge.testing.service import ROOT, eventually
+from clipforge.testing.service import ROOT, eventually, reserved_port
 
 pytestmark = pytest.mark.slow
+
+# For a command to end, or an answer to come, on however busy a machine. Seconds.
+PATIENCE = 200
 
 
 @pytest.fixture
@@ -31,6 +37,7 @@ def data() -> Iterator[Path]:
     """A data directory with a short path, as sockets need."""
     with tempfile.TemporaryDirectory(prefix="cf-") as folder:
         yield Path(folder)
+        embedded.wait_stopped(Path(folder))  # else they write while it is emptied
 
 
 def environment(data: Path) -> dict[str, str]:
@@ -78,12 +85,26 @@ def test_demo_makes_clips_of_the_planted_highlights_and_leaves_no_process(
     done = demo(data, "--top", "1", "--aspect", "1:1", "--out", str(tmp_path / "clips"))
     assert done.returncode == 0, done.stderr
     assert "Planted highlights found: 3 of 3" in done.stdout
-    for said in ("queued", "decoding", "render", "Moments of sample", "Ledger", "Done: 1 clips in"):
+    for said in ("queued", "Moments of sample", "Ledger", "Done: 1 clips in"):
         assert said in done.stdout
     (clip,) = (tmp_path / "clips").iterdir()
     found = probe(clip)
     assert (found.width, found.height, found.audio_codec) == (1080, 1080, "aac")
     eventually("everything is stopped", lambda: not processes_of(data))
+
+
+def test_each_stage_of_the_work_that_demo_saw_has_a_line_of_its_own():
+    """Which ones it sees depends on when it asks."""
+    out = io.StringIO()
+    with Stages(Console(file=out, width=120)) as stages:
+        for status, stage, progress in [
+            *(("QUEUED", "", 0.0), ("ANALYZING", "decoding", 0.1), ("ANALYZING", "decoding", 0.4)),
+            *(("ANALYZING", "scoring", 0.0), ("READY", "", 1.0)),
+        ]:
+            stages.show({"status": status, "stage": stage, "progress": progress})
+    lines = out.getvalue().splitlines()
+    assert [line.split()[0] for line in lines] == ["queued", "decoding", "scoring"]
+    assert [line.split()[-1] for line in lines] == ["100%"] * 3
 
 
 def test_demo_prints_one_json_object_for_scripts(data: Path, tmp_path: Path):
@@ -128,14 +149,13 @@ def test_demo_on_servers_of_ones_own_starts_none(data: Path, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert "Done: 1 clips in" in done.stdout
     assert sorted(path.name for path in (data / "demo").iterdir()) == ["logs", "media"]
-    embedded.wait_stopped(data)
 
 
 class Up:
     """A running `manage.py up`, and what it said."""
 
-    def __init__(self, data: Path) -> None:
-        self.port = free_port(0)
+    def __init__(self, data: Path, port: int) -> None:
+        self.port = port
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", str(self.port)],
             cwd=ROOT,
@@ -162,22 +182,21 @@ class Up:
         self.process.send_signal(signal.SIGINT)
         rest = self.stdout.read()
         self.stdout.close()
-        assert self.process.wait(60) == 0
+        assert self.process.wait(PATIENCE) == 0
         return rest
 
 
 @pytest.fixture
 def up(data: Path) -> Iterator[Callable[[], Up]]:
     """A function that runs `manage.py up`; what still runs at the end is killed."""
-    started: list[Up] = []
+    with contextlib.ExitStack() as running:
 
-    def start() -> Up:
-        started.append(Up(data))
-        return started[-1]
+        def start() -> Up:
+            started = Up(data, running.enter_context(reserved_port()))
+            running.callback(started.kill)
+            return started
 
-    yield start
-    for each in started:
-        each.kill()
+        yield start
 
 
 def test_up_serves_until_interrupted_and_keeps_its_data(data: Path, up: Callable[[], Up]):
@@ -189,12 +208,12 @@ def test_up_serves_until_interrupted_and_keeps_its_data(data: Path, up: Callable
     curl = shlex.split(next(line for line in first.said.splitlines() if "curl" in line))
     assert curl[:2] == ["curl", "-H"]
     name, _, value = curl[2].partition(": ")
-    answer = httpx.get(curl[3], headers={name: value})
+    answer = httpx.get(curl[3], headers={name: value}, timeout=PATIENCE)
     assert answer.json()["organization"]["name"] == "first"
 
     login = re.search(r"Admin +(\S+) +(\S+) / (\S+)", first.said)
     assert login, first.said
-    with httpx.Client(base_url=login[1], follow_redirects=True) as browser:
+    with httpx.Client(base_url=login[1], follow_redirects=True, timeout=PATIENCE) as browser:
         form = browser.get("login/")
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
         assert token
@@ -209,14 +228,15 @@ def test_up_serves_until_interrupted_and_keeps_its_data(data: Path, up: Callable
         assert "What is going on" in page.text
     docs = re.search(r"API docs +(\S+)", first.said)
     assert docs
-    assert httpx.get(docs[1]).is_success
+    assert httpx.get(docs[1], timeout=PATIENCE).is_success
 
     assert "Data are kept" in first.interrupt()
     eventually("everything is stopped", lambda: not processes_of(data))
 
     again = up()
     assert "cf_live_" not in again.said
-    answer = httpx.get(f"http://127.0.0.1:{again.port}/api/v1/me", headers={name: value})
+    me = f"http://127.0.0.1:{again.port}/api/v1/me"
+    answer = httpx.get(me, headers={name: value}, timeout=PATIENCE)
     assert answer.json()["organization"]["name"] == "first"
     again.interrupt()
     eventually("everything is stopped", lambda: not processes_of(data))
@@ -224,7 +244,7 @@ def test_up_serves_until_interrupted_and_keeps_its_data(data: Path, up: Callable
 
 def test_up_killed_leaves_no_process(data: Path, up: Callable[[], Up]):
     up().kill()
-    eventually("everything is gone", lambda: not processes_of(data), seconds=40)
+    eventually("everything is gone", lambda: not processes_of(data))
 
 
 def test_up_says_so_when_the_port_is_taken(data: Path, up: Callable[[], Up]):
@@ -235,7 +255,7 @@ def test_up_says_so_when_the_port_is_taken(data: Path, up: Callable[[], Up]):
         env=environment(data),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert second.returncode == 1
     assert f"Port {first.port} is in use" in second.stderr

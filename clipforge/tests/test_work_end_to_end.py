@@ -16,7 +16,7 @@ from clipforge.client import ApiError, Json
 from clipforge.media import probe
 from clipforge.media.sample import make_still
 from clipforge.testing import worker_drills
-from clipforge.testing.drills import Row, breaches
+from clipforge.testing.drills import STOPPING_SECONDS, Row, breaches
 from clipforge.testing.handicaps import NotPermitted
 from clipforge.testing.service import Service, eventually
 from clipforge.testing.worker_drills import Bench
@@ -49,7 +49,7 @@ def worker(service: Service) -> Iterator[subprocess.Popen[bytes]]:
     yield process
     if process.poll() is None:
         process.terminate()
-    assert process.wait(40) is not None
+    assert process.wait(STOPPING_SECONDS) is not None
 
 
 def assert_done(bench: Bench, export: Json, *, attempts: int) -> Row:
@@ -89,6 +89,7 @@ def test_of_two_clients_after_the_last_credits_one_gets_402(
 ):
     client = service.customer("Last credits", 2)
     project = client.wait(f"projects/{client.upload(video)['id']}", seconds=200)
+    worker_drills.stop(worker)  # so that the export stays open
     start = threading.Barrier(2)
 
     def export(_: int) -> Json:
@@ -253,6 +254,7 @@ def test_cancelling_a_running_render_stops_it_and_gives_the_credits_back(bench: 
     before = client.get("credits/balance")
     export = bench.start_export()
     worker = bench.worker_at(export)
+    bench.hold_renders()
     assert client.post(f"exports/{export['id']}/cancel")["status"] == "CANCELLED"
     eventually("ffmpeg is gone", lambda: not bench.service.media_children())
     assert client.get("credits/balance") == before

@@ -96,6 +96,7 @@ class Command(OperatorCommand):
     def _service(self, host: str | None, *, chaos: bool) -> Iterator[None]:
         """Sets `url`, `web_pid` and `redis`."""
         self.redis: RedisOfItsOwn | None = None
+        self.killed_at: float | None = None  # seconds of the load
         self.web_pid: int | None = None
         call_command("migrate", interactive=False, verbosity=0)
         if not Organization.objects.exists():
@@ -166,7 +167,8 @@ class Command(OperatorCommand):
             watch = Watch(web=self.web_pid, generator=load.pid)
             for elapsed in self._while_running(load, plan):
                 self._disturb(elapsed, plan)
-                if elapsed > plan.seconds * 0.95 - min(plan.stage_seconds, 30) / 2 and not pages:
+                late = elapsed > plan.seconds * 0.95 - min(plan.stage_seconds, 30) / 2
+                if late and self._is_undisturbed() and not pages:
                     pages = load_times(self.url)
                 # Its CPU time has to be read before it has ended.
                 if elapsed < plan.seconds:
@@ -189,16 +191,21 @@ class Command(OperatorCommand):
                 time.sleep(0.25)
 
     def _disturb(self, elapsed: float, plan: Plan) -> None:
+        """However late it is asked, Redis dies once, and for no less than its time."""
         if self.redis is None:
             return
-        middle = plan.seconds / 2
-        dead = middle <= elapsed < middle + min(DEAD_SECONDS, plan.seconds / 4)
-        if dead and self.redis.is_running:
+        if self.killed_at is None and elapsed >= plan.seconds / 2:
+            self.killed_at = elapsed
             self.redis.kill()
             self.console.print("Redis was killed.")
-        elif not dead and not self.redis.is_running:
+        if self.killed_at is None or self.redis.is_running:
+            return
+        if elapsed >= self.killed_at + min(DEAD_SECONDS, plan.seconds / 4):
             self.redis.start()
             self.console.print("Redis is back, and empty.")
+
+    def _is_undisturbed(self) -> bool:
+        return self.redis is None or (self.killed_at is not None and self.redis.is_running)
 
     def _open_loop(
         self, load: dict[str, Any], found: list[Customer], *, with_pricing: bool
