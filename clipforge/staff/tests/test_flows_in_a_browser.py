@@ -62,7 +62,8 @@ for _ in range({MANY}):
 org = org.__class__.objects.get(name="rescue")
 for title in ("first", "second"):
     make_project(org, status="FAILED", title=title)
-lapse_lease(make_project(org, status="ANALYZING", title="silent"))
+for title in ("silent", "stuck"):
+    lapse_lease(make_project(org, status="ANALYZING", title=title))
 left = make_project(org, status="QUEUED", title="left")
 Project.objects.filter(pk=left.pk).update(status="FAILED", finished_at=left.queued_at)
 print(json.dumps(made))
@@ -126,10 +127,15 @@ def said(visitor: Visitor) -> str:
 SEND = "form.cf-form button[type=submit] >> nth=0"
 
 
+def press_twice(visitor: Visitor) -> None:
+    """A double click that both halves reach: the next page never comes in between and gets the second."""
+    visitor.page.eval_on_selector(SEND, "button => { button.click(); button.click(); }")
+
+
 def send(visitor: Visitor, *, double: bool = False) -> None:
     """Press the first button of the form, as people in a hurry do."""
     with visitor.leaving():
-        visitor.page.dblclick(SEND) if double else visitor.page.click(SEND)
+        press_twice(visitor) if double else visitor.page.click(SEND)
 
 
 def test_a_grant_is_made_once_by_a_double_click_and_not_again_by_going_back(ada, made):
@@ -145,7 +151,7 @@ def test_a_grant_is_made_once_by_a_double_click_and_not_again_by_going_back(ada,
     # Into a tab of its own, so that this page is still there, as if one had gone back to it.
     ada.page.evaluate("document.querySelector('form.cf-form').target = '_blank'")
     with ada.context.expect_page() as tab:
-        ada.page.dblclick(SEND)
+        press_twice(ada)
     tab.value.wait_for_selector(".messagelist li")
     granted = "300 credits granted. grant has 1,300 credits available now."
     assert granted in tab.value.inner_text(".messagelist")
@@ -324,7 +330,7 @@ def test_an_engineer_rescues_many_at_once_and_one_by_one(browser, service, made)
     eve.follow("button[name=action]:text('Retry')")
     assert "2 of 2 will be queued again" in page.inner_text("main")
     assert "2 done, 0 skipped" in confirmed("rescue-confirm")
-    for button in ("Requeue project silent", "Release hold project left"):
+    for button in ("Requeue project silent", "Cancel project stuck", "Release hold project left"):
         eve.go(rescue)
         eve.follow(f"button[aria-label='{button}']")
         assert "1 done, 0 skipped" in confirmed("rescue-one")
