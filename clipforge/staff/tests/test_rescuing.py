@@ -101,7 +101,9 @@ def test_a_confirmation_lists_what_will_change_with_counts_and_credits_and_chang
     first = make_project(org, status="FAILED", title="Keynote", duration=600.0)
     second = make_export(make_project(org), status="FAILED")
     with nothing_changes():
-        text = words(ask(engineer, "retry", key(first), key(second)))
+        page = ask(engineer, "retry", key(first), key(second))
+    assert "staff/once" in page.content.decode()  # which holds a second click back
+    text = words(page)
     assert "2 of 2 will be queued again from the start; its price is reserved anew." in text
     assert "To be reserved 11 credits To go back 0 credits" in text
     assert "Keynote Acme FAILED 10 reserved" in text
