@@ -36,10 +36,10 @@ def shop():
 
 
 def press_the_button(url: str) -> None:
-    page = httpx.get(url)
+    page = httpx.get(url, timeout=60)
     assert "Pay 9.00 usd" in page.text
     (action,) = re.findall(r'action="([^"]+)"', page.text)
-    answer = httpx.post(str(page.url.join(action)))
+    answer = httpx.post(str(page.url.join(action)), timeout=60)
     assert answer.status_code == 303
 
 
@@ -123,18 +123,20 @@ def test_up_with_billing_starts_a_stripe_in_which_anybody_can_pay(shop: tuple[Se
             f"{url[0]}/api/v1/billing/checkout",
             headers={"Authorization": f"Bearer {key[1]}"},
             json={"price": "pack-100"},
-            timeout=30,
+            timeout=60,
         )
         assert answer.status_code == 201, answer.text
         press_the_button(json.loads(answer.text)["url"])
 
         def has_come() -> bool:
             balance = httpx.get(
-                f"{url[0]}/api/v1/credits/balance", headers={"Authorization": f"Bearer {key[1]}"}
+                f"{url[0]}/api/v1/credits/balance",
+                headers={"Authorization": f"Bearer {key[1]}"},
+                timeout=60,
             )
             return bool(balance.json()["posted"] == 1100)
 
-        eventually("the pack is on the balance", has_come, seconds=30)
+        eventually("the pack is on the balance", has_come)
     finally:
         up.send_signal(signal.SIGTERM)
         assert up.wait(60) == 0

@@ -15,7 +15,9 @@ from clipforge.common.redis import Client, connect
 from clipforge.embedded.keeper import REDIS_SETTINGS
 from clipforge.embedded.programs import find_redis
 from clipforge.testing.service import eventually
-from clipforge.testing.state import PATIENCE
+
+# How long a Redis that is well may be silent, on a busy machine. Seconds.
+PATIENCE = {"socket_connect_timeout": 10, "socket_timeout": 10}
 
 
 class RedisServer:

@@ -21,6 +21,7 @@ from clipforge.common.counters import local_counters
 from clipforge.common.metrics import metrics
 from clipforge.common.redis import COOL_DOWN_SECONDS, Breaker
 from clipforge.orgs.windows import local_windows
+from clipforge.testing.redis_server import PATIENCE
 
 if TYPE_CHECKING:
     from clipforge.orgs.models import Organization
@@ -31,10 +32,7 @@ WATCHED_APPS = ("credits", "projects", "exports", "billing")
 WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
 
 
-# How long the tests' own Redis may be silent, on a busy machine. Tests that are about one that is silent
-# or dead have another. Seconds.
-PATIENCE = {"socket_connect_timeout": 10, "socket_timeout": 10}
-# The same for the database: to connect, and to get a lock. Seconds.
+# How long the database may take to let somebody connect, or have a lock, on a busy machine. Seconds.
 DATABASE_PATIENCE = 120
 
 
