@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 import subprocess
@@ -110,11 +109,13 @@ def _belongs(entry: Path, leader: int) -> bool:
 
 def children_of(pid: int) -> set[int]:
     """Ids of the child processes of all threads of a process."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        lists = ((task / "children").read_text().split() for task in tasks)
-        return {int(child) for child in itertools.chain.from_iterable(lists)}
-    return set()
+    found: set[int] = set()
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(
+            FileNotFoundError, ProcessLookupError
+        ):  # a thread that has just ended
+            found |= {int(child) for child in children.read_text().split()}
+    return found
 
 
 def media_child(pid: int | None = None) -> int:
