@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -49,14 +49,15 @@ class Stack:
         environment: Mapping[str, str] = MappingProxyType({}),
         web: list[str] | None = None,
     ) -> None:
-        self.port = free_port(port)
+        self._ports = contextlib.ExitStack()
+        self.port = self._ports.enter_context(reserved_port(port))
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self._concurrency = concurrency
         self._more = environment
         self._web = web or web_command()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._billing_port = free_port(0) if billing else None
+        self._billing_port = self._ports.enter_context(reserved_port()) if billing else None
         self._webhook_secret = f"whsec_{secrets.token_urlsafe(24)}"
 
     def start(self) -> Self:
@@ -92,6 +93,7 @@ class Stack:
                 process.terminate()
         for process in self._children.values():
             processes.stop(process)
+        self._ports.close()
 
     def ended(self) -> str | None:
         """The name of a child that ended, None while all run."""
@@ -180,15 +182,22 @@ def worker_command(concurrency: int) -> list[str]:
     return [sys.executable, "manage.py", "worker", "--concurrency", str(concurrency)]
 
 
-def free_port(port: int) -> int:
-    """The port, if nobody listens on it; any free one for 0."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+@contextlib.contextmanager
+def reserved_port(port: int = 0) -> Iterator[int]:
+    """The port, if nobody listens on it; any free one for 0. Nobody else gets it while the block lasts.
+
+    It is bound here, so the system gives it neither to who asks for any port nor to a connection of
+    somebody's. Nobody listens here, so a server that allows reuse, as all of ours do, may.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            holder.bind(("127.0.0.1", port))
         except OSError as error:
             raise Unavailable(
                 f"Port {port} is in use ({error.strerror}). Choose another one with --port."
             ) from error
-        chosen: int = probe.getsockname()[1]
-        return chosen
+        number: int = holder.getsockname()[1]
+        if sys.platform != "linux":  # where who is bound keeps out who would listen
+            holder.close()
+        yield number

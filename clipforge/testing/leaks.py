@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -39,10 +40,16 @@ def is_leak(text: str, values: Iterable[str] = ()) -> bool:
 
 
 def in_files(folder: Path, values: Iterable[str]) -> list[str]:
-    """Every such line in a log in the folder or below."""
+    """Every such line in a log in the folder or below, whose other folders may come and go meanwhile."""
+    logs = [
+        Path(inside, name)
+        for inside, _, names in os.walk(folder)
+        for name in names
+        if ".log" in name
+    ]
     return [
         f"{log.name}: {line}"
-        for log in sorted(folder.rglob("*.log*"))
+        for log in sorted(logs)
         for line in log.read_text(errors="replace").splitlines()
         if is_leak(line, values)
     ]

@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -32,7 +31,7 @@ from clipforge import embedded
 from clipforge.client import Client
 from clipforge.embedded.clusters import find_cluster
 from clipforge.embedded.paths import Site
-from clipforge.stack import web_command, worker_command
+from clipforge.stack import reserved_port, web_command, worker_command
 from clipforge.testing import handicaps, leaks
 from clipforge.testing.handicaps import Handicap
 
@@ -53,19 +52,6 @@ def eventually(what: str, probe: Callable[[], T | None], *, seconds: float = 120
             return answer
         time.sleep(0.05)
     raise AssertionError(f"{what}: not within {seconds:g} s")
-
-
-@contextmanager
-def reserved_port() -> Iterator[int]:
-    """A port for a server that a test is about to start, or starts more than once.
-
-    While the block lasts the system gives it to nobody, neither to who asks for any port nor to a
-    connection of somebody's: it is bound here. Nobody listens here, so a server that allows reuse may.
-    """
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("127.0.0.1", 0))
-        yield holder.getsockname()[1]
 
 
 class Service:

@@ -98,6 +98,9 @@ def fuzz(service: Service, folder: Path, *, examples: int, seed: int, seconds: f
         "--max-examples": str(examples),
         "--generation-database": "none",
         "--workers": "2",
+        # How fast this machine is today is not what is tested.
+        "--request-timeout": "120",
+        "--suppress-health-check": "too_slow",
     }
     done = subprocess.run(
         [

@@ -94,12 +94,13 @@ def test_every_file_ends_as_it_should_reads_nothing_else_and_leaves_nothing(corp
     org = make_organization(credits_=1000)
     api = make_client(org)
     wrong = {}
+    others = children_of(os.getpid())  # what earlier tests left is not ours
     for attack in corpus:
         ended = outcome(api, attack.content, attack.name)
         if ended not in attack.right:
             wrong[attack.name] = ended
         assert funds(org).held == 0, attack.name
-        assert children_of(os.getpid()) == set(), attack.name
+        assert children_of(os.getpid()) <= others, attack.name
     assert wrong == {}
     assert len(corpus) >= 40
     assert server.hits == []

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,10 +22,12 @@ import pytest
 from rich.console import Console
 
 from clipforge import embedded
+from clipforge.common.errors import Unavailable
 from clipforge.management.commands.demo import Stages
 from clipforge.media import probe
 from clipforge.media.sample import make_sample
-from clipforge.testing.service import ROOT, eventually, reserved_port
+from clipforge.stack import reserved_port
+from clipforge.testing.service import ROOT, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -245,6 +248,18 @@ def test_up_serves_until_interrupted_and_keeps_its_data(data: Path, up: Callable
 def test_up_killed_leaves_no_process(data: Path, up: Callable[[], Up]):
     up().kill()
     eventually("everything is gone", lambda: not processes_of(data))
+
+
+def test_a_reserved_port_is_nobodys_but_a_servers():
+    with reserved_port() as port:
+        with socket.socket() as somebody, pytest.raises(OSError, match="Address already in use"):
+            somebody.bind(("127.0.0.1", port))
+        with (
+            socket.create_server(("127.0.0.1", port)),
+            pytest.raises(Unavailable, match=f"Port {port} is in use"),
+            reserved_port(port),
+        ):
+            pass
 
 
 def test_up_says_so_when_the_port_is_taken(data: Path, up: Callable[[], Up]):

@@ -89,7 +89,7 @@ def render_fails(video, folder, *, limits=jobs.DEFAULT_LIMITS, spec=LONG, **call
 class TestLimits:
     def test_wall_clock(self, video, folder):
         onlooker = Onlooker()
-        limits = Limits(wall_seconds=1.5)
+        limits = Limits(wall_seconds=3)  # more than until it is first asked whether to stop
         error = render_fails(video, folder, limits=limits, should_stop=onlooker)
         assert error.code is ErrorCode.TIMED_OUT
         assert onlooker.is_gone()
