@@ -14,10 +14,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from clipforge.query_plans.explain import captured, cost_of
 from clipforge.query_plans.pages import list_views, pages
 from clipforge.query_plans.report import Finding, measure
 from clipforge.testing.seeds import restore, vacuum
 from projects import selectors as projects
+from projects.models import Project
 
 pytestmark = pytest.mark.django_db
 
@@ -198,3 +200,16 @@ def test_a_list_that_looks_something_up_for_each_row_is_beyond_its_budget(seeded
     monkeypatch.setattr(projects, "projects", lambda org: lean(org).select_related("hold"))
     (fault,) = first_page().faults
     assert fault.startswith("touches ")
+
+
+def test_what_is_found_by_a_list_of_keys_is_looked_up_key_by_key(seeded):
+    keys = list(Project.objects.order_by("pk").values_list("pk", flat=True))[::60]
+    with captured() as asked:
+        found = list(Project.objects.filter(pk__in=keys))
+    cost = cost_of(asked)
+    assert (len(found), cost.looked_up + cost.single) == (50, 50)
+    # Of keys on the same page of the index PostgreSQL finds all in one go.
+    assert 10 <= cost.looked_up <= 50
+    with captured() as asked:
+        list(Project.objects.order_by("pk")[:50])
+    assert (cost_of(asked).looked_up, cost_of(asked).single) == (0, 50)
