@@ -26,7 +26,6 @@ from billing.models import (
 )
 from billing.selectors import payment_of_transfer
 from clipforge.common.admin import BigTable, MovedByServices, NotDeleted, NotMadeByHand
-from clipforge.common.errors import DomainError
 from clipforge.orgs.audit import REASON, AuditedAdmin, actor_of, record_staff_action
 from clipforge.orgs.models import StaffAction
 
@@ -164,17 +163,13 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
         )
         if isinstance(reason, HttpResponse):
             return reason
-        try:
-            with atomic():
-                # In the order in which whoever else locks several organizations takes them.
-                reversed_ = [
-                    payment
-                    for payment in queryset.order_by("org", "pk")
-                    if self._reversed(request, payment, reason)
-                ]
-        except DomainError as error:
-            self.message_user(request, f"{error.message} Nothing was changed.", messages.ERROR)
-            return None
+        with atomic():
+            # In the order in which whoever else locks several organizations takes them.
+            reversed_ = [
+                payment
+                for payment in queryset.order_by("org", "pk")
+                if self._reversed(request, payment, reason)
+            ]
         self.message_user(request, f"{len(reversed_)} of {len(queryset)} went back now.")
         return None
 
@@ -244,7 +239,9 @@ class StripeEventAdmin(BigTable, MovedByServices, AuditedAdmin[StripeEvent]):
         return request.user.has_perm("billing.add_payment")
 
     @admin.action(description="Set aside", permissions=["settle"])
-    def set_aside(self, request: HttpRequest, queryset: QuerySet[StripeEvent]) -> Any:
+    def set_aside(
+        self, request: HttpRequest, queryset: QuerySet[StripeEvent]
+    ) -> HttpResponse | None:
         reason = self.ask_first(
             request,
             queryset,

@@ -143,7 +143,7 @@ def reverse_payment(
     nothing changed. Raises Conflict for less than that, Invalid for more than was paid, or for a
     payment of Stripe's.
     """
-    _require_explained("a reference", reason)
+    _require_reason(reason)
     with atomic():
         account = lock_account(payment.org_id)
         payment = Payment.objects.select_related("price", "org").get(pk=payment.pk)
@@ -168,8 +168,9 @@ def set_aside(*, event: StripeEvent, reason: str) -> StripeEvent | None:
     """Leave an event of Stripe for good that cannot be applied: no sweep tries or reports it again.
 
     Its error stays, with the reason. None for one that has not failed, or was applied meanwhile.
+    Raises Invalid for no reason, or one that is too long.
     """
-    _require_explained("an event", reason)
+    _require_reason(reason)
     with atomic():
         event = StripeEvent.objects.select_for_update().get(pk=event.pk)
         if event.status != EventStatus.FAILED:
@@ -242,18 +243,20 @@ def _same_payment(earlier: Payment, org: Organization, code: str) -> Payment:
 
 def require_recordable(*, reference: str, paid_on: datetime.date, reason: str) -> None:
     """Raises Invalid as `record_payment` does, for what can be said without a look at the price."""
-    _require_explained(reference, reason)
+    if not reference.strip():
+        raise Invalid("A payment by hand needs the reference of the transfer.")
+    if len(reference) > MAX_REFERENCE:
+        raise Invalid(f"A reference has at most {MAX_REFERENCE} characters.")
+    _require_reason(reason)
     if paid_on > timezone.now().date():
         raise Invalid("The day of payment is still to come.")
 
 
-def _require_explained(reference: str, reason: str) -> None:
-    if not (reference.strip() and reason.strip()):
-        raise Invalid("A payment by hand needs the reference of the transfer, and a reason.")
-    if len(reference) > MAX_REFERENCE or len(reason) > MAX_REASON:
-        raise Invalid(
-            f"A reference has at most {MAX_REFERENCE} characters and a reason {MAX_REASON}."
-        )
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise Invalid("What is done by hand needs a reason.")
+    if len(reason) > MAX_REASON:
+        raise Invalid(f"A reason has at most {MAX_REASON} characters.")
 
 
 def _next_version(price: Price) -> Price:

@@ -199,6 +199,17 @@ class AuditedAdmin(admin.ModelAdmin[M]):
             request.refusal = error.message  # type: ignore[attr-defined]
             return super().changeform_view(request, object_id, form_url, extra_context)
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """What a service refuses of a bulk action is said above the list. Nothing was written: each
+        action is one transaction."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except DomainError as error:
+            if request.method != "POST":
+                raise
+            self.message_user(request, f"{error.message} Nothing was changed.", messages.ERROR)
+            return redirect(request.get_full_path())
+
     def get_actions(self, request: HttpRequest) -> Any:
         """Without Django's own, which deletes many and asks for no reason."""
         actions = super().get_actions(request)
