@@ -167,6 +167,7 @@ def run(**changes: Any) -> Run:
         "breaches": 0,
         "open_loop": open_loop(),
         "chaos": False,
+        "came_back": True,
     }
     return Run(**{**made, **changes})
 
@@ -187,7 +188,8 @@ def test_all_targets_are_met():
 
 def test_each_target_can_be_missed():
     assert missed(breaches=1) == ["breaches of the ledger's invariants"]
-    assert missed(pages={"/admin/": 2.0}) == ["slowest page, at the last stage's load"]
+    for pages in ({"/admin/": 2.0}, {}):
+        assert missed(pages=pages) == ["slowest page, at the last stage's load"]
     assert missed(load=recorded(ms=100)) == ["API, p95 of each endpoint and stage"]
     assert missed(load=recorded(count=80)) == ["requests made of those planned"]
     slow = Counter({f"sql|{query_times.step_of(60)}": 1})
@@ -239,6 +241,11 @@ def test_under_chaos_nothing_may_answer_5xx_and_everything_may_be_slow():
     assert missed(load=recorded(ms=500), chaos=True) == []
     failed = recorded(failure="status 503")
     assert "5xx while Redis was dead and after" in missed(load=failed, chaos=True)
+
+
+def test_chaos_in_which_redis_lived_on_or_stayed_dead_proves_nothing():
+    assert missed(chaos=True, pages={}) == []
+    assert missed(chaos=True, came_back=False) == ["5xx while Redis was dead and after"]
 
 
 def test_fewer_users_than_promised_prove_nothing():

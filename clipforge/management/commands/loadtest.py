@@ -146,7 +146,8 @@ class Command(OperatorCommand):
         chaos = self.redis is not None
         open_loop = {} if chaos else self._open_loop(load, found, with_pricing=plan.with_pricing)
         breaches = len(reconciling.breaches())
-        verdicts = targets(Run(load, watch.counted, pages, breaches, open_loop, chaos))
+        came_back = self._is_undisturbed()
+        verdicts = targets(Run(load, watch.counted, pages, breaches, open_loop, chaos, came_back))
         self.missed = [target for target in verdicts if target.passed is False]
         result = {
             "ok": not self.missed,
