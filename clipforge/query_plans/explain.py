@@ -67,7 +67,8 @@ class Cost:
             self.covered += rows
         else:
             # A list of keys is one step with a way down the index for each, as in a join.
-            found_by_key = min(searches_of(node), rows) if searches_of(node) > 1 else 0
+            searches = searches_of(node)
+            found_by_key = min(searches, rows) if searches > 1 else 0
             self.looked_up += found_by_key
             self.single += rows - found_by_key
         if kind == "Seq Scan":

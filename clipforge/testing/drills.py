@@ -385,10 +385,7 @@ def is_red(service: Service) -> bool:
 
 
 def is_green(service: Service) -> bool:
-    return (
-        httpx.get(f"{service.url}/health/ready", timeout=ANSWER_SECONDS, verify=TLS).status_code
-        == 200
-    )
+    return _status(f"{service.url}/health/ready") == 200
 
 
 def is_degraded(service: Service) -> bool:

@@ -238,23 +238,23 @@ def _service(*, durable: bool, limited: bool, environment: dict[str, str]) -> It
 
 
 @functools.cache
-def _made() -> tempfile.TemporaryDirectory[str]:
+def _migrated() -> tempfile.TemporaryDirectory[str]:
     """A data directory that was migrated and stopped, for as long as this process runs.
 
     A service begins with a copy of its cluster: to migrate takes ten times as long.
     """
-    made = tempfile.TemporaryDirectory(prefix="cf-migrated-")
-    data = Path(made.name)
+    folder = tempfile.TemporaryDirectory(prefix="cf-migrated-")
+    data = Path(folder.name)
     with embedded.hold(data, durable=False):
         service = Service(data)
         service.manage("migrate", "--verbosity", "0")
         service.stop()
     assert embedded.wait_stopped(data)
-    return made
+    return folder
 
 
 def _migrated_cluster() -> Path:
-    return find_cluster(Site.of(Path(_made().name)))
+    return find_cluster(Site.of(Path(_migrated().name)))
 
 
 def _lift_limits(service: Service) -> None:
