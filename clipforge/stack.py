@@ -187,12 +187,15 @@ def reserved_port(port: int = 0) -> Iterator[int]:
     """The port, if nobody listens on it; any free one for 0. Nobody else gets it while the block lasts.
 
     It is bound here, so the system gives it neither to who asks for any port nor to a connection of
-    somebody's. Nobody listens here, so a server that allows reuse, as all of ours do, may.
+    somebody's. Nobody listens here, so a server that allows reuse, as all of ours do, may. Raises
+    Unavailable for one that cannot be had.
     """
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             holder.bind(("127.0.0.1", port))
+        except OverflowError:
+            raise Unavailable(f"{port} is no port. Choose one of 1 to 65535 with --port.") from None
         except OSError as error:
             raise Unavailable(
                 f"Port {port} is in use ({error.strerror}). Choose another one with --port."

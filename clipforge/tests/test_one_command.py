@@ -262,6 +262,12 @@ def test_a_reserved_port_is_nobodys_but_a_servers():
             pass
 
 
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_what_is_no_port_is_said_to_be_none(port: int):
+    with pytest.raises(Unavailable, match=f"{port} is no port"), reserved_port(port):
+        pass
+
+
 def test_up_says_so_when_the_port_is_taken(data: Path, up: Callable[[], Up]):
     first = up()
     second = subprocess.run(
