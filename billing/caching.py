@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from billing.models import Catalogue, Price, PriceKind
-from clipforge.common.cache import default_cache
-from clipforge.common.coherence import Versioned
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.versioned_cache import Versioned
 
 KEY = "pricing:all"
 SECONDS = 3600

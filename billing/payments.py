@@ -14,8 +14,8 @@ from django.utils import timezone
 from billing.models import Payment, PaymentStatus, PlanPeriod, PriceKind
 from billing.subscriptions import LATE_LIFE, credits_reversed
 from clipforge.common.errors import Invalid
-from credits import selectors as balances
-from credits import services as ledger
+from credits import selectors as credit_selectors
+from credits import services as credit_services
 from credits.models import CreditTransaction, GrantKind
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def reverse(payment: Payment, reversed_amount: int, *, reason: str, actor: str) 
 
 def _grant_pack(payment: Payment, actor: str) -> None:
     days = payment.price.validity_days
-    ledger.grant(
+    credit_services.grant(
         org=payment.org,
         amount=payment.credits,
         kind=GrantKind.PURCHASE,
@@ -85,10 +85,10 @@ def _grant_pack(payment: Payment, actor: str) -> None:
 
 def _take_back(payment: Payment, amount: int, *, reason: str, actor: str) -> None:
     """Out of what it brought, the newest first: a dispute that was won gave a second lot."""
-    for grant in balances.grants_of("payment", str(payment.pk), org=payment.org):
-        part = min(amount, balances.reversible(grant))
+    for grant in credit_selectors.grants_of("payment", str(payment.pk), org=payment.org):
+        part = min(amount, credit_selectors.reversible(grant))
         if part:
-            ledger.take_back(
+            credit_services.take_back(
                 transaction=grant,
                 amount=part,
                 reason=reason,
@@ -105,13 +105,13 @@ def _give_again(payment: Payment, amount: int, *, reason: str, actor: str) -> No
 
     What had ended unused before it was taken back does not come to life again.
     """
-    grants = balances.grants_of("payment", str(payment.pk), org=payment.org)
-    back = balances.taken_back(grants)
+    grants = credit_selectors.grants_of("payment", str(payment.pk), org=payment.org)
+    back = credit_selectors.taken_back(grants)
     again = sum(each.amount for each in grants if each.idempotency_key.startswith(RESTORE))
     usable = back.amount - again - back.ended
     priority, ends_at = _first_terms(payment, grants)
     late = timezone.now() + LATE_LIFE
-    ledger.grant(
+    credit_services.grant(
         org=payment.org,
         amount=amount,
         kind=GrantKind.ADJUST,
@@ -131,8 +131,8 @@ def _first_terms(
 ) -> tuple[int, datetime.datetime | None]:
     """Priority and end. A month that began while all of it was disputed brought nothing at first."""
     if payment.price.is_plan:
-        return ledger.PRIORITIES[GrantKind.PLAN], payment.period.ends_at
-    lot = balances.lot_of(grants[-1])
+        return credit_services.PRIORITIES[GrantKind.PLAN], payment.period.ends_at
+    lot = credit_selectors.lot_of(grants[-1])
     return lot.priority, lot.expires_at
 
 

@@ -30,9 +30,9 @@ from billing.models import (
     SubscriptionStatus,
 )
 from clipforge.common.errors import DomainError, Invalid
-from clipforge.orgs import services as orgs
+from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Organization, Tier
-from credits import services as ledger
+from credits import services as credit_services
 from credits.ledger import LedgerBroken
 from credits.models import GrantKind
 
@@ -201,7 +201,7 @@ def grant_if_begun(period: PlanPeriod, *, now: datetime.datetime) -> bool:
     payment = period.payment
     amount = period.credits - (credits_reversed(payment) if payment else 0)
     if amount > 0:
-        ledger.grant(
+        credit_services.grant(
             org=period.org,
             amount=amount,
             kind=GrantKind.PLAN,
@@ -238,7 +238,7 @@ def settle_tier(account: BillingAccount, *, now: datetime.datetime) -> str:
     account.plan_tier = tier
     account.save(update_fields=["plan_tier"])
     reason = f"paid until {period.ends_at:%Y-%m-%d}" if period else "what was paid for has ended"
-    orgs.change_tier(organization=account.org, tier=tier, reason=reason, actor=ACTOR)
+    org_services.change_tier(organization=account.org, tier=tier, reason=reason, actor=ACTOR)
     return tier
 
 

@@ -194,11 +194,13 @@ INSTALLED_APPS = [
     "clipforge.common",
     "clipforge.orgs",
     "credits",
+    "clipforge.jobs",
     "projects",
     "exports",
     "billing",
     # The project package itself: its commands run the whole.
     "clipforge",
+    "clipforge.devtools",
 ]
 
 MIDDLEWARE = [
@@ -284,22 +286,22 @@ DATABASES: dict[str, Any] = {
 
 # --- Redis ---------------------------------------------------------------------------
 
-# Timeouts, pool and breaker are in clipforge.common.redis, for whoever talks to Redis.
+# Timeouts, pool and breaker are in clipforge.common.cache.redis, for whoever talks to Redis.
 _redis: dict[str, Any] = {
     "LOCATION": REDIS_URL,
-    "KEY_FUNCTION": "clipforge.common.cache.plain_key",
-    "REVERSE_KEY_FUNCTION": "clipforge.common.cache.called_key",
+    "KEY_FUNCTION": "clipforge.common.cache.backend.plain_key",
+    "REVERSE_KEY_FUNCTION": "clipforge.common.cache.backend.called_key",
     "OPTIONS": {
-        "CONNECTION_FACTORY": "clipforge.common.cache.OnePool",
-        "CONNECTION_POOL_CLASS": "clipforge.common.redis.Pool",
-        "REDIS_CLIENT_CLASS": "clipforge.common.redis.Client",
+        "CONNECTION_FACTORY": "clipforge.common.cache.backend.OnePool",
+        "CONNECTION_POOL_CLASS": "clipforge.common.cache.redis.Pool",
+        "REDIS_CLIENT_CLASS": "clipforge.common.cache.redis.Client",
         "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
     },
 }
 CACHES = {
-    "default": {"BACKEND": "clipforge.common.cache.Cache", **_redis},
+    "default": {"BACKEND": "clipforge.common.cache.backend.Cache", **_redis},
     # What django-ratelimit counts in; counts in memory where Redis cannot be reached.
-    "counters": {"BACKEND": "clipforge.common.counters.Counters", **_redis},
+    "counters": {"BACKEND": "clipforge.common.cache.counters.Counters", **_redis},
 }
 
 # --- files ---------------------------------------------------------------------------

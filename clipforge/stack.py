@@ -141,7 +141,7 @@ class Stack:
 
     def _stripe_command(self, port: int) -> list[str]:
         # A program by name: what runs in production imports nothing of the tests.
-        program = [sys.executable, "-m", "clipforge.testing.stripe", "--port", str(port)]
+        program = [sys.executable, "-m", "clipforge.devtools.testing.stripe", "--port", str(port)]
         webhook = f"{self.url}/webhooks/stripe"
         return [*program, "--webhook", webhook, "--secret", self._webhook_secret]
 

@@ -10,8 +10,8 @@ import functools
 import uuid
 from typing import NamedTuple
 
-from clipforge.common.cache import default_cache
-from clipforge.common.coherence import Versioned
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.versioned_cache import Versioned
 from credits.models import CreditAccount
 
 SECONDS = 60

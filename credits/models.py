@@ -324,7 +324,7 @@ class CreditTransaction(ChargeTrace, Reference):
             models.Index(fields=["org", "-created_at", "-id"], name="credits_transaction_newest"),
             # GET /credits/transactions?type=. (org, type), continued by the order of the
             # list, so that a page of a rare type is read and not sorted or searched for. The amount
-            # is in it for the days of `clipforge.staff.overview`, which are sums of one type.
+            # is in it for the days of `clipforge.staff.organizations.overview`, which are sums of one type.
             models.Index(
                 fields=["org", "type", "-created_at", "-id"],
                 include=["amount"],

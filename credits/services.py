@@ -46,13 +46,13 @@ __all__ = [
     "expire_grants",
     "expire_holds",
     "grant",
-    "hand_over",
     "keep_alive",
     "refund",
     "release",
     "reserve",
     "settle_returned",
     "take_back",
+    "transfer_hold",
 ]
 
 # Credits. More in one movement is a slip of the keyboard, and sums stay far inside a bigint.
@@ -162,7 +162,7 @@ def reserve(
     return hold
 
 
-def hand_over(*, hold_id: uuid.UUID, from_fence: int, to_fence: int) -> bool:
+def transfer_hold(*, hold_id: uuid.UUID, from_fence: int, to_fence: int) -> bool:
     """Give the hold to a new attempt and renew it. False: it is settled, or another attempt's."""
     handed = CreditHold.objects.filter(pk=hold_id, status=HoldStatus.HELD, fence=from_fence)
     return bool(handed.update(fence=to_fence, expires_at=_hold_end()))

@@ -8,11 +8,11 @@ from django.db import models
 from django.db.models import F
 
 from clipforge.common.models import OrgQuerySet
-from credits.paid_work import PaidWork
+from clipforge.jobs.models import Job
 from projects.models import Moment, Project
 
 
-class Export(PaidWork):
+class Export(Job):
     class Status(models.TextChoices):
         QUEUED = "QUEUED", "Queued"
         RENDERING = "RENDERING", "Rendering"
@@ -99,13 +99,13 @@ class Export(PaidWork):
                 F("id").desc(nulls_last=True),
                 name="exports_export_by_status",
             ),
-            # `credits.paid_work.sweep`: the few that a worker holds, by the end of its lease.
+            # `clipforge.jobs.sweeping.sweep`: the few that a worker holds, by the end of its lease.
             models.Index(
                 fields=["lease_expires_at"],
                 condition=models.Q(status="RENDERING"),
                 name="exports_export_leases",
             ),
-            # `credits.paid_work.queue_position`, and the sweeper's renewal of holds.
+            # `clipforge.jobs.selectors.queue_position`, and the sweeper's renewal of holds.
             models.Index(
                 fields=["queued_at"],
                 condition=models.Q(status="QUEUED"),

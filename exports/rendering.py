@@ -9,9 +9,13 @@ from dataclasses import replace
 from django.db.models.functions import Now
 
 from clipforge.common import storage
+from clipforge.jobs import failures, lifecycle
+from clipforge.jobs.failures import DATABASE_FAULTS
+from clipforge.jobs.heartbeat import Heartbeat
+from clipforge.jobs.lifecycle import Defer
+from clipforge.jobs.outcome import settle_outcome
 from clipforge.media import Aspect, Limits, Rendered, RenderSpec, render
-from clipforge.orgs import selectors as orgs
-from credits import paid_work
+from clipforge.orgs import selectors as org_selectors
 from exports.models import Export
 
 # Rendering runs about as fast as the clip plays on one core; this only ends a stuck one.
@@ -19,24 +23,24 @@ WALL_SECONDS_PER_OUTPUT_SECOND = 20
 MINIMUM_WALL_SECONDS = 300
 
 
-def run(export_id: uuid.UUID, *, fence: int, defer: paid_work.Defer) -> None:
+def run(export_id: uuid.UUID, *, fence: int, defer: Defer) -> None:
     """Render one queued export. Does nothing if the fence moved on.
 
     Ends it READY or FAILED, or hands it back when this worker has to stop. Raises only faults of the
     database.
     """
-    export = paid_work.claim(Export, export_id, fence=fence)
+    export = lifecycle.claim(Export, export_id, fence=fence)
     if export is None:
         return
-    watch = paid_work.Watch(export)
+    watch = Heartbeat(export)
     if not storage.path_of(export.project.source_key).is_file():
-        paid_work.fail(export, error=paid_work.SOURCE_MISSING, actor=paid_work.ACTOR)
+        lifecycle.fail(export, error=failures.SOURCE_MISSING, actor=lifecycle.ACTOR)
         return
-    with paid_work.ends_well(export, watch, defer=defer):
+    with settle_outcome(export, watch, defer=defer):
         _render(export, watch)
 
 
-def _render(export: Export, watch: paid_work.Watch) -> None:
+def _render(export: Export, watch: Heartbeat) -> None:
     # The fence in the key: a worker that came back from the dead overwrites nobody's file.
     key = f"{export.org_id}/exports/{export.pk}/{export.fence}.mp4"
     with storage.full_disk_is_refused(), storage.workspace(export.pk, export.fence) as folder:
@@ -52,7 +56,7 @@ def _render(export: Export, watch: paid_work.Watch) -> None:
         storage.publish(part, key)
     try:
         recorded = _record(export, key, rendered)
-    except paid_work.DATABASE_FAULTS:
+    except DATABASE_FAULTS:
         # Whether it was committed is not known. If it was, the customer has paid for this file; if
         # it was not, the next attempt removes it.
         raise
@@ -66,11 +70,11 @@ def _render(export: Export, watch: paid_work.Watch) -> None:
 
 
 def _record(export: Export, key: str, rendered: Rendered) -> bool:
-    retention = datetime.timedelta(days=orgs.limits_of(export.org).retention_days)
-    return paid_work.succeed(
+    retention = datetime.timedelta(days=org_selectors.limits_of(export.org).retention_days)
+    return lifecycle.succeed(
         export,
         status=Export.Status.READY,
-        actor=paid_work.ACTOR,
+        actor=lifecycle.ACTOR,
         file_key=key,
         size=rendered.size,
         duration=rendered.duration,

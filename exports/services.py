@@ -10,8 +10,8 @@ from django.db import transaction
 from clipforge.common import storage
 from clipforge.common.errors import Conflict, Invalid, NotFound
 from clipforge.common.models import uuid7
+from clipforge.jobs import lifecycle
 from clipforge.orgs.selectors import limits_of
-from credits import paid_work
 from exports import tasks
 from exports.models import Export
 from exports.pricing import export_charge
@@ -68,7 +68,7 @@ def start_export(
         aspect=aspect,
         resolution=resolution,
     )
-    paid_work.submit(
+    lifecycle.submit(
         export,
         charge=export_charge(start, end),
         reason=_reason(export),
@@ -81,12 +81,12 @@ def start_export(
 
 def cancel_export(*, export: Export, actor: str) -> Export:
     """Stop the render and give the credits back. Raises Conflict once it is finished."""
-    return paid_work.cancel(export, actor=actor)
+    return lifecycle.cancel(export, actor=actor)
 
 
 def requeue_export(*, export: Export) -> Export:
     """Queue work again that nobody does: its job was lost, or its worker stopped. Raises Conflict."""
-    return paid_work.requeue(export, defer=tasks.defer_render)
+    return lifecycle.requeue(export, defer=tasks.defer_render)
 
 
 def retry_export(*, export: Export, actor: str) -> Export:
@@ -99,7 +99,7 @@ def retry_export(*, export: Export, actor: str) -> Export:
         reason = _reason(export)
     except Project.DoesNotExist:
         raise NotFound from None
-    return paid_work.retry(
+    return lifecycle.retry(
         export,
         charge=export_charge(export.start, export.end),
         reason=reason,
@@ -117,7 +117,7 @@ def drop_exports_of(*, project: Project, actor: str) -> None:
     exports = list(rows.select_for_update().order_by("pk"))
     for export in exports:
         if export.is_open:
-            paid_work.abandon(export, actor=actor)
+            lifecycle.abandon(export, actor=actor)
     keys = [export.file_key for export in exports if export.file_key]
     transaction.on_commit(functools.partial(storage.delete_all, keys), robust=True)
 

@@ -12,7 +12,7 @@ from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
-from credits import paid_work
+from clipforge.jobs import sweeping
 from exports import rendering
 from exports.models import Export
 
@@ -40,7 +40,7 @@ def defer_render(pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
 @app.task(queue="maintenance", queueing_lock="exports.sweep", name="exports.sweep")
 def sweep_exports(timestamp: int) -> None:
     """Take renders from workers that stopped."""
-    requeued, failed = paid_work.sweep(Export, defer=defer_render)
+    requeued, failed = sweeping.sweep(Export, defer=defer_render)
     if requeued or failed:
         logger.warning("swept renders", extra={"requeued": requeued, "failed": failed})
 

@@ -7,13 +7,13 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import F
 
+from clipforge.common.lists.search import lowered
 from clipforge.common.models import OrgQuerySet, UUIDModel
-from clipforge.common.search import lowered
+from clipforge.jobs.models import Job
 from clipforge.orgs.models import Organization
-from credits.paid_work import PaidWork
 
 
-class Project(PaidWork):
+class Project(Job):
     """One uploaded video and its analysis, which is what is paid for."""
 
     class Status(models.TextChoices):
@@ -78,13 +78,13 @@ class Project(PaidWork):
             ),
             # Staff look for how a title begins, in any case.
             models.Index(lowered("title"), name="projects_project_title"),
-            # `credits.paid_work.sweep`: the few that a worker holds, by the end of its lease.
+            # `clipforge.jobs.sweeping.sweep`: the few that a worker holds, by the end of its lease.
             models.Index(
                 fields=["lease_expires_at"],
                 condition=models.Q(status="ANALYZING"),
                 name="projects_project_leases",
             ),
-            # `credits.paid_work.queue_position`, and the sweeper's renewal of holds.
+            # `clipforge.jobs.selectors.queue_position`, and the sweeper's renewal of holds.
             models.Index(
                 fields=["queued_at"],
                 condition=models.Q(status="QUEUED"),

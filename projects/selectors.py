@@ -7,8 +7,8 @@ import uuid
 from django.db.models import QuerySet
 
 from clipforge.common.errors import NotFound
+from clipforge.jobs.selectors import with_reserved
 from clipforge.orgs.models import Organization
-from credits.paid_work import with_reserved
 from projects.models import Moment, Project
 
 

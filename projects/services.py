@@ -10,10 +10,10 @@ from django.db.models.functions import Now
 from clipforge.common import storage
 from clipforge.common.errors import DomainError, Invalid, NotFound, UnsupportedMedia
 from clipforge.common.models import uuid7
+from clipforge.jobs import lifecycle
 from clipforge.media import ErrorCode, Limits, MediaError, SourceInfo, probe
-from clipforge.orgs import selectors as orgs
+from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import Organization
-from credits import paid_work
 from projects import tasks
 from projects.events import project_deleting
 from projects.models import Project
@@ -41,7 +41,7 @@ def inspect_source(*, org: Organization, path: Path) -> SourceInfo:
     video that is too long for the tier, too short, or of impossible dimensions. The code is the
     probe's.
     """
-    longest = orgs.limits_of(org).max_source_seconds
+    longest = org_selectors.limits_of(org).max_source_seconds
     limits = Limits(
         wall_seconds=PROBE_WALL_SECONDS,
         cpu_seconds=PROBE_CPU_SECONDS,
@@ -85,13 +85,13 @@ def create_project(
     )
     project.source_key = f"{org.pk}/projects/{project.pk}/source"
     with transaction.atomic():
-        paid_work.submit(
+        lifecycle.submit(
             project,
             charge=analysis_charge(source.duration),
             reason=f"Analysis of {project.title}",
             actor=actor,
             defer=tasks.defer_analysis,
-            most_open=orgs.limits_of(org).concurrent_jobs,
+            most_open=org_selectors.limits_of(org).concurrent_jobs,
         )
         storage.publish(part, project.source_key)
     return project
@@ -107,12 +107,12 @@ def rename_project(*, project: Project, title: str) -> Project:
 
 def cancel_project(*, project: Project, actor: str) -> Project:
     """Stop the analysis and give the credits back. Raises Conflict once it is finished."""
-    return paid_work.cancel(project, actor=actor)
+    return lifecycle.cancel(project, actor=actor)
 
 
 def requeue_project(*, project: Project) -> Project:
     """Queue work again that nobody does: its job was lost, or its worker stopped. Raises Conflict."""
-    return paid_work.requeue(project, defer=tasks.defer_analysis)
+    return lifecycle.requeue(project, defer=tasks.defer_analysis)
 
 
 def retry_project(*, project: Project, actor: str) -> Project:
@@ -121,13 +121,13 @@ def retry_project(*, project: Project, actor: str) -> Project:
     A failed analysis was not charged, so this costs what the first one would have. Raises
     Conflict in any other state, InsufficientCredits.
     """
-    return paid_work.retry(
+    return lifecycle.retry(
         project,
         charge=analysis_charge(project.duration),
         reason=f"Analysis of {project.title}",
         actor=actor,
         defer=tasks.defer_analysis,
-        most_open=orgs.limits_of(project.org).concurrent_jobs,
+        most_open=org_selectors.limits_of(project.org).concurrent_jobs,
     )
 
 
@@ -139,7 +139,7 @@ def delete_project(*, project: Project, actor: str) -> None:
     key = project.source_key
     with transaction.atomic():
         # Locks it first: who would start an export of it waits, and then finds it gone.
-        paid_work.abandon(project, actor=actor)
+        lifecycle.abandon(project, actor=actor)
         project_deleting.send(sender=Project, project=project, actor=actor)
         project.delete()
         transaction.on_commit(lambda: storage.delete(key), robust=True)

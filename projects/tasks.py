@@ -10,7 +10,7 @@ from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
-from credits import paid_work
+from clipforge.jobs import sweeping
 from projects import analysing
 from projects.models import Project
 
@@ -38,7 +38,7 @@ def defer_analysis(pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
 @app.task(queue="maintenance", queueing_lock="projects.sweep", name="projects.sweep")
 def sweep_projects(timestamp: int) -> None:
     """Take analyses from workers that stopped."""
-    requeued, failed = paid_work.sweep(Project, defer=defer_analysis)
+    requeued, failed = sweeping.sweep(Project, defer=defer_analysis)
     if requeued or failed:
         logger.warning("swept analyses", extra={"requeued": requeued, "failed": failed})
 

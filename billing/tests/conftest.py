@@ -8,7 +8,7 @@ import pytest
 from billing import gateway
 from billing.models import Payment, PaymentStatus, PriceKind
 from billing.selectors import mismatches
-from clipforge.testing.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe, running_stripe
+from clipforge.devtools.testing.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe, running_stripe
 from credits.models import CreditTransaction, TransactionType
 
 

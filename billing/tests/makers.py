@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from billing import services
 from billing.models import Payment, PlanPeriod, Subscription
+from clipforge.devtools.testing.factories import make_tier_limits
+from clipforge.devtools.testing.stripe import Stripe
 from clipforge.orgs.models import Organization
-from clipforge.testing.factories import make_tier_limits
-from clipforge.testing.stripe import Stripe
 
 _numbers = itertools.count(1)
 

@@ -14,10 +14,10 @@ from django.utils import timezone
 from billing import services, webhooks
 from billing.models import Payment, Price, StripeEvent
 from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
+from clipforge.devtools.testing.factories import make_organization, make_user
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs.models import StaffAction
-from clipforge.testing.factories import make_organization, make_user
-from clipforge.testing.races import run_together
-from clipforge.testing.state import nothing_changes
 from credits.selectors import balance
 
 pytestmark = pytest.mark.django_db

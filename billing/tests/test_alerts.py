@@ -11,9 +11,9 @@ from django.utils import timezone
 from billing import alerts, services, tasks
 from billing.models import Alert
 from clipforge.common.errors import Invalid
+from clipforge.devtools.testing.factories import make_grant, make_organization, make_user
+from clipforge.devtools.testing.races import run_together
 from clipforge.orgs.models import Membership, Organization
-from clipforge.testing.factories import make_grant, make_organization, make_user
-from clipforge.testing.races import run_together
 from credits.models import GrantKind
 from credits.tests.makers import make_hold, make_spend
 

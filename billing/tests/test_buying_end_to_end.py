@@ -11,9 +11,9 @@ import sys
 import httpx
 import pytest
 
-from clipforge.testing.browser import chromium
-from clipforge.testing.service import ROOT, Service, eventually, running_service
-from clipforge.testing.stripe import SECRET_KEY, Stripe, running_stripe
+from clipforge.devtools.testing.browser import chromium
+from clipforge.devtools.testing.service import ROOT, Service, eventually, running_service
+from clipforge.devtools.testing.stripe import SECRET_KEY, Stripe, running_stripe
 
 pytestmark = pytest.mark.slow
 

@@ -13,14 +13,14 @@ from django.test.utils import CaptureQueriesContext
 
 from billing import caching
 from billing.models import Catalogue, Price
-from clipforge.common import coherence
-from clipforge.common.cache import default_cache
-from clipforge.common.coherence import Versioned
-from clipforge.common.metrics import metrics
-from clipforge.testing.queries import round_trips
-from clipforge.testing.races import run_together
-from clipforge.testing.service import eventually
-from clipforge.testing.state import lasting_breaker, lives_for
+from clipforge.common.cache import versioned_cache
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.metrics import metrics
+from clipforge.common.cache.versioned_cache import Versioned
+from clipforge.devtools.testing.queries import round_trips
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.service import eventually
+from clipforge.devtools.testing.state import lasting_breaker, lives_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -122,7 +122,7 @@ class Loads:
 
 def test_of_sixty_readers_at_expiry_one_rebuilds_and_nobody_waits(monkeypatch: pytest.MonkeyPatch):
     """Fifty-nine get the old list while the sixtieth is still loading the new one."""
-    monkeypatch.setattr(coherence, "LOCK_MS", 600_000)  # however slow the machine
+    monkeypatch.setattr(versioned_cache, "LOCK_MS", 600_000)  # however slow the machine
     caching.pricing()
     default_cache().redis.pexpire("pricing:all", (caching.GRACE - 1) * 1000)
     loading, served = threading.Event(), threading.Semaphore(0)
@@ -169,7 +169,7 @@ def test_of_forty_readers_of_what_is_not_cached_one_at_a_time_loads_it(
         lasting_breaker().failed()
     # Each reader takes it to join those that wait, and who loads once more, to begin.
     joining = CountingLock()
-    monkeypatch.setattr(coherence._fills, "_lock", joining)
+    monkeypatch.setattr(versioned_cache._fills, "_lock", joining)
     loads = Loads(lambda: eventually("forty have joined", lambda: joining.released > 40))
     assert run_together(40, loads.read) == [{"new": True}] * 40
     outcome = {"there": "miss", "away": "error"}[redis]

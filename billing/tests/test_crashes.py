@@ -10,10 +10,10 @@ import pytest
 
 from billing.models import Payment, PlanPeriod, StripeEvent, Subscription
 from billing.tests.makers import deliver, make_catalogue, start_checkout
+from clipforge.devtools.testing.factories import make_organization
+from clipforge.devtools.testing.faults import crash_at
+from clipforge.devtools.testing.stripe import Object, Stripe
 from clipforge.orgs.models import Organization
-from clipforge.testing.factories import make_organization
-from clipforge.testing.faults import crash_at
-from clipforge.testing.stripe import Object, Stripe
 from credits.models import CreditTransaction
 from credits.selectors import balance
 

@@ -11,9 +11,15 @@ import pytest
 
 from clipforge import embedded
 from clipforge.client import Client
-from clipforge.testing.drills import Stand, stand
-from clipforge.testing.service import eventually
-from clipforge.testing.stripe import SECRET_KEY, WEBHOOK_SECRET, Object, Stripe, running_stripe
+from clipforge.devtools.testing.drills import Stand, stand
+from clipforge.devtools.testing.service import eventually
+from clipforge.devtools.testing.stripe import (
+    SECRET_KEY,
+    WEBHOOK_SECRET,
+    Object,
+    Stripe,
+    running_stripe,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from billing import gateway, tasks
 from billing.models import Payment, StripeEvent, Subscription
 from billing.subscriptions import grant_monthly
 from billing.tests.makers import age, deliver, make_payment, start_checkout
-from clipforge.testing.factories import make_organization
-from clipforge.testing.state import nothing_changes
+from clipforge.devtools.testing.factories import make_organization
+from clipforge.devtools.testing.state import nothing_changes
 from credits.selectors import balance
 
 pytestmark = pytest.mark.django_db

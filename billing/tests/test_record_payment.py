@@ -14,12 +14,12 @@ from billing.models import Payment, PlanPeriod, Price, Subscription
 from billing.selectors import mismatches
 from billing.tests.makers import age, deliver, make_catalogue, make_payment, start_checkout
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.orgs import services as orgs
+from clipforge.devtools.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.state import nothing_changes
+from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Organization
-from clipforge.testing.factories import make_grant, make_organization
-from clipforge.testing.races import run_together
-from clipforge.testing.state import nothing_changes
-from credits import services as ledger
+from credits import services as credit_services
 from credits.ledger import LedgerBroken
 from credits.models import CreditGrant, CreditTransaction
 from credits.selectors import balance
@@ -201,7 +201,7 @@ def test_a_plan_that_is_not_renewed_keeps_what_was_paid_for_and_then_ends(org):
 
 def test_a_tier_that_staff_set_meanwhile_stays_until_payments_change(org):
     make_payment(org, "plan-starter")
-    orgs.change_tier(organization=org, tier="ENTERPRISE", reason="trial", actor="user:7")
+    org_services.change_tier(organization=org, tier="ENTERPRISE", reason="trial", actor="user:7")
     run("grant_monthly_credits")
     assert tier(org) == "ENTERPRISE"
     age(org, 32)
@@ -256,14 +256,14 @@ def test_a_suspended_organization_gets_no_free_month(db):
 
 def test_one_organization_that_fails_stops_nobody_elses_month(org, monkeypatch, caplog):
     other = make_organization(tier="FREE")
-    grant = ledger.grant
+    grant = credit_services.grant
 
     def fail_for_one(**options):
         if options["org"] == org:
             raise LedgerBroken("broken")
         return grant(**options)
 
-    monkeypatch.setattr(ledger, "grant", fail_for_one)
+    monkeypatch.setattr(credit_services, "grant", fail_for_one)
     out = io.StringIO()
     with pytest.raises(CommandError, match="1 plans were not moved on"):
         call_command("grant_monthly_credits", "--json", stdout=out)

@@ -13,8 +13,8 @@ from django.core.paginator import Page, Paginator
 from django.db.models import F, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from clipforge.common import search
-from clipforge.common.keyset import beyond, place_of, values_at
+from clipforge.common.lists import search
+from clipforge.common.lists.keyset import beyond, place_of, values_at
 
 # The order of the index on created_at over all organizations.
 NEWEST_FIRST: Any = [F("created_at").desc(nulls_last=True), F("id").desc(nulls_last=True)]
@@ -175,7 +175,7 @@ def _reversed(part: Any) -> Any:
 
 
 class Searched:
-    """`search_fields` as `clipforge.common.search` reads them: through indexes only.
+    """`search_fields` as `clipforge.common.lists.search` reads them: through indexes only.
 
     The slug or id of an organization shows all that is its own, in lists of rows that belong to one.
     """

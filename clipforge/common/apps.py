@@ -10,7 +10,7 @@ class CommonConfig(AppConfig):
 
     def ready(self) -> None:
         from clipforge.common import checks, query_times  # noqa: F401 - checks register themselves
-        from clipforge.common.metrics import metrics
+        from clipforge.common.cache.metrics import metrics
 
         request_finished.connect(metrics.after_request, dispatch_uid="clipforge.metrics")
         if settings.FAULTPOINTS:

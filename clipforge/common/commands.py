@@ -9,8 +9,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from clipforge.common.cache.metrics import metrics
 from clipforge.common.errors import DomainError
-from clipforge.common.metrics import metrics
 
 
 class OperatorCommand(BaseCommand):

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from clipforge.common.metrics import metrics
+from clipforge.common.cache.metrics import metrics
 
 PREFIX = "sql|"
 STEP = 1.25

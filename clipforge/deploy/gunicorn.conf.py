@@ -2,14 +2,14 @@
 
 import os
 
-from clipforge.common import paced
+from clipforge.common import slow_clients
 
 bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
 
 # Threads, because requests wait for PostgreSQL; two processes use two cores. Each thread keeps one
 # database connection: processes * threads, plus the workers' own, must stay below max_connections.
 #
-# Measured on 2 cores (python -m clipforge.benchmarks.workers: 80 lists of 20 projects a second):
+# Measured on 2 cores (python -m clipforge.devtools.benchmarks.workers: 80 lists of 20 projects a second):
 #
 #     processes x threads    1x8    2x4    2x8    3x4    4x2
 #     CPU ms a request       5.7    6.2    6.2    6.3    6.3
@@ -19,8 +19,8 @@ bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
 # More processes than cores cost memory and buy nothing; one has a long tail. Twice the threads
 # do no better and take twice the connections.
 # What gunicorn calls gthread, but that a slow client does not keep a thread for ever.
-worker_class = "clipforge.common.paced.PacedWorker"
-paced.patience = float(os.environ.get("WEB_PATIENCE_SECONDS", "10"))
+worker_class = "clipforge.common.slow_clients.SlowClientWorker"
+slow_clients.patience = float(os.environ.get("WEB_PATIENCE_SECONDS", "10"))
 workers = int(os.environ.get("WEB_PROCESSES", "2"))
 threads = int(os.environ.get("WEB_THREADS", "4"))
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from clipforge.common.cache import default_cache
-from clipforge.common.cache_log import record
-from clipforge.common.metrics import metrics
-from clipforge.common.redis import RedisError
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.log import record
+from clipforge.common.cache.metrics import metrics
+from clipforge.common.cache.redis import RedisError
 from clipforge.orgs import caching, keys
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 from clipforge.orgs.principal import Principal
@@ -34,13 +34,13 @@ class Admission:
     """A caller that is known. `verdicts` is empty when its organization is suspended.
 
     `shared` is False when only this process was counted, because Redis could not be reached.
-    `brought` is the cached value that was asked for along with it, None where there is none.
+    `prefetched` is the cached value that was asked for along with it, None where there is none.
     """
 
     principal: Principal
     verdicts: list[Verdict]
     shared: bool = True
-    brought: bytes | None = None
+    prefetched: bytes | None = None
 
     @property
     def refusal(self) -> Verdict | None:
@@ -57,19 +57,19 @@ def admit(
     key: str,
     *,
     costs: Costs,
-    brings: str = "",
+    prefetch: str = "",
     before_database: Callable[[], None] = lambda: None,
 ) -> Admission | None:
     """Recognise an API key and count its request. None for a key that is no good.
 
-    `brings` names a family of coherent values, `<brings>:<organization>`: that of the caller's
+    `prefetch` names a family of coherent values, `<prefetch>:<organization>`: that of the caller's
     organization is read in the same round trip. `before_database` is called before a key that is not cached is looked up; it may raise.
     """
     public_id = keys.public_id_of(key)
     if public_id is None:
         return None
     try:
-        admission = _admit_cached(key, public_id, costs, brings)
+        admission = _admit_cached(key, public_id, costs, prefetch)
     except _NotCached:
         before_database()
         admission = _admit_stored(key, public_id, costs)
@@ -83,12 +83,12 @@ class _NotCached(Exception):
     """Redis does not know, or cannot say."""
 
 
-def _admit_cached(key: str, public_id: str, costs: Costs, brings: str) -> Admission | None:
+def _admit_cached(key: str, public_id: str, costs: Costs, prefetch: str) -> Admission | None:
     cache, cached_key = default_cache(), f"orgs:key:{public_id}"
     windows = [word for scope, cost in costs.items() for word in (scope, SCOPES[scope], cost)]
     try:
-        cache.make_up_for_missed()
-        answer = ADMIT.run(cache.redis, [cached_key], [keys.digest(key), brings, *windows])
+        cache.flush_pending_invalidations()
+        answer = ADMIT.run(cache.redis, [cached_key], [keys.digest(key), prefetch, *windows])
     except RedisError as error:
         record(cached_key, "error")
         raise _NotCached from error
@@ -106,7 +106,7 @@ def _admit_cached(key: str, public_id: str, costs: Costs, brings: str) -> Admiss
     if outcome == "inactive":
         return Admission(principal, [])
     _, *found = answer[5:]  # the life of a window stands before what each says
-    return Admission(principal, verdicts(list(costs), found), brought=answer[4])
+    return Admission(principal, verdicts(list(costs), found), prefetched=answer[4])
 
 
 def _admit_stored(key: str, public_id: str, costs: Costs) -> Admission | None:

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from django.db.models import DateTimeField, Model, UUIDField
 
-from clipforge.common.cache import default_cache
-from clipforge.common.coherence import Versioned
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.versioned_cache import Versioned
 from clipforge.common.models import CachedRow
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 

@@ -11,6 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
+from clipforge.common.lists.search import Trigrams
 from clipforge.common.models import (
     AnnouncingQuerySet,
     CachedRow,
@@ -18,7 +19,6 @@ from clipforge.common.models import (
     TimestampedModel,
     UUIDModel,
 )
-from clipforge.common.search import Trigrams
 
 if TYPE_CHECKING:
     import datetime

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from clipforge.common.redis import Client
-from clipforge.common.scripts import Script
+from clipforge.common.cache.redis import Client
+from clipforge.common.cache.scripts import Script
 from clipforge.orgs.models import Organization, TierLimits
 
 SECONDS = 60

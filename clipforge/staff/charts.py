@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from clipforge.staff import words
+from clipforge.staff import formatting
 
 # What a drawing is measured in; the page scales it.
 WIDTH, HEIGHT = 600, 41
@@ -69,12 +69,12 @@ class Band:
             round(HEIGHT - height, 2),
             round(room * FILLED, 2),
             round(height, 2),
-            f"{words.day(date)}: {words.count(value, self.series.unit)}",
+            f"{formatting.day(date)}: {formatting.count(value, self.series.unit)}",
         )
 
     @cached_property
     def sum(self) -> str:
-        return words.number(sum(self.series.values))
+        return formatting.number(sum(self.series.values))
 
     @cached_property
     def summary(self) -> str:
@@ -84,8 +84,8 @@ class Band:
             return f"no {self.series.unit}s {self.series.done}"
         total, date = sum(self.series.values), self.days[list(self.series.values).index(most)]
         return (
-            f"{words.count(total, self.series.unit)} {self.series.done}, "
-            f"most on {words.day(date)} ({words.number(most)})"
+            f"{formatting.count(total, self.series.unit)} {self.series.done}, "
+            f"most on {formatting.day(date)} ({formatting.number(most)})"
         )
 
 
@@ -106,7 +106,7 @@ class Chart:
     def period(self) -> str:
         if not self.days:
             return "no days"
-        first, last = words.day(self.days[0]), words.day(self.days[-1])
+        first, last = formatting.day(self.days[0]), formatting.day(self.days[-1])
         return first if first == last else f"{first} to {last}"
 
     @cached_property
@@ -120,5 +120,7 @@ class Chart:
     def rows(self) -> list[tuple[datetime.date, list[str]]]:
         """The same as a table, the newest day first."""
         columns = [series.values for series in self.series]
-        numbers = [[words.number(value) for value in row] for row in zip(*columns, strict=True)]
+        numbers = [
+            [formatting.number(value) for value in row] for row in zip(*columns, strict=True)
+        ]
         return list(zip(self.days, numbers, strict=True))[::-1]

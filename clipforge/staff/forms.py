@@ -11,8 +11,8 @@ from django.utils import timezone
 from clipforge.orgs.audit import ReasonField
 from clipforge.orgs.models import APIKey, Organization, Tier
 from clipforge.orgs.services import MAX_RATE
+from clipforge.staff.approvals.services import Movement
 from clipforge.staff.models import MovementKind
-from clipforge.staff.money import Movement
 from credits.models import GrantKind
 from credits.services import MAX_AMOUNT, MAX_REASON
 

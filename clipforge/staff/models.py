@@ -55,7 +55,7 @@ class MoneyRequest(models.Model):
     A payment by hand moves what its price brings; its ticket is the reference of the transfer.
 
     What was asked never changes and no row is deleted; a trigger refuses both. Written by
-    `clipforge.staff.money` alone.
+    `clipforge.staff.approvals.services` alone.
     """
 
     token = models.UUIDField(unique=True, help_text="Of the form; the movement's ledger key.")
@@ -124,7 +124,7 @@ class MoneyRequest(models.Model):
             ),
         ]
         indexes = [
-            # The page of those that wait, and `clipforge.staff.money.expire_requests`.
+            # The page of those that wait, and `clipforge.staff.approvals.services.expire_requests`.
             models.Index(
                 fields=["requested_at"],
                 condition=Q(status=RequestStatus.PENDING),

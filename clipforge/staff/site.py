@@ -18,8 +18,8 @@ from django.urls import URLPattern, URLResolver, reverse
 
 from clipforge.orgs.audit import record_staff_action
 from clipforge.orgs.login import too_many_attempts
-from clipforge.staff import second_factor
-from clipforge.staff.credentials import SignInForm
+from clipforge.staff.login import second_factor
+from clipforge.staff.login.credentials import SignInForm
 
 if TYPE_CHECKING:
     from clipforge.orgs.models import User
@@ -90,7 +90,7 @@ class StaffSite(admin.AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """Django's lists, below what is going on, which whoever has a role sees."""
-        from clipforge.staff.dashboard import look
+        from clipforge.staff.dashboard.views import look
 
         may = request.user.has_perm
         seen = {"seen": look(may=may)} if may("projects.view_project") else {}

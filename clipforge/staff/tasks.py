@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from procrastinate.contrib.django import app
 
-from clipforge.staff import money
+from clipforge.staff.approvals import services as approval_services
 
 
 @app.periodic(cron="11 * * * *")
 @app.task(queue="maintenance", queueing_lock="staff.requests", name="staff.expire_requests")
 def expire_requests(timestamp: int) -> None:
-    money.expire_requests()
+    approval_services.expire_requests()

@@ -5,15 +5,13 @@ from __future__ import annotations
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from clipforge.staff import (
-    actions,
-    exporting,
-    movements,
-    organizations,
-    rescue_views,
-    signing_in,
-)
-from clipforge.staff.find import find
+from clipforge.staff.approvals import views as approval_views
+from clipforge.staff.downloads import views as download_views
+from clipforge.staff.login import views as login_views
+from clipforge.staff.organizations import actions
+from clipforge.staff.organizations import admin as organizations
+from clipforge.staff.search.views import find
+from clipforge.staff.work import views as work_views
 
 
 def pages(site: AdminSite) -> list[URLPattern]:
@@ -23,19 +21,25 @@ def pages(site: AdminSite) -> list[URLPattern]:
     factor = "second-factor"
     return [
         # These two also for staff who have yet to show the second factor.
-        path(f"{factor}/", signing_in.verify, name=factor),
-        path(f"{factor}/enrol/", signing_in.enrol, name=f"{factor}-enrol"),
-        path(f"{factor}/codes/", view(signing_in.codes), name=f"{factor}-codes"),
-        path(f"{factor}/yours/", view(signing_in.own), name=f"{factor}-own"),
-        path(f"people/<int:pk>/{factor}/reset/", view(signing_in.reset), name=f"{factor}-reset"),
+        path(f"{factor}/", login_views.verify, name=factor),
+        path(f"{factor}/enrol/", login_views.enrol, name=f"{factor}-enrol"),
+        path(f"{factor}/codes/", view(login_views.codes), name=f"{factor}-codes"),
+        path(f"{factor}/yours/", view(login_views.own), name=f"{factor}-own"),
+        path(f"people/<int:pk>/{factor}/reset/", view(login_views.reset), name=f"{factor}-reset"),
         path("find/", view(find), name="find"),
         # Credits, and who of the staff confirms them.
-        path(f"{organization}credits/grant/", view(movements.grant_credits), name="grant-credits"),
         path(
-            f"{organization}credits/adjust/", view(movements.adjust_credits), name="adjust-credits"
+            f"{organization}credits/grant/",
+            view(approval_views.grant_credits),
+            name="grant-credits",
         ),
-        path("credits/requests/", view(movements.movements), name="movements"),
-        path("credits/requests/<int:pk>/", view(movements.movement), name="movement"),
+        path(
+            f"{organization}credits/adjust/",
+            view(approval_views.adjust_credits),
+            name="adjust-credits",
+        ),
+        path("credits/requests/", view(approval_views.movements), name="movements"),
+        path("credits/requests/<int:pk>/", view(approval_views.movement), name="movement"),
         # What staff do to an organization and its keys.
         path(f"{organization}tier/", view(actions.change_tier), name="change-tier"),
         path(f"{organization}limit/", view(actions.override_limit), name="override-limit"),
@@ -49,17 +53,17 @@ def pages(site: AdminSite) -> list[URLPattern]:
             name="organization-timeline",
         ),
         # Work that failed or hangs.
-        path("rescue/", view(rescue_views.queue), name="rescue"),
-        path("rescue/confirm/", view(rescue_views.confirm), name="rescue-confirm"),
-        path("rescue/runs/<uuid:token>/", view(rescue_views.run), name="rescue-run"),
+        path("rescue/", view(work_views.queue), name="rescue"),
+        path("rescue/confirm/", view(work_views.confirm), name="rescue-confirm"),
+        path("rescue/runs/<uuid:token>/", view(work_views.run), name="rescue-run"),
         # Tables to take along.
-        path("export/", view(exporting.choose), name="downloads"),
+        path("export/", view(download_views.choose), name="downloads"),
         *(
             path(
                 f"export/{sheet.name}.csv",
-                view(exporting.export(sheet)),
+                view(download_views.export(sheet)),
                 name=f"export-{sheet.name}",
             )
-            for sheet in (exporting.LEDGER, exporting.PROJECTS, exporting.PAYMENTS)
+            for sheet in (download_views.LEDGER, download_views.PROJECTS, download_views.PAYMENTS)
         ),
     ]

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from clipforge.testing.service import ROOT, Service, running_service
-from clipforge.testing.stripe import SECRET_KEY, running_stripe
+from clipforge.devtools.testing.service import ROOT, Service, running_service
+from clipforge.devtools.testing.stripe import SECRET_KEY, running_stripe
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -26,7 +26,7 @@ import json
 from django.utils import timezone
 from billing.services import record_payment
 from clipforge.orgs.models import Organization
-from clipforge.testing.factories import *
+from clipforge.devtools.testing.factories import *
 keys = {}
 for name in ("Alice", "Bob"):
     org = make_organization(name=name, credits_=100000, tier="ENTERPRISE")
@@ -111,7 +111,7 @@ def fuzz(service: Service, folder: Path, *, examples: int, seed: int, seconds: f
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "SCHEMATHESIS_HOOKS": "clipforge.testing.fuzz_hooks",
+            "SCHEMATHESIS_HOOKS": "clipforge.devtools.testing.fuzz_hooks",
         },
         capture_output=True,
         text=True,

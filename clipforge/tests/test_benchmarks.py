@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from clipforge.devtools.testing.service import ROOT
 from clipforge.media.sample import make_sample
-from clipforge.testing.service import ROOT
 
 pytestmark = pytest.mark.long
 
@@ -27,7 +27,9 @@ pytestmark = pytest.mark.long
 )
 def test_a_benchmark_of_the_service_prints_its_figures(name: str, made_small: str, said: str):
     main = "it.main(1, profile=False)" if name == "request" else "it.main(1)"
-    lines = run(f"import clipforge.benchmarks.{name} as it; {made_small or 'pass'}; {main}")
+    lines = run(
+        f"import clipforge.devtools.benchmarks.{name} as it; {made_small or 'pass'}; {main}"
+    )
     assert any(line.startswith(said) for line in lines), lines
 
 
@@ -35,7 +37,7 @@ def test_the_benchmark_of_an_analysis_prints_how_much_of_it_is_decoding(tmp_path
     video = tmp_path / "video.mp4"
     make_sample(video, seconds=40)
     lines = run(
-        "import pathlib, clipforge.benchmarks.analysis as it;"
+        "import pathlib, clipforge.devtools.benchmarks.analysis as it;"
         f"it.main(pathlib.Path({str(video)!r}), 1)"
     )
     assert lines[-1].startswith("ratio ")

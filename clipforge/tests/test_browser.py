@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from clipforge.testing.browser import Visitor, chromium, faults_of
+from clipforge.devtools.testing.browser import Visitor, chromium, faults_of
 
 pytestmark = pytest.mark.browser
 

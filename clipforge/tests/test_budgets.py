@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from clipforge.common.cache import default_cache
-from clipforge.common.redis import INSISTENT_SECONDS, RedisError
-from clipforge.testing.factories import make_grant, make_moment, make_project
-from clipforge.testing.queries import round_trips, statements
-from clipforge.testing.redis_server import RedisServer, answers, redis_server
-from clipforge.testing.service import eventually
-from clipforge.testing.state import lasting_breaker
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.redis import INSISTENT_SECONDS, RedisError
+from clipforge.devtools.testing.factories import make_grant, make_moment, make_project
+from clipforge.devtools.testing.queries import round_trips, statements
+from clipforge.devtools.testing.redis_server import RedisServer, answers, redis_server
+from clipforge.devtools.testing.service import eventually
+from clipforge.devtools.testing.state import lasting_breaker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

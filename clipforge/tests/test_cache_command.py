@@ -10,12 +10,12 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 
-from clipforge.common.cache import default_cache
-from clipforge.common.metrics import metrics
-from clipforge.testing.factories import make_api_key, make_organization
-from clipforge.testing.queries import statements
-from clipforge.testing.state import lasting_breaker
-from credits import caching as balances
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.metrics import metrics
+from clipforge.devtools.testing.factories import make_api_key, make_organization
+from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.state import lasting_breaker
+from credits import caching as credit_caching
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +36,7 @@ def told(*arguments: str) -> str:
 def test_stats_say_how_often_each_family_was_found():
     org = make_organization(credits_=5)
     for _ in range(4):
-        balances.balance(org.pk)
+        credit_caching.balance(org.pk)
     metrics.flush(at_once=True)
     family = cache("stats")["families"]["credits:balance"]
     assert (family["hits"], family["misses"], family["hit_rate"]) == (3, 1, 0.75)
@@ -54,7 +54,7 @@ def test_stats_of_nothing_are_no_rate():
 
 def test_get_and_ttl_show_a_key():
     org = make_organization(credits_=5)
-    balances.balance(org.pk)
+    credit_caching.balance(org.pk)
     key = f"credits:balance:{org.pk}"
     assert cache("get", key) == {"key": key, "value": [5, 0, 5, 0]}
     assert 30 <= cache("ttl", key)["seconds"] <= 63
@@ -69,7 +69,7 @@ def test_a_key_that_is_not_there_is_said(action: str):
 
 def test_purge_deletes_what_matches():
     for org in (make_organization(credits_=1), make_organization(credits_=1)):
-        balances.balance(org.pk)
+        credit_caching.balance(org.pk)
     assert cache("purge", "credits:balance:*:guard")["purged"] == 2
     assert cache("purge", "credits:balance:*")["purged"] == 2
     assert default_cache().redis.keys("credits:*") == []
@@ -84,7 +84,7 @@ def test_warm_loads_what_requests_ask_for():
 
     with statements(access=True) as said:
         assert admit(new.secret, costs={"api": 1}) is not None
-        assert balances.balance(org.pk).available == 3
+        assert credit_caching.balance(org.pk).available == 3
     assert said == []
 
 

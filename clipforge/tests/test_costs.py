@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from clipforge.common.cache import default_cache
+from clipforge.common.cache.backend import default_cache
+from clipforge.devtools.testing.api import assert_problem
+from clipforge.devtools.testing.factories import make_client, make_organization
+from clipforge.devtools.testing.state import nothing_changes
+from clipforge.devtools.testing.tenancy import routes
 from clipforge.orgs import selectors, windows
 from clipforge.orgs.models import Organization
-from clipforge.testing.api import assert_problem
-from clipforge.testing.factories import make_client, make_organization
-from clipforge.testing.state import nothing_changes
-from clipforge.testing.tenancy import routes
 
 pytestmark = pytest.mark.django_db
 

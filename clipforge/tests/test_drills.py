@@ -15,9 +15,15 @@ import httpx
 import pytest
 from django.core.management import CommandError, call_command
 
-from clipforge.testing import drills, worker_drills
-from clipforge.testing.handicaps import NotPermitted, clock_off_by, disk_of, log_full, patient
-from clipforge.testing.service import ROOT
+from clipforge.devtools.testing import drills, worker_drills
+from clipforge.devtools.testing.fault_injection import (
+    NotPermitted,
+    clock_off_by,
+    disk_of,
+    log_full,
+    patient,
+)
+from clipforge.devtools.testing.service import ROOT
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 

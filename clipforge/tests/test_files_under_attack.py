@@ -14,11 +14,11 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
+from clipforge.devtools.testing.corpus import EXTENSIONS, Attack, attacks
+from clipforge.devtools.testing.factories import make_client, make_organization, make_tier_limits
+from clipforge.devtools.testing.state import funds, stored_files
 from clipforge.media import Limits, MediaError, ffmpeg, jobs, sandbox
 from clipforge.media.tests.samples import children_of, started_with
-from clipforge.testing.corpus import EXTENSIONS, Attack, attacks
-from clipforge.testing.factories import make_client, make_organization, make_tier_limits
-from clipforge.testing.state import funds, stored_files
 from projects import analysing
 from projects.models import Project
 from projects.tasks import defer_analysis

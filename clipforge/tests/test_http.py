@@ -22,8 +22,8 @@ import time_machine
 from django.core import signing
 from django.utils import timezone
 
+from clipforge.devtools.testing.service import TLS, Service, eventually, running_service
 from clipforge.media.sample import make_still
-from clipforge.testing.service import TLS, Service, eventually, running_service
 from exports.downloads import SALT
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ UPLOAD_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 
 PREPARE = """
 import json
-from clipforge.testing.factories import make_api_key, make_export, make_organization, make_project
+from clipforge.devtools.testing.factories import make_api_key, make_export, make_organization, make_project
 org = make_organization(credits_=1000, tier="ENTERPRISE")
 export = make_export(make_project(org), content=bytes(range(256)) * 400)
 print(json.dumps({

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from clipforge.devtools.testing.service import TLS, Service, running_service
 from clipforge.media.sample import make_still
-from clipforge.testing.service import TLS, Service, running_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -23,7 +23,7 @@ PATIENCE = 120
 
 PREPARE = """
 import json
-from clipforge.testing.factories import make_api_key, make_moment, make_organization, make_project
+from clipforge.devtools.testing.factories import make_api_key, make_moment, make_organization, make_project
 made = []
 for name in ("One", "Other"):
     org = make_organization(name=name, credits_=50)

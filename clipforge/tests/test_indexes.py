@@ -11,7 +11,7 @@ from django.apps import apps
 from django.db import connection
 from django.db.models import Model
 
-from clipforge.query_plans.report import PROMISED
+from clipforge.devtools.query_plans.report import PROMISED
 
 pytestmark = pytest.mark.django_db
 

@@ -15,12 +15,12 @@ import httpx
 import pytest
 from django_ratelimit.core import _get_window
 
-from clipforge.common.coherence import BORN_KEY
-from clipforge.common.redis import ANSWER_SECONDS, COOL_DOWN_SECONDS, INSISTENT_SECONDS
-from clipforge.testing import handicaps
-from clipforge.testing.handicaps import Handicap
-from clipforge.testing.redis_server import RedisServer, redis_server
-from clipforge.testing.service import TLS, Service, eventually, limited_service
+from clipforge.common.cache.redis import ANSWER_SECONDS, COOL_DOWN_SECONDS, INSISTENT_SECONDS
+from clipforge.common.cache.versioned_cache import BORN_KEY
+from clipforge.devtools.testing import fault_injection
+from clipforge.devtools.testing.fault_injection import Handicap
+from clipforge.devtools.testing.redis_server import RedisServer, redis_server
+from clipforge.devtools.testing.service import TLS, Service, eventually, limited_service
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ PREPARE = """
 import json, uuid
 from django.utils import timezone
 from clipforge.orgs.models import APIKey
-from clipforge.testing.factories import make_api_key, make_organization, make_project
+from clipforge.devtools.testing.factories import make_api_key, make_organization, make_project
 made = {{}}
 for tier in {tiers!r}:
     org = make_organization(name=uuid.uuid4().hex, tier=tier, credits_=10)
@@ -54,7 +54,7 @@ print(json.dumps(made))
 class Limited(NamedTuple):
     service: Service
     redis: RedisServer
-    handicap: Handicap = handicaps.none
+    handicap: Handicap = fault_injection.none
 
     def manage(self, *arguments: str) -> str:
         return self.service.manage(*arguments, handicap=self.handicap)
@@ -110,8 +110,8 @@ def limited(mortal: Limited) -> Iterator[Limited]:
     """Four others on the same data, which no busy machine keeps from counting together."""
     service = mortal.service.beside()
     try:
-        service.start_web(handicaps.patient)
-        made = Limited(service, mortal.redis, handicaps.patient)
+        service.start_web(fault_injection.patient)
+        made = Limited(service, mortal.redis, fault_injection.patient)
         everywhere(made, made.client("nobody"), LIVE)
         yield made
     finally:

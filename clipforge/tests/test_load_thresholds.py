@@ -12,10 +12,10 @@ from typing import Any, cast
 import pytest
 
 from clipforge.common import query_times
-from clipforge.loadtest.customers import Customer
-from clipforge.loadtest.front_ends import asks
-from clipforge.loadtest.open_loop import OpenLoop, Outcome, gets
-from clipforge.loadtest.targets import Run, targets
+from clipforge.devtools.loadtest.customers import Customer
+from clipforge.devtools.loadtest.front_ends import asks
+from clipforge.devtools.loadtest.open_loop import OpenLoop, Outcome, gets
+from clipforge.devtools.loadtest.targets import Run, targets
 from locustfiles.accounts import PACES, Account, Accounts
 from locustfiles.recording import Recorder, Stage, figures
 from locustfiles.thresholds import Thresholds, breaches, fault_of

@@ -19,9 +19,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from clipforge import embedded
-from clipforge.loadtest.pages import PAGES, load_times
+from clipforge.devtools.loadtest.pages import PAGES, load_times
+from clipforge.devtools.testing.service import ROOT, Service
 from clipforge.orgs.models import User
-from clipforge.testing.service import ROOT, Service
 
 pytestmark = pytest.mark.slow
 

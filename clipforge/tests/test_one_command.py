@@ -23,11 +23,11 @@ from rich.console import Console
 
 from clipforge import embedded
 from clipforge.common.errors import Unavailable
+from clipforge.devtools.testing.service import ROOT, eventually
 from clipforge.management.commands.demo import Stages
 from clipforge.media import probe
 from clipforge.media.sample import make_sample
 from clipforge.stack import reserved_port
-from clipforge.testing.service import ROOT, eventually
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from clipforge.devtools.testing.leaks import SETTINGS, URLS, Leaks
+from clipforge.devtools.testing.service import secrets_in_logs
 from clipforge.orgs import keys
 from clipforge.orgs.models import User
-from clipforge.testing.leaks import SETTINGS, URLS, Leaks
-from clipforge.testing.service import secrets_in_logs
 
 ENVIRONMENT = {"SECRET_KEY": "s" * 50, "API_KEY_PEPPER": "p" * 50}
 

@@ -18,7 +18,7 @@ from django.apps import apps
 from django.urls import get_resolver
 from rest_framework.serializers import BaseSerializer
 
-from clipforge.testing.factories import make_project
+from clipforge.devtools.testing.factories import make_project
 
 OURS = [
     config.name

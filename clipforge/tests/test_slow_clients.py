@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from clipforge.testing.service import TLS, Service, eventually, running_service
+from clipforge.devtools.testing.service import TLS, Service, eventually, running_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 

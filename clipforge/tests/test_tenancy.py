@@ -16,20 +16,20 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from clipforge.media.sample import make_still
-from clipforge.orgs.api.views import OrgView
-from clipforge.testing.state import fingerprint
-from clipforge.testing.tenancy import (
+from clipforge.devtools.testing.state import fingerprint
+from clipforge.devtools.testing.tenancy import (
     METHODS,
     World,
     ask,
     body_text,
+    callers,
     client_of,
-    knockers,
     make_world,
     routes,
     said,
 )
+from clipforge.media.sample import make_still
+from clipforge.orgs.api.views import OrgView
 from exports.downloads import signed_url
 
 pytestmark = pytest.mark.django_db
@@ -203,7 +203,7 @@ def test_every_filter_is_in_the_table():
 
 
 def test_without_a_good_key_nothing_is_answered_and_nothing_changes(owner, video):
-    clients = knockers(owner)
+    clients = callers(owner)
     before = fingerprint()
     for name in guarded():
         for method in METHODS:
@@ -352,7 +352,7 @@ def test_the_owner_is_refused_every_other_method(owner):
 
 
 def test_what_is_open_answers_everybody_alike_and_tells_nothing(owner, stranger):
-    clients = {**knockers(owner), "stranger": client_of(stranger)}
+    clients = {**callers(owner), "stranger": client_of(stranger)}
     before = fingerprint()
     for name, methods in OPEN.items():
         for method in METHODS:
@@ -364,7 +364,7 @@ def test_what_is_open_answers_everybody_alike_and_tells_nothing(owner, stranger)
 
 
 def test_what_asks_for_no_key_refuses_a_bad_one(owner, stranger):
-    clients = {**knockers(owner), "stranger": client_of(stranger)}
+    clients = {**callers(owner), "stranger": client_of(stranger)}
     before = fingerprint()
     for name, methods in KEY_OPTIONAL.items():
         for method in METHODS:
@@ -378,7 +378,7 @@ def test_what_asks_for_no_key_refuses_a_bad_one(owner, stranger):
 
 
 def test_no_key_opens_a_page_of_the_admin(owner, stranger):
-    clients = [*knockers(owner).values(), client_of(owner)]
+    clients = [*callers(owner).values(), client_of(owner)]
     pk = str(owner.objects["project"].pk)
     before = fingerprint()
     asked = 0

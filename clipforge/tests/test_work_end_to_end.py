@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from clipforge.client import ApiError, Json
+from clipforge.devtools.testing import worker_drills
+from clipforge.devtools.testing.drills import STOPPING_SECONDS, Row, breaches
+from clipforge.devtools.testing.fault_injection import NotPermitted
+from clipforge.devtools.testing.service import Service, eventually
+from clipforge.devtools.testing.worker_drills import Bench
 from clipforge.media import probe
 from clipforge.media.sample import make_still
-from clipforge.testing import worker_drills
-from clipforge.testing.drills import STOPPING_SECONDS, Row, breaches
-from clipforge.testing.handicaps import NotPermitted
-from clipforge.testing.service import Service, eventually
-from clipforge.testing.worker_drills import Bench
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 

@@ -21,8 +21,8 @@ from rest_framework.response import Response
 
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_length
-from clipforge.common.csvs import attachment
 from clipforge.common.errors import Conflict, Invalid
+from clipforge.common.lists.csvs import attachment
 from clipforge.orgs.api.views import OrgView
 from credits import selectors
 from credits.api.serializers import TransactionSerializer

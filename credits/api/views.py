@@ -18,12 +18,12 @@ from credits.models import CreditHold, CreditTransaction
 class BalanceView(OrgView):
     serializer_class = BalanceSerializer
     pagination_class = None
-    brings = caching.FAMILY
+    prefetch = caching.FAMILY
 
     @extend_schema(operation_id="credits_balance", summary="Credits available, held and posted")
     def get(self, request: Request) -> Response:
         # The fields are the serializer's; running it would take as long as reading the cache.
-        return Response(selectors.balance(self.organization, found=self.brought)._asdict())
+        return Response(selectors.balance(self.organization, found=self.prefetched)._asdict())
 
 
 class TransactionListView(ListModelMixin, OrgView):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from clipforge.common.errors import Conflict, InsufficientCredits, Invalid
-from clipforge.testing.factories import make_grant
+from clipforge.devtools.testing.factories import make_grant
 from credits import services
 from credits.models import CreditGrant, CreditTransaction
 from credits.selectors import Balance, balance

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from clipforge.testing.factories import make_grant
-from clipforge.testing.state import nothing_changes
+from clipforge.devtools.testing.factories import make_grant
+from clipforge.devtools.testing.state import nothing_changes
 from credits import services
 from credits.models import (
     CreditAccount,

@@ -16,16 +16,16 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from clipforge.common import coherence
-from clipforge.common.cache import default_cache
-from clipforge.common.coherence import BORN_KEY, Versioned
-from clipforge.common.metrics import metrics
-from clipforge.testing.factories import make_grant, make_organization
-from clipforge.testing.queries import round_trips
-from clipforge.testing.redis_server import redis_server
-from clipforge.testing.service import eventually
-from clipforge.testing.staleness import hammer
-from clipforge.testing.state import be_patient, forget_everything, lives_for
+from clipforge.common.cache import versioned_cache
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.metrics import metrics
+from clipforge.common.cache.versioned_cache import BORN_KEY, Versioned
+from clipforge.devtools.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.queries import round_trips
+from clipforge.devtools.testing.redis_server import redis_server
+from clipforge.devtools.testing.service import eventually
+from clipforge.devtools.testing.staleness import hammer
+from clipforge.devtools.testing.state import be_patient, forget_everything, lives_for
 from credits import caching, expiry, services
 from credits.caching import Balance
 from credits.models import CreditGrant, CreditTransaction
@@ -162,8 +162,8 @@ def test_a_redis_that_lost_its_memory_stores_nothing_for_two_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Transactions may be open that told the one before it of their changes."""
-    assert coherence.YOUNG_MS == 2_000
-    monkeypatch.setattr(coherence, "YOUNG_MS", 600_000)  # however slow the machine
+    assert versioned_cache.YOUNG_MS == 2_000
+    monkeypatch.setattr(versioned_cache, "YOUNG_MS", 600_000)  # however slow the machine
     org = make_organization(credits_=5)
     default_cache().redis.flushdb()
     for _ in range(
@@ -182,7 +182,7 @@ def test_a_redis_that_lost_its_memory_stores_nothing_for_two_seconds(
 def test_a_writer_that_dies_after_its_commit_has_said_so_before(monkeypatch: pytest.MonkeyPatch):
     org = make_organization(credits_=5)
     caching.balance(org.pk)
-    monkeypatch.setattr(coherence._RaiseAgain, "__call__", lambda _: None)
+    monkeypatch.setattr(versioned_cache._RaiseAgain, "__call__", lambda _: None)
     make_grant(org, 1)
     assert caching.balance(org.pk) == Balance(6, 0, 6)
 

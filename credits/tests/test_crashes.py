@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from clipforge.devtools.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.faults import crash_at
 from clipforge.orgs.models import Organization
-from clipforge.testing.factories import make_grant, make_organization
-from clipforge.testing.faults import crash_at
 from credits import services
 from credits.models import CreditGrant, CreditHold, CreditTransaction, GrantKind
 from credits.selectors import balance, broken_invariants
@@ -68,7 +68,7 @@ def releasing(org: Organization) -> Act:
 
 def handing_over(org: Organization) -> Act:
     hold = make_hold(org, 12)
-    return lambda: services.hand_over(hold_id=hold.pk, from_fence=0, to_fence=1)
+    return lambda: services.transfer_hold(hold_id=hold.pk, from_fence=0, to_fence=1)
 
 
 def refunding(org: Organization) -> Act:

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from clipforge.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.factories import make_grant, make_organization
 from credits import ledger, services, tasks
 from credits.models import CreditGrant, CreditHold, CreditTransaction, TransactionType
 from credits.selectors import Balance, balance

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.factories import make_grant, make_organization
 from credits.models import CreditAccount, CreditGrant, CreditTransaction, GrantKind
 from credits.selectors import Balance, balance
 from credits.tests.makers import end

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
-from clipforge.testing.factories import make_organization
+from clipforge.devtools.testing.factories import make_organization
 from credits import reconciling, tasks
 from credits.models import CreditAccount, LedgerCheck
 

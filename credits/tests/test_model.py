@@ -33,10 +33,10 @@ from hypothesis.stateful import (
 )
 
 from clipforge.common.errors import Conflict, DomainError, InsufficientCredits
-from clipforge.testing.factories import make_organization
-from clipforge.testing.faults import crash_at
-from clipforge.testing.plants import sum_then_insert, without_checks
-from clipforge.testing.races import run_together
+from clipforge.devtools.testing.factories import make_organization
+from clipforge.devtools.testing.faults import crash_at
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.seeded_bugs import sum_then_insert, without_checks
 from credits import services
 from credits.models import CreditGrant, CreditHold, CreditTransaction, GrantKind
 from credits.selectors import balance, broken_invariants
@@ -147,7 +147,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """The first worker comes back from the dead, and changes nothing."""
         hold, work = self.holds[number]
         old = work.fence
-        handed = services.hand_over(hold_id=hold.pk, from_fence=old, to_fence=old + 1)
+        handed = services.transfer_hold(hold_id=hold.pk, from_fence=old, to_fence=old + 1)
         assert handed is (work.status == "HELD")
         if handed:
             work.fence += 1

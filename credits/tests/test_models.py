@@ -7,7 +7,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
-from clipforge.testing.factories import make_grant
+from clipforge.devtools.testing.factories import make_grant
 from credits import services
 from credits.events import credits_changed
 from credits.models import (

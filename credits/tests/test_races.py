@@ -11,8 +11,8 @@ import pytest
 from django.db import connection, transaction
 
 from clipforge.common.errors import Conflict, DomainError, InsufficientCredits
-from clipforge.testing.factories import make_grant, make_organization
-from clipforge.testing.races import run_together
+from clipforge.devtools.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.races import run_together
 from credits import services
 from credits.models import CreditAccount, CreditGrant, CreditHold, CreditTransaction
 from credits.selectors import Balance, balance
@@ -208,7 +208,7 @@ def test_a_hold_goes_to_one_of_twenty_attempts():
     org = make_organization(credits_=10)
     hold = make_hold(org, 4)
     results = run_together(
-        20, lambda n: services.hand_over(hold_id=hold.pk, from_fence=0, to_fence=n + 1)
+        20, lambda n: services.transfer_hold(hold_id=hold.pk, from_fence=0, to_fence=n + 1)
     )
     assert results.count(True) == 1
     hold.refresh_from_db()

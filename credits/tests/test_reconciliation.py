@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
+from clipforge.devtools.testing.factories import make_grant, make_organization
 from clipforge.orgs.models import Organization
-from clipforge.testing.factories import make_grant, make_organization
 from credits import services
 from credits.models import CreditAccount, CreditGrant, CreditHold, CreditTransaction
 from credits.selectors import Breach, broken_invariants

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.testing.factories import make_grant
+from clipforge.devtools.testing.factories import make_grant
 from credits import services
 from credits.models import CreditGrant, CreditTransaction
 from credits.selectors import Balance, balance

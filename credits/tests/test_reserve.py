@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, InsufficientCredits, Invalid
-from clipforge.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.factories import make_grant, make_organization
 from credits import services
 from credits.models import CreditAccount, CreditGrant, CreditHold, GrantKind, HoldAllocation
 from credits.pricing import Charge
@@ -205,8 +205,8 @@ def test_a_reservation_takes_four_statements_at_any_number_of_grants(
 def test_a_hold_goes_to_a_new_attempt_once(organization):
     make_grant(organization, 10)
     hold = make_hold(organization, 4, fence=1)
-    assert services.hand_over(hold_id=hold.pk, from_fence=1, to_fence=2)
-    assert not services.hand_over(hold_id=hold.pk, from_fence=1, to_fence=3)
+    assert services.transfer_hold(hold_id=hold.pk, from_fence=1, to_fence=2)
+    assert not services.transfer_hold(hold_id=hold.pk, from_fence=1, to_fence=3)
     assert CreditHold.objects.get().fence == 2
 
 
@@ -214,7 +214,7 @@ def test_a_settled_hold_is_not_handed_over(organization):
     make_grant(organization, 10)
     hold = make_hold(organization, 4)
     services.release(hold_id=hold.pk, actor="test")
-    assert not services.hand_over(hold_id=hold.pk, from_fence=0, to_fence=1)
+    assert not services.transfer_hold(hold_id=hold.pk, from_fence=0, to_fence=1)
 
 
 def test_handing_over_and_keeping_alive_renew_the_hold(organization):
@@ -223,7 +223,7 @@ def test_handing_over_and_keeping_alive_renew_the_hold(organization):
     handed, kept, settled = (make_hold(organization, 1) for _ in range(3))
     services.release(hold_id=settled.pk, actor="test")
     CreditHold.objects.update(expires_at=old)
-    services.hand_over(hold_id=handed.pk, from_fence=0, to_fence=1)
+    services.transfer_hold(hold_id=handed.pk, from_fence=0, to_fence=1)
     assert services.keep_alive(hold_ids=[kept.pk, settled.pk]) == 1
     for hold in (handed, kept, settled):
         hold.refresh_from_db()

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from clipforge.common.errors import Invalid
-from clipforge.testing.factories import make_grant
+from clipforge.devtools.testing.factories import make_grant
 from credits import services
 from credits.models import CreditHold, CreditTransaction, HoldAllocation, TransactionType
 from credits.pricing import Charge
@@ -81,7 +81,7 @@ def test_a_second_capture_does_nothing(organization):
 def test_a_worker_with_an_old_fence_changes_nothing(organization):
     make_grant(organization, 10)
     hold = make_hold(organization, 4, fence=1)
-    services.hand_over(hold_id=hold.pk, from_fence=1, to_fence=2)
+    services.transfer_hold(hold_id=hold.pk, from_fence=1, to_fence=2)
     assert services.capture(hold_id=hold.pk, fence=1, actor="zombie") is None
     assert not services.release(hold_id=hold.pk, fence=1, actor="zombie")
     assert balance(organization) == Balance(available=6, held=4, posted=10)

@@ -5,8 +5,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Sum
 
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.testing.factories import make_grant, make_organization
-from clipforge.testing.races import run_together
+from clipforge.devtools.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.races import run_together
 from credits import services, tasks
 from credits.models import (
     CreditAccount,

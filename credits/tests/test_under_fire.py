@@ -7,10 +7,10 @@ import secrets
 
 import pytest
 
+from clipforge.devtools.testing.crash_stress import Outcome, fire
+from clipforge.devtools.testing.factories import make_organization
+from clipforge.devtools.testing.seeded_bugs import without_checks
 from clipforge.orgs.models import Organization
-from clipforge.testing.factories import make_organization
-from clipforge.testing.fire import Outcome, fire
-from clipforge.testing.plants import without_checks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults]
 

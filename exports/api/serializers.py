@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from clipforge.common.api.serializers import ModelSerializer
-from credits.paid_work import queue_position
+from clipforge.jobs.selectors import queue_position
 from exports.models import Export
 from projects.api.serializers import (
     CreditsSerializer,

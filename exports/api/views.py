@@ -21,7 +21,7 @@ from clipforge.common.api.problems import problem_response
 from clipforge.common.errors import DomainError
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
-from credits import selectors as ledger
+from credits import selectors as credit_selectors
 from exports import downloads, selectors, services
 from exports.api.filters import ExportFilter
 from exports.api.serializers import (
@@ -32,7 +32,7 @@ from exports.api.serializers import (
 )
 from exports.models import Export
 from exports.pricing import export_charge
-from projects import selectors as projects
+from projects import selectors as project_selectors
 from projects.models import Moment, Project
 from projects.pricing import analysis_charge
 
@@ -111,9 +111,9 @@ class ExportList(ListModelMixin, OrgView):
 
     def _range(self, data: dict[str, Any]) -> tuple[Project, Moment | None, float, float]:
         if "moment" in data:
-            moment = projects.get_moment(self.organization, data["moment"], keep=True)
+            moment = project_selectors.get_moment(self.organization, data["moment"], keep=True)
             return moment.project, moment, moment.start, moment.end
-        project = projects.get_project(self.organization, data["project"], keep=True)
+        project = project_selectors.get_project(self.organization, data["project"], keep=True)
         return project, None, data["start"], data["end"]
 
 
@@ -209,7 +209,7 @@ class QuoteView(OrgView):
         if seconds := form.validated_data.get("export_seconds"):
             charges.append(export_charge(0, seconds))
         cost = sum(charge.credits for charge in charges)
-        available = ledger.balance(self.organization).available
+        available = credit_selectors.balance(self.organization).available
         return Response(
             {
                 "credits": cost,

@@ -13,12 +13,17 @@ from django.db import transaction
 from rest_framework.test import APIClient
 
 from clipforge.common.errors import NotFound
+from clipforge.devtools.testing.factories import (
+    make_export,
+    make_moment,
+    make_organization,
+    make_project,
+)
+from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.races import run_together, until_somebody_waits_for_a_lock
+from clipforge.devtools.testing.state import Funds, funds, lapse_lease, stored_files
+from clipforge.jobs import lifecycle, sweeping
 from clipforge.orgs.models import Organization
-from clipforge.testing.factories import make_export, make_moment, make_organization, make_project
-from clipforge.testing.queries import statements
-from clipforge.testing.races import run_together, until_somebody_waits_for_a_lock
-from clipforge.testing.state import Funds, funds, lapse_lease, stored_files
-from credits import paid_work
 from credits.models import CreditHold
 from exports import services
 from exports.models import Export
@@ -115,7 +120,7 @@ def test_an_export_that_finishes_while_its_project_is_deleted_deadlocks_nobody()
             Export.objects.select_for_update().get(pk=finishing.pk)
             has_the_row.set()
             until_somebody_waits_for_a_lock()
-            return paid_work.succeed(finishing, status="READY", actor="worker")
+            return lifecycle.succeed(finishing, status="READY", actor="worker")
 
     def delete() -> None:
         assert has_the_row.wait(30)
@@ -151,7 +156,7 @@ def test_a_sweep_while_a_project_is_deleted_leaves_no_hold():
         for _ in range(2):
             lapse_lease(make_export(project, status="RENDERING"))
         swept, deleted = both(
-            partial(paid_work.sweep, Export, defer=defer_render),
+            partial(sweeping.sweep, Export, defer=defer_render),
             partial(delete_project, project=project, actor="client"),
         )
         assert deleted is None

@@ -12,8 +12,8 @@ import pytest
 from django.utils import timezone
 
 from clipforge.common import storage
-from clipforge.testing.factories import make_export, make_organization
-from clipforge.testing.state import Funds, funds, nothing_changes, stored_files
+from clipforge.devtools.testing.factories import make_export, make_organization
+from clipforge.devtools.testing.state import Funds, funds, nothing_changes, stored_files
 from exports import tasks
 from exports.models import Export
 

@@ -16,17 +16,15 @@ from django.utils import timezone
 
 from clipforge.common import storage
 from clipforge.common.shutdown import stopping
-from clipforge.media import Rendered, probe, render
-from clipforge.orgs.models import Organization
-from clipforge.testing.children import is_alive, on_first_sign_of_life
-from clipforge.testing.factories import (
+from clipforge.devtools.testing.children import is_alive, on_first_sign_of_life
+from clipforge.devtools.testing.factories import (
     make_export,
     make_organization,
     make_project,
     make_tier_limits,
 )
-from clipforge.testing.faults import end_the_connection
-from clipforge.testing.state import (
+from clipforge.devtools.testing.faults import end_the_connection
+from clipforge.devtools.testing.state import (
     Funds,
     funds,
     jobs_of,
@@ -34,8 +32,10 @@ from clipforge.testing.state import (
     nothing_changes,
     stored_files,
 )
-from credits import paid_work
-from credits import services as ledger
+from clipforge.jobs import lifecycle, sweeping
+from clipforge.media import Rendered, probe, render
+from clipforge.orgs.models import Organization
+from credits import services as credit_services
 from credits.models import CreditTransaction, TransactionType
 from exports import rendering, tasks
 from exports.models import Export
@@ -208,7 +208,7 @@ def test_a_cancel_stops_the_child_and_gives_the_credits_back(
     org: Organization, project: Project, monkeypatch: pytest.MonkeyPatch
 ):
     export = queued(project, end=26.0, resolution=1080)
-    children = on_first_sign_of_life(monkeypatch, lambda: paid_work.cancel(export, actor="client"))
+    children = on_first_sign_of_life(monkeypatch, lambda: lifecycle.cancel(export, actor="client"))
     run(export)
     assert (export.status, export.fence) == ("CANCELLED", 2)
     assert len(children) == 1
@@ -239,7 +239,7 @@ def test_the_file_of_a_worker_that_came_too_late_is_deleted(
 
     def take_away() -> None:
         lapse_lease(export)
-        assert paid_work.sweep(Export, defer=tasks.defer_render) == (1, 0)
+        assert sweeping.sweep(Export, defer=tasks.defer_render) == (1, 0)
 
     after_the_render(monkeypatch, take_away)
     run(export)
@@ -276,7 +276,7 @@ def test_a_hold_that_lapsed_meanwhile_fails_the_export_without_a_file(
     export = queued(project)
     hold_id = export.hold_id
     assert hold_id is not None
-    after_the_render(monkeypatch, lambda: ledger.release(hold_id=hold_id, actor="staff"))
+    after_the_render(monkeypatch, lambda: credit_services.release(hold_id=hold_id, actor="staff"))
     run(export)
     assert (export.status, export.error_code) == ("FAILED", "hold_lapsed")
     assert (files_of(export), spent_on(export)) == ([], [])

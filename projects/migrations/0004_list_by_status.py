@@ -2,8 +2,8 @@
 
 from django.db import migrations, models
 
+from clipforge.common.lists.search import lowered
 from clipforge.common.migrations import AddIndexOnline
-from clipforge.common.search import lowered
 
 
 class Migration(migrations.Migration):

@@ -12,18 +12,19 @@ from django.db import OperationalError, connection
 
 from clipforge.common import storage
 from clipforge.common.shutdown import stopping
-from clipforge.media import Analysis, ScoredMoment, SourceInfo, analyse, probe
-from clipforge.orgs.models import Organization
-from clipforge.testing.children import is_alive, on_first_sign_of_life
-from clipforge.testing.factories import (
+from clipforge.devtools.testing.children import is_alive, on_first_sign_of_life
+from clipforge.devtools.testing.factories import (
     make_organization,
     make_project,
     make_tier_limits,
 )
-from clipforge.testing.faults import end_the_connection
-from clipforge.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
-from credits import paid_work
-from credits import services as ledger
+from clipforge.devtools.testing.faults import end_the_connection
+from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
+from clipforge.jobs import lifecycle, sweeping
+from clipforge.jobs.heartbeat import Heartbeat
+from clipforge.media import Analysis, ScoredMoment, SourceInfo, analyse, probe
+from clipforge.orgs.models import Organization
+from credits import services as credit_services
 from credits.models import CreditTransaction, TransactionType
 from projects import analysing, tasks
 from projects.models import Moment, Project
@@ -134,7 +135,7 @@ def test_a_cancel_stops_the_child_and_gives_the_credits_back(
     org: Organization, talk: Path, monkeypatch: pytest.MonkeyPatch
 ):
     project = make_project(org, status="QUEUED", source=talk, duration=30.0)
-    children = on_first_sign_of_life(monkeypatch, lambda: paid_work.cancel(project, actor="client"))
+    children = on_first_sign_of_life(monkeypatch, lambda: lifecycle.cancel(project, actor="client"))
     run(project)
     assert (project.status, project.fence) == ("CANCELLED", 2)
     assert len(children) == 1
@@ -168,7 +169,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(
 
     def take_away() -> None:
         lapse_lease(project)
-        assert paid_work.sweep(Project, defer=tasks.defer_analysis) == (1, 0)
+        assert sweeping.sweep(Project, defer=tasks.defer_analysis) == (1, 0)
 
     children = on_first_sign_of_life(monkeypatch, take_away)
     run(project)
@@ -181,17 +182,17 @@ def test_stage_and_progress_reach_the_row_while_it_runs(
     org: Organization, talk: Path, monkeypatch: pytest.MonkeyPatch
 ):
     project = make_project(org, status="QUEUED", source=talk, duration=30.0)
-    monkeypatch.setattr(paid_work.Watch, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(Heartbeat, "PROGRESS_SECONDS", 0.0)
     seen: list[tuple[str, float]] = []
-    original = paid_work.Watch.note
+    original = Heartbeat.note
 
-    def note(watch: paid_work.Watch, stage: str, progress: float) -> None:
+    def note(watch: Heartbeat, stage: str, progress: float) -> None:
         # Asked at once: a stage may be over before the next time the watch would be asked.
         original(watch, stage, progress)
         watch.must_stop()
         seen.append(Project.objects.values_list("stage", "progress").get(pk=project.pk))
 
-    monkeypatch.setattr(paid_work.Watch, "note", note)
+    monkeypatch.setattr(Heartbeat, "note", note)
     run(project)
     stages = list(dict.fromkeys(stage for stage, _ in seen))
     assert stages == ["probing", "decoding", "scoring"]
@@ -207,7 +208,9 @@ def test_a_hold_that_lapsed_meanwhile_fails_the_project_without_moments(
     project = make_project(org, status="QUEUED", source=talk, duration=30.0)
     assert project.hold_id is not None
     hold_id = project.hold_id
-    on_first_sign_of_life(monkeypatch, lambda: ledger.release(hold_id=hold_id, actor="staff"))
+    on_first_sign_of_life(
+        monkeypatch, lambda: credit_services.release(hold_id=hold_id, actor="staff")
+    )
     run(project)
     assert (project.status, project.error_code) == ("FAILED", "hold_lapsed")
     assert (project.moments.count(), spends()) == (0, [])

@@ -10,7 +10,7 @@ from billing import services
 from billing.selectors import payment_of_transfer
 from clipforge.common.commands import OperatorCommand
 from clipforge.orgs.selectors import find_organization
-from credits import selectors as balances
+from credits import selectors as credit_selectors
 
 
 class Command(OperatorCommand):
@@ -48,7 +48,7 @@ class Command(OperatorCommand):
             reason=reason,
             actor=self.actor,
         )
-        available = balances.balance(organization).available
+        available = credit_selectors.balance(organization).available
         before = " was recorded before, and nothing was changed" if is_repetition else ""
         self.say(f"{organization.name}: {payment}{before}; {available} credits are available.")
         return {

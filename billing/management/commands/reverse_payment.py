@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from billing import selectors, services
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import NotFound
-from credits import selectors as balances
+from credits import selectors as credit_selectors
 
 
 class Command(OperatorCommand):
@@ -37,7 +37,7 @@ class Command(OperatorCommand):
             payment=payment, amount=amount, reason=reason, actor=self.actor
         )
         payment = reversed_ or payment
-        left = balances.balance(payment.org)
+        left = credit_selectors.balance(payment.org)
         self.say(
             f"{payment.org.name}: of {payment}, {payment.reversed_amount / 100:.2f} went back"
             f"{'' if reversed_ else ' already, and nothing was changed'}; "

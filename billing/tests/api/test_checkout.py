@@ -14,11 +14,11 @@ from billing.accounts import lock_account
 from billing.models import BillingAccount, Payment, Price
 from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
 from clipforge.common.errors import Conflict, Unavailable
+from clipforge.devtools.testing.api import assert_problem, invalid_fields
+from clipforge.devtools.testing.factories import make_client, make_organization
+from clipforge.devtools.testing.races import run_together, until_somebody_waits_for_a_lock
+from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs.models import Organization
-from clipforge.testing.api import assert_problem, invalid_fields
-from clipforge.testing.factories import make_client, make_organization
-from clipforge.testing.races import run_together, until_somebody_waits_for_a_lock
-from clipforge.testing.state import nothing_changes
 from credits.selectors import balance
 
 pytestmark = pytest.mark.django_db

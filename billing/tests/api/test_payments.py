@@ -6,9 +6,9 @@ import pytest
 
 from billing.models import Subscription
 from billing.tests.makers import age, make_payment
-from clipforge.testing.api import all_pages, assert_not_told_apart, assert_problem
-from clipforge.testing.factories import make_organization
-from clipforge.testing.queries import statements
+from clipforge.devtools.testing.api import all_pages, assert_not_told_apart, assert_problem
+from clipforge.devtools.testing.factories import make_organization
+from clipforge.devtools.testing.queries import statements
 
 pytestmark = pytest.mark.django_db
 

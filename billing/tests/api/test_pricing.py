@@ -6,8 +6,8 @@ import pytest
 
 from billing import services
 from billing.models import Price
-from clipforge.testing.api import assert_problem
-from clipforge.testing.queries import statements
+from clipforge.devtools.testing.api import assert_problem
+from clipforge.devtools.testing.queries import statements
 
 pytestmark = pytest.mark.django_db
 

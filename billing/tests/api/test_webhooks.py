@@ -29,16 +29,16 @@ from billing.models import (
 from billing.selectors import mismatches
 from billing.subscriptions import grant_monthly
 from billing.tests.makers import age, deliver, make_catalogue, send, start_checkout
+from clipforge.devtools.testing.api import assert_problem
+from clipforge.devtools.testing.factories import make_organization
+from clipforge.devtools.testing.faults import end_the_connection
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.redis_server import redis_server
+from clipforge.devtools.testing.service import ROOT
+from clipforge.devtools.testing.state import be_patient, nothing_changes
+from clipforge.devtools.testing.stripe import SECRET_KEY
 from clipforge.orgs.models import Organization
-from clipforge.testing.api import assert_problem
-from clipforge.testing.factories import make_organization
-from clipforge.testing.faults import end_the_connection
-from clipforge.testing.races import run_together
-from clipforge.testing.redis_server import redis_server
-from clipforge.testing.service import ROOT
-from clipforge.testing.state import be_patient, nothing_changes
-from clipforge.testing.stripe import SECRET_KEY
-from credits import services as ledger
+from credits import services as credit_services
 from credits.models import CreditGrant, CreditTransaction
 from credits.selectors import Balance, balance
 from credits.tests.makers import make_spend
@@ -561,7 +561,7 @@ def test_what_had_ended_before_a_dispute_that_is_won_stays_ended(org, stripe):
     make_spend(org, 60)
     for lot_number in range(2):
         CreditGrant.objects.update(expires_at=timezone.now() - datetime.timedelta(days=1))
-        ledger.expire_grants()
+        credit_services.expire_grants()
         disputed_and_won(stripe, payment)
         # Spent credits were owed, and are settled; unused ones had ended.
         assert balance(org) == Balance(available=0, held=0, posted=0, debt=0)

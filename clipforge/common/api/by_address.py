@@ -1,6 +1,6 @@
 """Limits by address, before anything else is done for whoever calls.
 
-django-ratelimit counts, in windows of a minute; `clipforge.common.counters` says where, and what
+django-ratelimit counts, in windows of a minute; `clipforge.common.cache.counters` says where, and what
 happens without Redis: the limit stays.
 """
 

@@ -17,8 +17,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from clipforge.common.cache import default_cache
-from clipforge.common.redis import RedisError
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.redis import RedisError
 
 # Readiness warns when less of the disk is free than this.
 MINIMUM_FREE_SHARE = 0.1

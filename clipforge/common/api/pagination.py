@@ -19,7 +19,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from clipforge.common.api.filters import AnyOf
 from clipforge.common.errors import BadRequest, NotFound
-from clipforge.common.keyset import beyond, place_of, values_at
+from clipforge.common.lists.keyset import beyond, place_of, values_at
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 100

@@ -13,10 +13,10 @@ import pytest
 from django.core.cache import caches
 from django_redis.pool import ConnectionFactory
 
-from clipforge.common.cache import Cache, default_cache
-from clipforge.common.metrics import metrics
-from clipforge.testing.redis_server import redis_server
-from clipforge.testing.state import be_patient
+from clipforge.common.cache.backend import Cache, default_cache
+from clipforge.common.cache.metrics import metrics
+from clipforge.devtools.testing.redis_server import redis_server
+from clipforge.devtools.testing.state import be_patient
 
 
 @pytest.fixture

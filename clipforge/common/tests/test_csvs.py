@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clipforge.common.csvs import attachment
+from clipforge.common.lists.csvs import attachment
 
 
 def line(*cells: object) -> str:

@@ -14,10 +14,10 @@ from django.core.checks import run_checks
 from django.db import connection, transaction
 
 from clipforge.common.faultpoints import EXIT_CODE, FaultPoints, Rule, end_process
+from clipforge.devtools.testing.factories import make_user
+from clipforge.devtools.testing.faults import crash_at, environment
+from clipforge.devtools.testing.races import run_together
 from clipforge.orgs.models import User
-from clipforge.testing.factories import make_user
-from clipforge.testing.faults import crash_at, environment
-from clipforge.testing.races import run_together
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -72,7 +72,7 @@ CODE = """
 import django
 django.setup()
 from django.db import transaction
-from clipforge.testing.factories import make_user
+from clipforge.devtools.testing.factories import make_user
 with transaction.atomic():
     make_user()
 print("still here")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from clipforge.testing.factories import make_api_key, make_export, make_project
+from clipforge.devtools.testing.factories import make_api_key, make_export, make_project
 
 SCRIPT = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui.css"
 

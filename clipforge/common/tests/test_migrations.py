@@ -17,8 +17,8 @@ from clipforge.common.migrations import (
     RemoveIndexOnline,
     UpdateInBatches,
 )
+from clipforge.devtools.testing.factories import make_export, make_organization, make_project
 from clipforge.orgs.models import Organization
-from clipforge.testing.factories import make_export, make_organization, make_project
 from exports.models import Export
 from projects.models import Project
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from clipforge.testing.api import assert_problem
-from clipforge.testing.factories import make_project
-from clipforge.testing.state import nothing_changes, stored_files
+from clipforge.devtools.testing.api import assert_problem
+from clipforge.devtools.testing.factories import make_project
+from clipforge.devtools.testing.state import nothing_changes, stored_files
 
 pytestmark = pytest.mark.django_db
 

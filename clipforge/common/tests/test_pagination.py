@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from clipforge.common.models import uuid7
-from clipforge.testing.factories import make_moment, make_organization, make_project
-from clipforge.testing.queries import statements
+from clipforge.devtools.testing.factories import make_moment, make_organization, make_project
+from clipforge.devtools.testing.queries import statements
 
 pytestmark = pytest.mark.django_db
 

@@ -28,8 +28,8 @@ from rest_framework.views import APIView
 
 from clipforge.common import errors
 from clipforge.common.api.parsers import LengthRequired, LimitedJSONParser, require_length
-from clipforge.testing.factories import make_moment, make_project
-from clipforge.testing.state import nothing_changes
+from clipforge.devtools.testing.factories import make_moment, make_project
+from clipforge.devtools.testing.state import nothing_changes
 from clipforge.urls import handler400, handler404, handler500
 from clipforge.urls import urlpatterns as real_urlpatterns
 

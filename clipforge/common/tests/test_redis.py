@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import MaxConnectionsError, ResponseError
 from redis.retry import Retry
 
-from clipforge.common.redis import (
+from clipforge.common.cache.redis import (
     ANSWER_SECONDS,
     Breaker,
     Client,
@@ -20,8 +20,8 @@ from clipforge.common.redis import (
     Unreachable,
     connect,
 )
-from clipforge.testing.races import run_together
-from clipforge.testing.redis_server import RedisServer, redis_server
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.redis_server import RedisServer, redis_server
 
 
 class Clock:

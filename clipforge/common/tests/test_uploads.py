@@ -16,8 +16,8 @@ from rest_framework.test import APIRequestFactory
 
 from clipforge.common.api.uploads import ENVELOPE_BYTES, StreamedUploadParser, UploadedPart
 from clipforge.common.errors import BadRequest, StorageFull, TooLarge
-from clipforge.testing.faults import no_file_larger_than
-from clipforge.testing.state import stored_files
+from clipforge.devtools.testing.faults import no_file_larger_than
+from clipforge.devtools.testing.state import stored_files
 
 BOUNDARY = "boundary"
 TYPE = f"multipart/form-data; boundary={BOUNDARY}"

@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from clipforge.common.cache import default_cache
-from clipforge.common.cache_log import families_of
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.log import families_of
+from clipforge.common.cache.metrics import KEEP_HOURS, metrics
+from clipforge.common.cache.redis import RedisError
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import Invalid, NotFound, Unavailable
-from clipforge.common.metrics import KEEP_HOURS, metrics
-from clipforge.common.redis import RedisError
-from clipforge.orgs import caching as orgs
+from clipforge.orgs import caching as org_caching
 from clipforge.orgs.models import APIKey, Organization, Tier
-from credits import caching as credit_balances
+from credits import caching as credit_caching
 
 TAKE_A_KEY = {"get", "ttl", "purge"}
 
@@ -97,14 +97,14 @@ class Command(OperatorCommand):
 
     def _warm(self, **options: Any) -> dict[str, Any]:
         for tier in Tier.values:
-            orgs.limits(tier)
+            org_caching.limits(tier)
         keys = APIKey.objects.filter(revoked_at=None, organization__is_active=True)
         for public_id in self._seen(keys.values_list("prefix", flat=True), "API keys"):
-            orgs.api_key(public_id)
+            org_caching.api_key(public_id)
         active = Organization.objects.filter(is_active=True)
         for pk in self._seen(active.values_list("pk", flat=True), "organizations"):
-            orgs.organization(pk)
-            credit_balances.balance(pk)
+            org_caching.organization(pk)
+            credit_caching.balance(pk)
         warmed = {"keys": keys.count(), "organizations": active.count()}
         self.say(f"{warmed['keys']} keys and {warmed['organizations']} organizations are cached.")
         return warmed

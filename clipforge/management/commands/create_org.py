@@ -6,9 +6,9 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from clipforge.common.commands import OperatorCommand
-from clipforge.orgs import services as orgs
+from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Tier
-from credits import services as ledger
+from credits import services as credit_services
 from credits.models import GrantKind
 
 
@@ -26,11 +26,11 @@ class Command(OperatorCommand):
     def run(self, *, name: str, tier: str, owner: str | None, **options: Any) -> dict[str, Any]:
         amount: int = options["credits"]
         with transaction.atomic():
-            organization = orgs.create_organization(
+            organization = org_services.create_organization(
                 name=name, tier=tier, owner_email=owner, actor=self.actor
             )
             if amount:
-                ledger.grant(
+                credit_services.grant(
                     org=organization,
                     amount=amount,
                     kind=GrantKind.PROMO,

@@ -19,10 +19,10 @@ from clipforge.client import FINAL, ApiError, Client, Json
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import BadRequest, Conflict
 from clipforge.media.sample import Highlight, make_sample
-from clipforge.orgs import services as orgs
+from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Tier
 from clipforge.stack import Stack
-from credits import services as ledger
+from credits import services as credit_services
 from credits.models import GrantKind
 
 FIRST_CREDITS = 500
@@ -87,10 +87,10 @@ class Command(OperatorCommand):
 
     def _customer(self) -> str:
         """A new organization with credits; its API key."""
-        organization = orgs.create_organization(
+        organization = org_services.create_organization(
             name=f"Demo {secrets.token_hex(4)}", tier=Tier.PRO, actor=self.actor
         )
-        ledger.grant(
+        credit_services.grant(
             org=organization,
             amount=FIRST_CREDITS,
             kind=GrantKind.PROMO,
@@ -98,7 +98,7 @@ class Command(OperatorCommand):
             actor=self.actor,
             idempotency_key="demo",
         )
-        key = orgs.create_api_key(organization=organization, name="demo", actor=self.actor)
+        key = org_services.create_api_key(organization=organization, name="demo", actor=self.actor)
         self.console.print(
             f"Organization [b]{organization.name}[/b] with {FIRST_CREDITS} credits and an API key."
         )

@@ -10,10 +10,10 @@ from django.core.management.base import CommandParser
 
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import Unavailable
-from clipforge.orgs import services as orgs
+from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Organization, Tier, User
 from clipforge.stack import Stack
-from credits import services as ledger
+from credits import services as credit_services
 from credits.models import GrantKind
 
 ADMIN_NAME = "admin"
@@ -87,10 +87,10 @@ class Command(OperatorCommand):
         """The key of an organization made for the first start; None at every later one."""
         if Organization.objects.filter(slug=FIRST_ORGANIZATION).exists():
             return None
-        organization = orgs.create_organization(
+        organization = org_services.create_organization(
             name=FIRST_ORGANIZATION, tier=Tier.PRO, actor=self.actor
         )
-        ledger.grant(
+        credit_services.grant(
             org=organization,
             amount=FIRST_CREDITS,
             kind=GrantKind.PROMO,
@@ -98,6 +98,6 @@ class Command(OperatorCommand):
             actor=self.actor,
             idempotency_key="up",
         )
-        return orgs.create_api_key(
+        return org_services.create_api_key(
             organization=organization, name="first start", actor=self.actor
         ).secret

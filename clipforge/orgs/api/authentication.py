@@ -54,7 +54,7 @@ class APIKeyAuthentication(BaseAuthentication):
         admission = admit(
             key,
             costs=costs_of(view, str(request.method)),
-            brings=getattr(view, "brings", ""),
+            prefetch=getattr(view, "prefetch", ""),
             before_database=lambda: require_few_anonymous(request),
         )
         if admission is None:

@@ -25,8 +25,8 @@ class OrgView(GenericAPIView[Any]):
 
     # What a request takes of the limits, by method; one of `api` unless it is here.
     costs: ClassVar[dict[str, Costs]] = {}
-    # A family of coherent values, one of each organization: recognising the key brings its own along.
-    brings: ClassVar[str] = ""
+    # A family of coherent values, one of each organization: recognising the key prefetch its own along.
+    prefetch: ClassVar[str] = ""
 
     @property
     def principal(self) -> Principal:
@@ -37,10 +37,10 @@ class OrgView(GenericAPIView[Any]):
         return self.principal.organization
 
     @property
-    def brought(self) -> bytes | None:
-        """What lay under `<brings>:<organization>` when the request came in; None if nothing did."""
+    def prefetched(self) -> bytes | None:
+        """What lay under `<prefetch>:<organization>` when the request came in; None if nothing did."""
         admission = admission_of(self.request)
-        return admission.brought if admission else None
+        return admission.prefetched if admission else None
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)

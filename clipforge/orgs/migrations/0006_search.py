@@ -3,7 +3,7 @@
 import django.contrib.postgres.indexes
 from django.db import migrations, models
 
-import clipforge.common.search
+import clipforge.common.lists.search
 from clipforge.common.migrations import AddIndexOnline
 
 # pg_trgm would do, but it is an extension, which not every server has. The two spaces before the
@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
         AddIndexOnline(
             "organization",
             django.contrib.postgres.indexes.GinIndex(
-                clipforge.common.search.Trigrams("name"),
+                clipforge.common.lists.search.Trigrams("name"),
                 fastupdate=False,
                 name="orgs_organization_name_parts",
             ),
@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
         AddIndexOnline(
             "user",
             django.contrib.postgres.indexes.GinIndex(
-                clipforge.common.search.Trigrams("email"),
+                clipforge.common.lists.search.Trigrams("email"),
                 fastupdate=False,
                 name="orgs_user_email_parts",
             ),

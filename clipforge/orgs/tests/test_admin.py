@@ -11,9 +11,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
+from clipforge.devtools.testing.rows import MAKERS
 from clipforge.orgs.models import Organization, TierLimits, User
-from clipforge.testing.factories import make_api_key, make_organization, make_user
-from clipforge.testing.rows import MAKERS
 
 pytestmark = pytest.mark.django_db
 

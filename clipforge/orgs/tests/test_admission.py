@@ -9,13 +9,13 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from clipforge.common.cache import default_cache
+from clipforge.common.cache.backend import default_cache
+from clipforge.devtools.testing.factories import make_api_key, make_organization
+from clipforge.devtools.testing.queries import round_trips, statements
+from clipforge.devtools.testing.state import lasting_breaker
 from clipforge.orgs import caching, keys, services, windows
 from clipforge.orgs.admission import Admission, admit
 from clipforge.orgs.models import APIKey, Organization, TierLimits
-from clipforge.testing.factories import make_api_key, make_organization
-from clipforge.testing.queries import round_trips, statements
-from clipforge.testing.state import lasting_breaker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -140,21 +140,21 @@ def test_a_value_of_the_organization_is_brought_along_and_nobody_elses():
     new = make_api_key(organization)
     cache = default_cache()
 
-    def brought() -> bytes | None:
+    def prefetched() -> bytes | None:
         with round_trips() as trips:
-            admission = admit(new.secret, costs=ONE, brings="tests:thing")
+            admission = admit(new.secret, costs=ONE, prefetch="tests:thing")
         assert admission is not None
         assert trips == ["EVALSHA orgs:key"]
-        return admission.brought
+        return admission.prefetched
 
     warm(new.secret)
     cache.set(f"tests:thing:{other.pk}", "theirs")
-    assert brought() is None
+    assert prefetched() is None
     cache.set(f"tests:thing:{organization.pk}", "ours")
-    assert brought() == b'"ours"'
+    assert prefetched() == b'"ours"'
     cache.delete(f"tests:thing:{organization.pk}")
-    assert brought() is None
-    assert warm(new.secret).brought is None  # which asked for nothing
+    assert prefetched() is None
+    assert warm(new.secret).prefetched is None  # which asked for nothing
 
 
 def test_without_redis_the_database_says_who_and_this_process_how_often(settings: Any):

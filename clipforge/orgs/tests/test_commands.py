@@ -12,9 +12,9 @@ import pytest
 from django.core.management import CommandError, call_command, execute_from_command_line
 
 from clipforge.common.commands import day
+from clipforge.devtools.testing.factories import make_api_key, make_organization
 from clipforge.orgs import keys
 from clipforge.orgs.models import APIKey, Organization
-from clipforge.testing.factories import make_api_key, make_organization
 
 pytestmark = pytest.mark.django_db
 

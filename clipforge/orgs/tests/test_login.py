@@ -9,10 +9,10 @@ import pytest
 import time_machine
 from django.test import Client
 
-from clipforge.common.cache import default_cache
-from clipforge.testing.factories import make_user
-from clipforge.testing.redis_server import RedisServer, redis_server
-from clipforge.testing.state import be_patient
+from clipforge.common.cache.backend import default_cache
+from clipforge.devtools.testing.factories import make_user
+from clipforge.devtools.testing.redis_server import RedisServer, redis_server
+from clipforge.devtools.testing.state import be_patient
 
 pytestmark = pytest.mark.django_db
 

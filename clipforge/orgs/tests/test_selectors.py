@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from clipforge.common.errors import NotFound
+from clipforge.devtools.testing.factories import make_api_key, make_organization
 from clipforge.orgs import selectors
 from clipforge.orgs.models import APIKey, Organization, TierLimits
-from clipforge.testing.factories import make_api_key, make_organization
 
 pytestmark = pytest.mark.django_db
 

@@ -12,11 +12,11 @@ import time_machine
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, Invalid
+from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
+from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.races import run_together
 from clipforge.orgs import services
 from clipforge.orgs.models import APIKey, Membership, Organization, User
-from clipforge.testing.factories import make_api_key, make_organization, make_user
-from clipforge.testing.queries import statements
-from clipforge.testing.races import run_together
 
 pytestmark = pytest.mark.django_db
 

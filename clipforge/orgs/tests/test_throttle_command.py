@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from clipforge.devtools.testing.factories import make_client, make_organization
+from clipforge.devtools.testing.state import lasting_breaker
 from clipforge.orgs.models import Organization
-from clipforge.testing.factories import make_client, make_organization
-from clipforge.testing.state import lasting_breaker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from clipforge.common.cache import default_cache
-from clipforge.common.scripts import Script
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.scripts import Script
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.redis_server import redis_server
 from clipforge.orgs import windows
 from clipforge.orgs.models import Organization, TierLimits
 from clipforge.orgs.windows import LocalWindows, Verdict
-from clipforge.testing.races import run_together
-from clipforge.testing.redis_server import redis_server
 
 ORGANIZATION = Organization(name="Acme", tier="FREE")
 MINUTE = 60_000

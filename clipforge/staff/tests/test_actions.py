@@ -16,19 +16,19 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.tests.makers import make_payment
-from clipforge.orgs.models import APIKey, IdempotencyRecord, Organization, StaffAction, TierLimits
-from clipforge.staff import tokens
-from clipforge.testing.desk import REASON, at_desk, hidden_fields, open_form
-from clipforge.testing.factories import (
+from clipforge.devtools.testing.factories import (
     make_api_key,
     make_client,
     make_grant,
     make_organization,
     make_user,
 )
-from clipforge.testing.races import run_together
-from clipforge.testing.staff import signed_in
-from clipforge.testing.state import fingerprint
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.staff import signed_in
+from clipforge.devtools.testing.staff_client import REASON, at_desk, hidden_fields, open_form
+from clipforge.devtools.testing.state import fingerprint
+from clipforge.orgs.models import APIKey, IdempotencyRecord, Organization, StaffAction, TierLimits
+from clipforge.staff import tokens
 from credits.tests.makers import make_hold
 
 pytestmark = pytest.mark.django_db

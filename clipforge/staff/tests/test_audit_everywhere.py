@@ -11,11 +11,11 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
+from clipforge.devtools.testing.staff import signed_in
+from clipforge.devtools.testing.staff_client import REASON
 from clipforge.orgs.audit import AuditedAdmin
 from clipforge.orgs.models import APIKey, Membership, StaffAction
-from clipforge.testing.desk import REASON
-from clipforge.testing.factories import make_api_key, make_organization, make_user
-from clipforge.testing.staff import signed_in
 
 pytestmark = pytest.mark.django_db
 

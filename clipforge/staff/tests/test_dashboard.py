@@ -20,27 +20,28 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from billing.models import Alert, StripeEvent
-from clipforge.common.cache import default_cache
-from clipforge.common.metrics import metrics
-from clipforge.orgs.models import StaffAction
-from clipforge.query_plans.explain import captured, cost_of
-from clipforge.staff import counting, dashboard
-from clipforge.staff.counting import Count, tally
-from clipforge.staff.dashboard import Badge, look
-from clipforge.staff.models import MoneyRequest
-from clipforge.staff.money import REQUEST_LIFE
-from clipforge.staff.queue import JOBS
-from clipforge.testing.factories import (
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.metrics import metrics
+from clipforge.devtools.query_plans.explain import captured, cost_of
+from clipforge.devtools.testing.factories import (
     make_export,
     make_organization,
     make_project,
     make_user,
 )
-from clipforge.testing.queries import round_trips
-from clipforge.testing.redis_server import RedisServer, answers, redis_server
-from clipforge.testing.service import eventually
-from clipforge.testing.staff import make_staff, signed_in
-from clipforge.testing.state import lapse_lease, lasting_breaker
+from clipforge.devtools.testing.queries import round_trips
+from clipforge.devtools.testing.redis_server import RedisServer, answers, redis_server
+from clipforge.devtools.testing.service import eventually
+from clipforge.devtools.testing.staff import make_staff, signed_in
+from clipforge.devtools.testing.state import lapse_lease, lasting_breaker
+from clipforge.jobs.queue import JOBS
+from clipforge.orgs.models import StaffAction
+from clipforge.staff import capped_counts
+from clipforge.staff.approvals.services import REQUEST_LIFE
+from clipforge.staff.capped_counts import Count
+from clipforge.staff.dashboard import views as dashboard
+from clipforge.staff.dashboard.views import Badge, look
+from clipforge.staff.models import MoneyRequest
 from credits.models import CreditAccount, LedgerCheck
 from credits.reconciling import check_ledger
 from exports.models import Export
@@ -380,7 +381,7 @@ def test_it_takes_12_queries_at_most(support):
 
 @pytest.mark.usefixtures("vacuumed")
 def test_nothing_is_counted_beyond_the_cap(support, monkeypatch):
-    monkeypatch.setattr(counting, "MOST", 2)
+    monkeypatch.setattr(capped_counts, "MOST", 2)
     org = make_organization()
     for _ in range(2):
         make_project(org, status="QUEUED")
@@ -389,7 +390,7 @@ def test_nothing_is_counted_beyond_the_cap(support, monkeypatch):
         make_project(org, status="QUEUED")
     assert "Queued 2+ 0 The oldest for 0 minutes –" in panels(support)["Work"]
     with captured() as statements:
-        tally({"queued": Project.objects.filter(status="QUEUED")}, {})
+        capped_counts.capped_counts({"queued": Project.objects.filter(status="QUEUED")}, {})
     assert cost_of(statements).read == 3
 
 

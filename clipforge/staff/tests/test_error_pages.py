@@ -7,7 +7,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from clipforge.common.api import problems
-from clipforge.testing.factories import make_user
+from clipforge.devtools.testing.factories import make_user
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from clipforge.testing.browser import Visitor, chromium, faults_of, picture, sign_in
-from clipforge.testing.service import running_service
-from clipforge.testing.staff import PASSWORD
+from clipforge.devtools.testing.browser import Visitor, chromium, faults_of, picture, sign_in
+from clipforge.devtools.testing.service import running_service
+from clipforge.devtools.testing.staff import PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -36,9 +36,9 @@ SEED = f"""
 import json
 from clipforge.orgs import services
 from clipforge.orgs.models import StaffAction, User
-from clipforge.testing.factories import make_api_key, make_grant, make_organization, make_project
-from clipforge.testing.staff import make_staff
-from clipforge.testing.state import lapse_lease
+from clipforge.devtools.testing.factories import make_api_key, make_grant, make_organization, make_project
+from clipforge.devtools.testing.staff import make_staff
+from clipforge.devtools.testing.state import lapse_lease
 from credits.tests.makers import make_hold
 from projects.models import Project
 for name in ("ada", "bob"):

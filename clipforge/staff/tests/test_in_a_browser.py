@@ -15,8 +15,7 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 
-from clipforge.staff.urls import pages
-from clipforge.testing.browser import (
+from clipforge.devtools.testing.browser import (
     HEIGHT,
     THEMES,
     WIDTHS,
@@ -26,8 +25,9 @@ from clipforge.testing.browser import (
     picture,
     sign_in,
 )
-from clipforge.testing.service import running_service
-from clipforge.testing.staff import PASSWORD
+from clipforge.devtools.testing.service import running_service
+from clipforge.devtools.testing.staff import PASSWORD
+from clipforge.staff.urls import pages
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -37,8 +37,8 @@ CUSTOMERS = ("Granted", "Looked for", "Unlucky", "Locked")
 SEED = f"""
 import json
 from clipforge.orgs.models import User
-from clipforge.testing.factories import make_api_key, make_organization, make_project
-from clipforge.testing.rows import MAKERS
+from clipforge.devtools.testing.factories import make_api_key, make_organization, make_project
+from clipforge.devtools.testing.rows import MAKERS
 User.objects.create_superuser("ada", "ada@example.com", {PASSWORD!r})
 orgs = {{name: make_organization(name=name, tier="PRO") for name in {CUSTOMERS!r}}}
 failed = make_project(orgs["Unlucky"], status="FAILED", title="Out of luck")

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from clipforge.testing.factories import make_project
+from clipforge.devtools.testing.factories import make_project
 
 pytestmark = pytest.mark.django_db
 

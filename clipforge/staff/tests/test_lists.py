@@ -12,12 +12,17 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from clipforge.benchmarks import admin as benchmark
-from clipforge.common import search
 from clipforge.common.admin import BigTable
+from clipforge.common.lists import search
+from clipforge.devtools.benchmarks import admin as benchmark
+from clipforge.devtools.query_plans.explain import captured, cost_of
+from clipforge.devtools.testing.factories import (
+    make_grant,
+    make_organization,
+    make_project,
+    make_user,
+)
 from clipforge.orgs.models import Membership, Organization, User
-from clipforge.query_plans.explain import captured, cost_of
-from clipforge.testing.factories import make_grant, make_organization, make_project, make_user
 from credits.models import CreditTransaction
 from projects.models import Project
 
@@ -260,7 +265,7 @@ def test_a_search_that_found_as_many_as_it_may_says_so(staff, monkeypatch):
 
 
 def test_an_organization_is_found_by_a_member_and_by_a_key(staff):
-    from clipforge.testing.factories import make_api_key
+    from clipforge.devtools.testing.factories import make_api_key
 
     org = make_organization()
     make_organization()

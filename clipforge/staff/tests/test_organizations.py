@@ -14,12 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import services as billing
+from billing import services as billing_services
 from billing.models import PlanPeriod
-from clipforge.orgs.models import Membership, Organization, StaffAction, TierLimits, User
-from clipforge.staff import overview
-from clipforge.staff.roles import ROLES
-from clipforge.testing.factories import (
+from clipforge.devtools.testing.factories import (
     make_api_key,
     make_client,
     make_export,
@@ -29,8 +26,11 @@ from clipforge.testing.factories import (
     make_project,
     make_user,
 )
-from clipforge.testing.staff import make_staff, signed_in
-from credits import services as ledger
+from clipforge.devtools.testing.staff import make_staff, signed_in
+from clipforge.orgs.models import Membership, Organization, StaffAction, TierLimits, User
+from clipforge.staff.organizations import overview
+from clipforge.staff.roles import ROLES
+from credits import services as credit_services
 from credits.models import CreditTransaction
 from projects.models import Project
 from projects.pricing import analysis_charge
@@ -128,7 +128,7 @@ def test_without_redis_the_page_says_what_it_cannot_know(staff, dead_redis):
 
 def test_what_is_owed_and_what_is_paid_for_are_shown(staff):
     org = make_organization(tier="FREE")
-    billing.record_payment(
+    billing_services.record_payment(
         org=org,
         code="plan-pro",
         reference="transfer 1",
@@ -144,7 +144,7 @@ def test_what_is_owed_and_what_is_paid_for_are_shown(staff):
         "Active, by transfer",
     )
     grant = CreditTransaction.objects.get(type="GRANT")
-    hold = ledger.reserve(
+    hold = credit_services.reserve(
         org=org,
         charge=analysis_charge(60.0),
         reason="an analysis",
@@ -153,8 +153,8 @@ def test_what_is_owed_and_what_is_paid_for_are_shown(staff):
         idempotency_key="spent",
         actor="test",
     )
-    assert ledger.capture(hold_id=hold.pk, fence=0, actor="test")
-    ledger.take_back(
+    assert credit_services.capture(hold_id=hold.pk, fence=0, actor="test")
+    credit_services.take_back(
         transaction=grant,
         amount=grant.amount,
         reason="the money went back",
@@ -318,7 +318,7 @@ def test_the_way_to_all_shows_those_of_this_organization_and_nobody_elses(staff)
         make_export(make_project(owner))
         make_api_key(owner)
         Membership.objects.create(user=make_user(), organization=owner)
-        billing.record_payment(
+        billing_services.record_payment(
             org=owner,
             code="plan-pro",
             reference=f"transfer of {owner.pk}",
@@ -414,7 +414,7 @@ def busy() -> Organization:
         Membership.objects.create(user=make_user(), organization=org, role="owner")
         make_grant(org, 1, actor=f"key:{key.prefix}")
         make_grant(org, 1, actor=f"user:{make_user().pk}")
-    billing.record_payment(
+    billing_services.record_payment(
         org=org,
         code="plan-pro",
         reference=f"transfer of {org.pk}",

@@ -10,10 +10,10 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 
-from clipforge.orgs import services as orgs
+from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
+from clipforge.devtools.testing.staff import PASSWORD, make_staff, signed_in
+from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Membership, StaffAction, User
-from clipforge.testing.factories import make_api_key, make_organization, make_user
-from clipforge.testing.staff import PASSWORD, make_staff, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -210,7 +210,7 @@ def test_keys_that_outlive_who_issued_them_are_shown_when_the_person_is_dismisse
     colleague, org = make_staff("support"), make_organization(name="Acme")
     mine = make_api_key(org, created_by=colleague).api_key
     ended = make_api_key(org, created_by=colleague).api_key
-    orgs.revoke_api_key(api_key=ended, actor="test")
+    org_services.revoke_api_key(api_key=ended, actor="test")
     others = make_api_key(org).api_key
     person = {"username": colleague.username, "email": colleague.email, "is_staff": "on"}
     answer = admin.post(page_of(colleague), {**person, "audit_reason": REASON}, follow=True)

@@ -12,12 +12,12 @@ from django.test import Client
 from django.urls import reverse
 from django_otp.plugins.otp_static.models import StaticDevice
 
-from clipforge.orgs import services as orgs
+from clipforge.devtools.testing.factories import make_organization
+from clipforge.devtools.testing.races import until_somebody_waits_for_a_lock
+from clipforge.devtools.testing.staff import PASSWORD, code_of, make_staff, phone_of, signed_in
+from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Organization, StaffAction, User
-from clipforge.staff import second_factor
-from clipforge.testing.factories import make_organization
-from clipforge.testing.races import until_somebody_waits_for_a_lock
-from clipforge.testing.staff import PASSWORD, code_of, make_staff, phone_of, signed_in
+from clipforge.staff.login import second_factor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,7 +51,7 @@ def while_under_way(act: Callable[[], Any], client: Client, url: str, form: dict
 
 def dismiss(user: User) -> None:
     User.objects.filter(pk=user.pk).update(is_active=False)
-    orgs.end_sessions(user=user, actor="test")
+    org_services.end_sessions(user=user, actor="test")
 
 
 def person_form(user: User, **fields: Any) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def test_a_session_that_was_ended_sets_no_password():
     client = signed_in(me)
 
     def sign_out() -> None:
-        orgs.end_sessions(user=me, actor="test")
+        org_services.end_sessions(user=me, actor="test")
 
     assert while_under_way(sign_out, client, "/admin/password_change/", OWN_PASSWORD) == 403
     me.refresh_from_db()
@@ -143,7 +143,7 @@ def test_a_session_that_was_ended_makes_no_recovery_codes_and_stays_ended(ended_
         if ended_by == "reset":
             second_factor.reset(user=me, actor="test", reason=REASON)
         else:
-            orgs.end_sessions(user=me, actor="test")
+            org_services.end_sessions(user=me, actor="test")
 
     assert while_under_way(end, client, "/admin/second-factor/yours/", form) == status
     assert not StaticDevice.objects.exists()

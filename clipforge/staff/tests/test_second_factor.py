@@ -22,11 +22,11 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from clipforge.common.errors import DomainError
+from clipforge.devtools.testing.factories import make_user
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.staff import PASSWORD, code_of, make_staff, phone_of, signed_in
 from clipforge.orgs.models import StaffAction, User
-from clipforge.staff import second_factor
-from clipforge.testing.factories import make_user
-from clipforge.testing.races import run_together
-from clipforge.testing.staff import PASSWORD, code_of, make_staff, phone_of, signed_in
+from clipforge.staff.login import second_factor
 
 pytestmark = pytest.mark.django_db
 

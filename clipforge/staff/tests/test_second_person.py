@@ -14,14 +14,14 @@ from django.utils import timezone
 
 from billing.models import Payment, Price
 from billing.tests.makers import make_catalogue, make_payment
+from clipforge.devtools.testing.factories import make_organization, make_user
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.staff import make_staff, signed_in
+from clipforge.devtools.testing.staff_client import REASON, open_form
+from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs.models import Organization, StaffAction, User
-from clipforge.staff import money
+from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.models import MoneyRequest
-from clipforge.testing.desk import REASON, open_form
-from clipforge.testing.factories import make_organization, make_user
-from clipforge.testing.races import run_together
-from clipforge.testing.staff import make_staff, signed_in
-from clipforge.testing.state import nothing_changes
 from credits.models import CreditTransaction
 from credits.selectors import balance
 
@@ -142,8 +142,8 @@ def test_a_large_payment_waits_for_a_second_person_and_is_recorded_as_it_was_ask
         str(user),
     )
     # What two did counts for neither of them.
-    assert money.moved_lately(organization, user) == (0, 0)
-    assert money.moved_lately(organization, colleague) == (0, 0)
+    assert approval_services.moved_lately(organization, user) == (0, 0)
+    assert approval_services.moved_lately(organization, colleague) == (0, 0)
 
 
 def test_a_plan_that_is_paid_by_transfer_begins_when_it_is_confirmed(finance, organization):
@@ -157,7 +157,7 @@ def test_a_plan_that_is_paid_by_transfer_begins_when_it_is_confirmed(finance, or
 
 def test_grants_and_payments_count_together(finance, user, organization):
     assert not is_asked(record(finance, organization, "pack-500", "SEPA 1"))
-    assert money.moved_lately(organization, user) == (500, 500)
+    assert approval_services.moved_lately(organization, user) == (500, 500)
     assert not is_asked(grant(finance, organization, 400))
     assert is_asked(record(finance, organization, "pack-500", "SEPA 2"))
     assert is_asked(grant(finance, organization, 101))
@@ -241,7 +241,7 @@ def test_many_organizations_do_not_make_many_limits(finance, user):
     url = reverse("admin:grant-credits", args=[third.pk])
     form = open_form(finance, url, amount=1000, kind="PROMO")
     assert not is_asked(finance.post(url, {**form, "confirm": "yes"}))
-    assert money.moved_lately(third, user) == (1000, 2500)
+    assert approval_services.moved_lately(third, user) == (1000, 2500)
     form = open_form(
         finance, url := reverse("admin:grant-credits", args=[second.pk]), amount=1, kind="PROMO"
     )
@@ -317,15 +317,22 @@ def test_who_counts_as_another_person(acts, may):
         actor, _, person = act.partition(" > ")
         act_on(people[actor], people[person])
     asked = MoneyRequest(kind="GRANT", requested_by=people["asker"])
-    assert (money.why_not_confirmed(asked, people["confirmer"]) is None) is may
+    assert (approval_services.why_not_confirmed(asked, people["confirmer"]) is None) is may
 
 
 def test_after_thirty_days_they_count_as_two_again(user):
     confirmer = make_user(is_staff=True)
     act_on(user, confirmer, days=30.01)
-    assert money.why_not_confirmed(MoneyRequest(kind="GRANT", requested_by=user), confirmer) is None
+    assert (
+        approval_services.why_not_confirmed(
+            MoneyRequest(kind="GRANT", requested_by=user), confirmer
+        )
+        is None
+    )
     act_on(user, confirmer, days=29.99)
-    assert money.why_not_confirmed(MoneyRequest(kind="GRANT", requested_by=user), confirmer)
+    assert approval_services.why_not_confirmed(
+        MoneyRequest(kind="GRANT", requested_by=user), confirmer
+    )
 
 
 # --- who may not ask any more ----------------------------------------------------------

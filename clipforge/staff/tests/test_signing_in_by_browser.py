@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from clipforge.testing import browser
-from clipforge.testing.browser import Visitor, chromium, enter_password, picture
-from clipforge.testing.service import running_service
-from clipforge.testing.staff import PASSWORD, code_of
+from clipforge.devtools.testing import browser
+from clipforge.devtools.testing.browser import Visitor, chromium, enter_password, picture
+from clipforge.devtools.testing.service import running_service
+from clipforge.devtools.testing.staff import PASSWORD, code_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

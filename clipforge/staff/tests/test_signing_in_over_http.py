@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from clipforge.testing.service import Service, running_service
-from clipforge.testing.staff import PASSWORD, code_of
+from clipforge.devtools.testing.service import Service, running_service
+from clipforge.devtools.testing.staff import PASSWORD, code_of
 
 pytestmark = pytest.mark.slow
 

@@ -13,14 +13,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import payments
-from billing import services as billing
+from billing import services as billing_services
 from clipforge.common.models import uuid7
-from clipforge.orgs import services as orgs
-from clipforge.orgs.models import APIKey, Organization, StaffAction
-from clipforge.query_plans.explain import captured, cost_of
-from clipforge.staff import timeline
-from clipforge.staff.timeline import Entry, Page, Place, page_of, place_of
-from clipforge.testing.factories import (
+from clipforge.devtools.query_plans.explain import captured, cost_of
+from clipforge.devtools.testing.factories import (
     make_api_key,
     make_export,
     make_grant,
@@ -29,8 +25,12 @@ from clipforge.testing.factories import (
     make_project,
     make_user,
 )
-from clipforge.testing.queries import statements
-from credits import services as ledger
+from clipforge.devtools.testing.queries import statements
+from clipforge.orgs import services as org_services
+from clipforge.orgs.models import APIKey, Organization, StaffAction
+from clipforge.staff.organizations import timeline
+from clipforge.staff.organizations.timeline import Entry, Page, Place, page_of, place_of
+from credits import services as credit_services
 from credits.models import CreditGrant, CreditTransaction
 
 pytestmark = pytest.mark.django_db
@@ -94,14 +94,18 @@ def test_every_movement_of_the_ledger_is_said_with_its_credits_and_why():
     org = make_organization()
     bought = make_grant(org, 1200, kind="PURCHASE", reason="Pack bought", actor="stripe")
     make_grant(org, 5, reason="a present")
-    ledger.adjust(org=org, amount=-3, reason="a slip", actor="test", idempotency_key="a")
-    ledger.adjust(org=org, amount=1, reason="half a slip", actor="test", idempotency_key="b")
+    credit_services.adjust(org=org, amount=-3, reason="a slip", actor="test", idempotency_key="a")
+    credit_services.adjust(
+        org=org, amount=1, reason="half a slip", actor="test", idempotency_key="b"
+    )
     project = make_project(org)
     spend = CreditTransaction.objects.get(type="SPEND", reference_id=str(project.pk))
-    ledger.refund(transaction=spend, reason="a bad analysis", actor="test", idempotency_key="c")
+    credit_services.refund(
+        transaction=spend, reason="a bad analysis", actor="test", idempotency_key="c"
+    )
     make_grant(org, 2, reason="for a day")
     CreditGrant.objects.filter(amount=2).update(expires_at=NOON)
-    ledger.expire_grants()
+    credit_services.expire_grants()
     assert said(org, "credits") == [
         "Ended unused: 2 credits: Unused credits ended",
         "Granted 2 credits: for a day",
@@ -138,7 +142,7 @@ def test_a_key_is_said_when_it_is_issued_and_again_when_it_is_revoked():
     org = make_organization()
     person = make_user(first_name="Ada", last_name="King")
     key = make_api_key(org, name="uploads", created_by=person).api_key
-    assert orgs.revoke_api_key(api_key=key, actor="test")
+    assert org_services.revoke_api_key(api_key=key, actor="test")
     revoked, issued = page_of(org, kind="keys").entries
     assert revoked.what == f"Revoked the API key ‘uploads’ (cf_live_{key.prefix}_…)"
     assert issued.what == f"Issued the API key ‘uploads’ (cf_live_{key.prefix}_…)"
@@ -149,7 +153,7 @@ def test_a_key_is_said_when_it_is_issued_and_again_when_it_is_revoked():
 def test_a_payment_is_said_with_its_money_and_what_went_back():
     org = make_organization()
     person = make_user(username="fin@example.com")
-    payment = billing.record_payment(
+    payment = billing_services.record_payment(
         org=org,
         code="plan-pro",
         reference="transfer 1",
@@ -340,9 +344,9 @@ def test_a_kind_is_only_its_own():
 def test_what_happened_to_others_is_never_in_it():
     org, other = make_organization(), make_organization()
     make_export(make_project(other))
-    orgs.revoke_api_key(api_key=make_api_key(other).api_key, actor="test")
+    org_services.revoke_api_key(api_key=make_api_key(other).api_key, actor="test")
     make_actions(other, [NOON])
-    billing.record_payment(
+    billing_services.record_payment(
         org=other,
         code="plan-pro",
         reference="transfer 2",

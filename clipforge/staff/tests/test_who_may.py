@@ -15,10 +15,10 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
 
+from clipforge.devtools.testing.factories import make_organization, make_user
+from clipforge.devtools.testing.rows import MAKERS
+from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.staff.models import MoneyRequest, MovementKind, RescueRun
-from clipforge.testing.factories import make_organization, make_user
-from clipforge.testing.rows import MAKERS
-from clipforge.testing.staff import make_staff, signed_in
 from credits.models import GrantKind
 
 pytestmark = pytest.mark.django_db
@@ -180,7 +180,7 @@ def second_factor(settings: Any) -> None:
 @pytest.fixture(autouse=True)
 def unrendered(settings: Any) -> None:
     """What a page looks like is nothing to who may open it, and most of its time."""
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "clipforge.testing.staff.unrendered"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "clipforge.devtools.testing.staff.unrendered"]
 
 
 def make_request() -> MoneyRequest:

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from clipforge.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.factories import make_grant, make_organization
 from credits import services
 from credits.tests.makers import make_hold
 

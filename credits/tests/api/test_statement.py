@@ -8,9 +8,9 @@ import io
 
 import pytest
 
-from clipforge.testing.api import assert_problem
-from clipforge.testing.factories import make_movements, make_organization
-from clipforge.testing.queries import statements
+from clipforge.devtools.testing.api import assert_problem
+from clipforge.devtools.testing.factories import make_movements, make_organization
+from clipforge.devtools.testing.queries import statements
 from credits.api import statements as api_statements
 from credits.tests.makers import make_hold
 

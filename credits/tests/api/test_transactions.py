@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clipforge.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.factories import make_grant, make_organization
 from credits import services
 from credits.models import CreditTransaction
 from credits.pricing import Charge

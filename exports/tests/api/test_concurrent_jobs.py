@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 
+from clipforge.devtools.testing.api import assert_problem
+from clipforge.devtools.testing.factories import (
+    make_client,
+    make_export,
+    make_organization,
+    make_project,
+)
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.state import funds, nothing_changes
+from clipforge.jobs import lifecycle
 from clipforge.orgs.models import TierLimits
-from clipforge.testing.api import assert_problem
-from clipforge.testing.factories import make_client, make_export, make_organization, make_project
-from clipforge.testing.races import run_together
-from clipforge.testing.state import funds, nothing_changes
-from credits import paid_work
 from credits.models import CreditAccount
 from exports.models import Export
 
@@ -53,12 +58,12 @@ def test_whatever_ends_makes_room(end: str):
     if end == "cancel":
         client.post(f"/api/v1/exports/{export.pk}/cancel")
     else:
-        claimed = paid_work.claim(Export, export.pk, fence=0)
+        claimed = lifecycle.claim(Export, export.pk, fence=0)
         assert claimed is not None
         if end == "fail":
-            paid_work.fail(claimed, error=("timed_out", "Too long."), actor="test")
+            lifecycle.fail(claimed, error=("timed_out", "Too long."), actor="test")
         else:
-            paid_work.succeed(claimed, status="READY", actor="test")
+            lifecycle.succeed(claimed, status="READY", actor="test")
     assert CreditAccount.objects.get().open_holds == 0
     assert start(client, project).status_code == 201
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from clipforge.orgs.models import IdempotencyRecord, Organization
-from clipforge.testing.api import assert_not_told_apart, assert_problem, invalid_fields
-from clipforge.testing.factories import (
+from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem, invalid_fields
+from clipforge.devtools.testing.factories import (
     make_grant,
     make_moment,
     make_organization,
     make_project,
 )
-from clipforge.testing.queries import statements
-from clipforge.testing.races import run_together
-from clipforge.testing.state import Funds, funds, jobs_of, nothing_changes
+from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
+from clipforge.orgs.models import IdempotencyRecord, Organization
 from credits.models import CreditHold
 from exports.models import Export
 from projects.models import Moment, Project

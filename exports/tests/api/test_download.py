@@ -13,10 +13,10 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from clipforge.common import storage
+from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
+from clipforge.devtools.testing.factories import make_export, make_project
+from clipforge.devtools.testing.queries import statements
 from clipforge.orgs.models import Organization
-from clipforge.testing.api import assert_not_told_apart, assert_problem
-from clipforge.testing.factories import make_export, make_project
-from clipforge.testing.queries import statements
 from exports.models import Export
 from projects.models import Project
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from clipforge.devtools.testing.api import assert_problem, invalid_fields
+from clipforge.devtools.testing.factories import make_organization, make_project
+from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs.models import Organization
-from clipforge.testing.api import assert_problem, invalid_fields
-from clipforge.testing.factories import make_organization, make_project
-from clipforge.testing.queries import statements
-from clipforge.testing.state import nothing_changes
 
 pytestmark = pytest.mark.django_db
 

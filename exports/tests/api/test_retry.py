@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
+from clipforge.devtools.testing.factories import make_export, make_organization, make_project
+from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
 from clipforge.orgs.models import Organization
-from clipforge.testing.api import assert_not_told_apart, assert_problem
-from clipforge.testing.factories import make_export, make_organization, make_project
-from clipforge.testing.queries import statements
-from clipforge.testing.races import run_together
-from clipforge.testing.state import Funds, funds, jobs_of, nothing_changes
-from credits import services as ledger
+from credits import services as credit_services
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -56,7 +56,9 @@ def test_without_credits_nothing_changes(
     api: APIClient, organization: Organization, project: Project
 ):
     export = make_export(project, status="FAILED")
-    ledger.adjust(org=organization, amount=-1, reason="spent", actor="test", idempotency_key="x")
+    credit_services.adjust(
+        org=organization, amount=-1, reason="spent", actor="test", idempotency_key="x"
+    )
     with nothing_changes():
         body = assert_problem(api.post(url(export.pk)), 402, "insufficient_credits")
     assert (body["needed"], body["available"]) == (1, 0)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from clipforge.devtools.testing.api import assert_problem
+from clipforge.devtools.testing.factories import make_client, make_organization, make_project
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.state import funds, nothing_changes, stored_files
 from clipforge.orgs.models import TierLimits
-from clipforge.testing.api import assert_problem
-from clipforge.testing.factories import make_client, make_organization, make_project
-from clipforge.testing.races import run_together
-from clipforge.testing.state import funds, nothing_changes, stored_files
 from credits.models import CreditAccount
 from projects.models import Project
 

@@ -21,14 +21,14 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from rest_framework.test import APIClient
 
 from clipforge.common import storage
+from clipforge.devtools.testing.api import assert_problem, invalid_fields
+from clipforge.devtools.testing.factories import make_grant, make_organization, make_tier_limits
+from clipforge.devtools.testing.faults import no_file_larger_than
+from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes, stored_files
 from clipforge.media import ffmpeg
 from clipforge.orgs.models import IdempotencyRecord, Organization
-from clipforge.testing.api import assert_problem, invalid_fields
-from clipforge.testing.factories import make_grant, make_organization, make_tier_limits
-from clipforge.testing.faults import no_file_larger_than
-from clipforge.testing.queries import statements
-from clipforge.testing.races import run_together
-from clipforge.testing.state import Funds, funds, jobs_of, nothing_changes, stored_files
 from credits.models import CreditHold
 from projects.models import Project
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from rest_framework.test import APIClient
 
+from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
+from clipforge.devtools.testing.factories import make_moment, make_project
+from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.state import Funds, funds, nothing_changes, stored_files
 from clipforge.orgs.models import Organization
-from clipforge.testing.api import assert_not_told_apart, assert_problem
-from clipforge.testing.factories import make_moment, make_project
-from clipforge.testing.queries import statements
-from clipforge.testing.state import Funds, funds, nothing_changes, stored_files
 from credits.models import CreditHold
 from projects.models import Moment, Project
 from projects.tasks import analyse_project

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from rest_framework.test import APIClient
 
+from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
+from clipforge.devtools.testing.factories import make_project
+from clipforge.devtools.testing.queries import statements
 from clipforge.orgs.models import Organization
-from clipforge.testing.api import assert_not_told_apart, assert_problem
-from clipforge.testing.factories import make_project
-from clipforge.testing.queries import statements
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db

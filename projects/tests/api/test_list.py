@@ -9,10 +9,10 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from clipforge.devtools.testing.api import all_pages, assert_problem, invalid_fields
+from clipforge.devtools.testing.factories import make_organization, make_project
+from clipforge.devtools.testing.queries import statements
 from clipforge.orgs.models import Organization
-from clipforge.testing.api import all_pages, assert_problem, invalid_fields
-from clipforge.testing.factories import make_organization, make_project
-from clipforge.testing.queries import statements
 from credits.models import CreditHold
 from credits.services import expire_holds
 from credits.tests.makers import lapse

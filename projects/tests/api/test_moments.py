@@ -7,15 +7,15 @@ from collections.abc import Callable
 import pytest
 from rest_framework.test import APIClient
 
-from clipforge.orgs.models import Organization
-from clipforge.testing.api import (
+from clipforge.devtools.testing.api import (
     all_pages,
     assert_not_told_apart,
     assert_problem,
     invalid_fields,
 )
-from clipforge.testing.factories import make_moment, make_project
-from clipforge.testing.queries import statements
+from clipforge.devtools.testing.factories import make_moment, make_project
+from clipforge.devtools.testing.queries import statements
+from clipforge.orgs.models import Organization
 
 pytestmark = pytest.mark.django_db
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
+from clipforge.devtools.testing.factories import make_organization, make_project
+from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
 from clipforge.orgs.models import Organization
-from clipforge.testing.api import assert_not_told_apart, assert_problem
-from clipforge.testing.factories import make_organization, make_project
-from clipforge.testing.queries import statements
-from clipforge.testing.races import run_together
-from clipforge.testing.state import Funds, funds, jobs_of, nothing_changes
 
 pytestmark = pytest.mark.django_db
 
@@ -49,9 +49,11 @@ def test_any_other_state_is_refused(api: APIClient, organization: Organization, 
 def test_without_credits_nothing_changes(api: APIClient, organization: Organization):
     project = make_project(organization, status="FAILED", duration=180)
     make_project(organization, status="QUEUED")
-    from credits import services as ledger
+    from credits import services as credit_services
 
-    ledger.adjust(org=organization, amount=-2, reason="spent", actor="test", idempotency_key="x")
+    credit_services.adjust(
+        org=organization, amount=-2, reason="spent", actor="test", idempotency_key="x"
+    )
     with nothing_changes():
         body = assert_problem(api.post(url(project.pk)), 402, "insufficient_credits")
     assert (body["needed"], body["available"]) == (3, 1)

@@ -8,11 +8,11 @@ import pytest
 from rest_framework.test import APIClient
 
 from clipforge.common.errors import NotFound
+from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem, invalid_fields
+from clipforge.devtools.testing.factories import make_project
+from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs.models import Organization
-from clipforge.testing.api import assert_not_told_apart, assert_problem, invalid_fields
-from clipforge.testing.factories import make_project
-from clipforge.testing.queries import statements
-from clipforge.testing.state import nothing_changes
 from projects.models import Project
 from projects.services import rename_project
 

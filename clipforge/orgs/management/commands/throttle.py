@@ -4,10 +4,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from clipforge.common.cache import default_cache
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.redis import RedisError
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import Unavailable
-from clipforge.common.redis import RedisError
 from clipforge.orgs import selectors, windows
 
 

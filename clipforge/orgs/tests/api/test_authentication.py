@@ -13,12 +13,12 @@ from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from clipforge.common.cache import default_cache
+from clipforge.common.cache.backend import default_cache
+from clipforge.devtools.testing.factories import make_api_key, make_organization
+from clipforge.devtools.testing.queries import statements
 from clipforge.orgs import keys, services
 from clipforge.orgs.api.authentication import REFUSAL
 from clipforge.orgs.models import APIKey, Organization
-from clipforge.testing.factories import make_api_key, make_organization
-from clipforge.testing.queries import statements
 
 pytestmark = pytest.mark.django_db
 

@@ -7,9 +7,9 @@ import datetime
 import pytest
 from django.utils import timezone
 
+from clipforge.devtools.testing.factories import make_api_key, make_client, make_organization
+from clipforge.devtools.testing.queries import round_trips
 from clipforge.orgs.models import Organization, TierLimits
-from clipforge.testing.factories import make_api_key, make_client, make_organization
-from clipforge.testing.queries import round_trips
 
 pytestmark = pytest.mark.django_db
 

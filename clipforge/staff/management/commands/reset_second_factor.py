@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from clipforge.common.commands import OperatorCommand
-from clipforge.staff import second_factor
+from clipforge.staff.login import second_factor
 
 
 class Command(OperatorCommand):

@@ -1,0 +1,94 @@
+"""Counters of what this service does, summed over all its processes.
+
+A process counts in memory and adds what it counted to Redis after a request, once a second at
+the most: counting costs no request a round trip. What was counted while Redis was away is added
+later; what a killed process had not added yet is lost. Counters are kept by the hour, for two
+days.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from django.core.cache import caches
+
+from clipforge.common.cache.redis import RedisError
+
+# Seconds between two additions of one process.
+FLUSH_SECONDS = 1.0
+HOUR = 3600
+KEEP_HOURS = 48
+
+
+class Metrics:
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counted: Counter[str] = Counter()
+        self._flushed_at = 0.0
+
+    def count(self, name: str, amount: int = 1) -> None:
+        with self._lock:
+            self._counted[name] += amount
+
+    def flush(self, *, at_once: bool = False) -> None:
+        """Add what was counted to the sums. Does nothing within a second of the last time."""
+        now = self._clock()
+        with self._lock:
+            if not self._counted or (not at_once and now - self._flushed_at < FLUSH_SECONDS):
+                return
+            counted, self._counted = self._counted, Counter()
+            self._flushed_at = now
+        try:
+            self._add(counted, now)
+        except RedisError:  # they are added the next time
+            with self._lock:
+                self._counted.update(counted)
+
+    def after_request(self, **_: Any) -> None:
+        """The receiver of `request_finished`, when the client has its answer already."""
+        self.flush()
+
+    def pending(self, name: str) -> int:
+        """What this process counted and has not added to the sums yet."""
+        with self._lock:
+            return self._counted[name]
+
+    def forget(self) -> None:
+        """Drop what was not flushed yet; for tests."""
+        with self._lock:
+            self._counted.clear()
+
+    def totals(self, *, hours: int = KEEP_HOURS) -> Counter[str]:
+        """The sums of the last `hours`, the running one included. Raises RedisError."""
+        hour = int(self._clock()) // HOUR
+        pipeline = _redis().pipeline(transaction=False)
+        for number in range(hour - hours + 1, hour + 1):
+            pipeline.hgetall(_key(number))
+        sums: Counter[str] = Counter()
+        for found in pipeline.execute():
+            sums.update({name.decode(): int(value) for name, value in found.items()})
+        return sums
+
+    def _add(self, counted: Counter[str], now: float) -> None:
+        key = _key(int(now) // HOUR)
+        pipeline = _redis().pipeline(transaction=False)
+        for name, amount in counted.items():
+            pipeline.hincrby(key, name, amount)
+        pipeline.expire(key, KEEP_HOURS * HOUR)
+        pipeline.execute()
+
+
+def _key(hour: int) -> str:
+    return f"metrics:{hour}"
+
+
+def _redis() -> Any:
+    return caches["default"].client.get_client()  # type: ignore[attr-defined]
+
+
+metrics = Metrics()

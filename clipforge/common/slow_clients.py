@@ -1,0 +1,86 @@
+"""A gunicorn worker that waits for nobody for long.
+
+gunicorn's own gives a connection a thread for as long as it takes: as many clients that send half a
+request as there are threads stop the service. Here a client that says nothing costs no thread, and
+one that has begun may keep its thread waiting for `patience` seconds, and for one more with each
+`MINIMUM_RATE` bytes that it has sent. One budget covers the head of a request and its body.
+
+What remains: whoever opens connections all the time and sends half a request on each keeps as many
+threads waiting, `patience` seconds each. And a reader that is slow but reads is not cut off. Against
+both, the proxy in front buffers.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+import time
+from functools import partial
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from clipforge.common.errors import ClientTooSlow
+
+# Bytes a second. Far below any connection over which somebody would send a video.
+MINIMUM_RATE = 16 * 1024
+# Of silence on the side of a client that should read. Seconds.
+SEND_SECONDS = 60.0
+
+# Set by gunicorn.conf.py before workers are forked. Seconds.
+patience = 10.0
+
+
+class PacedSocket(socket.socket):
+    """A blocking one has a budget of waiting; it is a new one after each time it was not blocking."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(fileno=accepted.detach())
+        self._begin()
+
+    def _begin(self) -> None:
+        self._left = patience
+
+    def setblocking(self, flag: bool) -> None:
+        if flag:
+            self.settimeout(SEND_SECONDS)
+        else:
+            self._begin()
+            super().setblocking(False)
+
+    def recv(self, *args: Any) -> bytes:
+        if self.gettimeout() == 0:
+            return super().recv(*args)
+        if self._left <= 0:
+            raise ClientTooSlow
+        began = time.monotonic()
+        self.settimeout(self._left)
+        try:
+            data = super().recv(*args)
+        except TimeoutError:
+            self._left = 0
+            raise ClientTooSlow from None
+        finally:
+            self.settimeout(SEND_SECONDS)
+        self._left += len(data) / MINIMUM_RATE - (time.monotonic() - began)
+        return data
+
+
+class SlowClientWorker(ThreadWorker):  # type: ignore[misc] # no type information is published
+    def accept(self, listener: socket.socket) -> None:
+        """Wait for the first bytes among all the others that wait, not in a thread."""
+        try:
+            accepted, address = listener.accept()
+        except OSError as error:
+            if error.errno in {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}:
+                return
+            raise
+        self.nr_conns += 1
+        client = PacedSocket(accepted)
+        conn = TConn(self.cfg, client, address, listener.getsockname())
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        self.poller.register(
+            client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn)
+        )

@@ -1,0 +1,215 @@
+"""`manage.py check_indexes`: what each page costs, on data that are there."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from clipforge.devtools.query_plans.explain import captured, cost_of
+from clipforge.devtools.query_plans.pages import list_views, pages
+from clipforge.devtools.query_plans.report import Finding, measure
+from clipforge.devtools.testing.seeds import restore, vacuum
+from projects import selectors as project_selectors
+from projects.models import Project
+
+pytestmark = pytest.mark.django_db
+
+# Beside the lists of the API, which are found: the page that is looked at for each route.
+LOOKED_AT = {
+    "me": "key",
+    "credits-balance": "balance",
+    "credits-statement": "statement",
+    "project": "project",
+    "export": "export",
+    "export-download": "export",
+    "pricing": "pricing",
+    "billing-payment": "payment",
+    "billing-subscription": "subscription",
+    "find": "admin find",
+    "grant-credits": "admin grant credits",
+    "adjust-credits": "admin grant credits",
+    "movements": "admin second person",
+    "movement": "admin second person, one",
+    "organization-timeline": "admin timeline",
+    "rescue": "rescue",
+    "rescue-confirm": "rescue",
+    "export-ledger": "csv ledger",
+    "export-projects": "csv projects",
+    "export-payments": "csv payments",
+    "index": "admin index",
+    "autocomplete": "admin membership offers",
+}
+# By name, which may be a pattern: why nobody looks at what they ask the database.
+EXEMPT = {
+    "health*": "Whether it answers is what they ask.",
+    "stripe-webhook": "It takes POST alone.",
+    "schema": "Nothing.",
+    "docs": "Nothing.",
+    "download-file": "Nothing: the link is the permission.",
+    "*login": "One of the staff, by address.",
+    "logout": "Their session.",
+    "password_change*": "Themselves.",
+    "second-factor*": "Their devices, a few rows.",
+    "jsi18n": "Nothing.",
+    "change-tier": "An organization by its key, as the others of its forms.",
+    "override-limit": "An organization by its key.",
+    "suspend": "An organization by its key.",
+    "restore": "An organization by its key.",
+    "issue-key": "An organization by its key.",
+    "revoke-key": "A key of the API by its own.",
+    "rescue-run": "A run by its key.",
+    "downloads": "Nothing: a form.",
+    "app_list": "Nothing: names of tables.",
+    "auth_*": "Four groups, and one person by key.",
+    "*_add": "Nothing: a form.",
+    "*_delete": "Nothing of what grows: one row by its key, where staff may delete at all.",
+    "*_history": "What Django's own log says of one row.",
+}
+
+SIZES = {"orgs": 60, "projects": 3000, "moments": 150_000, "transactions": 12000, "exports": 5000}
+
+
+@pytest.fixture(scope="module")
+def seeded(seeds: None, django_db_blocker: Any) -> Iterator[None]:
+    """For all of these tests, which change nothing of it."""
+    options = [f"--{name}={count}" for name, count in SIZES.items()]
+    with django_db_blocker.unblock():
+        vacuum()
+        call_command("seed_load", *options, "--json", stdout=io.StringIO())
+    yield
+    with django_db_blocker.unblock():
+        restore()
+
+
+def check_indexes() -> dict[str, Any]:
+    """What it printed under --json, whether it failed or not."""
+    out = io.StringIO()
+    try:
+        call_command("check_indexes", "--json", stdout=out)
+    except CommandError as error:
+        failure = str(error)
+    else:
+        failure = ""
+    result: dict[str, Any] = json.loads(out.getvalue())
+    assert result["ok"] is not bool(failure)
+    return {**result, "failure": failure}
+
+
+def beyond(result: dict[str, Any]) -> list[str]:
+    return [f"{page['page']}: {page['faults']}" for page in result["pages"] if page["faults"]]
+
+
+def test_every_page_of_every_list_is_within_its_budget_and_every_promised_index_is_used(seeded):
+    result = check_indexes()
+    assert beyond(result) == []
+    assert result["unused_indexes"] == []
+    looked_at = {page["page"] for page in result["pages"]}
+    assert list(not_looked_at(looked_at)) == []
+    without = {page for page in looked_at if not page.startswith("statement")}
+    assert list(not_looked_at(without)) == ["credits-statement"]
+    places: dict[str, set[str]] = {}
+    for page in result["pages"]:
+        places.setdefault(page["page"].split()[0].rstrip(","), set()).add(page["place"])
+    names = {listed.name for listed in list_views()}
+    assert names >= {"projects", "moments", "exports", "credits-transactions", "credits-holds"}
+    # Nobody has paid for anything in the seeded data: that list has no deep page.
+    assert places.pop("billing-payments") == {"first"}
+    assert {name: places[name] for name in names - {"billing-payments"}} == {
+        name: {"first", "deep"} for name in names - {"billing-payments"}
+    }
+
+
+def not_looked_at(names: set[str]) -> Iterator[str]:
+    """Routes that can be asked for with GET, and of which no page of those names is."""
+    wanted = {**LOOKED_AT, **{listed.name: listed.name for listed in list_views()}}
+    for model in admin.site._registry:
+        name = f"{model._meta.app_label}_{model._meta.model_name}"
+        wanted[f"{name}_changelist"] = title = f"admin {model._meta.model_name}"
+        # Where there is one: seeding makes no payments, for example.
+        wanted[f"{name}_change"] = f"{title}, one" if model._default_manager.exists() else title
+    for route in routes(get_resolver().url_patterns):
+        is_exempt = any(fnmatch(route, pattern) for pattern in EXEMPT)
+        if not is_exempt and not any(is_of(page, wanted.get(route)) for page in names):
+            yield route
+
+
+def is_of(page: str, name: str | None) -> bool:
+    """Of several pages of one route, whom or what each is about follows the name, but for "one"."""
+    about = page.removeprefix(name) if name and page.startswith(name) else None
+    return about is not None and (about[:1] in {"", " ", ","}) and about != ", one"
+
+
+def routes(entries: list[URLPattern | URLResolver]) -> Iterator[str]:
+    """Names of what answers GET. Without a name there are only redirects, and what is nowhere."""
+    for entry in entries:
+        if isinstance(entry, URLResolver):
+            yield from routes(entry.url_patterns)
+        elif entry.name and answers_get(entry.callback):
+            yield entry.name
+
+
+def answers_get(view: Callable[..., Any]) -> bool:
+    view_class = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    return view_class is None or hasattr(view_class, "get")
+
+
+@pytest.mark.usefixtures("seeded")
+def test_dropped_indexes_are_noticed():
+    dropped = {
+        "credits_transaction_amounts": "CreditTransaction (org, type)",
+        "exports_project_status_newest": "Export (project, status)",
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP INDEX {', '.join(dropped)}")
+    result = check_indexes()
+    assert result["unused_indexes"] == [f"{what}: {index}" for index, what in dropped.items()]
+    assert "2 promised indexes are used by nothing." in result["failure"]
+
+
+def test_a_list_that_has_lost_its_index_is_beyond_its_budget_which_people_are_told(seeded):
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX credits_transaction_newest")
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="pages are beyond their budget"):
+        call_command("check_indexes", stdout=out)
+    lines = out.getvalue().splitlines()
+    assert any("credits_transaction_amounts" in line and "│" in line for line in lines)
+    assert (
+        "used by nothing: CreditTransaction (org, created_at): credits_transaction_newest" in lines
+    )
+    assert any(line.startswith("credits-transactions, busiest (first): ") for line in lines)
+
+
+def test_a_list_that_looks_something_up_for_each_row_is_beyond_its_budget(seeded, monkeypatch):
+    def first_page() -> Finding:
+        return measure(next(page for page in pages() if page.name == "projects, busiest"))
+
+    found = first_page()
+    assert found.faults == []
+    assert found.cost.looked_up <= 1  # the hold of the one that is open
+    lean = project_selectors.projects
+    monkeypatch.setattr(project_selectors, "projects", lambda org: lean(org).select_related("hold"))
+    (fault,) = first_page().faults
+    assert fault.startswith("touches ")
+
+
+def test_what_is_found_by_a_list_of_keys_is_looked_up_key_by_key(seeded):
+    keys = list(Project.objects.order_by("pk").values_list("pk", flat=True))[::60]
+    with captured() as asked:
+        found = list(Project.objects.filter(pk__in=keys))
+    cost = cost_of(asked)
+    assert (len(found), cost.looked_up + cost.single) == (50, 50)
+    # Of keys on the same page of the index PostgreSQL finds all in one go.
+    assert 10 <= cost.looked_up <= 50
+    with captured() as asked:
+        list(Project.objects.order_by("pk")[:50])
+    assert (cost_of(asked).looked_up, cost_of(asked).single) == (0, 50)

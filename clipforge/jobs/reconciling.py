@@ -1,0 +1,25 @@
+"""The eighth invariant of the ledger: a job says of its cost what its hold says."""
+
+from __future__ import annotations
+
+from django.db.models import F
+from django.db.models.functions import Coalesce
+
+from clipforge.jobs.models import Job
+from clipforge.orgs.models import Organization
+from credits import reconciling
+from credits.selectors import Breach
+
+
+@reconciling.also_checks
+def charged_otherwise(org: Organization | None = None) -> list[Breach]:
+    """Rows that say something else about what they cost than their hold. The eighth invariant."""
+    found = []
+    for model in Job.__subclasses__():
+        rows = model._default_manager.annotate(captured=Coalesce("hold__captured", 0))
+        if org is not None:
+            rows = rows.filter(org=org)
+        for row in rows.exclude(charged=F("captured")):
+            says = f"{model.REFERENCE_TYPE} {row.pk}: charged is {row.charged}"
+            found.append(Breach(8, row.org_id, f"{says} but its hold captured {row.captured}"))
+    return found

@@ -1,0 +1,52 @@
+"""Reads of jobs of any kind."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, OuterRef, Subquery, Value, When
+from django.db.models.functions import Coalesce, Now
+
+from clipforge.jobs.models import QUEUED, Job
+from credits.models import CreditHold, HoldStatus
+
+W = TypeVar("W", bound=Job)
+
+MAX_POSITION = 1000
+
+
+def with_reserved(rows: models.QuerySet[W]) -> models.QuerySet[W]:
+    """The same rows, knowing what is reserved for them. Only of those that are open a hold is read."""
+    held = CreditHold.objects.filter(pk=OuterRef("hold_id"), status=HoldStatus.HELD)
+    amount = Coalesce(Subquery(held.values("amount")), Value(0))
+    is_open = When(status__in=[QUEUED, rows.model.RUNNING], then=amount)
+    annotated: models.QuerySet[Any] = rows.annotate(reserved=Case(is_open, default=Value(0)))
+    return annotated
+
+
+def queue_position(item: Job) -> int | None:
+    """How many of its kind start before this one, itself included: 1 is next. None if not queued.
+
+    Beyond MAX_POSITION it is "at least so many": counting on would cost more than it tells.
+    """
+    if item.status != QUEUED or item.queued_at is None:
+        return None
+    ahead = type(item)._default_manager.filter(status=QUEUED, queued_at__lt=item.queued_at)
+    return ahead[:MAX_POSITION].count() + 1
+
+
+def lapsed_jobs(model: type[W]) -> models.QuerySet[W]:
+    """What workers hold that gave no sign of life for a lease, the longest silent first."""
+    lapsed = model._default_manager.filter(status=model.RUNNING, lease_expires_at__lt=Now())
+    return lapsed.order_by("lease_expires_at")
+
+
+def aging_jobs(model: type[W], status: str) -> models.QuerySet[W]:
+    """Work of an open status whose hold has lived half of its life."""
+    half = datetime.timedelta(seconds=settings.HOLD_SECONDS / 2)
+    return model._default_manager.filter(
+        status=status, hold__status="HELD", hold__expires_at__lt=Now() + half
+    )

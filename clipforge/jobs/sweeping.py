@@ -1,0 +1,61 @@
+"""Taking jobs from workers that stopped."""
+
+from __future__ import annotations
+
+import logging
+
+from django.conf import settings
+from django.db import transaction
+
+from clipforge.jobs.failures import DATABASE_FAULTS, WORKER_LOST
+from clipforge.jobs.lifecycle import Defer, fail, requeue_row
+from clipforge.jobs.models import QUEUED, Job
+from clipforge.jobs.selectors import aging_jobs, lapsed_jobs
+from credits import services as credit_services
+
+logger = logging.getLogger(__name__)
+
+
+def sweep(model: type[Job], *, defer: Defer, batch: int = 100) -> tuple[int, int]:
+    """Take work from workers that stopped. Returns how many rows were requeued and failed.
+
+    Also renews the holds of queued and running rows, so that a long queue loses no reservation.
+    Each row has a transaction of its own: one that cannot be swept keeps nobody else waiting, and
+    no two accounts are ever locked together.
+    """
+    requeued = failed = 0
+    lapsed = lapsed_jobs(model)
+    for pk in list(lapsed.values_list("pk", flat=True)[:batch]):
+        try:
+            with transaction.atomic():
+                item = lapsed.select_for_update(skip_locked=True).filter(pk=pk).first()
+                if item is None:  # another sweeper has it, or its worker gave a sign of life
+                    continue
+                if item.attempts < settings.WORK_MAX_ATTEMPTS:
+                    requeued += requeue_row(item, defer=defer)
+                else:
+                    failed += fail(
+                        item, error=WORKER_LOST, actor="system:sweeper", detail=_last_seen(item)
+                    )
+        except DATABASE_FAULTS:
+            raise
+        except Exception:
+            logger.exception("sweeping failed", extra={"row": str(pk)})
+    _renew_holds(model)
+    return requeued, failed
+
+
+def _last_seen(item: Job) -> str:
+    where = f"in {item.stage} at {item.progress:.0%}" if item.stage else "before its first stage"
+    return (
+        f"Attempt {item.attempts} gave its last sign of life {where}; "
+        f"its lease ended at {item.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC."
+    )
+
+
+def _renew_holds(model: type[Job]) -> None:
+    # One status at a time: each has an index of the few rows that are in it.
+    for status in (QUEUED, model.RUNNING):
+        aging = aging_jobs(model, status).values_list("hold_id", flat=True)
+        if hold_ids := list(aging[:1000]):
+            credit_services.keep_alive(hold_ids=hold_ids)

@@ -1,0 +1,272 @@
+"""Jobs as whoever asks for the work sees them: submit, retry, cancel, queue position."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from clipforge.common.errors import Conflict, InsufficientCredits, NotFound
+from clipforge.common.models import uuid7
+from clipforge.devtools.testing.factories import make_grant, make_organization, make_project
+from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
+from clipforge.jobs import lifecycle
+from clipforge.jobs import selectors as job_selectors
+from clipforge.jobs.lifecycle import Defer
+from clipforge.orgs.models import Organization
+from credits import services as credit_services
+from credits.models import CreditHold, CreditTransaction, TransactionType
+from credits.pricing import Charge
+from projects.models import Project
+from projects.tasks import defer_analysis
+
+pytestmark = pytest.mark.django_db
+
+STATUSES = ["UPLOADED", "QUEUED", "ANALYZING", "READY", "EMPTY", "FAILED", "CANCELLED"]
+
+
+def charge(amount: int) -> Charge:
+    return Charge(amount, 1, "test", {"minutes": amount})
+
+
+def unsaved(org: Organization) -> Project:
+    return Project(
+        id=uuid7(),
+        org=org,
+        title="Talk",
+        size=1,
+        duration=60,
+        width=640,
+        height=360,
+        has_audio=True,
+    )
+
+
+def submit(item: Project, amount: int = 3, defer: Defer = defer_analysis) -> None:
+    lifecycle.submit(item, charge=charge(amount), reason="for a test", actor="test", defer=defer)
+
+
+def retry(item: Project, amount: int = 3) -> Project:
+    return lifecycle.retry(
+        item, charge=charge(amount), reason="for a test", actor="test", defer=defer_analysis
+    )
+
+
+# --- submit ---------------------------------------------------------------------------
+
+
+def test_submitted_work_is_queued_with_a_hold_of_its_price_and_one_job():
+    project = unsaved(make_organization(credits_=5))
+    submit(project)
+    stored = Project.objects.get(pk=project.pk)
+    assert (stored.status, stored.fence, stored.attempts) == ("QUEUED", 0, 0)
+    assert stored.queued_at == project.queued_at
+    assert stored.hold is not None
+    assert (stored.hold.status, stored.hold.amount, stored.hold.fence) == ("HELD", 3, 0)
+    assert (stored.hold.reference_type, stored.hold.reference_id) == ("project", str(project.pk))
+    assert jobs_of(project) == [0]
+    assert funds(project.org) == Funds(available=2, held=3)
+
+
+def test_work_that_nobody_can_pay_leaves_no_row_no_hold_and_no_job():
+    project = unsaved(make_organization(credits_=2))
+    with nothing_changes(), pytest.raises(InsufficientCredits) as refusal:
+        submit(project)
+    assert refusal.value.extra == {"needed": 3, "available": 2}
+    assert jobs_of(project) == []
+
+
+def test_work_whose_job_cannot_be_queued_leaves_no_row_and_no_hold():
+    def broken(pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
+        raise RuntimeError("the queue is broken")
+
+    project = unsaved(make_organization(credits_=5))
+    with nothing_changes(), pytest.raises(RuntimeError, match="the queue is broken"):
+        submit(project, defer=broken)
+
+
+def test_a_fault_after_submit_in_the_same_transaction_leaves_no_job_no_hold_and_no_row():
+    project = unsaved(make_organization(credits_=5))
+
+    @transaction.atomic
+    def request() -> None:
+        submit(project)
+        assert jobs_of(project) == [0]
+        raise RuntimeError("something later in the request failed")
+
+    with nothing_changes(), pytest.raises(RuntimeError, match="later"):
+        request()
+    assert jobs_of(project) == []
+
+
+def test_submitting_is_one_transaction_of_four_statements():
+    project = unsaved(make_organization(credits_=5))
+    with statements() as said:
+        submit(project)
+    assert said == [
+        "INSERT credits_credithold",  # and the account
+        "SELECT credits_creditgrant",  # lots drawn, allocations written
+        "INSERT projects_project",
+        "SELECT -",  # procrastinate_defer_jobs_v1()
+    ]
+
+
+# --- retry ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
+def test_work_without_a_result_is_queued_again_under_the_same_id(status: str):
+    project = make_project(make_organization(credits_=10), status=status)
+    before = Project.objects.get(pk=project.pk)
+    assert funds(project.org) == Funds(available=11, held=0)
+
+    again = retry(project)
+
+    assert again.pk == project.pk
+    stored = Project.objects.get(pk=project.pk)
+    assert (stored.status, stored.fence, stored.attempts) == ("QUEUED", before.fence + 1, 0)
+    assert (stored.error_code, stored.error_message, stored.stage) == ("", "", "")
+    assert (stored.progress, stored.started_at, stored.finished_at) == (0, None, None)
+    assert stored.hold is not None
+    assert (stored.hold.status, stored.hold.amount) == ("HELD", 3)
+    assert stored.hold.fence == stored.fence
+    assert jobs_of(project) == [0, stored.fence]
+    assert funds(project.org) == Funds(available=8, held=3)
+
+
+@pytest.mark.parametrize("status", sorted({*STATUSES} - {"FAILED", "CANCELLED"}))
+def test_work_that_is_open_or_has_a_result_cannot_be_retried(status: str):
+    project = make_project(make_organization(credits_=10), status=status)
+    with nothing_changes(), pytest.raises(Conflict, match=f"It is {status}") as refusal:
+        retry(project)
+    assert refusal.value.error_code == "wrong_state"
+
+
+def test_a_failure_and_a_retry_cost_one_price():
+    project = make_project(make_organization(credits_=9), status="FAILED")
+    again = retry(project, amount=4)
+    claimed = lifecycle.claim(Project, again.pk, fence=again.fence)
+    assert claimed is not None
+    assert lifecycle.succeed(claimed, status="READY", actor="worker")
+    spends = CreditTransaction.objects.filter(type=TransactionType.SPEND)
+    assert [(spend.amount, spend.reference_id) for spend in spends] == [(-4, str(project.pk))]
+    assert funds(project.org) == Funds(available=6, held=0)
+
+
+def test_a_retry_that_nobody_can_pay_changes_nothing():
+    project = make_project(status="FAILED")
+    with nothing_changes(), pytest.raises(InsufficientCredits) as refusal:
+        retry(project, amount=5)
+    assert refusal.value.extra == {"needed": 5, "available": 1}
+
+
+def test_work_that_was_deleted_meanwhile_is_not_found():
+    project = make_project(make_organization(credits_=10), status="FAILED")
+    Project.objects.filter(pk=project.pk).delete()
+    with nothing_changes():
+        for act in (retry, lambda item: lifecycle.cancel(item, actor="test")):
+            with pytest.raises(NotFound):
+                act(project)
+
+
+# --- cancel ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "ANALYZING"])
+def test_cancelling_open_work_gives_the_credits_back(status: str):
+    project = make_project(make_organization(credits_=10), status=status)
+    assert funds(project.org) == Funds(available=10, held=1)
+
+    cancelled = lifecycle.cancel(project, actor="key:1234")
+
+    assert (cancelled.status, cancelled.fence) == ("CANCELLED", project.fence + 1)
+    assert cancelled.finished_at is not None
+    assert cancelled.lease_expires_at is None
+    assert cancelled.hold is not None
+    assert (cancelled.hold.status, cancelled.hold.resolved_by) == ("RELEASED", "key:1234")
+    assert funds(project.org) == Funds(available=11, held=0)
+
+
+def test_cancelling_what_is_cancelled_changes_nothing():
+    project = make_project(status="CANCELLED")
+    with nothing_changes():
+        again = lifecycle.cancel(project, actor="test")
+    assert again.status == "CANCELLED"
+    assert again == project
+
+
+@pytest.mark.parametrize("status", ["UPLOADED", "READY", "EMPTY", "FAILED"])
+def test_what_is_not_open_cannot_be_cancelled(status: str):
+    project = make_project(status=status)
+    with nothing_changes(), pytest.raises(Conflict, match=f"It is {status} already"):
+        lifecycle.cancel(project, actor="test")
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_abandoning_settles_open_work_and_leaves_the_rest(status: str):
+    project = make_project(make_organization(credits_=10), status=status)
+    held_before = funds(project.org).held
+    lifecycle.abandon(project, actor="test")
+    project.refresh_from_db()
+    assert project.status == ("CANCELLED" if status in {"QUEUED", "ANALYZING"} else status)
+    assert held_before == (1 if status in {"QUEUED", "ANALYZING"} else 0)
+    assert funds(project.org).held == 0
+
+
+# --- the queue ------------------------------------------------------------------------
+
+
+def test_the_position_counts_what_starts_before_of_all_organizations():
+    first, second, third = (make_project(status="QUEUED") for _ in range(3))
+    make_project(status="ANALYZING")
+    assert [job_selectors.queue_position(item) for item in (first, second, third)] == [1, 2, 3]
+    lifecycle.cancel(first, actor="test")
+    assert [job_selectors.queue_position(item) for item in (second, third)] == [1, 2]
+
+
+def test_what_does_not_wait_has_no_position_and_asks_nothing():
+    projects = [make_project(status=status) for status in {*STATUSES} - {"QUEUED"}]
+    with statements(control=True) as said:
+        assert {job_selectors.queue_position(item) for item in projects} == {None}
+    assert said == []
+
+
+def test_positions_beyond_the_limit_are_not_counted_out(monkeypatch: Any):
+    monkeypatch.setattr(job_selectors, "MAX_POSITION", 2)
+    projects = [make_project(status="QUEUED") for _ in range(5)]
+    assert [job_selectors.queue_position(item) for item in projects] == [1, 2, 3, 3, 3]
+
+
+def test_work_that_comes_back_keeps_its_place_in_the_queue():
+    first, second = make_project(status="ANALYZING"), make_project(status="QUEUED")
+    assert lifecycle.hand_back(first, defer=defer_analysis)
+    first.refresh_from_db()
+    assert [job_selectors.queue_position(item) for item in (first, second)] == [1, 2]
+    # And the queue does as it was promised.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (procrastinate_fetch_job_v2(ARRAY['analysis']::varchar[], NULL)).args"
+            " ->> 'project_id'"
+        )
+        assert cursor.fetchall() == [(str(first.pk),)]
+
+
+def test_a_reservation_that_lapsed_can_be_paid_again_by_a_retry():
+    """Nothing of the first hold stands in the way of the second."""
+    org = make_organization()
+    project = make_project(org, status="QUEUED")
+    assert project.hold_id is not None
+    CreditHold.objects.filter(pk=project.hold_id).update(
+        expires_at=timezone.now() - datetime.timedelta(seconds=1)
+    )
+    assert credit_services.expire_holds() == 1
+    assert lifecycle.claim(Project, project.pk, fence=0) is None
+    make_grant(org, 2)
+    again = retry(project)
+    assert again.status == "QUEUED"
+    assert funds(org) == Funds(available=0, held=3)

@@ -1,0 +1,144 @@
+"""Jobs as the sweeper sees them: work of workers that stopped, and holds that age."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+
+import pytest
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from clipforge.devtools.testing.factories import make_organization, make_project
+from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
+from clipforge.jobs import lifecycle, sweeping
+from credits.models import CreditHold
+from projects import tasks
+from projects.models import Project
+
+pytestmark = pytest.mark.django_db
+
+HOUR = datetime.timedelta(hours=1)
+
+
+def sweep() -> tuple[int, int]:
+    return sweeping.sweep(Project, defer=tasks.defer_analysis)
+
+
+def abandoned(attempts: int = 1) -> Project:
+    """Running work, paid with 1 of 11 credits, whose worker stopped."""
+    project = make_project(make_organization(credits_=10), status="ANALYZING")
+    Project.objects.filter(pk=project.pk).update(attempts=attempts, stage="decoding", progress=0.5)
+    lapse_lease(project)
+    project.refresh_from_db()
+    return project
+
+
+def hold_of(project: Project) -> QuerySet[CreditHold]:
+    assert project.hold_id is not None
+    return CreditHold.objects.filter(pk=project.hold_id)
+
+
+def test_work_of_a_dead_worker_is_queued_again_with_its_hold_and_a_new_job():
+    project = abandoned()
+    assert sweep() == (1, 0)
+    project.refresh_from_db()
+    assert (project.status, project.fence, project.attempts) == ("QUEUED", 2, 1)
+    assert (project.stage, project.progress, project.lease_expires_at) == ("", 0, None)
+    assert jobs_of(project) == [0, 2]
+    hold = hold_of(project).get()
+    assert (hold.status, hold.fence) == ("HELD", 2)
+    assert funds(project.org) == Funds(available=10, held=1)
+    assert lifecycle.claim(Project, project.pk, fence=2) is not None
+
+
+def test_a_lease_that_lasts_is_left_alone():
+    make_project(status="ANALYZING")
+    with nothing_changes():
+        assert sweep() == (0, 0)
+
+
+@pytest.mark.parametrize("status", ["UPLOADED", "QUEUED", "READY", "EMPTY", "FAILED", "CANCELLED"])
+def test_what_nobody_works_on_is_left_alone(status: str):
+    lapse_lease(make_project(status=status))
+    with nothing_changes():
+        assert sweep() == (0, 0)
+
+
+@pytest.mark.parametrize(("attempts", "swept"), [(2, (1, 0)), (3, (0, 1)), (4, (0, 1))])
+def test_work_that_lost_three_workers_fails(attempts: int, swept: tuple[int, int], settings):
+    settings.WORK_MAX_ATTEMPTS = 3
+    abandoned(attempts)
+    assert sweep() == swept
+
+
+def test_lost_work_says_so_and_costs_nothing(settings):
+    settings.WORK_MAX_ATTEMPTS = 3
+    project = abandoned(3)
+    sweep()
+    project.refresh_from_db()
+    assert (project.status, project.error_code) == ("FAILED", "worker_lost")
+    assert "not charged" in project.error_message
+    assert (project.lease_expires_at, jobs_of(project)) == (None, [0])
+    hold = hold_of(project).get()
+    assert (hold.status, hold.resolved_by) == ("RELEASED", "system:sweeper")
+    assert funds(project.org) == Funds(available=11, held=0)
+
+
+def test_one_row_that_cannot_be_swept_keeps_no_other_waiting(caplog):
+    first, second, third = abandoned(), abandoned(), abandoned()
+
+    def broken_for_second(pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
+        if pk == second.pk:
+            raise RuntimeError("its job cannot be queued")
+        tasks.defer_analysis(pk, fence, priority=priority)
+
+    assert sweeping.sweep(Project, defer=broken_for_second) == (2, 0)
+    assert "sweeping failed" in caplog.text
+    statuses = [Project.objects.get(pk=item.pk).status for item in (first, second, third)]
+    assert statuses == ["QUEUED", "ANALYZING", "QUEUED"]
+    assert jobs_of(second) == [0]
+
+
+def test_a_sweep_takes_the_longest_lapsed_first_and_no_more_than_its_batch():
+    projects = [abandoned() for _ in range(3)]
+    Project.objects.filter(pk=projects[2].pk).update(lease_expires_at=timezone.now() - HOUR)
+    assert sweeping.sweep(Project, defer=tasks.defer_analysis, batch=1) == (1, 0)
+    statuses = [Project.objects.get(pk=item.pk).status for item in projects]
+    assert statuses == ["ANALYZING", "ANALYZING", "QUEUED"]
+    assert sweep() == (2, 0)
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "ANALYZING"])
+def test_the_hold_of_open_work_is_renewed_past_half_of_its_life(status: str, settings):
+    settings.HOLD_SECONDS = 24 * 3600
+    project = make_project(status=status)
+    hold = hold_of(project)
+    hold.update(expires_at=timezone.now() + 11 * HOUR)
+    sweep()
+    assert hold.get().expires_at > timezone.now() + 23 * HOUR
+
+
+def test_a_young_hold_is_not_written(settings):
+    settings.HOLD_SECONDS = 24 * 3600
+    project = make_project(status="QUEUED")
+    hold = hold_of(project)
+    hold.update(expires_at=timezone.now() + 13 * HOUR)
+    with nothing_changes():
+        sweep()
+
+
+def test_a_hold_whose_work_is_over_is_not_renewed():
+    """A hold that somebody left behind must lapse, or its credits would be gone for good."""
+    project = make_project(status="QUEUED")
+    Project.objects.filter(pk=project.pk).update(status="FAILED")
+    hold_of(project).update(expires_at=timezone.now() + HOUR)
+    with nothing_changes():
+        sweep()
+
+
+def test_the_periodic_task_sweeps_projects():
+    project = abandoned()
+    tasks.sweep_projects(timestamp=0)
+    project.refresh_from_db()
+    assert project.status == "QUEUED"

@@ -1,0 +1,67 @@
+"""Payments by hand: as billing records them, and above a limit only with a second person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from billing.admin import PaymentAdmin as BillingPaymentAdmin
+from billing.models import Payment
+from billing.selectors import normal_reference
+from clipforge.common.errors import Conflict
+from clipforge.orgs.audit import REASON
+from clipforge.staff.approvals import services as approval_services
+from clipforge.staff.models import MoneyRequest, MovementKind
+
+admin.site.unregister(Payment)
+
+
+@admin.register(Payment)
+class PaymentAdmin(BillingPaymentAdmin):
+    def save_model(self, request: HttpRequest, obj: Payment, form: Any, change: bool) -> None:
+        """Record it, or ask a second person to. All is one transaction, with the person locked."""
+        price = obj.price
+        movement = approval_services.Movement(
+            org=obj.org,
+            kind=MovementKind.PAYMENT,
+            amount=price.credits,
+            reason=form.cleaned_data[REASON],
+            ticket=normal_reference(obj.reference),
+            price=price,
+            paid_on=form.cleaned_data["paid_on"],
+        )
+        request.asked = approval_services.ask_to_record(movement, request=request)  # type: ignore[attr-defined]
+        if _asked(request):
+            return
+        super().save_model(request, obj, form, change)
+        if obj.credits > price.credits:
+            raise Conflict("The price was changed meanwhile. Look over it and send this again.")
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        if _asked(request):
+            return []  # the request has left its row
+        form.changed_data.append("credits")
+        form.cleaned_data["credits"] = form.instance.credits
+        return super().construct_change_message(request, form, formsets, add)
+
+    def log_addition(self, request: HttpRequest, obj: Payment, message: Any) -> Any:
+        return None if _asked(request) else super().log_addition(request, obj, message)
+
+    def response_add(
+        self, request: HttpRequest, obj: Payment, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        asked = _asked(request)
+        if asked is None:
+            return super().response_add(request, obj, post_url_continue)
+        text = "Nothing is recorded yet: a second person has to confirm this."
+        messages.warning(request, text)
+        return redirect("admin:movement", asked.pk)
+
+
+def _asked(request: HttpRequest) -> MoneyRequest | None:
+    return getattr(request, "asked", None)

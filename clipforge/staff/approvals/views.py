@@ -1,0 +1,274 @@
+"""The pages on which staff move credits: a form, what it would do, and then the doing."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils import timezone
+
+from clipforge.common.errors import DomainError
+from clipforge.orgs.models import Organization, User
+from clipforge.staff import formatting, tokens
+from clipforge.staff.approvals import services as approval_services
+from clipforge.staff.forms import AdjustForm, GrantForm, ReasonForm
+from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
+from clipforge.staff.site import needs, page
+from credits.models import GrantKind
+
+KINDS: dict[str, str] = {
+    GrantKind.PROMO: "promotion",
+    GrantKind.PLAN: "part of its plan",
+    GrantKind.REFUND: "refund",
+    GrantKind.PURCHASE: "purchase",
+}
+# Who may see what waits: those who may ask for it, or decide it.
+ASKING = (*approval_services.NEEDED.values(), "staff.confirm_credits")
+# Rows on the page of requests, of each part.
+MOST_WAITING, MOST_DECIDED = 100, 25
+
+
+@needs("staff.grant_credits")
+def grant_credits(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return _movement(request, pk, GrantForm, "grant-credits", "Grant credits")
+
+
+@needs("staff.adjust_credits")
+def adjust_credits(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return _movement(request, pk, AdjustForm, "adjust-credits", "Adjust credits")
+
+
+def _movement(
+    request: HttpRequest, pk: UUID, form_class: type[GrantForm | AdjustForm], name: str, title: str
+) -> HttpResponse:
+    """GET shows the form. POST shows what it would do; POST with `confirm` does it, once."""
+    org = get_object_or_404(Organization, pk=pk)
+    user = cast("User", request.user)
+    context: dict[str, Any] = {
+        "org": org,
+        "title": f"{title}: {org.name}",
+        "action": reverse(f"admin:{name}", args=[org.pk]),
+        "now": approval_services.funds(org),
+    }
+
+    def show(form: Any, token: str) -> HttpResponse:
+        return page(
+            request,
+            "staff/movement_form.html",
+            form=form,
+            token=token,
+            lately=approval_services.moved_lately(org, user).for_org,
+            limit=_limit(),
+            **context,
+        )
+
+    if request.method != "POST":
+        return show(form_class(), tokens.make(request, name, org))
+    token = request.POST.get("token", "")
+    if "edit" in request.POST:
+        return show(form_class(initial=request.POST.dict()), token)
+    form = form_class(request.POST)
+    try:
+        key = tokens.read(token, request, name, org)
+    except DomainError as error:
+        form.add_error(None, error.message)
+        return show(form, tokens.make(request, name, org))
+    if not form.is_valid():
+        return show(form, token)
+    movement = form.movement(org)
+    try:
+        if "confirm" in request.POST:
+            return _done(
+                request, approval_services.submit(movement, token=key, request=request), movement
+            )
+        approval_services.require_covered(movement, context["now"])
+    except DomainError as error:
+        form.add_error(None, error.message)
+        return show(form, token)
+    return page(
+        request,
+        "staff/movement_confirm.html",
+        form=form,
+        token=token,
+        movement=movement,
+        sentences=_sentences(movement, context["now"]),
+        rows=_rows(movement, context["now"]),
+        second=approval_services.why_second_person(movement, user),
+        same=approval_services.same_lately(movement, user),
+        **context,
+    )
+
+
+def _done(
+    request: HttpRequest, outcome: approval_services.Outcome, movement: approval_services.Movement
+) -> HttpResponse:
+    """Said where the person goes next: on the page of the organization, or of the request."""
+    if asked := outcome.request:
+        text = (
+            "This waits for a second person already."
+            if outcome.is_repetition
+            else ("Nothing has moved yet: a second person has to confirm this.")
+        )
+        messages.warning(request, text)
+        return redirect(reverse("admin:movement", args=[asked.pk]))
+    if outcome.is_repetition:
+        messages.info(request, "This form has done its work already. Nothing more was moved.")
+    else:
+        has = approval_services.funds(movement.org).available
+        messages.success(
+            request, f"{_what(movement)} {movement.org.name} has {has:,} credits available now."
+        )
+    return redirect(reverse("admin:orgs_organization_change", args=[movement.org.pk]))
+
+
+@needs(*ASKING)
+def movements(request: HttpRequest) -> HttpResponse:
+    """What waits for a second person, the oldest first, and what was decided last."""
+    rows = MoneyRequest.objects.select_related("org", "requested_by", "decided_by")
+    waiting = rows.filter(
+        status=RequestStatus.PENDING,
+        requested_at__gt=timezone.now() - approval_services.REQUEST_LIFE,
+    )
+    return page(
+        request,
+        "staff/movements.html",
+        title="Movements of credits that await a second person",
+        waiting=waiting.order_by("requested_at")[:MOST_WAITING],
+        decided=rows.exclude(status=RequestStatus.PENDING).order_by("-id")[:MOST_DECIDED],
+        limit=_limit(),
+        limit_in_all=int(settings.STAFF_DAY_CONFIRM_CREDITS),
+    )
+
+
+@needs(*ASKING)
+def movement(request: HttpRequest, pk: int) -> HttpResponse:
+    """One request: what it would do now, and the two buttons for whoever may decide it."""
+    asked = get_object_or_404(
+        MoneyRequest.objects.select_related("org", "requested_by", "decided_by", "price"), pk=pk
+    )
+    if request.method == "POST":
+        return _decision(request, asked)
+    return _request_page(request, asked, ReasonForm())
+
+
+@needs("staff.confirm_credits")
+def _decision(request: HttpRequest, asked: MoneyRequest) -> HttpResponse:
+    form = ReasonForm(request.POST)
+    is_confirmed = "confirm" in request.POST
+    if not is_confirmed and "refuse" not in request.POST:
+        form.add_error(None, "Confirm or refuse: nothing was chosen.")
+    if not form.is_valid():
+        return _request_page(request, asked, form)
+    reason = form.cleaned_data["reason"]
+    try:
+        if is_confirmed:
+            approval_services.confirm(asked, reason=reason, request=request)
+        else:
+            approval_services.refuse(asked, reason=reason, request=request)
+    except DomainError as error:
+        asked.refresh_from_db()
+        form.add_error(None, error.message)
+        return _request_page(request, asked, form)
+    done = (
+        "Confirmed. " + _what(approval_services.movement_of(asked)) if is_confirmed else "Refused."
+    )
+    messages.success(request, done if is_confirmed else f"{done} Nothing was moved.")
+    return redirect(reverse("admin:movement", args=[asked.pk]))
+
+
+def _request_page(request: HttpRequest, asked: MoneyRequest, form: ReasonForm) -> HttpResponse:
+    wanted, now = approval_services.movement_of(asked), approval_services.funds(asked.org)
+    is_late = asked.requested_at <= timezone.now() - approval_services.REQUEST_LIFE
+    is_open = asked.status == RequestStatus.PENDING and not is_late
+    is_own = asked.requested_by_id == request.user.pk
+    may_decide = is_open and not is_own and request.user.has_perm("staff.confirm_credits")
+    return page(
+        request,
+        "staff/movement.html",
+        title=f"{asked} for {asked.org.name}",
+        asked=asked,
+        org=asked.org,
+        movement=wanted,
+        form=form,
+        is_open=is_open,
+        is_own=is_own,
+        state=asked.get_status_display() if is_open or not is_late else "Expired",
+        may_decide=may_decide,
+        doubt=approval_services.why_not_confirmed(asked, cast("User", request.user))
+        if may_decide
+        else None,
+        ends_at=asked.requested_at + approval_services.REQUEST_LIFE,
+        sentences=_sentences(wanted, now) if is_open else [],
+        rows=_rows(wanted, now) if is_open else [],
+    )
+
+
+def _limit() -> int:
+    return int(settings.STAFF_GRANT_CONFIRM_CREDITS)
+
+
+def _rows(
+    movement: approval_services.Movement, now: approval_services.Funds
+) -> list[tuple[str, int, int]]:
+    """What the account has, before and after. Nothing of a plan: that depends on the one that runs."""
+    if movement.price is not None and movement.price.is_plan:
+        return []
+    before, after = now.as_facts(), approval_services.forecast(movement, now).as_facts()
+    names = {
+        "available": "Available",
+        "held": "Held for running work",
+        "posted": "Posted (available and held)",
+        "debt": "Owed",
+    }
+    return [(label, before[name], after[name]) for name, label in names.items()]
+
+
+def _sentences(movement: approval_services.Movement, now: approval_services.Funds) -> list[str]:
+    """What will happen, in words."""
+    name, amount = movement.org.name, abs(movement.amount)
+    if price := movement.price:
+        paid = formatting.money(price.amount, price.currency)
+        said = [f"{name} paid {paid} for {price} by transfer, on {movement.paid_on}."]
+        if price.is_plan:
+            said.append(
+                f"The plan begins or is prolonged: {amount:,} credits a month. A higher one begins "
+                "at once, for the difference in money and credits."
+            )
+        else:
+            said.append(f"{name} gets {amount:,} credits.")
+        return said
+    if movement.kind == MovementKind.GRANT:
+        said = [f"{name} gets {amount:,} credits as a {KINDS[movement.grant_kind]}."]
+        said.append(_until(movement))
+        if settled := now.debt - approval_services.forecast(movement, now).debt:
+            said.append(
+                f"{settled:,} of them settle at once what is owed for credits that were taken back."
+            )
+        return said
+    if movement.amount > 0:
+        return [f"{name} gets {amount:,} credits, which never end."]
+    return [
+        f"{amount:,} credits are taken from {name}, from its grants in the order in which they "
+        "would have been spent.",
+        "Running work keeps what it has reserved.",
+    ]
+
+
+def _until(movement: approval_services.Movement) -> str:
+    if movement.expires_at is None:
+        return "They never end."
+    return f"What is unused on {movement.expires_at:%Y-%m-%d} at 00:00 UTC ends then."
+
+
+def _what(movement: approval_services.Movement) -> str:
+    if movement.kind == MovementKind.PAYMENT:
+        return "The payment is recorded."
+    verb = "granted" if movement.kind == MovementKind.GRANT else "added"
+    if movement.amount < 0:
+        verb = "taken"
+    return f"{abs(movement.amount):,} credits {verb}."

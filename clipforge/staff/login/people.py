@@ -1,0 +1,177 @@
+"""Accounts: who may sign in, and who of the staff may do what. Deactivated, never deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.forms import AdminPasswordChangeForm
+from django.contrib.auth.models import Group, Permission
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+
+from clipforge.common.admin import BigTable, NotDeleted
+from clipforge.orgs import services as org_services
+from clipforge.orgs.audit import AuditedAdmin, ReasonField, actor_of
+from clipforge.orgs.models import APIKey, User
+from clipforge.staff.login import second_factor
+
+# What only superusers see and set.
+ABOVE = ("is_superuser", "user_permissions")
+# Keys that are listed on the page of who issued them.
+MOST_KEYS = 50
+RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
+
+
+def held_by(person: Any) -> QuerySet[Permission]:
+    """By groups and directly, whether or not the account is active."""
+    return Permission.objects.filter(Q(group__user=person.pk) | Q(user=person.pk))
+
+
+def keys_of(person: User) -> QuerySet[APIKey]:
+    """Those that the person issued, whose secrets they have seen, and that still work."""
+    ends = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    return APIKey.objects.filter(ends, created_by=person, revoked_at=None).order_by("-created_at")
+
+
+def may_edit(request: HttpRequest, person: User) -> bool:
+    """Nobody edits an account that may do more than their own: they could sign in with it."""
+    if request.user.is_superuser:
+        return True
+    beyond = held_by(person).exclude(pk__in=held_by(request.user).values("pk"))
+    return not person.is_superuser and not beyond.exists()
+
+
+if TYPE_CHECKING:
+    _AdminPasswordChangeForm = AdminPasswordChangeForm[User]
+else:
+    _AdminPasswordChangeForm = AdminPasswordChangeForm
+
+
+class SetPasswordForm(_AdminPasswordChangeForm):
+    audit_reason = ReasonField()
+
+    @property
+    def instance(self) -> User:
+        """Whom the audit speaks of."""
+        return self.user
+
+
+@admin.register(User)
+class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
+    change_password_form = SetPasswordForm
+    change_user_password_template = "admin/orgs/user/change_password.html"  # noqa: S105 - a file
+    list_filter = ["is_staff", "groups"]
+    search_fields = ["=username", "^username", "email"]
+    search_help_text = "The user name or e-mail address, or a part of the address."
+    # Django's form leaves the address out, which is unique here: the second user would not be saved.
+    add_fieldsets = [
+        (
+            None,
+            {
+                "classes": ["wide"],
+                "fields": ["username", "email", "usable_password", "password1", "password2"],
+            },
+        )
+    ]
+    readonly_fields = ["last_login", "date_joined", "second_factor", "keys"]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or may_edit(request, obj))
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        hidden = set() if request.user.is_superuser else {*ABOVE}
+        if obj and not self.has_change_permission(request, obj):
+            hidden.add("password")  # what is kept of it is nothing to look at
+        sets = [
+            (title, {**found, "fields": [name for name in found["fields"] if name not in hidden]})
+            for title, found in super().get_fieldsets(request, obj)
+        ]
+        if obj and obj.is_staff:
+            sets.insert(1, ("Second factor", {"fields": ["second_factor"]}))
+        if obj and request.user.has_perm("orgs.view_apikey") and keys_of(obj).exists():
+            sets.insert(1, ("Keys that they issued", {"fields": ["keys"]}))
+        return sets
+
+    @admin.display(description="phone")
+    def second_factor(self, person: User) -> str:
+        device = second_factor.device_of(person)
+        if device is None:
+            return "None. They set one up when they sign in."
+        left = second_factor.recovery_codes_left(person)
+        return f"Set up on {device.created_at:%d %B %Y}, {left} recovery codes left."
+
+    @admin.display(description="still work")
+    def keys(self, person: User) -> str:
+        """Each leads to where it is revoked."""
+        found = keys_of(person).select_related("organization")[:MOST_KEYS]
+        rows = (
+            (reverse("admin:revoke-key", args=[key.pk]), key, key.organization) for key in found
+        )
+        return format_html_join("", '<div><a href="{}">Revoke {}</a> of {}</div>', rows)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Nobody raises themselves, or locks themselves out: of their own, rights are only shown."""
+        found = super().get_readonly_fields(request, obj)
+        return [*found, *RIGHTS] if obj == request.user else found
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        if not request.user.is_superuser and lookup.startswith(ABOVE):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **options: Any) -> Any:
+        """Groups that may do more than who gives them are not theirs to give."""
+        if db_field.name == "groups" and not request.user.is_superuser:
+            beyond = Permission.objects.exclude(pk__in=held_by(request.user).values("pk"))
+            options["queryset"] = Group.objects.exclude(permissions__in=beyond)
+        return super().formfield_for_manytomany(db_field, request, **options)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "is_active" in form.changed_data and not obj.is_active:
+            # For good: an account that comes back does not bring its sessions back.
+            org_services.end_sessions(user=obj, actor=actor_of(request.user))
+            if count := keys_of(obj).count():
+                text = '{} issued {} API keys that still work: <a href="{}">see to them</a>.'
+                page = reverse("admin:orgs_user_change", args=[obj.pk])
+                messages.warning(request, format_html(text, obj, count, page))
+
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 - as the route names it
+        form_url: str = "",
+    ) -> HttpResponse:
+        """Of somebody else. One's own is changed where the old one is asked for."""
+        with transaction.atomic():
+            if self.get_object(request, unquote(id)) == request.user:
+                return redirect("admin:password_change")
+            response: HttpResponse = super().user_change_password(request, id, form_url)
+        return response
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class RoleAdmin(NotDeleted, AuditedAdmin[Group], GroupAdmin):
+    """Who may change what a role may do may do everything: superusers. `roles` is the table."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    has_change_permission = has_view_permission
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    has_module_permission = has_add_permission

@@ -1,0 +1,187 @@
+"""The lists on the page of an organization: the newest rows of each, and the way to all of them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.urls import reverse
+from django.utils import timezone
+
+from billing.models import PaymentStatus
+from clipforge.orgs.models import Organization, Role
+from clipforge.staff import formatting
+from credits.models import TransactionType
+from exports.models import Export
+from projects.models import Project
+
+Row = dict[str, Any]
+
+
+class Cell(NamedTuple):
+    """What stands in one place of a list: a text, which may be of a time or a state."""
+
+    text: str
+    at: datetime.datetime | None = None
+    state: str = ""
+
+
+class Line(NamedTuple):
+    url: str
+    name: Cell  # what the link is on
+    cells: list[Cell]
+
+
+class Panel(NamedTuple):
+    name: str
+    title: str
+    headings: list[str]
+    lines: list[Line]
+    all_label: str
+    all_url: str
+    add_label: str = ""
+    add_url: str = ""
+
+
+class Kind(NamedTuple):
+    """How rows of one list are shown. `model` names the pages of the admin, `filter_` its lists."""
+
+    title: str
+    all_label: str
+    model: str
+    filter_: str
+    headings: list[str]
+    cells: Callable[[Row], list[Cell]]
+
+
+def _state(status: str, label: str) -> Cell:
+    return Cell(label, state=formatting.state_of(status))
+
+
+def _time(at: datetime.datetime) -> Cell:
+    return Cell(formatting.recent(at, timezone.now()), at=at)
+
+
+def _key_state(row: Row) -> Cell:
+    if row["revoked_at"]:
+        return Cell("Revoked", state="idle")
+    ended = row["expires_at"] and row["expires_at"] <= timezone.now()
+    return Cell("Expired", state="idle") if ended else Cell("Usable", state="ok")
+
+
+def _payment_state(row: Row) -> Cell:
+    if row["reversed"]:
+        whole = row["reversed"] == row["amount"]
+        return Cell("Went back" if whole else "Went back in part", state="bad")
+    return _state(row["status"], str(PaymentStatus(row["status"]).label))
+
+
+KINDS = {
+    "projects": Kind(
+        "Projects",
+        "All projects",
+        "projects_project",
+        "org__id__exact",
+        ["Title", "State", "Length", "Created"],
+        lambda row: [
+            Cell(formatting.short(row["title"], 40)),
+            _state(row["status"], str(Project.Status(row["status"]).label)),
+            Cell(formatting.length(row["duration"])),
+            _time(row["at"]),
+        ],
+    ),
+    "exports": Kind(
+        "Exports",
+        "All exports",
+        "exports_export",
+        "org__id__exact",
+        ["Of", "State", "Format", "Created"],
+        lambda row: [
+            Cell(formatting.short(row["title"], 40)),
+            _state(row["status"], str(Export.Status(row["status"]).label)),
+            Cell(f"{row['aspect']}, {row['resolution']}"),
+            _time(row["at"]),
+        ],
+    ),
+    "ledger": Kind(
+        "Ledger",
+        "The whole ledger",
+        "credits_credittransaction",
+        "org__id__exact",
+        ["Movement", "Balance", "Reason", "Time"],
+        lambda row: [
+            Cell(f"{TransactionType(row['type']).label} {row['amount']:+,}"),
+            Cell(formatting.number(row["balance"])),
+            Cell(formatting.short(row["reason"], 60)),
+            _time(row["at"]),
+        ],
+    ),
+    "payments": Kind(
+        "Payments",
+        "All payments",
+        "billing_payment",
+        "org__id__exact",
+        ["For", "Amount", "State", "Time"],
+        lambda row: [
+            Cell(row["price"]),
+            Cell(formatting.money(row["amount"], row["currency"])),
+            _payment_state(row),
+            _time(row["at"]),
+        ],
+    ),
+    "keys": Kind(
+        "API keys",
+        "All API keys",
+        "orgs_apikey",
+        "organization__id__exact",
+        ["Name", "Key", "State", "Last used"],
+        lambda row: [
+            Cell(row["name"]),
+            Cell(f"cf_live_{row['prefix']}_…"),
+            _key_state(row),
+            _time(row["used_at"]) if row["used_at"] else Cell("never"),
+        ],
+    ),
+    "members": Kind(
+        "Members",
+        "All members",
+        "orgs_membership",
+        "organization__id__exact",
+        ["Person", "Role", "Since"],
+        lambda row: [Cell(row["user"]), Cell(str(Role(row["role"]).label)), _time(row["at"])],
+    ),
+}
+
+
+def panels_of(org: Organization, newest: dict[str, list[Row]], user: Any) -> list[Panel]:
+    """A panel for each list that the person may look at, with what `overview.newest` found."""
+    return [
+        _panel(name, kind, org, newest[name], user)
+        for name, kind in KINDS.items()
+        if user.has_perm(_permission("view", kind))
+    ]
+
+
+def _panel(name: str, kind: Kind, org: Organization, rows: list[Row], user: Any) -> Panel:
+    lines = []
+    for row in rows:
+        first, *cells = kind.cells(row)
+        lines.append(Line(reverse(f"admin:{kind.model}_change", args=[row["id"]]), first, cells))
+    found = Panel(
+        name,
+        kind.title,
+        kind.headings,
+        lines,
+        kind.all_label,
+        f"{reverse(f'admin:{kind.model}_changelist')}?{kind.filter_}={org.pk}",
+    )
+    if name == "members" and user.has_perm(_permission("add", kind)):
+        add = f"{reverse(f'admin:{kind.model}_add')}?organization={org.pk}"
+        return found._replace(add_label="Add a member", add_url=add)
+    return found
+
+
+def _permission(verb: str, kind: Kind) -> str:
+    app, _, model = kind.model.partition("_")
+    return f"{app}.{verb}_{model}"

@@ -1,0 +1,339 @@
+"""One box for everything: a text whose shape says what it is leads straight there.
+
+An id, a key, a number of Stripe's, an address: each is looked up where such a thing can be, all of
+that in one query. Any other text is looked for in names. One match is gone to; several are listed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import quote
+from django.db.models import (
+    Case,
+    CharField,
+    IntegerField,
+    Model,
+    Q,
+    QuerySet,
+    TextField,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast, Length, Lower
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from billing.models import Alert, BillingAccount, Payment, PlanPeriod, StripeEvent, Subscription
+from clipforge.common.admin import WARNING_OF_KEY
+from clipforge.common.lists import search
+from clipforge.orgs.models import APIKey, Organization, StaffAction, User
+from clipforge.staff.site import page
+from credits.models import CreditGrant, CreditHold, CreditReversal, CreditTransaction
+from exports.models import Export
+from projects.models import Moment, Project
+
+# Rows of a group that are shown.
+SHOWN = 20
+# Rows that are put in order, the likest first; a text that more are called by says nothing yet.
+CANDIDATES = 500
+
+TITLES: dict[type[Model], str] = {
+    Organization: "Organizations",
+    User: "People",
+    APIKey: "API keys",
+    Project: "Projects",
+    Moment: "Moments",
+    Export: "Exports",
+    Payment: "Payments",
+    Subscription: "Subscriptions",
+    PlanPeriod: "Paid periods",
+    StripeEvent: "Events of Stripe",
+    Alert: "Alerts",
+    CreditTransaction: "Movements of credits",
+    CreditHold: "Holds",
+    CreditGrant: "Grants",
+    CreditReversal: "Reversals",
+    ProcrastinateJob: "Jobs",
+    StaffAction: "What staff did",
+}
+# Each has an id of its own.
+WITH_UUID = [
+    *(Organization, APIKey, Project, Moment, Export),
+    *(CreditHold, Payment, Subscription, PlanPeriod),
+]
+# Several can have the same number; a word before it says which is meant.
+NUMBERED: dict[str, type[Model]] = {
+    "ledger": CreditTransaction,
+    "job": ProcrastinateJob,
+    "grant": CreditGrant,
+    "reversal": CreditReversal,
+    "action": StaffAction,
+    "alert": Alert,
+}
+NUMBER = re.compile(rf"(?:({'|'.join(NUMBERED)})[ :#]*)?#?([0-9]+)", re.IGNORECASE)
+# What Stripe's ids begin with. Its customers are organizations of ours.
+STRIPE: dict[str, tuple[type[Model], str, str]] = {
+    "cs_": (Payment, "checkout_id", "pk"),
+    "in_": (Payment, "invoice_id", "pk"),
+    "pi_": (Payment, "payment_intent_id", "pk"),
+    "sub_": (Subscription, "stripe_id", "pk"),
+    "cus_": (BillingAccount, "stripe_customer_id", "org_id"),
+    "evt_": (StripeEvent, "pk", "pk"),
+}
+
+
+class Way(NamedTuple):
+    """A column that may have exactly this value, in a row that leads to `target`."""
+
+    model: type[Model]
+    column: str
+    value: Any
+    target: type[Model]
+    pk: str = "pk"
+
+
+class Hit(NamedTuple):
+    url: str
+    name: str
+    about: str
+
+
+class Group(NamedTuple):
+    title: str
+    hits: list[Hit]
+    # Where the rest is, when there is more than is shown.
+    more: str | None
+
+
+# Rows that were found, by their model, the best first.
+Found = dict[type[Model], list[Any]]
+
+
+@require_safe
+def find(request: HttpRequest) -> HttpResponse:
+    """Redirects to what was found, when it is one; a page of groups else."""
+    text, secret = search.without_secrets(request.GET.get("q", ""))
+    if secret:
+        # The secret does not stay in the address, which a browser remembers.
+        messages.warning(request, WARNING_OF_KEY)
+        return redirect(f"{reverse('admin:find')}?{urlencode({'q': text})}")
+    term = search.term_of(text)
+    if term is None:
+        messages.warning(request, "That is too long, or no text: nothing here is called so.")
+    found = _found(request, term) if term else {}
+    if (url := _only(found)) is not None:
+        return redirect(url)
+    return page(
+        request,
+        "staff/find.html",
+        title="Find",
+        term=term or "",
+        groups=[_group(model, rows, term or "") for model, rows in found.items()],
+    )
+
+
+def _found(request: HttpRequest, term: str) -> Found:
+    ways, certain = _shape(term)
+    if found := _rows_of(_exactly(request, ways)):
+        return found
+    if certain:
+        return _rows_of(_exactly(request, _mentions(term)))
+    return _by_address(request, term) if "@" in term else _by_text(request, term)
+
+
+def _shape(term: str) -> tuple[list[Way], bool]:
+    """Where a text of this shape can be, and whether it can be nothing else."""
+    if pk := search.uuid_of(term):
+        return [Way(model, "pk", pk, model) for model in WITH_UUID], True
+    if match := NUMBER.fullmatch(term):
+        number = search.number_of(match[2])
+        models = [NUMBERED[match[1].lower()]] if match[1] else NUMBERED.values()
+        ways = [Way(model, "pk", number, model) for model in models if number is not None]
+        return ways, bool(match[1])
+    prefix = term.removeprefix(search.KEY_PREFIX)
+    if prefix and prefix != term:
+        return [Way(APIKey, "prefix__startswith", prefix, APIKey)], True
+    for start, (model, column, pk_name) in STRIPE.items():
+        if re.fullmatch(rf"{start}[A-Za-z0-9_]{{3,}}", term):
+            target = Organization if pk_name == "org_id" else model
+            return [Way(model, column, term, target, pk_name)], False
+    return [], False
+
+
+def _mentions(term: str) -> list[Way]:
+    """What speaks of an id that nothing has, or no more: the ledger, and the audit of a request."""
+    pk = search.uuid_of(term)
+    if pk is None:
+        return []
+    return [
+        Way(CreditTransaction, "reference_id", str(pk), CreditTransaction),
+        Way(StaffAction, "request_id", str(pk), StaffAction),
+    ]
+
+
+def _by_address(request: HttpRequest, term: str) -> Found:
+    """The organizations of whoever has the address; else the people whose address is like it."""
+    people = _people(request, term)
+    exactly = [person for person in people if person.email.lower() == term.lower()]
+    if exactly and _may_see(request, Organization):
+        theirs = Organization.objects.filter(members__in=exactly).distinct()
+        if rows := list(theirs.order_by(Lower("name"), "pk")[: SHOWN + 1]):
+            return {Organization: rows}
+    return _some({User: people})
+
+
+def _by_text(request: HttpRequest, term: str) -> Found:
+    ways = [
+        Way(Organization, "slug", term.lower(), Organization),
+        Way(APIKey, "prefix", term, APIKey),
+        Way(Payment, "reference", term, Payment),
+        Way(StaffAction, "request_id", term, StaffAction),
+    ]
+    found = _rows_of(_exactly(request, ways))
+    like: Found = {
+        Organization: _organizations(request, term),
+        User: _people(request, term),
+        Project: _projects(request, term),
+    }
+    for model, rows in like.items():
+        first = found.pop(model, [])
+        like[model] = [*first, *(row for row in rows if row not in first)]
+    return _some({**like, **found})
+
+
+def _organizations(request: HttpRequest, term: str) -> list[Any]:
+    if not _may_see(request, Organization):
+        return []
+    every = Organization.objects.all()
+    like = search.containing(every, "name", term).values("pk")[:CANDIDATES]
+    begins = every.filter(slug__startswith=term.lower()).order_by("slug").values("pk")
+    rank = Case(
+        When(slug=term.lower(), then=0),
+        When(slug__startswith=term.lower(), then=1),
+        When(name__istartswith=term, then=2),
+        default=3,
+        output_field=IntegerField(),
+    )
+    # Each half through its index: an OR of the two would be asked of every row.
+    wanted = every.filter(pk__in=like.union(begins[:CANDIDATES], all=True))
+    return list(wanted.order_by(rank, Lower("name"), "pk")[: SHOWN + 1])
+
+
+def _people(request: HttpRequest, term: str) -> list[Any]:
+    if not _may_see(request, User):
+        return []
+    like = search.containing(User.objects.all(), "email", term).values("pk")[:CANDIDATES]
+    # The shortest is the likest.
+    wanted = User.objects.filter(pk__in=like).order_by(Length("email"), "email")
+    return list(wanted[: SHOWN + 1])
+
+
+def _projects(request: HttpRequest, term: str) -> list[Any]:
+    """By how the title begins: a part of a title is in too many of them to say anything."""
+    if not _may_see(request, Project):
+        return []
+    every = Project.objects.select_related("org")
+    return list(search.beginning(every, "title", term)[: SHOWN + 1])
+
+
+# --- what is exactly so ----------------------------------------------------------------
+
+
+def _exactly(request: HttpRequest, ways: Iterable[Way]) -> dict[type[Model], list[str]]:
+    """The primary keys of what the ways lead to, as text, all found in one query."""
+    asked = [
+        _label_and_key(way)
+        for way in ways
+        if _may_see(request, way.target) and _may_see(request, way.model)
+    ]
+    found: dict[type[Model], list[str]] = {}
+    if asked:
+        first, *others = asked
+        named = {model._meta.label_lower: model for model in TITLES}
+        for label, pk in first.union(*others, all=True) if others else first:
+            keys = found.setdefault(named[label], [])
+            if pk not in keys:
+                keys.append(pk)
+    return found
+
+
+def _label_and_key(way: Way) -> QuerySet[Any, Any]:
+    rows = way.model._default_manager.filter(Q((way.column, way.value))).order_by()
+    label = Value(way.target._meta.label_lower, output_field=CharField())
+    return rows.values_list(label, Cast(way.pk, TextField()))[: SHOWN + 1]
+
+
+def _rows_of(found: dict[type[Model], list[str]]) -> Found:
+    """The rows, with whose they are."""
+    rows: Found = {}
+    for model, keys in found.items():
+        owner = _owner_of(model)
+        named = model._default_manager.filter(pk__in=keys)
+        rows[model] = list(named.select_related(owner) if owner else named)
+    return _some(rows)
+
+
+def _owner_of(model: type[Model]) -> str | None:
+    names = {field.name for field in model._meta.get_fields()} & {"org", "organization"}
+    return next(iter(names), None)
+
+
+def _may_see(request: HttpRequest, model: type[Model]) -> bool:
+    """Nobody finds here what they may not open."""
+    model_admin = admin.site._registry.get(model)
+    return model_admin is not None and model_admin.has_view_permission(request)
+
+
+def _some(found: Found) -> Found:
+    return {model: rows for model, rows in found.items() if rows}
+
+
+# --- what is shown ---------------------------------------------------------------------
+
+
+def _only(found: Found) -> str | None:
+    """The address of what was found, when it is one."""
+    every = [row for rows in found.values() for row in rows]
+    return _url(every[0]) if len(every) == 1 else None
+
+
+def _group(model: type[Model], rows: list[Any], term: str) -> Group:
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
+    more = f"{reverse(name)}?{urlencode({'q': term})}" if len(rows) > SHOWN else None
+    hits = [Hit(_url(row), _name(row), " · ".join(_about(row))) for row in rows[:SHOWN]]
+    return Group(TITLES[model], hits, more)
+
+
+def _url(row: Model) -> str:
+    name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
+    return reverse(name, args=[quote(row.pk)])
+
+
+def _name(row: Model) -> str:
+    return str(row) if str(row) else f"{row._meta.verbose_name} {row.pk}"
+
+
+def _about(row: Any) -> Iterator[str]:
+    """What tells it from the others that are called so."""
+    if isinstance(row, Organization):
+        yield row.slug
+        yield row.get_tier_display()
+        if not row.is_active:
+            yield "suspended"
+    owner = _owner_of(type(row))
+    if owner and getattr(row, owner):
+        yield str(getattr(row, owner))
+    if isinstance(row.pk, int):
+        yield f"number {row.pk}"
+    if status := getattr(row, "status", ""):
+        yield str(status)
+    if made := getattr(row, "created_at", None):
+        yield f"{made:%Y-%m-%d %H:%M}"

@@ -1,0 +1,187 @@
+"""The pages of the rescue queue: the list, what would change, and what came of it."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from typing import Any, cast
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_safe
+
+from clipforge.common.errors import DomainError, Invalid
+from clipforge.jobs import failures
+from clipforge.media import ErrorCode
+from clipforge.orgs.audit import ReasonField
+from clipforge.orgs.models import Organization, User
+from clipforge.staff.models import RescueRun
+from clipforge.staff.site import needs, page
+from clipforge.staff.work import selectors as work_selectors
+from clipforge.staff.work import services as work_services
+from clipforge.staff.work.selectors import STUCK, Filters, Kind, Place, State
+from clipforge.staff.work.services import PERMISSIONS, Action
+
+CODES = sorted(
+    {code.value for code in ErrorCode}
+    | {
+        code
+        for code, _ in (
+            failures.WORKER_LOST,
+            failures.INTERNAL_ERROR,
+            failures.SOURCE_MISSING,
+            failures.HOLD_LAPSED,
+        )
+    }
+)
+STATES = {**{state.value: frozenset({state}) for state in State}, "stuck": STUCK}
+
+
+class FilterForm(forms.Form):
+    kind = forms.ChoiceField(required=False, choices=[("", "All kinds"), *Kind.choices])
+    state = forms.ChoiceField(
+        required=False,
+        choices=[("", "All states"), ("stuck", "Anything stuck"), *State.choices],
+    )
+    code = forms.ChoiceField(
+        required=False,
+        label="Error code",
+        choices=[("", "All error codes"), *((code, code) for code in CODES)],
+    )
+    org = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    after = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def clean_after(self) -> Place | None:
+        try:
+            text = self.cleaned_data["after"]
+            return Place.parse(text) if text else None
+        except ValueError:
+            raise forms.ValidationError("There is no such page. This is the first.") from None
+
+    def filters(self) -> Filters:
+        """What was asked for; what makes no sense is left out."""
+        self.is_valid()
+        asked = self.cleaned_data
+        return Filters(
+            kind=asked.get("kind", ""),
+            states=STATES.get(asked.get("state", ""), frozenset(State)),
+            error_code=asked.get("code", ""),
+            org=asked.get("org"),
+            after=asked.get("after"),
+        )
+
+
+@require_safe
+@needs("projects.view_project")
+def queue(request: HttpRequest) -> HttpResponse:
+    form = FilterForm(request.GET)
+    filters = form.filters()
+    found = work_selectors.find(filters)
+    older = request.GET.copy()
+    older["after"] = str(found.older)
+    allowed = [action for action in Action if request.user.has_perm(PERMISSIONS[action])]
+    return page(
+        request,
+        "staff/rescue.html",
+        title="Rescue",
+        form=form,
+        found=found,
+        allowed=allowed,
+        org=_org(filters.org),
+        older=older.urlencode() if found.older else "",
+        capped=", ".join(state.label.lower() for state in found.capped),
+        most=work_selectors.CAPPED,
+        waits_long=work_selectors.WAITS_LONG // datetime.timedelta(minutes=1),
+    )
+
+
+def _org(pk: uuid.UUID | None) -> Organization | None:
+    return Organization.objects.filter(pk=pk).first() if pk else None
+
+
+class ConfirmForm(forms.Form):
+    plan = forms.CharField(widget=forms.HiddenInput)
+    reason = ReasonField()
+
+
+@needs(*set(PERMISSIONS.values()))
+def confirm(request: HttpRequest) -> HttpResponse:
+    """POST from the list: show what would change. POST with the plan and a reason: do it."""
+    if request.method != "POST":
+        return redirect("admin:rescue")
+    try:
+        if "plan" in request.POST:
+            return _carry_out(request)
+        action, keys = _asked(request)
+        _require(request, action)
+        return _ask(request, work_services.plan(action, keys))
+    except DomainError as error:
+        messages.error(request, error.message)
+        return redirect("admin:rescue")
+
+
+def _asked(request: HttpRequest) -> tuple[Action, list[str]]:
+    """Of the buttons: one below the list, for what is ticked; or one in a row, for that row."""
+    one, ticked = request.POST.get("one", ""), request.POST.getlist("item")
+    name, keys = request.POST.get("action", ""), ticked
+    if one:
+        name, _, key = one.partition(" ")
+        keys = [key]
+    if name not in Action.values:
+        raise Invalid("Choose what to do.")
+    return Action(name), keys
+
+
+def _require(request: HttpRequest, action: Action) -> None:
+    if not request.user.has_perm(PERMISSIONS[action]):
+        raise PermissionDenied
+
+
+def _ask(request: HttpRequest, plan: work_services.Plan) -> HttpResponse:
+    form = ConfirmForm(initial={"plan": work_services.seal(plan, user=_user(request))})
+    return _confirmation(request, plan, form)
+
+
+def _confirmation(request: HttpRequest, plan: work_services.Plan, form: forms.Form) -> HttpResponse:
+    return page(
+        request,
+        "staff/rescue_confirm.html",
+        title=f"{plan.action.label}: what will change",
+        plan=plan,
+        form=form,
+    )
+
+
+def _carry_out(request: HttpRequest) -> HttpResponse:
+    form = ConfirmForm(request.POST)
+    token, sealed = work_services.unseal(request.POST["plan"], user=_user(request))
+    _require(request, sealed.action)
+    if not form.is_valid():
+        # As it stands by now; what is sealed stays what was confirmed.
+        again = work_services.plan(sealed.action, [item.key for item in sealed.items])
+        return _confirmation(request, again, form)
+    run = work_services.carry_out(request, token, sealed, reason=form.cleaned_data["reason"])
+    return redirect("admin:rescue-run", token=run.pk)
+
+
+@require_safe
+@needs(*set(PERMISSIONS.values()))
+def run(request: HttpRequest, token: uuid.UUID) -> HttpResponse:
+    """What came of a confirmation."""
+    found = get_object_or_404(RescueRun.objects.select_related("actor"), pk=token)
+    results: list[dict[str, Any]] = found.results
+    return page(
+        request,
+        "staff/rescue_run.html",
+        title=f"{Action(found.action).label}: what came of it",
+        run=found,
+        done=[result for result in results if result["done"]],
+        skipped=[result for result in results if not result["done"]],
+    )
+
+
+def _user(request: HttpRequest) -> User:
+    return cast("User", request.user)
