@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from billing import gateway, webhooks
+from billing import gateway
 from billing.models import (
     EventStatus,
     Payment,
@@ -19,6 +19,9 @@ from billing.models import (
     SubscriptionStatus,
 )
 from billing.selectors import Mismatch, mismatches
+from billing.webhooks.apply import apply_event, catch_up
+from billing.webhooks.facts import LOOK_UPS
+from billing.webhooks.intake import receive_event
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +57,12 @@ def reconcile() -> Findings:
 
 def _fetch_missed() -> list[str]:
     missed = []
-    for page in gateway.events(webhooks.LOOK_UPS):
+    for page in gateway.events(LOOK_UPS):
         ids = [event["id"] for event in page]
         known = set(StripeEvent.objects.filter(pk__in=ids).values_list("pk", flat=True))
         missed += [event for event in page if event["id"] not in known]
     for event in reversed(missed):
-        webhooks.receive(event)
+        receive_event(event)
     return [f"{event['id']} ({event['type']})" for event in reversed(missed)]
 
 
@@ -68,7 +71,7 @@ def _apply_waiting() -> list[str]:
     open_ = StripeEvent.objects.filter(status__in=[EventStatus.RECEIVED, EventStatus.FAILED])
     for event in list(open_.order_by("received_at")):
         try:
-            webhooks.apply(event)
+            apply_event(event)
         except Exception as error:  # one that nobody foresaw must not keep the others waiting
             logger.exception("event still waits", extra={"event": event.pk})
             waiting.append(f"{event.pk} ({event.type}): {error}")
@@ -81,7 +84,7 @@ def _catch_up() -> tuple[list[str], list[str]]:
     not_yet = []
     for stripe_id, known in overdue.items():
         try:
-            webhooks.catch_up(known)
+            catch_up(known)
         except Exception as error:  # as above
             logger.exception("still overdue", extra={"id": stripe_id})
             not_yet.append(f"{stripe_id} (overdue): {error}")

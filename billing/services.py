@@ -30,15 +30,16 @@ from billing.selectors import (
     plan_already_active,
     price_for_sale,
 )
-from billing.webhooks import apply, receive
+from billing.webhooks.apply import apply_event
+from billing.webhooks.intake import receive_event
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.models import uuid7
 from clipforge.orgs.models import Organization
 
 __all__ = [
-    "apply",
+    "apply_event",
     "open_portal",
-    "receive",
+    "receive_event",
     "record_payment",
     "require_recordable",
     "reverse_payment",

@@ -51,9 +51,9 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
 
 
 def _take(document: dict[str, Any]) -> str:
-    event = services.receive(document)
+    event = services.receive_event(document)
     try:
-        return services.apply(event)
+        return services.apply_event(event)
     except Conflict as error:
         raise Unavailable(error.message) from error
 

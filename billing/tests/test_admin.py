@@ -11,7 +11,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.utils import timezone
 
-from billing import services, webhooks
+from billing import services
 from billing.models import Payment, Price, StripeEvent
 from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
 from clipforge.devtools.testing.factories import make_organization, make_user
@@ -166,7 +166,7 @@ def test_what_cannot_be_applied_is_set_aside_by_finance_and_no_sweep_reports_it(
     assert (odd.status, odd.error) == ("IGNORED", "Not ours. Set aside: refunded at Stripe")
     action = StaffAction.objects.get()
     assert (action.verb, action.object_id, action.org) == ("set_aside", "evt_odd", organization)
-    assert webhooks.apply(odd) == "IGNORED"  # whenever it comes again
+    assert services.apply_event(odd) == "IGNORED"  # whenever it comes again
 
 
 @pytest.mark.breaks_ledger  # a failed event is a mismatch, until it is seen to

@@ -17,7 +17,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from billing import gateway, services, webhooks
+from billing import gateway, services
 from billing.models import (
     BillingAccount,
     Payment,
@@ -29,6 +29,7 @@ from billing.models import (
 from billing.selectors import mismatches
 from billing.subscriptions import grant_monthly
 from billing.tests.makers import age, deliver, make_catalogue, send, start_checkout
+from billing.webhooks.facts import LOOK_UPS
 from clipforge.devtools.testing.api import assert_problem
 from clipforge.devtools.testing.factories import make_organization
 from clipforge.devtools.testing.faults import end_the_connection
@@ -441,7 +442,7 @@ def test_whoever_is_overtaken_again_and_again_is_503_and_has_no_effect(
     stripe, overtaken, monkeypatch
 ):
     cancelled, deliver_it = overtaken
-    monkeypatch.setattr(webhooks, "ATTEMPTS", 1)
+    monkeypatch.setattr("billing.webhooks.apply.ATTEMPTS", 1)
     assert deliver_it() == [503]
     assert Subscription.objects.get().status == "ENDED"
     assert StripeEvent.objects.get(pk=cancelled["id"]).status == "RECEIVED"
@@ -649,7 +650,7 @@ def test_an_endpoint_that_is_set_up_as_the_readme_says_hears_of_all_that_matters
     _, _, setting_up = (ROOT / "README.md").read_text().partition("**Setting Stripe up.**")
     named = re.findall(r"`([a-z_.]+\.[a-z_*]+)`", setting_up.partition("API version")[0])
     assert named[0] == "checkout.session.*"
-    unheard = [kind for kind in webhooks.LOOK_UPS if not any(fnmatch(kind, n) for n in named)]
+    unheard = [kind for kind in LOOK_UPS if not any(fnmatch(kind, n) for n in named)]
     assert unheard == []
 
 
@@ -679,7 +680,7 @@ def test_an_event_while_the_database_restarts_is_credited_once_afterwards(
     make_catalogue()
     org = make_organization()
     bought(org, stripe)
-    name = "receive" if when == "before" else "apply"
+    name = "receive_event" if when == "before" else "apply_event"
     act = getattr(services, name)
 
     def lose_the_connection(*arguments):
@@ -701,7 +702,7 @@ def test_without_a_database_the_answer_is_503(stripe, org, monkeypatch):
     def refuse(document):
         raise OperationalError("no")
 
-    monkeypatch.setattr(services, "receive", refuse)
+    monkeypatch.setattr(services, "receive_event", refuse)
     body, signature = stripe.signed(stripe.events[0])
     assert_problem(send(body, signature), 503, "unavailable")
 

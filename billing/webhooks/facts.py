@@ -1,14 +1,12 @@
-"""What Stripe tells us: stored first, then applied in one transaction with its effect.
+"""The state of an object at Stripe, and how it is written down here.
 
-An event only says where to look. What is there is fetched again, so that events may come twice,
-late and in any order: the end is always what Stripe says now. Nothing is locked while Stripe is
-asked; an answer that is older than one applied meanwhile is thrown away and fetched again.
+A look-up (`LOOK_UPS`, by type of event) asks Stripe without a lock and returns `Facts`, whose
+`write` runs later, in the transaction of `billing.webhooks.apply`.
 """
 
 from __future__ import annotations
 
 import datetime
-import functools
 import logging
 import uuid
 from collections.abc import Callable
@@ -18,27 +16,22 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from billing import gateway, payments, subscriptions
-from billing.accounts import lock_account
 from billing.models import (
     BillingAccount,
-    EventStatus,
     Payment,
     PaymentMethod,
     PaymentStatus,
     Price,
     PriceKind,
-    StripeEvent,
     Subscription,
     SubscriptionStatus,
 )
-from clipforge.common.errors import Invalid, Unavailable
+from clipforge.common.errors import Invalid
 from clipforge.orgs.models import Organization
 
 logger = logging.getLogger(__name__)
 
 ACTOR = "stripe"
-# How often a newer answer may overtake ours before Stripe is asked to come again.
-ATTEMPTS = 5
 
 # What Stripe calls the states of a subscription; those that are not here have not begun.
 STATUSES = {
@@ -53,8 +46,6 @@ STATUSES = {
 HARMLESS = {"won", "warning_needs_response", "warning_under_review", "warning_closed", "prevented"}
 # A refund in one of these came back.
 UNDONE = {"failed", "canceled"}
-# What has had its effect, or will never have one.
-DONE = {EventStatus.APPLIED, EventStatus.IGNORED}
 
 
 class Facts(NamedTuple):
@@ -67,98 +58,7 @@ class Facts(NamedTuple):
     write: Callable[[BillingAccount], str]
 
 
-def receive(document: dict[str, Any]) -> StripeEvent:
-    """Store what came, once. Raises Invalid for what is no event of our mode."""
-    event_id, kind, created = (document.get(key) for key in ("id", "type", "created"))
-    if not (isinstance(event_id, str) and isinstance(kind, str) and isinstance(created, int)):
-        raise Invalid("This is no event.", code="invalid_event")
-    if document.get("livemode") is not gateway.is_live():
-        raise Invalid("This event is of the other mode, test or live.", code="wrong_mode")
-    event, _ = StripeEvent.objects.get_or_create(
-        pk=event_id,
-        defaults={
-            "type": kind[:100],
-            "payload": document,
-            "created_at": datetime.datetime.fromtimestamp(created, datetime.UTC),
-        },
-    )
-    return event
-
-
-def apply(event: StripeEvent) -> str:
-    """Do what follows from the event, once. Returns its status afterwards.
-
-    Raises Unavailable when Stripe cannot be asked: the event stays RECEIVED and is applied when it
-    comes again, or by `billing.reconciling`.
-    """
-    if event.status in DONE:
-        return event.status
-    look_up = LOOK_UPS.get(event.type)
-    thing = event.payload.get("data", {}).get("object", {})
-    if look_up is None or not thing.get("id"):
-        return _finish(event, EventStatus.IGNORED)
-    try:
-        return _apply(event, functools.partial(look_up, thing), _org_hinted(thing))
-    except Invalid as error:
-        logger.error("event cannot be applied", extra={"event": event.pk, "why": error.message})
-        return _finish(event, EventStatus.FAILED, error=error.message)
-
-
-def catch_up(known: Payment | Subscription) -> None:
-    """Do what Stripe says of it now, without an event. Raises Unavailable, and Invalid."""
-    look_up, stripe_id = (
-        (_checkout, known.checkout_id)
-        if isinstance(known, Payment)
-        else (_subscription, known.stripe_id)
-    )
-    _apply(None, functools.partial(look_up, {"id": stripe_id}), known.org_id)
-
-
-def _apply(
-    event: StripeEvent | None, look_up: Callable[[], Facts | None], org_id: uuid.UUID | None
-) -> str:
-    """`org_id` is whose it probably is: the version has to be read before Stripe is asked."""
-    for _ in range(ATTEMPTS):
-        version = _version_of(org_id)
-        facts = look_up()
-        if facts is None:
-            return _finish(event, EventStatus.IGNORED)
-        if facts.org_id != org_id:
-            org_id = facts.org_id
-            continue
-        with atomic():
-            account = lock_account(facts.org_id)
-            if event is not None:
-                event = StripeEvent.objects.select_for_update().get(pk=event.pk)
-                if event.status in DONE:
-                    return event.status
-            if account.sync_version != version:
-                continue
-            account.sync_version += 1
-            account.save(update_fields=["sync_version"])
-            why_not = facts.write(account)
-            subscriptions.settle_tier(account, now=timezone.now())
-            status = EventStatus.FAILED if why_not else EventStatus.APPLIED
-            return _finish(event, status, org_id=org_id, error=why_not)
-    raise Unavailable("Too much is happening at once. Send the event again.")
-
-
-def _version_of(org_id: uuid.UUID | None) -> int:
-    if org_id is None:
-        return -1
-    versions = BillingAccount.objects.filter(pk=org_id).values_list("sync_version", flat=True)
-    return versions.first() or 0
-
-
-def _finish(event: StripeEvent | None, status: EventStatus, **fields: Any) -> str:
-    if event is not None:
-        # What was applied by another process meanwhile, or set aside by a person, stays so.
-        undecided = StripeEvent.objects.filter(pk=event.pk).exclude(status__in=DONE)
-        undecided.update(status=status, applied_at=timezone.now(), **fields)
-    return status
-
-
-def _org_hinted(thing: dict[str, Any]) -> uuid.UUID | None:
+def org_hinted(thing: dict[str, Any]) -> uuid.UUID | None:
     """Whose a thing of Stripe's is, as far as we know without asking there."""
     customer, intent_id = thing.get("customer"), thing.get("payment_intent")
     return _org_of_customer(customer) or _org_of_intent(intent_id)
@@ -181,14 +81,14 @@ def _org_of_intent(intent_id: str | None) -> uuid.UUID | None:
 # --- a checkout ------------------------------------------------------------------------
 
 
-def _checkout(thing: dict[str, Any]) -> Facts | None:
+def checkout_facts(thing: dict[str, Any]) -> Facts | None:
     """None when it is not one of ours: others may sell through the same account."""
     session = gateway.checkout(thing["id"])
     payment = _payment_named(session["metadata"])
     if payment is None:
         return None
     if session["subscription"]:
-        return _subscription({"id": session["subscription"]})
+        return subscription_facts({"id": session["subscription"]})
     is_paid = session["payment_status"] == "paid"
     is_new = is_paid and payment.status != PaymentStatus.PAID
     back = _gone_back(session["payment_intent"]) if is_new else 0
@@ -235,7 +135,7 @@ def _payment_named(metadata: dict[str, Any] | None) -> Payment | None:
 # --- a subscription --------------------------------------------------------------------
 
 
-def _subscription(thing: dict[str, Any], invoice_id: str = "") -> Facts | None:
+def subscription_facts(thing: dict[str, Any], invoice_id: str = "") -> Facts | None:
     """`invoice_id` is the invoice that the event is about, if it is about one."""
     found = gateway.subscription(thing["id"])
     org_id = _org_named(found["metadata"])
@@ -270,10 +170,10 @@ def _unsettled(invoices: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [invoice for invoice in invoices if invoice["id"] not in settled]
 
 
-def _invoice(thing: dict[str, Any]) -> Facts | None:
+def invoice_facts(thing: dict[str, Any]) -> Facts | None:
     details = (thing.get("parent") or {}).get("subscription_details") or {}
     subscription_id = details.get("subscription")
-    return _subscription({"id": subscription_id}, thing["id"]) if subscription_id else None
+    return subscription_facts({"id": subscription_id}, thing["id"]) if subscription_id else None
 
 
 def _org_named(metadata: dict[str, Any] | None) -> uuid.UUID | None:
@@ -393,7 +293,7 @@ def _intent_of(invoice: dict[str, Any]) -> str:
 # --- money that goes back --------------------------------------------------------------
 
 
-def _reversal(thing: dict[str, Any]) -> Facts | None:
+def reversal_facts(thing: dict[str, Any]) -> Facts | None:
     """A charge, a refund or a dispute. None when it is of what others sold.
 
     Of a payment that was not heard of yet nothing is written. But whoever is writing it down just
@@ -452,23 +352,23 @@ def _time(stamp: int) -> datetime.datetime:
 # Every type of event that means something to us, and where it says to look. The endpoint is set up
 # to hear of each (README); the sweep lists them, and Stripe takes no more than 20 for that.
 LOOK_UPS: dict[str, Callable[[dict[str, Any]], Facts | None]] = {
-    "checkout.session.completed": _checkout,
-    "checkout.session.expired": _checkout,
-    "checkout.session.async_payment_succeeded": _checkout,
-    "checkout.session.async_payment_failed": _checkout,
-    "customer.subscription.created": _subscription,
-    "customer.subscription.updated": _subscription,
-    "customer.subscription.deleted": _subscription,
-    "customer.subscription.paused": _subscription,
-    "customer.subscription.resumed": _subscription,
-    "invoice.paid": _invoice,
-    "charge.refunded": _reversal,
-    "refund.created": _reversal,
-    "refund.updated": _reversal,
-    "refund.failed": _reversal,
-    "charge.dispute.created": _reversal,
-    "charge.dispute.updated": _reversal,
-    "charge.dispute.closed": _reversal,
-    "charge.dispute.funds_withdrawn": _reversal,
-    "charge.dispute.funds_reinstated": _reversal,
+    "checkout.session.completed": checkout_facts,
+    "checkout.session.expired": checkout_facts,
+    "checkout.session.async_payment_succeeded": checkout_facts,
+    "checkout.session.async_payment_failed": checkout_facts,
+    "customer.subscription.created": subscription_facts,
+    "customer.subscription.updated": subscription_facts,
+    "customer.subscription.deleted": subscription_facts,
+    "customer.subscription.paused": subscription_facts,
+    "customer.subscription.resumed": subscription_facts,
+    "invoice.paid": invoice_facts,
+    "charge.refunded": reversal_facts,
+    "refund.created": reversal_facts,
+    "refund.updated": reversal_facts,
+    "refund.failed": reversal_facts,
+    "charge.dispute.created": reversal_facts,
+    "charge.dispute.updated": reversal_facts,
+    "charge.dispute.closed": reversal_facts,
+    "charge.dispute.funds_withdrawn": reversal_facts,
+    "charge.dispute.funds_reinstated": reversal_facts,
 }
