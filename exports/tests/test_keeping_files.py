@@ -9,13 +9,16 @@ import uuid
 from pathlib import Path
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from clipforge.common import storage
+from clipforge.devtools.testing.clocks import MICROSECOND, clocks_at
 from clipforge.devtools.testing.factories import make_export, make_organization
 from clipforge.devtools.testing.state import Funds, funds, nothing_changes, stored_files
 from exports import tasks
 from exports.models import Export
+from projects import tasks as project_tasks
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +47,27 @@ def test_a_file_within_its_retention_is_kept():
     make_export(status="READY")
     with nothing_changes():
         tasks.expire_exports(timestamp=0)
+
+
+@pytest.mark.parametrize(
+    ("after", "due"), [(-MICROSECOND, False), (0 * MICROSECOND, False), (MICROSECOND, True)]
+)
+def test_retention_ends_to_the_microsecond(after: datetime.timedelta, due: bool):
+    export = make_export(status="READY")
+    assert export.expires_at is not None
+    with clocks_at(export.expires_at + after):
+        assert tasks.due_exports().exists() is due
+        tasks.expire_exports(timestamp=0)
+    export.refresh_from_db()
+    assert export.status == ("EXPIRED" if due else "READY")
+    assert bool(stored_files()) is not due
+
+
+def test_of_what_is_due_the_longest_overdue_comes_first():
+    exports = [make_export(status="READY") for _ in range(3)]
+    for export, seconds in zip(exports, (2, 3, 1), strict=True):
+        Export.objects.filter(pk=export.pk).update(expires_at=timezone.now() - seconds * SECOND)
+    assert list(tasks.due_exports()) == [exports[1], exports[0], exports[2]]
 
 
 @pytest.mark.parametrize("status", ["QUEUED", "RENDERING", "FAILED", "CANCELLED", "EXPIRED"])
@@ -79,6 +103,18 @@ def test_files_of_exports_that_do_not_exist_are_removed_after_a_day():
     assert len(stored_files()) == 2
 
 
+@pytest.mark.parametrize(("older", "removed"), [(-1, False), (0, False), (1, True)])
+def test_a_day_is_over_to_the_second(older: int, removed: bool):
+    now = 2_000_000_000
+    orphan = storage.path_of(f"{uuid.uuid4()}/exports/{uuid.uuid4()}")
+    orphan.mkdir(parents=True)
+    changed_at = now - tasks.ORPHAN_SECONDS - older
+    os.utime(orphan, (changed_at, changed_at))
+    with time_machine.travel(now, tick=False):
+        tasks.remove_orphans(timestamp=0)
+    assert orphan.exists() is not removed
+
+
 def test_an_attempt_removes_what_a_killed_one_left_of_the_same_work_only():
     work, other = uuid.uuid4(), uuid.uuid4()
     for name in (f"{work}.1", f"{other}.1"):
@@ -105,3 +141,16 @@ def test_uploads_and_workspaces_of_a_crash_are_removed_after_a_day():
     young.touch()
     assert storage.remove_old_incoming(older_than_seconds=day, now=now) == 2
     assert stored_files() == [young.relative_to(storage.path_of(storage.INCOMING).parent)]
+
+
+@pytest.mark.parametrize(("older", "removed"), [(-1, 0), (0, 0), (1, 2)])
+def test_an_upload_is_abandoned_to_the_second(older: int, removed: int):
+    now = 2_000_000_000
+    storage.new_part().touch()
+    storage.path_of(f"{storage.INCOMING}/{uuid.uuid4()}.1").mkdir()
+    changed_at = now - project_tasks.ABANDONED_UPLOAD_SECONDS - older
+    for path in storage.path_of(storage.INCOMING).iterdir():
+        os.utime(path, (changed_at, changed_at))
+    with time_machine.travel(now, tick=False):
+        project_tasks.remove_orphans(timestamp=0)
+    assert len(list(storage.path_of(storage.INCOMING).iterdir())) == 2 - removed

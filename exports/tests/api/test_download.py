@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 
 from clipforge.common import storage
 from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
+from clipforge.devtools.testing.clocks import MICROSECOND, clocks_at
 from clipforge.devtools.testing.factories import make_export, make_project
 from clipforge.devtools.testing.queries import statements
 from clipforge.orgs.models import Organization
@@ -81,6 +82,36 @@ def test_what_has_no_file_is_refused(api: APIClient, project: Project, status: s
     assert_problem(api.get(url(export.pk)), 409, code)
 
 
+@pytest.mark.parametrize(
+    ("after", "status"), [(-MICROSECOND, 302), (0 * MICROSECOND, 409), (MICROSECOND, 409)]
+)
+def test_no_link_is_made_once_the_retention_has_ended(
+    api: APIClient, export: Export, after: datetime.timedelta, status: int
+):
+    """The file is deleted within the hour; until then the row says READY."""
+    assert export.status == "READY"
+    assert export.expires_at is not None
+    with clocks_at(export.expires_at + after):
+        response = api.get(url(export.pk))
+    assert response.status_code == status
+    if status == 409:
+        assert_problem(response, 409, "export_expired")
+
+
+def test_a_file_without_an_end_has_a_link(api: APIClient, export: Export):
+    Export.objects.filter(pk=export.pk).update(expires_at=None)
+    assert api.get(url(export.pk)).status_code == 302
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "RENDERING", "FAILED", "CANCELLED"])
+def test_what_never_had_a_file_is_not_said_to_have_expired(
+    api: APIClient, project: Project, status: str
+):
+    export = make_export(project, status=status)
+    assert export.expires_at is None
+    assert_problem(api.get(url(export.pk)), 409, "export_not_ready")
+
+
 def test_it_needs_a_key(anonymous: APIClient, export: Export):
     assert_problem(anonymous.get(url(export.pk)), 401, "not_authenticated")
 
@@ -146,11 +177,12 @@ def test_the_link_ends_after_its_time(
 ):
     settings.DOWNLOAD_URL_SECONDS = 900
     start = timezone.now()
+    start = start.replace(microsecond=0)  # a link is signed at a whole second
     with time_machine.travel(start, tick=False) as clock:
         link = link_of(api, export)
-        clock.move_to(start + datetime.timedelta(seconds=899))
+        clock.move_to(start + datetime.timedelta(seconds=900))
         assert body_of(anonymous.get(link)) == CONTENT
-        clock.move_to(start + datetime.timedelta(seconds=901))
+        clock.move_to(start + datetime.timedelta(seconds=900) + MICROSECOND)
         assert_problem(anonymous.get(link), 403, "link_expired")
 
 
