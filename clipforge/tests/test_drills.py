@@ -248,7 +248,7 @@ def test_what_a_process_is_started_with_is_so(tmp_path: Path):
     now = float(said(clock).split()[0])
     assert float(said(clock_off_by(600)(clock)).split()[0]) - now == pytest.approx(600, abs=60)
     assert float(said(clock_off_by(-600)(clock)).split()[0]) - now == pytest.approx(-600, abs=60)
-    ask = "from clipforge.common import redis; print(redis.ANSWER_SECONDS)"
+    ask = "from clipforge.common.cache import redis; print(redis.ANSWER_SECONDS)"
     patience = [sys.executable, "-m", "timeit", "-n1", "-r1", "-s", ask]
     assert [said(each).split()[0] for each in (patience, patient(patience))] == ["0.2", "10.0"]
     write = ["/bin/sh", "-c", "echo text; echo $?", "sh"]

@@ -52,5 +52,5 @@ def test_of_an_error_its_kind_and_its_way_are_kept_and_not_its_message():
     except ValueError as error:
         said = safe_traceback(error)
     assert said.endswith("\nValueError")
-    assert "test_last_words.py" in said
+    assert "test_failure_excerpt.py" in said
     assert "secret" not in said.replace("and_not_its_message", "")

@@ -122,13 +122,17 @@ def children_of(pid: int) -> set[int]:
 
 def media_child(pid: int | None = None) -> int:
     """The one sandbox child of a process (this one if not told). Fails if it is not alone."""
-    owner = os.getpid() if pid is None else pid
-    (child,) = (
+    (child,) = media_children(os.getpid() if pid is None else pid)
+    return child
+
+
+def media_children(owner: int) -> list[int]:
+    """The sandbox children of a process. One that is just being started has no command line yet."""
+    return [
         child
         for child in children_of(owner)
         if "clipforge.media" in session_of(child).get(child, "")
-    )
-    return child
+    ]
 
 
 def started_with(code: str) -> Callable[[], subprocess.Popen[bytes]]:

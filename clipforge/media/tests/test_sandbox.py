@@ -23,6 +23,7 @@ from clipforge.media import (
 from clipforge.media.tests.samples import (
     make_video,
     media_child,
+    media_children,
     session_of,
     started_with,
     wait_until,
@@ -60,8 +61,9 @@ class Onlooker:
         self._acted = False
 
     def __call__(self) -> bool:
-        self.child = self.child or media_child()
-        if not self._acted and ffmpeg_runs(self.child):
+        if not self.child and (started := media_children(os.getpid())):
+            (self.child,) = started
+        if not self._acted and self.child and ffmpeg_runs(self.child):
             self._acted = True
             self._act(self.child)
         return self._stop and self._acted
