@@ -59,7 +59,7 @@ def _movement(
     def show(form: Any, token: str) -> HttpResponse:
         return page(
             request,
-            "staff/movement_form.html",
+            "staff/approvals/movement_form.html",
             form=form,
             token=token,
             lately=approval_services.moved_lately(org, user).for_org,
@@ -92,7 +92,7 @@ def _movement(
         return show(form, token)
     return page(
         request,
-        "staff/movement_confirm.html",
+        "staff/approvals/movement_confirm.html",
         form=form,
         token=token,
         movement=movement,
@@ -136,7 +136,7 @@ def movements(request: HttpRequest) -> HttpResponse:
     )
     return page(
         request,
-        "staff/movements.html",
+        "staff/approvals/movements.html",
         title="Movements of credits that await a second person",
         waiting=waiting.order_by("requested_at")[:MOST_WAITING],
         decided=rows.exclude(status=RequestStatus.PENDING).order_by("-id")[:MOST_DECIDED],
@@ -189,7 +189,7 @@ def _request_page(request: HttpRequest, asked: MoneyRequest, form: ReasonForm) -
     may_decide = is_open and not is_own and request.user.has_perm("staff.confirm_credits")
     return page(
         request,
-        "staff/movement.html",
+        "staff/approvals/movement.html",
         title=f"{asked} for {asked.org.name}",
         asked=asked,
         org=asked.org,

@@ -166,7 +166,7 @@ class Filters(forms.Form):
 def choose(request: HttpRequest) -> HttpResponse:
     """The form that says what to download."""
     form = Filters(request.GET) if request.GET else Filters()
-    return page(request, "staff/export.html", title="Download as CSV", form=form)
+    return page(request, "staff/downloads/form.html", title="Download as CSV", form=form)
 
 
 def export(sheet: Sheet) -> Callable[..., HttpResponse]:
@@ -178,7 +178,7 @@ def export(sheet: Sheet) -> Callable[..., HttpResponse]:
         form = Filters(request.GET)
         if not form.is_valid():
             title = "Download as CSV"
-            return page(request, "staff/export.html", title=title, form=form, status=400)
+            return page(request, "staff/downloads/form.html", title=title, form=form, status=400)
         filters = form.cleaned_data
         org: Organization | None = filters["org"]
         record_staff_action(

@@ -133,7 +133,7 @@ def verify(request: HttpRequest) -> HttpResponse:
             return redirect(where_to(request))
     return page(
         request,
-        "staff/second_factor.html",
+        "staff/login/second_factor.html",
         title="Second factor",
         form=by_phone,
         recovery=by_recovery,
@@ -160,7 +160,7 @@ def enrol(request: HttpRequest) -> HttpResponse:
         return _go_on(request, "second-factor-codes")
     return page(
         request,
-        "staff/second_factor_enrol.html",
+        "staff/login/second_factor_enrol.html",
         title="Replace your second factor" if present else "Set up your second factor",
         form=form,
         present=present,
@@ -215,7 +215,7 @@ def codes(request: HttpRequest) -> HttpResponse:
         return redirect("admin:second-factor-own")
     return page(
         request,
-        "staff/second_factor_codes.html",
+        "staff/login/second_factor_codes.html",
         title="Your recovery codes",
         codes=found,
         next=where_to(request),
@@ -242,7 +242,7 @@ def own(request: HttpRequest) -> HttpResponse:
         return redirect("admin:second-factor-codes")
     return page(
         request,
-        "staff/second_factor_own.html",
+        "staff/login/second_factor_own.html",
         title="Your second factor",
         form=form,
         device=device,
@@ -275,7 +275,7 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect(back)
     return page(
         request,
-        "staff/second_factor_reset.html",
+        "staff/login/second_factor_reset.html",
         title=f"Reset the second factor of {person}",
         form=form,
         person=person,

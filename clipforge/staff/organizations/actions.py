@@ -62,7 +62,7 @@ def change_tier(request: HttpRequest, pk: UUID) -> HttpResponse:
         )
     return _act(request, org, form, act) or page(
         request,
-        "staff/change_tier.html",
+        "staff/organizations/change_tier.html",
         title=f"Change tier: {org.name}",
         org=org,
         form=form,
@@ -105,7 +105,7 @@ def override_limit(request: HttpRequest, pk: UUID) -> HttpResponse:
     now = f"{of_tier:,} a minute, of its tier" if own is None else f"{own:,} a minute, its own"
     return _act(request, org, form, act) or page(
         request,
-        "staff/action.html",
+        "staff/organizations/action.html",
         title=f"Override limit: {org.name}",
         org=org,
         form=form,
@@ -145,7 +145,7 @@ def suspend(request: HttpRequest, pk: UUID) -> HttpResponse:
     ]
     return _act(request, org, form, act) or page(
         request,
-        "staff/action.html",
+        "staff/organizations/action.html",
         title=f"Suspend: {org.name}",
         org=org,
         form=form,
@@ -170,7 +170,7 @@ def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
 
     return _act(request, org, form, act) or page(
         request,
-        "staff/action.html",
+        "staff/organizations/action.html",
         title=f"Restore: {org.name}",
         org=org,
         form=form,
@@ -196,7 +196,7 @@ def issue_key(request: HttpRequest, pk: UUID) -> HttpResponse:
             token = tokens.make(request, "issue-key", org)
     return page(
         request,
-        "staff/action.html",
+        "staff/organizations/action.html",
         title=f"Issue a key: {org.name}",
         org=org,
         form=form,
@@ -246,7 +246,7 @@ def _issued(request: HttpRequest, org: Organization, form: KeyForm, token: UUID)
         ) from None
     return page(
         request,
-        "staff/key_issued.html",
+        "staff/organizations/key_issued.html",
         title=f"A key for {org.name}" if made else "This form has made its key",
         org=org,
         secret=made[0].secret if made else "",
@@ -278,7 +278,7 @@ def revoke_key(request: HttpRequest, pk: UUID) -> HttpResponse:
     used = f"{key.last_used_at:%Y-%m-%d %H:%M} UTC" if key.last_used_at else "never"
     return _act(request, org, form, act) or page(
         request,
-        "staff/action.html",
+        "staff/organizations/action.html",
         title=f"Revoke {key}",
         org=org,
         form=form,

@@ -88,7 +88,7 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
     fields = ["name", "slug", "tier", "rate_limit_override", "is_active"]
     # They change through the actions, each of which has rules and a form of its own.
     readonly_fields = ["tier", "rate_limit_override", "is_active"]
-    change_form_template = "staff/organization.html"
+    change_form_template = "staff/organizations/page.html"
     add_form_template = "admin/change_form.html"
 
     @admin.display(description="Credits available")
@@ -314,7 +314,7 @@ def timeline_view(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
     return page(
         request,
-        "staff/timeline.html",
+        "staff/organizations/timeline.html",
         title=f"Timeline of {org.name}",
         org=org,
         entries=found.entries,

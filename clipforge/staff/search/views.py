@@ -133,7 +133,7 @@ def find(request: HttpRequest) -> HttpResponse:
         return redirect(url)
     return page(
         request,
-        "staff/find.html",
+        "staff/search/results.html",
         title="Find",
         term=term or "",
         groups=[_group(model, rows, term or "") for model, rows in found.items()],

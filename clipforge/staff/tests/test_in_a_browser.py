@@ -1,7 +1,7 @@
 """The admin as staff see it: a real server, a real browser, every page, both themes, both widths.
 
 Some of what staff do is clicked through and looked at from outside; `test_flows_in_a_browser` has the
-forms of money, `test_signing_in_by_browser` the way in.
+forms of money, `login/test_sign_in_by_browser` the way in.
 """
 
 from __future__ import annotations

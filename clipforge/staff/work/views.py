@@ -85,7 +85,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     allowed = [action for action in Action if request.user.has_perm(PERMISSIONS[action])]
     return page(
         request,
-        "staff/rescue.html",
+        "staff/work/queue.html",
         title="Rescue",
         form=form,
         found=found,
@@ -148,7 +148,7 @@ def _ask(request: HttpRequest, plan: work_services.Plan) -> HttpResponse:
 def _confirmation(request: HttpRequest, plan: work_services.Plan, form: forms.Form) -> HttpResponse:
     return page(
         request,
-        "staff/rescue_confirm.html",
+        "staff/work/confirm.html",
         title=f"{plan.action.label}: what will change",
         plan=plan,
         form=form,
@@ -175,7 +175,7 @@ def run(request: HttpRequest, token: uuid.UUID) -> HttpResponse:
     results: list[dict[str, Any]] = found.results
     return page(
         request,
-        "staff/rescue_run.html",
+        "staff/work/run.html",
         title=f"{Action(found.action).label}: what came of it",
         run=found,
         done=[result for result in results if result["done"]],
