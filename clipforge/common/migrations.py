@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
+from django.contrib.postgres.operations import (
+    AddConstraintNotValid,
+    AddIndexConcurrently,
+    NotInTransactionMixin,
+    RemoveIndexConcurrently,
+    ValidateConstraint,
+)
 from django.db.migrations import AlterField, RunPython
 from django.db.models import Index
 
@@ -95,6 +101,30 @@ class DropFieldIndexOnline(AlterField):
         return Index(fields=[self.name], name=name)
 
 
+class AddCheckOnline(NotInTransactionMixin, AddConstraintNotValid):
+    """AddConstraint of a CHECK, without a lock that others wait for while the rows are read.
+
+    It is added NOT VALID, which reads no row and holds for every write from then on, and validated
+    afterwards, while others read and write. Can be run again: one that was added already is only
+    validated. A row that breaks it stops the migration, and the constraint stays NOT VALID.
+    """
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        # The lock of the first step would be held until the second has read every row.
+        self._ensure_not_in_transaction(schema_editor)
+        table = from_state.apps.get_model(app_label, self.model_name)._meta.db_table
+        if not _has_constraint(schema_editor, table, self.constraint.name):
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+        validate = ValidateConstraint(self.model_name, self.constraint.name)
+        with patient(schema_editor):
+            validate.database_forwards(app_label, schema_editor, from_state, to_state)
+
+    def describe(self) -> str:
+        return f"Create and validate constraint {self.constraint.name} on model {self.model_name}"
+
+
 class UpdateInBatches(RunPython):
     """An UPDATE of a whole table, a few thousand rows at a time, each batch committed.
 
@@ -148,6 +178,17 @@ def validity(schema_editor: Any, name: str) -> bool | None:
         )
         row = cursor.fetchone()
     return None if row is None else bool(row[0])
+
+
+def _has_constraint(schema_editor: Any, table: str, name: str) -> bool:
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM pg_constraint"
+            " WHERE conrelid = to_regclass(quote_ident(%s)) AND conname = %s)",
+            [table, name],
+        )
+        row = cursor.fetchone()
+    return bool(row and row[0])
 
 
 def _set_timeouts(cursor: Any, lock: str, statement: str) -> None:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, NotSupportedError, connection, models, transaction
+from django.db import (
+    IntegrityError,
+    NotSupportedError,
+    OperationalError,
+    connection,
+    models,
+    transaction,
+)
+from django.db.migrations import AddConstraint
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from clipforge.common.migrations import (
+    AddCheckOnline,
     AddIndexOnline,
     DropFieldIndexOnline,
     RemoveIndexOnline,
     UpdateInBatches,
 )
 from clipforge.devtools.testing.factories import make_export, make_organization, make_project
+from clipforge.devtools.testing.races import run_together, until_somebody_waits_for_a_lock
 from clipforge.orgs.models import Organization
 from exports.models import Export
 from projects.models import Project
@@ -193,6 +204,126 @@ def indexes_of_keys() -> dict[str, bool]:
             " WHERE indrelid = 'orgs_apikey'::regclass"
         )
         return dict(cursor.fetchall())
+
+
+# --- a CHECK -----------------------------------------------------------------------------
+
+CHECK = "orgs_organization_name_fits"
+# Waits for advisory lock 1 at the row "old", so that a test decides how long the rows are read.
+STOPPING_CHECK = """
+    CREATE OR REPLACE FUNCTION name_fits(name text) RETURNS boolean LANGUAGE plpgsql AS $$
+    BEGIN
+        IF name = 'old' THEN PERFORM pg_advisory_xact_lock_shared(1); END IF;
+        RETURN name <> 'bad';
+    END $$
+"""
+
+
+@pytest.fixture
+def name_fits() -> Iterator[models.CheckConstraint]:
+    execute(STOPPING_CHECK)
+    fits = models.Func(models.F("name"), function="name_fits", output_field=models.BooleanField())
+    yield models.CheckConstraint(condition=fits, name=CHECK)
+    execute(f'ALTER TABLE orgs_organization DROP CONSTRAINT IF EXISTS "{CHECK}"')
+    execute("DROP FUNCTION name_fits")
+
+
+def apply(operation: Operation) -> None:
+    before = MigrationLoader(connection).project_state()
+    after = before.clone()
+    operation.state_forwards("orgs", after)
+    with connection.schema_editor(atomic=False) as editor:
+        operation.database_forwards("orgs", editor, before, after)
+
+
+def is_validated() -> bool | None:
+    """None when there is no such constraint."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT convalidated FROM pg_constraint WHERE conname = %s", [CHECK])
+        found: tuple[bool] | None = cursor.fetchone()
+        return found[0] if found else None
+
+
+def write_while_rows_are_read(operation: Operation) -> list[str] | type[Exception]:
+    """The names of all organizations, as a writer leaves them that comes while the rows are read.
+
+    Instead of them the error of one that is kept waiting.
+    """
+    make_organization(name="old")
+    other = make_organization(name="other")
+    held, wrote = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        execute("SELECT pg_advisory_lock(1)")
+        held.set()
+        assert wrote.wait(120)
+        execute("SELECT pg_advisory_unlock(1)")
+
+    def migrate() -> None:
+        assert held.wait(120)
+        apply(operation)
+
+    def write() -> None:
+        try:
+            until_somebody_waits_for_a_lock()
+            execute("SET lock_timeout = '1s'")
+            make_organization(name="new")
+            Organization.objects.filter(pk=other.pk).update(name="changed")
+        finally:
+            wrote.set()
+
+    acts = (hold, migrate, write)
+    *others, written = run_together(3, lambda number: acts[number]())
+    assert others == [None, None]
+    if isinstance(written, Exception):
+        return type(written)
+    return sorted(Organization.objects.values_list("name", flat=True))
+
+
+def test_a_check_is_validated_while_others_write(name_fits):
+    names = write_while_rows_are_read(AddCheckOnline("organization", name_fits))
+    assert names == ["changed", "new", "old"]
+    assert is_validated() is True
+
+
+def test_the_check_of_django_keeps_writers_waiting(name_fits):
+    """The control of the test above: the writer does come while the rows are read."""
+    names = write_while_rows_are_read(AddConstraint("organization", name_fits))
+    assert names is OperationalError
+    assert is_validated() is True
+
+
+def test_a_check_that_a_row_breaks_holds_for_new_rows_and_is_validated_once_that_is_mended(
+    name_fits,
+):
+    bad = make_organization(name="bad")
+    online = AddCheckOnline("organization", name_fits)
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            apply(online)
+        assert is_validated() is False
+    with pytest.raises(IntegrityError):
+        Organization.objects.create(name="bad", slug="second")
+    Organization.objects.filter(pk=bad.pk).update(name="good")
+    apply(online)
+    assert is_validated() is True
+
+
+def test_a_check_can_be_taken_back(name_fits):
+    online = AddCheckOnline("organization", name_fits)
+    apply(online)
+    before = MigrationLoader(connection).project_state()
+    after = before.clone()
+    online.state_forwards("orgs", after)
+    with connection.schema_editor(atomic=False) as editor:
+        online.database_backwards("orgs", editor, after, before)
+    assert is_validated() is None
+
+
+def test_a_check_in_a_migration_that_is_one_transaction_is_refused(name_fits):
+    with transaction.atomic(), pytest.raises(NotSupportedError):
+        apply(AddCheckOnline("organization", name_fits))
+    assert is_validated() is None
 
 
 # --- rows -------------------------------------------------------------------------------
