@@ -85,10 +85,10 @@ def _grant_pack(payment: Payment, actor: str) -> None:
 
 def _take_back(payment: Payment, amount: int, *, reason: str, actor: str) -> None:
     """Out of what it brought, the newest first: a dispute that was won gave a second lot."""
-    for grant in credit_selectors.grants_of("payment", str(payment.pk), org=payment.org):
+    for grant in credit_selectors.grants_for("payment", str(payment.pk), org=payment.org):
         part = min(amount, credit_selectors.reversible(grant))
         if part:
-            credit_services.take_back(
+            credit_services.reverse_grant(
                 transaction=grant,
                 amount=part,
                 reason=reason,
@@ -105,8 +105,8 @@ def _give_again(payment: Payment, amount: int, *, reason: str, actor: str) -> No
 
     What had ended unused before it was taken back does not come to life again.
     """
-    grants = credit_selectors.grants_of("payment", str(payment.pk), org=payment.org)
-    back = credit_selectors.taken_back(grants)
+    grants = credit_selectors.grants_for("payment", str(payment.pk), org=payment.org)
+    back = credit_selectors.reversed_totals(grants)
     again = sum(each.amount for each in grants if each.idempotency_key.startswith(RESTORE))
     usable = back.amount - again - back.ended
     priority, ends_at = _first_terms(payment, grants)

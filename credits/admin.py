@@ -1,4 +1,4 @@
-"""The ledger as staff see it: to be read. Credits move through `credits.services` alone."""
+"""Read-only admin pages of the ledger. Credits move through `credits.services` alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ M = TypeVar("M", bound=Model)
 
 
 class ReadOnlyAdmin(BigTable, admin.ModelAdmin[M]):
-    """Nobody adds, changes or deletes here, superusers included."""
+    """An admin page on which rows cannot be added, changed or deleted, not even by superusers."""
 
     list_select_related = ["org"]
     org_field = "org"
@@ -56,7 +56,7 @@ class CreditGrantAdmin(ReadOnlyAdmin[CreditGrant]):
 class CreditTransactionAdmin(ReadOnlyAdmin[CreditTransaction]):
     list_display = ["id", "created_at", "org", "type", "amount", "balance_after", "reason", "actor"]
     search_fields = ["=id", "=reference_id"]
-    search_help_text = "The slug or id of an organization, of a movement, or of what it was for."
+    search_help_text = "The slug or id of an organization, of a transaction, or of what it was for."
     # By id, which is the order of time and has an index over all organizations.
     ordering = ["-id"]
     ordering_of_org = ["-created_at", "-id"]

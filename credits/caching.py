@@ -1,7 +1,7 @@
-"""The balance of an organization, as clients poll it: `credits:balance:<organization>`, one minute.
+"""The cached balance of an organization: `credits:balance:<organization>`, for one minute.
 
 A display value: no spending ever reads it. It is stored under the version of the account, which
-every movement raises, so it is never older than the last commit.
+every change raises, so it is never older than the last commit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FAMILY = "credits:balance"
 class Balance(NamedTuple):
     """Credits. `available` is what can be spent: `posted` less what is `held` for open work.
 
-    `debt` is what was spent although its payment went back; the next credits settle it.
+    `debt` was spent although its payment went back; the next credits settle it.
     """
 
     available: int
@@ -31,14 +31,14 @@ class Balance(NamedTuple):
 
 
 def balance(org_id: uuid.UUID, *, found: bytes | None = None) -> Balance:
-    """Zeros for an organization that never had a credit. `found` is as for `get_or_load`."""
+    """The balance; zeros for an organization that never had a credit. `found` is as for `get_or_load`."""
     load = functools.partial(stored_balance, org_id)
     key = balance_key(org_id)
     return Balance(*default_cache().get_or_load(key, load, seconds=SECONDS, found=found))
 
 
 def stored_balance(org_id: uuid.UUID) -> Versioned:
-    """The balance as the database has it, with the version of the account."""
+    """The balance in the database, with the version of the account."""
     account = CreditAccount.objects.filter(pk=org_id).first()
     if account is None:
         return Versioned(Balance(0, 0, 0), 0)
@@ -51,5 +51,5 @@ def balance_key(org_id: uuid.UUID) -> str:
 
 
 def account_moved(org_id: uuid.UUID, version: int) -> None:
-    """Forget what is older than `version`. Call in the transaction that moved the account."""
+    """Invalidate balances older than `version`. Call in the transaction that changed the account."""
     default_cache().invalidate(balance_key(org_id), version)

@@ -1,4 +1,4 @@
-"""What the ledger tells whoever listens."""
+"""Signals of the ledger."""
 
 from __future__ import annotations
 

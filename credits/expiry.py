@@ -1,4 +1,4 @@
-"""What ends by the clock: holds that nobody renewed, and lots. Safe to run anywhere, any number of times."""
+"""Expiry by the clock: of holds that were not extended, and of lots. Safe to run concurrently and repeatedly."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ T = TypeVar("T")
 def expire_holds(*, now: datetime.datetime | None = None, failed: set[str] | None = None) -> int:
     """Give back the credits of holds past their `expires_at`. Returns how many holds.
 
-    Here as in the others, what could not be moved is added to `failed`.
+    Here as in the functions below, the keys of rows that could not be processed are added to `failed`.
     """
     due = due_holds(now)
 
     def expire(hold_id: uuid.UUID) -> int:
-        # One that is being settled or renewed at this moment is left to whoever does it.
+        # A hold that is being settled or extended at this moment is locked, and skipped.
         if not due.select_for_update(skip_locked=True, no_key=True).filter(pk=hold_id).exists():
             return 0
         return ledger.release_hold(hold_id, status=HoldStatus.EXPIRED, fence=None, actor=ACTOR)
@@ -49,10 +49,10 @@ def expire_grants(
     org: Organization | None = None,
     failed: set[str] | None = None,
 ) -> int:
-    """End what is unused and unheld in lots past their `expires_at`. Returns how many lots.
+    """Expire the free credits of lots past their `expires_at`. Returns how many lots.
 
-    What is held stays until the hold is settled; what that returns ends then. What is owed about
-    a lot is settled out of it before it ends.
+    Held credits stay until their hold is settled; those that it returns expire then. Debt about
+    a lot is settled out of it before it expires.
     """
     due = due_grants(now)
     if org is not None:
@@ -82,10 +82,10 @@ def due_grants(now: datetime.datetime | None = None) -> OrgQuerySet[CreditGrant]
 
 
 def settle_returned(*, failed: set[str] | None = None) -> int:
-    """Settle debts out of the lots that they are about, where work gave something back to these.
+    """Settle debts out of the lots that they are about, where a hold gave credits back to these.
 
-    What was reserved when its payment was reversed is owed; once the work is cancelled it lies in
-    the lot again, paid for by nobody. Returns how many credits.
+    Credits that were reserved when their payment was reversed became debt; once the hold is
+    released they lie in the lot again, unpaid. Returns how many credits.
     """
     open_debts = CreditReversal.objects.filter(owed__gt=F("settled"))
     returned = open_debts.filter(grant__remaining__gt=F("grant__held"))
@@ -99,9 +99,10 @@ def settle_returned(*, failed: set[str] | None = None) -> int:
 
 
 def _sum_each(act: Callable[[T], int], keys: Iterable[T], failed: set[str] | None) -> int:
-    """Sum what `act` returns, each in a transaction of its own.
+    """The sum of `act(key)` over the keys, each in a transaction of its own.
 
-    One that fails is logged and left, so that a broken ledger stops nobody else's clock.
+    A key that fails is logged and skipped, so that one organization's broken ledger does not stop
+    expiry for the others.
     """
     total = 0
     for key in list(keys):

@@ -1,9 +1,9 @@
-"""The primitive movements, of which `services` and `expiry` are made. Nothing else calls them.
+"""The primitive operations that `services` and `expiry` consist of. Nothing else calls them.
 
 Each requires a transaction. Locks are taken in the order hold, account, lots. The lock on the
-account's row also guards the organization's lots: they are only touched by statements that
-begin after it was taken, so these see what everybody before them left, and since nobody waits
-for a lot, the order inside one statement cannot deadlock.
+account's row also guards the organization's lots: only statements that begin after it was taken
+touch them. Each of these sees all that was committed before, and since no statement ever waits
+for a lot, the order of lots inside one statement cannot deadlock.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from django.db import connection
 from django.db.models import F, QuerySet, Sum
 from psycopg.types.json import Jsonb
 
-from clipforge.common.errors import InsufficientCredits, TooManyAtOnce
+from clipforge.common.errors import InsufficientCredits
 from clipforge.common.models import uuid7
+from credits.errors import TooManyOpenHolds
 from credits.events import credits_changed
 from credits.models import (
     CreditAccount,
@@ -32,8 +33,8 @@ from credits.models import (
 from credits.pricing import Charge
 
 # The lots to draw `amount` from, and how much from each: by priority, then soonest end
-# (NULL, which is never, sorts last), then oldest. `before` is what the lots ahead hold.
-DRAWN = """
+# (NULL, which is never, sorts last), then oldest. `before` is the sum of the lots ahead.
+DRAW_LOTS = """
     SELECT id AS grant_id, LEAST(free, %(amount)s - before)::bigint AS amount
       FROM (SELECT id,
                    remaining - held AS free,
@@ -108,14 +109,16 @@ def post(
 
 
 def refusal(
-    org_id: uuid.UUID, needed: int, *, most_open: int | None = None
-) -> InsufficientCredits | TooManyAtOnce:
-    """The refusal of a hold: `needed` is not available, or `most_open` holds are open."""
+    org_id: uuid.UUID, needed: int, *, max_open_holds: int | None = None
+) -> InsufficientCredits | TooManyOpenHolds:
+    """The refusal of a hold: `needed` is not available, or `max_open_holds` are open."""
     account = CreditAccount.objects.filter(pk=org_id).first()
     available = account.available if account else 0
-    if account and most_open is not None and available >= needed:
-        # As with credits: a hold that was settled since the refusal is not told of.
-        return TooManyAtOnce(running=max(account.open_holds, most_open), quota=most_open)
+    if account and max_open_holds is not None and available >= needed:
+        # A hold that was settled since the refusal still counts: "4 are open of at most 5" is no reason.
+        return TooManyOpenHolds(
+            open_holds=max(account.open_holds, max_open_holds), limit=max_open_holds
+        )
     # Credits that arrived since the refusal are not shown: "needs 5 and 9 are available".
     return InsufficientCredits(needed=needed, available=min(available, needed - 1))
 
@@ -133,13 +136,13 @@ def place_hold(
     idempotency_key: str,
     actor: str,
     fence: int,
-    most_open: int | None,
+    max_open_holds: int | None,
 ) -> CreditHold | None:
     """Insert a hold and reserve its amount on the account, in one statement.
 
     None when the key was used before: then nothing changed. Raises InsufficientCredits, or
-    TooManyAtOnce where `most_open` holds of the organization are open already; then the caller's
-    savepoint has to take the hold back. A second caller with the same key waits
+    TooManyOpenHolds where the organization has `max_open_holds` already; then the caller's
+    savepoint has to roll the hold back. A second caller with the same key waits
     in the INSERT until the first has committed.
     """
     placed = CreditHold.objects.raw(
@@ -160,7 +163,7 @@ def place_hold(
               FROM placed
              WHERE account.org_id = placed.org_id
                AND account.posted - account.held >= placed.amount
-               AND (%(most_open)s::int IS NULL OR account.open_holds < %(most_open)s::int)
+               AND (%(max_open_holds)s::int IS NULL OR account.open_holds < %(max_open_holds)s::int)
             RETURNING account.version
         )
         SELECT placed.*, reserved.version AS account_version
@@ -180,7 +183,7 @@ def place_hold(
             "actor": actor,
             "key": idempotency_key,
             "seconds": settings.HOLD_SECONDS,
-            "most_open": most_open,
+            "max_open_holds": max_open_holds,
         },
     )
     hold = next(iter(placed), None)
@@ -188,7 +191,7 @@ def place_hold(
         return None
     version = vars(hold).pop("account_version")
     if version is None:
-        raise refusal(org_id, charge.credits, most_open=most_open)
+        raise refusal(org_id, charge.credits, max_open_holds=max_open_holds)
     _announce(org_id, version)
     return hold
 
@@ -198,7 +201,7 @@ def close_hold(
 ) -> CreditHold | None:
     """Take the hold out of HELD, once. `captured` None means all of it, `fence` None any.
 
-    None when somebody else was first, the fence is another, or less is held than captured.
+    None, and nothing changed, when it is closed already, the fence differs, or less is held than captured.
     """
     closed = CreditHold.objects.raw(
         """
@@ -216,7 +219,7 @@ def close_hold(
 
 
 def release_hold(hold_id: uuid.UUID, *, status: HoldStatus, fence: int | None, actor: str) -> bool:
-    """Give everything back to the lots that it came from. False when somebody else was first."""
+    """Give everything back to the lots that it came from. False when it cannot be closed, as above."""
     hold = close_hold(hold_id, status=status, captured=0, fence=fence, actor=actor)
     if hold is None:
         return False
@@ -237,7 +240,7 @@ def draw_for_hold(hold: CreditHold) -> None:
     """
     drawn = _rows(
         f"""
-        WITH drawn AS ({DRAWN}), reserved AS (
+        WITH drawn AS ({DRAW_LOTS}), reserved AS (
             UPDATE credits_creditgrant AS lot SET held = lot.held + drawn.amount
               FROM drawn WHERE lot.id = drawn.grant_id
         )
@@ -254,7 +257,7 @@ def take_from_lots(org_id: uuid.UUID, amount: int) -> dict[int, int]:
     """Take the amount out of the lots at once. Returns how much of which. Raises as above."""
     taken = _rows(
         f"""
-        WITH drawn AS ({DRAWN})
+        WITH drawn AS ({DRAW_LOTS})
         UPDATE credits_creditgrant AS lot SET remaining = lot.remaining - drawn.amount
           FROM drawn WHERE lot.id = drawn.grant_id
         RETURNING drawn.grant_id, drawn.amount
@@ -296,7 +299,7 @@ def settle_lots(hold: CreditHold, *, actor: str) -> None:
             expire_lot(CreditGrant.objects.get(pk=grant_id), actor=actor)
 
 
-def give_back(hold: CreditHold, amount: int) -> list[tuple[CreditGrant, int]]:
+def refund_allocations(hold: CreditHold, amount: int) -> list[tuple[CreditGrant, int]]:
     """Undo the spending of `amount` of a captured hold, the last drawn first.
 
     Returns the lots and how much each is owed; the caller decides what to do about those that
@@ -322,12 +325,12 @@ def spent_allocations(hold: CreditHold) -> QuerySet[HoldAllocation]:
 
 
 def trace_of_lots(lots: dict[int, int]) -> dict[str, Any]:
-    """What a ledger row that is no charge was made of: the grants that it touched, and how much."""
+    """The `inputs` of a ledger row that is no charge: the grants that it touched, with amounts."""
     return {"grants": {str(pk): amount for pk, amount in lots.items()}}
 
 
 def expire_lot(lot: CreditGrant, *, actor: str) -> None:
-    """End what nobody holds of the lot, once what is owed about it was settled out of it.
+    """Expire the part of the lot that is not held, after settling out of it the debt about it.
 
     Requires the account's lock, taken before `lot` was read.
     """
@@ -335,11 +338,11 @@ def expire_lot(lot: CreditGrant, *, actor: str) -> None:
     if lot.remaining > lot.held:
         # A lot may end in parts, as holds come back to it; what remains of it only ever shrinks then.
         key = f"expire:{lot.pk}:{lot.remaining}"
-        end_part(lot, lot.remaining - lot.held, actor=actor, idempotency_key=key)
+        expire_part(lot, lot.remaining - lot.held, actor=actor, idempotency_key=key)
 
 
-def end_part(lot: CreditGrant, amount: int, *, actor: str, idempotency_key: str) -> None:
-    """End so much of what nobody holds of the lot. Requires the account's lock, as above."""
+def expire_part(lot: CreditGrant, amount: int, *, actor: str, idempotency_key: str) -> None:
+    """Expire `amount` of the part of the lot that is not held. Requires the account's lock, as above."""
     lot.remaining -= amount
     CreditGrant.objects.filter(pk=lot.pk).update(remaining=F("remaining") - amount)
     posted = post(
@@ -357,14 +360,14 @@ def end_part(lot: CreditGrant, amount: int, *, actor: str, idempotency_key: str)
         raise LedgerBroken(f"grant {lot.pk} cannot expire")
 
 
-# --- what is taken back, and owed ------------------------------------------------------
+# --- reversals and debt ----------------------------------------------------------------
 
 
 def parts_to_reverse(lot: CreditGrant, amount: int) -> tuple[int, int]:
-    """Of `amount` of the lot: what can be taken out of it now, and what is owed instead.
+    """How much of `amount` can be taken out of the lot now, and how much becomes debt.
 
-    Owed is what was spent or is reserved. What ended unused is neither: nobody had it. Requires
-    the account's lock, taken before `lot` was read.
+    Debt is the part that was spent or is reserved. The part that expired unused is neither, since
+    it paid for nothing. Requires the account's lock, taken before `lot` was read.
     """
     taken = min(amount, lot.remaining - lot.held)
     ended = CreditTransaction.objects.filter(
@@ -394,8 +397,8 @@ def take_out(lot: CreditGrant, amount: int, **fields: Any) -> CreditTransaction:
     return posted
 
 
-def owe(org_id: uuid.UUID, amount: int) -> None:
-    """Add to what the account owes, or take off that when negative. Locks the account."""
+def add_debt(org_id: uuid.UUID, amount: int) -> None:
+    """Add to the account's debt; a negative amount lowers it. Locks the account."""
     accounts = CreditAccount.objects.raw(
         """
         UPDATE credits_creditaccount
@@ -409,7 +412,7 @@ def owe(org_id: uuid.UUID, amount: int) -> None:
 
 
 def settle_debt(lot: CreditGrant, debts: QuerySet[CreditReversal], *, actor: str) -> int:
-    """Pay `debts` out of what is free in the lot, the oldest first. Returns how much.
+    """Pay `debts` out of the free part of the lot, the oldest first. Returns how many credits.
 
     Requires the account's lock, taken before `lot` was read.
     """
@@ -430,7 +433,7 @@ def settle_debt(lot: CreditGrant, debts: QuerySet[CreditReversal], *, actor: str
             idempotency_key=f"settle:{reversal.pk}:{reversal.settled}",
         )
         CreditReversal.objects.filter(pk=reversal.pk).update(settled=F("settled") + part)
-        owe(lot.org_id, -part)
+        add_debt(lot.org_id, -part)
         left -= part
     return free - left
 
@@ -439,7 +442,7 @@ def settle_debt(lot: CreditGrant, debts: QuerySet[CreditReversal], *, actor: str
 
 
 def _announce(org_id: uuid.UUID, version: int) -> None:
-    """The one place that says so. A listener that fails is logged and costs nobody a movement."""
+    """Send `credits_changed`. A receiver that fails is logged and does not undo the change."""
     credits_changed.send_robust(sender=CreditAccount, org_id=org_id, version=version)
 
 

@@ -1,4 +1,4 @@
-"""The ledger: what an organization has, the lots it came in, every movement, every reservation.
+"""The ledger: accounts, the lots of credits they received, every transaction, every hold.
 
 Unit: credits, whole numbers. What an organization can spend is `posted - held`.
 Only `credits.ledger`, `credits.expiry` and `credits.services` write here.
@@ -18,9 +18,9 @@ from clipforge.orgs.models import Organization
 
 
 class CreditAccount(models.Model):
-    """The sums of one organization. Moved by conditional UPDATEs only, never saved.
+    """The sums of one organization. Changed by conditional UPDATEs only, never saved.
 
-    `version` grows by one with every movement, so that two readings can be put in order.
+    `version` grows by one with every change, so that two readings can be put in order.
     """
 
     org = models.OneToOneField(
@@ -43,7 +43,7 @@ class CreditAccount(models.Model):
             models.CheckConstraint(
                 condition=Q(open_holds__gte=0), name="credits_account_open_holds_positive"
             ),
-            # The backstop: whatever the code does, nobody spends what is not there.
+            # The backstop: an organization cannot spend more than it has, whatever the code does.
             models.CheckConstraint(
                 condition=Q(posted__gte=F("held")), name="credits_account_not_overspent"
             ),
@@ -121,7 +121,7 @@ class HoldStatus(models.TextChoices):
 
 
 class ChargeTrace(models.Model):
-    """What made a number: enough to compute it again."""
+    """The price, its version and its inputs: enough to compute an amount again."""
 
     unit_price = models.BigIntegerField(null=True, blank=True, help_text="Credits per unit.")
     price_version = models.CharField(max_length=32, blank=True)
@@ -132,7 +132,7 @@ class ChargeTrace(models.Model):
 
 
 class Reference(models.Model):
-    """What a movement was for. Text, because the ledger does not know what is bought with it."""
+    """The purpose of a transaction or a hold. Text, because the ledger does not know its buyers' models."""
 
     reason = models.CharField(max_length=500)
     reference_type = models.CharField(max_length=32, blank=True)
@@ -143,7 +143,7 @@ class Reference(models.Model):
 
 
 class CreditHold(UUIDModel, ChargeTrace, Reference):
-    """Credits reserved for work under way. Leaves HELD once, and only for whoever has the fence."""
+    """Credits reserved for work under way. Leaves HELD once, and only for the attempt that has its fence."""
 
     org = models.ForeignKey(
         Organization, models.PROTECT, db_index=False, related_name="credit_holds"
@@ -194,7 +194,7 @@ class CreditHold(UUIDModel, ChargeTrace, Reference):
             models.Index(
                 fields=["org", "status", "-created_at", "-id"], name="credits_hold_status_newest"
             ),
-            # Staff look for what was reserved for a project or an export.
+            # Staff find the hold of the object that they have the id of.
             models.Index(
                 fields=["reference_id"],
                 condition=~Q(reference_id=""),
@@ -262,9 +262,9 @@ class CreditTransactionQuerySet(OrgQuerySet["CreditTransaction"]):
 
 
 class CreditTransaction(ChargeTrace, Reference):
-    """One movement, for ever: a trigger (migration 0002) refuses UPDATE and DELETE.
+    """One change of `posted`, kept for ever: a trigger (migration 0002) refuses UPDATE and DELETE.
 
-    `org_seq` is the account's version after the movement: it grows within an organization,
+    `org_seq` is the account's version after the transaction: it grows within an organization,
     with gaps where a hold was made or released. `balance_after` is `posted` after it.
     """
 
@@ -314,7 +314,7 @@ class CreditTransaction(ChargeTrace, Reference):
             models.CheckConstraint(
                 condition=Q(balance_after__gte=0), name="credits_transaction_not_overspent"
             ),
-            # Nothing moves without somebody answering for it.
+            # Every change names the actor that answers for it, and a reason.
             models.CheckConstraint(
                 condition=~Q(actor="") & ~Q(reason=""), name="credits_transaction_explained"
             ),
@@ -324,13 +324,13 @@ class CreditTransaction(ChargeTrace, Reference):
             models.Index(fields=["org", "-created_at", "-id"], name="credits_transaction_newest"),
             # GET /credits/transactions?type=. (org, type), continued by the order of the
             # list, so that a page of a rare type is read and not sorted or searched for. The amount
-            # is in it for the days of `clipforge.staff.organizations.overview`, which are sums of one type.
+            # is in it for sums by day of one type, which then read the index alone.
             models.Index(
                 fields=["org", "type", "-created_at", "-id"],
                 include=["amount"],
                 name="credits_transaction_amounts",
             ),
-            # Staff look for what was paid for a project, an export or a payment.
+            # Staff find the transactions of the object that they have the id of.
             models.Index(
                 fields=["reference_id"],
                 condition=~Q(reference_id=""),
@@ -343,11 +343,11 @@ class CreditTransaction(ChargeTrace, Reference):
 
 
 class CreditReversal(Reference):
-    """Credits that were given and are taken back, because what was paid for them went back too.
+    """A grant undone, in part or whole, because its payment went back.
 
-    Of `amount`, so much was `taken` out of the lot at once, and so much was `owed` because it was
-    spent or reserved; the rest had ended unused. `settled` of what was owed has been paid since,
-    by the credits that came next. The account's `debt` is the sum of what is still open.
+    Of `amount`, `taken` was free in the lot and left it at once, and `owed` was spent or reserved
+    and became debt; the rest had expired unused. `settled` is the part of `owed` that later
+    credits have paid. The account's `debt` is the sum of `owed - settled`.
     """
 
     org = models.ForeignKey(
@@ -366,7 +366,7 @@ class CreditReversal(Reference):
 
     class Meta:
         constraints = [
-            # `take_back` asked twice. Also serves the foreign key.
+            # `reverse_grant` asked twice. Also serves the foreign key.
             models.UniqueConstraint(
                 fields=["org", "idempotency_key"], name="credits_reversal_once_per_key"
             ),
@@ -395,7 +395,7 @@ class CreditReversal(Reference):
 
 
 class LedgerCheck(models.Model):
-    """A look at the invariants of the whole ledger, and what came of it: the last thousand are kept."""
+    """One check of the invariants over the whole ledger, with its result. The last thousand are kept."""
 
     checked_at = models.DateTimeField(db_default=Now())
     seconds = models.FloatField(help_text="How long it took.")

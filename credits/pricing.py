@@ -1,4 +1,4 @@
-"""What work costs. The prices are `settings.PRICES`; a charge carries everything it was made of."""
+"""Prices of work, from `settings.PRICES`. A charge carries everything that it was computed from."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Charge:
 def per_started_minute(item: str, seconds: float) -> Charge:
     """The price of `seconds` of `item`, a key of PRICES. At least one minute is charged.
 
-    Fractions of a second are free: the sound of a one-minute video often ends a few
-    hundredths after it, and nobody should pay a second minute for that.
+    Fractions of a second are free: a length that was measured may exceed a whole minute by a few
+    hundredths, and these must not cost a second minute.
 
     Raises Invalid for a length that is negative or no number.
     """

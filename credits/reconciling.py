@@ -1,4 +1,4 @@
-"""Proving that the ledger adds up, and remembering when it last did."""
+"""Checks of the ledger's invariants, and the record of the checks made."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import QueryCanceled
 
 from clipforge.orgs.models import Organization
-from credits import selectors
+from credits.invariants import Breach, broken_invariants
 from credits.models import LedgerCheck
-from credits.selectors import Breach
 
-# How many checks are remembered, and how many breaches of each.
-KEPT, SHOWN = 1000, 20
+__all__ = ["Breach", "Check", "breaches", "check_ledger", "register_check", "time_limit"]
 
+MAX_CHECKS_KEPT = 1000
+MAX_BREACHES_RECORDED = 20  # of one check
 
 Check = Callable[[Organization | None], list[Breach]]
-# What the modules above know of the ledger and prove besides.
-_others: list[Check] = []
+# Invariants that tie the rows of apps above to the ledger; they register themselves.
+_registered: list[Check] = []
 
 
-def also_checks(check: Check) -> Check:
-    """Decorates what finds breaches of an invariant of its own, of one organization or all."""
-    _others.append(check)
+def register_check(check: Check) -> Check:
+    """Decorator for a function that returns the breaches of one more invariant, of one organization or all."""
+    _registered.append(check)
     return check
 
 
 def breaches(org: Organization | None = None, *, seconds: float | None = None) -> list[Breach]:
-    """Check every invariant, of one organization or all. Empty means that all is well.
+    """The breaches of every invariant, of one organization or all.
 
-    After `seconds`, if any are given, the database gives up and OperationalError is raised.
+    Raises OperationalError when the statements together take longer than `seconds`.
     """
     with time_limit(seconds) as limit:
-        found = selectors.broken_invariants(org, before_each=limit)
-        for check in _others:
+        found = broken_invariants(org, before_each=limit)
+        for check in _registered:
             limit()
             found += check(org)
     return found
@@ -44,7 +44,10 @@ def breaches(org: Organization | None = None, *, seconds: float | None = None) -
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[Callable[[], None]]:
-    """Gives what is to be called before each statement: what is left is all that it may take."""
+    """A function to call before each statement: it limits the statement to the time that is left.
+
+    Does nothing where `seconds` is None.
+    """
     if seconds is None:
         yield lambda: None
         return
@@ -60,9 +63,9 @@ def time_limit(seconds: float | None) -> Iterator[Callable[[], None]]:
 
 
 def check_ledger(*, actor: str, seconds: float | None = None) -> tuple[LedgerCheck, list[Breach]]:
-    """Check the invariants of all organizations and record the outcome.
+    """Check the invariants of all organizations, and record the result.
 
-    Given up after `seconds`, if any are given; then it is not known whether the ledger adds up.
+    After `seconds`, if any are given, the check is given up: `LedgerCheck.breaches` is None then.
     """
     started = time.monotonic()
     broken: list[Breach] = []
@@ -76,8 +79,11 @@ def check_ledger(*, actor: str, seconds: float | None = None) -> tuple[LedgerChe
     check = LedgerCheck.objects.create(
         seconds=time.monotonic() - started,
         breaches=found,
-        first=[f"{each.invariant}: {each.org_id}: {each.message}" for each in broken[:SHOWN]],
+        first=[
+            f"{each.invariant}: {each.org_id}: {each.message}"
+            for each in broken[:MAX_BREACHES_RECORDED]
+        ],
         actor=actor,
     )
-    LedgerCheck.objects.filter(pk__lte=check.pk - KEPT).delete()
+    LedgerCheck.objects.filter(pk__lte=check.pk - MAX_CHECKS_KEPT).delete()
     return check, broken

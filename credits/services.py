@@ -1,13 +1,13 @@
 """Every way in which credits move. The one façade of the ledger for other apps.
 
-Each function is atomic and joins the caller's transaction if there is one, so that a job and
-its hold are written together or not at all. None of them reads a cache. All amounts are whole
+Each function is atomic and joins the caller's transaction if there is one, so that a hold and
+the row that it pays for are written together or not at all. None of them reads a cache. All amounts are whole
 credits. An `idempotency_key` is unique within the organization, those of holds apart from the
 others: a repetition returns what the first call made and changes nothing; Conflict if it asks
 for something else. Raises Invalid for an amount that is no positive whole number, or too large.
 
-Locks are taken in the order hold, account, lots. One hold a transaction keeps to it: whoever
-settles a second one already has the account, and may meet the sweeper coming the other way.
+Locks are taken in the order hold, account, lots. Settle at most one hold in a transaction: a
+transaction that settles a second one has the account's lock already, and can deadlock with `expire_holds`.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from credits.models import (
     TransactionType,
 )
 from credits.pricing import Charge
-from credits.selectors import ENDED, lot_of
+from credits.selectors import ENDED_KEY_PREFIX, lot_of
 
 __all__ = [
     "adjust",
     "capture",
     "expire_grants",
     "expire_holds",
+    "extend_holds",
     "grant",
-    "keep_alive",
     "refund",
     "release",
     "reserve",
+    "reverse_grant",
     "settle_returned",
-    "take_back",
     "transfer_hold",
 ]
 
-# Credits. More in one movement is a slip of the keyboard, and sums stay far inside a bigint.
+# Credits. More in one transaction is a slip of the keyboard, and sums stay far inside a bigint.
 MAX_AMOUNT = 10**12
 # Characters, as in the columns.
 MAX_REASON, MAX_KEY = 500, 255
@@ -118,7 +118,9 @@ def grant(
             inputs=ledger.trace_of_lots({lot.pk: amount}),
         )
         if ended:
-            ledger.end_part(lot, ended, actor=actor, idempotency_key=f"{ENDED}{lot.pk}")
+            ledger.expire_part(
+                lot, ended, actor=actor, idempotency_key=f"{ENDED_KEY_PREFIX}{lot.pk}"
+            )
         if CreditAccount.objects.filter(pk=org.pk, debt__gt=0).exists():
             ledger.settle_debt(lot, CreditReversal.objects.for_org(org), actor=actor)
         return granted
@@ -134,12 +136,13 @@ def reserve(
     idempotency_key: str,
     actor: str,
     fence: int = 0,
-    most_open: int | None = None,
+    max_open_holds: int | None = None,
 ) -> CreditHold:
-    """Reserve the price of work before it starts, for HOLD_SECONDS.
+    """Reserve a price before the work starts, for HOLD_SECONDS.
 
     Raises InsufficientCredits, also when lots have ended that `expire_grants` has not swept
-    yet, and TooManyAtOnce where `most_open` holds are open already; then nothing changed. A repetition returns the first hold, whatever became of it.
+    yet, and TooManyOpenHolds where the organization has `max_open_holds` already; then nothing
+    changed. A repetition returns the first hold, in the state that it has now.
     """
     _require_amount(charge.credits)
     _require_trace(reason, actor, idempotency_key)
@@ -153,7 +156,7 @@ def reserve(
             idempotency_key=idempotency_key,
             actor=actor,
             fence=fence,
-            most_open=most_open,
+            max_open_holds=max_open_holds,
         )
         if hold is None:
             return _earlier_hold(org.pk, idempotency_key, charge.credits, reference_id)
@@ -163,13 +166,16 @@ def reserve(
 
 
 def transfer_hold(*, hold_id: uuid.UUID, from_fence: int, to_fence: int) -> bool:
-    """Give the hold to a new attempt and renew it. False: it is settled, or another attempt's."""
+    """Give the hold to the attempt `to_fence`, for HOLD_SECONDS from now.
+
+    False, and nothing changed, when it is settled or belongs to another attempt than `from_fence`.
+    """
     handed = CreditHold.objects.filter(pk=hold_id, status=HoldStatus.HELD, fence=from_fence)
     return bool(handed.update(fence=to_fence, expires_at=_hold_end()))
 
 
-def keep_alive(*, hold_ids: Iterable[uuid.UUID]) -> int:
-    """Renew the holds that are still HELD. Returns how many."""
+def extend_holds(*, hold_ids: Iterable[uuid.UUID]) -> int:
+    """Let the holds that are still HELD last HOLD_SECONDS from now. Returns how many they are."""
     alive = CreditHold.objects.filter(pk__in=list(hold_ids), status=HoldStatus.HELD)
     return alive.update(expires_at=_hold_end())
 
@@ -179,7 +185,7 @@ def capture(
 ) -> CreditTransaction | None:
     """Spend what the hold reserved: all of it, or `amount` and give back the rest.
 
-    None when somebody else settled it or it is another attempt's: then nothing changed.
+    None, and nothing changed, when it is settled already or belongs to another attempt.
     Raises Invalid for more than is held.
     """
     if amount is not None:
@@ -214,9 +220,10 @@ def release(
     fence: int | None = None,
     status: str = HoldStatus.RELEASED,
 ) -> bool:
-    """Give everything back to the lots that it came from. `fence` None: whoever's attempt it is.
+    """Give everything that is held back to the lots that it came from. `fence` None: of any attempt.
 
-    `status` is RELEASED or EXPIRED. False when somebody else settled it: then nothing changed.
+    `status` is RELEASED or EXPIRED. False, and nothing changed, when the hold is settled already or
+    belongs to another attempt.
     """
     status = HoldStatus(status)
     if status not in {HoldStatus.RELEASED, HoldStatus.EXPIRED}:
@@ -252,7 +259,7 @@ def refund(
         if earlier := _earlier(hold.org_id, idempotency_key, **same):
             return earlier
         amount = _refundable(hold, amount)
-        lots = dict(_return_to(lot, part) for lot, part in ledger.give_back(hold, amount))
+        lots = dict(_return_to(lot, part) for lot, part in ledger.refund_allocations(hold, amount))
         return _posted(
             hold.org_id,
             TransactionType.REFUND,
@@ -302,7 +309,7 @@ def adjust(
         )
 
 
-def take_back(
+def reverse_grant(
     *,
     transaction: CreditTransaction,
     amount: int,
@@ -312,11 +319,11 @@ def take_back(
     reference_type: str = "",
     reference_id: str = "",
 ) -> CreditReversal:
-    """Undo `amount` of what a grant gave, because what was paid for it went back.
+    """Undo `amount` of what a grant gave, because its payment went back.
 
-    What is unused of that lot is taken, by an ADJUST of its own; what was spent, or is reserved,
-    becomes a debt that the next grant settles. Nobody else's lot is touched, and work under way
-    goes on. Raises Invalid unless the transaction is a GRANT or PURCHASE, or for more than it gave.
+    The unused credits of that lot are taken, by an ADJUST of their own; those that were spent or
+    are reserved become a debt that the next grant settles. No other lot is touched, and open holds
+    stay open. Raises Invalid unless the transaction is a GRANT or PURCHASE, or for more than it gave.
     """
     _require_amount(amount)
     _require_trace(reason, actor, idempotency_key)
@@ -346,7 +353,7 @@ def take_back(
         if taken:
             ledger.take_out(lot, taken, **trace)
         if owed:
-            ledger.owe(lot.org_id, owed)
+            ledger.add_debt(lot.org_id, owed)
         return CreditReversal.objects.create(
             org_id=lot.org_id, grant=lot, amount=amount, taken=taken, owed=owed, **trace
         )
@@ -358,7 +365,7 @@ def take_back(
 def _posted(
     org_id: uuid.UUID, type_: TransactionType, amount: int, **fields: Any
 ) -> CreditTransaction:
-    """Post a movement that the locks held by now make certain to fit."""
+    """Post a transaction that the locks held by now make certain to fit."""
     posted = ledger.post(org_id, type_, amount, **fields)
     if posted is None:
         raise ledger.LedgerBroken(f"{type_} of {amount} does not fit the account of {org_id}")
@@ -406,7 +413,7 @@ def _refundable(hold: CreditHold, amount: int | None) -> int:
 
 
 def _earlier(org_id: uuid.UUID, key: str, **same: Any) -> CreditTransaction | None:
-    """What the key made before. Raises Conflict if it is not the `same`."""
+    """The transaction that the key made before. Raises Conflict if it differs from `same`."""
     earlier = CreditTransaction.objects.filter(org=org_id, idempotency_key=key).first()
     if earlier and any(getattr(earlier, name) != value for name, value in same.items()):
         raise _key_reused(key)
@@ -428,7 +435,7 @@ def _key_reused(key: str) -> Conflict:
 
 
 def _trace_of(hold: CreditHold) -> dict[str, Any]:
-    """What a ledger row takes over from the hold that it settles."""
+    """The fields that a ledger row copies from the hold that it settles."""
     return {
         "reference_type": hold.reference_type,
         "reference_id": hold.reference_id,
@@ -457,7 +464,7 @@ def _require_trace(reason: str, actor: str, idempotency_key: str) -> None:
 
 
 def _require_not_too_much(hold_id: uuid.UUID, fence: int, amount: int | None) -> None:
-    """Tell a capture of more than is held from one that came too late."""
+    """Raise Invalid where a capture failed because it asked for more than is held."""
     open_hold = CreditHold.objects.filter(pk=hold_id, status=HoldStatus.HELD, fence=fence)
     if amount is not None and (held := open_hold.filter(amount__lt=amount).first()):
         raise Invalid(f"{amount} credits cannot be captured: {held.amount} are held.")

@@ -1,4 +1,4 @@
-"""Receivers, one line each: whatever moves credits, the cached balance goes."""
+"""Receivers that invalidate the cached balance when credits move."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def forget_balance(sender: Any, org_id: uuid.UUID, version: int, **kwargs: Any) 
     caching.account_moved(org_id, version)
 
 
-# The ledger has said so already. A row that came by any other path is heard of here.
+# `credits_changed` covers the rows that the ledger writes. This covers rows from any other path.
 @receiver(post_save, sender=CreditTransaction)
 def forget_balance_of_row(sender: Any, instance: CreditTransaction, **kwargs: Any) -> None:
     caching.account_moved(instance.org_id, instance.org_seq)

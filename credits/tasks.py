@@ -1,4 +1,4 @@
-"""What the queue runs for the ledger."""
+"""Tasks of the ledger: expiry every minute, the check of the invariants every hour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHECK_SECONDS = 120.0
 @app.periodic(cron="* * * * *")
 @app.task(queue="maintenance", queueing_lock="credits.expire", name="credits.expire")
 def expire(timestamp: int) -> None:
-    """End what the clock has ended. Holds first: what they return to a lot may be owed, or end."""
+    """Expire holds and lots. Holds first: credits that they return to a lot may settle debt, or expire."""
     expiry.expire_holds()
     expiry.settle_returned()
     expiry.expire_grants()
@@ -26,7 +26,7 @@ def expire(timestamp: int) -> None:
 @app.periodic(cron="53 * * * *")
 @app.task(queue="maintenance", queueing_lock="credits.check", name="credits.check")
 def check(timestamp: int) -> None:
-    """What `reconcile_credits` does, every hour, for the page that staff look at first."""
+    """Check the invariants as `reconcile_credits` does. The result is on the dashboard of staff."""
     found, breaches = reconciling.check_ledger(actor="system:ledger", seconds=CHECK_SECONDS)
     if breaches:
         logger.error("the ledger does not add up", extra={"breaches": found.first})

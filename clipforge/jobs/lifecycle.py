@@ -28,12 +28,13 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from clipforge.common.errors import Conflict, NotFound
+from clipforge.common.errors import Conflict, NotFound, TooManyAtOnce
 from clipforge.common.failure_excerpt import failure_excerpt
 from clipforge.jobs.failures import HOLD_LAPSED, HoldLost
 from clipforge.jobs.models import CANCELLED, FAILED, QUEUED, Job
 from clipforge.jobs.selectors import lapsed_jobs
 from credits import services as credit_services
+from credits.errors import TooManyOpenHolds
 from credits.models import CreditHold
 from credits.pricing import Charge
 
@@ -225,17 +226,21 @@ def requeue(item: W, *, defer: Defer) -> W:
 def _reserve(
     item: Job, charge: Charge, reason: str, actor: str, most_open: int | None
 ) -> CreditHold:
-    return credit_services.reserve(
-        org=item.org,
-        charge=charge,
-        reason=reason,
-        reference_type=item.REFERENCE_TYPE,
-        reference_id=str(item.pk),
-        idempotency_key=f"{item.REFERENCE_TYPE}:{item.pk}:{item.fence}",
-        actor=actor,
-        fence=item.fence,
-        most_open=most_open,
-    )
+    try:
+        return credit_services.reserve(
+            org=item.org,
+            charge=charge,
+            reason=reason,
+            reference_type=item.REFERENCE_TYPE,
+            reference_id=str(item.pk),
+            idempotency_key=f"{item.REFERENCE_TYPE}:{item.pk}:{item.fence}",
+            actor=actor,
+            fence=item.fence,
+            max_open_holds=most_open,
+        )
+    except TooManyOpenHolds as refusal:
+        # Each waiting or running job has exactly one open hold.
+        raise TooManyAtOnce(running=refusal.open_holds, quota=refusal.limit) from refusal
 
 
 def _release(item: Job, actor: str) -> None:

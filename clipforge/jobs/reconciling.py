@@ -8,10 +8,10 @@ from django.db.models.functions import Coalesce
 from clipforge.jobs.models import Job
 from clipforge.orgs.models import Organization
 from credits import reconciling
-from credits.selectors import Breach
+from credits.invariants import Breach
 
 
-@reconciling.also_checks
+@reconciling.register_check
 def charged_otherwise(org: Organization | None = None) -> list[Breach]:
     """Rows that say something else about what they cost than their hold. The eighth invariant."""
     found = []

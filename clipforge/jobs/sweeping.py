@@ -58,4 +58,4 @@ def _renew_holds(model: type[Job]) -> None:
     for status in (QUEUED, model.RUNNING):
         aging = aging_jobs(model, status).values_list("hold_id", flat=True)
         if hold_ids := list(aging[:1000]):
-            credit_services.keep_alive(hold_ids=hold_ids)
+            credit_services.extend_holds(hold_ids=hold_ids)

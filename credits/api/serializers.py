@@ -6,8 +6,8 @@ from clipforge.common.api.serializers import ModelSerializer
 from credits.models import CreditHold, CreditTransaction
 from credits.selectors import Balance
 
-# What made a number: all an organization needs to compute its charges again. Who did it is not
-# shown: the actor may name one of our staff.
+# All that an organization needs to compute its charges again. The actor is not shown: it may
+# name one of our staff.
 TRACE = ["reason", "reference_type", "reference_id", "unit_price", "price_version", "inputs"]
 
 

@@ -29,10 +29,10 @@ from credits.api.serializers import TransactionSerializer
 from credits.models import CreditTransaction
 from credits.selectors import Statement
 
-# Rows of a month that are put into one JSON document; longer ones are streamed as CSV.
-MOST = 10_000
-# Rows that are in memory at once.
-CHUNK = 2000
+# A month with more rows is not put into one JSON document; it can be streamed as CSV.
+MAX_JSON_ROWS = 10_000
+# Rows of a CSV that are in memory at once.
+CHUNK_ROWS = 2000
 COLUMNS = ["date", "type", "amount", "balance", "reason", "reference_type", "reference_id"]
 
 
@@ -44,7 +44,7 @@ class StatementSerializer(serializers.Serializer[Any]):
 
 
 class CSVRenderer(BaseRenderer):
-    """Only negotiates: the view streams the rows itself."""
+    """Content negotiation only: the view streams the rows itself."""
 
     media_type = "text/csv"
     format = "csv"
@@ -94,10 +94,10 @@ class StatementView(OrgView):
 
 
 def _as_document(statement: Statement) -> dict[str, Any]:
-    rows = list(statement.rows[: MOST + 1])
-    if len(rows) > MOST:
+    rows = list(statement.rows[: MAX_JSON_ROWS + 1])
+    if len(rows) > MAX_JSON_ROWS:
         raise Conflict(
-            f"The month has more than {MOST} movements. Ask for it as CSV.",
+            f"The month has more than {MAX_JSON_ROWS} movements. Ask for it as CSV.",
             code="statement_too_long",
         )
     return {
@@ -109,8 +109,8 @@ def _as_document(statement: Statement) -> dict[str, Any]:
 
 
 def _as_csv(statement: Statement) -> StreamingHttpResponse:
-    # A cursor of the server's: the month is never in memory as a whole.
-    rows = statement.rows.iterator(chunk_size=CHUNK)
+    # A server-side cursor: the month is never in memory as a whole.
+    rows = statement.rows.iterator(chunk_size=CHUNK_ROWS)
     return attachment(_lines(statement, rows), name=f"statement-{statement.month:%Y-%m}.csv")
 
 

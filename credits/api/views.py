@@ -1,4 +1,4 @@
-"""What a customer sees of its credits. Read only: credits move by what is bought and what is done."""
+"""The balance, transactions and holds of the caller's organization. Read only."""
 
 from __future__ import annotations
 

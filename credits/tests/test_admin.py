@@ -42,7 +42,7 @@ def test_staff_read_the_ledger_and_not_even_a_superuser_changes_it(staff, organi
 def test_nothing_that_a_superuser_sends_adds_changes_or_deletes_a_row(staff, organization, model):
     bought = make_grant(organization, 10)
     make_hold(organization, 4)
-    services.take_back(
+    services.reverse_grant(
         transaction=bought, amount=8, reason="money back", actor="test", idempotency_key="back"
     )
     row = model.objects.latest("pk")

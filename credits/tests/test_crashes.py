@@ -16,8 +16,9 @@ from clipforge.devtools.testing.factories import make_grant, make_organization
 from clipforge.devtools.testing.faults import crash_at
 from clipforge.orgs.models import Organization
 from credits import services
+from credits.invariants import broken_invariants
 from credits.models import CreditGrant, CreditHold, CreditTransaction, GrantKind
-from credits.selectors import balance, broken_invariants
+from credits.selectors import balance
 from credits.tests.makers import end, lapse, lots, make_charge, make_hold, make_spend
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -76,7 +76,7 @@ def test_a_check_that_takes_too_long_is_given_up_and_does_not_say_that_all_is_we
 
 
 def test_the_last_thousand_are_kept(monkeypatch):
-    monkeypatch.setattr(reconciling, "KEPT", 3)
+    monkeypatch.setattr(reconciling, "MAX_CHECKS_KEPT", 3)
     for _ in range(5):
         reconciling.check_ledger(actor="test")
     assert LedgerCheck.objects.count() == 3

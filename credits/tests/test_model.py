@@ -38,8 +38,9 @@ from clipforge.devtools.testing.faults import crash_at
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.seeded_bugs import sum_then_insert, without_checks
 from credits import services
+from credits.invariants import broken_invariants
 from credits.models import CreditGrant, CreditHold, CreditTransaction, GrantKind
-from credits.selectors import balance, broken_invariants
+from credits.selectors import balance
 from credits.tests.books import Books, Work
 from credits.tests.makers import end, lapse, lots, make_charge
 

@@ -87,7 +87,7 @@ def test_django_cannot_change_the_ledger_either(organization):
 def test_the_database_refuses_to_delete_or_rewrite_what_the_ledger_is_made_of(organization, sql):
     bought = make_grant(organization, 10)
     make_hold(organization, 4)
-    services.take_back(
+    services.reverse_grant(
         transaction=bought, amount=10, reason="money back", actor="test", idempotency_key="back"
     )
     refused(sql, "what the ledger is made of stands")

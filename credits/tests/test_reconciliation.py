@@ -8,8 +8,8 @@ from django.db import connection
 from clipforge.devtools.testing.factories import make_grant, make_organization
 from clipforge.orgs.models import Organization
 from credits import services
+from credits.invariants import Breach, broken_invariants
 from credits.models import CreditAccount, CreditGrant, CreditHold, CreditTransaction
-from credits.selectors import Breach, broken_invariants
 from credits.tests.makers import make_hold, make_spend
 
 pytestmark = [pytest.mark.django_db, pytest.mark.breaks_ledger]

@@ -224,7 +224,7 @@ def test_handing_over_and_keeping_alive_renew_the_hold(organization):
     services.release(hold_id=settled.pk, actor="test")
     CreditHold.objects.update(expires_at=old)
     services.transfer_hold(hold_id=handed.pk, from_fence=0, to_fence=1)
-    assert services.keep_alive(hold_ids=[kept.pk, settled.pk]) == 1
+    assert services.extend_holds(hold_ids=[kept.pk, settled.pk]) == 1
     for hold in (handed, kept, settled):
         hold.refresh_from_db()
     assert handed.expires_at > timezone.now()

@@ -44,10 +44,10 @@ from clipforge.jobs.failures import HoldLost
 from clipforge.jobs.models import QUEUED
 from clipforge.orgs.models import Organization
 from credits import services
+from credits.invariants import broken_invariants
 from credits.ledger import LedgerBroken
 from credits.models import CreditHold, CreditTransaction, GrantKind, HoldStatus
 from credits.pricing import Charge
-from credits.selectors import broken_invariants
 from projects.models import Project
 from projects.pricing import analysis_charge
 from projects.tasks import defer_analysis

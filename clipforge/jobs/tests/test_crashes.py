@@ -11,8 +11,8 @@ from clipforge.devtools.testing.factories import make_organization, make_project
 from clipforge.devtools.testing.faults import crash_at
 from clipforge.devtools.testing.state import funds, jobs_of, lapse_lease
 from clipforge.jobs import lifecycle, sweeping
+from credits.invariants import broken_invariants
 from credits.models import CreditHold, CreditTransaction
-from credits.selectors import broken_invariants
 from projects import services
 from projects.models import Project
 from projects.pricing import analysis_charge

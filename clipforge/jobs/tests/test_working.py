@@ -16,8 +16,8 @@ from clipforge.jobs.failures import HoldLost
 from clipforge.jobs.heartbeat import Heartbeat
 from credits import reconciling
 from credits import services as credit_services
+from credits.invariants import Breach
 from credits.models import CreditHold, CreditTransaction, TransactionType
-from credits.selectors import Breach
 from projects.models import Project
 from projects.tasks import defer_analysis
 

@@ -8,7 +8,7 @@ from credits import services
 
 class Command(OperatorCommand):
     help = (
-        "Give back reservations that nobody renewed, and end unused credits whose time has come, "
+        "Give back reservations that were not renewed, and end unused credits whose time has come, "
         "over all organizations. Runs every minute by itself; running it again, or twice at once, "
         "ends nothing more. Exits 1 when any could not be ended."
     )

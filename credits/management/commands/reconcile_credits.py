@@ -8,12 +8,12 @@ from clipforge.common.commands import OperatorCommand
 from clipforge.orgs.models import Organization
 from clipforge.orgs.selectors import find_organization
 from credits import reconciling
-from credits.selectors import Breach
+from credits.invariants import Breach
 
 
 class Command(OperatorCommand):
     help = (
-        "Prove that the ledger adds up: the eight invariants, over every organization. Reports "
+        "Prove that the ledger adds up: every invariant, over all organizations. Reports "
         "each breach and exits 1; moves no credits. Repair a breach by hand, with a reason."
     )
 
@@ -28,14 +28,14 @@ class Command(OperatorCommand):
     def run(self, *, org: str | None, **options: Any) -> dict[str, Any]:
         if org:
             self.breaches = reconciling.breaches(find_organization(org))
-        else:  # staff see when all of it was last looked at
+        else:  # recorded, so that the dashboard shows when the whole ledger was last checked
             _, self.breaches = reconciling.check_ledger(actor=self.actor)
         self._print_table()
         return {"ok": not self.breaches, "breaches": [each._asdict() for each in self.breaches]}
 
     def _print_table(self) -> None:
         if not self.breaches:
-            self.say("The ledger adds up: all eight invariants hold.")
+            self.say("The ledger adds up: every invariant holds.")
             return
         names = _names(self.breaches)
         width = max(map(len, ["organization", *names.values()]))

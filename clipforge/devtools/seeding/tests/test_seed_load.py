@@ -19,8 +19,9 @@ from clipforge.devtools.testing.factories import make_organization
 from clipforge.devtools.testing.state import nothing_changes
 from clipforge.jobs import lifecycle
 from clipforge.orgs.models import APIKey, Membership, Organization
+from credits.invariants import broken_invariants
 from credits.models import CreditGrant, CreditHold, CreditTransaction, HoldAllocation
-from credits.selectors import balance, broken_invariants
+from credits.selectors import balance
 from exports.models import Export
 from projects.models import Moment, Project
 

@@ -165,7 +165,7 @@ def test_an_adjustment_takes_away_and_says_so(finance, organization):
 def test_what_a_grant_settles_of_a_debt_is_foretold_and_audited(finance, organization):
     bought = make_grant(organization, 30)
     make_spend(organization, 30)
-    services.take_back(
+    services.reverse_grant(
         transaction=bought, amount=30, reason="money back", actor="test", idempotency_key="back"
     )
     form = grant_form(finance, organization, 50)

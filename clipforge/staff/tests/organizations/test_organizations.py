@@ -154,7 +154,7 @@ def test_what_is_owed_and_what_is_paid_for_are_shown(staff):
         actor="test",
     )
     assert credit_services.capture(hold_id=hold.pk, fence=0, actor="test")
-    credit_services.take_back(
+    credit_services.reverse_grant(
         transaction=grant,
         amount=grant.amount,
         reason="the money went back",

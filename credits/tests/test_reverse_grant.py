@@ -25,8 +25,8 @@ def make_purchase(org, amount=100):
     return make_grant(org, amount, kind=GrantKind.PURCHASE)
 
 
-def take_back(purchase, amount=100, key="refund"):
-    return services.take_back(
+def reverse_grant(purchase, amount=100, key="refund"):
+    return services.reverse_grant(
         transaction=purchase,
         amount=amount,
         reason="refund of 9.00 usd",
@@ -54,7 +54,7 @@ def debts_add_up(db):
 def test_unused_credits_are_taken_out_of_their_own_lot(organization):
     make_grant(organization, 10)
     purchase = make_purchase(organization)
-    reversal = take_back(purchase)
+    reversal = reverse_grant(purchase)
     assert parts(reversal) == (100, 0, 0)
     assert balance(organization) == Balance(available=10, held=0, posted=10, debt=0)
     assert lots(organization) == [(10, 0), (0, 0)]
@@ -66,7 +66,7 @@ def test_unused_credits_are_taken_out_of_their_own_lot(organization):
 def test_what_was_spent_is_owed_and_the_next_grants_settle_it(organization):
     purchase = make_purchase(organization)
     make_spend(organization, 70)
-    reversal = take_back(purchase)
+    reversal = reverse_grant(purchase)
     assert parts(reversal) == (30, 70, 0)
     assert balance(organization) == Balance(available=0, held=0, posted=0, debt=70)
     make_grant(organization, 50)
@@ -85,14 +85,14 @@ def test_other_lots_are_left_alone(organization):
     purchase = make_purchase(organization)
     make_spend(organization, 100)
     make_grant(organization, 40)
-    assert parts(take_back(purchase)) == (0, 100, 0)
+    assert parts(reverse_grant(purchase)) == (0, 100, 0)
     assert balance(organization) == Balance(available=40, held=0, posted=40, debt=100)
 
 
 def test_work_under_way_goes_on_and_is_owed(organization):
     purchase = make_purchase(organization)
     hold = make_hold(organization, 60)
-    reversal = take_back(purchase)
+    reversal = reverse_grant(purchase)
     assert parts(reversal) == (40, 60, 0)
     assert balance(organization) == Balance(available=0, held=60, posted=60, debt=60)
     assert services.capture(hold_id=hold.pk, fence=0, actor="worker") is not None
@@ -102,7 +102,7 @@ def test_work_under_way_goes_on_and_is_owed(organization):
 def test_what_work_gives_back_afterwards_settles_the_debt(organization):
     purchase = make_purchase(organization)
     hold = make_hold(organization, 60)
-    reversal = take_back(purchase)
+    reversal = reverse_grant(purchase)
     services.release(hold_id=hold.pk, actor="worker")
     tasks.expire(timestamp=0)
     tasks.expire(timestamp=0)
@@ -113,7 +113,7 @@ def test_what_work_gives_back_afterwards_settles_the_debt(organization):
 def test_what_comes_back_to_a_lot_that_has_ended_settles_its_debt_before_it_ends(organization):
     purchase = make_purchase(organization)
     hold = make_hold(organization, 100)
-    reversal = take_back(purchase, 60, "a")
+    reversal = reverse_grant(purchase, 60, "a")
     end(CreditGrant.objects.get())
     services.release(hold_id=hold.pk, actor="worker")
     assert parts(reversal) == (0, 60, 60)
@@ -121,13 +121,13 @@ def test_what_comes_back_to_a_lot_that_has_ended_settles_its_debt_before_it_ends
     last = CreditTransaction.objects.order_by("-pk")[:2]
     assert [(row.type, row.amount) for row in last] == [("EXPIRE", -40), ("ADJUST", -60)]
     # The rest ended unused: it is neither taken nor owed.
-    assert parts(take_back(purchase, 40, "b")) == (0, 0, 0)
+    assert parts(reverse_grant(purchase, 40, "b")) == (0, 0, 0)
 
 
 def test_a_lot_that_is_swept_after_its_end_settles_its_debt_first(organization):
     purchase = make_purchase(organization)
     hold = make_hold(organization, 60)
-    reversal = take_back(purchase)
+    reversal = reverse_grant(purchase)
     services.release(hold_id=hold.pk, actor="worker")
     end(CreditGrant.objects.get())
     assert services.expire_grants() == 1
@@ -141,25 +141,25 @@ def test_what_ended_unused_is_neither_taken_nor_owed(organization):
     make_spend(organization, 30)
     end(CreditGrant.objects.get())
     services.expire_grants()
-    assert parts(take_back(purchase)) == (0, 30, 0)
+    assert parts(reverse_grant(purchase)) == (0, 30, 0)
     assert balance(organization).debt == 30
 
 
 def test_in_parts_it_is_the_same_as_at_once(organization):
     purchase = make_purchase(organization)
     make_spend(organization, 70)
-    assert parts(take_back(purchase, 20, "a")) == (20, 0, 0)
-    assert parts(take_back(purchase, 20, "b")) == (10, 10, 0)
-    assert parts(take_back(purchase, 60, "c")) == (0, 60, 0)
+    assert parts(reverse_grant(purchase, 20, "a")) == (20, 0, 0)
+    assert parts(reverse_grant(purchase, 20, "b")) == (10, 10, 0)
+    assert parts(reverse_grant(purchase, 60, "c")) == (0, 60, 0)
     assert balance(organization) == Balance(available=0, held=0, posted=0, debt=70)
     with pytest.raises(Invalid, match="100 were taken back"):
-        take_back(purchase, 1, "d")
+        reverse_grant(purchase, 1, "d")
 
 
 def test_the_oldest_debt_is_settled_first(organization):
     first, second = make_purchase(organization), make_purchase(organization)
     make_spend(organization, 200)
-    old, new = take_back(first, 100, "a"), take_back(second, 100, "b")
+    old, new = reverse_grant(first, 100, "a"), reverse_grant(second, 100, "b")
     make_grant(organization, 120)
     assert (parts(old), parts(new)) == ((0, 100, 100), (0, 100, 20))
     assert balance(organization).debt == 80
@@ -167,18 +167,18 @@ def test_the_oldest_debt_is_settled_first(organization):
 
 def test_the_same_key_takes_once_and_another_amount_is_refused(organization):
     purchase = make_purchase(organization)
-    first = take_back(purchase, 40)
-    assert take_back(purchase, 40) == first
+    first = reverse_grant(purchase, 40)
+    assert reverse_grant(purchase, 40) == first
     assert balance(organization).posted == 60
     with pytest.raises(Conflict) as refused:
-        take_back(purchase, 41)
+        reverse_grant(purchase, 41)
     assert refused.value.error_code == "idempotency_key_reused"
 
 
 def test_a_grant_that_is_repeated_settles_nothing_more(organization):
     purchase = make_purchase(organization)
     make_spend(organization, 100)
-    take_back(purchase)
+    reverse_grant(purchase)
     for _ in range(2):
         make_grant(organization, 30, idempotency_key="once")
     assert balance(organization).debt == 70
@@ -187,7 +187,7 @@ def test_a_grant_that_is_repeated_settles_nothing_more(organization):
 def test_a_spend_cannot_be_taken_back(organization):
     make_purchase(organization)
     with pytest.raises(Invalid, match="Only a GRANT or a PURCHASE"):
-        take_back(make_spend(organization, 10))
+        reverse_grant(make_spend(organization, 10))
 
 
 def test_a_debt_cannot_be_less_than_nothing(organization):
@@ -201,12 +201,12 @@ def test_reversed_by_twenty_and_granted_by_twenty_at_once_it_adds_up():
     org = make_organization()
     purchase = make_purchase(org)
     make_spend(org, 100)
-    take_back(purchase, 50, "before")
+    reverse_grant(purchase, 50, "before")
 
     def act(number):
         if number % 2:
             return make_grant(org, 1)
-        return take_back(purchase, 50, "race")
+        return reverse_grant(purchase, 50, "race")
 
     results = run_together(20, act)
     assert [each for each in results if isinstance(each, Exception)] == []
@@ -218,7 +218,7 @@ def test_reversed_by_twenty_and_granted_by_twenty_at_once_it_adds_up():
 def test_what_is_given_again_and_was_over_before_settles_nothing(organization):
     purchase = make_purchase(organization)
     make_spend(organization, 100)
-    debt = take_back(purchase)
+    debt = reverse_grant(purchase)
     services.grant(
         org=organization,
         amount=120,
