@@ -84,7 +84,7 @@ def test_no_text_of_a_customer_becomes_a_formula(api, organization, start):
 
 def test_a_long_month_is_refused_as_json_and_streamed_as_csv(api, organization, monkeypatch):
     monkeypatch.setattr(api_statements, "MAX_JSON_ROWS", 2)
-    monkeypatch.setattr(api_statements, "CHUNK", 2)
+    monkeypatch.setattr(api_statements, "CHUNK_ROWS", 2)
     make_movements(organization, *[(BEGAN, "GRANT", 1)] * 5)
     assert_problem(api.get(URL, {"month": MONTH}), 409, "statement_too_long")
     assert len(rows_of(api.get(URL, {"month": MONTH, "format": "csv"}))) == 8
