@@ -11,7 +11,7 @@ from clipforge.media.contracts import (
     ScoredMoment,
     SourceInfo,
 )
-from clipforge.media.jobs import analyse, probe, render
+from clipforge.media.operations import analyse, probe, render
 
 __all__ = [
     "Analysis",

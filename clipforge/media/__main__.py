@@ -1,4 +1,4 @@
-"""The child's side of `clipforge.media.sandbox`: one request in, events out."""
+"""The child process of `clipforge.media.sandbox`: reads one request, writes events."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def encode_error(error: MediaError) -> bytes:
     return encode(error=[error.code, error.message])
 
 
-# Made before it is needed: when memory has run out, nothing can be made any more.
+# Encoded in advance: when memory has run out, nothing can be allocated any more.
 OUT_OF_MEMORY = encode_error(sandbox.failure(ErrorCode.OUT_OF_MEMORY))
 
 
 class Events:
-    """Writes events to the parent. Holds back progress that comes too often or goes back."""
+    """Writes events to the parent. Drops progress that comes too often or does not rise."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -93,26 +93,26 @@ def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress
 
 
 OPERATIONS: dict[str, Operation] = {"probe": probe, "analyse": analyse, "render": render}
-# These decode in this process and need no other. The rest start ffmpeg, which starts none.
-ALONE = {"probe"}
+# These decode in this process. The others start ffmpeg, which may start no further process.
+IN_PROCESS = {"probe"}
 
 
 def claim_stdout() -> int:
-    """The pipe to the parent, out of reach of libraries that print."""
+    """Move stdout, the pipe to the parent, out of reach of libraries that print. Returns its descriptor."""
     events = os.dup(1)
     os.dup2(2, 1)
     return events
 
 
 def main() -> None:
-    launcher.die_with(int(sys.argv[1]))
+    launcher.die_with_parent(int(sys.argv[1]))
     events = Events(claim_stdout())
     request = json.load(sys.stdin)
     limits = Limits(**request["limits"])
     sandbox.confine(limits)
     operation = OPERATIONS[request["operation"]]
-    if request["operation"] in ALONE:
-        launcher.start_no_processes()
+    if request["operation"] in IN_PROCESS:
+        launcher.forbid_new_processes()
     try:
         result = operation(request["arguments"], limits, events.progress)
         events.write(encode(result=asdict(result)))

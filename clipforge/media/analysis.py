@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from clipforge.media import decoding, probing
+from clipforge.media.boundaries import Boundaries
 from clipforge.media.contracts import Analysis, ErrorCode, MediaError
-from clipforge.media.edges import Edges
 from clipforge.media.features import PictureExtractor, SoundExtractor, per_second
 from clipforge.media.scoring import SCORER_VERSION, Scorer
 from clipforge.media.selection import select
@@ -20,18 +20,17 @@ if TYPE_CHECKING:
 
 KEYFRAMES_SUFFIX: Final = "+keyframes"
 
-# What may be missing at the end (seconds, or a share of the whole) before a file counts as
-# cut off: declared durations are rounded, and a decoder drops a last damaged picture.
+# The missing end (seconds, or a share of the whole) up to which a file does not count as cut off: declared durations are rounded, and a decoder drops a last damaged picture.
 MISSING_SECONDS: Final = 2.0
 MISSING_SHARE: Final = 0.02
 
 
 def analyse(path: Path, limits: Limits, on_progress: Callable[[str, float], None]) -> Analysis:
-    """Find the moments worth clipping; an empty list if there are none.
+    """The analysis of a file, with its moments worth clipping; an empty list if there are none.
 
     Reports the stages "probing", "decoding" and "scoring", each 0..1. Sources over an hour
     are judged by their keyframes, and `scorer_version` then ends in `+keyframes`.
-    Raises `MediaError` for what the probe refuses, for a file in which no picture decodes
+    Raises `MediaError` for a file that the probe refuses, for a file in which no picture decodes
     (NOT_A_VIDEO) and for one that ends well before its declared duration (TRUNCATED).
     """
     on_progress("probing", 0.0)
@@ -79,8 +78,8 @@ def check_complete(source: SourceInfo, sound: Sound, picture: Picture) -> None:
 def _moments(source: SourceInfo, sound: Sound, picture: Picture) -> list[ScoredMoment]:
     duration = _usable(source, sound, picture)
     exact_cuts = not decoding.use_keyframes_only(source)
-    edges = Edges(sound, picture, duration, exact_cuts=exact_cuts)
-    return select(Scorer(per_second(sound, picture, duration)), edges)
+    boundaries = Boundaries(sound, picture, duration, exact_cuts=exact_cuts)
+    return select(Scorer(per_second(sound, picture, duration)), boundaries)
 
 
 def _usable(source: SourceInfo, sound: Sound, picture: Picture) -> float:

@@ -1,4 +1,4 @@
-"""What goes in and out of the media code, and how it refuses.
+"""Inputs, results and errors of the media code.
 
 Plain data: JSON in, JSON out, because the work is done in a child process
 (`clipforge.media.sandbox`). Times are seconds as floats, sizes are bytes, picture
@@ -29,7 +29,7 @@ class ErrorCode(StrEnum):
     STORAGE_FULL = "storage_full"
     VERIFY_FAILED = "verify_failed"  # what was rendered is not what was asked for
     DECODER_CRASHED = "decoder_crashed"
-    CANCELLED = "cancelled"  # `should_stop` said so
+    CANCELLED = "cancelled"  # `should_stop` returned true
 
 
 class MediaError(Exception):
@@ -43,7 +43,7 @@ class MediaError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one child process may use. The defaults suit two-core machines."""
+    """Limits on one child process. The defaults suit two-core machines."""
 
     wall_seconds: float = 3600
     cpu_seconds: int = 7200
@@ -55,7 +55,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What a probe found."""
+    """The properties of a source that a probe found."""
 
     container: str
     duration: float
@@ -100,7 +100,7 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RenderSpec:
-    """What to render: [start, end) of the source, reframed.
+    """A clip to render: [start, end) of the source, reframed.
 
     `resolution` is the length of the shorter side in pixels (720 gives 720x1280 for
     9:16, 720x720 for 1:1, 1280x720 for 16:9). With `Aspect.SOURCE` the shape of the

@@ -1,4 +1,4 @@
-"""One pass over a file: sound and pictures from one ffmpeg, small enough to look at all of it.
+"""Decoding in one pass: sound and pictures from one ffmpeg, reduced to what the features need.
 
 ffmpeg scales inside its filter graph, so only 16 kHz mono sound and four tiny gray
 pictures a second cross the pipes (52 kB per second of video). Nothing is kept here:
@@ -53,14 +53,14 @@ def use_keyframes_only(source: SourceInfo) -> bool:
 
 
 def input_arguments(path: Path, source: SourceInfo, limits: Limits) -> list[str]:
-    """The untrusted input, with the decoder told to do no more than the analysis needs."""
+    """Input arguments for the untrusted file; decoding that the analysis does not need is skipped."""
     skip = ("-skip_frame", "nokey") if use_keyframes_only(source) else ()
     options = ("-threads", "2", "-skip_loop_filter", "all", *skip)
     return ffmpeg.safe_input(path, limits=limits, options=options)
 
 
 def audio_arguments(source: SourceInfo, limits: Limits, destination: str) -> list[str]:
-    """First sound track as raw 16-bit mono. Gaps become silence, so that times stay true."""
+    """Arguments for the first sound track as raw 16-bit mono. Gaps become silence, so that times stay true."""
     return [
         *("-map", "0:a:0", "-af", f"aresample={SAMPLE_RATE}:async=1:first_pts=0", "-ac", "1"),
         *("-c:a", "pcm_s16le", "-t", _bound(source, limits), "-f", "s16le", destination),
@@ -68,7 +68,7 @@ def audio_arguments(source: SourceInfo, limits: Limits, destination: str) -> lis
 
 
 def video_arguments(source: SourceInfo, limits: Limits, destination: str) -> list[str]:
-    """First real picture track (`V`: no cover art) as raw gray frames, the first at 0 s."""
+    """Arguments for the first picture track (`V`: no cover art) as raw gray frames, the first at 0 s."""
     # `pass`: a last picture shorter than a quarter of a second is not left out; among
     # keyframes the last one always is that short.
     rate = f"fps={FRAME_RATE}:start_time=0:eof_action=pass"
@@ -124,7 +124,7 @@ def _bound(source: SourceInfo, limits: Limits) -> str:
 def _counted(
     sink: Sink, bytes_per_second: int, report: Callable[[float], None]
 ) -> Callable[[bytes], None]:
-    """Feed the sink, and report how many seconds it has had."""
+    """A function that feeds the sink and reports how many seconds it has received."""
     received = 0
 
     def feed(data: bytes) -> None:
@@ -137,9 +137,9 @@ def _counted(
 
 
 def _rising(on_progress: Callable[[float], None], duration: float) -> Callable[[float], None]:
-    """Pass on a position in seconds as a share of the whole, if it is worth reporting.
+    """A function that reports a position in seconds as a share of `duration`, in steps of PROGRESS_STEP.
 
-    The streams arrive side by side; the one that is ahead counts.
+    Two streams report to it; the one that is ahead counts.
     """
     reported = 0.0
 
@@ -168,10 +168,10 @@ def _pipe(
 def _running(
     arguments: list[str], stderr: int, pass_fds: list[int]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """ffmpeg at work; dead when the block ends, however it ends."""
+    """A running ffmpeg, which is killed when the block ends."""
     command = [ffmpeg.executable(), "-hide_banner", "-nostdin", "-v", "error", *arguments]
     with subprocess.Popen(
-        launcher.tied(command),
+        launcher.wrap(command),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
@@ -187,7 +187,7 @@ def _running(
 def _check(returncode: int, errors: str) -> None:
     """Raise if ffmpeg was killed or ran out of something.
 
-    Its other exit codes say nothing: 0 for half a file, an error for one bad packet.
+    Its other exit codes mean nothing: 0 for half a file, an error for one bad packet.
     """
-    if returncode and (code := sandbox.cause_of_death(returncode, errors)):
+    if returncode and (code := sandbox.exit_cause(returncode, errors)):
         raise sandbox.failure(code)

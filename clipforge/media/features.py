@@ -1,9 +1,8 @@
-"""What can be heard and seen, as small numbers: streaming extraction, then one row a second.
+"""Features of sound and picture: streaming extraction, then one row a second.
 
 Sound is cut into hops of 50 ms and pictures come four a second; only a few scalars of
 each are kept, so memory grows with duration alone (about 1 MB an hour). Everything here
-is in physical units (dB, gray levels, counts, shares); what they are worth is decided in
-`scoring`.
+is in physical units (dB, gray levels, counts, shares); `scoring` rates them.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ FLOOR_DB: Final = -70.0  # dBFS; below it everything counts as the same quiet
 
 # Speech: Silero VAD, probability above one half (its authors' default) per 32 ms window.
 SPEECH_PROBABILITY: Final = 0.5
-# Windows that never rise above this are not looked at: detection is what costs time here.
+# Windows that never rise above this are skipped, because detection takes most of the time here.
 INAUDIBLE: Final = 0.001  # of full scale, -60 dBFS
-# The detector's memory is cleared every ten seconds or so: after loud music it missed the
-# next six seconds of speech (measured). Never inside speech, where clearing it costs words,
-# unless it has been at it for half a minute.
+# The detector's state is reset every ten seconds or so: after loud music it missed the next six
+# seconds of speech (measured). A reset inside speech loses words, so there it waits for a pause,
+# for half a minute at most.
 VAD_RESET_AFTER = 10.0  # s
 VAD_RESET_ALWAYS = 30.0  # s
 

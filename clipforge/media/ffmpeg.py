@@ -1,4 +1,4 @@
-"""How ffmpeg is called: which binary, and the options that make an untrusted input safe.
+"""The ffmpeg binary, and the options that make an untrusted input safe.
 
 The list of demuxers is the control that matters. A protocol list alone still lets a
 playlist read local files; a demuxer list without playlists does not. Input options
@@ -26,7 +26,7 @@ MAX_STREAMS = 16
 PROBE_BYTES = 20_000_000
 PROBE_MICROSECONDS = 15_000_000
 
-# ffmpeg needs nothing of our environment, least of all our secrets.
+# ffmpeg needs no variable of our environment, which has secrets.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
 
 
@@ -35,13 +35,13 @@ def executable() -> str:
     """The ffmpeg binary: `IMAGEIO_FFMPEG_EXE` if set, else the one in the wheel."""
     if chosen := os.environ.get("IMAGEIO_FFMPEG_EXE"):
         return chosen
-    import imageio_ffmpeg  # only the child that runs ffmpeg pays for it
+    import imageio_ffmpeg  # here, because importing it takes time that a probe need not spend
 
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def url(path: Path) -> str:
-    """An argument that can only mean this local file, whatever its name contains."""
+    """An argument that names this local file, also where its name looks like an option or a protocol."""
     return f"file:{path.absolute()}"
 
 

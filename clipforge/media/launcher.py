@@ -1,8 +1,9 @@
-"""Become another program that dies with the process that started it, and starts none itself.
+"""Execute another program that dies with its parent process and can start no process itself.
 
-A worker can be killed at any moment, and a decoder that outlives it would hold a core
-for an hour; one that could start processes could leave some where nobody looks for them. Run as a script, with nothing but the standard library, because every
-ffmpeg is started through it: `python -I -S launcher.py PARENT PROGRAM [ARGUMENT...]`.
+A worker can be killed at any moment. A decoder that outlived it would occupy a core for an
+hour, and processes that the decoder had started would be missed by the clean-up. Run as a
+script that imports the standard library only, since every ffmpeg is started through it:
+`python -I -S launcher.py PARENT PROGRAM [ARGUMENT...]`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import sys
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_SET_MODE_FILTER = 1
-SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4  # else older kernels slow down whoever has a filter
+SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4  # else older kernels slow down processes with a filter
 CLONE_THREAD = 0x10000
 
-# Machine to: its number in a filter, that of the system call that sets one, those that only ever
-# start a process, and `clone`, which starts threads too. `clone3` has one number everywhere.
+# By machine: its architecture number in a filter, the number of the system call `seccomp`, the numbers
+# of `fork` and `vfork`, and that of `clone`, which starts threads too. `clone3` has one number everywhere.
 MACHINES = {
     "x86_64": (0xC000003E, 317, (57, 58), 56),
     "aarch64": (0xC00000B7, 277, (), 220),
@@ -28,27 +29,27 @@ MACHINES = {
 CLONE3 = 435
 X32 = 0x40000000  # from here on x86-64 has every system call a second time
 
-# Of the language of filters: load a word of what is asked, jump if it is equal, greater, or has a bit, return.
+# BPF instructions: load a word of the system call, jump if equal, if greater or equal, if a bit is set, return.
 LOAD, IF_EQUAL, IF_FROM, IF_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # where the words are
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets of the words
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000
 
 
-def tied(argv: list[str]) -> list[str]:
-    """The command that runs `argv` (an absolute program first) and dies with this thread.
+def wrap(argv: list[str]) -> list[str]:
+    """The command that runs `argv` (its program as an absolute path) and dies with this thread.
 
-    The kernel means the thread, not the process: start it from one that lives as long
-    as the program has to, which for the media child is its main thread.
+    The kernel watches the thread, not the process: start the command from a thread that
+    lives as long as the program has to, which in the media child is the main thread.
     """
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *argv]
 
 
-def die_with(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when `parent` (a process id) ends."""
     if sys.platform != "linux":
-        return  # development elsewhere works; only Linux promises this
+        return  # only Linux has this; development elsewhere works without
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the kernel knew of our wish
+    if os.getppid() != parent:  # it ended before the call above
         os._exit(1)
 
 
@@ -65,15 +66,15 @@ class Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.POINTER(Instruction)))
 
 
-def start_no_processes() -> None:
-    """From now on this process and what it becomes may start threads, but no process (EAGAIN).
+def forbid_new_processes() -> None:
+    """Forbid this process, also after exec, to start processes (EAGAIN). Threads are allowed.
 
-    RLIMIT_NPROC would not do: it counts all that belong to the user, other workers included, and
-    root is exempt. Needs no privilege. Does nothing where there are no such filters.
+    RLIMIT_NPROC would not do: it counts all processes of the user, other workers included, and
+    root is exempt. Needs no privilege. Does nothing where the kernel has no seccomp filters.
     """
     machine = MACHINES.get(os.uname().machine)
     if sys.platform != "linux" or machine is None:
-        return  # development elsewhere works
+        return  # development elsewhere works without
     architecture, seccomp, starters, clone = machine
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -84,7 +85,7 @@ def start_no_processes() -> None:
 
 
 def _filter(architecture: int, starters: tuple[int, ...], clone: int) -> list[Instruction]:
-    """Jumps say how many instructions are left out."""
+    """The filter program. A jump is the number of instructions to skip."""
     refuse = Instruction(RETURN, 0, 0, REFUSE | errno.EAGAIN)
     # glibc then asks again with `clone`, whose flags can be seen from here.
     unknown = Instruction(RETURN, 0, 0, REFUSE | errno.ENOSYS)
@@ -108,12 +109,12 @@ def _filter(architecture: int, starters: tuple[int, ...], clone: int) -> list[In
 
 
 def main() -> None:
-    die_with(int(sys.argv[1]))
+    die_with_parent(int(sys.argv[1]))
     # Python ignores these two, and what is ignored stays ignored across exec: ffmpeg
     # would report a broken pipe or a full file instead of ending at once.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    start_no_processes()
+    forbid_new_processes()
     os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - no shell is the point
 
 

@@ -1,4 +1,4 @@
-"""What is in a file, and whether we take it. Runs in the child, never in the parent.
+"""Probing: the properties of a video file, or its refusal. Runs in the child, never in the parent.
 
 Everything is read from the file through libav, which is given the same lists of
 protocols, containers and codecs as ffmpeg (`clipforge.media.ffmpeg`). One picture is
@@ -34,8 +34,8 @@ ADVICE = "Convert it to MP4 (H.264 and AAC) and upload it again."
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """A source and what only the renderer needs to know of it."""
+class ExaminedSource:
+    """A source, with the properties that only the renderer needs."""
 
     source: SourceInfo
     hdr_transfer: str | None  # ffmpeg's name of the curve; None for ordinary video
@@ -46,8 +46,8 @@ def probe(path: Path, limits: Limits) -> SourceInfo:
     return examine(path, limits).source
 
 
-def examine(path: Path, limits: Limits) -> Examined:
-    """As `probe`, with what the renderer needs besides."""
+def examine(path: Path, limits: Limits) -> ExaminedSource:
+    """As `probe`, with the properties that the renderer needs besides."""
     if path.stat().st_size == 0:
         raise MediaError(ErrorCode.EMPTY_FILE, "The file is empty. Upload it again.")
     av.logging.set_level(None)
@@ -75,7 +75,7 @@ def _options() -> dict[str, str]:
     }
 
 
-def _examine(container: av.container.InputContainer, path: Path, limits: Limits) -> Examined:
+def _examine(container: av.container.InputContainer, path: Path, limits: Limits) -> ExaminedSource:
     video = _video_stream(container)
     video_codec = _codec(video, "picture")
     audio_codec = _codec(container.streams.audio[0], "sound") if container.streams.audio else None
@@ -96,11 +96,11 @@ def _examine(container: av.container.InputContainer, path: Path, limits: Limits)
         video_codec=video_codec,
         audio_codec=audio_codec,
     )
-    return Examined(source, HDR_TRANSFERS.get(int(picture.color_trc)))
+    return ExaminedSource(source, HDR_TRANSFERS.get(int(picture.color_trc)))
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The first that moves: an attached picture is a cover, not a film."""
+    """The first video stream that is not an attached picture, which is a cover."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             return stream
@@ -110,7 +110,7 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
 
 
 def _codec(stream: av.VideoStream | av.AudioStream, kind: str) -> str:
-    """The name of a stream's codec. Refuses what is not on the list."""
+    """The name of a stream's codec. Raises MediaError for one that is not on the list."""
     # Without a decoder there is no context, whatever the stubs say.
     codec = stream.codec_context.codec if stream.codec_context else None
     if codec is None or codec.name not in ffmpeg.CODECS.split(","):
@@ -123,7 +123,7 @@ def _codec(stream: av.VideoStream | av.AudioStream, kind: str) -> str:
 
 
 def _first_picture(container: av.container.InputContainer, video: av.VideoStream) -> av.VideoFrame:
-    """Decode until there is a picture. Damage before it is skipped."""
+    """The first picture that decodes. Damaged packets before it are skipped."""
     video.codec_context.thread_count = 1
     for packet in itertools.islice(container.demux(video), PACKETS_BEFORE_PICTURE):
         try:
@@ -162,8 +162,8 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
 def _duration(container: av.container.InputContainer, video: av.VideoStream) -> float:
     """Seconds from the start of the file to its last picture.
 
-    The sound often goes on a little longer, and nothing can be cut from there. What is
-    declared is believed: a file that breaks off early is found when it is decoded.
+    The sound often goes on a little longer, and nothing can be cut from there. The declared
+    duration is believed: a file that breaks off early is found when it is decoded.
     """
     begin = (container.start_time or 0) / av.time_base
     whole = (container.duration or 0) / av.time_base

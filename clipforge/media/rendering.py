@@ -1,8 +1,7 @@
-"""Cuts a stretch out of a video and makes a clip of it. Runs in the child.
+"""Rendering: encodes a stretch of a video as a clip. Runs in the child.
 
-The clip is what every phone plays: MP4, H.264 High, yuv420p, AAC 48 kHz stereo, index
-in front. It is encoded anew: only so can a cut lie on any frame and not just on a
-keyframe.
+The clip has the format that every phone plays: MP4, H.264 High, yuv420p, AAC 48 kHz stereo, index
+in front. It is encoded anew: without that, a cut could only lie on a keyframe.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from clipforge.media.contracts import (
     RenderSpec,
     SourceInfo,
 )
-from clipforge.media.sandbox import Lines, OnProgress, Tail, cause_of_death, failure, pipe, pump
+from clipforge.media.sandbox import LineSplitter, OnProgress, Tail, exit_cause, failure, pipe, pump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,14 +57,14 @@ HOLD_SECONDS = 0.25
 # are lost. So decoding begins this many seconds early; keyframes are never so far apart.
 LEAD_SECONDS = 15
 WITHOUT_INDEX = "mpegts"
-LOUDNESS = "loudnorm=I=-14:TP=-1.5:LRA=11"  # what the large platforms play at
+LOUDNESS = "loudnorm=I=-14:TP=-1.5:LRA=11"  # the level of the large platforms
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Exactly what is to come out. Times are seconds of the source.
+class RenderPlan:
+    """The exact properties of the clip to encode. Times are seconds of the source.
 
-    Reading begins at `start`, and the first `lead` seconds of that are thrown away.
+    Reading begins at `start`, and the first `lead` seconds of that are dropped.
     """
 
     start: float
@@ -85,7 +84,7 @@ class Plan:
 
     @property
     def reading(self) -> str:
-        """How much is read, as ffmpeg writes seconds."""
+        """The seconds of the source to read, as an argument of ffmpeg."""
         return _seconds(self.lead + self.duration)
 
 
@@ -93,7 +92,7 @@ def render(
     source: Path, part: Path, spec: RenderSpec, limits: Limits, on_progress: OnProgress
 ) -> Rendered:
     """Render to `part`, verify it, and put its content on disk. Does not rename it."""
-    plan = make_plan(probing.examine(source, limits), spec, limits)
+    plan = plan_render(probing.examine(source, limits), spec, limits)
     on_progress(STAGE, 0.0)
     _encode(
         arguments(source, part, plan, limits),
@@ -111,8 +110,8 @@ def render(
     )
 
 
-def make_plan(examined: probing.Examined, spec: RenderSpec, limits: Limits) -> Plan:
-    """Work out the clip, or refuse the range or the size."""
+def plan_render(examined: probing.ExaminedSource, spec: RenderSpec, limits: Limits) -> RenderPlan:
+    """The plan of a clip. Raises MediaError for a range or a size that is not possible."""
     source = examined.source
     end = _end_within(source, spec)
     rate = standard_rate(source.fps)
@@ -123,7 +122,7 @@ def make_plan(examined: probing.Examined, spec: RenderSpec, limits: Limits) -> P
             f"A clip of {width}x{height} cannot be made. Choose another resolution.",
         )
     lead = _lead(source, spec.start, rate)
-    return Plan(
+    return RenderPlan(
         start=spec.start - float(lead),
         lead=lead,
         frames=round((end - spec.start) * rate),
@@ -182,7 +181,7 @@ def output_size(source: SourceInfo, spec: RenderSpec) -> tuple[int, int]:
     return (short, long) if shape < 1 else (long, short)
 
 
-def arguments(source: Path, part: Path, plan: Plan, limits: Limits) -> list[str]:
+def arguments(source: Path, part: Path, plan: RenderPlan, limits: Limits) -> list[str]:
     """The whole command line after the name of the program."""
     return [
         *("-hide_banner", "-nostdin", "-y", "-v", "error", "-filter_threads", THREADS),
@@ -200,13 +199,13 @@ def arguments(source: Path, part: Path, plan: Plan, limits: Limits) -> list[str]
     ]
 
 
-def _source_input(source: Path, plan: Plan, limits: Limits) -> list[str]:
+def _source_input(source: Path, plan: RenderPlan, limits: Limits) -> list[str]:
     """Seek before `-i`: ffmpeg goes to the keyframe and drops what lies before the start."""
     seek = ("-ss", _seconds(plan.start), "-t", plan.reading)
     return ffmpeg.safe_input(source, limits=limits, options=("-threads", THREADS, *seek))
 
 
-def _sound(plan: Plan) -> list[str]:
+def _sound(plan: RenderPlan) -> list[str]:
     """Sound at platform loudness, as long as the pictures; silence where there is none."""
     if not plan.has_audio:
         silence = ("-f", "lavfi", "-t", plan.reading, "-i", "anullsrc=r=48000:cl=stereo")
@@ -221,7 +220,7 @@ def _sound(plan: Plan) -> list[str]:
     return ["-map", "0:a:0", "-af", ",".join(chain)]
 
 
-def picture_filter(plan: Plan) -> str:
+def picture_filter(plan: RenderPlan) -> str:
     """Crop the middle, scale, 8 bit, constant rate. ffmpeg has turned the picture upright."""
     steps = []
     if plan.crop:
@@ -237,7 +236,7 @@ def picture_filter(plan: Plan) -> str:
 
 
 def _tone_map(transfer: str) -> str:
-    """HDR to ordinary colours. Shown as they are, they would look washed out."""
+    """The filter from HDR to ordinary colours. Without it, pictures would look washed out."""
     return (
         f"zscale=tin={transfer}:pin=bt2020:min=bt2020nc:rin=tv:t=linear:npl=100,"
         "format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,"
@@ -246,7 +245,7 @@ def _tone_map(transfer: str) -> str:
 
 
 def _encode(command: list[str], limits: Limits, on_seconds: Callable[[float], None]) -> None:
-    """Run ffmpeg to its end. `on_seconds` gets how much has been written."""
+    """Run ffmpeg to its end. `on_seconds` gets the seconds written so far."""
 
     def on_line(line: bytes) -> None:
         name, _, value = line.partition(b"=")
@@ -255,14 +254,14 @@ def _encode(command: list[str], limits: Limits, on_seconds: Callable[[float], No
 
     stderr = Tail()
     process = subprocess.Popen(
-        launcher.tied([ffmpeg.executable(), *command]),
+        launcher.wrap([ffmpeg.executable(), *command]),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ffmpeg.ENVIRONMENT,
     )
     with process:
-        pump({pipe(process.stdout): Lines(on_line).feed, pipe(process.stderr): stderr.feed})
+        pump({pipe(process.stdout): LineSplitter(on_line).feed, pipe(process.stderr): stderr.feed})
     if process.returncode != 0:
         raise _encoder_error(process.returncode, stderr.text(), limits)
 
@@ -272,13 +271,16 @@ def _encoder_error(returncode: int, stderr: str, limits: Limits) -> MediaError:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     if used.ru_utime + used.ru_stime >= limits.cpu_seconds:
         return failure(ErrorCode.TIMED_OUT)  # ffmpeg catches SIGXCPU and just exits with 255
-    if code := cause_of_death(returncode, stderr):
+    if code := exit_cause(returncode, stderr):
         return failure(code)
     return _broken_off()
 
 
-def _verify(part: Path, plan: Plan, limits: Limits) -> SourceInfo:
-    """Look at what was written. The exit status of ffmpeg does not say that it is all there."""
+def _verify(part: Path, plan: RenderPlan, limits: Limits) -> SourceInfo:
+    """The properties of the written file. Raises MediaError if it is not as planned.
+
+    The exit status of ffmpeg does not tell whether the file is complete.
+    """
     try:
         found = probing.probe(part, limits)
     except MediaError as error:

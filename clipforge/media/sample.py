@@ -1,4 +1,4 @@
-"""Videos made from nothing, with known highlights: for the demo and for tests.
+"""Synthetic videos with known highlights, for the demo and for tests.
 
 `python -m clipforge.media.sample OUT.mp4` writes two calm minutes in which something
 happens three times: fast cuts over drums, a whirling picture, somebody talking. There is
@@ -38,7 +38,7 @@ PHRASE, BREATH = 3.2, 0.5  # s
 
 @dataclass(frozen=True, slots=True)
 class Highlight:
-    """Where something worth clipping was planted, in seconds."""
+    """A planted stretch worth clipping, in seconds."""
 
     start: float
     end: float
@@ -51,7 +51,7 @@ def make_sample(path: Path, *, seconds: int = 120, seed: int = 0) -> list[Highli
     The same arguments give the same layout. Takes about three seconds a minute of video
     on two cores; the encoder takes most of it.
     """
-    highlights = plan(seconds, seed)
+    highlights = plan_highlights(seconds, seed)
     graph = []
     for index, (length, kind) in enumerate(_segments(highlights, seconds)):
         graph += [*SEGMENTS[kind](index, length)]
@@ -68,8 +68,8 @@ def make_still(path: Path, seconds: int) -> None:
     _write(path, "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", silence)
 
 
-def plan(seconds: int, seed: int) -> list[Highlight]:
-    """Where the highlights go: one in each equal part of the video, kinds shuffled in turn."""
+def plan_highlights(seconds: int, seed: int) -> list[Highlight]:
+    """The highlights of a sample: one in each equal part of the video, kinds shuffled in turn."""
     random = np.random.default_rng(seed)
     count = max(seconds // SECONDS_PER_HIGHLIGHT, 1)
     part = seconds / count

@@ -1,14 +1,14 @@
 """Runs one media operation in a child process that cannot hurt the worker.
 
-Video files come from strangers and decoders are large C programs. So the parent never
+Video files are untrusted and decoders are large C programs. So the parent never
 decodes: it starts `python -m clipforge.media`, hands it one JSON request, and reads
 JSON lines back: `{"progress": [stage, fraction]}` any number of times, then one
-`{"result": ...}` or `{"error": [code, message]}`. What comes back is not trusted
-either: it is bounded, and an answer that makes no sense is a crashed decoder.
+`{"result": ...}` or `{"error": [code, message]}`. The response is not trusted either: its
+size is bounded, and one that is malformed counts as a crashed decoder.
 
-The child leads a session of its own. Whatever happens, when `run` returns, everything
-in it is dead. If the parent itself is killed, the kernel kills the child, and then
-everything that the child started through `launcher.tied`.
+The child leads a session of its own. When `run` returns or raises, every process of that
+session is dead. If the parent itself is killed, the kernel kills the child, and then
+everything that the child started through `launcher.wrap`.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from clipforge.media.contracts import ErrorCode, Limits, MediaError
 OnProgress = Callable[[str, float], None]
 ShouldStop = Callable[[], bool]
 
-POLL_SECONDS = 0.2  # how often limits and `should_stop` are looked at
+POLL_SECONDS = 0.2  # between checks of the deadline and of `should_stop`
 READ_BYTES = 1 << 16
-ANSWER_BYTES = 8 << 20  # one line of the child; four hours of moments are far below it
-TAIL_BYTES = 8 << 10  # of stderr, for the log
-GONE_SECONDS = 5.0  # a killed process that is still there after this belongs to its reaper
+MAX_LINE_BYTES = 8 << 20  # one line of the child; four hours of moments are far below it
+STDERR_TAIL_BYTES = 8 << 10  # kept for the log
+KILL_WAIT_SECONDS = 5.0  # for killed processes to disappear; later ones are left to init
 NICE = 10
-CPU_GRACE_SECONDS = 5  # between the signal that can be told from others and SIGKILL
+CPU_GRACE_SECONDS = 5  # between SIGXCPU, which names the cause, and SIGKILL
 OPEN_FILES = 64
 
-# What the interpreter needs to find its parts. Nothing else of the parent's
-# environment goes to the child: it holds the keys of the whole service.
-KEPT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR")
+# The variables that the interpreter needs to find its parts. The rest of the parent's
+# environment is withheld from the child, since it has the secrets of the whole service.
+KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR")
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 MESSAGES: Final[Mapping[ErrorCode, str]] = {
@@ -62,14 +62,14 @@ MESSAGES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CANCELLED: "The work was stopped before it finished.",
 }
 
-_SIGNALS: Final[Mapping[int, ErrorCode]] = {
+_SIGNAL_CAUSES: Final[Mapping[int, ErrorCode]] = {
     signal.SIGXCPU: ErrorCode.TIMED_OUT,
     signal.SIGXFSZ: ErrorCode.OUTPUT_TOO_LARGE,
-    signal.SIGKILL: ErrorCode.OUT_OF_MEMORY,  # not ours, so the kernel's, which wants memory
+    signal.SIGKILL: ErrorCode.OUT_OF_MEMORY,  # not sent by us, so by the kernel's OOM killer
 }
-# How Python, the dynamic linker, OpenBLAS, C++, x264 and ffmpeg word the same few troubles.
-# An encoder that does not open had no memory for its threads: its options are ours.
-_WORDS: Final[tuple[tuple[str, ErrorCode], ...]] = (
+# The messages of Python, the dynamic linker, OpenBLAS, C++, x264 and ffmpeg for these causes.
+# An encoder that does not open had no memory for its threads, since its options are known to be valid.
+_STDERR_CAUSES: Final[tuple[tuple[str, ErrorCode], ...]] = (
     ("No space left on device", ErrorCode.STORAGE_FULL),
     ("Disk quota exceeded", ErrorCode.STORAGE_FULL),
     ("File too large", ErrorCode.OUTPUT_TOO_LARGE),
@@ -91,34 +91,34 @@ def failure(code: ErrorCode) -> MediaError:
     return MediaError(code, MESSAGES[code])
 
 
-def cause_of_death(returncode: int, stderr: str) -> ErrorCode | None:
-    """Why a process ended as it did. `returncode` as `subprocess` has it: -N is signal N.
+def exit_cause(returncode: int, stderr: str) -> ErrorCode | None:
+    """The error code for the end of a process. `returncode` as in `subprocess`: -N is signal N.
 
-    None if it ended by itself for a reason that is not ours to know.
+    None if it exited by itself and its stderr names no known cause.
     """
-    if code := _SIGNALS.get(-returncode):
+    if code := _SIGNAL_CAUSES.get(-returncode):
         return code
-    for words, code in _WORDS:
+    for words, code in _STDERR_CAUSES:
         if words in stderr:
             return code
     return ErrorCode.DECODER_CRASHED if returncode < 0 else None
 
 
 class Tail:
-    """Keeps the last `TAIL_BYTES` of a stream."""
+    """Keeps the last `STDERR_TAIL_BYTES` of a stream."""
 
     def __init__(self) -> None:
         self._kept = b""
 
     def feed(self, data: bytes) -> None:
-        self._kept = (self._kept + data)[-TAIL_BYTES:]
+        self._kept = (self._kept + data)[-STDERR_TAIL_BYTES:]
 
     def text(self) -> str:
         return self._kept.decode(errors="replace").strip()
 
 
-class Lines:
-    """Cuts a stream into lines for `take`. A line of over `ANSWER_BYTES` is refused."""
+class LineSplitter:
+    """Splits a stream into lines and passes each to `take`. Raises for a line of over `MAX_LINE_BYTES`."""
 
     def __init__(self, take: Callable[[bytes], None]) -> None:
         self._take = take
@@ -128,12 +128,12 @@ class Lines:
         *whole, self._rest = (self._rest + data).split(b"\n")
         for line in whole:
             self._take(line)
-        if len(self._rest) > ANSWER_BYTES:
+        if len(self._rest) > MAX_LINE_BYTES:
             raise failure(ErrorCode.DECODER_CRASHED)
 
 
-class Answer:
-    """What the child has said so far."""
+class Response:
+    """The response of the child, from its lines: progress is reported, the last event is kept."""
 
     def __init__(self, on_progress: OnProgress | None) -> None:
         self._on_progress = on_progress
@@ -153,23 +153,23 @@ class Answer:
             self._on_progress(stage, fraction)
 
     def result(self, returncode: int, stderr: str) -> dict[str, Any]:
-        """The result, or the reason why there is none."""
+        """The result. Raises the MediaError that the child reported, or one for how it ended."""
         if isinstance(result := self._last.get("result"), dict):
             return result
         error = self._error(returncode, stderr)
         if stderr:
-            error.add_note(f"child ended with {returncode}; last words:\n{stderr}")
+            error.add_note(f"child ended with {returncode}; the end of its stderr:\n{stderr}")
         raise error
 
     def _error(self, returncode: int, stderr: str) -> MediaError:
         with contextlib.suppress(ValueError, TypeError, KeyError):
             code, message = self._last["error"]
             return MediaError(ErrorCode(code), str(message))
-        return failure(cause_of_death(returncode, stderr) or ErrorCode.DECODER_CRASHED)
+        return failure(exit_cause(returncode, stderr) or ErrorCode.DECODER_CRASHED)
 
 
-class Watch:
-    """The wall clock, and the caller's wish to stop."""
+class Deadline:
+    """The wall-clock deadline of an operation, and the caller's `should_stop`."""
 
     def __init__(self, seconds: float, should_stop: ShouldStop | None) -> None:
         self._deadline = time.monotonic() + seconds
@@ -177,7 +177,7 @@ class Watch:
         self._due = 0.0
 
     def check(self) -> None:
-        """Raise if it is time to end. May be called at any rate: it asks only now and then."""
+        """Raise if the deadline has passed or `should_stop` is true. Checks once in POLL_SECONDS at most."""
         now = time.monotonic()
         if now < self._due:
             return
@@ -199,30 +199,33 @@ def run(
     """Run one operation of `clipforge.media.__main__` in a child and return its result.
 
     `on_progress` and `should_stop` are called in this thread. Raises `MediaError`, and
-    whatever the callbacks raise. Nothing that was started is alive afterwards.
+    what the callbacks raise. No process that was started is alive afterwards.
     """
     request = {"operation": operation, "arguments": dict(arguments), "limits": asdict(limits)}
-    check = Watch(limits.wall_seconds, should_stop).check
-    answer, stderr = Answer(on_progress), Tail()
+    check = Deadline(limits.wall_seconds, should_stop).check
+    response, stderr = Response(on_progress), Tail()
     with _start() as process:
         try:
             _send(process, request)
             pump(
-                {pipe(process.stdout): Lines(answer.take).feed, pipe(process.stderr): stderr.feed},
+                {
+                    pipe(process.stdout): LineSplitter(response.take).feed,
+                    pipe(process.stderr): stderr.feed,
+                },
                 check,
             )
             _await_exit(process.pid, check)
         finally:
             _end_group(process)
-    return answer.result(process.returncode, stderr.text())
+    return response.result(process.returncode, stderr.text())
 
 
 def pump(
     streams: Mapping[IO[bytes], Callable[[bytes], None]], check: Callable[[], None] | None = None
 ) -> None:
-    """Feed what arrives on each stream to its sink until all have ended.
+    """Feed the data of each stream to its sink until all streams have ended.
 
-    `check` is called all the time, at most `POLL_SECONDS` apart; it stops by raising.
+    `check` is called at least once in `POLL_SECONDS`, and ends the work by raising.
     """
     with selectors.DefaultSelector() as selector:
         for stream, sink in streams.items():
@@ -238,7 +241,7 @@ def pump(
 
 
 def pipe(end: IO[bytes] | None) -> IO[bytes]:
-    """One of the pipes of a `Popen` that was asked for it."""
+    """The end of a pipe of a `Popen` that was started with it; never None."""
     if end is None:
         raise ValueError("the process was started without this pipe")
     return end
@@ -247,8 +250,8 @@ def pipe(end: IO[bytes] | None) -> IO[bytes]:
 def confine(limits: Limits) -> None:
     """Put this process, and all that it will start, under the limits. For the child.
 
-    The memory limit holds per process. How many of those there may be is the launcher's to
-    say: ffmpeg is one, and starts none.
+    The memory limit holds per process. The number of processes is limited by the launcher: the
+    child and one ffmpeg.
     """
     os.nice(NICE)
     cpu = (limits.cpu_seconds, limits.cpu_seconds + CPU_GRACE_SECONDS)
@@ -261,7 +264,7 @@ def confine(limits: Limits) -> None:
 
 def environment() -> dict[str, str]:
     """The whole environment of the child."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     search = [str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **kept,
@@ -290,7 +293,7 @@ def _start() -> subprocess.Popen[bytes]:
 
 
 def _send(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> None:
-    # A child that died before it read says so with its exit status.
+    # A child that died before it read the request is reported by its exit status.
     with contextlib.suppress(BrokenPipeError), pipe(process.stdin) as stdin:
         stdin.write(json.dumps(request).encode())
 
@@ -298,8 +301,8 @@ def _send(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> None:
 def _await_exit(pid: int, check: Callable[[], None]) -> None:
     """Wait until the child has ended, and leave it as a zombie.
 
-    As long as it is not reaped its number names this group and no other, so that the
-    kill which follows cannot hit a stranger.
+    As long as it is not reaped, its process id cannot be reused, so that the kill which
+    follows cannot hit an unrelated process group.
     """
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
         check()
@@ -307,10 +310,10 @@ def _await_exit(pid: int, check: Callable[[], None]) -> None:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the child's session and wait until it is gone."""
+    """Kill the remaining processes of the child's session and wait until they are gone."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + GONE_SECONDS
+    deadline = time.monotonic() + KILL_WAIT_SECONDS
     while _lives(process.pid) and time.monotonic() < deadline:
         time.sleep(0.005)
 
@@ -318,8 +321,8 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 def _lives(group: int) -> bool:
     """Whether a process of the group still runs.
 
-    Orphans that are dead wait for init to reap them, which some inits do only every
-    second or two. They hold no file and no memory, so they do not count.
+    Zombies that wait for init to reap them, which some inits do only every second or two,
+    hold no file and no memory, and do not count.
     """
     try:
         os.killpg(group, 0)
@@ -332,6 +335,6 @@ def _runs_in(group: int, stat: Path) -> bool:
     # "pid (name) state ppid pgrp ...", and the name may contain anything.
     try:
         state, _, found = stat.read_bytes().rpartition(b")")[2].split()[:3]
-    except (OSError, ValueError):  # it ended between the two looks
+    except (OSError, ValueError):  # it ended after it was listed
         return False
     return int(found) == group and state != b"Z"

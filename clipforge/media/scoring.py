@@ -1,4 +1,4 @@
-"""How good a stretch of video is, and why, in terms a customer can check by watching it.
+"""Scoring: a rating of a stretch of video, with reasons that a customer can check by watching it.
 
 Five aspects, each 0..1 before they are shown as 0..100:
 
@@ -51,9 +51,9 @@ OPENING_SECONDS: Final = 3.0
 BEFORE_SECONDS: Final = 5.0
 OPENING_RISE_SHARE: Final = 0.3  # the rest of an opening is what happens in it
 
-STANDING_OUT: Final = 0.3  # what an aspect loses when far below what is typical of its file
+STANDING_OUT: Final = 0.3  # the share that an aspect loses when far below the typical of its file
 STANDING_OUT_RANGE: Final = 0.3  # how far from typical (0..1) is as far as it counts
-TYPICAL_LENGTH: Final = 15  # s, length of the stretches that say what is typical
+TYPICAL_LENGTH: Final = 15  # s, length of the stretches of which the median is typical
 
 FULL_MARKS: Final = 0.75  # the mean that counts as 100; nothing real is full in all aspects
 QUIET_LOSS: Final = 0.3  # of the total, if all of a stretch is quiet
@@ -66,8 +66,8 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "pace": 0.14,
     "opening": 0.16,
 }
-# Without sound only the picture speaks, and the other aspects are not shown at all. Not 1 in
-# all: what is missing cannot be made up for, so a silent film has to move to score 60.
+# Without sound only the picture is rated, and the other aspects are not shown at all. They add up
+# to less than 1: a silent film has to move to score 60.
 SILENT_WEIGHTS: Final[Mapping[str, float]] = {"motion": 0.20, "pace": 0.20, "opening": 0.15}
 
 # A clip whose sub-score is below this does not have that quality in its reason.
@@ -148,7 +148,7 @@ class Scorer:
         return [float(np.median(values)) for values in measured.values()]
 
     def _mean(self, running: Floats, starts: Floats, ends: Floats) -> Floats:
-        """Mean of a series over each stretch, from its running sum; outside the file: none."""
+        """Mean of a series over each stretch, from its running sum; 0 outside the file."""
         grid = np.arange(self._length + 1)
         starts, ends = np.clip(starts, 0, self._length), np.clip(ends, 0, self._length)
         sums = np.interp(ends, grid, running) - np.interp(starts, grid, running)
@@ -191,7 +191,7 @@ def _scaled(values: NDArray[np.floating], scale: tuple[float, float]) -> Floats:
 
 
 def _position(strength: Floats, typical: float) -> Floats:
-    """Where a strength lies around what is typical of the file: 0 below, 1/2 at it, 1 above."""
+    """The position of a strength around the typical of the file: 0 below, 1/2 at it, 1 above."""
     return np.clip(0.5 + (strength - typical) / (2 * STANDING_OUT_RANGE), 0, 1)
 
 

@@ -1,9 +1,9 @@
-"""Which stretches become moments: the best windows, moved to where a cut does no harm.
+"""Selection of moments: the best-rated windows, moved to boundaries that cut no speech.
 
-Windows of several lengths start at every second. The best-rated is taken first, its edges
-move to good places nearby (`edges`), and windows that overlap it are dropped; then the
-next, until there are enough. Edges move only within what is still free: moments never
-overlap. (Moving them after all had been chosen brought overlaps back.)
+Windows of several lengths start at every second. The best-rated is taken first, its start
+and end move to boundaries nearby (`boundaries`), and windows that overlap it are dropped;
+then the next, until there are enough. They move only within the time that is still free:
+moments never overlap. (Moving them after all had been chosen brought overlaps back.)
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from clipforge.media.contracts import ScoredMoment
 from clipforge.media.scoring import explain
 
 if TYPE_CHECKING:
-    from clipforge.media.edges import Edges
+    from clipforge.media.boundaries import Boundaries
     from clipforge.media.scoring import Scorer
 
-LENGTHS: Final = (15, 18, 22, 26, 32, 40, 50, 60)  # s, before the edges move
+LENGTHS: Final = (15, 18, 22, 26, 32, 40, 50, 60)  # s, before they move to boundaries
 SHORTEST: Final = 14.0  # s, after they have moved
 LONGEST: Final = 62.0  # s
 # Of a source too short for these: the whole, or its best three quarters; never under 60 %.
 SHORT_SOURCE: Final = 28.0  # s
 SHORTEST_SHARE: Final = 0.6
-SHORTEST_CLIP: Final = 3.0  # s; nobody watches less, however short the source is
+SHORTEST_CLIP: Final = 3.0  # s; a shorter clip is not worth watching, however short the source
 
-# What half or twice the favourite length costs a window in rank. Without it the shortest
-# always win, because the mean over a window falls as it grows beyond the best part.
+# The share of its rank that a window of half or twice the favourite length loses. Without it the
+# shortest always win, because the mean over a window falls as it grows beyond the best part.
 FAVOURITE: Final = 30  # s
 LENGTH_LOSS: Final = 0.08
 
 SECONDS_PER_MOMENT: Final = 25.0  # one moment for so much source...
-MOST_MOMENTS: Final = 10  # ...up to this many
-MIN_SCORE: Final = 30.0  # what rates lower is not worth clipping
+MAX_MOMENTS: Final = 10  # ...up to this many
+MIN_SCORE: Final = 30.0  # a window with a lower score is not worth clipping
 
-OVERLAP: Final = 2.0  # s that a window may reach into a moment, for its edge to move out
+MAX_OVERLAP: Final = 2.0  # s that a window may reach into a moment before its boundary moves out
 
 
-def select(scorer: Scorer, edges: Edges) -> list[ScoredMoment]:
+def select(scorer: Scorer, boundaries: Boundaries) -> list[ScoredMoment]:
     """The moments of one file, best first; none if nothing is worth clipping."""
-    limit = min(max(round(edges.duration / SECONDS_PER_MOMENT), 1), MOST_MOMENTS)
+    limit = min(max(round(boundaries.duration / SECONDS_PER_MOMENT), 1), MAX_MOMENTS)
     moments: list[ScoredMoment] = []
-    for start, end in _windows(scorer, edges.duration):
+    for start, end in _windows(scorer, boundaries.duration):
         if len(moments) == limit:
             break
-        free = _free(start, end, moments, edges.duration)
-        if free and (placed := _place(start, end, edges, free)):
+        free = _free(start, end, moments, boundaries.duration)
+        if free and (placed := _move_to_boundaries(start, end, boundaries, free)):
             moment = _moment(*placed, scorer)
             if moment.score >= MIN_SCORE:
                 moments.append(moment)
@@ -88,10 +88,10 @@ def _windows(scorer: Scorer, duration: float) -> list[tuple[float, float]]:
 def _free(
     start: float, end: float, moments: list[ScoredMoment], duration: float
 ) -> tuple[float, float] | None:
-    """What is free around a window; None if it reaches too far into a moment."""
+    """The free stretch around a window, in seconds; None if the window reaches too far into a moment."""
     low, high = 0.0, duration
     for moment in moments:
-        if min(end, moment.end) - max(start, moment.start) > OVERLAP:
+        if min(end, moment.end) - max(start, moment.start) > MAX_OVERLAP:
             return None
         if moment.start + moment.end < start + end:
             low = max(low, moment.end)
@@ -100,15 +100,15 @@ def _free(
     return low, high
 
 
-def _place(
-    start: float, end: float, edges: Edges, free: tuple[float, float]
+def _move_to_boundaries(
+    start: float, end: float, boundaries: Boundaries, free: tuple[float, float]
 ) -> tuple[float, float] | None:
-    """The least costly good places for both edges; None if they leave no fit length."""
+    """The cheapest pair of boundaries for a window; None if no pair in reach leaves a fit length."""
     low, high = free
-    least = shortest(edges.duration)
+    least = shortest(boundaries.duration)
     fitting = [
         (first.cost + last.cost, first.time, last.time)
-        for first, last in product(edges.starts(start), edges.ends(end))
+        for first, last in product(boundaries.starts(start), boundaries.ends(end))
         if low <= first.time and last.time <= high and least <= last.time - first.time <= LONGEST
     ]
     if not fitting:

@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 from clipforge.devtools.testing.corpus import EXTENSIONS, Attack, attacks
 from clipforge.devtools.testing.factories import make_client, make_organization, make_tier_limits
 from clipforge.devtools.testing.state import funds, stored_files
-from clipforge.media import Limits, MediaError, ffmpeg, jobs, sandbox
+from clipforge.media import Limits, MediaError, ffmpeg, operations, sandbox
 from clipforge.media.tests.samples import children_of, started_with
 from projects import analysing
 from projects.models import Project
@@ -121,7 +121,7 @@ def pointers(corpus: list[Attack], folder: Path) -> list[Path]:
 
 def how_it_ends(path: Path) -> str:
     try:
-        jobs.probe(path, limits=Limits(wall_seconds=60))
+        operations.probe(path, limits=Limits(wall_seconds=60))
     except MediaError as error:
         return error.code.value
     return "believed"
@@ -152,7 +152,7 @@ def test_the_corpus_finds_a_reader_that_follows_playlists(corpus, server, tmp_pa
     monkeypatch.setattr(sandbox, "_start", started_with(lists))
     (path,) = (p for p in pointers(corpus, tmp_path) if p.name.startswith("master to a http"))
     with pytest.raises(MediaError):
-        jobs.probe(path.rename(tmp_path / "list.m3u8"), limits=Limits(wall_seconds=60))
+        operations.probe(path.rename(tmp_path / "list.m3u8"), limits=Limits(wall_seconds=60))
     hits, server.hits = server.hits, []
     assert hits != []
 

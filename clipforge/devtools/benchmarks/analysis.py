@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipforge.media import decoding, ffmpeg, jobs, sandbox
+from clipforge.media import decoding, ffmpeg, operations, sandbox
 from clipforge.media.contracts import Limits
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ def decode_only(path: Path, source: SourceInfo) -> None:
 
 
 def main(path: Path, rounds: int) -> None:
-    source = jobs.probe(path)
+    source = operations.probe(path)
     costs: dict[str, list[Cost]] = {"decoding": [], "analysis": []}
     for _ in range(rounds):
         costs["decoding"].append(measure(lambda: decode_only(path, source)))
-        costs["analysis"].append(measure(lambda: jobs.analyse(path)))
+        costs["analysis"].append(measure(lambda: operations.analyse(path)))
     duration = source.duration
     medians = {name: _median(found) for name, found in costs.items()}
     for name, cost in medians.items():

@@ -95,7 +95,7 @@ def test_a_silent_track_counts_as_no_sound(lively, tmp_path):
 
 
 def test_moments_end_where_the_pictures_end(tmp_path):
-    """The sound goes on for twenty lively seconds more; nobody wants those as a clip."""
+    """The sound goes on for twenty lively seconds more; they belong to no clip."""
     path = tmp_path / "long.mkv"
     picture = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=15:d=20")
     drums = ("-f", "lavfi", "-i", f"{DRUMS}:d=40")

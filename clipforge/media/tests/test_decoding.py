@@ -26,7 +26,7 @@ class Kept:
 
 
 class Decoded:
-    """What decoding a file gave. `declared` overrides what its header says (seconds)."""
+    """The sound and pictures decoded from a file. `declared` overrides the duration (seconds) in its header."""
 
     def __init__(self, path: Path, *, limits: Limits = LIMITS, declared: float | None = None):
         source = probing.probe(path, LIMITS)

@@ -24,7 +24,7 @@ from clipforge.media.tests import tracks
 
 
 def heard(samples: np.ndarray, chunk: int = 50_001) -> Sound:
-    """What is extracted from samples in -1..1, fed in chunks of odd size."""
+    """The sound extracted from samples in -1..1, fed in chunks of odd size."""
     data = (samples * 32767).astype("<i2").tobytes()
     extractor = SoundExtractor()
     for start in range(0, len(data), chunk):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clipforge.media import ErrorCode, Limits, MediaError, jobs
+from clipforge.media import ErrorCode, Limits, MediaError, operations
 from clipforge.media.tests.samples import AAC, H264, make_video, run_ffmpeg
 
 # A probe that follows a playlist into a named pipe hangs there until this many seconds: far more than
@@ -22,7 +22,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def refusal(path: Path, limits: Limits = SHORT) -> ErrorCode:
     with pytest.raises(MediaError) as caught:
-        jobs.probe(path, limits=limits)
+        operations.probe(path, limits=limits)
     assert caught.value.message.endswith(".")
     assert str(path) not in caught.value.message
     return caught.value.code
@@ -36,7 +36,7 @@ def half_of(video: Path, target: Path) -> Path:
 
 class TestWhatIsFound:
     def test_an_ordinary_video(self, video):
-        found = jobs.probe(video)
+        found = operations.probe(video)
         assert found.container == "mov,mp4,m4a,3gp,3g2,mj2"
         assert found.duration == pytest.approx(3.0)
         assert (found.width, found.height) == (320, 180)
@@ -45,7 +45,7 @@ class TestWhatIsFound:
         assert found.size == video.stat().st_size
 
     def test_a_video_without_sound(self, tmp_path):
-        found = jobs.probe(make_video(tmp_path / "v.mp4", sound=None, options=H264))
+        found = operations.probe(make_video(tmp_path / "v.mp4", sound=None, options=H264))
         assert found.audio_codec is None
         assert not found.has_audio
 
@@ -53,30 +53,30 @@ class TestWhatIsFound:
     def test_rotation_is_applied(self, video, tmp_path, turn, size):
         turned = tmp_path / "turned.mp4"
         run_ffmpeg("-display_rotation", turn, "-i", video, "-c", "copy", turned)
-        found = jobs.probe(turned)
+        found = operations.probe(turned)
         assert (found.width, found.height) == size
 
     def test_pixels_that_are_not_square_are_made_square(self, tmp_path):
         path = make_video(tmp_path / "v.mp4", size="320x240", picture_filter="setsar=4/3")
-        found = jobs.probe(path)
+        found = operations.probe(path)
         assert (found.width, found.height) == (427, 240)
 
     def test_a_browser_recording_that_does_not_say_how_long_it_is(self, tmp_path):
         path = tmp_path / "recording.webm"
         streamed = ("-c:v", "libvpx", "-deadline", "realtime", "-live", "1", "-f", "webm")
         make_video(path, sound=None, options=streamed)
-        assert jobs.probe(path).duration == pytest.approx(3.0, abs=0.05)
+        assert operations.probe(path).duration == pytest.approx(3.0, abs=0.05)
 
     def test_the_duration_ends_with_the_pictures_when_the_sound_goes_on(self, video, tmp_path):
         path = tmp_path / "v.mp4"
         tone = ("-f", "lavfi", "-i", "sine=d=5")
         run_ffmpeg("-i", video, *tone, "-map", "0:v", "-map", "1:a", "-c:v", "copy", *AAC, path)
-        assert jobs.probe(path).duration == pytest.approx(3.0, abs=0.01)
+        assert operations.probe(path).duration == pytest.approx(3.0, abs=0.01)
 
     def test_the_rate_of_a_fragmented_file_is_not_its_rough_average(self, video, tmp_path):
         path = tmp_path / "v.mp4"
         run_ffmpeg("-i", video, "-c", "copy", "-movflags", "frag_keyframe+empty_moov", path)
-        assert jobs.probe(path).fps == pytest.approx(30.0)
+        assert operations.probe(path).fps == pytest.approx(30.0)
 
     @pytest.mark.parametrize(
         "name",
@@ -93,7 +93,7 @@ class TestWhatIsFound:
     def test_names_are_only_names(self, video, tmp_path, name):
         path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
         path.hardlink_to(video)
-        assert jobs.probe(path).duration == pytest.approx(3.0)
+        assert operations.probe(path).duration == pytest.approx(3.0)
 
 
 class TestRefusals:
@@ -119,7 +119,7 @@ class TestRefusals:
         self, tmp_path
     ):
         whole = make_video(tmp_path / "whole.mp4", options=(*H264, *AAC, "-movflags", "+faststart"))
-        found = jobs.probe(half_of(whole, tmp_path / "v.mp4"))
+        found = operations.probe(half_of(whole, tmp_path / "v.mp4"))
         assert found.duration == pytest.approx(3.0)  # decoding finds it out
 
     def test_pictures_that_do_not_decode(self, video, tmp_path):
@@ -172,7 +172,7 @@ class TestRefusals:
 
     def test_a_file_that_is_not_there_is_the_callers_mistake(self, tmp_path):
         with pytest.raises(FileNotFoundError):
-            jobs.probe(tmp_path / "v.mp4")
+            operations.probe(tmp_path / "v.mp4")
 
 
 class TestFilesThatNameOtherFiles:

@@ -17,7 +17,7 @@ from clipforge.media import (
     MediaError,
     RenderSpec,
     SourceInfo,
-    jobs,
+    operations,
     probing,
     rendering,
 )
@@ -66,14 +66,14 @@ def source_info(**changes) -> SourceInfo:
     return SourceInfo(**{**facts, **changes})
 
 
-def make_plan(wanted: RenderSpec, *, hdr_transfer=None, **changes) -> rendering.Plan:
-    examined = probing.Examined(source_info(**changes), hdr_transfer)
-    return rendering.make_plan(examined, wanted, LIMITS)
+def make_plan(wanted: RenderSpec, *, hdr_transfer=None, **changes) -> rendering.RenderPlan:
+    examined = probing.ExaminedSource(source_info(**changes), hdr_transfer)
+    return rendering.plan_render(examined, wanted, LIMITS)
 
 
 def refusal(source: Path, clip: Path, wanted: RenderSpec, limits: Limits = LIMITS) -> ErrorCode:
     with pytest.raises(MediaError) as caught:
-        jobs.render(source, clip, wanted, limits=limits)
+        operations.render(source, clip, wanted, limits=limits)
     assert list(clip.parent.iterdir()) == []
     assert caught.value.message.endswith(".")
     return caught.value.code
@@ -197,13 +197,13 @@ class TestWhatComesOut:
         ],
     )
     def test_each_shape_has_its_size(self, video, clip, aspect, size):
-        made = jobs.render(video, clip, spec(aspect=aspect))
+        made = operations.render(video, clip, spec(aspect=aspect))
         assert (made.width, made.height) == size
-        found = jobs.probe(clip)
+        found = operations.probe(clip)
         assert (found.width, found.height) == size
 
     def test_it_plays_everywhere(self, video, clip):
-        jobs.render(video, clip, spec())
+        operations.render(video, clip, spec())
         with av.open(str(clip)) as container:
             (picture,), (sound,) = container.streams.video, container.streams.audio
             assert (picture.codec_context.name, picture.profile) == ("h264", "High")
@@ -215,7 +215,7 @@ class TestWhatComesOut:
         assert content.index(b"moov") < content.index(b"mdat")
 
     def test_the_result_describes_the_file(self, video, clip):
-        made = jobs.render(video, clip, spec())
+        made = operations.render(video, clip, spec())
         assert made.size == clip.stat().st_size
         assert made.sha256 == hashlib.sha256(clip.read_bytes()).hexdigest()
         assert made.duration == pytest.approx(1.0, abs=FRAME)
@@ -223,10 +223,10 @@ class TestWhatComesOut:
 
     def test_what_was_there_is_replaced(self, video, clip):
         clip.write_bytes(b"old")
-        assert jobs.render(video, clip, spec()).size == clip.stat().st_size
+        assert operations.render(video, clip, spec()).size == clip.stat().st_size
 
     def test_sound_and_pictures_last_equally_long(self, video, clip):
-        jobs.render(video, clip, spec(0.3, 2.8))
+        operations.render(video, clip, spec(0.3, 2.8))
         with av.open(str(clip)) as container:
             lengths = [float((s.duration or 0) * (s.time_base or 0)) for s in container.streams]
         assert lengths == pytest.approx([2.5, 2.5], abs=FRAME)
@@ -239,7 +239,7 @@ class TestWhatComesOut:
             "[CHAPTER]\nTIMEBASE=1/1\nSTART=0\nEND=2\ntitle=Part one\n"
         )
         run_ffmpeg("-i", video, "-i", chapters, "-map_metadata", "1", "-c", "copy", tagged)
-        jobs.render(tagged, clip, spec())
+        operations.render(tagged, clip, spec())
         content = clip.read_bytes()
         assert b"Our secret" in tagged.read_bytes()
         assert not any(word in content for word in (b"secret", b"+52.2", b"Part one"))
@@ -249,12 +249,12 @@ class TestWhatComesOut:
     )
     def test_names_are_only_names(self, video, clip, name):
         target = Path(os.fsdecode(os.fsencode(clip.parent) + b"/" + name))
-        jobs.render(video, target, spec())
+        operations.render(video, target, spec())
         assert list(clip.parent.iterdir()) == [target]
 
     def test_a_folder_that_is_not_there_is_the_callers_mistake(self, video, tmp_path):
         with pytest.raises(FileNotFoundError):
-            jobs.render(video, tmp_path / "missing" / "clip.mp4", spec())
+            operations.render(video, tmp_path / "missing" / "clip.mp4", spec())
 
 
 class TestFrames:
@@ -272,26 +272,26 @@ class TestFrames:
         first, count = 101, 50  # in the middle of a group of pictures
         start = float(first / Fraction(rate))
         end = float((first + count) / Fraction(rate))
-        jobs.render(source, clip, spec(start, end, Aspect.SOURCE))
+        operations.render(source, clip, spec(start, end, Aspect.SOURCE))
         assert counted(clip) == list(range(first, first + count))
 
     def test_a_slow_source_is_shown_at_a_standard_rate_with_each_frame_twice(self, tmp_path, clip):
         source = make_counter(tmp_path / "v.mp4", seconds=3, rate="15", options=(*H264, *AAC))
-        jobs.render(source, clip, spec(1, 2, Aspect.SOURCE))
+        operations.render(source, clip, spec(1, 2, Aspect.SOURCE))
         assert counted(clip) == [15 + n // 2 for n in range(30)]
 
 
 class TestSources:
     def test_without_sound_it_gets_a_silent_track(self, tmp_path, clip):
         source = make_video(tmp_path / "v.mp4", sound=None, options=H264)
-        jobs.render(source, clip, spec())
-        assert jobs.probe(clip).audio_codec == "aac"
+        operations.render(source, clip, spec())
+        assert operations.probe(clip).audio_codec == "aac"
         assert loudness(clip) <= -70
 
     @pytest.mark.parametrize("seconds", [1, 5])
     def test_a_silent_track_stays_silent(self, tmp_path, clip, seconds):
         source = make_video(tmp_path / "v.mp4", seconds=seconds, sound="anullsrc")
-        jobs.render(source, clip, spec(0, seconds))
+        operations.render(source, clip, spec(0, seconds))
         assert loudness(clip) <= -70
 
     @pytest.mark.parametrize(("volume", "seconds"), [("-35dB", 12), ("-3dB", 12), ("-20dB", 2)])
@@ -300,12 +300,12 @@ class TestSources:
         source = tmp_path / "v.mp4"
         picture = ("-f", "lavfi", "-i", f"testsrc2=s=160x90:d={seconds}")
         run_ffmpeg(*picture, "-f", "lavfi", "-i", noise, "-shortest", *H264, *AAC, source)
-        jobs.render(source, clip, spec(0, seconds))
+        operations.render(source, clip, spec(0, seconds))
         assert loudness(clip) == pytest.approx(-14, abs=1.5)
 
     def test_surround_sound_becomes_stereo(self, tmp_path, clip):
         options = (*H264, "-c:a", "aac", "-ac", "6")
-        jobs.render(make_video(tmp_path / "v.mp4", options=options), clip, spec())
+        operations.render(make_video(tmp_path / "v.mp4", options=options), clip, spec())
         with av.open(str(clip)) as container:
             assert container.streams.audio[0].channels == 2
 
@@ -313,7 +313,7 @@ class TestSources:
         source = tmp_path / "v.mkv"
         tone = ("-itsoffset", "1", "-f", "lavfi", "-i", "sine=d=2")
         run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x90:d=3", *tone, *H264, *AAC, source)
-        jobs.render(source, clip, spec(0, 3))
+        operations.render(source, clip, spec(0, 3))
         said = run_ffmpeg(
             "-i", clip, "-vn", "-af", "silencedetect=n=-50dB:d=0.5", "-f", "null", "-"
         )
@@ -326,7 +326,7 @@ class TestSources:
         halves = "geq=lum='if(lt(X,W/2),16,235)':cb=128:cr=128"
         make_video(source, size="320x180", picture="color", picture_filter=halves)
         run_ffmpeg("-display_rotation", "90", "-i", source, "-c", "copy", turned)
-        jobs.render(turned, clip, spec(aspect=Aspect.VERTICAL))
+        operations.render(turned, clip, spec(aspect=Aspect.VERTICAL))
         with av.open(str(clip)) as container:
             gray = next(container.decode(video=0)).reformat(format="gray").to_ndarray()
         assert gray.shape == (160, 90)
@@ -339,7 +339,7 @@ class TestSources:
         source = make_video(
             tmp_path / "v.mp4", size="240x180", picture="color", picture_filter=bars
         )
-        jobs.render(source, clip, spec(aspect=Aspect.SQUARE))
+        operations.render(source, clip, spec(aspect=Aspect.SQUARE))
         with av.open(str(clip)) as container:
             gray = next(container.decode(video=0)).reformat(format="gray").to_ndarray()
         assert gray[45, 2:-2].min() > 200
@@ -349,7 +349,7 @@ class TestSources:
     def test_odd_sizes(self, tmp_path, clip, size, aspect):
         options = (*H264, "-pix_fmt", "yuv444p", *AAC)
         source = make_video(tmp_path / "v.mp4", size=size, options=options)
-        made = jobs.render(source, clip, spec(aspect=aspect))
+        made = operations.render(source, clip, spec(aspect=aspect))
         assert (made.width % 2, made.height % 2) == (0, 0)
 
     def test_hdr_becomes_ordinary_8_bit_video(self, tmp_path, clip):
@@ -357,7 +357,7 @@ class TestSources:
         hdr = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le")
         options = (*hdr, "-x265-params", f"log-level=none:{colours}", *AAC)
         source = make_video(tmp_path / "v.mp4", options=options)
-        jobs.render(source, clip, spec())
+        operations.render(source, clip, spec())
         with av.open(str(clip)) as container:
             context = container.streams.video[0].codec_context
             assert context.pix_fmt == "yuv420p"
@@ -389,7 +389,9 @@ class TestRefusals:
         source = tmp_path / "v.mp4"
         content = whole.read_bytes()
         source.write_bytes(content[: len(content) // 2])
-        assert jobs.render(source, clip, spec(0.2, 1.2)).duration == pytest.approx(1, abs=FRAME)
+        assert operations.render(source, clip, spec(0.2, 1.2)).duration == pytest.approx(
+            1, abs=FRAME
+        )
 
     def test_a_full_disk(self, video):
         with pytest.raises(MediaError) as caught:

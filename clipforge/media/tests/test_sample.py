@@ -8,7 +8,7 @@ import pytest
 
 from clipforge.media.analysis import analyse
 from clipforge.media.contracts import Limits
-from clipforge.media.sample import CALM_SECONDS, KINDS, Highlight, make_sample, plan
+from clipforge.media.sample import CALM_SECONDS, KINDS, Highlight, make_sample, plan_highlights
 
 TELLING = {"cuts": "pace", "motion": "motion", "speech": "speech"}
 
@@ -34,13 +34,13 @@ def test_every_planted_highlight_is_found_and_nothing_else(tmp_path, seconds, se
 
 
 def test_the_sample_has_every_kind_of_highlight():
-    assert {highlight.kind for highlight in plan(120, 0)} == set(KINDS)
+    assert {highlight.kind for highlight in plan_highlights(120, 0)} == set(KINDS)
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(40, 1), (120, 3), (200, 5), (300, 7)])
 def test_highlights_lie_apart_in_calm(seconds, count):
     for seed in range(20):
-        highlights = plan(seconds, seed)
+        highlights = plan_highlights(seconds, seed)
         assert len(highlights) == count
         assert highlights[0].start >= CALM_SECONDS
         assert highlights[-1].end <= seconds - CALM_SECONDS
@@ -49,5 +49,5 @@ def test_highlights_lie_apart_in_calm(seconds, count):
 
 
 def test_the_seed_decides_the_layout():
-    assert plan(120, 0) == plan(120, 0)
-    assert plan(120, 0) != plan(120, 1)
+    assert plan_highlights(120, 0) == plan_highlights(120, 0)
+    assert plan_highlights(120, 0) != plan_highlights(120, 1)

@@ -16,8 +16,8 @@ from clipforge.media import (
     Limits,
     MediaError,
     RenderSpec,
-    jobs,
     launcher,
+    operations,
     sandbox,
 )
 from clipforge.media.tests.samples import (
@@ -80,10 +80,10 @@ def is_ffmpeg(command: str) -> bool:
     return "-filter_threads" in command and "launcher.py" not in command
 
 
-def render_fails(video, folder, *, limits=jobs.DEFAULT_LIMITS, spec=LONG, **callbacks):
+def render_fails(video, folder, *, limits=operations.DEFAULT_LIMITS, spec=LONG, **callbacks):
     """Render, expect a refusal, and that nothing came of it. Returns the error."""
     with pytest.raises(MediaError) as caught:
-        jobs.render(video, folder / "clip.mp4", spec, limits=limits, **callbacks)
+        operations.render(video, folder / "clip.mp4", spec, limits=limits, **callbacks)
     assert list(folder.iterdir()) == []
     return caught.value
 
@@ -106,7 +106,7 @@ class TestLimits:
 
     def test_memory_of_the_child_itself(self, video):
         with pytest.raises(MediaError) as caught:
-            jobs.probe(video, limits=Limits(memory_bytes=60 << 20))
+            operations.probe(video, limits=Limits(memory_bytes=60 << 20))
         assert caught.value.code is ErrorCode.OUT_OF_MEMORY
 
     def test_size_of_the_output(self, video, folder):
@@ -115,10 +115,10 @@ class TestLimits:
 
     @pytest.mark.parametrize("start", ["os.fork()", "os.posix_spawn('/bin/true', ['true'], {})"])
     def test_processes_of_what_ffmpeg_may_become(self, start):
-        """Whatever is launched as ffmpeg is: it has its threads, and starts nothing."""
+        """A program launched in place of ffmpeg can start threads, and no process."""
         code = "import os, threading as t; f = t.Thread(); f.start(); f.join(); print('threads')"
         program = [sys.executable, "-c", f"{code}; {start}; print('and processes')"]
-        said = subprocess.run(launcher.tied(program), capture_output=True, text=True, check=False)
+        said = subprocess.run(launcher.wrap(program), capture_output=True, text=True, check=False)
         assert said.stdout == "threads\n"
         assert "Resource temporarily unavailable" in said.stderr
 
@@ -128,7 +128,7 @@ class TestLimits:
         )
         monkeypatch.setattr(sandbox, "_start", started_with(code))
         with pytest.raises(MediaError) as caught:
-            jobs.probe(video)
+            operations.probe(video)
         assert "BlockingIOError: [Errno 11]" in caught.value.__notes__[0]
 
     def test_they_hold_for_ffmpeg_too(self, video, folder):
@@ -145,7 +145,7 @@ class TestLimits:
             raise InterruptedError
 
         with pytest.raises(InterruptedError):
-            jobs.render(video, folder / "clip.mp4", LONG, should_stop=Onlooker(look))
+            operations.render(video, folder / "clip.mp4", LONG, should_stop=Onlooker(look))
         assert found["Max open files"] == "64"
         assert found["Max core file size"] == "0"
         assert found["Max address space"] == str(3 << 30)
@@ -173,7 +173,7 @@ class TestStopping:
 
         onlooker = Onlooker(fail)
         with pytest.raises(exception):
-            jobs.render(video, folder / "clip.mp4", LONG, should_stop=onlooker)
+            operations.render(video, folder / "clip.mp4", LONG, should_stop=onlooker)
         assert onlooker.is_gone()
         assert list(folder.iterdir()) == []
 
@@ -182,14 +182,14 @@ class TestStopping:
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            jobs.render(video, folder / "clip.mp4", LONG, on_progress=fail)
+            operations.render(video, folder / "clip.mp4", LONG, on_progress=fail)
         assert list(folder.iterdir()) == []
 
     def test_a_clip_that_was_there_before_survives_a_failure(self, video, folder):
         target = folder / "clip.mp4"
         target.write_bytes(b"the clip of yesterday")
         with pytest.raises(MediaError):
-            jobs.render(video, target, SMALL, limits=Limits(output_bytes=50_000))
+            operations.render(video, target, SMALL, limits=Limits(output_bytes=50_000))
         assert list(folder.iterdir()) == [target]
         assert target.read_bytes() == b"the clip of yesterday"
 
@@ -211,10 +211,10 @@ def start_worker(video: Path, folder: Path) -> subprocess.Popen[bytes]:
     code = f"""
 import threading
 from pathlib import Path
-from clipforge.media import Aspect, RenderSpec, jobs
+from clipforge.media import Aspect, RenderSpec, operations
 
 work = (Path({str(video)!r}), Path({str(folder / "clip.mp4")!r}), {LONG!r})
-threading.Thread(target=jobs.render, args=work).start()
+threading.Thread(target=operations.render, args=work).start()
 """.replace(repr(LONG), f"RenderSpec(0, {LONG.end}, Aspect.VERTICAL, {LONG.resolution})")
     return subprocess.Popen(
         [sys.executable, "-c", code],
@@ -265,7 +265,7 @@ class TestHowItEnds:
         ],
     )
     def test_its_last_words_tell_the_cause(self, words, code):
-        assert sandbox.cause_of_death(1, words) is code
+        assert sandbox.exit_cause(1, words) is code
 
     def test_a_programming_error_is_a_crash_with_its_traceback_as_a_note(self):
         with pytest.raises(MediaError) as caught:
@@ -275,7 +275,7 @@ class TestHowItEnds:
 
 
 class TestAnswers:
-    """What a child taken over by a crafted video may try to say."""
+    """Responses of a child that a crafted video has taken over."""
 
     @pytest.mark.parametrize(
         "line",
@@ -289,14 +289,14 @@ class TestAnswers:
         ],
     )
     def test_nonsense_is_a_crashed_decoder(self, line):
-        answer = sandbox.Answer(None)
+        answer = sandbox.Response(None)
         with pytest.raises(MediaError) as caught:
             answer.take(line)
         assert caught.value.code is ErrorCode.DECODER_CRASHED
 
     def test_a_line_without_end_is_not_collected(self):
-        lines = sandbox.Lines(lambda _line: None)
-        lines.feed(b"x" * sandbox.ANSWER_BYTES)
+        lines = sandbox.LineSplitter(lambda _line: None)
+        lines.feed(b"x" * sandbox.MAX_LINE_BYTES)
         with pytest.raises(MediaError):
             lines.feed(b"x")
 
@@ -306,10 +306,10 @@ class TestAnswers:
             tail.feed(b"noise " * 1000)
         tail.feed(b"the reason")
         assert tail.text().endswith("noise the reason")
-        assert len(tail.text()) <= sandbox.TAIL_BYTES
+        assert len(tail.text()) <= sandbox.STDERR_TAIL_BYTES
 
     def test_an_unknown_error_code_is_a_crashed_decoder(self):
-        answer = sandbox.Answer(None)
+        answer = sandbox.Response(None)
         answer.take(b'{"error": ["made_up", "Pay here"]}')
         with pytest.raises(MediaError) as caught:
             answer.result(0, "")
@@ -326,13 +326,13 @@ class TestSurroundings:
             raise InterruptedError
 
         with pytest.raises(InterruptedError):
-            jobs.render(video, folder / "clip.mp4", LONG, should_stop=Onlooker(look))
+            operations.render(video, folder / "clip.mp4", LONG, should_stop=Onlooker(look))
         assert len(seen) == 2
         assert not any(b"secret" in environment for environment in seen)
 
     def test_progress_rises_from_0_to_1(self, video, folder):
         seen: list[tuple[str, float]] = []
-        jobs.render(
+        operations.render(
             video,
             folder / "clip.mp4",
             BRIEF,

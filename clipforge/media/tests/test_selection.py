@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
+from clipforge.media.boundaries import LEAD, TAIL, Boundaries, Boundary, runs, speech_runs
 from clipforge.media.contracts import ScoredMoment
-from clipforge.media.edges import LEAD, TAIL, Edges, Place, runs, speech_runs
 from clipforge.media.features import HOP_RATE, Picture, Sound, per_second
 from clipforge.media.scoring import Scorer
 from clipforge.media.selection import LONGEST, MIN_SCORE, SHORTEST, lengths, select
@@ -16,8 +16,8 @@ from clipforge.media.tests import tracks
 
 
 def chosen(sound: Sound, picture: Picture, duration: float) -> list[ScoredMoment]:
-    edges = Edges(sound, picture, duration, exact_cuts=True)
-    return select(Scorer(per_second(sound, picture, duration)), edges)
+    boundaries = Boundaries(sound, picture, duration, exact_cuts=True)
+    return select(Scorer(per_second(sound, picture, duration)), boundaries)
 
 
 def spans(moments: list[ScoredMoment]) -> list[tuple[float, float]]:
@@ -112,52 +112,52 @@ def test_talk_is_cut_only_in_pauses_and_never_twice(seed):
 
 
 class TestEdges:
-    def edges(self, sound: Sound, *cuts: float, exact_cuts: bool = True) -> Edges:
+    def boundaries(self, sound: Sound, *cuts: float, exact_cuts: bool = True) -> Boundaries:
         picture = tracks.picture(sound.seconds, cuts=cuts)
-        return Edges(sound, picture, sound.seconds, exact_cuts=exact_cuts)
+        return Boundaries(sound, picture, sound.seconds, exact_cuts=exact_cuts)
 
-    def best(self, places: list[Place]) -> float:
+    def best(self, places: list[Boundary]) -> float:
         return min(places, key=lambda place: place.cost).time
 
     def test_a_start_moves_to_just_before_a_phrase(self):
-        edges = self.edges(tracks.sound(60, (20, 30), (31, 40)))
-        assert self.best(edges.starts(21)) == pytest.approx(20 - LEAD)
+        boundaries = self.boundaries(tracks.sound(60, (20, 30), (31, 40)))
+        assert self.best(boundaries.starts(21)) == pytest.approx(20 - LEAD)
 
     def test_an_end_moves_to_just_after_a_phrase(self):
-        edges = self.edges(tracks.sound(60, (20, 30), (31, 40)))
-        assert self.best(edges.ends(39)) == pytest.approx(40 + TAIL)
+        boundaries = self.boundaries(tracks.sound(60, (20, 30), (31, 40)))
+        assert self.best(boundaries.ends(39)) == pytest.approx(40 + TAIL)
 
     def test_a_long_pause_is_worth_going_further_than_a_breath(self):
-        edges = self.edges(tracks.sound(60, (10, 20), (20.3, 22), (22.8, 30)))
-        assert self.best(edges.ends(20.9)) == pytest.approx(22 + TAIL)
+        boundaries = self.boundaries(tracks.sound(60, (10, 20), (20.3, 22), (22.8, 30)))
+        assert self.best(boundaries.ends(20.9)) == pytest.approx(22 + TAIL)
 
     def test_the_margins_do_not_reach_the_next_phrase(self):
-        edges = self.edges(tracks.sound(60, (10, 20), (20.3, 30)))
-        assert self.best(edges.ends(20)) == pytest.approx(20.15)
-        assert self.best(edges.starts(20.3)) == pytest.approx(20.15)
+        boundaries = self.boundaries(tracks.sound(60, (10, 20), (20.3, 30)))
+        assert self.best(boundaries.ends(20)) == pytest.approx(20.15)
+        assert self.best(boundaries.starts(20.3)) == pytest.approx(20.15)
 
     def test_a_cut_is_kept_clear_of_by_an_eighth_of_a_second(self):
-        edges = self.edges(tracks.sound(60, lively=True), 20)
-        assert self.best(edges.starts(21)) == pytest.approx(20.125)
-        assert self.best(edges.ends(21)) == pytest.approx(19.875)
+        boundaries = self.boundaries(tracks.sound(60, lively=True), 20)
+        assert self.best(boundaries.starts(21)) == pytest.approx(20.125)
+        assert self.best(boundaries.ends(21)) == pytest.approx(19.875)
 
     def test_a_cut_within_speech_is_not_used(self):
-        edges = self.edges(tracks.sound(60, (10, 30)), 20)
-        assert all(place.cost > 50 for place in edges.starts(20.5))
+        boundaries = self.boundaries(tracks.sound(60, (10, 30)), 20)
+        assert all(place.cost > 50 for place in boundaries.starts(20.5))
 
     def test_cuts_between_keyframes_are_not_used(self):
-        edges = self.edges(tracks.sound(60, lively=True), 20, exact_cuts=False)
-        assert self.best(edges.starts(21)) == 21
+        boundaries = self.boundaries(tracks.sound(60, lively=True), 20, exact_cuts=False)
+        assert self.best(boundaries.starts(21)) == 21
 
     def test_without_a_pause_in_reach_the_quietest_point_is_taken(self):
         sound = tracks.sound(60, (5, 55))
         sound.level[29 * HOP_RATE : 29 * HOP_RATE + 4] = -34
-        (place,) = self.edges(sound).starts(30)
+        (place,) = self.boundaries(sound).starts(30)
         assert place.time == pytest.approx(29.1, abs=0.06)
 
     def test_without_sound_every_second_will_do(self):
-        edges = self.edges(tracks.sound(0.0))
-        assert edges.starts(0.0)
+        boundaries = self.boundaries(tracks.sound(0.0))
+        assert boundaries.starts(0.0)
 
     def test_clicks_are_no_speech_and_short_gaps_no_pauses(self):
         speech = tracks.sound(10, (1, 2), (2.2, 3), (5, 5.05)).speech

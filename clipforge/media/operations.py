@@ -1,8 +1,8 @@
-"""What the rest of the project calls. Every function runs in a child process.
+"""The operations of this package: probe, analyse, render. Each runs in a child process.
 
-All of them block, for up to `limits.wall_seconds`. Each raises `MediaError` for what is
-wrong with the video or the work, and `OSError` for what is wrong with the call: no such
-file, no such folder, no permission.
+All of them block, for up to `limits.wall_seconds`. Each raises `MediaError` for a fault of
+the video or of the work, and `OSError` for a fault of the call: no such file, no such
+folder, no permission.
 
 `on_progress(stage, fraction)` is called about four times a second at most, with a
 fraction in 0..1 that never falls within a stage. `should_stop()` is asked at least
@@ -43,7 +43,7 @@ PART_PREFIX, PART_SUFFIX = ".render-", ".part"
 
 
 def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceInfo:
-    """Say what is in a file, or refuse it. Takes well under a second."""
+    """The properties of a video file; raises `MediaError` for one that is refused. Takes well under a second."""
     _require_file(path)
     limits = replace(
         limits,
@@ -51,7 +51,7 @@ def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceInfo:
         cpu_seconds=min(limits.cpu_seconds, PROBE_SECONDS),
     )
     result = sandbox.run("probe", {"path": str(path.absolute())}, limits=limits)
-    with _sense():
+    with _malformed_result_as_crash():
         return SourceInfo(**result)
 
 
@@ -71,7 +71,7 @@ def analyse(
         on_progress=on_progress,
         should_stop=should_stop,
     )
-    with _sense():
+    with _malformed_result_as_crash():
         return _analysis(result)
 
 
@@ -84,14 +84,14 @@ def render(
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Rendered:
-    """Render a part of `source` to `target` (MP4), replacing what was there.
+    """Render a part of `source` to `target` (MP4), replacing an earlier file.
 
     `target` appears whole, verified and on disk, or not at all. It is written beside
     itself first, as `.render-*.part`; such a file older than the longest render was
     left by a worker that was killed, and may be deleted.
     """
     _require_file(source)
-    part = _reserve(target)
+    part = _create_part(target)
     try:
         result = sandbox.run(
             "render",
@@ -100,7 +100,7 @@ def render(
             on_progress=on_progress,
             should_stop=should_stop,
         )
-        with _sense():
+        with _malformed_result_as_crash():
             rendered = Rendered(**result)
         part.replace(target)
     finally:
@@ -110,14 +110,14 @@ def render(
 
 
 def _require_file(path: Path) -> None:
-    """Refuse what would block (a pipe) or is no file. Raises OSError if it cannot be read."""
+    """Raise MediaError for a pipe (reading would block) or a folder, and OSError for an unreadable file."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise MediaError(ErrorCode.NOT_A_VIDEO, "This is not a file. Upload a video file.")
     path.open("rb").close()
 
 
-def _reserve(target: Path) -> Path:
-    """Make an empty file beside `target`. Its name is ours: a long name has no room for more."""
+def _create_part(target: Path) -> Path:
+    """Create an empty file beside `target`. Its name is not derived from a name that may be too long."""
     part = target.absolute().with_name(f"{PART_PREFIX}{secrets.token_hex(8)}{PART_SUFFIX}")
     part.touch(exist_ok=False)
     return part
@@ -133,8 +133,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _sense() -> Iterator[None]:
-    """Treat an answer of the wrong shape as what it is: a child that went astray."""
+def _malformed_result_as_crash() -> Iterator[None]:
+    """Raise MediaError(DECODER_CRASHED) where the child's result does not have the expected fields."""
     try:
         yield
     except (TypeError, LookupError) as error:
