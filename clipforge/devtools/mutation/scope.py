@@ -1,0 +1,68 @@
+"""Which code is mutated, and which tests are beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[3]
+
+
+class Group(NamedTuple):
+    """Files whose mutants are tested together. Paths are relative to the repository."""
+
+    sources: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+GROUPS = {
+    "credits": Group(
+        tuple(
+            f"credits/{name}.py"
+            for name in ("ledger", "services", "expiry", "selectors", "reconciling", "caching")
+        ),
+        ("credits/tests",),
+    ),
+    "jobs": Group(
+        tuple(
+            f"clipforge/jobs/{name}.py"
+            for name in ("lifecycle", "heartbeat", "sweeping", "outcome", "selectors", "queue")
+        ),
+        (
+            "clipforge/jobs/tests",
+            "projects/tests/api/test_cancel.py",
+            "projects/tests/api/test_retry.py",
+            "exports/tests/api/test_cancel.py",
+            "exports/tests/api/test_retry.py",
+        ),
+    ),
+    "limits": Group(
+        (
+            *(
+                f"clipforge/orgs/{name}.py"
+                for name in ("windows", "admission", "caching", "keys", "idempotency", "tasks")
+            ),
+            "clipforge/orgs/lua/window.lua",
+            "clipforge/orgs/lua/admit.lua",
+        ),
+        ("clipforge/orgs/tests", "clipforge/tests/test_limits_over_http.py"),
+    ),
+    "retention": Group(
+        ("exports/downloads.py", "exports/tasks.py", "exports/rendering.py", "projects/tasks.py"),
+        ("exports/tests", "projects/tests/test_analysing.py"),
+    ),
+    "tenancy": Group(
+        (
+            "clipforge/common/models.py",
+            "exports/selectors.py",
+            "projects/selectors.py",
+            "clipforge/orgs/selectors.py",
+        ),
+        (
+            "clipforge/tests/test_tenancy.py",
+            "clipforge/orgs/tests/test_selectors.py",
+            "projects/tests/api",
+            "exports/tests/api",
+        ),
+    ),
+}

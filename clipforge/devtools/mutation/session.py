@@ -1,0 +1,323 @@
+"""One warm pytest process that tries mutant after mutant, each in a fork of itself.
+
+First every test runs once, traced, so that it is known which lines each executes. A mutant then is
+put into a fork, which runs the tests of its line, the quickest first, until one fails. A fork costs
+some hundredths of a second, a fresh process with Django and its database some seconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import random
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from clipforge.devtools.mutation.scope import ROOT, Group
+
+SKIPPED = ("long", "slow", "faults", "browser")
+# Of a mutant's tests as many as take so long are run at first; all of them, if none fails.
+FIRST_SECONDS = 20
+KILLED, SURVIVED, HANGS, UNTESTED, UNPLANTABLE = range(5)
+NAMES = ("killed", "survived", "hangs", "untested", "unplantable")
+
+
+class Result(NamedTuple):
+    """What came of a mutant. `tests` is how many could have noticed."""
+
+    key: str
+    path: str
+    operator: str
+    line: int
+    before: str
+    after: str
+    outcome: str
+    tests: int
+    seconds: float
+
+
+class Session:
+    """A pytest plugin that takes the place of the loop over all tests."""
+
+    def __init__(
+        self,
+        group: Group,
+        *,
+        share: float,
+        seed: int,
+        record: Path,
+        until: float,
+        only: str = "",
+    ) -> None:
+        self.group, self.share, self.seed, self.until = group, share, seed, until
+        self.record, self.only = record, only
+        self.results: list[Result] = []
+        # Of each test: the lines that it executed (path and number), and its seconds.
+        self.lines: dict[str, set[tuple[str, int]]] = {}
+        self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if not any(map(item.get_closest_marker, SKIPPED))]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.add(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        from clipforge.devtools.mutation.mutants import mutants_at, places_in
+
+        items = session.items
+        paths = [path for path in self.group.sources if self.only in path]
+        places = [place for path in paths for place in places_in(path)]
+        drawn = random.Random(self.seed).sample(places, round(len(places) * self.share))  # noqa: S311 - no secret
+        chosen = mutants_at(drawn)
+        known = {result.key: result for result in self._recorded()}
+        self.results = [known[each.key] for each in chosen if each.key in known]
+        new = [each for each in chosen if each.key not in known]
+        if new:
+            self._say(
+                f"{len(drawn)} of {len(places)} places, {len(chosen)} mutants, {len(new)} to try;"
+                f" {len(items)} tests are run once"
+            )
+            self._run_once(items)
+            if self.failed:
+                self._say(
+                    "\n".join(["These fail without a mutant and are left out:", *self.failed])
+                )
+        for number, mutant in enumerate(new, 1):
+            if time.monotonic() > self.until:
+                self._say(f"time is over: {len(new) - number + 1} not tried")
+                break
+            result = self._try(mutant, items)
+            self.results.append(result)
+            with self.record.open("a") as file:
+                file.write(json.dumps(result._asdict()) + "\n")
+            if result.outcome not in {"killed", "hangs"} or number % 50 == 0:
+                self._say(f"{number}/{len(new)} {result.outcome}: {result.path}:{result.line}")
+                self._say(f"    {result.before}\n    {result.after}")
+        # For the plugins that count: this was no run of tests.
+        session.testsfailed = 0
+        return True
+
+    def _recorded(self) -> list[Result]:
+        if not self.record.exists():
+            return []
+        return [Result(**json.loads(line)) for line in self.record.read_text().splitlines()]
+
+    # --- without a mutant -------------------------------------------------------------
+
+    def _run_once(self, items: list[pytest.Item]) -> None:
+        files = {str(ROOT / path): path for path in self.group.sources}
+        rest: list[Any] = [*items[1:], items[0].session]
+        for item, following in zip(items, rest, strict=True):
+            began = time.monotonic()
+            with _traced(files) as lines:
+                _run(item, following)
+            self.lines[item.nodeid] = lines
+            self.seconds[item.nodeid] = time.monotonic() - began
+        _close_connections()
+        # Once more as they are run with a mutant: what fails then would be said to notice any.
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._be_silent()
+            self.failed.clear()
+            self._run_all(sorted(items, key=lambda item: self.seconds[item.nodeid]))
+            os.write(writer, json.dumps(sorted(self.failed)).encode())
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            self.failed.update(json.loads(pipe.read() or "[]"))
+        os.waitpid(pid, 0)
+
+    def _run_all(self, tests: list[pytest.Item], *, to_the_end: bool = True) -> bool:
+        """True if none fails. What the whole session shares stays set up, and nothing else."""
+        session: Any = tests[0].session
+        for test, following in zip(tests, [*tests[1:], session], strict=True):
+            _run(test, following)
+            if self.failed and not to_the_end:
+                break
+        session._setupstate.teardown_exact(session)
+        return not self.failed
+
+    # --- with one ---------------------------------------------------------------------
+
+    def _try(self, mutant: Any, items: list[pytest.Item]) -> Result:
+        began = time.monotonic()
+        tests = self._tests_of(mutant, items)
+        quick, sum_ = 0, 0.0
+        while quick < len(tests) and sum_ < FIRST_SECONDS:
+            sum_ += self.seconds[tests[quick].nodeid]
+            quick += 1
+        outcome = UNTESTED
+        if tests:
+            outcome = self._forked(mutant, tests[:quick])
+        if outcome == SURVIVED and quick < len(tests):
+            outcome = self._forked(mutant, tests[quick:])
+        return Result(
+            mutant.key,
+            mutant.path,
+            mutant.operator,
+            mutant.line,
+            mutant.before,
+            mutant.after,
+            NAMES[outcome],
+            len(tests),
+            round(time.monotonic() - began, 2),
+        )
+
+    def _tests_of(self, mutant: Any, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Those that execute what differs, the quickest first; of a Lua script, all."""
+        found = [item for item in items if item.nodeid not in self.failed]
+        if not mutant.path.endswith(".lua"):
+            lines = lines_of((ROOT / mutant.path).read_text(), mutant.line)
+            wanted = {(mutant.path, line) for line in lines}
+            found = [item for item in found if wanted & self.lines[item.nodeid]]
+        return sorted(found, key=lambda item: self.seconds[item.nodeid])
+
+    def _forked(self, mutant: Any, tests: list[pytest.Item]) -> int:
+        limit = 15 + 4 * sum(self.seconds[test.nodeid] for test in tests)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(self._in_fork(mutant, tests))
+        outcome = _waited(pid, limit)
+        if outcome is None:
+            _repair()
+            return HANGS
+        return outcome
+
+    def _in_fork(self, mutant: Any, tests: list[pytest.Item]) -> int:
+        from clipforge.devtools.mutation.planting import Unplantable, plant
+
+        os.setpgid(0, 0)
+        self._be_silent()
+        self.failed.clear()
+        try:
+            plant(mutant)
+        except Unplantable:
+            return UNPLANTABLE
+        except Exception:  # what is evaluated on import raises: every start would notice
+            return KILLED
+        return SURVIVED if self._run_all(tests, to_the_end=False) else KILLED
+
+    @staticmethod
+    def _be_silent() -> None:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+
+    def _say(self, text: str) -> None:
+        sys.__stdout__.write(f"{text}\n")  # type: ignore[union-attr]
+        sys.__stdout__.flush()  # type: ignore[union-attr]
+
+
+def _run(test: pytest.Item, following: Any) -> None:
+    """What the following test, or all of the session, shares is kept."""
+    test.config.hook.pytest_runtest_protocol(item=test, nextitem=following)
+
+
+def lines_of(source: str, line: int) -> set[int]:
+    """The lines that execute the statement at `line`.
+
+    Of a compound statement its head. What is evaluated when the module is imported is executed where
+    the names that it defines are used.
+    """
+    statements: list[ast.stmt] = []
+    body: list[ast.stmt] = ast.parse(source).body
+    while inner := [each for each in body if each.lineno <= line <= (each.end_lineno or 0)]:
+        statements.append(inner[0])
+        blocks = [getattr(inner[0], name, []) for name in ("body", "orelse", "finalbody")]
+        blocks += [handler.body for handler in getattr(inner[0], "handlers", [])]
+        blocks += [case.body for case in getattr(inner[0], "cases", [])]
+        body = [each for block in blocks for each in block]
+    last = statements[-1]
+    end = last.end_lineno or last.lineno
+    if isinstance(last, ast.FunctionDef):  # its defaults: whatever it does
+        return set(range(last.lineno, end + 1))
+    if any(isinstance(each, ast.FunctionDef) for each in statements):
+        first_inside = min((each.lineno for each in body), default=end + 1)
+        return set(range(last.lineno, max(last.lineno + 1, first_inside)))
+    names = {
+        node.id
+        for node in ast.walk(last)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    word = re.compile(rf"\b({'|'.join(names)})\b")
+    return {
+        number for number, text in enumerate(source.splitlines(), 1) if names and word.search(text)
+    }
+
+
+@contextmanager
+def _traced(files: dict[str, str]) -> Iterator[set[tuple[str, int]]]:
+    lines: set[tuple[str, int]] = set()
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:  # noqa: ARG001 - as settrace has it
+        path = files.get(frame.f_code.co_filename)
+        if path is None:
+            return None
+
+        def local(frame: Any, event: str, argument: Any) -> Any:  # noqa: ARG001
+            lines.add((path, frame.f_lineno))
+            return local
+
+        return local
+
+    threading.settrace(trace)
+    sys.settrace(trace)
+    try:
+        yield lines
+    finally:
+        sys.settrace(None)
+        threading.settrace(None)
+
+
+def _waited(pid: int, seconds: float) -> int | None:
+    """The exit status, KILLED for one that died of a signal; None when it had to be ended."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else KILLED
+        time.sleep(0.01)
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
+
+
+def _close_connections() -> None:
+    """A fork that used a connection of its parent would take the answers to another's questions."""
+    from django.db import connections
+
+    from clipforge.common.cache.backend import default_cache
+
+    for connection in connections.all():
+        connection.close()
+    cache = default_cache()
+    for client in (cache.redis, cache.bypass_breaker):
+        client.connection_pool.disconnect()
+
+
+def _repair() -> None:
+    """What a fork that was ended had committed is taken back, as after a test that commits."""
+    from django.db import connections
+
+    from clipforge.devtools.testing import seeds
+
+    if seeds._seeded:
+        seeds.restore()
+    for connection in connections.all():
+        connection.close()
