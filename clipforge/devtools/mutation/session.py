@@ -243,6 +243,9 @@ def lines_of(source: str, line: int) -> set[int]:
         blocks += [handler.body for handler in getattr(inner[0], "handlers", [])]
         blocks += [case.body for case in getattr(inner[0], "cases", [])]
         body = [each for block in blocks for each in block]
+    if not statements:  # between two: what was dropped began a line further down
+        later = (each.lineno for each in ast.parse(source).body if each.lineno > line)
+        return lines_of(source, next(later))
     last = statements[-1]
     end = last.end_lineno or last.lineno
     if isinstance(last, ast.FunctionDef):  # its defaults: whatever it does

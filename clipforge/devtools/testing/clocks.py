@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import time_machine
-from django.db import connection
+from django.db import connection, transaction
+
+from clipforge.common.errors import DomainError
+
+T = TypeVar("T")
 
 MICROSECOND = datetime.timedelta(microseconds=1)
 
@@ -40,3 +45,26 @@ def clocks_at(moment: datetime.datetime) -> Iterator[None]:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('search_path', %s, true)", [before])
+
+
+def around(edge: datetime.datetime, ask: Callable[[], T]) -> list[T]:
+    """What `ask` answers a microsecond before the edge, on it, and a microsecond after it.
+
+    What it changes is taken back each time.
+    """
+    answers = []
+    for moment in (edge - MICROSECOND, edge, edge + MICROSECOND):
+        with clocks_at(moment), transaction.atomic():
+            answers.append(ask())
+            transaction.set_rollback(True)
+    return answers
+
+
+def refuses(act: Callable[[], object]) -> bool:
+    """Whether it raises what a customer or an operator is told."""
+    try:
+        with transaction.atomic():
+            act()
+    except DomainError:
+        return True
+    return False
