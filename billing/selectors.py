@@ -6,14 +6,19 @@ import uuid
 from typing import Any, NamedTuple
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from billing import caching
 from billing.models import (
+    Alert,
+    AlertStatus,
+    EventStatus,
     Payment,
     PaymentMethod,
     PaymentStatus,
     Price,
     PriceKind,
+    StripeEvent,
     Subscription,
     SubscriptionStatus,
 )
@@ -88,6 +93,21 @@ def plan_already_active() -> Conflict:
     return Conflict(
         "A plan is active already. Change or cancel it in the portal.", code="plan_already_active"
     )
+
+
+def failed_alerts() -> QuerySet[Alert]:
+    """Alerts of all organizations that were given up."""
+    return Alert.objects.filter(status=AlertStatus.FAILED)
+
+
+def unsent_alerts(*, created_before: Any) -> QuerySet[Alert]:
+    """Alerts of all organizations that have waited to be sent since before that time."""
+    return Alert.objects.filter(status=AlertStatus.PENDING, created_at__lt=created_before)
+
+
+def failed_events() -> QuerySet[StripeEvent]:
+    """Events of Stripe that could not be applied."""
+    return StripeEvent.objects.filter(status=EventStatus.FAILED)
 
 
 def _open(org: Organization) -> OrgQuerySet[Subscription]:

@@ -147,7 +147,7 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 # the same domain can plant one.
 _prefix = "__Host-" if HTTPS else ""
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_prefix}sessionid", f"{_prefix}csrftoken"
-# From signing in, whatever is done in between: clipforge/staff/signals.py.
+# From signing in, whatever is done in between: clipforge/staff/login/signals.py.
 SESSION_COOKIE_AGE = 8 * 3600
 # Whether staff prove who they are with a code of their phone too, after the password.
 STAFF_SECOND_FACTOR = env_bool("STAFF_SECOND_FACTOR", not EMBEDDED)

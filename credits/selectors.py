@@ -16,6 +16,7 @@ from credits.models import (
     CreditHold,
     CreditReversal,
     CreditTransaction,
+    LedgerCheck,
     TransactionType,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "balance",
     "grants_for",
     "holds",
+    "latest_ledger_check",
     "lot_of",
     "reversed_totals",
     "reversible",
@@ -73,6 +75,11 @@ def statement(org: Organization, month: datetime.date) -> Statement:
     before = ledger.filter(created_at__lt=start).order_by("-created_at", "-id").first()
     rows = ledger.filter(created_at__gte=start, created_at__lt=end).order_by("created_at", "id")
     return Statement(start.date(), before.balance_after if before else 0, rows)
+
+
+def latest_ledger_check() -> LedgerCheck | None:
+    """The last check of the whole ledger; None before the first one."""
+    return LedgerCheck.objects.order_by("-pk").first()
 
 
 def grants_for(

@@ -62,6 +62,12 @@ def job_of_work() -> Subquery:
     return Subquery(mine.values("pk")[:1])
 
 
+def waiting_jobs() -> QuerySet[Any]:
+    """Jobs that no worker has begun, whatever they are for."""
+    jobs: QuerySet[Any] = JOBS.objects.filter(status="todo")
+    return jobs
+
+
 def failed_jobs() -> QuerySet[Any]:
     """Jobs that will not come again by themselves, the newest first."""
     jobs: QuerySet[Any] = JOBS.objects.filter(status="failed").order_by("-id")

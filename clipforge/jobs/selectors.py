@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Case, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce, Now
 
-from clipforge.jobs.models import QUEUED, Job
+from clipforge.jobs.models import FAILED, QUEUED, Job
 from credits.models import CreditHold, HoldStatus
 
 W = TypeVar("W", bound=Job)
@@ -36,6 +36,21 @@ def queue_position(item: Job) -> int | None:
         return None
     ahead = type(item)._default_manager.filter(status=QUEUED, queued_at__lt=item.queued_at)
     return ahead[:MAX_POSITION].count() + 1
+
+
+def queued_jobs(model: type[W]) -> models.QuerySet[W]:
+    """Jobs of all organizations that wait for a worker, the one that waits longest first."""
+    return model._default_manager.filter(status=QUEUED).order_by("queued_at")
+
+
+def running_jobs(model: type[W]) -> models.QuerySet[W]:
+    """Jobs of all organizations that a worker holds."""
+    return model._default_manager.filter(status=model.RUNNING)
+
+
+def failed_jobs(model: type[W]) -> models.QuerySet[W]:
+    """Jobs of all organizations that ended without a result."""
+    return model._default_manager.filter(status=FAILED)
 
 
 def lapsed_jobs(model: type[W]) -> models.QuerySet[W]:

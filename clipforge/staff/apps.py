@@ -8,7 +8,7 @@ class StaffConfig(AppConfig):
     verbose_name = "Staff"
 
     def ready(self) -> None:
-        from clipforge.staff import signals  # noqa: F401
+        from clipforge.staff.login import signals  # noqa: F401
 
 
 class AdminConfig(apps.AdminConfig):

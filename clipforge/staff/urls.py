@@ -14,7 +14,7 @@ from clipforge.staff.search.views import find
 from clipforge.staff.work import views as work_views
 
 
-def pages(site: AdminSite) -> list[URLPattern]:
+def page_urls(site: AdminSite) -> list[URLPattern]:
     """`path(route, site.admin_view(view), name=…)`, reversed as `admin:<name>`."""
     view = site.admin_view
     organization = "organizations/<uuid:pk>/"

@@ -26,6 +26,7 @@ from billing.selectors import payment_of_transfer, price_for_sale
 from clipforge.common.errors import Conflict, Forbidden, InsufficientCredits, Invalid, NotFound
 from clipforge.orgs.audit import actor_of, record_staff_action, sufficient_reason
 from clipforge.orgs.models import Organization, StaffAction, User
+from clipforge.staff.approvals.selectors import REQUEST_LIFE, open_requests
 from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
 from credits import services
 from credits.models import CreditAccount, CreditGrant, CreditTransaction, TransactionType
@@ -48,8 +49,6 @@ NEEDED = {
     MovementKind.ADJUST: "staff.adjust_credits",
     MovementKind.PAYMENT: "billing.add_payment",
 }
-# A request that nobody decided in this time has to be made again.
-REQUEST_LIFE = datetime.timedelta(days=7)
 
 
 class Funds(NamedTuple):
@@ -195,12 +194,7 @@ def ask_to_record(movement: Movement, *, request: HttpRequest) -> MoneyRequest |
     User.objects.select_for_update(no_key=True).get(pk=person.pk)
     if payment_of_transfer(movement.ticket) is not None:
         return None
-    waiting = MoneyRequest.objects.filter(
-        kind=MovementKind.PAYMENT,
-        ticket=movement.ticket,
-        status=RequestStatus.PENDING,
-        requested_at__gt=Now() - REQUEST_LIFE,
-    ).first()
+    waiting = open_requests().filter(kind=MovementKind.PAYMENT, ticket=movement.ticket).first()
     if waiting is not None:
         if (waiting.org_id, waiting.price_id) != (movement.org.pk, price.pk):
             raise Conflict(f'The reference "{movement.ticket}" waits for a second person already.')
@@ -451,11 +445,11 @@ def _decide(asked: MoneyRequest, status: str, reason: str, request: HttpRequest)
     """Take the request out of PENDING, once. Requires a transaction."""
     person = cast("User", request.user)
     reason = sufficient_reason(reason)
-    waiting = MoneyRequest.objects.filter(
-        pk=asked.pk, status=RequestStatus.PENDING, requested_at__gt=Now() - REQUEST_LIFE
-    )
-    decided = waiting.exclude(requested_by=person).update(
-        status=status, decided_by=person, decided_at=Now(), decision_reason=reason
+    decided = (
+        open_requests()
+        .filter(pk=asked.pk)
+        .exclude(requested_by=person)
+        .update(status=status, decided_by=person, decided_at=Now(), decision_reason=reason)
     )
     rows = MoneyRequest.objects.select_related("org", "requested_by", "price")
     found = rows.filter(pk=asked.pk).first()

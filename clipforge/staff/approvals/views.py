@@ -16,9 +16,11 @@ from clipforge.common.errors import DomainError
 from clipforge.orgs.models import Organization, User
 from clipforge.staff import formatting, tokens
 from clipforge.staff.approvals import services as approval_services
-from clipforge.staff.forms import AdjustForm, GrantForm, ReasonForm
+from clipforge.staff.approvals.forms import AdjustForm, GrantForm
+from clipforge.staff.approvals.selectors import REQUEST_LIFE, open_requests
+from clipforge.staff.forms import ReasonForm
 from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
-from clipforge.staff.site import needs, page
+from clipforge.staff.pages import needs, page
 from credits.models import GrantKind
 
 KINDS: dict[str, str] = {
@@ -129,17 +131,15 @@ def _done(
 @needs(*ASKING)
 def movements(request: HttpRequest) -> HttpResponse:
     """What waits for a second person, the oldest first, and what was decided last."""
-    rows = MoneyRequest.objects.select_related("org", "requested_by", "decided_by")
-    waiting = rows.filter(
-        status=RequestStatus.PENDING,
-        requested_at__gt=timezone.now() - approval_services.REQUEST_LIFE,
-    )
+    people = ("org", "requested_by", "decided_by")
+    waiting = open_requests().select_related(*people)
+    decided = MoneyRequest.objects.exclude(status=RequestStatus.PENDING).select_related(*people)
     return page(
         request,
         "staff/approvals/movements.html",
         title="Movements of credits that await a second person",
         waiting=waiting.order_by("requested_at")[:MOST_WAITING],
-        decided=rows.exclude(status=RequestStatus.PENDING).order_by("-id")[:MOST_DECIDED],
+        decided=decided.order_by("-id")[:MOST_DECIDED],
         limit=_limit(),
         limit_in_all=int(settings.STAFF_DAY_CONFIRM_CREDITS),
     )
@@ -183,7 +183,7 @@ def _decision(request: HttpRequest, asked: MoneyRequest) -> HttpResponse:
 
 def _request_page(request: HttpRequest, asked: MoneyRequest, form: ReasonForm) -> HttpResponse:
     wanted, now = approval_services.movement_of(asked), approval_services.funds(asked.org)
-    is_late = asked.requested_at <= timezone.now() - approval_services.REQUEST_LIFE
+    is_late = asked.requested_at <= timezone.now() - REQUEST_LIFE
     is_open = asked.status == RequestStatus.PENDING and not is_late
     is_own = asked.requested_by_id == request.user.pk
     may_decide = is_open and not is_own and request.user.has_perm("staff.confirm_credits")
@@ -202,7 +202,7 @@ def _request_page(request: HttpRequest, asked: MoneyRequest, form: ReasonForm) -
         doubt=approval_services.why_not_confirmed(asked, cast("User", request.user))
         if may_decide
         else None,
-        ends_at=asked.requested_at + approval_services.REQUEST_LIFE,
+        ends_at=asked.requested_at + REQUEST_LIFE,
         sentences=_sentences(wanted, now) if is_open else [],
         rows=_rows(wanted, now) if is_open else [],
     )

@@ -24,7 +24,7 @@ from clipforge.common.lists import search
 from clipforge.common.lists.csvs import attachment
 from clipforge.orgs.audit import record_staff_action
 from clipforge.orgs.models import Organization, User
-from clipforge.staff.site import needs, page
+from clipforge.staff.pages import needs, page
 from credits.models import CreditTransaction
 from projects.models import Project
 

@@ -29,15 +29,16 @@ from clipforge.orgs.login import too_many_attempts
 from clipforge.orgs.models import User
 from clipforge.staff.forms import ReasonForm
 from clipforge.staff.login import second_factor
-from clipforge.staff.login.credentials import (
+from clipforge.staff.login.forms import (
     CodeForm,
     CurrentForm,
     RecoveryForm,
     ReplaceForm,
     SetUpForm,
 )
-from clipforge.staff.login.people import may_edit
-from clipforge.staff.site import View, lock_oneself, needs, page
+from clipforge.staff.login.selectors import may_edit
+from clipforge.staff.login.sessions import lock_current_user
+from clipforge.staff.pages import View, needs, page
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +184,7 @@ def _set_up(request: HttpRequest, form: forms.Form, secret: str, present: Any) -
         return False
     try:
         with transaction.atomic():
-            lock_oneself(request)
+            lock_current_user(request)
             device, codes = second_factor.set_up(
                 user=user,
                 secret=secret,
@@ -233,7 +234,7 @@ def own(request: HttpRequest) -> HttpResponse:
     form = CurrentForm(request.POST or None)
     if request.method == "POST" and _checked(request, form, "current"):
         with transaction.atomic():
-            lock_oneself(request)
+            lock_current_user(request)
             made = second_factor.new_recovery_codes(user=user, actor=actor_of(user))
             record_staff_action(
                 request=request, verb="new_recovery_codes", subject=user, reason=OWN

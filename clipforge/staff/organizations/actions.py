@@ -20,8 +20,9 @@ from clipforge.orgs.audit import actor_of, record_staff_action
 from clipforge.orgs.idempotency import Answer, once
 from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 from clipforge.staff import tokens
-from clipforge.staff.forms import KeyForm, LimitForm, ReasonForm, SuspendForm, TierForm
-from clipforge.staff.site import needs, page
+from clipforge.staff.forms import ReasonForm
+from clipforge.staff.organizations.forms import KeyForm, LimitForm, SuspendForm, TierForm
+from clipforge.staff.pages import needs, page
 from credits.models import CreditAccount
 
 

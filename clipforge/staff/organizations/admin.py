@@ -21,7 +21,7 @@ from clipforge.staff import formatting
 from clipforge.staff.charts import Chart, Series
 from clipforge.staff.organizations import overview, timeline
 from clipforge.staff.organizations.recent_lists import Panel, panels_of
-from clipforge.staff.site import needs, page
+from clipforge.staff.pages import needs, page
 
 
 class Action(NamedTuple):

@@ -35,7 +35,7 @@ from billing.models import Alert, BillingAccount, Payment, PlanPeriod, StripeEve
 from clipforge.common.admin import WARNING_OF_KEY
 from clipforge.common.lists import search
 from clipforge.orgs.models import APIKey, Organization, StaffAction, User
-from clipforge.staff.site import page
+from clipforge.staff.pages import page
 from credits.models import CreditGrant, CreditHold, CreditReversal, CreditTransaction
 from exports.models import Export
 from projects.models import Moment, Project

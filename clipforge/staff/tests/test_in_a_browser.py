@@ -27,7 +27,7 @@ from clipforge.devtools.testing.browser import (
 )
 from clipforge.devtools.testing.service import running_service
 from clipforge.devtools.testing.staff import PASSWORD
-from clipforge.staff.urls import pages
+from clipforge.staff.urls import page_urls
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -56,7 +56,7 @@ MODELS = sorted(model._meta.label for model in admin.site._registry)
 # Downloads are no pages.
 OWN_PAGES = sorted(
     str(pattern.name)
-    for pattern in pages(admin.site)
+    for pattern in page_urls(admin.site)
     if not pattern.pattern.converters and not str(pattern.pattern).endswith(".csv")
 )
 

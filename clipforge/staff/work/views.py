@@ -19,7 +19,7 @@ from clipforge.media import ErrorCode
 from clipforge.orgs.audit import ReasonField
 from clipforge.orgs.models import Organization, User
 from clipforge.staff.models import RescueRun
-from clipforge.staff.site import needs, page
+from clipforge.staff.pages import needs, page
 from clipforge.staff.work import selectors as work_selectors
 from clipforge.staff.work import services as work_services
 from clipforge.staff.work.selectors import STUCK, Filters, Kind, Place, State

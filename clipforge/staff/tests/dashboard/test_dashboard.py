@@ -37,10 +37,10 @@ from clipforge.devtools.testing.state import lapse_lease, lasting_breaker
 from clipforge.jobs.queue import JOBS
 from clipforge.orgs.models import StaffAction
 from clipforge.staff import capped_counts
-from clipforge.staff.approvals.services import REQUEST_LIFE
+from clipforge.staff.approvals.selectors import REQUEST_LIFE
 from clipforge.staff.capped_counts import Count
-from clipforge.staff.dashboard import views as dashboard
-from clipforge.staff.dashboard.views import Badge, look
+from clipforge.staff.dashboard import selectors as dashboard_selectors
+from clipforge.staff.dashboard.selectors import Badge, collect
 from clipforge.staff.models import MoneyRequest
 from credits.models import CreditAccount, LedgerCheck
 from credits.reconciling import check_ledger
@@ -107,10 +107,10 @@ def test_how_long_the_oldest_waits_has_a_word(minutes, badge):
     project = make_project(status="QUEUED")
     then = timezone.now() - datetime.timedelta(minutes=minutes)
     Project.objects.filter(pk=project.pk).update(queued_at=then)
-    works = look().works
-    assert works is not None
-    assert " ".join(works[0].badge) == badge
-    assert works[1].badge == Badge("idle", "Idle")
+    counts = collect().counts
+    assert counts is not None
+    assert " ".join(counts.jobs[0].badge) == badge
+    assert counts.jobs[1].badge == Badge("idle", "Idle")
 
 
 def test_that_no_worker_is_alive_is_red(support):
@@ -170,7 +170,7 @@ def test_what_only_a_person_takes_further_is_counted_and_leads_to_it(support):
 def links_of(client: Client) -> list[str]:
     """Where what waits leads this person."""
     text = client.get("/admin/").content.decode()
-    section = text[text.index("seen-waiting") : text.index("seen-work")]
+    section = text[text.index("dashboard-waiting") : text.index("dashboard-work")]
     return [html.unescape(link) for link in re.findall(r'href="([^"]+)"', section)]
 
 
@@ -268,10 +268,10 @@ def more_connections(count: int) -> Iterator[list[psycopg.Connection[Any]]]:
         yield made
 
 
-def database() -> dashboard.Database:
+def database() -> dashboard_selectors.DatabaseState:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_clear_snapshot()")  # tests are one long transaction
-    found = look().database
+    found = collect().database
     assert found is not None
     return found
 
@@ -282,7 +282,7 @@ def test_the_connections_of_the_database_are_counted_and_red_when_few_are_left(s
     assert before.most_connections == 97  # of 100, three are kept for superusers
     with more_connections(77 - before.connections), contextlib.ExitStack() as more:
 
-        def filled(count: int) -> dashboard.Database:
+        def filled(count: int) -> dashboard_selectors.DatabaseState:
             """What is seen of so many: of those that were counted before, some were about to end."""
             while (found := database()).connections < count:
                 more.enter_context(more_connections(1))
@@ -303,7 +303,7 @@ def test_the_oldest_transaction_of_others_is_seen(monkeypatch):
             found = database()
             assert found.oldest_transaction is not None
             assert found.badge.word == "Up"
-            monkeypatch.setattr(dashboard, "OLD_TRANSACTION", datetime.timedelta())
+            monkeypatch.setattr(dashboard_selectors, "OLD_TRANSACTION", datetime.timedelta())
             assert found.badge == Badge("warn", "Old transaction")
     assert quiet is None
 
@@ -407,7 +407,7 @@ def test_no_statement_of_it_reads_a_whole_table():
     make_project(status="FAILED")
     sql("SET LOCAL enable_seqscan = off")
     with captured() as statements:
-        look()
+        collect()
     cost = cost_of(statements)
     # Its rows are few, and those of workers even fewer.
     assert cost.scans <= {"procrastinate_workers"}
@@ -425,14 +425,14 @@ def test_no_statement_of_it_reads_a_whole_table():
 
 def test_staff_without_a_role_see_that_they_have_none(support):
     text = signed_in(make_staff()).get("/admin/").content.decode()
-    assert "seen-work" not in text
+    assert "dashboard-work" not in text
     assert "have permission to view or edit anything." in text
-    assert "seen-work" in support.get("/admin/").content.decode()
+    assert "dashboard-work" in support.get("/admin/").content.decode()
 
 
 def test_the_lists_of_everything_stand_below_it(support):
     text = support.get("/admin/").content.decode()
-    assert text.index("seen-redis") < text.index("/admin/projects/project/")
+    assert text.index("dashboard-redis") < text.index("/admin/projects/project/")
 
 
 def test_looking_changes_nothing(support):

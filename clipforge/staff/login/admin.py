@@ -10,43 +10,23 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
 from clipforge.common.admin import BigTable, NotDeleted
 from clipforge.orgs import services as org_services
 from clipforge.orgs.audit import AuditedAdmin, ReasonField, actor_of
-from clipforge.orgs.models import APIKey, User
+from clipforge.orgs.models import User
 from clipforge.staff.login import second_factor
+from clipforge.staff.login.selectors import active_keys_issued_by, may_edit, permissions_of
 
 # What only superusers see and set.
 ABOVE = ("is_superuser", "user_permissions")
 # Keys that are listed on the page of who issued them.
 MOST_KEYS = 50
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
-
-
-def held_by(person: Any) -> QuerySet[Permission]:
-    """By groups and directly, whether or not the account is active."""
-    return Permission.objects.filter(Q(group__user=person.pk) | Q(user=person.pk))
-
-
-def keys_of(person: User) -> QuerySet[APIKey]:
-    """Those that the person issued, whose secrets they have seen, and that still work."""
-    ends = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-    return APIKey.objects.filter(ends, created_by=person, revoked_at=None).order_by("-created_at")
-
-
-def may_edit(request: HttpRequest, person: User) -> bool:
-    """Nobody edits an account that may do more than their own: they could sign in with it."""
-    if request.user.is_superuser:
-        return True
-    beyond = held_by(person).exclude(pk__in=held_by(request.user).values("pk"))
-    return not person.is_superuser and not beyond.exists()
 
 
 if TYPE_CHECKING:
@@ -97,7 +77,11 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         ]
         if obj and obj.is_staff:
             sets.insert(1, ("Second factor", {"fields": ["second_factor"]}))
-        if obj and request.user.has_perm("orgs.view_apikey") and keys_of(obj).exists():
+        if (
+            obj
+            and request.user.has_perm("orgs.view_apikey")
+            and active_keys_issued_by(obj).exists()
+        ):
             sets.insert(1, ("Keys that they issued", {"fields": ["keys"]}))
         return sets
 
@@ -112,7 +96,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
     @admin.display(description="still work")
     def keys(self, person: User) -> str:
         """Each leads to where it is revoked."""
-        found = keys_of(person).select_related("organization")[:MOST_KEYS]
+        found = active_keys_issued_by(person).select_related("organization")[:MOST_KEYS]
         rows = (
             (reverse("admin:revoke-key", args=[key.pk]), key, key.organization) for key in found
         )
@@ -131,7 +115,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
     def formfield_for_manytomany(self, db_field: Any, request: Any, **options: Any) -> Any:
         """Groups that may do more than who gives them are not theirs to give."""
         if db_field.name == "groups" and not request.user.is_superuser:
-            beyond = Permission.objects.exclude(pk__in=held_by(request.user).values("pk"))
+            beyond = Permission.objects.exclude(pk__in=permissions_of(request.user).values("pk"))
             options["queryset"] = Group.objects.exclude(permissions__in=beyond)
         return super().formfield_for_manytomany(db_field, request, **options)
 
@@ -140,7 +124,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         if "is_active" in form.changed_data and not obj.is_active:
             # For good: an account that comes back does not bring its sessions back.
             org_services.end_sessions(user=obj, actor=actor_of(request.user))
-            if count := keys_of(obj).count():
+            if count := active_keys_issued_by(obj).count():
                 text = '{} issued {} API keys that still work: <a href="{}">see to them</a>.'
                 page = reverse("admin:orgs_user_change", args=[obj.pk])
                 messages.warning(request, format_html(text, obj, count, page))

@@ -1,0 +1,31 @@
+"""Reads of staff accounts: what a person may do, and which keys they issued."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import Permission
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from clipforge.orgs.models import APIKey, User
+
+
+def permissions_of(person: Any) -> QuerySet[Permission]:
+    """Permissions by groups and directly, whether or not the account is active."""
+    return Permission.objects.filter(Q(group__user=person.pk) | Q(user=person.pk))
+
+
+def active_keys_issued_by(person: User) -> QuerySet[APIKey]:
+    """Keys that still work and whose secrets the person has seen, because they issued them."""
+    ends = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    return APIKey.objects.filter(ends, created_by=person, revoked_at=None).order_by("-created_at")
+
+
+def may_edit(request: HttpRequest, person: User) -> bool:
+    """Whether the account may do no more than that of the editor, who could else sign in with it."""
+    if request.user.is_superuser:
+        return True
+    beyond = permissions_of(person).exclude(pk__in=permissions_of(request.user).values("pk"))
+    return not person.is_superuser and not beyond.exists()
