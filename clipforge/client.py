@@ -1,4 +1,4 @@
-"""A client of the API, as a customer would write it: HTTP and JSON, nothing of ours.
+"""A client of the API, as a customer would write it: HTTP and JSON, without code of the service.
 
 `manage.py demo` and the end-to-end tests use it.
 """
@@ -15,14 +15,16 @@ import httpx
 
 Json = dict[str, Any]
 
-# Statuses from which a project or an export does not move by itself.
+# Statuses that a project or an export does not leave by itself.
 FINAL = {"READY", "EMPTY", "FAILED", "CANCELLED", "EXPIRED"}
-# Polls come quickly at first, then less often: a long job must not use up a limit. Seconds.
+# The pause between polls grows from the first to the second, so that a long job does not use up a
+# limit.
 POLL_SECONDS, LONGEST_POLL_SECONDS = 0.2, 1.0
-# Less than any server keeps a connection that is not used: it would hang up just when we ask. Seconds.
-KEEP_SECONDS = 2.0
-# A request that came too early is sent again when the answer says, so often.
-PATIENCE = 10
+# Idle connections are closed after this, which is before a server would close them during a
+# request.
+KEEPALIVE_SECONDS = 2.0
+# How often a request is sent in all while the answer is 429; each answer says how long to wait.
+MAX_ATTEMPTS = 10
 
 
 class ApiError(Exception):
@@ -45,7 +47,7 @@ class Client:
             base_url=f"{url}/api/v1/",
             headers={"Authorization": f"Bearer {key}"},
             timeout=timeout,
-            limits=httpx.Limits(keepalive_expiry=KEEP_SECONDS),
+            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
         )
 
     def __enter__(self) -> Client:
@@ -58,13 +60,13 @@ class Client:
         self._http.close()
 
     def get(self, path: str, **params: Any) -> Json:
-        return self._json(self._patiently(lambda: self._http.get(path, params=params)))
+        return self._json(self._retrying_429(lambda: self._http.get(path, params=params)))
 
     def post(self, path: str, body: Json | None = None, *, key: str | None = None) -> Json:
         """POST under an Idempotency-Key; a fresh one unless given."""
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         return self._json(
-            self._patiently(lambda: self._http.post(path, json=body or {}, headers=headers))
+            self._retrying_429(lambda: self._http.post(path, json=body or {}, headers=headers))
         )
 
     def upload(self, video: Path, *, title: str = "", key: str | None = None) -> Json:
@@ -122,9 +124,9 @@ class Client:
         part.replace(target)
 
     @staticmethod
-    def _patiently(send: Callable[[], httpx.Response]) -> httpx.Response:
-        """The answer, once it is no longer 429: over a limit the server says how long to wait."""
-        for _ in range(PATIENCE):
+    def _retrying_429(send: Callable[[], httpx.Response]) -> httpx.Response:
+        """The first answer that is not 429, or the last of MAX_ATTEMPTS."""
+        for _ in range(MAX_ATTEMPTS):
             response = send()
             if response.status_code != httpx.codes.TOO_MANY_REQUESTS:
                 break

@@ -1,8 +1,7 @@
 """The whole service on one machine: gunicorn and a worker, as children of one command.
 
-PostgreSQL and Redis are there already: `manage.py` holds the embedded ones, or the
-environment names others. The children get everything through their environment, as they
-do in production.
+PostgreSQL and Redis run already: `manage.py` starts the embedded ones, or the environment
+names others. The children are configured through their environment alone, as in production.
 """
 
 from __future__ import annotations
@@ -26,17 +25,16 @@ from django.core.management import call_command
 from clipforge.common import processes
 from clipforge.common.errors import Unavailable
 
-# A few seconds when idle; a slow machine that does other things too takes its time.
+# Starting takes a few seconds on an idle machine, and much longer on a slow and busy one.
 READY_SECONDS = 120.0
 
 
 class Stack:
     """`with Stack(port=8000) as stack:` runs web and worker until the block ends.
 
-    With `billing`, a stand-in for Stripe too, in which anybody can pay with a button. Without a
-    worker for a `concurrency` of 0. `environment` is for the children, over all else; `web` is
-    another command line of the web server. Raises Unavailable when the port is taken or the web
-    server does not come up.
+    With `billing` it also runs a stand-in for Stripe, on whose page a button pays. A `concurrency`
+    of 0 runs no worker. `environment` overrides the children's environment, `web` the command line
+    of the web server. Raises Unavailable when the port is taken or the web server does not start.
     """
 
     def __init__(
@@ -87,7 +85,7 @@ class Stack:
         self.stop()
 
     def stop(self) -> None:
-        """Ask all children to end first, so that they do it side by side, then wait for each."""
+        """Terminate all children at the same time, then wait for each."""
         for process in self._children.values():
             if process.poll() is None:
                 process.terminate()
@@ -101,7 +99,7 @@ class Stack:
 
     @property
     def web_pid(self) -> int:
-        """The first process of gunicorn, parent of those that answer."""
+        """The process id of the gunicorn master, the parent of its workers."""
         return self._children["web"].pid
 
     def _start(self, name: str, argv: list[str]) -> None:
@@ -116,9 +114,11 @@ class Stack:
             "REDIS_URL": settings.REDIS_URL,
             "SECRET_KEY": settings.SECRET_KEY,
             "API_KEY_PEPPER": settings.API_KEY_PEPPER,
-            # We serve plain HTTP on loopback, whatever the servers behind us are.
+            # The web server speaks plain HTTP on loopback, also where DATABASE_URL names a remote
+            # server.
             "HTTPS": "false",
-            # As it is here: the children have the URLs of servers, as if in production.
+            # Passed on, since the children have DATABASE_URL and REDIS_URL and would take it for
+            # production.
             "STAFF_SECOND_FACTOR": str(settings.STAFF_SECOND_FACTOR).lower(),
             # The children start in another directory.
             "CLIPFORGE_DATA": str(settings.DATA_DIR),
@@ -140,14 +140,16 @@ class Stack:
         }
 
     def _stripe_command(self, port: int) -> list[str]:
-        # A program by name: what runs in production imports nothing of the tests.
+        # Started by name, because production code imports no test code.
         program = [sys.executable, "-m", "clipforge.devtools.testing.stripe", "--port", str(port)]
         webhook = f"{self.url}/webhooks/stripe"
         return [*program, "--webhook", webhook, "--secret", self._webhook_secret]
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        with httpx.Client(timeout=2) as client:  # one: what it costs to make is more than a request
+        with httpx.Client(
+            timeout=2
+        ) as client:  # one for all polls: making one costs more than a request
             while time.monotonic() < deadline:
                 if name := self.ended():
                     raise Unavailable(
@@ -184,11 +186,10 @@ def worker_command(concurrency: int) -> list[str]:
 
 @contextlib.contextmanager
 def reserved_port(port: int = 0) -> Iterator[int]:
-    """The port, if nobody listens on it; any free one for 0. Nobody else gets it while the block lasts.
+    """Reserve `port`, or any free one for 0, until the block ends. Raises Unavailable if it is in use.
 
-    It is bound here, so the system gives it neither to who asks for any port nor to a connection of
-    somebody's. Nobody listens here, so a server that allows reuse, as all of ours do, may. Raises
-    Unavailable for one that cannot be had.
+    The port is bound here without listening. The system then assigns it to no other process and to
+    no outgoing connection, and a server that sets SO_REUSEADDR, as all of ours do, can listen on it.
     """
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -201,6 +202,6 @@ def reserved_port(port: int = 0) -> Iterator[int]:
                 f"Port {port} is in use ({error.strerror}). Choose another one with --port."
             ) from error
         number: int = holder.getsockname()[1]
-        if sys.platform != "linux":  # where who is bound keeps out who would listen
+        if sys.platform != "linux":  # elsewhere a bound socket keeps others from listening
             holder.close()
         yield number

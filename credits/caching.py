@@ -31,7 +31,10 @@ class Balance(NamedTuple):
 
 
 def balance(org_id: uuid.UUID, *, found: bytes | None = None) -> Balance:
-    """The balance; zeros for an organization that never had a credit. `found` is as for `get_or_load`."""
+    """The balance; zeros for an organization that never had a credit.
+
+    `found` is as for `get_or_load`.
+    """
     load = functools.partial(stored_balance, org_id)
     key = balance_key(org_id)
     return Balance(*default_cache().get_or_load(key, load, seconds=SECONDS, found=found))
@@ -51,5 +54,8 @@ def balance_key(org_id: uuid.UUID) -> str:
 
 
 def account_moved(org_id: uuid.UUID, version: int) -> None:
-    """Invalidate balances older than `version`. Call in the transaction that changed the account."""
+    """Invalidate balances older than `version`.
+
+    Call in the transaction that changed the account.
+    """
     default_cache().invalidate(balance_key(org_id), version)

@@ -1,4 +1,7 @@
-"""Expiry by the clock: of holds that were not extended, and of lots. Safe to run concurrently and repeatedly."""
+"""Expiry by the clock: of holds that were not extended, and of lots.
+
+Safe to run concurrently and repeatedly.
+"""
 
 from __future__ import annotations
 

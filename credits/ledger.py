@@ -115,7 +115,8 @@ def refusal(
     account = CreditAccount.objects.filter(pk=org_id).first()
     available = account.available if account else 0
     if account and max_open_holds is not None and available >= needed:
-        # A hold that was settled since the refusal still counts: "4 are open of at most 5" is no reason.
+        # A hold that was settled since the refusal still counts: "4 are open of at most 5" is no
+        # reason.
         return TooManyOpenHolds(
             open_holds=max(account.open_holds, max_open_holds), limit=max_open_holds
         )
@@ -219,7 +220,10 @@ def close_hold(
 
 
 def release_hold(hold_id: uuid.UUID, *, status: HoldStatus, fence: int | None, actor: str) -> bool:
-    """Give everything back to the lots that it came from. False when it cannot be closed, as above."""
+    """Give everything back to the lots that it came from.
+
+    False when it cannot be closed, as above.
+    """
     hold = close_hold(hold_id, status=status, captured=0, fence=fence, actor=actor)
     if hold is None:
         return False
@@ -336,13 +340,17 @@ def expire_lot(lot: CreditGrant, *, actor: str) -> None:
     """
     lot.remaining -= settle_debt(lot, lot.reversals.all(), actor=actor)
     if lot.remaining > lot.held:
-        # A lot may end in parts, as holds come back to it; what remains of it only ever shrinks then.
+        # A lot may end in parts, as holds come back to it; what remains of it only ever shrinks
+        # then.
         key = f"expire:{lot.pk}:{lot.remaining}"
         expire_part(lot, lot.remaining - lot.held, actor=actor, idempotency_key=key)
 
 
 def expire_part(lot: CreditGrant, amount: int, *, actor: str, idempotency_key: str) -> None:
-    """Expire `amount` of the part of the lot that is not held. Requires the account's lock, as above."""
+    """Expire `amount` of the part of the lot that is not held.
+
+    Requires the account's lock, as above.
+    """
     lot.remaining -= amount
     CreditGrant.objects.filter(pk=lot.pk).update(remaining=F("remaining") - amount)
     posted = post(

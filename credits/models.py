@@ -132,7 +132,10 @@ class ChargeTrace(models.Model):
 
 
 class Reference(models.Model):
-    """The purpose of a transaction or a hold. Text, because the ledger does not know its buyers' models."""
+    """The purpose of a transaction or a hold.
+
+    Text, because the ledger does not know its buyers' models.
+    """
 
     reason = models.CharField(max_length=500)
     reference_type = models.CharField(max_length=32, blank=True)
@@ -143,7 +146,10 @@ class Reference(models.Model):
 
 
 class CreditHold(UUIDModel, ChargeTrace, Reference):
-    """Credits reserved for work under way. Leaves HELD once, and only for the attempt that has its fence."""
+    """Credits reserved for work under way.
+
+    Leaves HELD once, and only for the attempt that has its fence.
+    """
 
     org = models.ForeignKey(
         Organization, models.PROTECT, db_index=False, related_name="credit_holds"
@@ -395,7 +401,10 @@ class CreditReversal(Reference):
 
 
 class LedgerCheck(models.Model):
-    """One check of the invariants over the whole ledger, with its result. The last thousand are kept."""
+    """One check of the invariants over the whole ledger, with its result.
+
+    The last thousand are kept.
+    """
 
     checked_at = models.DateTimeField(db_default=Now())
     seconds = models.FloatField(help_text="How long it took.")

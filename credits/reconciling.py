@@ -24,7 +24,9 @@ _registered: list[Check] = []
 
 
 def register_check(check: Check) -> Check:
-    """Decorator for a function that returns the breaches of one more invariant, of one organization or all."""
+    """Decorator for a function that returns the breaches of one more invariant, of one organization
+    or all.
+    """
     _registered.append(check)
     return check
 

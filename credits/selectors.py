@@ -36,8 +36,8 @@ __all__ = [
     "transactions",
 ]
 
-# The idempotency key of an EXPIRE of credits that had ended before they were granted again: this, and
-# the id of the lot.
+# The idempotency key of an EXPIRE of credits that had ended before they were granted again: this,
+# and the id of the lot.
 ENDED_KEY_PREFIX = "ended:"
 
 
@@ -108,7 +108,9 @@ def lot_of(transaction: CreditTransaction) -> CreditGrant:
 
 
 class ReversedTotals(NamedTuple):
-    """Credits: `amount` was reversed; `ended` of it had expired unused and was not granted again since."""
+    """Credits: `amount` was reversed; `ended` of it had expired unused and was not granted again
+    since.
+    """
 
     amount: int
     ended: int

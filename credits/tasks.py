@@ -17,7 +17,10 @@ CHECK_SECONDS = 120.0
 @app.periodic(cron="* * * * *")
 @app.task(queue="maintenance", queueing_lock="credits.expire", name="credits.expire")
 def expire(timestamp: int) -> None:
-    """Expire holds and lots. Holds first: credits that they return to a lot may settle debt, or expire."""
+    """Expire holds and lots.
+
+    Holds first: credits that they return to a lot may settle debt, or expire.
+    """
     expiry.expire_holds()
     expiry.settle_returned()
     expiry.expire_grants()

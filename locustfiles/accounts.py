@@ -1,4 +1,4 @@
-"""Whom the front ends speak for: many organizations by Zipf's law, and a few crowded ones."""
+"""The organizations of the front ends: chosen by Zipf's law, and one crowded one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 ZIPF = 0.9
-# Of its limit, what an organization's front ends plan to use. Starting an export takes two.
+# The share of its limit that an organization's front ends plan to use. Starting an export takes two
+# requests.
 PLANNED_SHARE = 0.75
 
 
 class Pace(NamedTuple):
-    """How the front end of a tier behaves."""
+    """The request rates of a tier, and its share of the front ends."""
 
     limit: int  # requests a minute of the organization, as its tier grants
     per_second: float  # requests of one front end
@@ -38,9 +39,9 @@ class Account:
     key: str
     # Requests a second that its front ends plan to make.
     planned: float = 0
-    # The busiest that it ever was: its window remembers a minute.
-    most: float = 0
-    # What one front end found in it, for the others to use.
+    # The highest `planned` so far: the window of its limit covers the last minute.
+    highest_planned: float = 0
+    # Ids of moments that one front end found, for the others to use.
     moments: list[str] = field(default_factory=list)
 
     def has_room_for(self, per_second: float) -> bool:
@@ -48,12 +49,12 @@ class Account:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether its front ends may run into its limit: then 429 is what they ask for."""
-        return self.most * 60 > PACES[self.tier].limit * PLANNED_SHARE
+        """Whether its front ends may exceed its limit; a 429 is expected then."""
+        return self.highest_planned * 60 > PACES[self.tier].limit * PLANNED_SHARE
 
     def enter(self, per_second: float) -> None:
         self.planned += per_second
-        self.most = max(self.most, self.planned)
+        self.highest_planned = max(self.highest_planned, self.planned)
 
     def leave(self, per_second: float) -> None:
         self.planned -= per_second
@@ -65,7 +66,7 @@ class Accounts:
     def __init__(self, accounts: Iterable[Account], *, seed: int = 1) -> None:
         found = list(accounts)
         if not found:
-            raise ValueError("There is no account to speak for.")
+            raise ValueError("There is no account.")
         self._random = random.Random(seed)  # noqa: S311 - no secret
         self.crowded = next((each for each in found if each.tier == "FREE"), None)
         self._tiers = {
@@ -75,11 +76,11 @@ class Accounts:
 
     @property
     def tiers(self) -> list[str]:
-        """Those that somebody can be of."""
+        """The tiers that have an account."""
         return [tier for tier, members in self._tiers.items() if members]
 
     def seat(self, tier: str, per_second: float) -> Account:
-        """Somebody of the tier with room for one more front end; anybody when all are full."""
+        """An account of the tier with room for one more front end; any account when all are full."""
         members = self._tiers[tier]
         weights = [1 / rank**ZIPF for rank in range(1, len(members) + 1)]
         roomy = [each.has_room_for(per_second) for each in members]

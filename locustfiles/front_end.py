@@ -25,8 +25,8 @@ ACCOUNTS = accounts.read(Path(os.environ["LOAD_KEYS"]))
 RECORDER = Recorder(Stage.parse(os.environ.get("LOAD_STAGES", "50:60,100:60,200:60")))
 # Requests a second of one front end of the crowd.
 CROWD_PER_SECOND = 1.0
-# How often it is noted how much the front ends plan to ask. Seconds.
-LOOK_SECONDS = 0.5
+# Between samples of the rate that the front ends plan. Seconds.
+SAMPLE_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -36,24 +36,24 @@ class Shape(LoadTestShape):
 
     def tick(self) -> tuple[int, float] | None:
         stage = RECORDER.at(self.get_run_time())
-        # All that come with a stage come within a second.
+        # The users of a stage all start within a second.
         return None if stage is None else (stage.users, float(stage.users))
 
 
 class FrontEnd(FastHttpUser):
-    """Somebody looks at a dashboard: mostly reading, now and then an export is started."""
+    """The front end of a customer: mostly reads, now and then it starts an export."""
 
     abstract = True
     tier: ClassVar[str]
     per_second: ClassVar[float]
-    # A server that does not answer is a failure, not something to wait for. Seconds.
+    # No answer after this many seconds is a failure.
     network_timeout = connection_timeout = 10.0
 
     def on_start(self) -> None:
         self.account = self.seat()
         self.project: str | None = None
         self.export: str | None = None
-        # Front ends that come together do not ask together.
+        # Front ends that start together do not send their requests together.
         gevent.sleep(random.uniform(0, 1 / self.per_second))  # noqa: S311 - no secret
         self.due = time.perf_counter()
         RECORDER.per_second += self.per_second
@@ -63,10 +63,10 @@ class FrontEnd(FastHttpUser):
         self.account.leave(self.per_second)
 
     def wait_time(self) -> float:
-        """Seconds until it asks again: `per_second`, at no time that others have in common.
+        """Seconds until the next request, for a rate of `per_second`, spread at random.
 
-        locust's constant_throughput counts from when a user was made, which is one moment for all of
-        a stage: they would come in crowds.
+        locust's constant_throughput counts from the start of the user, which is the same for all of
+        a stage: they would send their requests together.
         """
         now = time.perf_counter()
         pause = random.uniform(0.5, 1.5) / self.per_second  # noqa: S311 - no secret
@@ -93,7 +93,7 @@ class FrontEnd(FastHttpUser):
             self.account.moments = [moment["id"] for moment in page["results"]]
 
     @task(25)
-    def look_at_balance(self) -> None:
+    def get_balance(self) -> None:
         self.ask("GET", "credits/balance", "GET /credits/balance")
 
     @task(12)
@@ -107,15 +107,15 @@ class FrontEnd(FastHttpUser):
         self.ask("GET", "exports?page_size=20", "GET /exports")
 
     @task(6)
-    def look_at_prices(self) -> None:
+    def get_pricing(self) -> None:
         if os.environ.get("LOAD_PRICING", "yes") == "yes":
             self.ask("GET", "pricing", "GET /pricing")
         else:
-            self.look_at_balance()
+            self.get_balance()
 
     @task(4)
     def export_a_moment(self) -> None:
-        """Start one, and next time change one's mind: nothing is rendered here."""
+        """Start an export, and cancel it the next time: no worker renders during the load test."""
         if self.export is not None:
             self.ask("POST", f"exports/{self.export}/cancel", "POST /exports/{id}/cancel")
             self.export = None
@@ -129,7 +129,7 @@ class FrontEnd(FastHttpUser):
     def ask(
         self, method: str, path: str, name: str, body: dict[str, Any] | None = None
     ) -> dict[str, Any] | None:
-        """The answer; None for one that was throttled or failed, which has been noted."""
+        """The answer; None for one that was throttled or failed, which is recorded."""
         headers = {"Authorization": f"Bearer {self.account.key}"}
         if method == "POST":
             headers["Idempotency-Key"] = str(uuid.uuid4())
@@ -158,7 +158,7 @@ class FrontEnd(FastHttpUser):
 
 
 def code_of(response: Any) -> str:
-    """Of a refusal that says one."""
+    """The code of a problem document; empty for any other answer."""
     if response.headers.get("Content-Type") != "application/problem+json":
         return ""
     return str(response.json()["code"])
@@ -182,7 +182,10 @@ for _tier in ACCOUNTS.tiers:
 
 
 class Crowd(FrontEnd):
-    """Two front ends of one FREE organization that has outgrown its tier. It may be told so."""
+    """Two front ends of one FREE organization that has outgrown its tier.
+
+    A 429 is expected here.
+    """
 
     fixed_count = 2
     per_second = CROWD_PER_SECOND
@@ -211,12 +214,12 @@ def note(
 
 @events.init.add_listener
 def plan(**_: Any) -> None:
-    def look() -> None:
+    def sample() -> None:
         while True:
-            gevent.sleep(LOOK_SECONDS)
-            RECORDER.pass_time(LOOK_SECONDS)
+            gevent.sleep(SAMPLE_SECONDS)
+            RECORDER.pass_time(SAMPLE_SECONDS)
 
-    gevent.spawn(look)
+    gevent.spawn(sample)
 
 
 @events.quitting.add_listener

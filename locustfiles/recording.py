@@ -1,4 +1,4 @@
-"""What happened, stage by stage: locust's own figures know no stages."""
+"""Results by stage, which locust's own statistics do not have."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Stage:
 
 @dataclass
 class Tally:
-    """One stage."""
+    """The requests of one stage, their latencies in milliseconds and their failures."""
 
     stage: Stage
     # Requests that the front ends would make if every answer came at once.
     planned: float = 0
     latencies: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     failures: Counter[str] = field(default_factory=Counter)
-    # Of front ends outside the crowd, which have no reason to run into a limit.
+    # Requests of front ends outside the crowd, which stay within their limit.
     within: int = 0
     answered_within: int = 0
 
@@ -68,11 +68,11 @@ class Tally:
 
 
 class Recorder:
-    """Every request goes to the stage that runs when it ends."""
+    """The tallies of all stages. A request counts in the stage in which it ends."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.tallies = [Tally(stage) for stage in stages]
-        # What all front ends that are there plan to ask.
+        # Requests a second that all running front ends plan.
         self.per_second = 0.0
         self._current = 0
 
@@ -84,7 +84,7 @@ class Recorder:
         self.current.planned += seconds * self.per_second
 
     def at(self, seconds: float) -> Stage | None:
-        """The stage so long after the start, from now on the current one; None after the last."""
+        """The stage `seconds` after the start, which becomes the current one; None after the last."""
         for number, tally in enumerate(self.tallies):
             seconds -= tally.stage.seconds
             if seconds < 0:
@@ -97,12 +97,12 @@ class Recorder:
 
 
 def is_answer(name: str) -> bool:
-    """Whether a row is of answers; what was throttled has rows of its own."""
+    """Whether a row has answers; throttled requests have rows of their own."""
     return not name.endswith(THROTTLED)
 
 
 def figures(milliseconds: Iterable[float]) -> dict[str, float]:
-    """Count, percentiles and the worst, in milliseconds."""
+    """Count, percentiles and maximum, in milliseconds."""
     ordered = sorted(milliseconds)
     return {
         "count": len(ordered),

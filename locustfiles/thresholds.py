@@ -1,4 +1,7 @@
-"""What a run must keep to. Throttled answers are no failures, unless nobody asked for them."""
+"""Thresholds of a run.
+
+A throttled answer counts as a failure only within the organization's limit.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from locustfiles.recording import is_answer
 class Thresholds:
     p95_ms: float = 100
     failed_share: float = 0.001
-    # Of the planned requests. A server that stalls is asked less by users who wait for it.
+    # Of the planned requests. Users who wait for a server that stalls send fewer requests.
     made_share: float = 0.9
-    # Of the requests outside the crowd. Who is only throttled has not been served.
+    # Of the requests outside the crowd. A throttled request was not served.
     answered_share: float = 0.9
-    # Below it a percentile says nothing.
+    # With fewer requests a p95 has no meaning.
     fewest_for_p95: int = 20
 
 
@@ -53,9 +56,9 @@ def fault_of(
     may_be_throttled: bool,
     may_have_ended: bool = False,
 ) -> str | None:
-    """What is wrong with an answer; None for one that a client has to expect.
+    """The fault of an answer, in words; None for an answer that a client has to expect.
 
-    `code` is that of a refusal. `may_have_ended`: a worker may have been faster than who cancels.
+    `code` is that of a problem document. `may_have_ended`: the job may have ended before the cancellation.
     """
     if code == "wrong_state" and may_have_ended:
         return None

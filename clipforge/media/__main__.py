@@ -98,7 +98,10 @@ IN_PROCESS = {"probe"}
 
 
 def claim_stdout() -> int:
-    """Move stdout, the pipe to the parent, out of reach of libraries that print. Returns its descriptor."""
+    """Move stdout, the pipe to the parent, out of reach of libraries that print.
+
+    Returns its descriptor.
+    """
     events = os.dup(1)
     os.dup2(2, 1)
     return events

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 KEYFRAMES_SUFFIX: Final = "+keyframes"
 
-# The missing end (seconds, or a share of the whole) up to which a file does not count as cut off: declared durations are rounded, and a decoder drops a last damaged picture.
+# The missing end (seconds, or a share of the whole) up to which a file does not count as cut off:
+# declared durations are rounded, and a decoder drops a last damaged picture.
 MISSING_SECONDS: Final = 2.0
 MISSING_SHARE: Final = 0.02
 

@@ -60,7 +60,10 @@ def input_arguments(path: Path, source: SourceInfo, limits: Limits) -> list[str]
 
 
 def audio_arguments(source: SourceInfo, limits: Limits, destination: str) -> list[str]:
-    """Arguments for the first sound track as raw 16-bit mono. Gaps become silence, so that times stay true."""
+    """Arguments for the first sound track as raw 16-bit mono.
+
+    Gaps become silence, so that times stay true.
+    """
     return [
         *("-map", "0:a:0", "-af", f"aresample={SAMPLE_RATE}:async=1:first_pts=0", "-ac", "1"),
         *("-c:a", "pcm_s16le", "-t", _bound(source, limits), "-f", "s16le", destination),
@@ -68,7 +71,7 @@ def audio_arguments(source: SourceInfo, limits: Limits, destination: str) -> lis
 
 
 def video_arguments(source: SourceInfo, limits: Limits, destination: str) -> list[str]:
-    """Arguments for the first picture track (`V`: no cover art) as raw gray frames, the first at 0 s."""
+    """Arguments for the first picture track (`V`: no cover art) as raw gray frames, from 0 s on."""
     # `pass`: a last picture shorter than a quarter of a second is not left out; among
     # keyframes the last one always is that short.
     rate = f"fps={FRAME_RATE}:start_time=0:eof_action=pass"

@@ -41,7 +41,7 @@ def executable() -> str:
 
 
 def url(path: Path) -> str:
-    """An argument that names this local file, also where its name looks like an option or a protocol."""
+    """An argument that names this local file, whatever characters its name contains."""
     return f"file:{path.absolute()}"
 
 

@@ -20,8 +20,9 @@ SECCOMP_SET_MODE_FILTER = 1
 SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4  # else older kernels slow down processes with a filter
 CLONE_THREAD = 0x10000
 
-# By machine: its architecture number in a filter, the number of the system call `seccomp`, the numbers
-# of `fork` and `vfork`, and that of `clone`, which starts threads too. `clone3` has one number everywhere.
+# By machine: its architecture number in a filter, the number of the system call `seccomp`, the
+# numbers of `fork` and `vfork`, and that of `clone`, which starts threads too. `clone3` has one
+# number everywhere.
 MACHINES = {
     "x86_64": (0xC000003E, 317, (57, 58), 56),
     "aarch64": (0xC00000B7, 277, (), 220),
@@ -29,7 +30,8 @@ MACHINES = {
 CLONE3 = 435
 X32 = 0x40000000  # from here on x86-64 has every system call a second time
 
-# BPF instructions: load a word of the system call, jump if equal, if greater or equal, if a bit is set, return.
+# BPF instructions: load a word of the system call, jump if equal, if greater or equal, if a bit is
+# set, return.
 LOAD, IF_EQUAL, IF_FROM, IF_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets of the words
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000

@@ -43,7 +43,10 @@ PART_PREFIX, PART_SUFFIX = ".render-", ".part"
 
 
 def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceInfo:
-    """The properties of a video file; raises `MediaError` for one that is refused. Takes well under a second."""
+    """The properties of a video file; raises `MediaError` for one that is refused.
+
+    Takes well under a second.
+    """
     _require_file(path)
     limits = replace(
         limits,
@@ -110,14 +113,20 @@ def render(
 
 
 def _require_file(path: Path) -> None:
-    """Raise MediaError for a pipe (reading would block) or a folder, and OSError for an unreadable file."""
+    """Raise MediaError for anything but a regular file, and OSError for an unreadable one.
+
+    Reading a pipe would block.
+    """
     if not stat.S_ISREG(path.stat().st_mode):
         raise MediaError(ErrorCode.NOT_A_VIDEO, "This is not a file. Upload a video file.")
     path.open("rb").close()
 
 
 def _create_part(target: Path) -> Path:
-    """Create an empty file beside `target`. Its name is not derived from a name that may be too long."""
+    """Create an empty file beside `target`.
+
+    Its name is not derived from a name that may be too long.
+    """
     part = target.absolute().with_name(f"{PART_PREFIX}{secrets.token_hex(8)}{PART_SUFFIX}")
     part.touch(exist_ok=False)
     return part

@@ -67,8 +67,8 @@ _SIGNAL_CAUSES: Final[Mapping[int, ErrorCode]] = {
     signal.SIGXFSZ: ErrorCode.OUTPUT_TOO_LARGE,
     signal.SIGKILL: ErrorCode.OUT_OF_MEMORY,  # not sent by us, so by the kernel's OOM killer
 }
-# The messages of Python, the dynamic linker, OpenBLAS, C++, x264 and ffmpeg for these causes.
-# An encoder that does not open had no memory for its threads, since its options are known to be valid.
+# The messages of Python, the dynamic linker, OpenBLAS, C++, x264 and ffmpeg for these causes. An
+# encoder that does not open had no memory for its threads, since its options are known to be valid.
 _STDERR_CAUSES: Final[tuple[tuple[str, ErrorCode], ...]] = (
     ("No space left on device", ErrorCode.STORAGE_FULL),
     ("Disk quota exceeded", ErrorCode.STORAGE_FULL),
@@ -118,7 +118,10 @@ class Tail:
 
 
 class LineSplitter:
-    """Splits a stream into lines and passes each to `take`. Raises for a line of over `MAX_LINE_BYTES`."""
+    """Splits a stream into lines and passes each to `take`.
+
+    Raises for a line of over `MAX_LINE_BYTES`.
+    """
 
     def __init__(self, take: Callable[[bytes], None]) -> None:
         self._take = take
@@ -177,7 +180,10 @@ class Deadline:
         self._due = 0.0
 
     def check(self) -> None:
-        """Raise if the deadline has passed or `should_stop` is true. Checks once in POLL_SECONDS at most."""
+        """Raise if the deadline has passed or `should_stop` is true.
+
+        Checks once in POLL_SECONDS at most.
+        """
         now = time.monotonic()
         if now < self._due:
             return

@@ -88,7 +88,7 @@ def _windows(scorer: Scorer, duration: float) -> list[tuple[float, float]]:
 def _free(
     start: float, end: float, moments: list[ScoredMoment], duration: float
 ) -> tuple[float, float] | None:
-    """The free stretch around a window, in seconds; None if the window reaches too far into a moment."""
+    """The free stretch around a window, in seconds; None if it overlaps a moment too far."""
     low, high = 0.0, duration
     for moment in moments:
         if min(end, moment.end) - max(start, moment.start) > MAX_OVERLAP:

@@ -19,13 +19,13 @@ from clipforge.orgs import caching as org_caching
 from clipforge.orgs.models import APIKey, Organization, Tier
 from credits import caching as credit_caching
 
-TAKE_A_KEY = {"get", "ttl", "purge"}
+ACTIONS_WITH_KEY = {"get", "ttl", "purge"}
 
 
 class Command(OperatorCommand):
     help = (
-        "Look into the cache: hit rates, one key, how long it lives; purge keys by a pattern, or "
-        "warm it after a restart of Redis. Nothing here is needed for answers to be right."
+        "Inspect the cache: hit rates, the value of a key, its time to live; purge keys by a pattern, or "
+        "warm it after a restart of Redis. Answers are correct without any of this."
     )
 
     def arguments(self, parser: CommandParser) -> None:
@@ -38,7 +38,7 @@ class Command(OperatorCommand):
         )
 
     def run(self, *, action: str, key: str | None, **options: Any) -> dict[str, Any]:
-        if (key is None) == (action in TAKE_A_KEY):
+        if (key is None) == (action in ACTIONS_WITH_KEY):
             raise Invalid(f"cache {action} takes {'a key' if key is None else 'no key'}.")
         try:
             default_cache().redis.ping()

@@ -52,9 +52,9 @@ class Command(OperatorCommand):
             raise BadRequest("--top must be at least 1.")
         if video is not None and not video.is_file():
             raise BadRequest(f"There is no file {video}.")
-        # The story is told here; what the services log about it would interrupt it.
+        # Log lines of the services would interrupt the output of the demo.
         logging.getLogger("clipforge").setLevel(logging.WARNING)
-        # So that a TERM, like a Ctrl-C, stops what we started on the way out.
+        # A TERM then stops the child processes on the way out, as a Ctrl-C does.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         self.console = Console(quiet=self.as_json)
         out.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ class Command(OperatorCommand):
                 except (httpx.TransportError, TimeoutError) as error:
                     raise Conflict(f"The API does not answer: {error}. See {stack.log}") from error
 
-    # --- what only this machine can do ---
+    # --- set-up, on this machine ---
 
     def _make_sample(self, path: Path) -> list[Highlight]:
         with self.console.status("Making a two-minute sample with planted highlights …"):
@@ -104,7 +104,7 @@ class Command(OperatorCommand):
         )
         return key.secret
 
-    # --- from here on a client, over HTTP only ---
+    # --- the demo, as a client over HTTP ---
 
     def _main_job(
         self,
@@ -227,7 +227,7 @@ class Stages:
 
 
 def overlaps(plant: Highlight, moments: list[Json]) -> bool:
-    """Whether a moment covers at least half of what was planted."""
+    """Whether a moment covers at least half of the planted highlight."""
     half = (plant.end - plant.start) / 2
     return any(
         min(plant.end, moment["end"]) - max(plant.start, moment["start"]) >= half

@@ -73,7 +73,10 @@ class Command(OperatorCommand):
             )
 
     def _login(self) -> str:
-        """A fresh password each time: nobody has to remember one, and none stays valid for long."""
+        """The name and password of the admin.
+
+        The password is new at each start and valid until the next.
+        """
         password = secrets.token_urlsafe(12)
         user, _ = User.objects.get_or_create(
             username=ADMIN_NAME, defaults={"email": "admin@localhost.invalid"}
