@@ -1,6 +1,6 @@
 """All settings, from the environment. A bad value stops the process with a sentence about it.
 
-The table of variables is in README.md, "Configuration". Nobody imports this module:
+The table of variables is clipforge/docs/configuration.md. Nobody imports this module:
 code reads `django.conf.settings`.
 """
 
@@ -30,7 +30,8 @@ def env(name: str, default: str | None = None) -> str:
     value = os.environ.get(name, "").strip() or default
     if value is None:
         raise ImproperlyConfigured(
-            f"{name} is not set. Set it in the environment; README.md lists every variable."
+            f"{name} is not set. Set it in the environment; every variable is listed in "
+            "clipforge/docs/configuration.md."
         )
     return value
 

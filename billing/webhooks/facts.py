@@ -350,7 +350,8 @@ def _time(stamp: int) -> datetime.datetime:
 
 
 # Every type of event that means something to us, and where it says to look. The endpoint is set up
-# to hear of each (README); the sweep lists them, and Stripe takes no more than 20 for that.
+# to hear of each (clipforge/docs/billing.md); the sweep lists them, and Stripe takes no more than 20
+# for that.
 LOOK_UPS: dict[str, Callable[[dict[str, Any]], Facts | None]] = {
     "checkout.session.completed": checkout_facts,
     "checkout.session.expired": checkout_facts,

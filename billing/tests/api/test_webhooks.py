@@ -646,9 +646,10 @@ def test_an_unknown_type_is_kept_and_answered_200(stripe):
     assert StripeEvent.objects.get().status == "IGNORED"
 
 
-def test_an_endpoint_that_is_set_up_as_the_readme_says_hears_of_all_that_matters():
-    _, _, setting_up = (ROOT / "README.md").read_text().partition("**Setting Stripe up.**")
-    named = re.findall(r"`([a-z_.]+\.[a-z_*]+)`", setting_up.partition("API version")[0])
+def test_an_endpoint_that_is_set_up_as_the_billing_page_says_hears_of_all_that_matters():
+    page = (ROOT / "clipforge/docs/billing.md").read_text()
+    _, _, setting_up = page.partition("<!-- Stripe events -->\n")
+    named = re.findall(r"`([a-z_.]+\.[a-z_*]+)`", setting_up.partition("\n\n")[0])
     assert named[0] == "checkout.session.*"
     unheard = [kind for kind in LOOK_UPS if not any(fnmatch(kind, n) for n in named)]
     assert unheard == []
