@@ -65,6 +65,8 @@ class SourceInfo:
     fps: float
     video_codec: str
     audio_codec: str | None
+    # The track that is heard, counted among the sound tracks; without meaning where there is none.
+    audio_track: int = 0
 
     @property
     def has_audio(self) -> bool:

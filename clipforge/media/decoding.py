@@ -60,12 +60,13 @@ def input_arguments(path: Path, source: SourceInfo, limits: Limits) -> list[str]
 
 
 def audio_arguments(source: SourceInfo, limits: Limits, destination: str) -> list[str]:
-    """Arguments for the first sound track as raw 16-bit mono.
+    """Arguments for the chosen sound track as raw 16-bit mono.
 
     Gaps become silence, so that times stay true.
     """
     return [
-        *("-map", "0:a:0", "-af", f"aresample={SAMPLE_RATE}:async=1:first_pts=0", "-ac", "1"),
+        *("-map", f"0:a:{source.audio_track}"),
+        *("-af", f"aresample={SAMPLE_RATE}:async=1:first_pts=0", "-ac", "1"),
         *("-c:a", "pcm_s16le", "-t", _bound(source, limits), "-f", "s16le", destination),
     ]
 

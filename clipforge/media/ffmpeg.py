@@ -15,14 +15,19 @@ from clipforge.media.contracts import Limits
 
 # Containers that hold their own samples: no playlists (hls, dash, concat), no devices,
 # no image sequences, no sdp.
-FORMATS = "mov,mp4,matroska,webm,avi,mpegts,flv"
+FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,asf,flv"
 PROTOCOLS = "file,pipe"
 CODECS = (
-    "h264,hevc,av1,libdav1d,vp8,vp9,mpeg4,mpeg2video,mjpeg,prores,"
-    "aac,mp3,mp3float,opus,vorbis,flac,ac3,eac3,alac,"
-    "pcm_s16le,pcm_s24le,pcm_s32le,pcm_f32le,pcm_s16be,mov_text"
+    "h264,hevc,av1,libdav1d,vp8,vp9,mpeg4,mpeg1video,mpeg2video,mjpeg,prores,dnxhd,"
+    "h263,msmpeg4,wmv1,wmv2,wmv3,vc1,"
+    "aac,mp3,mp3float,mp2,mp2float,opus,vorbis,flac,ac3,eac3,dca,alac,amrnb,amrwb,"
+    "wmav1,wmav2,wmapro,"
+    "pcm_u8,pcm_s16le,pcm_s24le,pcm_s32le,pcm_f32le,pcm_s16be,pcm_alaw,pcm_mulaw,mov_text"
 )
 MAX_STREAMS = 16
+# Containers without an index: a seek lands anywhere, and the length is what the first and the last time
+# stamp make of it.
+WITHOUT_INDEX = frozenset({"mpegts", "mpeg"})
 PROBE_BYTES = 20_000_000
 PROBE_MICROSECONDS = 15_000_000
 

@@ -16,7 +16,7 @@ import av
 import av.error
 from av.stream import Disposition
 
-from clipforge.media import ffmpeg
+from clipforge.media import ffmpeg, mpeg_streams, sound_tracks
 from clipforge.media.contracts import ErrorCode, Limits, MediaError, SourceInfo
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class ExaminedSource:
 
     source: SourceInfo
     hdr_transfer: str | None  # ffmpeg's name of the curve; None for ordinary video
+    # False: the clock starts again somewhere, so that a time does not say where to seek.
+    can_seek: bool = True
 
 
 def probe(path: Path, limits: Limits) -> SourceInfo:
@@ -78,14 +80,15 @@ def _options() -> dict[str, str]:
 def _examine(container: av.container.InputContainer, path: Path, limits: Limits) -> ExaminedSource:
     video = _video_stream(container)
     video_codec = _codec(video, "picture")
-    audio_codec = _codec(container.streams.audio[0], "sound") if container.streams.audio else None
+    sound = _sound_tracks(container)
     context = video.codec_context
     _check_size(context.width, context.height, limits)
     picture = _first_picture(container, video)
     width, height = _shown_size(video, picture)
     _check_size(width, height, limits)
-    duration = _duration(container, video)
+    duration, can_seek = _duration(container, video)
     _check_duration(duration, limits)
+    heard = sound_tracks.choose(container, sound, duration) if sound else None
     source = SourceInfo(
         container=container.format.name,
         duration=duration,
@@ -94,9 +97,10 @@ def _examine(container: av.container.InputContainer, path: Path, limits: Limits)
         height=height,
         fps=_fps(video),
         video_codec=video_codec,
-        audio_codec=audio_codec,
+        audio_codec=_codec(heard, "sound") if heard else None,
+        audio_track=list(container.streams.audio).index(heard) if heard else 0,
     )
-    return ExaminedSource(source, HDR_TRANSFERS.get(int(picture.color_trc)))
+    return ExaminedSource(source, HDR_TRANSFERS.get(int(picture.color_trc)), can_seek)
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
@@ -109,17 +113,34 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
     )
 
 
-def _codec(stream: av.VideoStream | av.AudioStream, kind: str) -> str:
-    """The name of a stream's codec. Raises MediaError for one that is not on the list."""
+def _sound_tracks(container: av.container.InputContainer) -> list[av.AudioStream]:
+    """The sound tracks that can be decoded; none in a silent film.
+
+    Raises MediaError where there is sound, but in no format that is supported.
+    """
+    tracks = list(container.streams.audio)
+    if usable := [track for track in tracks if _is_supported(track)]:
+        return usable
+    for track in tracks:
+        _codec(track, "sound")
+    return []
+
+
+def _is_supported(stream: av.VideoStream | av.AudioStream) -> bool:
     # Without a decoder there is no context, whatever the stubs say.
     codec = stream.codec_context.codec if stream.codec_context else None
-    if codec is None or codec.name not in ffmpeg.CODECS.split(","):
-        name = codec.name if codec else "unknown"
+    return codec is not None and codec.name in ffmpeg.CODECS.split(",")
+
+
+def _codec(stream: av.VideoStream | av.AudioStream, kind: str) -> str:
+    """The name of a stream's codec. Raises MediaError for one that is not on the list."""
+    if not _is_supported(stream):
+        name = stream.codec_context.codec.name if stream.codec_context else "unknown"
         raise MediaError(
             ErrorCode.UNSUPPORTED_CODEC,
             f"The {kind} format of this video ({name}) is not supported. {ADVICE}",
         )
-    return codec.canonical_name
+    return stream.codec_context.codec.canonical_name
 
 
 def _first_picture(container: av.container.InputContainer, video: av.VideoStream) -> av.VideoFrame:
@@ -159,8 +180,17 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
         )
 
 
-def _duration(container: av.container.InputContainer, video: av.VideoStream) -> float:
-    """Seconds from the start of the file to its last picture.
+def _duration(container: av.container.InputContainer, video: av.VideoStream) -> tuple[float, bool]:
+    """Seconds from the start of the file to its last picture, and whether its clock runs through."""
+    if container.format.name in ffmpeg.WITHOUT_INDEX:
+        timeline = mpeg_streams.measure(container, video)
+        if not timeline.is_continuous:
+            return timeline.duration, False
+    return _declared_duration(container, video), True
+
+
+def _declared_duration(container: av.container.InputContainer, video: av.VideoStream) -> float:
+    """Seconds to the last picture, as the file says.
 
     The sound often goes on a little longer, and nothing can be cut from there. The declared
     duration is believed: a file that breaks off early is found when it is decoded.
