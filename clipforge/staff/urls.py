@@ -9,7 +9,7 @@ from clipforge.staff.approvals import views as approval_views
 from clipforge.staff.downloads import views as download_views
 from clipforge.staff.login import views as login_views
 from clipforge.staff.organizations import actions
-from clipforge.staff.organizations import admin as organizations
+from clipforge.staff.organizations import admin as organization_admin
 from clipforge.staff.search.views import find
 from clipforge.staff.work import views as work_views
 
@@ -49,7 +49,7 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
         path("keys/<uuid:pk>/revoke/", view(actions.revoke_key), name="revoke-key"),
         path(
             f"{organization}timeline/",
-            view(organizations.timeline_view),
+            view(organization_admin.timeline_view),
             name="organization-timeline",
         ),
         # Work that failed or hangs.

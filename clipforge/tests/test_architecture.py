@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.apps import apps
@@ -89,13 +92,56 @@ def test_a_foreign_key_that_begins_a_composite_index_has_none_of_its_own():
     assert doubled == []
 
 
-def test_the_top_level_stays_as_it_was_given():
-    tracked = subprocess.run(
+@functools.cache
+def tracked_files() -> list[str]:
+    return subprocess.run(
         ["git", "ls-files"],  # noqa: S607 - whichever git made this checkout
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     ).stdout.split()
-    visible = {path.split("/")[0] for path in tracked if not path.startswith(".")}
+
+
+@functools.cache
+def python_trees() -> dict[str, ast.Module]:
+    """The syntax tree of each tracked Python file, by its path."""
+    paths = [path for path in tracked_files() if path.endswith(".py") and (ROOT / path).exists()]
+    return {path: ast.parse((ROOT / path).read_text(), path) for path in paths}
+
+
+def test_the_top_level_stays_as_it_was_given():
+    visible = {path.split("/")[0] for path in tracked_files() if not path.startswith(".")}
     assert visible <= TOP_LEVEL
+
+
+def renamed_modules(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """(dotted name, alias) of each module of ours that the file imports under another name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            renamed = [(alias.name, alias.asname) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            renamed = [(f"{node.module}.{alias.name}", alias.asname) for alias in node.names]
+        else:
+            continue
+        for name, alias in renamed:
+            path = ROOT.joinpath(*name.split("."))
+            if alias and (path.with_suffix(".py").exists() or (path / "__init__.py").exists()):
+                yield name, alias
+
+
+def alias_of(module: str) -> str:
+    """`credits.services` as `credit_services`, `clipforge.orgs.api.views` as `org_views`."""
+    *rooms, name = module.split(".")
+    app = [room for room in rooms if room != "api"][-1]
+    return f"{app.removesuffix('s')}_{name}"
+
+
+def test_a_module_imported_under_another_name_says_its_app_and_its_own_name():
+    lying = [
+        f"{path}: {module} as {alias}, not {alias_of(module)}"
+        for path, tree in python_trees().items()
+        for module, alias in renamed_modules(tree)
+        if alias != alias_of(module)
+    ]
+    assert lying == []

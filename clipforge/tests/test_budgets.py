@@ -1,4 +1,4 @@
-"""What a warm request may cost: SQL statements and round trips to Redis."""
+"""Budgets of a warm request: SQL statements and round trips to Redis."""
 
 from __future__ import annotations
 

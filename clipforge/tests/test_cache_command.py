@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def cache(*arguments: str) -> Any:
-    """What it prints under --json."""
+    """The output of the command under --json, parsed."""
     out = io.StringIO()
     call_command("cache", *arguments, "--json", stdout=out)
     return json.loads(out.getvalue())

@@ -1,4 +1,4 @@
-"""What a request takes of each window, and what a full one refuses."""
+"""The cost of each request in each rate-limit window, and the refusals of a full window."""
 
 from __future__ import annotations
 

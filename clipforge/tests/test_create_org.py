@@ -24,7 +24,7 @@ def run(*arguments: str) -> list[str]:
 
 
 def run_json(*arguments: str) -> dict[str, Any]:
-    """What the command printed under --json, which is one object and nothing else."""
+    """The output of the command under --json, which is one object on one line, parsed."""
     (line,) = run(*arguments, "--json")
     result: dict[str, Any] = json.loads(line)
     return result

@@ -1,4 +1,4 @@
-"""What production runs is what the tests run."""
+"""The production container runs the commands that the tests run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What breaks in service: nothing is lost, nothing happens twice, and what need not be seen is not."""
+"""Faults during operation: nothing is lost or done twice, and clients see no avoidable error."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_real_double_a_real_loss_and_half_a_charge_are_seen(stand):
         (500, "", {}, False),
     ],
 )
-def test_what_a_customer_cannot_do_anything_about_is_unexplained(status, code, headers, explained):
+def test_errors_outside_a_customers_control_are_not_explained(status, code, headers, explained):
     answer = httpx.Response(status, json={"code": code}, headers=headers)
     assert drills.is_explained(answer) is explained
 
@@ -132,7 +132,7 @@ def test_a_drill_finds_a_planted_double_and_a_planted_loss():
         assert len(drills.breaches(good._replace(**change))) == 1
 
 
-def test_a_fault_that_nobody_noticed_was_none():
+def test_a_fault_without_an_effect_does_not_count():
     row = drills.Row("database crashed", 10, 1, 0, 0, 0, 1.0)
     assert drills.breaches(row) == []
     assert drills.breaches(row._replace(errors=0)) == [

@@ -285,7 +285,7 @@ def test_data_survive_a_stop_and_a_start(data):
         assert query(data, "SELECT answer FROM survivor") == (42,)
 
 
-def test_throw_away_servers_are_refused_to_who_wants_durable_ones(data):
+def test_throw_away_servers_are_refused_where_durable_ones_are_asked_for(data):
     with embedded.hold(data, durable=False):
         assert query(data, "SELECT current_setting('fsync')") == ("off",)
         with pytest.raises(embedded.EmbeddedError, match="throw-away data"):
@@ -337,7 +337,7 @@ def test_ten_processes_at_once_all_get_the_same_servers_and_nothing_is_left(new,
     gone(*servers)
 
 
-def test_nobody_ever_gets_servers_that_are_being_stopped(data, hold):
+def test_servers_that_are_being_stopped_are_never_handed_out(data, hold):
     holders = [hold(data, code=TAKE_OFTEN) for _ in range(5)]
 
     for holder in holders:
@@ -546,7 +546,7 @@ def test_a_project_in_a_private_folder_works_and_no_permission_changes(place, ho
     assert modes(data) == before
     assert {path.stat().st_uid for path in (place / "home").rglob("*")} == {os.geteuid()}
 
-    # Whoever deletes the data directory never gets the old cluster back.
+    # A deleted data directory is never given the old cluster again.
     query(data, "CREATE TABLE gone ()")
     holder.leave()
     assert embedded.wait_stopped(data)
@@ -747,7 +747,7 @@ def test_a_data_directory_that_cannot_be_made_is_an_error_with_advice(place):
         embedded.hold(place / "file/data")
 
 
-def test_relocated_files_are_only_deleted_when_nobody_can_want_them(place: Path, monkeypatch):
+def test_relocated_files_are_only_deleted_when_no_process_can_use_them(place: Path, monkeypatch):
     monkeypatch.setattr(programs, "RELOCATED", place / "relocated")
 
     def relocated(token: str, kind: str, data: Path, days: float) -> Path:

@@ -1,4 +1,4 @@
-"""Files that attack whoever opens them: each ends as it should, within its limits, and is paid for or not."""
+"""Hostile files: each is refused or processed within its limits, and charged accordingly."""
 
 from __future__ import annotations
 

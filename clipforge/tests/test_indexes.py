@@ -132,7 +132,7 @@ def test_no_foreign_key_has_an_index_beside_one_that_begins_with_it():
         index.name
         for index in found
         if len(index.columns) == 1
-        and index.condition == ""  # a partial one is nobody's foreign key
+        and index.condition == ""  # a partial index serves no foreign key
         and index.name not in EXPLAINED
         and any(
             other.name != index.name

@@ -282,7 +282,7 @@ def test_a_change_of_prices_shows_in_every_process_on_the_next_request(limited: 
     code += "prices = Price.objects.filter(is_active=True);"
 
     def shown() -> set[tuple[int | None, ...]]:
-        """What two packs cost, None for one that is not sold."""
+        """The prices of two packs as the API shows them; None for one that is not sold."""
         lists = [answer.json()["packs"] for answer in everywhere(limited, client, PRICING)]
         costs = [{pack["code"]: pack["amount"] for pack in packs} for packs in lists]
         return {(cost.get("pack-100"), cost.get("pack-500")) for cost in costs}
@@ -317,7 +317,7 @@ def test_guesses_are_limited_by_address_before_the_database_is_asked(limited: Li
     statuses, forged = in_one_minute(guessed_and_forged)
     assert statuses == [401] * GUESSES + [429] * 10
     assert (forged.status_code, forged.json()["limit"]) == (429, "anonymous")
-    # Who shares the address and has a good key is not disturbed.
+    # A client at the same address with a valid key is not limited.
     assert good.get(ME).status_code == 200
     assert (
         httpx.get(f"{limited.service.url}{LIVE}", timeout=PATIENCE, verify=TLS).status_code == 200
@@ -325,7 +325,7 @@ def test_guesses_are_limited_by_address_before_the_database_is_asked(limited: Li
 
 
 def in_one_minute(act: Callable[[], T]) -> T:
-    """What came of it in one of the minutes that our address is counted in; one may end meanwhile."""
+    """The result of `act` for a call that ran within one minute of the limit by address."""
     for _ in range(5):
         minute = _get_window("127.0.0.1", 60)
         found = act()

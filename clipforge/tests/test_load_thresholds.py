@@ -1,4 +1,4 @@
-"""What makes a load test fail: `locustfiles/thresholds.py`, and the targets of `manage.py loadtest`."""
+"""Failures of a load test: `locustfiles/thresholds.py`, and the targets of `manage.py loadtest`."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_a_service_that_only_throttles_misses_its_target():
         {"endpoints": {"GET /projects": {"count": 20, "p95": 100.0}}},
     ],
 )
-def test_an_open_loop_is_judged_by_who_was_answered_and_by_its_slowest_endpoint(found):
+def test_an_open_loop_is_judged_by_the_share_answered_and_by_its_slowest_endpoint(found):
     assert missed(open_loop=open_loop(**found)) == [
         "open loop: a constant rate, p95 of each endpoint from the intended start"
     ]

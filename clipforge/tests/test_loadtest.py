@@ -96,9 +96,7 @@ def test_a_small_run_is_judged_reported_and_leaves_no_key(seeded: Path, tmp_path
     assert keys.stdout.strip() == "0"
 
 
-def test_under_chaos_redis_dies_in_the_middle_and_nobody_is_answered_5xx(
-    seeded: Path, tmp_path: Path
-):
+def test_under_chaos_redis_dies_in_the_middle_and_no_answer_is_5xx(seeded: Path, tmp_path: Path):
     out = tmp_path / "report"
     asked = ("--users", "4", "--stage", "8s", "--out", str(out), "--chaos", "--keep-going")
     done = manage(seeded, "loadtest", *asked)
@@ -109,7 +107,7 @@ def test_under_chaos_redis_dies_in_the_middle_and_nobody_is_answered_5xx(
     assert result["stages"][0]["requests"] > 0
     measured = {target["what"]: target["measured"] for target in result["targets"]}
     assert measured["5xx while Redis was dead and after"] == "none"
-    # The service counts in the Redis that died. Here, where it lived on, nobody counted a request.
+    # The service counts in the Redis that died. The one here lived on and counted no request.
     assert "credits:balance" not in result["cache"]
 
 

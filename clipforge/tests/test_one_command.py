@@ -136,7 +136,7 @@ def test_demo_says_what_is_wrong_with_a_file_and_exits_1(data: Path, tmp_path: P
     eventually("everything is stopped", lambda: not processes_of(data))
 
 
-def test_demo_on_servers_of_ones_own_starts_none(data: Path, tmp_path: Path):
+def test_demo_on_given_servers_starts_none(data: Path, tmp_path: Path):
     video = tmp_path / "short.mp4"
     make_sample(video, seconds=40)
     with embedded.hold(data, durable=False):
@@ -250,7 +250,7 @@ def test_up_killed_leaves_no_process(data: Path, up: Callable[[], Up]):
     eventually("everything is gone", lambda: not processes_of(data))
 
 
-def test_a_reserved_port_is_nobodys_but_a_servers():
+def test_a_reserved_port_is_free_for_a_server_alone():
     with reserved_port() as port:
         with socket.socket() as somebody, pytest.raises(OSError, match="Address already in use"):
             somebody.bind(("127.0.0.1", port))
@@ -263,7 +263,7 @@ def test_a_reserved_port_is_nobodys_but_a_servers():
 
 
 @pytest.mark.parametrize("port", [-1, 65_536])
-def test_what_is_no_port_is_said_to_be_none(port: int):
+def test_an_impossible_port_is_refused_with_a_message(port: int):
     with pytest.raises(Unavailable, match=f"{port} is no port"), reserved_port(port):
         pass
 

@@ -39,7 +39,7 @@ def planted(leaks: Leaks) -> logging.Logger:
     return logger
 
 
-def test_what_is_no_secret_is_logged_freely(planted: logging.Logger, leaks: Leaks):
+def test_text_without_a_secret_is_logged_unchanged(planted: logging.Logger, leaks: Leaks):
     public_id, _ = keys.generate()
     planted.info("key %s made", public_id, extra={"path": "/api/v1/me"})
     assert leaks.take() == []
@@ -96,7 +96,7 @@ def test_a_password_is_found_whether_it_was_set_or_only_tried(
     assert len(leaks.take()) == 2
 
 
-def test_the_whole_process_is_heard(leaks: Leaks):
+def test_log_records_of_the_whole_process_are_captured(leaks: Leaks):
     for name in ("", "clipforge.orgs", "django.server"):
         logging.getLogger(name).error("asked with sk_live_4eC39HqLyjWD")
     assert len(leaks.take()) == 3

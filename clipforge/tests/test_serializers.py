@@ -1,6 +1,6 @@
-"""What a client may read and what it may write, field by field.
+"""The readable and the writable fields of every serializer.
 
-Written by hand: a field that is added to a serializer is added here too, by somebody who asked
+Written by hand: a field that is added to a serializer has to be added here too, after asking
 whether a customer should see it, or set it.
 """
 

@@ -1,4 +1,4 @@
-"""Clients that are silent, slow or stuck keep nobody else waiting, and leave nothing behind."""
+"""Silent, slow and stuck clients delay no other client, and leave nothing behind."""
 
 from __future__ import annotations
 

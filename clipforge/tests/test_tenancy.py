@@ -1,7 +1,7 @@
-"""Who may do what to whose things: every route, every method, everybody who may ask.
+"""Permissions across organizations: every route and method, as owner, stranger and anonymous.
 
 The tables are written by hand. A route, a method or a filter that is not in them fails, so that
-whoever adds one says who may use it.
+adding one means deciding who may use it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ FILTERS: dict[str, dict[str, str]] = {
     },
 }
 
-# What creates rows for whoever asks, of things that are nobody else's.
+# Requests that create rows, in the caller's own organization alone.
 CREATES = {("projects", "POST")}
 
 PATTERNS = {route.name: route.pattern for route in routes()}
@@ -351,7 +351,7 @@ def test_the_owner_is_refused_every_other_method(owner):
     assert fingerprint() == before
 
 
-def test_what_is_open_answers_everybody_alike_and_tells_nothing(owner, stranger):
+def test_open_routes_answer_every_caller_alike_and_reveal_nothing(owner, stranger):
     clients = {**callers(owner), "stranger": client_of(stranger)}
     before = fingerprint()
     for name, methods in OPEN.items():
@@ -363,7 +363,7 @@ def test_what_is_open_answers_everybody_alike_and_tells_nothing(owner, stranger)
     assert fingerprint() == before
 
 
-def test_what_asks_for_no_key_refuses_a_bad_one(owner, stranger):
+def test_routes_that_need_no_key_refuse_a_bad_one(owner, stranger):
     clients = {**callers(owner), "stranger": client_of(stranger)}
     before = fingerprint()
     for name, methods in KEY_OPTIONAL.items():
@@ -413,6 +413,6 @@ def test_a_key_of_one_organization_is_good_for_no_other(owner, stranger):
 
 
 def leaks(response: Any, owner: World, say: Callable[[Any], str] = said) -> list[str]:
-    """What the answer tells of the owner."""
+    """The ids of the owner that the answer contains."""
     text = say(response)
     return sorted(word for word in owner.ids() if word in text)

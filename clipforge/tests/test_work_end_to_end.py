@@ -207,7 +207,7 @@ def test_a_worker_that_cannot_log_does_its_work_and_stops_as_always(bench: Bench
 
 @pytest.mark.long
 @pytest.mark.parametrize("seconds", [600, -600])
-def test_a_worker_whose_clock_is_wrong_takes_nobodys_work_and_its_own_comes_back(
+def test_a_worker_with_a_wrong_clock_takes_no_running_job_and_its_own_is_retried(
     bench: Bench, seconds: float
 ):
     first, second = worker_drills.clock_off_by(seconds)(bench)
@@ -223,7 +223,7 @@ def probe_of(parent: int) -> Iterator[int]:
         yield process.pid
 
 
-def test_what_is_left_lost_or_double_is_seen(bench: Bench):
+def test_leftover_lost_and_duplicate_jobs_are_reported(bench: Bench):
     """Planted: an export paid twice, one without its file, and what the dead leave."""
     (done,) = worker_drills.log_full(bench)
     (path,) = bench.service.files(f"*/exports/{done['id']}/*")

@@ -1,8 +1,8 @@
-"""What PostgreSQL does for the ledger and Django cannot declare."""
+"""Triggers and storage parameters of the ledger, which Django cannot declare."""
 
 from django.db import migrations
 
-# Refuses every UPDATE and DELETE of a ledger row, whoever asks: raw SQL, the admin, a cascade.
+# Refuses every UPDATE and DELETE of a ledger row, also by raw SQL, the admin or a cascade.
 # A correction is a new row. TRUNCATE is not refused: only the owner of the table may do it, a
 # migration user and the flush between tests; the application's role needs no such right.
 CREATE_TRIGGER = """

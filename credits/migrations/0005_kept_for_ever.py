@@ -1,4 +1,4 @@
-"""What PostgreSQL refuses of the rows around the ledger, whoever asks."""
+"""Triggers that keep the rows around the ledger from being deleted or rewritten."""
 
 from django.db import migrations
 

@@ -1,4 +1,4 @@
-"""What staff look for in the ledger."""
+"""Indexes for the searches of staff in the ledger."""
 
 from django.db import migrations, models
 

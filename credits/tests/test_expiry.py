@@ -74,7 +74,7 @@ def test_one_organization_can_be_swept_alone(organization):
     assert balance(other).posted == 0
 
 
-def test_holds_that_nobody_renewed_are_given_back(organization):
+def test_holds_that_were_not_extended_are_given_back(organization):
     make_grant(organization, 10)
     lapsed, alive = make_hold(organization, 3), make_hold(organization, 4)
     lapse(lapsed)
@@ -87,7 +87,7 @@ def test_holds_that_nobody_renewed_are_given_back(organization):
     assert services.capture(hold_id=lapsed.pk, fence=0, actor="worker") is None
 
 
-def test_a_broken_ledger_stops_nobody_elses_clock(organization, monkeypatch, caplog):
+def test_a_broken_ledger_does_not_stop_expiry_for_others(organization, monkeypatch, caplog):
     make_grant(organization, 10)
     broken, good = make_hold(organization, 3), make_hold(organization, 4)
     lapse(broken)

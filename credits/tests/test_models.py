@@ -1,4 +1,4 @@
-"""What the database itself refuses, and the indexes that it has."""
+"""Refusals of the database itself, and its indexes."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def test_every_movement_is_announced_with_the_version_of_the_account(organizatio
     assert CreditAccount.objects.get().version == 5
 
 
-def test_a_listener_that_fails_costs_nobody_a_movement(organization, caplog):
+def test_a_receiver_that_fails_does_not_undo_the_transaction(organization, caplog):
     def fail(**_):
         raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""What happens when several do it at the same moment: real threads, real commits."""
+"""Concurrent calls of the same service: real threads, real commits."""
 
 from __future__ import annotations
 

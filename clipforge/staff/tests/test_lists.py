@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from clipforge.common.admin import BigTable
 from clipforge.common.lists import search
-from clipforge.devtools.benchmarks import admin as benchmark
+from clipforge.devtools.benchmarks import admin as benchmark_admin
 from clipforge.devtools.query_plans.explain import captured, cost_of
 from clipforge.devtools.testing.factories import (
     make_grant,
@@ -284,7 +284,7 @@ def test_an_organization_is_found_by_a_member_and_by_a_key(staff):
 
 def test_the_benchmark_opens_pages_that_there_are(staff):
     make_project()
-    for visit in benchmark._visits():
+    for visit in benchmark_admin._visits():
         response = staff.get(visit.path, follow=True)
         assert response.status_code == 200, visit
 

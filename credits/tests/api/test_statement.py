@@ -11,7 +11,7 @@ import pytest
 from clipforge.devtools.testing.api import assert_problem
 from clipforge.devtools.testing.factories import make_movements, make_organization
 from clipforge.devtools.testing.queries import statements
-from credits.api import statements as api_statements
+from credits.api import statements as credit_statements
 from credits.tests.makers import make_hold
 
 pytestmark = pytest.mark.django_db
@@ -67,7 +67,7 @@ def test_as_csv_it_says_the_same(api, month, how):
     assert response["Content-Type"] == "text/csv"
     assert response["Content-Disposition"] == f'attachment; filename="statement-{MONTH}.csv"'
     header, opening, granted, spent, closing = rows_of(response)
-    assert header == api_statements.COLUMNS
+    assert header == credit_statements.COLUMNS
     assert opening == [f"{MONTH}-01", "OPENING", "", "0", "", "", ""]
     assert granted[1:5] == ["GRANT", "100", "100", "for a test"]
     assert spent[1:6] == ["SPEND", "-30", "70", "export of a test", "export"]
@@ -83,8 +83,8 @@ def test_no_text_of_a_customer_becomes_a_formula(api, organization, start):
 
 
 def test_a_long_month_is_refused_as_json_and_streamed_as_csv(api, organization, monkeypatch):
-    monkeypatch.setattr(api_statements, "MAX_JSON_ROWS", 2)
-    monkeypatch.setattr(api_statements, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(credit_statements, "MAX_JSON_ROWS", 2)
+    monkeypatch.setattr(credit_statements, "CHUNK_ROWS", 2)
     make_movements(organization, *[(BEGAN, "GRANT", 1)] * 5)
     assert_problem(api.get(URL, {"month": MONTH}), 409, "statement_too_long")
     assert len(rows_of(api.get(URL, {"month": MONTH, "format": "csv"}))) == 8

@@ -29,7 +29,7 @@ from clipforge.devtools.testing.factories import (
 )
 from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.orgs.models import Membership, Organization, StaffAction, User
-from clipforge.staff.search import views as find
+from clipforge.staff.search import views as search_views
 from credits.models import CreditGrant, CreditHold, CreditTransaction
 
 pytestmark = pytest.mark.django_db
@@ -226,13 +226,13 @@ def test_a_number_that_several_things_have_is_a_list(staff, world):
 
 
 def test_more_than_is_shown_leads_to_the_list(staff):
-    for number in range(find.SHOWN + 1):
+    for number in range(search_views.SHOWN + 1):
         make_organization(name=f"Acme {number:02}")
     response = staff.get(FIND, {"q": "acme"})
     (group,) = response.context["groups"]
-    assert len(group.hits) == find.SHOWN
+    assert len(group.hits) == search_views.SHOWN
     assert group.more == "/admin/orgs/organization/?q=acme"
-    assert staff.get(group.more).context["cl"].result_count == find.SHOWN + 1
+    assert staff.get(group.more).context["cl"].result_count == search_views.SHOWN + 1
 
 
 def test_nothing_typed_says_what_can_be(staff):
