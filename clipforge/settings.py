@@ -391,10 +391,10 @@ DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "ClipForge <billing@localhost>")
 # --- the API -------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["clipforge.orgs.api.authentication.APIKeyAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["clipforge.orgs.api.request_path.APIKeyAuthentication"],
     "DEFAULT_THROTTLE_CLASSES": [
-        "clipforge.orgs.api.throttling.OrganizationThrottle",
-        "clipforge.orgs.api.throttling.AnonymousThrottle",
+        "clipforge.orgs.api.request_path.OrganizationThrottle",
+        "clipforge.orgs.api.request_path.AnonymousThrottle",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

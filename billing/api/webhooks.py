@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from billing import gateway, services
-from clipforge.common.api.by_address import limit_by_address
+from clipforge.common.api.address_limits import limit_by_address
 from clipforge.common.api.problems import problem_response
 from clipforge.common.errors import BadRequest, Conflict, DomainError, TooLarge, Unavailable
 

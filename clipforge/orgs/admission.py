@@ -1,4 +1,4 @@
-"""Whether a request may come in: whose key it has, and whether it fits the limits.
+"""The admission of a request: the principal of its key, and whether it fits the limits of the tier.
 
 Warm, it is one round trip to Redis (`lua/admit.lua`). Else the rows come from the database, and
 where Redis cannot be reached this process limits by itself.
@@ -22,35 +22,34 @@ from clipforge.orgs.windows import (
     ADMIT,
     SCOPES,
     Costs,
-    Verdict,
+    WindowResult,
     charge,
     local_windows,
-    verdicts,
+    window_results,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A caller that is known. `verdicts` is empty when its organization is suspended.
+    """A recognised caller, with the result of each window that its request was charged to.
 
-    `shared` is False when only this process was counted, because Redis could not be reached.
-    `prefetched` is the cached value that was asked for along with it, None where there is none.
+    `results` is empty when the organization is suspended. `shared` is False when only this process
+    counted, because Redis could not be reached. `prefetched` is the cached value that was asked for
+    along with it, None where there is none.
     """
 
     principal: Principal
-    verdicts: list[Verdict]
+    results: list[WindowResult]
     shared: bool = True
     prefetched: bytes | None = None
 
     @property
-    def refusal(self) -> Verdict | None:
+    def refusal(self) -> WindowResult | None:
         """The window that the request does not fit, the one that takes longest; None if it fits all."""
-        refusals = [verdict for verdict in self.verdicts if not verdict.passed]
-        return max(
-            refusals,
-            key=lambda verdict: (verdict.retry_ms < 0, verdict.retry_ms),
-            default=None,
-        )
+        refusals = [result for result in self.results if not result.passed]
+        if not refusals:
+            return None
+        return max(refusals, key=lambda result: (result.retry_ms < 0, result.retry_ms))
 
 
 def admit(
@@ -62,8 +61,9 @@ def admit(
 ) -> Admission | None:
     """Recognise an API key and count its request. None for a key that is no good.
 
-    `prefetch` names a family of coherent values, `<prefetch>:<organization>`: that of the caller's
-    organization is read in the same round trip. `before_database` is called before a key that is not cached is looked up; it may raise.
+    `prefetch` names a family of cached values, `<prefetch>:<organization>`: that of the caller's
+    organization is read in the same round trip. `before_database` is called before a key that is
+    not cached is looked up; it may raise.
     """
     public_id = keys.public_id_of(key)
     if public_id is None:
@@ -73,7 +73,7 @@ def admit(
     except _NotCached:
         before_database()
         admission = _admit_stored(key, public_id, costs)
-    if admission is not None and admission.verdicts:
+    if admission is not None and admission.results:
         outcome = "passed" if admission.refusal is None else "limited"
         metrics.count(f"requests|{admission.principal.organization.tier}|{outcome}")
     return admission
@@ -105,8 +105,8 @@ def _admit_cached(key: str, public_id: str, costs: Costs, prefetch: str) -> Admi
     principal = Principal(api_key, caching.from_json(TierLimits, answer[3]))
     if outcome == "inactive":
         return Admission(principal, [])
-    _, *found = answer[5:]  # the life of a window stands before what each says
-    return Admission(principal, verdicts(list(costs), found), prefetched=answer[4])
+    _, *found = answer[5:]  # the life of a window comes before their results
+    return Admission(principal, window_results(list(costs), found), prefetched=answer[4])
 
 
 def _admit_stored(key: str, public_id: str, costs: Costs) -> Admission | None:

@@ -37,15 +37,15 @@ SCOPES = {
     "exports": "exports_per_minute",
 }
 
-# What a request takes of each window: scope to whole number.
+# The cost of a request in each window: scope to whole number.
 Costs = Mapping[str, int]
 
 # Organizations that a process counts for while Redis is away. Beyond it the oldest is forgotten.
 MOST_LOCAL_WINDOWS = 20_000
 
 
-class Verdict(NamedTuple):
-    """What one window says of one request."""
+class WindowResult(NamedTuple):
+    """The result of one window for one request."""
 
     scope: str
     passed: bool
@@ -69,7 +69,7 @@ def window_key(organization_id: uuid.UUID | str, scope: str) -> str:
 
 def charge(
     redis: Client, organization: Organization, limits: TierLimits, costs: Costs
-) -> list[Verdict]:
+) -> list[WindowResult]:
     """Let the request through if it fits every window, and count it; else count it nowhere.
 
     Raises RedisError.
@@ -77,19 +77,19 @@ def charge(
     scopes = list(costs)
     args = [n for scope in scopes for n in (limit_of(scope, organization, limits), costs[scope])]
     _, *found = CHARGE.run(redis, [window_key(organization.pk, scope) for scope in scopes], args)
-    return verdicts(scopes, found)
+    return window_results(scopes, found)
 
 
-def verdicts(scopes: Sequence[str], found: Sequence[Sequence[int]]) -> list[Verdict]:
-    """What `charge` in the script returned, by name."""
+def window_results(scopes: Sequence[str], found: Sequence[Sequence[int]]) -> list[WindowResult]:
+    """The numbers that `charge` in the script returned, by name."""
     return [
-        Verdict(scope, bool(passed), *numbers)
+        WindowResult(scope, bool(passed), *numbers)
         for scope, (passed, *numbers) in zip(scopes, found, strict=True)
     ]
 
 
 def used(redis: Client, organization: Organization) -> dict[str, int]:
-    """What each window holds now. Charges nothing. Raises RedisError."""
+    """The cost that each window holds now. Charges nothing. Raises RedisError."""
     seconds, microseconds = redis.time()
     begins = seconds * 1000 + microseconds // 1000 - SECONDS * 1000
     pipeline = redis.pipeline(transaction=False)
@@ -114,7 +114,9 @@ class LocalWindows:
         self._lock = threading.Lock()
         self._windows: dict[str, collections.deque[float]] = {}
 
-    def charge(self, organization: Organization, limits: TierLimits, costs: Costs) -> list[Verdict]:
+    def charge(
+        self, organization: Organization, limits: TierLimits, costs: Costs
+    ) -> list[WindowResult]:
         """As `charge` above, against the share of the limit that is this process's."""
         with self._lock:
             now = self._clock()
@@ -130,7 +132,7 @@ class LocalWindows:
                 for scope, cost in costs.items():
                     windows[scope].extend([now] * cost)
             return [
-                Verdict(
+                WindowResult(
                     scope,
                     over[scope] <= 0,
                     shares[scope],

@@ -1,4 +1,4 @@
-"""What every view of a customer's data starts from, and `GET /me`."""
+"""The base of every view of a customer's data, and `GET /me`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from rest_framework.response import Response
 
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_length
+from clipforge.orgs.api.request_path import add_limit_headers, admission_of, recognise
 from clipforge.orgs.api.serializers import MeSerializer
-from clipforge.orgs.api.throttling import admission_of, headers_of
 from clipforge.orgs.models import Organization
 from clipforge.orgs.principal import Principal
 from clipforge.orgs.selectors import with_override
 from clipforge.orgs.windows import Costs
 
+# The cost of a request whose view says nothing else.
+ONE_REQUEST: Costs = {"api": 1}
+
 
 class OrgView(GenericAPIView[Any]):
-    """A view inside one organization: the one that the API key belongs to."""
+    """A view inside one organization: the one that the API key belongs to.
 
-    # What a request takes of the limits, by method; one of `api` unless it is here.
+    The path of its requests is `clipforge.orgs.api.request_path`.
+    """
+
+    # The cost of a request in each window, by method: `{"post": {"api": 2, "exports": 1}}`.
     costs: ClassVar[dict[str, Costs]] = {}
-    # A family of coherent values, one of each organization: recognising the key prefetch its own along.
+    # A family of cached values, one of each organization, read in the round trip that recognises the key.
     prefetch: ClassVar[str] = ""
 
     @property
@@ -38,9 +44,15 @@ class OrgView(GenericAPIView[Any]):
 
     @property
     def prefetched(self) -> bytes | None:
-        """What lay under `<prefetch>:<organization>` when the request came in; None if nothing did."""
+        """The cached value of `<prefetch>:<organization>` as the request came in; None without one."""
         admission = admission_of(self.request)
         return admission.prefetched if admission else None
+
+    def perform_authentication(self, request: Request) -> None:
+        """Recognise the key and charge its windows; then let DRF's classes act on what was found."""
+        costs = self.costs.get(str(request.method).lower(), ONE_REQUEST)
+        request.admission = recognise(request, costs=costs, prefetch=self.prefetch)  # type: ignore[attr-defined]
+        super().perform_authentication(request)
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
@@ -55,8 +67,7 @@ class OrgView(GenericAPIView[Any]):
         self, request: Request, response: Any, *args: object, **kwargs: object
     ) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
-        for name, value in headers_of(admission_of(request)).items():
-            response[name] = value
+        add_limit_headers(response, admission_of(request))
         return response
 
 

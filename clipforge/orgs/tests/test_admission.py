@@ -95,7 +95,7 @@ def test_revoking_suspending_and_restoring_hold_on_the_next_request():
     Organization.objects.filter(pk=organization.pk).update(is_active=False)
     suspended = admit(new.secret, costs=ONE)
     assert suspended is not None
-    assert (suspended.principal.organization.is_active, suspended.verdicts) == (False, [])
+    assert (suspended.principal.organization.is_active, suspended.results) == (False, [])
     Organization.objects.filter(pk=organization.pk).update(is_active=True)
     assert warm(new.secret).refusal is None
     services.revoke_api_key(api_key=new.api_key, actor="test")
@@ -132,7 +132,7 @@ def test_whichever_way_a_row_changes_the_cache_hears_of_it(way: str):
             return
     admission = admit(new.secret, costs=ONE)
     assert admission is not None
-    assert admission.verdicts[0].limit == 7
+    assert admission.results[0].limit == 7
 
 
 def test_a_value_of_the_organization_is_brought_along_and_nobody_elses():

@@ -15,7 +15,7 @@ from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.redis_server import redis_server
 from clipforge.orgs import windows
 from clipforge.orgs.models import Organization, TierLimits
-from clipforge.orgs.windows import LocalWindows, Verdict
+from clipforge.orgs.windows import LocalWindows, WindowResult
 
 ORGANIZATION = Organization(name="Acme", tier="FREE")
 MINUTE = 60_000
@@ -33,7 +33,7 @@ class Windows:
         self.script = Script(clock, windows.LUA / "window.lua", windows.LUA / "charge.lua")
         self.redis = default_cache().redis
 
-    def charge(self, now: int, **costs: tuple[int, int]) -> list[Verdict]:
+    def charge(self, now: int, **costs: tuple[int, int]) -> list[WindowResult]:
         """`costs` is scope to (limit, cost)."""
         self.redis.set("test:clock", now)
         arguments = [number for pair in costs.values() for number in pair]
@@ -41,7 +41,7 @@ class Windows:
             self.redis, [f"limit:x:{scope}" for scope in costs], arguments
         )
         assert life == MINUTE
-        return windows.verdicts(list(costs), found)
+        return windows.window_results(list(costs), found)
 
 
 @pytest.fixture
@@ -66,15 +66,15 @@ def test_every_decision_and_every_wait_is_the_oracles(on_clock: Windows, seed: i
         now += chance.choice([0, 0, 1, 7, 900, 5_000, chance.randrange(90_000)])
         cost = chance.choice([1, 1, 1, 2, 5])
         inside = sum(time > now - MINUTE for time in passed)
-        (verdict,) = on_clock.charge(now, api=(limit, cost))
+        (result,) = on_clock.charge(now, api=(limit, cost))
         if inside + cost <= limit:
             passed += [now] * cost
-            assert verdict[1:5] == (True, limit, limit - inside - cost, 0)
+            assert result[1:5] == (True, limit, limit - inside - cost, 0)
         elif cost > limit:
-            assert verdict[1:5] == (False, limit, limit - inside, -1)
+            assert result[1:5] == (False, limit, limit - inside, -1)
         else:
             wait = exact_wait(passed, now, limit, cost)
-            assert verdict[1:5] == (False, limit, limit - inside, wait)
+            assert result[1:5] == (False, limit, limit - inside, wait)
 
 
 def test_never_more_than_the_limit_in_any_minute(on_clock: Windows):
@@ -92,7 +92,7 @@ def test_waiting_as_long_as_told_is_enough_and_a_millisecond_less_is_not(on_cloc
     for moment in (0, 10, 20_000):
         assert on_clock.charge(1_000_000 + moment, api=(3, 1))[0].passed
     (refused,) = on_clock.charge(1_030_000, api=(3, 2))
-    assert refused == Verdict("api", False, 3, 0, 30_010, 30_000)
+    assert refused == WindowResult("api", False, 3, 0, 30_010, 30_000)
     assert not on_clock.charge(1_030_000 + 30_009, api=(3, 2))[0].passed
     assert on_clock.charge(1_030_000 + 30_010, api=(3, 2))[0].passed
 
@@ -106,7 +106,9 @@ def test_a_request_that_fits_one_window_only_is_counted_in_none(on_clock: Window
 
 
 def test_more_at_once_than_the_limit_never_passes(on_clock: Windows):
-    assert on_clock.charge(1_000_000, uploads=(1, 2))[0] == Verdict("uploads", False, 1, 1, -1, 0)
+    assert on_clock.charge(1_000_000, uploads=(1, 2))[0] == WindowResult(
+        "uploads", False, 1, 1, -1, 0
+    )
 
 
 def test_a_clock_that_goes_back_neither_opens_nor_closes_a_window(on_clock: Windows):
@@ -157,8 +159,8 @@ def test_however_many_leave_at_once_a_check_takes_few_commands(on_clock: Windows
         on_clock.charge(1_000_000, api=(1000, 1))
     on_clock.charge(1_000_000 + MINUTE - 1, api=(1000, 1))
     before = commands()
-    (verdict,) = on_clock.charge(1_000_000 + MINUTE, api=(1000, 1))
-    assert verdict.remaining == 998
+    (result,) = on_clock.charge(1_000_000 + MINUTE, api=(1000, 1))
+    assert result.remaining == 998
     # Nineteen looks and as many trims at the most, and what is pinned above.
     assert commands() - before <= 2 * 19 + 11
 
@@ -174,8 +176,8 @@ def test_a_full_redis_forgets_no_window_and_counts_as_exactly_as_ever():
         redis = server.patient_client()
 
         def passed(organization: Organization) -> int:
-            verdicts = [windows.charge(redis, organization, limits, {"api": 1}) for _ in range(100)]
-            return sum(verdict.passed for (verdict,) in verdicts)
+            results = [windows.charge(redis, organization, limits, {"api": 1}) for _ in range(100)]
+            return sum(result.passed for (result,) in results)
 
         assert passed(at_its_limit) == 50
         server.fill()

@@ -17,7 +17,7 @@ from clipforge.common.cache.backend import default_cache
 from clipforge.devtools.testing.factories import make_api_key, make_organization
 from clipforge.devtools.testing.queries import statements
 from clipforge.orgs import keys, services
-from clipforge.orgs.api.authentication import REFUSAL
+from clipforge.orgs.api.request_path import REFUSAL
 from clipforge.orgs.models import APIKey, Organization
 
 pytestmark = pytest.mark.django_db
