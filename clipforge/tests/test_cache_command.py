@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.metrics import metrics
+from clipforge.common.cache.versioned_cache import FLOOR_SUFFIX
 from clipforge.devtools.testing.factories import make_api_key, make_organization
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.state import lasting_breaker
@@ -70,7 +71,7 @@ def test_a_key_that_is_not_there_is_said(action: str):
 def test_purge_deletes_what_matches():
     for org in (make_organization(credits_=1), make_organization(credits_=1)):
         credit_caching.balance(org.pk)
-    assert cache("purge", "credits:balance:*:guard")["purged"] == 2
+    assert cache("purge", f"credits:balance:*{FLOOR_SUFFIX}")["purged"] == 2
     assert cache("purge", "credits:balance:*")["purged"] == 2
     assert default_cache().redis.keys("credits:*") == []
 

@@ -19,7 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from clipforge.common.cache import versioned_cache
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.metrics import metrics
-from clipforge.common.cache.versioned_cache import BORN_KEY, Versioned
+from clipforge.common.cache.versioned_cache import BORN_KEY, FLOOR_SUFFIX, Versioned
 from clipforge.devtools.testing.factories import make_grant, make_organization
 from clipforge.devtools.testing.queries import round_trips
 from clipforge.devtools.testing.redis_server import redis_server
@@ -110,7 +110,7 @@ def test_a_rollback_loses_nothing_and_shows_nothing():
         make_grant(org, 100)
         assert caching.balance(org.pk) == Balance(105, 0, 105)  # the writer itself sees it
         transaction.set_rollback(True)
-    # Until the guard that the rollback left too high has ended, every read is of the database.
+    # Until the floor that the rollback left too high has ended, every read is of the database.
     for _ in range(2):
         with queries(1):
             assert caching.balance(org.pk) == Balance(5, 0, 5)
@@ -141,7 +141,7 @@ def test_a_slow_reader_cannot_put_an_old_balance_back():
     assert caching.balance(org.pk) == Balance(6, 0, 6)
 
 
-@pytest.mark.parametrize("loss", ["flush", "guard evicted"])
+@pytest.mark.parametrize("loss", ["flush", "floor evicted"])
 def test_a_reader_from_before_redis_lost_its_memory_cannot_store(loss: str):
     org = make_organization(credits_=5)
     key = caching.balance_key(org.pk)
@@ -151,7 +151,7 @@ def test_a_reader_from_before_redis_lost_its_memory_cannot_store(loss: str):
         if loss == "flush":
             default_cache().redis.flushdb()
         else:
-            default_cache().redis.delete(f"{key}:guard")
+            default_cache().redis.delete(f"{key}{FLOOR_SUFFIX}")
         return Versioned([5, 0, 5], 1)
 
     default_cache().get_or_load(key, slow, seconds=60)
@@ -182,7 +182,7 @@ def test_a_redis_that_lost_its_memory_stores_nothing_for_two_seconds(
 def test_a_writer_that_dies_after_its_commit_has_said_so_before(monkeypatch: pytest.MonkeyPatch):
     org = make_organization(credits_=5)
     caching.balance(org.pk)
-    monkeypatch.setattr(versioned_cache._RaiseAgain, "__call__", lambda _: None)
+    monkeypatch.setattr(versioned_cache._RaiseFloorAgain, "__call__", lambda _: None)
     make_grant(org, 1)
     assert caching.balance(org.pk) == Balance(6, 0, 6)
 

@@ -22,7 +22,7 @@ from django_redis.pool import ConnectionFactory
 
 from clipforge.common.cache.log import log_operation, record
 from clipforge.common.cache.redis import Client, Pool, RedisError, bypass_breaker
-from clipforge.common.cache.versioned_cache import Coherent
+from clipforge.common.cache.versioned_cache import VersionedCache
 
 # Keys that SCAN looks at in one round trip; its default of 10 takes sixteen times as long.
 SCAN_COUNT = 1000
@@ -55,7 +55,7 @@ def called_key(key: str) -> str:
     return key
 
 
-class Cache(Coherent, RedisCache[Any]):  # type: ignore[misc]
+class Cache(VersionedCache, RedisCache[Any]):  # type: ignore[misc]
     """Keyword arguments of Django's cache API are kept; `version` and `client` have no use here."""
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:

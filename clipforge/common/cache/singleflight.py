@@ -1,4 +1,4 @@
-"""Many callers, one piece of work at a time: those who come meanwhile share the next one."""
+"""Many callers, one call at a time: the callers that come meanwhile share the next one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 class Singleflight:
-    """Work by name, for all threads of a process.
+    """Calls by name, shared by all threads of a process.
 
-    What a caller gets was begun after it asked, so it is as fresh as had it worked by itself, and
-    at most two pieces of work have passed. Names are never forgotten: use few.
+    The call that a caller shares begins after it asked: its result is as fresh as that of a call of
+    its own, and comes after two calls at the most. Names are never forgotten: use few.
     """
 
     def __init__(self) -> None:
@@ -21,8 +21,8 @@ class Singleflight:
         self._next: dict[str, Future[Any]] = {}
         self._working: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def share(self, name: str, work: Callable[[], Any]) -> Any:
-        """What `work` returns or raises, here or in the one thread that works for this batch.
+    def do(self, name: str, work: Callable[[], Any]) -> Any:
+        """The result of `work`, or its exception, from the one thread that calls it for this batch.
 
         All callers of a batch get the same object.
         """
@@ -33,7 +33,7 @@ class Singleflight:
             working = self._working[name]
         if mine:
             with working:
-                with self._lock:  # who comes from here on is too late for it
+                with self._lock:  # a caller from here on is too late for it
                     del self._next[name]
                 try:
                     batch.set_result(work())

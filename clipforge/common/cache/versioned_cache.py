@@ -3,26 +3,26 @@
 Deleting a key after a commit is not enough: a reader that was slower than the writer puts back
 what it read before, and a writer that dies between COMMIT and the delete leaves the old value.
 Here every value carries the *version* of the row that it was made of, a number that grows with
-every change, and beside it lives a *guard*, which knows the highest version that was heard of.
+every change, and beside it lives a *version floor*: the highest version that was announced.
 
-    read         a hit, or a *lease* of the guard
+    read         a hit, or the *fill token* of the floor
     load         the value and its version, from the database
-    store        refused if the guard's version is higher, or its lease is another
-    invalidate   raises the guard and deletes the value: inside the transaction, so that a writer
-                 that dies after COMMIT has said so, and again after it, should the guard have
-                 ended meanwhile
+    store        refused if the version is below the floor, or the floor has another fill token
+    invalidate   raises the floor and deletes the value: inside the transaction, so that a writer
+                 that dies after COMMIT has announced its version, and again after it, should the
+                 floor have ended meanwhile
 
-A rollback leaves the guard too high: values are then loaded but not stored until it ends, which
-is slow for two minutes and never wrong. If Redis restarts or is emptied, guards begin again under
-new leases, and nothing that was read before is stored; nor is anything for two seconds after, in
-which transactions end that could not tell the old one of their changes.
+A rollback leaves the floor too high: values are then loaded but not stored until it ends, which
+is slow for two minutes and never wrong. If Redis restarts or is emptied, floors begin again with
+new fill tokens, and nothing that was read before is stored; nor is anything for two seconds after,
+in which transactions end that announced their changes to the old one.
 
 An invalidation is tried although the breaker is open: it may be open because of a moment's delay
-between this process and Redis, while others read from it. One that fails all the same is made up
-for as soon as this process reaches Redis again; should the process die before that, and Redis have
+between this process and Redis, while others read from it. One that fails all the same is kept and
+sent as soon as this process reaches Redis again; should the process die before that, and Redis have
 kept the value, it lives for its `seconds` at the most.
 
-The lease is the idea of "Scaling Memcache at Facebook" (NSDI 2013), section 3.2.1.
+The fill token is the lease of "Scaling Memcache at Facebook" (NSDI 2013), section 3.2.1.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ from clipforge.common.cache.redis import Client, RedisError
 from clipforge.common.cache.scripts import Script
 from clipforge.common.cache.singleflight import Singleflight
 
-# Life of a guard. Milliseconds. Longer than a transaction that raised it may be left open
-# (idle_in_transaction_session_timeout is one minute). A value may outlive its guard: what changes it
+# Life of a floor. Milliseconds. Longer than a transaction that raised it may be left open
+# (idle_in_transaction_session_timeout is one minute). A value may outlive its floor: what changes it
 # makes another, and deletes it.
-GUARD_MS = 120_000
+FLOOR_MS = 120_000
 # A Redis without memory stores nothing for so long. Milliseconds.
 YOUNG_MS = 2_000
-BORN_KEY = "coherence:born"
+BORN_KEY = "versioned_cache:born"
+# Of the key of a floor. Stored, and read by releases that run beside one another: it keeps its name.
+FLOOR_SUFFIX = ":guard"
 # One rebuilder at a time; one that died is replaced after this. Milliseconds.
 LOCK_MS = 5_000
 # Values that were stored together do not end together.
@@ -61,14 +63,14 @@ READ, STORE, INVALIDATE = (Script(LUA / f"{name}.lua") for name in ("read", "sto
 
 
 class Versioned(NamedTuple):
-    """What a loader returns: anything JSON can hold, and the version of what it was made of."""
+    """The value that a loader returns, anything JSON can hold, and the version of its row."""
 
     value: Any
     version: int
 
 
-class Coherent:
-    """The coherent operations of the cache backend."""
+class VersionedCache:
+    """The versioned operations of the cache backend."""
 
     redis: Client
     bypass_breaker: Client
@@ -89,8 +91,9 @@ class Coherent:
         thread at a time of each process loads it for all that wait. Redis faults are survived:
         then this is `load`. Inside a transaction nothing is stored: it might be rolled back.
 
-        `found` is what another script read under the key just now, after `flush_pending_invalidations`: a
-        hit, without asking again. It must not have crossed a commit of the caller's own.
+        `found` is the value that another script read under the key just now, after
+        `flush_pending_invalidations`: a hit, without asking again. It must not have crossed a commit
+        of the caller's own.
         """
         lookup = self._look_up(key, grace) if found is None else _Lookup("hit", json.loads(found))
         record(key, lookup.outcome)
@@ -102,33 +105,33 @@ class Coherent:
             loaded = load()
             record(key, "fill")
             record(key, "fill_us", round((time.perf_counter() - started) * 1_000_000))
-            if lookup.lease and not connection.in_atomic_block:
-                self._store(key, loaded, lookup.lease, seconds, grace)
+            if lookup.fill_token and not connection.in_atomic_block:
+                self._store(key, loaded, lookup.fill_token, seconds, grace)
             return loaded.value
 
-        # What a transaction reads is its own.
-        return _fills.share(key, fill) if grace and not connection.in_atomic_block else fill()
+        # A transaction reads its own rows, which no other thread may be given.
+        return _fills.do(key, fill) if grace and not connection.in_atomic_block else fill()
 
     def invalidate(self, key: str, version: int) -> None:
-        """Let nobody read what is older than `version`. Call in the transaction that made it."""
-        again = _RaiseAgain(self, key, version)
+        """Refuse values older than `version` from now on. Call in the transaction that made it."""
+        again = _RaiseFloorAgain(self, key, version)
         if connection.in_atomic_block:
             if any(again.is_covered_by(entry[1]) for entry in connection.run_on_commit):
                 return
-            self._raise_guards({key: version})
+            self._raise_floors({key: version})
         transaction.on_commit(again, robust=True)
 
     def flush_pending_invalidations(self) -> None:
         """Repeat the invalidations that did not reach Redis. Raises RedisError, and keeps them."""
-        if not _missed:
+        if not _pending:
             return
-        with _missed_lock:
-            missed = dict(_missed)
-        _send(self.redis, missed)
-        with _missed_lock:
-            for key, version in missed.items():
-                if _missed.get(key) == version:
-                    del _missed[key]
+        with _pending_lock:
+            pending = dict(_pending)
+        _send(self.redis, pending)
+        with _pending_lock:
+            for key, version in pending.items():
+                if _pending.get(key) == version:
+                    del _pending[key]
 
     def _look_up(self, key: str, grace: float) -> _Lookup:
         started, outcome = time.perf_counter(), "error"
@@ -137,7 +140,7 @@ class Coherent:
             answer = READ.run(
                 self.redis,
                 [*_keys(key), BORN_KEY],
-                [round(grace * 1000), GUARD_MS, LOCK_MS, YOUNG_MS],
+                [round(grace * 1000), FLOOR_MS, LOCK_MS, YOUNG_MS],
             )
         except RedisError:
             return _Lookup("error", None)
@@ -148,14 +151,22 @@ class Coherent:
         finally:
             log_operation("get_or_load", key, outcome, started)
 
-    def _store(self, key: str, loaded: Versioned, lease: str, seconds: float, grace: float) -> None:
+    def _store(
+        self, key: str, loaded: Versioned, fill_token: str, seconds: float, grace: float
+    ) -> None:
         started, outcome = time.perf_counter(), "error"
         life = seconds * random.uniform(1 - JITTER, 1 + JITTER) + grace  # noqa: S311 - no secret
         try:
             stored = STORE.run(
                 self.redis,
                 _keys(key),
-                [json.dumps(loaded.value), loaded.version, round(life * 1000), lease, GUARD_MS],
+                [
+                    json.dumps(loaded.value),
+                    loaded.version,
+                    round(life * 1000),
+                    fill_token,
+                    FLOOR_MS,
+                ],
             )
         except RedisError:
             record(key, "error")
@@ -166,16 +177,16 @@ class Coherent:
         finally:
             log_operation("store", key, outcome, started)
 
-    def _raise_guards(self, versions: dict[str, int]) -> None:
+    def _raise_floors(self, versions: dict[str, int]) -> None:
         started, outcome = time.perf_counter(), "error"
         breaker_is_open = self.redis.connection_pool.breaker.is_open
         try:
             _send(self.bypass_breaker if breaker_is_open else self.redis, versions)
             outcome = "ok"
         except RedisError:
-            with _missed_lock:
+            with _pending_lock:
                 for key, version in versions.items():
-                    _missed[key] = max(version, _missed.get(key, version))
+                    _pending[key] = max(version, _pending.get(key, version))
         finally:
             for key in versions:
                 record(key, "invalidation" if outcome == "ok" else "error")
@@ -183,20 +194,20 @@ class Coherent:
 
 
 @dataclass(frozen=True, slots=True)
-class _RaiseAgain:
-    """What is left to do after a commit."""
+class _RaiseFloorAgain:
+    """The invalidation that is repeated after a commit."""
 
-    cache: Coherent
+    cache: VersionedCache
     key: str
     version: int
 
     def __call__(self) -> None:
-        self.cache._raise_guards({self.key: self.version})
+        self.cache._raise_floors({self.key: self.version})
 
     def is_covered_by(self, other: object) -> bool:
-        """The transaction has said so before, and was not rolled back to before it did."""
+        """The transaction has registered the same before, and was not rolled back to before that."""
         return (
-            isinstance(other, _RaiseAgain)
+            isinstance(other, _RaiseFloorAgain)
             and other.key == self.key
             and other.version >= self.version
         )
@@ -205,33 +216,33 @@ class _RaiseAgain:
 class _Lookup(NamedTuple):
     outcome: str  # hit, old, miss or error
     value: Any  # None after a miss and an error
-    lease: str = ""  # empty after a hit, and where nothing may be stored yet
+    fill_token: str = ""  # empty after a hit, and where nothing may be stored yet
 
 
 _fills = Singleflight()
 
 # Invalidations of this process that did not reach Redis: key to version. A key is here once, so it
 # holds no more than the rows that were changed during one outage.
-_missed: dict[str, int] = {}
-_missed_lock = threading.Lock()
+_pending: dict[str, int] = {}
+_pending_lock = threading.Lock()
 
 
-def forget_missed() -> None:
-    """Drop what was missed; for tests."""
-    with _missed_lock:
-        _missed.clear()
+def forget_pending() -> None:
+    """Drop pending invalidations; for tests."""
+    with _pending_lock:
+        _pending.clear()
 
 
 def _keys(key: str) -> list[str]:
-    return [key, f"{key}:guard", f"{key}:lock"]
+    return [key, f"{key}{FLOOR_SUFFIX}", f"{key}:lock"]
 
 
 def _send(redis: Client, versions: dict[str, int]) -> None:
     if len(versions) == 1:
         ((key, version),) = versions.items()
-        INVALIDATE.run(redis, _keys(key)[:2], [version, GUARD_MS])
+        INVALIDATE.run(redis, _keys(key)[:2], [version, FLOOR_MS])
         return
     pipeline = redis.pipeline(transaction=False)
     for key, version in versions.items():
-        INVALIDATE.queue(pipeline, _keys(key)[:2], [version, GUARD_MS])
+        INVALIDATE.queue(pipeline, _keys(key)[:2], [version, FLOOR_MS])
     pipeline.execute()

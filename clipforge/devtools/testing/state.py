@@ -19,7 +19,7 @@ from clipforge.common.cache.backend import Cache, default_cache
 from clipforge.common.cache.counters import local_counters
 from clipforge.common.cache.metrics import metrics
 from clipforge.common.cache.redis import COOL_DOWN_SECONDS, Breaker
-from clipforge.common.cache.versioned_cache import BORN_KEY, forget_missed
+from clipforge.common.cache.versioned_cache import BORN_KEY, forget_pending
 from clipforge.devtools.testing.redis_server import PATIENCE
 from clipforge.orgs.windows import local_windows
 
@@ -51,7 +51,7 @@ def forget_everything() -> None:
     breaker.succeeded()
     default_cache().redis.flushdb()
     default_cache().redis.set(BORN_KEY, 0)  # long ago: it may store at once
-    forget_missed()
+    forget_pending()
     local_counters.clear()
     local_windows.clear()
     metrics.forget()

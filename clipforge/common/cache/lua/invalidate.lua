@@ -1,15 +1,15 @@
--- Say that the value is at this version now, or will be once a transaction has committed.
+-- Raise the version floor: the value is at this version now, or will be once a transaction has committed.
 --
--- KEYS   value, guard
--- ARGV   version, life of the guard (ms)
--- Returns 1 if that was news
-local guard = redis.call('GET', KEYS[2])
-local lease, version
-if guard then
-  lease, version = guard:match('^([^:]+):(.+)$')
+-- KEYS   value, floor
+-- ARGV   version, life of the floor (ms)
+-- Returns 1 if that raised it
+local floor = redis.call('GET', KEYS[2])
+local token, version
+if floor then
+  token, version = floor:match('^([^:]+):(.+)$')
 else
   local now = redis.call('TIME')
-  lease, version = now[1] .. '.' .. now[2], '-1'
+  token, version = now[1] .. '.' .. now[2], '-1'
 end
 if tonumber(ARGV[1]) <= tonumber(version) then
   if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[2]) then
@@ -19,5 +19,5 @@ if tonumber(ARGV[1]) <= tonumber(version) then
 end
 -- In this order: a script that has written already may go on although memory is full.
 redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[2], lease .. ':' .. ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], token .. ':' .. ARGV[1], 'PX', ARGV[2])
 return 1
