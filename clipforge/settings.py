@@ -220,6 +220,8 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "clipforge.urls"
+# Below this path people read pages in a browser; everywhere else programs read JSON.
+PAGES_PATH = "/admin/"
 WSGI_APPLICATION = "clipforge.wsgi.application"
 APPEND_SLASH = False
 AUTH_USER_MODEL = "orgs.User"

@@ -1,5 +1,6 @@
 """Every route of ClipForge."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -27,15 +28,17 @@ api: list[URLPattern | URLResolver] = [
     ),
 ]
 
+pages = settings.PAGES_PATH.lstrip("/")
+
 urlpatterns = [
     path("health", health.ready, name="health"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
     path("api/v1/", include(api)),
     path("", include(file_urlpatterns)),
-    path("admin/login/", limited_login, name="admin-login"),
+    path(f"{pages}login/", limited_login, name="admin-login"),
     path("", include(webhook_urlpatterns)),
-    path("admin/", admin.site.urls),
+    path(pages, admin.site.urls),
 ]
 
 handler400 = "clipforge.common.api.problems.bad_request"

@@ -1,4 +1,4 @@
-"""Where a request comes from."""
+"""The address that a request comes from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 
 def client_address(request: HttpRequest) -> str:
-    """The address of the client, which it cannot choose.
+    """The address of the client, as its network has it and not as it says.
 
     The peer of the connection, unless that is one of TRUSTED_PROXIES: then what the nearest of them
     wrote last into X-Forwarded-For. What stands before that in the header is the client's own word.
@@ -21,7 +21,7 @@ def client_address(request: HttpRequest) -> str:
         if not _is_address(named):
             break
         address = named
-    return address if _is_address(address) else "0.0.0.0"  # noqa: S104 - nobody's; a Unix socket has none
+    return address if _is_address(address) else "0.0.0.0"  # noqa: S104 - a Unix socket has none
 
 
 def _is_trusted(address: str) -> bool:

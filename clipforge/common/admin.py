@@ -13,6 +13,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import F, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from clipforge.common import secret_formats
 from clipforge.common.lists import search
 from clipforge.common.lists.keyset import beyond, place_of, values_at
 
@@ -21,11 +22,6 @@ NEWEST_FIRST: Any = [F("created_at").desc(nulls_last=True), F("id").desc(nulls_l
 
 # Parameters of a list: its rows after, or before, a place.
 OLDER, NEWER = "older", "newer"
-
-WARNING_OF_KEY = (
-    "You pasted a whole API key. Only its public part was looked for, and nothing was kept, but "
-    "a key that travels by mail or chat is no secret any more: revoke it and issue another."
-)
 
 
 class UncountedPaginator(Paginator[Any]):
@@ -201,9 +197,9 @@ class Searched:
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """A secret does not stay in the address, which a browser remembers."""
-        text, secret = search.without_secrets(request.GET.get(SEARCH_VAR, ""))
-        if secret:
-            messages.warning(request, WARNING_OF_KEY)
+        text, warning = secret_formats.public_part(request.GET.get(SEARCH_VAR, ""))
+        if warning:
+            messages.warning(request, warning)
             query = request.GET.copy()
             query[SEARCH_VAR] = text
             return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")

@@ -1,4 +1,4 @@
-"""What a failure left to read, in a form that may be kept: bounded, and without what is nobody's business.
+"""The end of what a failed program printed, in a form that may be kept: bounded, without secrets and places.
 
 Programs print where files lie, addresses and whatever a stranger's file made them say. Staff need
 the words; a database that is copied and read by many needs none of the rest.
@@ -13,6 +13,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from clipforge.common.secret_formats import redacted
+
 # Characters. The end says why; what led to it is in the log of the worker.
 MOST = 4000
 
@@ -23,8 +25,8 @@ _ADDRESS = re.compile(r"\b[a-zA-Z][\w+.-]*://\S+")
 # Absolute, up to the last part, which says what it was.
 _FOLDERS = re.compile(r"(?<![\w.…)\]])/(?:[^\s/'\"<>:]+/)+")
 _POINTER = re.compile(r" @ 0x[0-9a-f]+|\b0x[0-9a-f]{6,}")
-# Keys of ours, and whatever is as long and as random as one. Ids have dashes.
-_SECRET = re.compile(r"\bcf_\w+|\b(?=\w*\d)(?=\w*[A-Za-z])\w{32,}")
+# As long and as random as a secret. Ids have dashes.
+_SECRET = re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])\w{32,}")
 
 
 def failure_excerpt(text: str) -> str:
@@ -39,7 +41,7 @@ def failure_excerpt(text: str) -> str:
         (_SECRET, "[secret]"),
     ):
         text = pattern.sub(instead, text)
-    text = text.strip()
+    text = redacted(text, "[secret]").strip()
     return text if len(text) <= MOST else "…" + text[1 - MOST :]
 
 

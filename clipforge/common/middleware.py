@@ -15,22 +15,26 @@ from django.http.response import HttpResponseBase
 
 from clipforge.common import logs
 from clipforge.common.models import uuid7
+from clipforge.common.pages import is_page
 
 logger = logging.getLogger("clipforge.access")
 
 # A client may choose its own id; anything else is replaced, so that logs cannot be forged.
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
-# Here nobody chooses: the audit keeps the id of what staff did.
-ADMIN = "/admin/"
 
 
 class RequestLogMiddleware:
+    """Gives the request its id and logs one line about its answer.
+
+    A client may choose the id, but not for a page: the audit keeps the id of a request of staff.
+    """
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         offered = request.headers.get("X-Request-ID", "")
-        is_taken = ACCEPTABLE_ID.fullmatch(offered) and not request.path_info.startswith(ADMIN)
+        is_taken = ACCEPTABLE_ID.fullmatch(offered) and not is_page(request)
         request_id = offered if is_taken else str(uuid7())
         logs.start_context(request_id=request_id)
         started = time.perf_counter()
@@ -52,9 +56,9 @@ class RequestLogMiddleware:
 
 
 class ContentSecurityPolicyMiddleware(CSPMiddleware):
-    """What a browser may load and run for an answer: for a page, what the settings say.
+    """The policy on what a browser may load and run for an answer: for a page, that of the settings.
 
-    For anything else nothing, whoever opens it and whatever it contains. That is a constant: to put
+    For anything else nothing, whatever it contains. That is a constant: to put
     a policy together takes 50 µs, a twentieth of a cached request of the API. No page has a nonce,
     because none has a script or a style in its text.
     """

@@ -7,4 +7,9 @@ class OrgsConfig(AppConfig):
     verbose_name = "Organizations"
 
     def ready(self) -> None:
-        from clipforge.orgs import signals  # noqa: F401 - connects the receivers
+        from clipforge.common import secret_formats
+        from clipforge.common.lists import search
+        from clipforge.orgs import keys, signals, trigrams  # noqa: F401 - connects the receivers
+
+        secret_formats.register(keys.SECRET_FORMAT)
+        search.register_match("", trigrams.containing)

@@ -15,12 +15,26 @@ import zlib
 
 from django.conf import settings
 
+from clipforge.common.secret_formats import SecretFormat
+
 PREFIX = "cf_live_"
 ID_LENGTH = 8
 SECRET_LENGTH = 43  # base62: 43 * log2(62) = 256 bits
 CHECKSUM_LENGTH = 6  # base62 digits that hold any CRC-32
 
+SECRET_FORMAT = SecretFormat(
+    PREFIX,
+    ID_LENGTH,
+    "You pasted a whole API key. Only its public part was looked for, and nothing was kept, but "
+    "a key that travels by mail or chat is no secret any more: revoke it and issue another.",
+)
+
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+
+def label(public_id: str) -> str:
+    """The key as people are shown it: its prefix and public part."""
+    return f"{PREFIX}{public_id}_…"
 
 
 def generate() -> tuple[str, str]:
@@ -42,7 +56,7 @@ def public_id_of(key: str) -> str | None:
 
 
 def digest(key: str) -> str:
-    """What is stored: HMAC-SHA256 under the pepper, which is not in the database."""
+    """The stored digest: HMAC-SHA256 under the pepper, which is not in the database."""
     return hmac.new(settings.API_KEY_PEPPER.encode(), key.encode(), hashlib.sha256).hexdigest()
 
 

@@ -11,7 +11,6 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
-from clipforge.common.lists.search import Trigrams
 from clipforge.common.models import (
     AnnouncingQuerySet,
     CachedRow,
@@ -19,6 +18,8 @@ from clipforge.common.models import (
     TimestampedModel,
     UUIDModel,
 )
+from clipforge.orgs import keys
+from clipforge.orgs.trigrams import Trigrams
 
 if TYPE_CHECKING:
     import datetime
@@ -170,7 +171,7 @@ class APIKey(UUIDModel, CachedRow):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} (cf_live_{self.prefix}_…)"
+        return f"{self.name} ({keys.label(self.prefix)})"
 
     def is_usable(self, now: datetime.datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

@@ -8,7 +8,7 @@ import uuid
 from django.db.models import Q
 
 from clipforge.common.errors import NotFound
-from clipforge.orgs import caching
+from clipforge.orgs import caching, keys
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 
 
@@ -26,7 +26,7 @@ def find_organization(text: str) -> Organization:
 
 def find_api_key(text: str) -> APIKey:
     """The key with this id or public prefix, or with this text, whole or in part. Else NotFound."""
-    wanted = Q(prefix=text.removeprefix("cf_live_").partition("_")[0])
+    wanted = Q(prefix=text.removeprefix(keys.PREFIX).partition("_")[0])
     with contextlib.suppress(ValueError):
         wanted = Q(pk=uuid.UUID(text))
     key = APIKey.objects.select_related("organization").filter(wanted).first()

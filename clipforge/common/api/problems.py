@@ -27,6 +27,7 @@ from clipforge.common.errors import (
     TooLarge,
     Unavailable,
 )
+from clipforge.common.pages import is_page
 
 logger = logging.getLogger(__name__)
 
@@ -78,13 +79,13 @@ def problem_response(
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _is_for_people(request):
+    if is_page(request):
         return defaults.page_not_found(request, exception)
     return problem_response(404, "not_found", "There is nothing at this address.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if _is_for_people(request):
+    if is_page(request):
         return defaults.server_error(request)
     return problem_response(
         500,
@@ -101,11 +102,6 @@ def _response(document: dict[str, Any], headers: dict[str, str]) -> HttpResponse
     # Not DRF's Response, which would render it as whatever the view renders: the docs are HTML.
     body = JSONRenderer().render(document)
     return HttpResponse(body, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
-
-
-def _is_for_people(request: HttpRequest) -> bool:
-    """The admin is read in a browser; everything else is read by programs."""
-    return request.path.startswith("/admin/")
 
 
 def _document(exc: Exception) -> tuple[dict[str, Any] | None, dict[str, str]]:

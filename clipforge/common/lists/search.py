@@ -5,61 +5,37 @@ A field to be searched is written as Django's `search_fields` are, and has an in
     =id      is the text: a primary key or a unique column, also of a row that is pointed at
     ^slug    begins with the text, as it is written (an index with varchar_pattern_ops)
     ~title   begins with the text, in any case (an index on `lowered("title")`)
-    name     has the text somewhere, in any case (a GIN index on `Trigrams("name")`)
+    name     has the text somewhere, in any case; the app that has an index for that registers how
 """
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from django.contrib.admin.utils import get_fields_from_path
-from django.contrib.postgres.fields import ArrayField
 from django.db.models import (
     EmailField,
     Field,
-    Func,
     IntegerField,
     Model,
     QuerySet,
     SlugField,
-    TextField,
     UUIDField,
     Value,
 )
 from django.db.models.functions import Collate, Lower
 
-# Characters. Nothing that we keep to be found is longer.
+from clipforge.common import secret_formats
+
+# Characters. No text that can be found is longer.
 LONGEST = 200
-# Rows that a search of a list finds; who wants another one types more.
+# Rows that a search of a list finds at the most; a longer text finds fewer.
 MOST_FOUND = 200
 # Of PostgreSQL's bigint.
 LARGEST_NUMBER = 2**63 - 1
-
-KEY_PREFIX = "cf_live_"
-KEY = re.compile(rf"{KEY_PREFIX}([0-9A-Za-z]{{0,8}})(\S*)")
-
-
-class Trigrams(Func):
-    """The groups of three letters in a text, in lower case; the text has two spaces before it.
-
-    The function is made by a migration of `orgs`. PostgreSQL's own, pg_trgm, is an extension that
-    not every server has.
-    """
-
-    function = "orgs_trigrams"
-    arity = 1
-    output_field = ArrayField(TextField())
-
-
-class Sought(Func):
-    """The groups that a text has which contains this one; of one or two letters, begins with it."""
-
-    function = "orgs_sought"
-    arity = 1
-    output_field = ArrayField(TextField())
 
 
 def lowered(field: str) -> Collate:
@@ -67,17 +43,9 @@ def lowered(field: str) -> Collate:
     return Collate(Lower(field), "C")
 
 
-def without_secrets(text: str) -> tuple[str, bool]:
-    """The text with only the public part of an API key in it, and whether there was more of one."""
-    match = KEY.search(text)
-    if match is None or not match[2]:
-        return text, False
-    return f"{KEY_PREFIX}{match[1]}", True
-
-
 def term_of(text: str) -> str | None:
-    """What to look for; empty when nothing was typed, None for what cannot be anywhere."""
-    term = " ".join(without_secrets(text)[0].split())
+    """The text to look for; empty when nothing was typed, None for one that no row can have."""
+    term = " ".join(secret_formats.public_part(text)[0].split())
     return None if "\0" in term or len(term) > LONGEST else term
 
 
@@ -86,29 +54,17 @@ def found(rows: QuerySet[Any], fields: Sequence[str], term: str) -> list[Any]:
 
     One query, or none where the text cannot be what the fields hold.
     """
-    ways = [
-        way.values_list("pk", flat=True)[:MOST_FOUND]
-        for field in fields
-        for way in _ways(rows.order_by(), field, term)
+    matches = [matching(rows.order_by(), field, term) for field in fields]
+    possible = [
+        match.values_list("pk", flat=True)[:MOST_FOUND]
+        for match in matches
+        if not match.query.is_empty()
     ]
-    if not ways:
+    if not possible:
         return []
-    first, *others = ways
+    first, *others = possible
     every = first.union(*others, all=True) if others else first
     return list(dict.fromkeys(every))[:MOST_FOUND]
-
-
-def containing(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
-    """Rows whose field has every word of the text; of a short text, begins with it."""
-    rows = rows.alias(_groups=Trigrams(field))
-    if len(term) < 3:
-        return rows.filter(_groups__contains=Sought(Value(term)))
-    # The groups find through the index, the comparison makes sure: groups can be scattered.
-    for word in [word for word in term.split() if len(word) > 2] or [term]:
-        rows = rows.filter(_groups__contains=Sought(Value(word)))
-    for word in term.split():
-        rows = rows.filter(**{f"{field}__icontains": word})
-    return rows
 
 
 def beginning(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
@@ -120,20 +76,32 @@ def beginning(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
     return rows.filter(_lowered__startswith=Lower(Value(term))).order_by("_lowered")
 
 
-def _ways(rows: QuerySet[Any], field: str, term: str) -> Iterator[QuerySet[Any]]:
-    kind, name = (field[0], field[1:]) if field[0] in "=^~" else ("", field)
-    if kind == "=":
-        value = value_for(rows.model, name, term)
-        if value is not None:
-            yield rows.filter(**{name: value})
-    elif kind == "^":
-        value = value_for(rows.model, name, term)
-        if value is not None:
-            yield rows.filter(**{f"{name}__startswith": value})
-    elif kind == "~":
-        yield beginning(rows, name, term)
-    else:
-        yield containing(rows, name, term)
+def exact(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
+    """Rows whose field is the text."""
+    value = value_for(rows.model, field, term)
+    return rows.none() if value is None else rows.filter(**{field: value})
+
+
+def starting(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
+    """Rows whose field begins with the text, as it is written."""
+    value = value_for(rows.model, field, term)
+    return rows.none() if value is None else rows.filter(**{f"{field}__startswith": value})
+
+
+# Rows of a queryset whose field matches a text.
+Match = Callable[[QuerySet[Any], str, str], QuerySet[Any]]
+MATCHES: dict[str, Match] = {"=": exact, "^": starting, "~": beginning}
+
+
+def register_match(sign: str, match: Match) -> None:
+    """Let fields that are written with `sign` before them ("" for none) be matched so."""
+    MATCHES[sign] = match
+
+
+def matching(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
+    """Rows whose field, written with its sign, matches the text; an empty queryset if none can."""
+    sign = field[0] if field[0] in "=^~" else ""
+    return MATCHES[sign](rows, field.removeprefix(sign), term)
 
 
 def value_for(model: type[Model], path: str, term: str) -> Any:
@@ -149,7 +117,7 @@ def value_for(model: type[Model], path: str, term: str) -> Any:
         return term.lower() if "@" in term else None
     if isinstance(field, SlugField):
         return term.lower()
-    return term.removeprefix(KEY_PREFIX)
+    return secret_formats.without_prefix(term)
 
 
 def uuid_of(term: str) -> uuid.UUID | None:

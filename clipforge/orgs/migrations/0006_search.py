@@ -3,8 +3,8 @@
 import django.contrib.postgres.indexes
 from django.db import migrations, models
 
-import clipforge.common.lists.search
 from clipforge.common.migrations import AddIndexOnline
+from clipforge.orgs.trigrams import Trigrams
 
 # pg_trgm would do, but it is an extension, which not every server has. The two spaces before the
 # text are what one or two letters at its beginning are found by.
@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
         AddIndexOnline(
             "organization",
             django.contrib.postgres.indexes.GinIndex(
-                clipforge.common.lists.search.Trigrams("name"),
+                Trigrams("name"),
                 fastupdate=False,
                 name="orgs_organization_name_parts",
             ),
@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
         AddIndexOnline(
             "user",
             django.contrib.postgres.indexes.GinIndex(
-                clipforge.common.lists.search.Trigrams("email"),
+                Trigrams("email"),
                 fastupdate=False,
                 name="orgs_user_email_parts",
             ),

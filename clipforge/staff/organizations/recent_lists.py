@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import PaymentStatus
+from clipforge.orgs import keys
 from clipforge.orgs.models import Organization, Role
 from clipforge.staff import formatting
 from credits.models import TransactionType
@@ -138,7 +139,7 @@ KINDS = {
         ["Name", "Key", "State", "Last used"],
         lambda row: [
             Cell(row["name"]),
-            Cell(f"cf_live_{row['prefix']}_…"),
+            Cell(keys.label(row["prefix"])),
             _key_state(row),
             _time(row["used_at"]) if row["used_at"] else Cell("never"),
         ],

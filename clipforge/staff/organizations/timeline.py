@@ -19,6 +19,7 @@ from django.urls import reverse
 
 from billing.models import Payment, PaymentMethod, PaymentStatus, Subscription, SubscriptionStatus
 from clipforge.common.lists.keyset import beyond
+from clipforge.orgs import keys
 from clipforge.orgs.models import APIKey, Organization, StaffAction, User
 from clipforge.staff import formatting
 from credits.models import CreditTransaction, TransactionType
@@ -217,7 +218,7 @@ def _job(model: Any, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _key(did: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return lambda row: {"what": f"{did} the API key ‘{row['name']}’ (cf_live_{row['prefix']}_…)"}
+    return lambda row: {"what": f"{did} the API key ‘{row['name']}’ ({keys.label(row['prefix'])})"}
 
 
 def _payment(row: dict[str, Any]) -> dict[str, Any]:

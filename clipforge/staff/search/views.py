@@ -32,8 +32,9 @@ from django.views.decorators.http import require_safe
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from billing.models import Alert, BillingAccount, Payment, PlanPeriod, StripeEvent, Subscription
-from clipforge.common.admin import WARNING_OF_KEY
+from clipforge.common import secret_formats
 from clipforge.common.lists import search
+from clipforge.orgs import keys, trigrams
 from clipforge.orgs.models import APIKey, Organization, StaffAction, User
 from clipforge.staff.pages import page
 from credits.models import CreditGrant, CreditHold, CreditReversal, CreditTransaction
@@ -120,10 +121,10 @@ Found = dict[type[Model], list[Any]]
 @require_safe
 def find(request: HttpRequest) -> HttpResponse:
     """Redirects to what was found, when it is one; a page of groups else."""
-    text, secret = search.without_secrets(request.GET.get("q", ""))
-    if secret:
+    text, warning = secret_formats.public_part(request.GET.get("q", ""))
+    if warning:
         # The secret does not stay in the address, which a browser remembers.
-        messages.warning(request, WARNING_OF_KEY)
+        messages.warning(request, warning)
         return redirect(f"{reverse('admin:find')}?{urlencode({'q': text})}")
     term = search.term_of(text)
     if term is None:
@@ -136,6 +137,7 @@ def find(request: HttpRequest) -> HttpResponse:
         "staff/search/results.html",
         title="Find",
         term=term or "",
+        key_prefix=keys.PREFIX,
         groups=[_group(model, rows, term or "") for model, rows in found.items()],
     )
 
@@ -158,7 +160,7 @@ def _shape(term: str) -> tuple[list[Way], bool]:
         models = [NUMBERED[match[1].lower()]] if match[1] else NUMBERED.values()
         ways = [Way(model, "pk", number, model) for model in models if number is not None]
         return ways, bool(match[1])
-    prefix = term.removeprefix(search.KEY_PREFIX)
+    prefix = term.removeprefix(keys.PREFIX)
     if prefix and prefix != term:
         return [Way(APIKey, "prefix__startswith", prefix, APIKey)], True
     for start, (model, column, pk_name) in STRIPE.items():
@@ -213,7 +215,7 @@ def _organizations(request: HttpRequest, term: str) -> list[Any]:
     if not _may_see(request, Organization):
         return []
     every = Organization.objects.all()
-    like = search.containing(every, "name", term).values("pk")[:CANDIDATES]
+    like = trigrams.containing(every, "name", term).values("pk")[:CANDIDATES]
     begins = every.filter(slug__startswith=term.lower()).order_by("slug").values("pk")
     rank = Case(
         When(slug=term.lower(), then=0),
@@ -230,7 +232,7 @@ def _organizations(request: HttpRequest, term: str) -> list[Any]:
 def _people(request: HttpRequest, term: str) -> list[Any]:
     if not _may_see(request, User):
         return []
-    like = search.containing(User.objects.all(), "email", term).values("pk")[:CANDIDATES]
+    like = trigrams.containing(User.objects.all(), "email", term).values("pk")[:CANDIDATES]
     # The shortest is the likest.
     wanted = User.objects.filter(pk__in=like).order_by(Length("email"), "email")
     return list(wanted[: SHOWN + 1])
@@ -274,9 +276,9 @@ def _label_and_key(way: Way) -> QuerySet[Any, Any]:
 def _rows_of(found: dict[type[Model], list[str]]) -> Found:
     """The rows, with whose they are."""
     rows: Found = {}
-    for model, keys in found.items():
+    for model, pks in found.items():
         owner = _owner_of(model)
-        named = model._default_manager.filter(pk__in=keys)
+        named = model._default_manager.filter(pk__in=pks)
         rows[model] = list(named.select_related(owner) if owner else named)
     return _some(rows)
 

@@ -217,11 +217,13 @@ def test_every_way_to_search_has_an_index(label, field):
     """Where reading a whole table is forbidden, PostgreSQL does so only for want of an index."""
     rows = BIG[label].model._default_manager.all()
     for text in ("00000000-0000-7000-8000-000000000000", "17", "someone@example.com", "acme"):
-        for way in search._ways(rows.order_by(), field, text):
-            with connection.cursor() as cursor:
-                cursor.execute("SET LOCAL enable_seqscan = off")
-            plan = way.values("pk")[:10].explain()
-            assert "Seq Scan" not in plan, plan
+        found = search.matching(rows.order_by(), field, text)
+        if found.query.is_empty():  # the field cannot have this text
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        plan = found.values("pk")[:10].explain()
+        assert "Seq Scan" not in plan, plan
 
 
 @pytest.mark.parametrize("label", BIG)
