@@ -25,9 +25,12 @@ from billing.models import (
     Subscription,
 )
 from billing.selectors import payment_of_transfer
+from clipforge.audit.actor import Actor, actor_of
+from clipforge.audit.admin import AuditedAdmin
+from clipforge.audit.forms import REASON
+from clipforge.audit.models import AuditEntry
+from clipforge.audit.services import write_entry
 from clipforge.common.admin import BigTable, MovedByServices, NotDeleted, NotMadeByHand
-from clipforge.orgs.audit import REASON, AuditedAdmin, actor_of, record_staff_action
-from clipforge.orgs.models import StaffAction
 
 
 @admin.register(Price)
@@ -69,8 +72,8 @@ class PriceAdmin(NotMadeByHand, AuditedAdmin[Price]):
     def _withdrawn(self, request: HttpRequest, price: Price, reason: str) -> bool:
         if not services.withdraw_price(price=price, actor=actor_of(request.user)):
             return False
-        record_staff_action(
-            request=request,
+        write_entry(
+            actor=Actor.of_request(request),
             verb="withdraw",
             subject=price,
             before={"is_active": True},
@@ -178,8 +181,8 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
         reversed_ = services.reverse_payment(payment=payment, reason=reason, actor=actor)
         if reversed_ is None:
             return False
-        record_staff_action(
-            request=request,
+        write_entry(
+            actor=Actor.of_request(request),
             verb="reverse_payment",
             subject=reversed_,
             org=reversed_.org,
@@ -193,7 +196,7 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> Any:
         """The same transfer sent again was no second act, and leaves no second row."""
-        seen = StaffAction.objects.filter(
+        seen = AuditEntry.objects.filter(
             object_type=Payment._meta.label_lower, object_id=str(form.instance.pk)
         )
         if form.instance.actor != actor_of(request.user) or seen.exists():
@@ -262,8 +265,8 @@ class StripeEventAdmin(BigTable, MovedByServices, AuditedAdmin[StripeEvent]):
     def _done(self, request: HttpRequest, event: StripeEvent, reason: str) -> bool:
         if (done := services.set_aside(event=event, reason=reason)) is None:
             return False
-        record_staff_action(
-            request=request,
+        write_entry(
+            actor=Actor.of_request(request),
             verb="set_aside",
             subject=done,
             org=done.org,

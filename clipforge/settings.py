@@ -193,6 +193,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "procrastinate.contrib.django",
     "clipforge.common",
+    "clipforge.audit",
     "clipforge.orgs",
     "credits",
     "clipforge.jobs",

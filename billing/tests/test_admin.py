@@ -14,10 +14,10 @@ from django.utils import timezone
 from billing import services
 from billing.models import Payment, Price, StripeEvent
 from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import make_organization, make_user
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import nothing_changes
-from clipforge.orgs.models import StaffAction
 from credits.selectors import balance
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +60,7 @@ def test_finance_records_a_payment_once_however_often_the_button_is_pressed(fina
     assert payment.paid_at.date().isoformat() == "2026-01-31"
     assert balance(organization).available == 100
     assert payment.reason == "paid by transfer"
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.object_id, action.org, action.reason) == (
         "add",
         str(payment.pk),
@@ -79,7 +79,7 @@ def test_eight_who_press_it_at_once_record_one_payment_and_one_act():
     make_catalogue()
     answers = run_together(8, lambda number: clients[number].post(ADD, form(org)))
     assert [getattr(answer, "status_code", answer) for answer in answers] == [302] * 8
-    assert (Payment.objects.count(), StaffAction.objects.count()) == (1, 1)
+    assert (Payment.objects.count(), AuditEntry.objects.count()) == (1, 1)
 
 
 def test_what_the_service_refuses_is_said_beside_what_was_typed_and_not_recorded(
@@ -92,7 +92,7 @@ def test_what_the_service_refuses_is_said_beside_what_was_typed_and_not_recorded
     assert "stands for another payment" in page
     assert 'value="SEPA 1"' in page
     assert "paid by transfer" in page
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 @pytest.mark.parametrize("missing", ["reference", "audit_reason", "paid_on", "org", "price"])
@@ -123,7 +123,7 @@ def test_finance_reverses_what_bounced_once_however_often_the_button_is_pressed(
     said = [finance.post(LIST, confirmed, follow=True).content.decode() for _ in range(2)]
     assert ["2 of 2 went back now" in said[0], "0 of 2 went back now" in said[1]] == [True, True]
     assert balance(organization).available == 0
-    actions = StaffAction.objects.order_by("pk")
+    actions = AuditEntry.objects.order_by("pk")
     assert [(each.verb, each.object_id, each.org, each.after) for each in actions] == [
         ("reverse_payment", str(payment.pk), organization, {"reversed_amount": 900})
         for payment in (first, second)
@@ -164,7 +164,7 @@ def test_what_cannot_be_applied_is_set_aside_by_finance_and_no_sweep_reports_it(
     assert ["1 of 2 were set aside" in said[0], "0 of 2 were set aside" in said[1]] == [True, True]
     odd.refresh_from_db()
     assert (odd.status, odd.error) == ("IGNORED", "Not ours. Set aside: refunded at Stripe")
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.object_id, action.org) == ("set_aside", "evt_odd", organization)
     assert services.apply_event(odd) == "IGNORED"  # whenever it comes again
 
@@ -204,7 +204,7 @@ def test_who_may_only_look_sets_no_event_aside(organization):
     confirmed = {**chosen, "confirmed": "yes", "audit_reason": "refunded at Stripe"}
     with nothing_changes():
         assert client.post(EVENTS, confirmed).status_code == 200  # the list, as for any other form
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 def test_not_even_a_superuser_edits_or_deletes_what_was_paid(organization, stripe):
@@ -232,7 +232,7 @@ def test_staff_set_the_threshold_of_an_organization_and_nothing_else(organizatio
     organization.refresh_from_db()
     account = organization.billing_account
     assert (account.low_balance_threshold, account.plan_tier, account.is_low) == (50, "", False)
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.org, action.before, action.after) == (
         organization,
         {"low_balance_threshold": None},

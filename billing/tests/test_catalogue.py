@@ -11,8 +11,9 @@ from billing.caching import catalogue_version
 from billing.events import pricing_changed
 from billing.models import Price
 from billing.selectors import price_for_sale
+from clipforge.audit.models import AuditEntry
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.orgs.models import StaffAction, TierLimits
+from clipforge.orgs.models import TierLimits
 
 pytestmark = pytest.mark.django_db
 
@@ -248,7 +249,7 @@ def test_staff_revise_a_sold_price_into_its_next_version(staff):
     assert (price().version, price().amount) == (2, 950)
     old.refresh_from_db()
     assert (old.amount, old.is_active) == (900, False)
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.object_id, action.object_label) == (str(price().pk), "pack-100 v2")
     assert (action.before["amount"], action.after["amount"]) == (900, 950)
 
@@ -265,7 +266,7 @@ def test_terms_that_make_no_price_are_said_beside_what_was_typed(staff):
     answer = staff.post(f"/admin/billing/price/{price().pk}/change/", form)
     assert (answer.status_code, b'value="950"' in answer.content) == (200, True)
     assert price().amount == 900
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 def test_staff_withdraw_a_price_and_can_neither_add_nor_delete_one(staff):
@@ -279,7 +280,7 @@ def test_staff_withdraw_a_price_and_can_neither_add_nor_delete_one(staff):
     confirmed = {**chosen, "confirmed": "yes", "audit_reason": "nobody buys it"}
     for _ in range(2):
         assert staff.post("/admin/billing/price/", confirmed).status_code == 302
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.object_label, action.reason) == (
         "withdraw",
         "pack-100 v1",

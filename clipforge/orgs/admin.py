@@ -1,20 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 
+from clipforge.audit.admin import AuditedAdmin
 from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
-from clipforge.orgs.audit import AuditedAdmin
-from clipforge.orgs.models import (
-    APIKey,
-    IdempotencyRecord,
-    Membership,
-    StaffAction,
-    TierLimits,
-)
+from clipforge.orgs.models import APIKey, IdempotencyRecord, Membership, TierLimits
 
 
 @admin.register(TierLimits)
@@ -85,73 +77,3 @@ class IdempotencyRecordAdmin(BigTable, MovedByServices, admin.ModelAdmin[Idempot
     org_field = "org"
     search_fields = ["=id"]
     search_help_text = "The slug or id of an organization."
-
-
-@admin.register(StaffAction)
-class StaffActionAdmin(BigTable, MovedByServices, admin.ModelAdmin[StaffAction]):
-    """What staff did, the newest first. Nobody changes it, and the database refuses to."""
-
-    list_display = ["created_at", "actor", "verb", "object_label", "org", "reason"]
-    list_select_related = ["actor", "org"]
-    org_field = "org"
-    search_fields = ["=object_id", "=request_id", "=actor__email"]
-    search_help_text = (
-        "The slug or id of an organization, the id of what was changed or of a request "
-        "(X-Request-ID), or the address of who did it."
-    )
-    fields = [
-        "created_at",
-        "actor",
-        "verb",
-        "org",
-        "object_type",
-        "object_id",
-        "object_label",
-        "changes",
-        "reason",
-        "request_id",
-        "address",
-    ]
-    readonly_fields = ["changes"]
-    # By id, which is the order of time and has an index over all organizations.
-    ordering = ["-id"]
-    ordering_of_org = ["-created_at", "-id"]
-
-    @admin.display(description="before and after")
-    def changes(self, action: StaffAction) -> str:
-        names = list(dict.fromkeys([*action.before, *action.after]))
-        if not names:
-            return "nothing was kept"
-        rows = format_html_join(
-            "",
-            '<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>',
-            (
-                (name.replace("_", " "), *(_shown(side, name) for side in _sides(action)))
-                for name in names
-            ),
-        )
-        return format_html(
-            '<table class="cf-change"><thead><tr><th scope="col">What</th><th scope="col">Before</th>'
-            '<th scope="col">After</th></tr></thead><tbody>{}</tbody></table>',
-            rows,
-        )
-
-
-def _sides(action: StaffAction) -> tuple[dict[str, Any], dict[str, Any]]:
-    return action.before, action.after
-
-
-def _shown(side: dict[str, Any], name: str) -> str:
-    """A value as people read it. A side that does not speak of it is left empty."""
-    if name not in side:
-        return ""
-    value = side[name]
-    if value is None or value == "":
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value) or "none"
-    return str(value)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.indexes import GinIndex
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
@@ -207,41 +206,3 @@ class IdempotencyRecord(models.Model):
 
     def __str__(self) -> str:
         return self.key
-
-
-class StaffAction(models.Model):
-    """What one of the staff did, to what, and why. Append-only: a trigger refuses the rest.
-
-    Written by `clipforge.orgs.audit` in the transaction of what was done.
-    """
-
-    created_at = models.DateTimeField(db_default=Now())
-    # Whoever did something once is deactivated, not deleted.
-    actor = models.ForeignKey(User, models.PROTECT, db_index=False, related_name="+")
-    org = models.ForeignKey(
-        Organization, models.PROTECT, null=True, blank=True, db_index=False, related_name="+"
-    )
-    verb = models.CharField(max_length=64, help_text="As in change_tier, grant_credits.")
-    object_type = models.CharField(max_length=64, help_text="As in orgs.organization.")
-    object_id = models.CharField(max_length=64)
-    object_label = models.CharField(max_length=200, help_text="What it was called then.")
-    before = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
-    after = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
-    reason = models.TextField()
-    request_id = models.CharField(max_length=64)
-    address = models.GenericIPAddressField(null=True, help_text="Where the request came from.")
-
-    class Meta:
-        indexes = [
-            # The timeline of an organization.
-            models.Index(fields=["org", "created_at", "id"], name="orgs_staffaction_org_created"),
-            # What was done to one row; and who looks for an id need not know of what it is.
-            models.Index(fields=["object_id", "object_type"], name="orgs_staffaction_of_object"),
-            # What one of the staff did; also serves the foreign key.
-            models.Index(fields=["actor", "created_at"], name="orgs_staffaction_actor"),
-            # What was done by one request, of which the log tells.
-            models.Index(fields=["request_id"], name="orgs_staffaction_request"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.verb} of {self.object_label}"

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from clipforge.orgs.audit import ReasonField
+from clipforge.audit.forms import ReasonField
 
 
 class ReasonForm(forms.Form):

@@ -6,7 +6,7 @@ Everybody in a group may look at everything of ours. What a group may do besides
 from __future__ import annotations
 
 # Apps whose tables every role may look at.
-SEEN = ("orgs", "credits", "projects", "exports", "billing", "procrastinate")
+SEEN = ("audit", "orgs", "credits", "projects", "exports", "billing", "procrastinate")
 
 SUPPORT = frozenset({"staff.retry_work", "staff.manage_keys"})
 FINANCE = frozenset(

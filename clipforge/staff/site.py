@@ -14,7 +14,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, reverse
 
-from clipforge.orgs.audit import record_staff_action
+from clipforge.audit.actor import Actor
+from clipforge.audit.services import write_entry
 from clipforge.orgs.login import too_many_attempts
 from clipforge.orgs.models import User
 from clipforge.staff.dashboard.views import index_context
@@ -85,8 +86,8 @@ class StaffSite(admin.AdminSite):
                 lock_current_user(request)
             response = super().password_change(request, extra_context)
             if response.status_code == 302:  # done: Django shows the form again otherwise
-                record_staff_action(
-                    request=request,
+                write_entry(
+                    actor=Actor.of_request(request),
                     verb="change_password",
                     subject=cast("User", request.user),
                     after={"password": "changed"},

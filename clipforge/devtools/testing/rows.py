@@ -12,6 +12,7 @@ from django.utils import timezone
 from billing import payments
 from billing import services as billing_services
 from billing.models import Alert, Price, StripeEvent
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
     make_api_key,
     make_export,
@@ -21,7 +22,7 @@ from clipforge.devtools.testing.factories import (
     make_user,
 )
 from clipforge.orgs.idempotency import Answer, once
-from clipforge.orgs.models import IdempotencyRecord, Membership, StaffAction, TierLimits
+from clipforge.orgs.models import IdempotencyRecord, Membership, TierLimits
 
 
 def make_record() -> IdempotencyRecord:
@@ -63,9 +64,9 @@ def left_by_a_payment(label: str) -> Callable[[], models.Model]:
     return make
 
 
-def make_action() -> StaffAction:
+def make_action() -> AuditEntry:
     org = make_organization()
-    return StaffAction.objects.create(
+    return AuditEntry.objects.create(
         actor=make_user(), org=org, verb="change", object_label=str(org), reason="asked by mail"
     )
 
@@ -94,7 +95,7 @@ MAKERS: dict[str, Callable[[], models.Model]] = {
     ),
     "orgs.APIKey": lambda: make_api_key(make_organization()).api_key,
     "orgs.IdempotencyRecord": make_record,
-    "orgs.StaffAction": make_action,
+    "audit.AuditEntry": make_action,
     "credits.CreditAccount": left_by_a_project("credits.CreditAccount"),
     "credits.CreditGrant": left_by_a_project("credits.CreditGrant"),
     "credits.CreditTransaction": left_by_a_project("credits.CreditTransaction"),

@@ -25,7 +25,7 @@ NO_ADDING = {
     "procrastinate.ProcrastinateJob",
     "orgs.APIKey",
     "orgs.IdempotencyRecord",
-    "orgs.StaffAction",
+    "audit.AuditEntry",
     "orgs.TierLimits",
     "projects.Project",
     "projects.Moment",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import forms
 
-from clipforge.orgs.audit import ReasonField
+from clipforge.audit.forms import ReasonField
 from clipforge.orgs.models import Organization
 from clipforge.staff.approvals.services import Movement
 from clipforge.staff.forms import DayField

@@ -11,8 +11,8 @@ from django.shortcuts import redirect
 from billing.admin import PaymentAdmin as BillingPaymentAdmin
 from billing.models import Payment
 from billing.selectors import normal_reference
+from clipforge.audit.forms import REASON
 from clipforge.common.errors import Conflict
-from clipforge.orgs.audit import REASON
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.models import MoneyRequest, MovementKind
 

@@ -23,9 +23,11 @@ from django.utils import timezone
 from billing import services as billing_services
 from billing.models import Payment, Price
 from billing.selectors import payment_of_transfer, price_for_sale
+from clipforge.audit.actor import Actor, actor_of
+from clipforge.audit.models import AuditEntry
+from clipforge.audit.services import sufficient_reason, write_entry
 from clipforge.common.errors import Conflict, Forbidden, InsufficientCredits, Invalid, NotFound
-from clipforge.orgs.audit import actor_of, record_staff_action, sufficient_reason
-from clipforge.orgs.models import Organization, StaffAction, User
+from clipforge.orgs.models import Organization, User
 from clipforge.staff.approvals.selectors import REQUEST_LIFE, open_requests
 from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
 from credits import services
@@ -144,7 +146,7 @@ def why_second_person(movement: Movement, user: User) -> str:
 
 def moved_lately(org: Organization, user: User) -> Lately:
     amount = Abs(Cast(Coalesce(KT("after__amount"), KT("after__credits")), BigIntegerField()))
-    alone = StaffAction.objects.filter(ALONE, actor=user, created_at__gt=Now() - WINDOW)
+    alone = AuditEntry.objects.filter(ALONE, actor=user, created_at__gt=Now() - WINDOW)
     sums = alone.aggregate(
         for_org=Sum(amount, filter=Q(org=org), default=0), in_all=Sum(amount, default=0)
     )
@@ -252,8 +254,8 @@ def refuse(asked: MoneyRequest, *, reason: str, request: HttpRequest) -> MoneyRe
     """Let nothing move. Raises Conflict when it was decided or has expired, Forbidden for who asked."""
     with atomic():
         decided = _decide(asked, RequestStatus.REFUSED, reason, request)
-        record_staff_action(
-            request=request,
+        write_entry(
+            actor=Actor.of_request(request),
             verb="refuse_credits",
             subject=decided,
             org=decided.org,
@@ -314,7 +316,7 @@ def _lately(org: Organization, user: User) -> QuerySet[CreditTransaction]:
 
 def _changed_lately(price: Price, user: User) -> bool:
     versions = Price.objects.filter(code=price.code).values_list("pk", flat=True)
-    return StaffAction.objects.filter(
+    return AuditEntry.objects.filter(
         actor=user,
         created_at__gt=Now() - WINDOW,
         object_type=Price._meta.label_lower,
@@ -326,7 +328,7 @@ def _made(maker: User, person: User) -> bool:
     """Whether one made or changed the other's account lately, or that of somebody who did."""
     seen, found = {person.pk}, {person.pk}
     while found:
-        acts = StaffAction.objects.filter(
+        acts = AuditEntry.objects.filter(
             object_type=User._meta.label_lower,
             object_id__in=[str(pk) for pk in found],
             created_at__gt=Now() - ACQUAINTANCE,
@@ -357,8 +359,8 @@ def _record(decided: MoneyRequest, *, request: HttpRequest) -> Payment:
             f"{price} is not sold any more. Refuse this; what was paid is recorded anew."
         )
     facts = facts_of(movement_of(decided)) | {"credits": payment.credits}
-    record_staff_action(
-        request=request,
+    write_entry(
+        actor=Actor.of_request(request),
         verb="confirm_credits",
         subject=payment,
         org=decided.org,
@@ -411,8 +413,8 @@ def _move(
     facts = facts_of(movement)
     if confirmed is not None:
         facts |= {"request": confirmed.pk, "asked_by": str(confirmed.requested_by)}
-    record_staff_action(
-        request=request,
+    write_entry(
+        actor=Actor.of_request(request),
         verb="confirm_credits" if confirmed else movement.verb,
         subject=made,
         org=movement.org,
@@ -430,8 +432,8 @@ def _ask(movement: Movement, token: uuid.UUID, request: HttpRequest) -> MoneyReq
     asked = MoneyRequest.objects.create(
         token=token, requested_by=cast("User", request.user), **movement._asdict()
     )
-    record_staff_action(
-        request=request,
+    write_entry(
+        actor=Actor.of_request(request),
         verb="request_credits",
         subject=asked,
         org=movement.org,

@@ -20,9 +20,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from billing.models import Payment
+from clipforge.audit.actor import Actor
+from clipforge.audit.services import write_entry
 from clipforge.common.lists import search
 from clipforge.common.lists.csvs import attachment
-from clipforge.orgs.audit import record_staff_action
 from clipforge.orgs.models import Organization, User
 from clipforge.staff.pages import needs, page
 from credits.models import CreditTransaction
@@ -181,8 +182,8 @@ def export(sheet: Sheet) -> Callable[..., HttpResponse]:
             return page(request, "staff/downloads/form.html", title=title, form=form, status=400)
         filters = form.cleaned_data
         org: Organization | None = filters["org"]
-        record_staff_action(
-            request=request,
+        write_entry(
+            actor=Actor.of_request(request),
             verb=f"export_{sheet.name}",
             subject=org or cast("User", request.user),
             org=org,

@@ -15,9 +15,11 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
+from clipforge.audit.actor import actor_of
+from clipforge.audit.admin import AuditedAdmin
+from clipforge.audit.forms import ReasonField
 from clipforge.common.admin import BigTable, NotDeleted
 from clipforge.orgs import services as org_services
-from clipforge.orgs.audit import AuditedAdmin, ReasonField, actor_of
 from clipforge.orgs.models import User
 from clipforge.staff.login import second_factor
 from clipforge.staff.login.selectors import active_keys_issued_by, may_edit, permissions_of

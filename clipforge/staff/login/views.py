@@ -22,9 +22,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django_otp.plugins.otp_static.models import StaticDevice
 
+from clipforge.audit.actor import Actor, actor_of
+from clipforge.audit.services import write_entry
 from clipforge.common.addresses import client_address
 from clipforge.common.errors import DomainError
-from clipforge.orgs.audit import actor_of, record_staff_action
 from clipforge.orgs.login import too_many_attempts
 from clipforge.orgs.models import User
 from clipforge.staff.forms import ReasonForm
@@ -193,7 +194,7 @@ def _set_up(request: HttpRequest, form: forms.Form, secret: str, present: Any) -
                 actor=actor_of(user),
             )
             verb = "replace_second_factor" if present else "set_up_second_factor"
-            record_staff_action(request=request, verb=verb, subject=user, reason=OWN)
+            write_entry(actor=Actor.of_request(request), verb=verb, subject=user, reason=OWN)
     except DomainError as error:
         form.add_error("code", error.message)
         return False
@@ -236,8 +237,8 @@ def own(request: HttpRequest) -> HttpResponse:
         with transaction.atomic():
             lock_current_user(request)
             made = second_factor.new_recovery_codes(user=user, actor=actor_of(user))
-            record_staff_action(
-                request=request, verb="new_recovery_codes", subject=user, reason=OWN
+            write_entry(
+                actor=Actor.of_request(request), verb="new_recovery_codes", subject=user, reason=OWN
             )
         _renew(request, device, made)
         return redirect("admin:second-factor-codes")
@@ -265,8 +266,11 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
         reason = form.cleaned_data["reason"]
         with transaction.atomic():
             second_factor.reset(user=person, actor=actor_of(request.user), reason=reason)
-            record_staff_action(
-                request=request, verb="reset_second_factor", subject=person, reason=reason
+            write_entry(
+                actor=Actor.of_request(request),
+                verb="reset_second_factor",
+                subject=person,
+                reason=reason,
             )
         messages.success(
             request,
@@ -301,8 +305,8 @@ def _checked(request: HttpRequest, form: forms.Form, field: str = "") -> Any:
 def _tell_of_recovery(request: HttpRequest) -> None:
     """Whoever did not use it sees in the audit, and on the page, that somebody did."""
     left = second_factor.recovery_codes_left(_user(request))
-    record_staff_action(
-        request=request,
+    write_entry(
+        actor=Actor.of_request(request),
         verb="use_recovery_code",
         subject=_user(request),
         after={"recovery codes left": left},

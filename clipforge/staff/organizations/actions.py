@@ -14,9 +14,10 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 
 from billing.models import BillingAccount
+from clipforge.audit.actor import Actor, actor_of
+from clipforge.audit.services import write_entry
 from clipforge.common.errors import Conflict, DomainError
 from clipforge.orgs import services
-from clipforge.orgs.audit import actor_of, record_staff_action
 from clipforge.orgs.idempotency import Answer, once
 from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 from clipforge.staff import tokens
@@ -225,8 +226,8 @@ def _issued(request: HttpRequest, org: Organization, form: KeyForm, token: UUID)
             "prefix": new.api_key.prefix,
             "expires_at": values["expiry"],
         }
-        record_staff_action(
-            request=request,
+        write_entry(
+            actor=Actor.of_request(request),
             verb="issue_key",
             subject=new.api_key,
             org=org,
@@ -265,8 +266,8 @@ def revoke_key(request: HttpRequest, pk: UUID) -> HttpResponse:
         if not services.revoke_api_key(api_key=key, actor=actor_of(request.user)):
             return Done(f"{key} was revoked already. Nothing was changed.", False)
         key.refresh_from_db()
-        record_staff_action(
-            request=request,
+        write_entry(
+            actor=Actor.of_request(request),
             verb="revoke_key",
             subject=key,
             org=org,
@@ -327,8 +328,14 @@ def _record(
     after: dict[str, Any],
     reason: str,
 ) -> None:
-    record_staff_action(
-        request=request, verb=verb, subject=org, org=org, before=before, after=after, reason=reason
+    write_entry(
+        actor=Actor.of_request(request),
+        verb=verb,
+        subject=org,
+        org=org,
+        before=before,
+        after=after,
+        reason=reason,
     )
 
 

@@ -13,9 +13,10 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 
 from billing.models import PaymentMethod, SubscriptionStatus
+from clipforge.audit.actor import actor_of
+from clipforge.audit.admin import AuditedAdmin
 from clipforge.common.admin import BigTable, NotDeleted
 from clipforge.orgs import services
-from clipforge.orgs.audit import AuditedAdmin, actor_of
 from clipforge.orgs.models import Organization
 from clipforge.staff import formatting
 from clipforge.staff.charts import Chart, Series

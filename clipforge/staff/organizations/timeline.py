@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from django.db.models import CharField, F, QuerySet, TextField, Value
+from django.db.models import Case, CharField, F, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast, Coalesce, Concat, JSONObject, NullIf, Trim
 from django.urls import reverse
 
 from billing.models import Payment, PaymentMethod, PaymentStatus, Subscription, SubscriptionStatus
+from clipforge.audit.models import AuditEntry
 from clipforge.common.lists.keyset import beyond
 from clipforge.orgs import keys
-from clipforge.orgs.models import APIKey, Organization, StaffAction, User
+from clipforge.orgs.models import APIKey, Organization, User
 from clipforge.staff import formatting
 from credits.models import CreditTransaction, TransactionType
 from exports.models import Export
@@ -288,17 +289,21 @@ SOURCES = [
         "staff",
         "staff",
         "created_at",
-        lambda org: StaffAction.objects.filter(org=org),
+        lambda org: AuditEntry.objects.filter(org=org),
         {
             "verb": "verb",
             "label": "object_label",
             "before": "before",
             "after": "after",
             "reason": "reason",
-            "actor": Concat(Value("user:"), Cast("actor_id", TextField())),
+            "actor": Case(
+                When(actor=None, then=Concat("actor_kind", Value(":"), "actor_name")),
+                default=Concat(Value("user:"), Cast("actor_id", TextField())),
+                output_field=TextField(),
+            ),
         },
         _action,
-        "orgs_staffaction_change",
+        "audit_auditentry_change",
         _bigint,
     ),
     Source(
@@ -457,7 +462,6 @@ def _said(row: Row) -> dict[str, Any]:
 # --- who -------------------------------------------------------------------------------
 
 SYSTEM = {
-    "stripe": "Stripe",
     "system:worker": "a worker",
     "system:sweeper": "the sweeper",
     "system:expiry": "the clock",
@@ -491,4 +495,6 @@ def _who(actor: str, names: dict[str, str]) -> str:
         return f"API key ‘{names[actor]}’" if actor in names else f"API key {rest}"
     if kind == "command":
         return f"manage.py {rest}"
+    if kind == "stripe":
+        return "Stripe"
     return SYSTEM.get(actor, actor)

@@ -32,10 +32,11 @@ from django.views.decorators.http import require_safe
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from billing.models import Alert, BillingAccount, Payment, PlanPeriod, StripeEvent, Subscription
+from clipforge.audit.models import AuditEntry
 from clipforge.common import secret_formats
 from clipforge.common.lists import search
 from clipforge.orgs import keys, trigrams
-from clipforge.orgs.models import APIKey, Organization, StaffAction, User
+from clipforge.orgs.models import APIKey, Organization, User
 from clipforge.staff.pages import page
 from credits.models import CreditGrant, CreditHold, CreditReversal, CreditTransaction
 from exports.models import Export
@@ -63,7 +64,7 @@ TITLES: dict[type[Model], str] = {
     CreditGrant: "Grants",
     CreditReversal: "Reversals",
     ProcrastinateJob: "Jobs",
-    StaffAction: "What staff did",
+    AuditEntry: "What staff did",
 }
 # Each has an id of its own.
 WITH_UUID = [
@@ -76,7 +77,7 @@ NUMBERED: dict[str, type[Model]] = {
     "job": ProcrastinateJob,
     "grant": CreditGrant,
     "reversal": CreditReversal,
-    "action": StaffAction,
+    "action": AuditEntry,
     "alert": Alert,
 }
 NUMBER = re.compile(rf"(?:({'|'.join(NUMBERED)})[ :#]*)?#?([0-9]+)", re.IGNORECASE)
@@ -177,7 +178,7 @@ def _mentions(term: str) -> list[Way]:
         return []
     return [
         Way(CreditTransaction, "reference_id", str(pk), CreditTransaction),
-        Way(StaffAction, "request_id", str(pk), StaffAction),
+        Way(AuditEntry, "request_id", str(pk), AuditEntry),
     ]
 
 
@@ -197,7 +198,7 @@ def _by_text(request: HttpRequest, term: str) -> Found:
         Way(Organization, "slug", term.lower(), Organization),
         Way(APIKey, "prefix", term, APIKey),
         Way(Payment, "reference", term, Payment),
-        Way(StaffAction, "request_id", term, StaffAction),
+        Way(AuditEntry, "request_id", term, AuditEntry),
     ]
     found = _rows_of(_exactly(request, ways))
     like: Found = {

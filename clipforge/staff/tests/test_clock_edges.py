@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from billing.models import Alert, Price
 from billing.tests.makers import make_catalogue
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.clocks import MICROSECOND, around, clocks_at, refuses
 from clipforge.devtools.testing.factories import (
     make_api_key,
@@ -21,7 +22,7 @@ from clipforge.devtools.testing.factories import (
     make_project,
 )
 from clipforge.devtools.testing.staff import make_staff
-from clipforge.orgs.models import APIKey, Organization, StaffAction, User
+from clipforge.orgs.models import APIKey, Organization, User
 from clipforge.staff import tokens
 from clipforge.staff.approvals import selectors as approval_selectors
 from clipforge.staff.approvals import services as approval_services
@@ -87,7 +88,7 @@ def test_a_request_is_decided_within_seven_days(asked):
 
 
 def test_what_one_person_moved_counts_for_a_day(user, organization):
-    StaffAction.objects.create(
+    AuditEntry.objects.create(
         actor=user,
         org=organization,
         verb="grant_credits",
@@ -103,7 +104,7 @@ def test_what_one_person_moved_counts_for_a_day(user, organization):
 
 
 def test_the_same_movement_is_asked_about_for_a_day(user, organization):
-    from clipforge.orgs.audit import actor_of
+    from clipforge.audit.actor import actor_of
 
     make_grant(
         organization,
@@ -123,7 +124,7 @@ def test_the_same_movement_is_asked_about_for_a_day(user, organization):
 def test_a_price_that_one_changed_within_a_day_needs_another(user):
     make_catalogue()
     price = Price.objects.get(code="pack-100", is_active=True)
-    StaffAction.objects.create(
+    AuditEntry.objects.create(
         actor=user,
         verb="change",
         object_type="billing.price",
@@ -136,7 +137,7 @@ def test_a_price_that_one_changed_within_a_day_needs_another(user):
 
 def test_whoever_made_an_account_is_no_second_person_for_thirty_days(user):
     other = make_staff("superuser")
-    StaffAction.objects.create(
+    AuditEntry.objects.create(
         actor=other,
         verb="add",
         object_type="orgs.user",

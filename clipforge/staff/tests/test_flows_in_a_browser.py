@@ -35,7 +35,8 @@ MANY = 101
 SEED = f"""
 import json
 from clipforge.orgs import services
-from clipforge.orgs.models import StaffAction, User
+from clipforge.audit.models import AuditEntry
+from clipforge.orgs.models import User
 from clipforge.devtools.testing.factories import make_api_key, make_grant, make_organization, make_project
 from clipforge.devtools.testing.staff import make_staff
 from clipforge.devtools.testing.state import lapse_lease
@@ -50,7 +51,7 @@ for name in {ORGANIZATIONS!r}:
     make_hold(org, 200)
     made[name] = str((make_api_key(org).api_key if name == "revoke-key" else org).pk)
 services.suspend(organization=org.__class__.objects.get(name="restore"), actor="test")
-action = StaffAction.objects.create(
+action = AuditEntry.objects.create(
     actor=User.objects.get(username="bob"), org=org, verb="change_tier", reason="asked for",
     object_label="read", before={{"tier": "FREE"}}, after={{"tier": "PRO"}},
 )
@@ -238,7 +239,7 @@ def test_an_action_is_done_by_its_form(ada, made, name, fields, answer):
 
 
 def test_what_staff_did_is_read_as_a_table(ada, made):
-    ada.go(url("orgs_staffaction_change", made["read"]))
+    ada.go(url("audit_auditentry_change", made["read"]))
     assert "PRO" in ada.page.inner_text("table.cf-change")
     assert faults_of(ada) == []
     picture(ada, "staff-action", "light")

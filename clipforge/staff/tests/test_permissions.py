@@ -55,7 +55,7 @@ orgs.apikey                     sfeaR   -       -       -
 orgs.idempotencyrecord          sfeaR   -       -       -
 orgs.membership                 sfeaR   aR      aR      aR
 orgs.organization               sfeaR   aR      aR      -
-orgs.staffaction                sfeaR   -       -       -
+audit.auditentry                sfeaR   -       -       -
 orgs.tierlimits                 sfeaR   -       eaR     -
 orgs.user                       sfeaR   aR      aR      -
 procrastinate.procrastinatejob  sfeaR   -       -       -

@@ -20,10 +20,11 @@ from django.db.models import Model, TextChoices
 from django.http import HttpRequest
 from django.utils import timezone
 
+from clipforge.audit.actor import Actor, actor_of
+from clipforge.audit.services import write_entry
 from clipforge.common.errors import Conflict, DomainError, Invalid, NotFound
 from clipforge.jobs import queue
 from clipforge.jobs.models import CANCELLED, FAILED, Job
-from clipforge.orgs.audit import actor_of, record_staff_action
 from clipforge.orgs.models import Organization, TierLimits, User
 from clipforge.staff.models import RescueRun
 from clipforge.staff.work.selectors import (
@@ -328,8 +329,8 @@ def _do(request: HttpRequest, action: Action, item: Item, reason: str) -> None:
         subject, org, before, after = _release(request, item)
     else:
         subject, org, before, after = _do_work(request, action, item)
-    record_staff_action(
-        request=request,
+    write_entry(
+        actor=Actor.of_request(request),
         verb=f"{action.value}_{'hold' if action is Action.RELEASE else 'work'}",
         subject=subject,
         org=org,

@@ -13,10 +13,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_safe
 
+from clipforge.audit.forms import ReasonField
 from clipforge.common.errors import DomainError, Invalid
 from clipforge.jobs import failures
 from clipforge.media import ErrorCode
-from clipforge.orgs.audit import ReasonField
 from clipforge.orgs.models import Organization, User
 from clipforge.staff.models import RescueRun
 from clipforge.staff.pages import needs, page

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from clipforge.audit.models import AuditEntry
 from clipforge.common.cache.backend import default_cache
 from clipforge.devtools.testing.factories import (
     make_api_key,
@@ -31,7 +32,7 @@ from clipforge.devtools.testing.staff_client import (
     open_form,
 )
 from clipforge.devtools.testing.state import nothing_changes
-from clipforge.orgs.models import Organization, StaffAction, User
+from clipforge.orgs.models import Organization, User
 from clipforge.staff import tokens
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.models import MoneyRequest
@@ -118,7 +119,7 @@ def test_the_audit_says_who_gave_what_before_and_after_and_why(finance, user, or
     make_grant(organization, 30)
     make_hold(organization, 10)
     grant(finance, organization, 50)
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     made = CreditTransaction.objects.get(actor=f"user:{user.pk}")
     assert (action.actor, action.org, action.verb, action.reason) == (
         user,
@@ -158,7 +159,7 @@ def test_an_adjustment_takes_away_and_says_so(finance, organization):
     assert adjust(finance, organization, -40, ticket="T-3").status_code == 302
     made = CreditTransaction.objects.get(type="ADJUST")
     assert (made.amount, made.reference_type, made.reference_id) == (-40, "ticket", "T-3")
-    assert StaffAction.objects.get().verb == "adjust_credits"
+    assert AuditEntry.objects.get().verb == "adjust_credits"
     assert balance(organization).available == 60
 
 
@@ -175,7 +176,7 @@ def test_what_a_grant_settles_of_a_debt_is_foretold_and_audited(finance, organiz
     finance.post(url("grant-credits", organization), {**form, "confirm": "yes"})
     account = CreditAccount.objects.get(pk=organization.pk)
     assert (account.posted, account.debt) == (20, 0)
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.before["debt"], action.before["posted"]) == (30, 0)
     assert (action.after["debt"], action.after["posted"]) == (0, 20)
 
@@ -190,7 +191,7 @@ def test_sending_the_form_again_moves_nothing_more(finance, organization):
         assert answer.status_code == 302
     assert "Nothing more was moved" in text(finance.get(answer["Location"]))
     assert balance(organization).available == 50
-    assert StaffAction.objects.count() == 1
+    assert AuditEntry.objects.count() == 1
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ def test_twenty_at_once_are_one_grant():
     answers = run_together(20, lambda n: clients[n].post(url("grant-credits", org), form))
     assert codes(answers) == {302: 20}
     assert balance(org).available == 50
-    assert (CreditTransaction.objects.count(), StaffAction.objects.count()) == (1, 1)
+    assert (CreditTransaction.objects.count(), AuditEntry.objects.count()) == (1, 1)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -239,7 +240,7 @@ def test_twenty_at_once_are_one_request_when_a_second_person_is_needed(settings)
     clients = [signed_in(user) for _ in range(20)]
     answers = run_together(20, lambda n: clients[n].post(url("grant-credits", org), form))
     assert codes(answers) == {302: 20}
-    assert (MoneyRequest.objects.count(), StaffAction.objects.count()) == (1, 1)
+    assert (MoneyRequest.objects.count(), AuditEntry.objects.count()) == (1, 1)
     assert not CreditTransaction.objects.exists()
 
 
@@ -355,7 +356,7 @@ def test_a_balance_that_moved_between_the_steps_matters_only_where_it_is_not_cov
     confirm = {**hidden_fields(shown), "confirm": "yes"}
     assert finance.post(url("adjust-credits", organization), confirm).status_code == 302
     assert balance(organization).available == 5
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.before["available"], action.after["available"]) == (85, 5)
 
 
@@ -457,7 +458,7 @@ def test_a_large_grant_waits_for_a_second_person(finance, user, organization):
         user,
         0,
     )
-    assert StaffAction.objects.get().verb == "request_credits"
+    assert AuditEntry.objects.get().verb == "request_credits"
     second = make_staff(permissions=[CONFIRM])
     desk = signed_in(second)
     assert "Grant of 101 credits" in text(desk.get(reverse("admin:movements")))
@@ -475,7 +476,7 @@ def test_a_large_grant_waits_for_a_second_person(finance, user, organization):
     assert CreditGrant.objects.get().expires_at == datetime.datetime(
         2099, 2, 1, tzinfo=datetime.UTC
     )
-    action = StaffAction.objects.latest("pk")
+    action = AuditEntry.objects.latest("pk")
     assert (action.verb, action.actor, action.after["asked_by"]) == (
         "confirm_credits",
         second,
@@ -490,7 +491,7 @@ def test_a_refusal_moves_nothing_and_is_kept(finance, organization):
     assert decide(second, asked, "refuse").status_code == 302
     asked.refresh_from_db()
     assert (asked.status, balance(organization).available) == ("REFUSED", 0)
-    assert StaffAction.objects.latest("pk").verb == "refuse_credits"
+    assert AuditEntry.objects.latest("pk").verb == "refuse_credits"
     with nothing_changes():
         assert "decided already: refused" in text(decide(second, asked))
 
@@ -591,7 +592,7 @@ def test_of_many_who_decide_at_once_one_does(decisions):
     moved = 500 if asked.status == "CONFIRMED" else 0
     assert balance(org).available == moved
     assert CreditTransaction.objects.count() == (1 if moved else 0)
-    assert StaffAction.objects.exclude(verb="request_credits").count() == 1
+    assert AuditEntry.objects.exclude(verb="request_credits").count() == 1
 
 
 @pytest.mark.usefixtures("low_limit")

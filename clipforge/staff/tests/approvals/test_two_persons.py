@@ -14,12 +14,13 @@ from django.utils import timezone
 
 from billing.models import Payment, Price
 from billing.tests.makers import make_catalogue, make_payment
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import make_organization, make_user
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.devtools.testing.staff_client import REASON, open_form
 from clipforge.devtools.testing.state import nothing_changes
-from clipforge.orgs.models import Organization, StaffAction, User
+from clipforge.orgs.models import Organization, User
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.models import MoneyRequest
 from credits.models import CreditTransaction
@@ -115,7 +116,7 @@ def test_a_large_payment_waits_for_a_second_person_and_is_recorded_as_it_was_ask
         price_of("pack-2000"),
     )
     assert not Payment.objects.exists()
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.after["price"]) == ("request_credits", "pack-2000 v1")
     # The button again is the same request, and nobody confirms their own.
     assert record(finance, organization, "pack-2000", " SEPA  1")["Location"] == answer["Location"]
@@ -134,7 +135,7 @@ def test_a_large_payment_waits_for_a_second_person_and_is_recorded_as_it_was_ask
     )
     assert str(payment.paid_at).startswith("2026-01-31")
     assert balance(organization).available == 2000
-    action = StaffAction.objects.latest("pk")
+    action = AuditEntry.objects.latest("pk")
     assert (action.verb, action.actor, action.object_id, action.after["asked_by"]) == (
         "confirm_credits",
         colleague,
@@ -255,7 +256,7 @@ def test_many_organizations_do_not_make_many_limits(finance, user):
 
 
 def act_on(actor: User, person: User, *, days: float = 0) -> None:
-    StaffAction.objects.create(
+    AuditEntry.objects.create(
         actor=actor,
         verb="change",
         object_type="orgs.user",

@@ -20,6 +20,7 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from billing.models import Alert, StripeEvent
+from clipforge.audit.models import AuditEntry
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.metrics import metrics
 from clipforge.devtools.query_plans.explain import captured, cost_of
@@ -35,7 +36,6 @@ from clipforge.devtools.testing.service import eventually
 from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.devtools.testing.state import lapse_lease, lasting_breaker
 from clipforge.jobs.queue import JOBS
-from clipforge.orgs.models import StaffAction
 from clipforge.staff import capped_counts
 from clipforge.staff.approvals.selectors import REQUEST_LIFE
 from clipforge.staff.capped_counts import Count
@@ -437,5 +437,5 @@ def test_the_lists_of_everything_stand_below_it(support):
 
 def test_looking_changes_nothing(support):
     panels(support)
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
     assert not LedgerCheck.objects.exists()

@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import services as billing_services
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
     make_grant,
     make_organization,
@@ -25,7 +26,7 @@ from clipforge.devtools.testing.factories import (
 )
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.staff import make_staff, signed_in
-from clipforge.orgs.models import StaffAction, User
+from clipforge.orgs.models import User
 from clipforge.staff.downloads import views as download_views
 from credits.models import CreditTransaction
 from credits.tests.makers import make_spend
@@ -156,7 +157,7 @@ def test_a_filter_that_is_none_gives_no_file_and_says_why(finance, name, asked, 
     response = finance.get(url_of(name), asked)
     assert (response.status_code, response["Content-Type"]) == (400, "text/html; charset=utf-8")
     assert said in response.content.decode()
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 # --- safe to open ----------------------------------------------------------------------
@@ -281,7 +282,7 @@ def end_backend(pid: int) -> None:
 def test_each_download_is_written_down_with_its_filters(finance, name):
     org = make_organization(name="Acme")
     rows_of(finance.get(url_of(name), {"org": "acme", "from": "2026-01-01", "to": "2026-02-01"}))
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.org, action.object_label) == (f"export_{name}", org, "Acme")
     assert action.after == {"organization": "acme", "from": "2026-01-01", "to": "2026-02-01"}
     assert action.actor == User.objects.get(is_staff=True)
@@ -293,7 +294,7 @@ def test_who_may_not_export_gets_403_and_nothing_is_written_down(name, role):
     client = signed_in(make_staff(role))
     assert client.get(url_of(name)).status_code == 403
     assert client.get(reverse("admin:downloads")).status_code == 403
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 @every_sheet

@@ -10,10 +10,11 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
 from clipforge.devtools.testing.staff import PASSWORD, make_staff, signed_in
 from clipforge.orgs import services as org_services
-from clipforge.orgs.models import Membership, StaffAction, User
+from clipforge.orgs.models import Membership, User
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +68,7 @@ def test_an_admin_gives_a_colleague_a_group_and_it_leaves_before_and_after(admin
     groups = [group("support").pk, group("finance").pk]
     assert save(admin, colleague, groups=groups) == 302
     assert set(colleague.groups.values_list("name", flat=True)) == {"support", "finance"}
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.object_id, action.reason) == ("change", str(colleague.pk), REASON)
     assert action.before == {"groups": ["support"]}
     assert sorted(action.after["groups"]) == ["finance", "support"]
@@ -112,7 +113,7 @@ def test_nobody_edits_a_superuser_who_is_none(admin, active):
     assert answer.status_code == 403
     root.refresh_from_db()
     assert root.check_password(PASSWORD)
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 def test_nobody_edits_who_may_do_more_by_a_group_or_by_a_permission_of_their_own(admin):
@@ -171,7 +172,7 @@ def test_a_password_of_somebody_else_is_set_with_a_reason_and_signs_them_out(adm
     colleague.refresh_from_db()
     assert colleague.check_password(NEW)
     assert theirs.get("/admin/")["Location"] == "/admin/login/?next=/admin/"
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.before, action.after, action.reason) == (
         "change",
         {},
@@ -258,7 +259,7 @@ def test_what_a_group_may_do_only_superusers_change_with_a_reason():
     assert client.post(url, {**form, "audit_reason": ""}).status_code == 200
     assert client.post(url, form).status_code == 302
     assert not group("support").permissions.exists()
-    assert StaffAction.objects.get().object_label == "support"
+    assert AuditEntry.objects.get().object_label == "support"
 
 
 # --- memberships -----------------------------------------------------------------------
@@ -281,7 +282,7 @@ def test_a_membership_is_added_changed_and_removed_with_a_reason(admin):
     assert Membership.objects.get().role == "owner"
     assert admin.post(remove, {"post": "yes", "audit_reason": REASON}).status_code == 302
     assert not Membership.objects.exists()
-    actions = StaffAction.objects.order_by("pk")
+    actions = AuditEntry.objects.order_by("pk")
     assert [(each.verb, each.org) for each in actions] == [
         ("add", org),
         ("change", org),

@@ -21,11 +21,12 @@ from django.urls import reverse
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from clipforge.audit.models import AuditEntry
 from clipforge.common.errors import DomainError
 from clipforge.devtools.testing.factories import make_user
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.staff import PASSWORD, code_of, make_staff, phone_of, signed_in
-from clipforge.orgs.models import StaffAction, User
+from clipforge.orgs.models import User
 from clipforge.staff.login import second_factor
 
 pytestmark = pytest.mark.django_db
@@ -252,7 +253,7 @@ def test_who_has_none_sets_it_up_right_after_the_password():
     _, codes = set_up(client)
     assert len(set(codes)) == 10
     assert client.get(LIST).status_code == 200
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.actor, action.object_id) == (
         "set_up_second_factor",
         user,
@@ -361,7 +362,7 @@ def test_each_recovery_code_signs_in_once_and_leaves_a_row_in_the_audit():
     assert verify(client, codes[0].upper(), field="recovery_code")["Location"] == LIST
     page = client.get(LIST).content.decode()
     assert "9 are left" in page
-    assert StaffAction.objects.latest("pk").verb == "use_recovery_code"
+    assert AuditEntry.objects.latest("pk").verb == "use_recovery_code"
     again = by_password(user)
     assert verify(again, codes[0], field="recovery_code").status_code == 200
     assert StaticToken.objects.count() == 9
@@ -416,7 +417,7 @@ def test_a_new_phone_needs_a_code_of_the_old_one_and_ends_other_sessions(clock):
     assert phone_of(user).key == new
     assert client.get(LIST).status_code == 200
     assert other.get(LIST)["Location"].startswith("/admin/login/")
-    assert StaffAction.objects.latest("pk").verb == "replace_second_factor"
+    assert AuditEntry.objects.latest("pk").verb == "replace_second_factor"
 
 
 def test_a_lost_phone_is_replaced_with_recovery_codes():
@@ -502,11 +503,11 @@ def test_a_new_password_ends_the_other_sessions_and_leaves_a_row():
     new = "a better horse battery"
     wrong = {"old_password": "wrong", "new_password1": new, "new_password2": new}
     assert client.post("/admin/password_change/", wrong).status_code == 200
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
     client.post("/admin/password_change/", {**wrong, "old_password": PASSWORD})
     assert client.get(LIST).status_code == 200
     assert other.get(LIST)["Location"] == f"/admin/login/?next={LIST}"
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.after) == ("change_password", {"password": "changed"})
 
 
@@ -527,7 +528,7 @@ def test_an_admin_resets_the_second_factor_of_a_colleague_with_a_reason():
     assert answer["Location"] == f"/admin/orgs/user/{colleague.pk}/change/"
     assert theirs.get(LIST)["Location"] == f"/admin/login/?next={LIST}"
     assert second_factor.device_of(colleague) is None
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.object_id, action.reason) == (
         "reset_second_factor",
         str(colleague.pk),

@@ -12,11 +12,12 @@ from django.test import Client
 from django.urls import reverse
 from django_otp.plugins.otp_static.models import StaticDevice
 
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import make_organization
 from clipforge.devtools.testing.races import until_somebody_waits_for_a_lock
 from clipforge.devtools.testing.staff import PASSWORD, code_of, make_staff, phone_of, signed_in
 from clipforge.orgs import services as org_services
-from clipforge.orgs.models import Organization, StaffAction, User
+from clipforge.orgs.models import Organization, User
 from clipforge.staff.login import second_factor
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -94,7 +95,7 @@ def test_a_save_of_a_name_does_not_undo_a_suspension_and_the_audit_says_what_was
     assert while_under_way(suspend, signed_in(make_staff("superuser")), url, form) == 302
     org.refresh_from_db()
     assert (org.is_active, org.name) == (False, "Acme & Co")
-    assert StaffAction.objects.get().before == {"name": "Acme Inc"}
+    assert AuditEntry.objects.get().before == {"name": "Acme Inc"}
 
 
 def test_who_may_edit_a_colleague_is_asked_when_it_is_their_turn():
@@ -117,7 +118,7 @@ def test_a_new_password_of_ones_own_does_not_undo_a_dismissal():
     assert while_under_way(lambda: dismiss(me), client, url, OWN_PASSWORD) == 403
     me.refresh_from_db()
     assert (me.is_active, me.session_version, me.check_password(PASSWORD)) == (False, 1, True)
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 def test_a_session_that_was_ended_sets_no_password():

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.tests.makers import make_payment
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
     make_api_key,
     make_client,
@@ -27,7 +28,7 @@ from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.staff import signed_in
 from clipforge.devtools.testing.staff_client import REASON, at_desk, hidden_fields, open_form
 from clipforge.devtools.testing.state import fingerprint
-from clipforge.orgs.models import APIKey, IdempotencyRecord, Organization, StaffAction, TierLimits
+from clipforge.orgs.models import APIKey, IdempotencyRecord, Organization, TierLimits
 from clipforge.staff import tokens
 from credits.tests.makers import make_hold
 
@@ -79,7 +80,7 @@ def text(answer: Any) -> str:
 
 def untouched(org: Organization) -> dict[str, str]:
     """Of the organization and all staff did; a session that is used is no change."""
-    actions = list(StaffAction.objects.values_list("pk", flat=True))
+    actions = list(AuditEntry.objects.values_list("pk", flat=True))
     return {**fingerprint(org), "actions": str(actions)}
 
 
@@ -92,7 +93,7 @@ def test_an_action_is_done_and_leaves_who_before_after_and_why(acme, name):
     client = desk(name)
     answer = act(client, name, row.pk)
     assert answer.status_code == (200 if name == "issue-key" else 302), text(answer)
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.org, action.reason) == (name.replace("-", "_"), acme, REASON)
     assert action.before != action.after
 
@@ -166,7 +167,7 @@ def test_eight_at_once_are_one_action(name):
     form = open_form(client, url(name, row.pk), **ACTIONS[name][1])
     answers = run_together(8, lambda _: client.post(url(name, row.pk), form))
     assert Counter(getattr(each, "status_code", each) for each in answers) == {302: 8}
-    assert StaffAction.objects.count() == 1
+    assert AuditEntry.objects.count() == 1
 
 
 # --- the tier ---------------------------------------------------------------------------
@@ -192,7 +193,7 @@ def test_who_was_slower_is_told_what_it_is_now_and_can_send_it_again(acme):
     assert untouched(acme) == before
     again = {**form, **hidden_fields(answer)}
     assert client.post(url("change-tier", acme.pk), again).status_code == 302
-    assert StaffAction.objects.get().before == {"tier": "STARTER"}
+    assert AuditEntry.objects.get().before == {"tier": "STARTER"}
 
 
 def test_a_tier_that_is_none_is_refused(acme):
@@ -216,7 +217,7 @@ def test_an_own_limit_holds_from_the_next_request_and_can_be_cleared(acme):
     assert limit() == 77
     assert act(client, "override-limit", acme.pk, requests_per_minute="").status_code == 302
     assert limit() == limit_of_tier
-    last = StaffAction.objects.latest("pk")
+    last = AuditEntry.objects.latest("pk")
     assert (last.before, last.after) == (
         {"requests_per_minute": 77},
         {"requests_per_minute": None},
@@ -274,18 +275,18 @@ def test_a_key_is_shown_once_and_kept_nowhere(acme, caplog):
     key = APIKey.objects.get()
     midnight = datetime.datetime.combine(SOON, datetime.time.min, datetime.UTC)
     assert key.expires_at == midnight + datetime.timedelta(days=1)
-    assert (key.name, key.created_by_id) == ("for the robot", StaffAction.objects.get().actor_id)
+    assert (key.name, key.created_by_id) == ("for the robot", AuditEntry.objects.get().actor_id)
     tail = secret[17:]
     assert tail not in caplog.text
     assert tail not in str([session.get_decoded() for session in Session.objects.all()])
-    for model in (StaffAction, IdempotencyRecord, APIKey):
+    for model in (AuditEntry, IdempotencyRecord, APIKey):
         assert tail not in str(list(model.objects.values()))
     # Sent again, by a reload say, it is not shown and no other is made.
     again = client.post(url("issue-key", acme.pk), form)
     assert (again.status_code, SECRET.findall(text(again))) == (200, [])
     assert "was made by this form" in text(again)
     assert "no-store" in again["Cache-Control"]
-    assert (APIKey.objects.count(), StaffAction.objects.count()) == (1, 1)
+    assert (APIKey.objects.count(), AuditEntry.objects.count()) == (1, 1)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -296,7 +297,7 @@ def test_eight_clicks_at_once_make_one_key_that_is_shown_once():
     answers: list[Any] = run_together(8, lambda _: client.post(url("issue-key", org.pk), form))
     assert [answer.status_code for answer in answers] == [200] * 8
     assert sum(len(SECRET.findall(text(answer))) for answer in answers) == 1
-    assert (APIKey.objects.count(), StaffAction.objects.count()) == (1, 1)
+    assert (APIKey.objects.count(), AuditEntry.objects.count()) == (1, 1)
 
 
 def test_two_forms_are_two_keys(acme):
@@ -350,7 +351,7 @@ def test_a_revoked_key_is_refused_from_the_next_request_on(acme):
     assert Client().get("/api/v1/me", headers=asking).status_code == 200
     act(desk("revoke-key"), "revoke-key", new.api_key.pk)
     assert Client().get("/api/v1/me", headers=asking).status_code == 401
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.object_type, action.object_id) == ("orgs.apikey", str(new.api_key.pk))
     assert action.before == {"revoked_at": None}
     assert action.after["revoked_at"] is not None

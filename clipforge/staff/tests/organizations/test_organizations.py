@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from billing import services as billing_services
 from billing.models import PlanPeriod
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
     make_api_key,
     make_client,
@@ -27,7 +28,7 @@ from clipforge.devtools.testing.factories import (
     make_user,
 )
 from clipforge.devtools.testing.staff import make_staff, signed_in
-from clipforge.orgs.models import Membership, Organization, StaffAction, TierLimits, User
+from clipforge.orgs.models import Membership, Organization, TierLimits, User
 from clipforge.staff.organizations import overview
 from clipforge.staff.roles import ROLES
 from credits import services as credit_services
@@ -375,7 +376,7 @@ def test_nothing_of_another_organization_is_on_the_page(staff):
     make_grant(other, 55555, reason="their present", kind="PURCHASE")
     member = make_user(username="theirs@example.com")
     Membership.objects.create(user=member, organization=other, role="owner")
-    StaffAction.objects.create(
+    AuditEntry.objects.create(
         actor=make_user(), org=other, verb="change", object_label="Theirs", reason="their reason"
     )
     html = staff.get(address(org)).content.decode()
@@ -422,7 +423,7 @@ def busy() -> Organization:
         reason="paid by transfer",
         actor="test",
     )
-    StaffAction.objects.create(
+    AuditEntry.objects.create(
         actor=make_user(), org=org, verb="change", object_label="it", reason="because of it"
     )
     return org
@@ -525,7 +526,7 @@ def test_an_organization_is_added_with_its_owner_and_what_to_do_next_is_said():
     assert (org.name, org.slug, org.tier) == ("Acme", "acme", "PRO")
     assert Membership.objects.get(organization=org).user.email == "ada@example.com"
     assert "Next: issue an API key for it" in response.content.decode()
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.org, action.object_id) == ("add", org, str(org.pk))
     assert action.after == {"name": "Acme", "tier": "PRO", "owner_email": "Ada@Example.com"}
 
@@ -549,7 +550,7 @@ def test_what_is_refused_is_said_on_the_form_which_keeps_its_input(input_, said)
     assert said in html
     assert f'value="{input_["name"]}"' in html
     assert Organization.objects.count() == 1
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
     assert not User.objects.filter(is_staff=False).exists()
 
 
@@ -558,7 +559,7 @@ def test_a_form_sent_twice_makes_one_organization():
     input_ = {"name": "Acme", "tier": "FREE", "owner_email": "", "audit_reason": REASON}
     assert client.post(ADD, input_).status_code == 302
     assert client.post(ADD, input_).status_code == 200
-    assert Organization.objects.count() == StaffAction.objects.count() == 1
+    assert Organization.objects.count() == AuditEntry.objects.count() == 1
 
 
 def test_names_and_titles_are_text_and_never_markup(staff):

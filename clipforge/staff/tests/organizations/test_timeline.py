@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from billing import payments
 from billing import services as billing_services
+from clipforge.audit.models import AuditEntry
 from clipforge.common.models import uuid7
 from clipforge.devtools.query_plans.explain import captured, cost_of
 from clipforge.devtools.testing.factories import (
@@ -27,7 +28,7 @@ from clipforge.devtools.testing.factories import (
 )
 from clipforge.devtools.testing.queries import statements
 from clipforge.orgs import services as org_services
-from clipforge.orgs.models import APIKey, Organization, StaffAction
+from clipforge.orgs.models import APIKey, Organization
 from clipforge.staff.organizations import timeline
 from clipforge.staff.organizations.timeline import Entry, Page, Place, page_of, place_of
 from credits import services as credit_services
@@ -65,8 +66,8 @@ def make_keys(org: Organization, times: list[datetime.datetime], **fields: Any) 
 
 def make_actions(org: Organization, times: list[datetime.datetime]) -> None:
     actor = make_user()
-    StaffAction.objects.bulk_create(
-        StaffAction(
+    AuditEntry.objects.bulk_create(
+        AuditEntry(
             actor=actor, org=org, verb="change", object_label="it", reason="because", created_at=at
         )
         for at in times
@@ -175,7 +176,7 @@ def test_a_payment_is_said_with_its_money_and_what_went_back():
 def test_what_staff_did_is_said_with_who_before_after_and_why():
     org = make_organization(name="Acme")
     person = make_user(username="ada@example.com")
-    action = StaffAction.objects.create(
+    action = AuditEntry.objects.create(
         actor=person,
         org=org,
         verb="change_tier",
@@ -188,12 +189,12 @@ def test_what_staff_did_is_said_with_who_before_after_and_why():
     assert (entry.what, entry.who) == ("Changed the tier of Acme", "ada@example.com")
     assert entry.changes == [("tier", "FREE", "PRO"), ("rate limit override", "–", "1,200")]
     assert entry.reason == "they pay from today"
-    assert entry.url == f"/admin/orgs/staffaction/{action.pk}/change/"
+    assert entry.url == f"/admin/audit/auditentry/{action.pk}/change/"
 
 
 def test_what_did_not_change_is_left_out_and_what_has_one_side_has_no_arrow():
     org = make_organization()
-    StaffAction.objects.create(
+    AuditEntry.objects.create(
         actor=make_user(),
         org=org,
         verb="grant_credits",
@@ -214,7 +215,7 @@ def test_what_did_not_change_is_left_out_and_what_has_one_side_has_no_arrow():
 
 def test_a_verb_that_nobody_told_the_timeline_of_is_shown_as_it_is():
     org = make_organization()
-    StaffAction.objects.create(
+    AuditEntry.objects.create(
         actor=make_user(), org=org, verb="fly_a_kite", object_label="Acme", reason="a nice day"
     )
     assert said(org) == ["Fly a kite: Acme"]
@@ -458,7 +459,7 @@ def test_names_titles_and_reasons_are_text_and_never_markup(staff):
     make_export(make_project(org, title=evil))
     make_api_key(org, name=evil)
     make_grant(org, 1, reason=evil, actor=evil)
-    StaffAction.objects.create(
+    AuditEntry.objects.create(
         actor=make_user(first_name=evil),
         org=org,
         verb=evil,

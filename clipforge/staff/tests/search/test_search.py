@@ -19,6 +19,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 
 from billing import services as billing_services
 from billing.models import BillingAccount, Payment, StripeEvent, Subscription
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
     make_api_key,
     make_export,
@@ -28,7 +29,7 @@ from clipforge.devtools.testing.factories import (
     make_user,
 )
 from clipforge.devtools.testing.staff import make_staff, signed_in
-from clipforge.orgs.models import Membership, Organization, StaffAction, User
+from clipforge.orgs.models import Membership, Organization, User
 from clipforge.staff.search import views as search_views
 from credits.models import CreditGrant, CreditHold, CreditTransaction
 
@@ -103,7 +104,7 @@ def world(db: None) -> World:
     event = StripeEvent.objects.create(
         id="evt_1Abc", type="test", payload={}, created_at=timezone.now()
     )
-    action = StaffAction.objects.create(
+    action = AuditEntry.objects.create(
         actor=make_user(email="old@clipforge.test", is_staff=True),
         org=org,
         verb="change",

@@ -18,6 +18,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from procrastinate.contrib.django import app
 
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
     make_export,
     make_organization,
@@ -29,7 +30,7 @@ from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
 from clipforge.jobs import lifecycle
 from clipforge.jobs.queue import JOBS
-from clipforge.orgs.models import Organization, StaffAction, TierLimits, User
+from clipforge.orgs.models import Organization, TierLimits, User
 from clipforge.staff.models import RescueRun
 from clipforge.staff.work import services as work_services
 from clipforge.staff.work.services import Action, Item, Plan
@@ -223,7 +224,7 @@ def test_retried_work_is_queued_with_a_new_hold_and_written_down(engineer):
     project.refresh_from_db()
     assert (project.status, jobs_of(project)) == ("QUEUED", [0, 2])
     assert funds(org) == Funds(available=10, held=1)
-    written = StaffAction.objects.get()
+    written = AuditEntry.objects.get()
     assert (written.verb, written.org, written.object_type, written.object_id) == (
         "retry_work",
         org,
@@ -256,7 +257,7 @@ def test_cancelled_work_stops_and_gives_its_credits_back(engineer):
         assert item.status == "CANCELLED"
     assert funds(org) == Funds(available=12, held=0)
     assert not lifecycle.succeed(worker, status="READY", actor="worker")
-    assert {(each.verb, each.org) for each in StaffAction.objects.all()} == {("cancel_work", org)}
+    assert {(each.verb, each.org) for each in AuditEntry.objects.all()} == {("cancel_work", org)}
 
 
 def test_stuck_work_gets_a_new_job_and_keeps_its_hold(engineer):
@@ -269,7 +270,7 @@ def test_stuck_work_gets_a_new_job_and_keeps_its_hold(engineer):
     assert "2 done, 0 skipped." in words(do(engineer, "requeue", key(lapsed), key(queued)))
     assert (jobs_of(lapsed), jobs_of(queued)) == ([0, 2], [0, 1])
     assert funds(org) == Funds(available=10, held=2)
-    assert StaffAction.objects.filter(verb="requeue_work", org=org).count() == 2
+    assert AuditEntry.objects.filter(verb="requeue_work", org=org).count() == 2
 
 
 def test_a_hold_left_open_is_released_by_itself_or_by_its_work(engineer):
@@ -281,7 +282,7 @@ def test_a_hold_left_open_is_released_by_itself_or_by_its_work(engineer):
     assert "To go back 2 credits" in words(asked)
     assert "2 done, 0 skipped." in words(say_yes(engineer, plan_in(asked)))
     assert funds(org) == Funds(available=12, held=0)
-    written = StaffAction.objects.filter(verb="release_hold", object_type="credits.credithold")
+    written = AuditEntry.objects.filter(verb="release_hold", object_type="credits.credithold")
     assert written.filter(org=org, after={"status": "RELEASED", "credits": 1}).count() == 2
 
 
@@ -298,7 +299,7 @@ def test_a_failed_job_and_one_whose_worker_is_gone_go_back_into_the_queue(engine
     assert "1 done, 0 skipped." in words(do(engineer, "retry", f"job:{failed.pk}"))
     assert "1 done, 0 skipped." in words(do(engineer, "requeue", f"job:{orphaned.pk}"))
     assert set(JOBS.objects.values_list("status", "attempts")) == {("todo", 1)}
-    written = {(each.verb, each.object_type, each.org) for each in StaffAction.objects.all()}
+    written = {(each.verb, each.object_type, each.org) for each in AuditEntry.objects.all()}
     assert written == {
         ("retry_work", "procrastinate.procrastinatejob", None),
         ("requeue_work", "procrastinate.procrastinatejob", None),
@@ -312,7 +313,7 @@ def test_a_job_whose_kind_waits_already_is_skipped_and_nothing_is_written_down(e
         text = words(do(engineer, "retry", f"job:{failed.pk}"))
     assert "0 done, 1 skipped." in text
     assert "Another job of its kind waits already, and will do the same." in text
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 def test_one_that_fails_keeps_no_other_from_being_done(engineer, monkeypatch, caplog):
@@ -332,7 +333,7 @@ def test_one_that_fails_keeps_no_other_from_being_done(engineer, monkeypatch, ca
     assert "no such luck" not in text
     first.refresh_from_db()
     assert first.status == "FAILED"
-    assert StaffAction.objects.get().object_id == str(second.pk)
+    assert AuditEntry.objects.get().object_id == str(second.pk)
 
 
 def test_work_that_failed_again_meanwhile_is_another_matter_and_is_skipped(engineer):
@@ -379,7 +380,7 @@ def test_a_second_click_shows_what_the_first_did(engineer):
         second = say_yes(engineer, sealed)
     assert second.redirect_chain == first.redirect_chain
     assert "1 done, 0 skipped." in words(second)
-    assert StaffAction.objects.count() == RescueRun.objects.count() == 1
+    assert AuditEntry.objects.count() == RescueRun.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -397,7 +398,7 @@ def test_five_clicks_at_once_are_one(roles):
     assert run_together(5, click) == [302] * 5
     assert jobs_of(project) == [0, 2]
     assert funds(org) == Funds(available=10, held=1)
-    assert StaffAction.objects.count() == RescueRun.objects.count() == 1
+    assert AuditEntry.objects.count() == RescueRun.objects.count() == 1
 
 
 def test_a_run_that_was_cut_off_says_so_and_is_not_begun_again(engineer):
@@ -407,7 +408,7 @@ def test_a_run_that_was_cut_off_says_so_and_is_not_begun_again(engineer):
     RescueRun.objects.update(finished_at=None, results=[])
     text = words(say_yes(engineer, sealed))
     assert "is not recorded as finished" in text
-    assert StaffAction.objects.count() == 1
+    assert AuditEntry.objects.count() == 1
 
 
 @pytest.fixture
@@ -436,7 +437,7 @@ def test_work_that_is_finished_while_staff_confirm_its_cancelling_is_skipped_and
     assert "Keynote It is READY already; there is nothing to cancel." in answers[0]
     assert CreditTransaction.objects.filter(type=TransactionType.SPEND).count() == 1
     assert funds(org) == Funds(available=10, held=0)
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 def _in_a_thread(client: Client, sealed: str) -> str:
@@ -490,7 +491,7 @@ def test_two_of_the_staff_who_retry_the_same_work_reserve_once(roles):
     assert sorted("1 done, 0 skipped." in str(answer) for answer in answers) == [False, True]
     assert jobs_of(project) == [0, 2]
     assert funds(org) == Funds(available=10, held=1)
-    assert StaffAction.objects.count() == 1
+    assert AuditEntry.objects.count() == 1
 
 
 # --- who -------------------------------------------------------------------------------

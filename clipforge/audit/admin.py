@@ -1,14 +1,9 @@
-"""What staff did: one row a write, in the transaction of the write.
-
-Rows can be read by staff and changed by nobody; `StaffAction` says what is kept.
-"""
+"""The base of every page of the admin that writes, and the page on which the audit is read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import flatten_fieldsets
@@ -17,96 +12,19 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.html import format_html, format_html_join
 
-from clipforge.common import logs
-from clipforge.common.addresses import client_address
-from clipforge.common.errors import DomainError, Invalid
-from clipforge.orgs.models import Organization, StaffAction, User
+from clipforge.audit.actor import Actor, ActorKind
+from clipforge.audit.forms import REASON, ReasonField, ReasonForm, RefusableForm
+from clipforge.audit.models import AuditEntry
+from clipforge.audit.services import write_entry
+from clipforge.common.admin import BigTable, MovedByServices
+from clipforge.common.errors import DomainError
 
 M = TypeVar("M", bound=Model)
 
-# Characters. Shorter than this says nothing: "ok", "asked".
-SHORTEST_REASON = 10
-REASON = "audit_reason"
 # Never kept, not even as a hash.
 SECRETS = frozenset({"password", "password1", "password2", "digest", "key"})
-
-
-def record_staff_action(
-    *,
-    request: HttpRequest,
-    verb: str,
-    subject: Model,
-    org: Organization | None = None,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-    reason: str,
-) -> StaffAction:
-    """Write down what the signed-in person did to `subject`. Call it in the transaction of the write.
-
-    `before` and `after` hold only what changed. Raises Invalid when the reason says too little.
-    """
-    return StaffAction.objects.create(
-        actor=cast("User", request.user),
-        org=org,
-        verb=verb,
-        object_type=subject._meta.label_lower,
-        object_id=str(subject.pk),
-        object_label=str(subject)[:200],
-        before=dict(before or {}),
-        after=dict(after or {}),
-        reason=sufficient_reason(reason),
-        request_id=logs.context().get("request_id", ""),
-        address=client_address(request),
-    )
-
-
-def actor_of(user: Any) -> str:
-    """One of the staff, as services, the ledger and the log name them."""
-    return f"user:{user.pk}"
-
-
-def sufficient_reason(reason: str) -> str:
-    """The reason without the space around it. Raises Invalid when it says too little."""
-    reason = reason.strip()
-    if len(reason) < SHORTEST_REASON:
-        raise Invalid(
-            f"Give a reason of at least {SHORTEST_REASON} characters: "
-            "whoever reads it in a year has only this sentence."
-        )
-    return reason
-
-
-class ReasonField(forms.CharField):
-    """Why, for whoever reads it later."""
-
-    def __init__(self, **options: Any) -> None:
-        defaults: dict[str, Any] = {
-            "label": "Reason",
-            "min_length": SHORTEST_REASON,
-            "max_length": 1000,
-            "widget": forms.Textarea(attrs={"rows": 2, "class": "vLargeTextField"}),
-            "help_text": "Kept with your name in the audit, for ever.",
-        }
-        super().__init__(**{**defaults, **options})
-
-
-class ReasonForm(forms.Form):
-    """What a page asks that needs nothing else."""
-
-    audit_reason = ReasonField()
-
-
-class Refusable(forms.BaseForm):
-    """Shows what the service refused beside what was typed."""
-
-    refusal = ""
-
-    def clean(self) -> Any:
-        cleaned = super().clean()
-        if self.refusal:
-            raise forms.ValidationError(self.refusal)
-        return cleaned
 
 
 class AuditedAdmin(admin.ModelAdmin[M]):
@@ -117,24 +35,26 @@ class AuditedAdmin(admin.ModelAdmin[M]):
     be written: Django saves every column as it was read, and would undo what was done meanwhile.
     """
 
-    delete_confirmation_template = "orgs/delete_confirmation.html"
+    delete_confirmation_template = "audit/delete_confirmation.html"
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> M | None:
-        """Who may write it, and what the audit says was there before, is asked of the locked row."""
+        """Permissions, and the audit's state before, are those of the locked row."""
         found = super().get_object(request, object_id, from_field)
         if found is not None and request.method == "POST" and connection.in_atomic_block:
             locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
             return locked.filter(pk=found.pk).first()
         return found
 
-    def organization_of(self, obj: M) -> Organization | None:
-        """Whose timeline the row belongs to."""
-        for name in ("org", "organization"):
-            if isinstance(found := getattr(obj, name, None), Organization):
-                return found
-        return obj if isinstance(obj, Organization) else None
+    def organization_of(self, obj: M) -> Model | None:
+        """The organization whose timeline the row belongs to."""
+        organization: Any = AuditEntry._meta.get_field("org").related_model
+        related = (getattr(obj, "org", None), getattr(obj, "organization", None), obj)
+        found: Model | None = next(
+            (each for each in related if isinstance(each, organization)), None
+        )
+        return found
 
     def get_form(
         self, request: HttpRequest, obj: M | None = None, change: bool = False, **options: Any
@@ -146,11 +66,11 @@ class AuditedAdmin(admin.ModelAdmin[M]):
         form: Any = super().get_form(request, obj, change=change, **options)
         refusal = getattr(request, "refusal", "")
         return type(form)(
-            form.__name__, (Refusable, form), {REASON: ReasonField(), "refusal": refusal}
+            form.__name__, (RefusableForm, form), {REASON: ReasonField(), "refusal": refusal}
         )
 
     def get_fieldsets(self, request: HttpRequest, obj: M | None = None) -> Any:
-        """The reason is asked for last, of whoever may save."""
+        """The reason is asked for last, and only where the page can be saved."""
         sets = [
             (title, {**found, "fields": [name for name in found["fields"] if name != REASON]})
             for title, found in super().get_fieldsets(request, obj)
@@ -174,8 +94,8 @@ class AuditedAdmin(admin.ModelAdmin[M]):
         for formset in formsets or ():
             after.update(_of_inline(formset))
         if add or after:  # what is saved a second time changes nothing
-            record_staff_action(
-                request=request,
+            write_entry(
+                actor=Actor.of_request(request),
                 verb="add" if add else "change",
                 subject=form.instance,
                 org=self.organization_of(form.instance),
@@ -200,8 +120,8 @@ class AuditedAdmin(admin.ModelAdmin[M]):
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """What a service refuses of a bulk action is said above the list. Nothing was written: each
-        action is one transaction."""
+        """Show a service's refusal of a bulk action above the list. Nothing was written: each action
+        is one transaction."""
         try:
             return super().changelist_view(request, extra_context)
         except DomainError as error:
@@ -232,8 +152,8 @@ class AuditedAdmin(admin.ModelAdmin[M]):
         """Called in the transaction of `delete_view`, before it deletes."""
         for row in queryset:
             fields = [field for field in row._meta.concrete_fields if field.name not in SECRETS]
-            record_staff_action(
-                request=request,
+            write_entry(
+                actor=Actor.of_request(request),
                 verb="delete",
                 subject=row,
                 org=self.organization_of(row),
@@ -259,11 +179,11 @@ class AuditedAdmin(admin.ModelAdmin[M]):
             "action": action,
             "box": ACTION_CHECKBOX_NAME,
         }
-        return TemplateResponse(request, "orgs/confirm_action.html", context)
+        return TemplateResponse(request, "audit/confirm_action.html", context)
 
 
 def _of_inline(formset: Any) -> dict[str, Any]:
-    """What was added, changed and removed in the rows below a form."""
+    """The rows below a form that were added, changed and removed."""
     name = formset.model._meta.verbose_name_plural
     found = {
         "added": [str(row) for row in formset.new_objects],
@@ -280,3 +200,82 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, set)) or hasattr(value, "iterator"):
         return [_plain(item) for item in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(BigTable, MovedByServices, admin.ModelAdmin[AuditEntry]):
+    """The audit, the newest first. Only read: the database refuses every change."""
+
+    list_display = ["created_at", "changed_by", "verb", "object_label", "org", "reason"]
+    list_select_related = ["actor", "org"]
+    org_field = "org"
+    search_fields = ["=object_id", "=request_id", "=actor__email"]
+    search_help_text = (
+        "The slug or id of an organization, the id of what was changed or of a request "
+        "(X-Request-ID), or the address of the person."
+    )
+    fields = [
+        "created_at",
+        "changed_by",
+        "verb",
+        "org",
+        "object_type",
+        "object_id",
+        "object_label",
+        "changes",
+        "reason",
+        "request_id",
+        "address",
+    ]
+    readonly_fields = ["changed_by", "changes"]
+    # By id, which is the order of time and has an index over all organizations.
+    ordering = ["-id"]
+    ordering_of_org = ["-created_at", "-id"]
+
+    @admin.display(description="changed by")
+    def changed_by(self, entry: AuditEntry) -> str:
+        """The person, or what acted without one; of a command both."""
+        if entry.actor_kind == ActorKind.USER:
+            return str(entry.actor)
+        name = f"{ActorKind(entry.actor_kind).label} {entry.actor_name}"
+        person = entry.actor or entry.actor_label
+        return f"{name} ({person})" if person else name
+
+    @admin.display(description="before and after")
+    def changes(self, entry: AuditEntry) -> str:
+        names = list(dict.fromkeys([*entry.before, *entry.after]))
+        if not names:
+            return "nothing was kept"
+        rows = format_html_join(
+            "",
+            '<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>',
+            (
+                (name.replace("_", " "), *(_shown(side, name) for side in _sides(entry)))
+                for name in names
+            ),
+        )
+        return format_html(
+            '<table class="cf-change"><thead><tr><th scope="col">What</th><th scope="col">Before</th>'
+            '<th scope="col">After</th></tr></thead><tbody>{}</tbody></table>',
+            rows,
+        )
+
+
+def _sides(entry: AuditEntry) -> tuple[dict[str, Any], dict[str, Any]]:
+    return entry.before, entry.after
+
+
+def _shown(side: dict[str, Any], name: str) -> str:
+    """A value as people read it. A side that does not speak of it is left empty."""
+    if name not in side:
+        return ""
+    value = side[name]
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value) or "none"
+    return str(value)

@@ -1,4 +1,4 @@
-"""What staff do leaves a row that nobody can change."""
+"""A change by staff leaves a row, and the database refuses to change that."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from clipforge.orgs.models import StaffAction, TierLimits
+from clipforge.audit.models import AuditEntry
+from clipforge.orgs.models import TierLimits
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +32,7 @@ def change_limits(staff: Client, reason: str = REASON) -> int:
 def test_a_change_leaves_who_what_before_after_why_and_from_where(staff):
     before = TierLimits.objects.get(tier="FREE")
     assert change_limits(staff) == 302
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.object_type, action.object_id) == (
         "change",
         "orgs.tierlimits",
@@ -43,12 +44,14 @@ def test_a_change_leaves_who_what_before_after_why_and_from_where(staff):
     assert "requests_per_minute" in changed
     assert (action.reason, action.address) == (REASON, "127.0.0.1")
     assert len(action.request_id) >= 8
+    assert action.actor is not None
     assert action.actor.is_staff
+    assert action.actor_kind == "user"
 
 
 def test_a_form_that_is_saved_twice_was_one_change(staff):
     assert [change_limits(staff), change_limits(staff)] == [302, 302]
-    assert StaffAction.objects.count() == 1
+    assert AuditEntry.objects.count() == 1
 
 
 @pytest.mark.parametrize("reason", ["", "ok", "    because    "])
@@ -56,7 +59,7 @@ def test_without_a_reason_that_says_something_nothing_is_changed(staff, reason):
     before = TierLimits.objects.get(tier="FREE").requests_per_minute
     assert change_limits(staff, reason) == 200
     assert TierLimits.objects.get(tier="FREE").requests_per_minute == before
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -70,4 +73,4 @@ def test_the_database_refuses_to_change_what_was_done(staff, attack):
     change_limits(staff)
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
         connection.cursor().execute(attack)
-    assert StaffAction.objects.get().reason == REASON
+    assert AuditEntry.objects.get().reason == REASON

@@ -11,11 +11,12 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from clipforge.audit.admin import AuditedAdmin
+from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
 from clipforge.devtools.testing.staff import signed_in
 from clipforge.devtools.testing.staff_client import REASON
-from clipforge.orgs.audit import AuditedAdmin
-from clipforge.orgs.models import APIKey, Membership, StaffAction
+from clipforge.orgs.models import APIKey, Membership
 
 pytestmark = pytest.mark.django_db
 
@@ -74,10 +75,10 @@ def test_deleting_asks_for_a_reason_and_keeps_what_there_was(staff, membership):
         assert delete(staff, membership, **fields)["Location"] == url
     assert "Nothing was deleted." in staff.get(url).content.decode()
     assert Membership.objects.exists()
-    assert not StaffAction.objects.exists()
+    assert not AuditEntry.objects.exists()
     assert delete(staff, membership, audit_reason=REASON).status_code == 302
     assert not Membership.objects.exists()
-    action = StaffAction.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.verb, action.object_id, action.org, action.reason) == (
         "delete",
         str(membership.pk),
@@ -107,9 +108,9 @@ def test_a_key_is_only_looked_at_and_its_page_leads_to_where_it_is_revoked(staff
 # --- reading it -------------------------------------------------------------------------
 
 
-def make_action(**fields: Any) -> StaffAction:
+def make_action(**fields: Any) -> AuditEntry:
     org = make_organization()
-    return StaffAction.objects.create(
+    return AuditEntry.objects.create(
         **{
             "actor": make_user(is_staff=True),
             "org": org,
@@ -128,7 +129,7 @@ def test_what_was_done_is_read_as_a_table_of_before_and_after(staff):
         before={"tier": "PRO", "limit": None, "amount": 1234567},
         after={"tier": "<b>FREE</b>", "limit": 5, "members added": ["ada", "bob"], "is_on": True},
     )
-    page = staff.get(reverse("admin:orgs_staffaction_change", args=[action.pk])).content.decode()
+    page = staff.get(reverse("admin:audit_auditentry_change", args=[action.pk])).content.decode()
     for row in (
         '<th scope="row">tier</th><td>PRO</td><td>&lt;b&gt;FREE&lt;/b&gt;</td>',
         '<th scope="row">limit</th><td>none</td><td>5</td>',
@@ -140,7 +141,7 @@ def test_what_was_done_is_read_as_a_table_of_before_and_after(staff):
 
 
 def found(staff: Client, words: str) -> int:
-    page = staff.get(reverse("admin:orgs_staffaction_changelist"), {"q": words})
+    page = staff.get(reverse("admin:audit_auditentry_changelist"), {"q": words})
     return int(page.context["cl"].result_count)
 
 
