@@ -16,18 +16,23 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from clipforge.devtools.mutation.scope import ROOT, Group
 
+if TYPE_CHECKING:
+    from clipforge.devtools.mutation.mutants import Mutant
+
 SKIPPED = ("long", "slow", "faults", "browser")
 # Of a mutant's tests as many as take so long are run at first; all of them, if none fails.
 FIRST_SECONDS = 20
+# So many mutants are tried before the tests that noticed them are run without any.
+CHUNK = 20
 KILLED, SURVIVED, HANGS, UNTESTED, UNPLANTABLE = range(5)
 NAMES = ("killed", "survived", "hangs", "untested", "unplantable")
 
@@ -44,6 +49,7 @@ class Result(NamedTuple):
     outcome: str
     tests: int
     seconds: float
+    by: str  # the test that noticed
 
 
 class Session:
@@ -97,17 +103,12 @@ class Session:
                 self._say(
                     "\n".join(["These fail without a mutant and are left out:", *self.failed])
                 )
-        for number, mutant in enumerate(new, 1):
+        for first in range(0, len(new), CHUNK):
             if time.monotonic() > self.until:
-                self._say(f"time is over: {len(new) - number + 1} not tried")
+                self._say(f"time is over: {len(new) - first} not tried")
                 break
-            result = self._try(mutant, items)
-            self.results.append(result)
-            with self.record.open("a") as file:
-                file.write(json.dumps(result._asdict()) + "\n")
-            if result.outcome not in {"killed", "hangs"} or number % 50 == 0:
-                self._say(f"{number}/{len(new)} {result.outcome}: {result.path}:{result.line}")
-                self._say(f"    {result.before}\n    {result.after}")
+            self._try_some(new[first : first + CHUNK], items)
+            self._say(f"{min(first + CHUNK, len(new))} of {len(new)}")
         # For the plugins that count: this was no run of tests.
         session.testsfailed = 0
         return True
@@ -155,18 +156,44 @@ class Session:
 
     # --- with one ---------------------------------------------------------------------
 
-    def _try(self, mutant: Any, items: list[pytest.Item]) -> Result:
+    def _try_some(self, mutants: list[Mutant], items: list[pytest.Item]) -> None:
+        """Record what comes of each, once the tests that noticed have passed without a mutant."""
+        results = {mutant: self._try(mutant, items) for mutant in mutants}
+        while lie := self._lie(results.values(), items):
+            self._say(f"fails without a mutant too, and is left out: {lie}")
+            self.failed.add(lie)
+            _repair(items[0].config)
+            for mutant in [each for each in mutants if results[each].by == lie]:
+                results[mutant] = self._try(mutant, items)
+        self.results += results.values()
+        with self.record.open("a") as file:
+            for result in results.values():
+                file.write(json.dumps(result._asdict()) + "\n")
+                if result.outcome in {"survived", "untested"}:
+                    self._say(f"{result.outcome}: {result.path}:{result.line} {result.operator}")
+                    self._say(f"    {result.before}\n    {result.after}")
+
+    def _lie(self, results: Iterable[Result], items: list[pytest.Item]) -> str:
+        """A test that noticed one of the mutants, and fails without any; "" if there is none.
+
+        What a test leaves behind when it fails, or is ended, may fail those after it.
+        """
+        noticed = {result.by for result in results} - self.failed
+        tests = [item for item in items if item.nodeid in noticed]
+        return self._forked(None, tests)[1] if tests else ""
+
+    def _try(self, mutant: Mutant, items: list[pytest.Item]) -> Result:
         began = time.monotonic()
         tests = self._tests_of(mutant, items)
         quick, sum_ = 0, 0.0
         while quick < len(tests) and sum_ < FIRST_SECONDS:
             sum_ += self.seconds[tests[quick].nodeid]
             quick += 1
-        outcome = UNTESTED
+        outcome, by = UNTESTED, ""
         if tests:
-            outcome = self._forked(mutant, tests[:quick])
+            outcome, by = self._forked(mutant, tests[:quick])
         if outcome == SURVIVED and quick < len(tests):
-            outcome = self._forked(mutant, tests[quick:])
+            outcome, by = self._forked(mutant, tests[quick:])
         return Result(
             mutant.key,
             mutant.path,
@@ -177,9 +204,10 @@ class Session:
             NAMES[outcome],
             len(tests),
             round(time.monotonic() - began, 2),
+            by,
         )
 
-    def _tests_of(self, mutant: Any, items: list[pytest.Item]) -> list[pytest.Item]:
+    def _tests_of(self, mutant: Mutant, items: list[pytest.Item]) -> list[pytest.Item]:
         """Those that execute what differs, the quickest first; of a Lua script, all."""
         found = [item for item in items if item.nodeid not in self.failed]
         if not mutant.path.endswith(".lua"):
@@ -188,30 +216,37 @@ class Session:
             found = [item for item in found if wanted & self.lines[item.nodeid]]
         return sorted(found, key=lambda item: self.seconds[item.nodeid])
 
-    def _forked(self, mutant: Any, tests: list[pytest.Item]) -> int:
+    def _forked(self, mutant: Mutant | None, tests: list[pytest.Item]) -> tuple[int, str]:
         limit = 15 + 4 * sum(self.seconds[test.nodeid] for test in tests)
+        reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os._exit(self._in_fork(mutant, tests))
+            outcome, by = self._in_fork(mutant, tests)
+            os.write(writer, by.encode()[:4096])
+            os._exit(outcome)
+        os.close(writer)
         outcome = _waited(pid, limit)
-        if outcome is None:
-            _repair()
-            return HANGS
-        return outcome
+        with os.fdopen(reader) as pipe:
+            by = pipe.read()
+        if outcome == HANGS:
+            _repair(tests[0].config)
+        return outcome, by
 
-    def _in_fork(self, mutant: Any, tests: list[pytest.Item]) -> int:
+    def _in_fork(self, mutant: Mutant | None, tests: list[pytest.Item]) -> tuple[int, str]:
         from clipforge.devtools.mutation.planting import Unplantable, plant
 
         os.setpgid(0, 0)
         self._be_silent()
         self.failed.clear()
         try:
-            plant(mutant)
+            if mutant is not None:
+                plant(mutant)
         except Unplantable:
-            return UNPLANTABLE
-        except Exception:  # what is evaluated on import raises: every start would notice
-            return KILLED
-        return SURVIVED if self._run_all(tests, to_the_end=False) else KILLED
+            return UNPLANTABLE, ""
+        except Exception as error:  # of what is evaluated on import: every start would notice
+            return KILLED, f"{type(error).__name__}: {error}"
+        passed = self._run_all(tests, to_the_end=False)
+        return (SURVIVED, "") if passed else (KILLED, min(self.failed))
 
     @staticmethod
     def _be_silent() -> None:
@@ -288,8 +323,8 @@ def _traced(files: dict[str, str]) -> Iterator[set[tuple[str, int]]]:
         threading.settrace(None)
 
 
-def _waited(pid: int, seconds: float) -> int | None:
-    """The exit status, KILLED for one that died of a signal; None when it had to be ended."""
+def _waited(pid: int, seconds: float) -> int:
+    """The exit status, KILLED for one that died of a signal, HANGS for one that had to be ended."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -298,7 +333,7 @@ def _waited(pid: int, seconds: float) -> int | None:
         time.sleep(0.01)
     os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    return None
+    return HANGS
 
 
 def _close_connections() -> None:
@@ -314,13 +349,15 @@ def _close_connections() -> None:
         client.connection_pool.disconnect()
 
 
-def _repair() -> None:
-    """What a fork that was ended had committed is taken back, as after a test that commits."""
+def _repair(config: pytest.Config) -> None:
+    """Take back what a fork that was ended had committed, as after a test that commits."""
     from django.db import connections
+    from pytest_django.plugin import blocking_manager_key
 
     from clipforge.devtools.testing import seeds
 
-    if seeds._seeded:
-        seeds.restore()
-    for connection in connections.all():
-        connection.close()
+    with config.stash[blocking_manager_key].unblock():
+        if seeds._seeded:
+            seeds.restore()
+        for connection in connections.all():
+            connection.close()
