@@ -1,4 +1,4 @@
-"""What is sold and paid, as staff see it. Everything changes through the services.
+"""Admin pages of prices and payments. Everything changes through the services.
 
 Who may record a payment by hand has the permission to add payments: the group "finance" does.
 """

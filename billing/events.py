@@ -1,4 +1,4 @@
-"""What billing tells whoever listens."""
+"""Signals of billing."""
 
 from __future__ import annotations
 

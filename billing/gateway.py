@@ -198,7 +198,7 @@ def disputes(payment_intent_id: str) -> list[dict[str, Any]]:
 
 
 def events(types: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
-    """What happened in the last 30 days, a page at a time, the newest first.
+    """The events of the last 30 days, a page at a time, the newest first.
 
     All of it: what Stripe could not deliver is a part only, without the time when there was no
     endpoint, or one that was switched off.

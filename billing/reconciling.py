@@ -79,7 +79,10 @@ def _apply_waiting() -> list[str]:
 
 
 def _catch_up() -> tuple[list[str], list[str]]:
-    """What had ended, or gone on, without our hearing of it; and what could not be found out."""
+    """Catch up with subscriptions that ended or were renewed without an event.
+
+    Returns (found, failed).
+    """
     overdue = _overdue()
     not_yet = []
     for stripe_id, known in overdue.items():

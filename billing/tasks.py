@@ -1,4 +1,4 @@
-"""What the queue runs for billing."""
+"""Tasks of billing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def grant_monthly(timestamp: int) -> None:
 @app.periodic(cron="23 * * * *")
 @app.task(queue="maintenance", queueing_lock="billing.reconcile", name="billing.reconcile")
 def reconcile(timestamp: int) -> None:
-    """What `reconcile_stripe` does, into the log."""
+    """Reconcile with Stripe as `reconcile_stripe` does, and log the findings."""
     findings = reconciling.reconcile()
     if not findings.ok:
         logger.error("payments do not add up", extra=findings._asdict())

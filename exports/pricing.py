@@ -1,4 +1,4 @@
-"""What an export costs."""
+"""The price of an export."""
 
 from credits.pricing import Charge, per_started_minute
 

@@ -1,4 +1,4 @@
-"""What happens to projects that others may want to know. Sent inside the transaction."""
+"""Signals of projects. Sent inside the transaction."""
 
 from django.dispatch import Signal
 

@@ -1,4 +1,4 @@
-"""What an analysis costs."""
+"""The price of an analysis."""
 
 from credits.pricing import Charge, per_started_minute
 

@@ -59,7 +59,7 @@ def _take(document: dict[str, Any]) -> str:
 
 
 def _document(request: HttpRequest) -> dict[str, Any]:
-    """What the body says, once it is known to be Stripe's, of now, and not too long."""
+    """The parsed body, after its signature, time and length were checked."""
     gateway.require_configured()
     length = request.headers.get("Content-Length", "")
     if "Transfer-Encoding" in request.headers or not (length.isascii() and length.isdigit()):

@@ -1,4 +1,4 @@
-"""What PostgreSQL does for prices and Django cannot declare."""
+"""Triggers on prices, which Django cannot declare."""
 
 from django.db import migrations
 

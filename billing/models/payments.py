@@ -15,7 +15,7 @@ from clipforge.orgs.models import Organization, Tier
 
 
 class BillingAccount(models.Model):
-    """What billing knows of one organization. Its lock is the first that billing takes.
+    """The billing account of one organization. Its lock is the first that billing takes.
 
     `sync_version` grows whenever what Stripe says was applied, so that an older answer that
     arrives late is told apart.
@@ -297,7 +297,7 @@ class EventStatus(models.TextChoices):
 
 
 class StripeEvent(models.Model):
-    """What Stripe told us: one row an event id, so that a repeat does nothing.
+    """An event of Stripe: one row an event id, so that a repetition does nothing.
 
     Stored before it is applied. FAILED needs a person, who puts right what it is about, or sets it
     aside (IGNORED); until then it is tried again by every sweep, and whenever it comes again.

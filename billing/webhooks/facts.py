@@ -49,7 +49,7 @@ UNDONE = {"failed", "canceled"}
 
 
 class Facts(NamedTuple):
-    """What Stripe says now about one organization, and how it is written down.
+    """The present state of one organization at Stripe, and the function that stores it.
 
     `write` returns why what the event is about could not be; empty when it was.
     """
@@ -283,7 +283,7 @@ def _plan(lookup_key: str) -> Price | None:
 
 
 def _intent_of(invoice: dict[str, Any]) -> str:
-    """What paid the invoice; empty when nothing had to be paid."""
+    """The payment intent of the invoice; empty when nothing had to be paid."""
     for each in (invoice["payments"] or {"data": []})["data"]:
         if intent := each["payment"].get("payment_intent"):
             return str(intent)

@@ -1,4 +1,4 @@
-"""What callers use: leases on running servers."""
+"""The interface of the package: leases on running servers."""
 
 import os
 import signal

@@ -37,7 +37,7 @@ def note_pids(servers_lock: int, pids: list[int]) -> None:
 
 
 def noted_pids(site: Site) -> list[int]:
-    """What the latest keeper started: PostgreSQL, Redis. They need not be alive."""
+    """The process ids of the servers that the latest keeper started. They need not be alive."""
     try:
         return [int(pid) for pid in (site.tmp / "servers.lock").read_text().split()]
     except FileNotFoundError:

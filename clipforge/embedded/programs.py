@@ -87,7 +87,7 @@ def can_reach(account: Account | None, path: Path) -> bool:
 
 
 def find_programs(site: Site, account: Account | None, *, durable: bool) -> Programs:
-    """What pip installed, or a copy of it where the account can read it."""
+    """The programs that pip installed, or a copy of them where the account cannot read these."""
     found = Programs(_find_postgres(), find_redis())
     needed = found.postgres / "bin/postgres", found.redis
     if account is None or all(can_reach(account, program) for program in needed):

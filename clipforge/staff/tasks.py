@@ -1,4 +1,4 @@
-"""What the queue runs for staff."""
+"""Tasks of the staff pages."""
 
 from __future__ import annotations
 

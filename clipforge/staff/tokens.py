@@ -1,4 +1,4 @@
-"""What makes a form act once: a token that it carries from when it is first shown.
+"""The token that makes a form act once; the form carries it from when it is first shown.
 
 It names one movement or key that the form may make. Sent again, twice at once, or after going
 back, it is the same token, and whoever acts on it finds what it made before.
@@ -28,7 +28,7 @@ def make(request: HttpRequest, form: str, subject: Model) -> str:
 
 
 def read(text: str, request: HttpRequest, form: str, subject: Model) -> uuid.UUID:
-    """What the token stands for. Raises Invalid for one that is too old, or made for another form."""
+    """The subject of the token. Raises Invalid for one that is too old, or made for another form."""
     try:
         token, *bound_to = signing.loads(text, salt=SALT, max_age=LIFE)
     except signing.SignatureExpired:

@@ -1,4 +1,4 @@
-"""What the finished files of an organization take, from an index alone."""
+"""An index that alone gives the size of an organization's finished files."""
 
 from django.db import migrations, models
 

@@ -1,4 +1,4 @@
-"""What the sources of an organization take, from an index alone."""
+"""An index that alone gives the size of an organization's sources."""
 
 from django.db import migrations, models
 

@@ -1,4 +1,4 @@
-"""What was charged before rows said so, from their holds."""
+"""Fill `charged` of earlier rows from their holds."""
 
 from django.db import migrations
 

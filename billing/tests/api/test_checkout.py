@@ -111,7 +111,7 @@ def test_a_wrong_key_of_stripe_is_a_fault_of_ours(organization, stripe, settings
 
 
 class Hanging(threading.Event):
-    """What a hanging stand-in waits for; `reached` once it does."""
+    """The event that a hanging stand-in waits for; `reached` is set once it waits."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is kept of a failure says what went wrong, and nothing of the machine or of its keys."""
+"""The excerpt of a failure names its cause, and nothing of the machine or of its keys."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def add() -> None:
 
 
 def interrupt_a_build() -> None:
-    """What a build leaves behind that fails half way: a valid name of an index that is not."""
+    """Leave an invalid index, as a concurrent build that fails does."""
     make_organization()
     make_organization()
     with pytest.raises(IntegrityError):

@@ -340,7 +340,7 @@ def test_a_deep_page_before_a_time_is_entered_at_its_cursor(api, organization):
 
 
 def asked(api: Any, **params: Any) -> list[str]:
-    """What the list of projects asks the table of projects for."""
+    """The statements on the table of projects that its list runs."""
     with CaptureQueriesContext(connection) as captured:
         assert len(api.get(PROJECTS, params).json()["results"]) == 50
     return [each["sql"] for each in captured if 'FROM "projects_project"' in each["sql"]]

@@ -34,7 +34,7 @@ def body_of(*parts: bytes) -> bytes:
 
 
 def parse(body: bytes, *, length: int | None = None, stream: Any = None) -> Any:
-    """What a view gets as `request.data`; `length` is what the client announced."""
+    """The `request.data` of a view; `length` is the announced Content-Length."""
     request: Any = APIRequestFactory().post("/", b"", content_type=TYPE)
     request.META["CONTENT_LENGTH"] = str(len(body) if length is None else length)
     request._stream = stream or io.BytesIO(body)

@@ -1,4 +1,4 @@
-"""What does the cache save a reader of the balance?
+"""A benchmark of the balance, with and without the cache.
 
     python -m clipforge.devtools.benchmarks.balance [ROUNDS]
 

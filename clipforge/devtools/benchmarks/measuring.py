@@ -1,4 +1,4 @@
-"""What the benchmarks have in common: servers of their own, and cases measured in turn."""
+"""Helpers of the benchmarks: servers of their own, and cases measured in turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does a limit cost, and does it hold? Ours, DRF's, and that of the `limits` library.
+"""A benchmark of rate limits, their cost and exactness: ours, DRF's, and the `limits` library's.
 
     python -m clipforge.devtools.benchmarks.throttle [ROUNDS]
 

@@ -1,1 +1,1 @@
-"""What `manage.py loadtest` is made of. The load itself is in `locustfiles`, which knows only HTTP."""
+"""The parts of `manage.py loadtest`. The load itself is in `locustfiles`, which knows only HTTP."""

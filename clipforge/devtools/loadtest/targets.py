@@ -1,4 +1,4 @@
-"""What the service promises under load, and whether it kept it."""
+"""The targets of the service under load, and their evaluation."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ IN_A_FUNCTION = 0x1  # CO_OPTIMIZED: the body of a class has it not
 
 
 class Unplantable(Exception):
-    """What differs was evaluated when the module was imported, and cannot be put right by us."""
+    """The changed code was evaluated when the module was imported, and cannot be replaced now."""
 
 
 def plant(mutant: Mutant) -> None:

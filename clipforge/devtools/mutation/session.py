@@ -38,7 +38,7 @@ NAMES = ("killed", "survived", "hangs", "untested", "unplantable")
 
 
 class Result(NamedTuple):
-    """What came of a mutant. `tests` is how many could have noticed."""
+    """The result of one mutant. `tests` is the number of tests that reach it."""
 
     key: str
     path: str
@@ -260,7 +260,7 @@ class Session:
 
 
 def _run(test: pytest.Item, following: Any) -> None:
-    """What the following test, or all of the session, shares is kept."""
+    """Run one test; fixtures that the following test or the session shares are kept."""
     test.config.hook.pytest_runtest_protocol(item=test, nextitem=following)
 
 

@@ -1,1 +1,1 @@
-"""What PostgreSQL does for each page of the API and the admin, and whether it is too much."""
+"""The query plans of each page of the API and the admin, compared with a budget."""

@@ -1,4 +1,4 @@
-"""What a page may cost, and what is wrong with one that costs more."""
+"""The budgets of pages, and the faults of a page that exceeds its budget."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ RESCUE = Budget(statements=8, buffers=120, rows=6.0, slack=20_000, sorts=14_000)
 
 
 def faults(cost: Cost, budget: Budget) -> list[str]:
-    """What is beyond the budget, in words."""
+    """The excess over the budget, in words."""
     found = []
     allowed = round(budget.rows * cost.returned) + budget.slack + cost.small
     if cost.read > allowed:

@@ -26,7 +26,7 @@ class Statement(NamedTuple):
 
 @dataclass
 class Cost:
-    """What a page took, all of its statements together."""
+    """The cost of a page, summed over its statements."""
 
     statements: int = 0
     returned: int = 0

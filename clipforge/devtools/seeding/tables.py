@@ -46,7 +46,7 @@ class Sink:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """What was not flushed is not sent."""
+        """Lines that were not flushed are not sent."""
         self._sender.shutdown()
 
     def add(self, table: Table, line: str) -> None:
@@ -86,7 +86,7 @@ def next_id(table: Table) -> int:
 
 
 def set_next_id(table: Table, number: int) -> None:
-    """What the table's sequence gives next."""
+    """Set the next number of the table's sequence."""
     _value("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s, false)", [table.name, number])
 
 

@@ -1,1 +1,1 @@
-"""What tests share: factories, fixtures, helpers for races. Only tests import it."""
+"""Test helpers: factories, fixtures, helpers for races. Only tests import it."""

@@ -1,4 +1,4 @@
-"""What every answer of the API is held to."""
+"""Assertions that hold for every answer of the API."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Visitor:
             self.page.keyboard.press("Enter")
 
     def looks(self, function: str) -> Any:
-        """What the function of looks.js finds on the page that is open."""
+        """The result of a function of looks.js on the page that is open."""
         return self.page.evaluate(f"looks.{function}()")
 
     def take_faults(self) -> list[str]:
@@ -114,7 +114,7 @@ class Visitor:
 
 
 def faults_of(visitor: Visitor) -> list[str]:
-    """What is wrong with the page that is open, at every width and in both themes."""
+    """The faults of the page that is open, at every width and in both themes."""
     found = [*visitor.looks("nameless"), *visitor.looks("handlers")]
     for width in WIDTHS:
         visitor.page.set_viewport_size({"width": width, "height": HEIGHT})

@@ -48,7 +48,7 @@ def clocks_at(moment: datetime.datetime) -> Iterator[None]:
 
 
 def around(edge: datetime.datetime, ask: Callable[[], T]) -> list[T]:
-    """What `ask` answers a microsecond before the edge, on it, and a microsecond after it.
+    """The results of `ask` a microsecond before the edge, on it, and a microsecond after it.
 
     What it changes is taken back each time.
     """

@@ -78,7 +78,7 @@ def crash_at(nth: int, act: Callable[[], object]) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """What a process needs to work on the database of this test. Needs committed data."""
+    """The environment of a process that works on the database of this test. Needs committed data."""
     name = connection.settings_dict["NAME"]
     return {
         **os.environ,

@@ -81,7 +81,7 @@ class Leaks(logging.Handler):
         return self.remembered | of_settings(lambda name: str(getattr(settings, name)))
 
     def take(self) -> list[str]:
-        """What was found since the last time."""
+        """The leaks found since the last call."""
         found, self._found = self._found, []
         return found
 

@@ -56,7 +56,7 @@ def _hold_servers(config: pytest.Config, data: Path) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """What PostgreSQL and Redis logged while the tests ran has no secret either."""
+    """Search the logs of PostgreSQL and Redis for secrets, after all tests."""
     found: list[str] = []
     leaks = session.config.stash.get(LEAKS, None)
     if leaks is not None and "CLIPFORGE_DATA" in os.environ:
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """What a process of `-n` found in the logs of its servers."""
+    """Collect the findings of a process of `-n` in the logs of its servers."""
     found = getattr(node, "workeroutput", {}).get("leaked", [])
     node.config.stash.setdefault(LEAKED, []).extend(found)
 
@@ -107,7 +107,7 @@ def patient_database() -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_secret_is_logged(leaks: Leaks) -> Iterator[None]:
-    """Whatever a test does: no key, password or setting that is secret gets into a log."""
+    """Fail a test during which a secret key, password or setting was logged."""
     leaks.listen()
     yield
     assert leaks.take() == []

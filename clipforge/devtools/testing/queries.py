@@ -1,4 +1,4 @@
-"""What the database was asked, in words short enough to pin."""
+"""The statements that ran, in a form short enough to pin in a test."""
 
 from __future__ import annotations
 

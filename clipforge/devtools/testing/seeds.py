@@ -1,4 +1,4 @@
-"""What migrations put into the database, back in it after every test that commits.
+"""Rows of data migrations, restored after every test that commits.
 
 Django's own way is `flush`: it empties all tables, also of what was seeded, and lets each app make its
 permissions anew. This is faster, and the test after it finds what a fresh database has, so that tests

@@ -73,7 +73,7 @@ def phone_of(user: User) -> TOTPDevice:
 
 
 def code_of(secret: str, *, steps: int = 0) -> str:
-    """What a phone with the secret shows now, or so many half minutes later."""
+    """The code of the secret now, or `later` half minutes from now."""
     totp = TOTP(bytes.fromhex(secret), drift=steps)
     totp.time = time.time()
     return f"{totp.token():06}"

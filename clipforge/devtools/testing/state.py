@@ -1,4 +1,4 @@
-"""What is stored, and the proof that a refusal stored nothing."""
+"""Snapshots of everything stored, to prove that a refusal stored nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the caches and the limits need: a version on every cached row, and limits by scope."""
+"""Columns for the caches and the limits: a version on every cached row, and limits by scope."""
 
 from django.db import migrations, models
 

@@ -1,4 +1,4 @@
-"""What staff search through: names and addresses by their groups of three letters."""
+"""Trigram indexes for the search of staff: names and addresses."""
 
 import django.contrib.postgres.indexes
 from django.db import migrations, models

@@ -1,4 +1,4 @@
-"""What was done to one row is found by its id alone."""
+"""An index that finds the actions on one row by its id alone."""
 
 from django.db import migrations, models
 

@@ -1,4 +1,4 @@
-"""What operators type about organizations and keys, and what they read."""
+"""The commands about organizations and keys: their arguments and output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(*arguments: str) -> list[str]:
 
 
 def run_json(*arguments: str) -> dict[str, Any]:
-    """What the command printed under --json, which is one object and nothing else."""
+    """The output of the command under --json, which is one object on one line, parsed."""
     (line,) = run(*arguments, "--json")
     result: dict[str, Any] = json.loads(line)
     return result

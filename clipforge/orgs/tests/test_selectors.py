@@ -1,4 +1,4 @@
-"""What operators type to name an organization or a key, and the limits of a tier."""
+"""Look-ups of an organization or a key by what operators type, and the limits of a tier."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def _done(
 
 @needs(*ASKING)
 def movements(request: HttpRequest) -> HttpResponse:
-    """What waits for a second person, the oldest first, and what was decided last."""
+    """The requests that wait for a second person, the oldest first, and the last decisions."""
     people = ("org", "requested_by", "decided_by")
     waiting = open_requests().select_related(*people)
     decided = MoneyRequest.objects.exclude(status=RequestStatus.PENDING).select_related(*people)
@@ -215,7 +215,7 @@ def _limit() -> int:
 def _rows(
     movement: approval_services.Movement, now: approval_services.Funds
 ) -> list[tuple[str, int, int]]:
-    """What the account has, before and after. Nothing of a plan: that depends on the one that runs."""
+    """The account before and after, as rows. None for a plan, which depends on the running one."""
     if movement.price is not None and movement.price.is_plan:
         return []
     before, after = now.as_facts(), approval_services.forecast(movement, now).as_facts()
@@ -229,7 +229,7 @@ def _rows(
 
 
 def _sentences(movement: approval_services.Movement, now: approval_services.Funds) -> list[str]:
-    """What will happen, in words."""
+    """The effect of the change, in words."""
     name, amount = movement.org.name, abs(movement.amount)
     if price := movement.price:
         paid = formatting.money(price.amount, price.currency)

@@ -1,4 +1,4 @@
-"""What staff type to show who they are."""
+"""The forms by which staff prove who they are."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SetUpForm(forms.Form):
 
 
 class CurrentForm(forms.Form):
-    """What there is, to change it: also without the phone, by a recovery code."""
+    """The present code, to change the second factor; a recovery code will do without the phone."""
 
     current = code_field(
         "A code of your present app, or a recovery code",

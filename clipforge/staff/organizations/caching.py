@@ -1,4 +1,4 @@
-"""What staff pages remember of an organization, because it is a sum of many rows.
+"""The cache of sums over many rows of an organization, for staff pages.
 
     staff:storage:<organization>                 its bytes, and when they were added up: STORAGE_SECONDS
     staff:days:<organization>:<first day left>   the days that are over: DAYS_SECONDS
@@ -20,7 +20,7 @@ DAYS_SECONDS = 26 * 60 * 60
 
 
 def storage(org_id: uuid.UUID) -> Any:
-    """What `keep_storage` kept, or None."""
+    """The value that `keep_storage` stored, or None."""
     return default_cache().get(f"staff:storage:{org_id}")
 
 
@@ -35,7 +35,7 @@ def forget(org_id: uuid.UUID, until: datetime.date) -> None:
 
 
 def days(org_id: uuid.UUID, until: datetime.date) -> Any:
-    """What `keep_days` kept of the days before `until`, or None."""
+    """The value that `keep_days` stored for the days before `until`, or None."""
     return default_cache().get(f"staff:days:{org_id}:{until}")
 
 

@@ -1,4 +1,4 @@
-"""What people read instead of a page says what to do next, and needs nothing that may have failed."""
+"""Error pages say what to do next, and depend on nothing that may have failed."""
 
 from __future__ import annotations
 

@@ -289,7 +289,7 @@ def test_the_theme_is_chosen_by_a_button_and_stays(ada):
 
 
 def of_customer(service: Any, seeded: dict[str, Any], name: str, path: str) -> httpx.Response:
-    """What the customer's own program is answered now."""
+    """The answer of the API to the customer's own key."""
     _, key = seeded["customers"][name]
     return by_key(service, key, path)
 

@@ -179,7 +179,7 @@ def second_factor(settings: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def unrendered(settings: Any) -> None:
-    """What a page looks like is nothing to who may open it, and most of its time."""
+    """Skip rendering, which takes most of the time and has no effect on permissions."""
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "clipforge.devtools.testing.staff.unrendered"]
 
 

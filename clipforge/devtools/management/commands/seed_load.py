@@ -65,7 +65,7 @@ class Command(OperatorCommand):
 
     @contextlib.contextmanager
     def _key_file(self, path: Path | None) -> Iterator[Callable[[list[OrgKey]], None]]:
-        """What writes keys to a new file that nobody else can read. Nothing stays of a failure."""
+        """A function that writes keys to a new file that only its owner can read; deleted on failure."""
         if path is None:
             yield lambda _: None
             return

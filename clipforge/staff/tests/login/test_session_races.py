@@ -1,4 +1,4 @@
-"""What one of the staff ends, no save that is under way brings back."""
+"""A change that ends access is not undone by a concurrent save."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def visitor(service, people):
 
 
 def faults_of(visitor: Visitor, name: str) -> list[str]:
-    """What is wrong with the page; and pictures of it."""
+    """The faults of the page. Takes pictures of it."""
     found = browser.faults_of(visitor)
     picture(visitor, name)
     return found
