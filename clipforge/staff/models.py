@@ -1,4 +1,4 @@
-"""What staff may do beyond looking and editing, and what two of them do together."""
+"""Permissions of staff beyond viewing and editing rows, requests for approval, and rescue runs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from clipforge.orgs.models import Organization, User
 from credits.models import GrantKind
 
 
-class Duty(models.Model):
-    """No table. Carries the permissions that `roles` hands out, as `staff.<codename>`."""
+class StaffPermission(models.Model):
+    """Carries the permissions that `roles` gives to groups, as `staff.<codename>`. Has no table."""
 
     class Meta:
         managed = False
@@ -33,7 +33,7 @@ class Duty(models.Model):
         ]
 
     def __str__(self) -> str:
-        return "duty"
+        return "staff permission"
 
 
 class MovementKind(models.TextChoices):
