@@ -56,6 +56,11 @@ def payments(org: Organization) -> OrgQuerySet[Payment]:
     return Payment.objects.for_org(org).select_related("price")
 
 
+def all_payments() -> OrgQuerySet[Payment]:
+    """Payments of all organizations: for staff."""
+    return Payment.objects.all()
+
+
 def get_payment(org: Organization, payment_id: uuid.UUID) -> Payment:
     payment = payments(org).filter(pk=payment_id).first()
     if payment is None:

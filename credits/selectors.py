@@ -25,6 +25,7 @@ __all__ = [
     "Balance",
     "ReversedTotals",
     "Statement",
+    "all_transactions",
     "balance",
     "grants_for",
     "holds",
@@ -52,6 +53,11 @@ def balance(org: Organization, *, found: bytes | None = None) -> Balance:
 
 def transactions(org: Organization) -> OrgQuerySet[CreditTransaction]:
     return CreditTransaction.objects.for_org(org)
+
+
+def all_transactions() -> OrgQuerySet[CreditTransaction]:
+    """The ledger of all organizations: for staff."""
+    return CreditTransaction.objects.all()
 
 
 def holds(org: Organization) -> OrgQuerySet[CreditHold]:

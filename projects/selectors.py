@@ -16,6 +16,11 @@ def projects(org: Organization) -> QuerySet[Project]:
     return with_reserved(Project.objects.for_org(org)).defer("failure_detail")
 
 
+def all_projects() -> QuerySet[Project]:
+    """Projects of all organizations: for staff."""
+    return Project.objects.all()
+
+
 def get_project(org: Organization, project_id: uuid.UUID, *, keep: bool = False) -> Project:
     """Raises NotFound, the same for an unknown id and another organization's.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import uuid
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from clipforge.common.errors import NotFound
+from clipforge.common.lists.search import uuid_of
 from clipforge.orgs import caching, keys
-from clipforge.orgs.models import APIKey, Organization, TierLimits
+from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 
 
 def find_organization(text: str) -> Organization:
@@ -22,6 +24,41 @@ def find_organization(text: str) -> Organization:
         problem = "No organization" if not found else "More than one organization"
         raise NotFound(f'{problem} has the id, slug or name "{text}".')
     return found[0]
+
+
+def all_organizations() -> QuerySet[Organization]:
+    return Organization.objects.all()
+
+
+def organization_by_slug_or_id(text: str) -> Organization | None:
+    pk = uuid_of(text)
+    by = {"pk": pk} if pk else {"slug": text.lower()}
+    return Organization.objects.filter(**by).first()
+
+
+def all_users() -> QuerySet[User]:
+    return User.objects.all()
+
+
+def user_by_name_or_address(text: str) -> User | None:
+    """The user with this user name or e-mail address, in any case."""
+    return User.objects.filter(Q(email__iexact=text) | Q(username__iexact=text)).first()
+
+
+def user_id_of(username: str) -> int | None:
+    """The primary key of the user with exactly this name; None if there is none."""
+    return User.objects.filter(username=username).values_list("pk", flat=True).first()
+
+
+def lock_user(user: User) -> User:
+    """The row of the user as it is now, locked until the caller's transaction ends."""
+    return User.objects.select_for_update(no_key=True).get(pk=user.pk)
+
+
+def active_keys_issued_by(user: User) -> QuerySet[APIKey]:
+    """Keys that still work and whose secrets the user has seen, because they issued them."""
+    ends = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    return APIKey.objects.filter(ends, created_by=user, revoked_at=None).order_by("-created_at")
 
 
 def find_api_key(text: str) -> APIKey:

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 
 from clipforge.staff.approvals import views as approval_views
 from clipforge.staff.downloads import views as download_views
+from clipforge.staff.downloads.selectors import SHEETS
 from clipforge.staff.login import views as login_views
 from clipforge.staff.organizations import actions
 from clipforge.staff.organizations import admin as organization_admin
@@ -64,6 +65,6 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
                 view(download_views.export(sheet)),
                 name=f"export-{sheet.name}",
             )
-            for sheet in (download_views.LEDGER, download_views.PROJECTS, download_views.PAYMENTS)
+            for sheet in SHEETS
         ),
     ]

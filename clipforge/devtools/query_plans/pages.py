@@ -35,7 +35,8 @@ from clipforge.orgs.caching import stored
 from clipforge.orgs.models import APIKey, Organization, TierLimits, User
 from clipforge.orgs.principal import Principal
 from clipforge.staff.approvals import views as approval_views
-from clipforge.staff.downloads import views as download_views
+from clipforge.staff.downloads import selectors as download_selectors
+from clipforge.staff.downloads.selectors import Selection
 from clipforge.staff.models import MoneyRequest
 from clipforge.staff.organizations import overview, timeline
 from clipforge.staff.search.views import STRIPE, find
@@ -274,7 +275,7 @@ def _statements(subject: Subject) -> Iterator[Page]:
 
 
 def _statement(org: Organization, month: datetime.date) -> list[Any]:
-    return list(statement(org, month).rows[: download_views.CHUNK])
+    return list(statement(org, month).rows[: download_selectors.CHUNK])
 
 
 def _stored(model: type[CachedRow], value: str) -> None:
@@ -354,15 +355,15 @@ def _movements() -> Iterator[Page]:
 def _sheets() -> Iterator[Page]:
     """What each CSV begins with: of all, of one organization, and of its last month."""
     now = timezone.now().date()
-    whole: dict[str, Any] = {"org": None, "from": None, "to": None}
-    filters = {"of all": whole}
+    month_ago = now - datetime.timedelta(days=30)
+    selections = {"of all": Selection()}
     for subject in subjects():
-        filters[f"of {subject.label}"] = {**whole, "org": subject.org}
-        month = {"org": subject.org, "from": now - datetime.timedelta(days=30), "to": now}
-        filters[f"of a month of {subject.label}"] = month
-    for sheet in (download_views.LEDGER, download_views.PROJECTS, download_views.PAYMENTS):
-        for whose, asked in filters.items():
-            rows = download_views.wanted(sheet, asked)[: download_views.CHUNK]
+        selections[f"of {subject.label}"] = Selection(subject.org)
+        month = Selection(subject.org, month_ago, now)
+        selections[f"of a month of {subject.label}"] = month
+    for sheet in download_selectors.SHEETS:
+        for whose, selection in selections.items():
+            rows = download_selectors.rows_of_sheet(sheet, selection)[: download_selectors.CHUNK]
             yield Page(f"csv {sheet.name} {whose}", "", budgets.SHEET, partial(list, rows))
 
 

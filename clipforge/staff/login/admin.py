@@ -21,8 +21,9 @@ from clipforge.audit.forms import ReasonField
 from clipforge.common.admin import BigTable, NotDeleted
 from clipforge.orgs import services as org_services
 from clipforge.orgs.models import User
+from clipforge.orgs.selectors import active_keys_issued_by
 from clipforge.staff.login import second_factor
-from clipforge.staff.login.selectors import active_keys_issued_by, may_edit, permissions_of
+from clipforge.staff.login.selectors import may_edit, permissions_of
 
 # What only superusers see and set.
 ABOVE = ("is_superuser", "user_permissions")

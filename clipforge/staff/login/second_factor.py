@@ -16,7 +16,6 @@ from typing import Any, cast
 import segno
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
@@ -26,6 +25,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice, default_key
 
 from clipforge.common.errors import Conflict, Invalid, NotFound, RateLimited
+from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import services as org_services
 from clipforge.orgs.models import User
 
@@ -55,7 +55,7 @@ def device_of(user: User) -> TOTPDevice | None:
 
 def find_person(name: str) -> User:
     """By address or user name, as operators type them."""
-    found = User.objects.filter(Q(email__iexact=name) | Q(username__iexact=name)).first()
+    found = org_selectors.user_by_name_or_address(name)
     if found is None:
         raise NotFound(f'Nobody has the address or user name "{name}".')
     return found
@@ -107,7 +107,7 @@ def set_up(
     Raises Invalid for a wrong code.
     """
     with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        org_selectors.lock_user(user)
         if device_of(user) != replacing:
             raise Conflict("Your second factor was changed somewhere else. Sign in again.")
         _forget(user)
@@ -122,7 +122,7 @@ def set_up(
 def new_recovery_codes(*, user: User, actor: str) -> list[str]:
     """Ten new ones; the old ones, and all sessions of the person, end. The caller has asked for a code."""
     with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        org_selectors.lock_user(user)
         StaticDevice.objects.filter(user=user).delete()
         codes = _make_codes(user)
         org_services.end_sessions(user=user, actor=actor)
@@ -132,7 +132,7 @@ def new_recovery_codes(*, user: User, actor: str) -> list[str]:
 def reset(*, user: User, actor: str, reason: str) -> None:
     """Take it away, and end all sessions. The person sets up a new one when they sign in again."""
     with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        org_selectors.lock_user(user)
         _forget(user)
         org_services.end_sessions(user=user, actor=actor)
     logger.warning("second factor reset", extra={"user": user.pk, "actor": actor, "reason": reason})

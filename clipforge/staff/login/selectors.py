@@ -1,4 +1,4 @@
-"""Reads of staff accounts: what a person may do, and which keys they issued."""
+"""The permissions of staff accounts."""
 
 from __future__ import annotations
 
@@ -7,20 +7,13 @@ from typing import Any
 from django.contrib.auth.models import Permission
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 
-from clipforge.orgs.models import APIKey, User
+from clipforge.orgs.models import User
 
 
 def permissions_of(person: Any) -> QuerySet[Permission]:
     """Permissions by groups and directly, whether or not the account is active."""
     return Permission.objects.filter(Q(group__user=person.pk) | Q(user=person.pk))
-
-
-def active_keys_issued_by(person: User) -> QuerySet[APIKey]:
-    """Keys that still work and whose secrets the person has seen, because they issued them."""
-    ends = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-    return APIKey.objects.filter(ends, created_by=person, revoked_at=None).order_by("-created_at")
 
 
 def may_edit(request: HttpRequest, person: User) -> bool:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django_otp import DEVICE_ID_SESSION_KEY
 
 from clipforge.common.addresses import client_address
+from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import User
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def tell_of_failure(
     sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
 ) -> None:
     name = str(credentials.get("username") or "")
-    tried = User.objects.filter(username=name).values_list("pk", flat=True).first()
+    tried = org_selectors.user_id_of(name)
     logger.warning(
         "failed to sign in",
         extra={

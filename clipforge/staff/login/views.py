@@ -26,6 +26,7 @@ from clipforge.audit.actor import Actor, actor_of
 from clipforge.audit.services import write_entry
 from clipforge.common.addresses import client_address
 from clipforge.common.errors import DomainError
+from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.login import too_many_attempts
 from clipforge.orgs.models import User
 from clipforge.staff.forms import ReasonForm
@@ -256,7 +257,7 @@ def own(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def reset(request: HttpRequest, pk: int) -> HttpResponse:
     """Take the second factor from a colleague who lost it, and end their sessions."""
-    person = get_object_or_404(User, pk=pk)
+    person = get_object_or_404(org_selectors.all_users(), pk=pk)
     if person == request.user or not may_edit(request, person):
         raise PermissionDenied
     back = reverse("admin:orgs_user_change", args=[pk])

@@ -16,7 +16,8 @@ from billing.models import PaymentMethod, SubscriptionStatus
 from clipforge.audit.actor import actor_of
 from clipforge.audit.admin import AuditedAdmin
 from clipforge.common.admin import BigTable, NotDeleted
-from clipforge.orgs import services
+from clipforge.orgs import selectors as org_selectors
+from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Organization
 from clipforge.staff import formatting
 from clipforge.staff.charts import Chart, Series
@@ -132,7 +133,7 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
         if change:
             super().save_model(request, obj, form, change)
             return
-        made = services.create_organization(
+        made = org_services.create_organization(
             name=obj.name,
             tier=obj.tier,
             owner_email=form.cleaned_data["owner_email"] or None,
@@ -299,7 +300,7 @@ def chart_of(days: list[overview.Day]) -> Chart:
 @needs("orgs.view_organization")
 def timeline_view(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Everything that happened, page by page. What cannot be read of the address is left out."""
-    org = get_object_or_404(Organization, pk=pk)
+    org = get_object_or_404(org_selectors.all_organizations(), pk=pk)
     kind = request.GET.get("kind", "")
     kind = kind if kind in timeline.KINDS else ""
     before = timeline.place_of(request.GET.get("before", ""))

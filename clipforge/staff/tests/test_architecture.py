@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 STAFF = Path(__file__).resolve().parents[1]
 # Django's own place for it: models are not there before.
 IN_FUNCTIONS = {"apps.py": "StaffConfig.ready connects the receivers"}
@@ -28,3 +30,64 @@ def test_no_import_hides_in_a_function():
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
     assert hidden == set(IN_FUNCTIONS)
+
+
+# Modules that query models of other apps themselves, and why.
+QUERY_THEMSELVES = {
+    "approvals/services.py": "counts what one person moved, across ledger, audit and price list",
+    "approvals/views.py": "finds the organization of its address",
+    "login/second_factor.py": "a device of django-otp, of either kind",
+    "organizations/actions.py": "locks the rows that it changes",
+    "organizations/overview.py": "one statement over all tables of an organization",
+    "organizations/timeline.py": "one statement over all tables in which something happens",
+    "search/views.py": "looks an id up in every model that has one",
+    "work/selectors.py": "rows of every kind of job, in one statement",
+    "work/services.py": "locks rows of every kind of job",
+    "work/views.py": "finds the organization of its address",
+}
+MANAGERS = {"objects", "_default_manager", "_base_manager"}
+# Models of these have no selectors: ours, and those that others publish.
+WITHOUT_SELECTORS = ("clipforge.staff.", "django.", "django_otp.")
+
+
+def queried(tree: ast.Module) -> set[str]:
+    """The models of other apps of which a module takes the manager, as they are written there."""
+    own = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if node.module.startswith(WITHOUT_SELECTORS)
+    }
+    by_manager = {
+        ast.unparse(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in MANAGERS
+    }
+    by_shortcut = {
+        ast.unparse(node.args[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in {"get_object_or_404", "get_list_or_404"}
+        and isinstance(node.args[0], ast.Name)
+    }
+    return (by_manager | by_shortcut) - own
+
+
+def test_models_of_other_apps_are_read_through_their_selectors():
+    found = {name: sorted(models) for name, tree in modules() if (models := queried(tree))}
+    assert found.keys() == QUERY_THEMSELVES.keys(), found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from credits.models import CreditHold\nCreditHold.objects.all()", {"CreditHold"}),
+        ("from projects.models import Project\nget_object_or_404(Project, pk=1)", {"Project"}),
+        ("get_object_or_404(selectors.projects(), pk=1)", set()),
+        ("def f(model):\n    return model._default_manager", {"model"}),
+        ("from clipforge.staff.models import RescueRun\nRescueRun.objects.all()", set()),
+    ],
+)
+def test_a_query_is_seen_whatever_it_begins_with(source, found):
+    assert queried(ast.parse(source)) == found

@@ -22,13 +22,13 @@ from clipforge.devtools.testing.factories import (
     make_project,
 )
 from clipforge.devtools.testing.staff import make_staff
+from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import APIKey, Organization, User
 from clipforge.staff import tokens
 from clipforge.staff.approvals import selectors as approval_selectors
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.dashboard import selectors as dashboard_selectors
 from clipforge.staff.forms import DayField
-from clipforge.staff.login import selectors as login_selectors
 from clipforge.staff.models import MoneyRequest
 from clipforge.staff.organizations import overview, recent_lists
 from clipforge.staff.organizations.forms import KeyForm
@@ -192,7 +192,7 @@ def test_a_key_lasts_ninety_days_at_most(days: int, is_valid: bool):
 def test_a_key_is_listed_as_one_that_works_until_its_end(user, organization):
     make_api_key(organization, created_by=user)
     APIKey.objects.update(expires_at=EDGE)
-    assert around(EDGE, lambda: login_selectors.active_keys_issued_by(user).count()) == [1, 0, 0]
+    assert around(EDGE, lambda: org_selectors.active_keys_issued_by(user).count()) == [1, 0, 0]
 
     def state() -> str:
         row = {"revoked_at": None, "expires_at": EDGE}

@@ -27,7 +27,7 @@ from clipforge.devtools.testing.factories import (
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.orgs.models import User
-from clipforge.staff.downloads import views as download_views
+from clipforge.staff.downloads import selectors as download_selectors
 from credits.models import CreditTransaction
 from credits.tests.makers import make_spend
 from projects.models import Project
@@ -35,9 +35,9 @@ from projects.models import Project
 pytestmark = pytest.mark.django_db
 
 SHEETS = {
-    "ledger": download_views.LEDGER,
-    "projects": download_views.PROJECTS,
-    "payments": download_views.PAYMENTS,
+    "ledger": download_selectors.LEDGER,
+    "projects": download_selectors.PROJECTS,
+    "payments": download_selectors.PAYMENTS,
 }
 every_sheet = pytest.mark.parametrize("name", SHEETS)
 
@@ -188,12 +188,12 @@ def test_a_negative_amount_stays_a_number(finance):
 
 @every_sheet
 def test_however_many_rows_one_statement_reads_them_a_chunk_at_a_time(finance, name, monkeypatch):
-    monkeypatch.setattr(download_views, "CHUNK", 2)
+    monkeypatch.setattr(download_selectors, "CHUNK", 2)
     org = make_organization()
     for number in range(5):
         make_project(org)
         record_payment(org, str(number))
-    table = SHEETS[name].rows.model._meta.db_table
+    table = SHEETS[name].all_rows().model._meta.db_table
     with statements() as said:
         rows = rows_of(finance.get(url_of(name)))
     assert len(rows) >= 5
@@ -202,7 +202,7 @@ def test_however_many_rows_one_statement_reads_them_a_chunk_at_a_time(finance, n
 
 @pytest.mark.breaks_ledger
 def test_a_long_ledger_takes_no_more_memory_than_a_short_one(finance, monkeypatch):
-    monkeypatch.setattr(download_views, "CHUNK", 200)
+    monkeypatch.setattr(download_selectors, "CHUNK", 200)
     peaks = []
     # The first one warms up.
     for count in (1, 800, 8000):
@@ -233,7 +233,7 @@ def fill_ledger(org: Any, count: int) -> None:
 def test_rows_come_through_a_cursor_of_the_server_that_ends_with_the_reader():
     for _ in range(5):
         make_project()
-    rows = download_views.streamed(Project.objects.order_by("pk").values_list("pk"))
+    rows = download_selectors.streamed(Project.objects.order_by("pk").values_list("pk"))
     next(rows)
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement, is_holdable FROM pg_cursors WHERE name <> ''")
@@ -247,7 +247,7 @@ def test_rows_come_through_a_cursor_of_the_server_that_ends_with_the_reader():
 
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_that_breaks_leaves_no_file_that_looks_whole(monkeypatch):
-    monkeypatch.setattr(download_views, "CHUNK", 1)
+    monkeypatch.setattr(download_selectors, "CHUNK", 1)
     monkeypatch.setattr("clipforge.common.lists.csvs.BATCH", 1)
     for _ in range(3):
         make_project()
