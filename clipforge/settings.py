@@ -290,7 +290,7 @@ DATABASES: dict[str, Any] = {
 
 # --- Redis ---------------------------------------------------------------------------
 
-# Timeouts, pool and breaker are in clipforge.common.cache.redis, for whoever talks to Redis.
+# Timeouts, pool and breaker are in clipforge.common.cache.redis, for every client of Redis.
 _redis: dict[str, Any] = {
     "LOCATION": REDIS_URL,
     "KEY_FUNCTION": "clipforge.common.cache.backend.plain_key",
@@ -333,7 +333,7 @@ WORK_LEASE_SECONDS = env_int("WORK_LEASE_SECONDS", 60, minimum=1)
 WORK_MAX_ATTEMPTS = env_int("WORK_MAX_ATTEMPTS", 3, minimum=1)
 # Longest clip. Seconds.
 EXPORT_MAX_SECONDS = env_int("EXPORT_MAX_SECONDS", 600, minimum=1)
-# How long credits stay reserved for work that nobody touches; waiting and running work renews it.
+# How long credits stay reserved for work that stopped; waiting and running work renews it.
 HOLD_SECONDS = env_int("HOLD_SECONDS", 24 * 3600, minimum=60)
 # More than so many credits that one of the staff moves for one organization within a day need a
 # second person.
@@ -350,7 +350,7 @@ FAULTPOINTS = env("FAULTPOINTS", "")
 
 # Of one address, without a good API key.
 ANONYMOUS_REQUESTS_PER_MINUTE = env_int("ANONYMOUS_REQUESTS_PER_MINUTE", 60, minimum=1)
-# Attempts to sign in to the admin. A person mistypes a password twice; nobody does it a hundred times.
+# Attempts to sign in to the admin. A person mistypes a password twice, not a hundred times.
 LOGIN_RATE_OF_ADDRESS = "20/5m"
 LOGIN_RATE_OF_NAME = "10/5m"
 # Events of Stripe, which come in bursts from a few addresses.

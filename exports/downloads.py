@@ -1,4 +1,4 @@
-"""Signed, expiring download URLs: whoever has one may fetch that one file until it expires."""
+"""Signed, expiring download URLs: each permits fetching one file until it expires."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads of exports. Each begins with an organization, or with what is one's."""
+"""Reads of exports. Each begins with an organization, or with an object of one."""
 
 from __future__ import annotations
 

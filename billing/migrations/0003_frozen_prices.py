@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-# What somebody was asked to pay stands, whoever asks: raw SQL, the admin, a shell. A change is a
+# The terms of a price that was shown never change, not even by raw SQL or in a shell. A change is a
 # new version of the price.
 CREATE_TRIGGER = """
 CREATE FUNCTION billing_refuse_new_terms() RETURNS trigger LANGUAGE plpgsql AS $$

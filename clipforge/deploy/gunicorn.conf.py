@@ -36,7 +36,7 @@ keepalive = 5
 max_requests = 20000
 max_requests_jitter = 5000
 
-# Customers' files are nobody else's business on this machine.
+# Customers' files are readable by the service's account alone.
 umask = 0o077
 
 # The heartbeat file must not wait for a disk.

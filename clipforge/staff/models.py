@@ -68,7 +68,7 @@ class MoneyRequest(models.Model):
     price = models.ForeignKey(Price, models.PROTECT, null=True, db_index=False, related_name="+")
     paid_on = models.DateField(null=True, help_text="When the money of a payment arrived.")
     reason = models.CharField(max_length=500)
-    # Whoever did something once is deactivated, not deleted.
+    # An account with recorded actions is deactivated, not deleted.
     requested_by = models.ForeignKey(User, models.PROTECT, db_index=False, related_name="+")
     requested_at = models.DateTimeField(db_default=Now())
     status = models.CharField(
@@ -140,7 +140,7 @@ class MoneyRequest(models.Model):
 
 
 class RescueRun(models.Model):
-    """What somebody confirmed on the rescue page, once: its token is the primary key.
+    """A confirmed rescue, which runs once: its token is the primary key.
 
     Inserted before the first item is touched. A second click finds it and shows what came of the
     first. Without `finished_at` it is under way, or was cut off.

@@ -76,7 +76,7 @@ class StaffSite(admin.AdminSite):
         return super().login(request, extra_context)
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """Change one's own password, for the old one: ends all other sessions, leaves an audit row."""
+        """Change the own password, given the old one: ends all other sessions, leaves an audit row."""
         if request.method == "POST":
             name = str(request.user.pk)
             if refusal := too_many_attempts(request, group="admin-password-change", name=name):

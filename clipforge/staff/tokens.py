@@ -1,7 +1,7 @@
 """The token that makes a form act once; the form carries it from when it is first shown.
 
 It names one movement or key that the form may make. Sent again, twice at once, or after going
-back, it is the same token, and whoever acts on it finds what it made before.
+back, it is the same token, and the earlier result is found by it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LIFE = 24 * 3600
 
 
 def make(request: HttpRequest, form: str, subject: Model) -> str:
-    """A token for this person, this form and this subject. Nobody else can use it."""
+    """A token for this person, this form and this subject. It is invalid for any other."""
     return signing.dumps([str(uuid7()), *_bound_to(request, form, subject)], salt=SALT)
 
 

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                 name="exports_export_newest",
             ),
         ),
-        # What they replace is missed by nobody any more.
+        # The indexes that they replace are unused now.
         RemoveIndexOnline("export", "exports_export_project_status"),
         RemoveIndexOnline("export", "exports_export_created"),
     ]

@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                 name="projects_project_newest",
             ),
         ),
-        # What they replace is missed by nobody any more.
+        # The indexes that they replace are unused now.
         RemoveIndexOnline("project", "projects_project_org_status"),
         RemoveIndexOnline("project", "projects_project_created"),
     ]

@@ -21,7 +21,7 @@ def address(settings: Any, peer: str, forwarded: str | None, *trusted: str) -> s
     ("peer", "forwarded", "trusted", "found"),
     [
         ("203.0.113.9", None, (), "203.0.113.9"),
-        # Nobody is trusted: the header is the client's own word.
+        # No proxy is trusted: the header is set by the client.
         ("203.0.113.9", "10.0.0.1", (), "203.0.113.9"),
         ("203.0.113.9", "10.0.0.1", ("172.16.0.0/12",), "203.0.113.9"),
         # One proxy: what it wrote last; what the client sent stands before that.

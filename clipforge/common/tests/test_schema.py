@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 METHODS = {"get", "post", "put", "patch", "delete"}
 NOT_DOCUMENTED = {"/api/v1/schema", "/api/v1/docs"}
 
-# For whoever has no key yet.
+# Public: its clients have no key yet.
 PUBLIC = {"pricing"}
 
 

@@ -1,4 +1,4 @@
-"""What the front ends of customers ask, as one stream of requests for the open loop."""
+"""The requests of customers' front ends, as one stream for the open loop."""
 
 from __future__ import annotations
 

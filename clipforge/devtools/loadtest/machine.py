@@ -1,4 +1,4 @@
-"""What processes cost and what else the machine was doing, from /proc. Linux."""
+"""CPU and memory of processes and of the machine, from /proc. Linux."""
 
 from __future__ import annotations
 

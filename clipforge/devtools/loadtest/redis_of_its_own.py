@@ -1,4 +1,4 @@
-"""A Redis that can be killed, for `loadtest --chaos`: nobody else's."""
+"""A Redis that can be killed, for `loadtest --chaos`, used by nothing else."""
 
 from __future__ import annotations
 

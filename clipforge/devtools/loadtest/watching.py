@@ -1,4 +1,4 @@
-"""What the service and the machine did while the load was on."""
+"""Counters of the service and the machine during the load."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Watch:
 
     @property
     def counted(self) -> Counter[str]:
-        """What the service counted meanwhile."""
+        """The counts of the service since the first snapshot."""
         return self._last.counted - self._first.counted
 
     def figures(self, requests: int) -> dict[str, Any]:

@@ -50,4 +50,4 @@ def until_somebody_waits_for_a_lock(*, seconds: float = 120) -> None:
                 return
             cursor.execute("SELECT pg_stat_clear_snapshot()")
             time.sleep(0.01)
-    raise AssertionError(f"nobody waited for a lock within {seconds:g} s")
+    raise AssertionError(f"no session waited for a lock within {seconds:g} s")

@@ -259,7 +259,7 @@ class Stripe:
                 self.expire(thing_id)
                 return self._get("cs", thing_id)
             case "POST", ["billing_portal", "sessions"]:
-                # Whoever it is: our database may know customers of an earlier stand-in.
+                # Any id is accepted: our database may have customers of an earlier stand-in.
                 url = f"{self.url}/portal/{params['customer']}"
                 return self._new("bps", "billing_portal.session", url=url)
             case "GET", ["invoices"]:
@@ -458,7 +458,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send_json(status, answer, replayed=replayed)
 
     def _page(self, method: str, path: str) -> None:
-        """What a person sees: the checkout and the portal."""
+        """The pages for people: the checkout and the portal."""
         match method, path.strip("/").split("/"):
             case "GET", ["checkout", session_id]:
                 session = self.stripe.objects[session_id]
@@ -551,7 +551,7 @@ def _list(data: Any) -> Object:
 
 
 def _page(path: str, params: Object, found: list[Object]) -> Object:
-    """What follows `starting_after` in a list, as much of it as is asked for."""
+    """The page of a list after `starting_after`, of at most `limit` objects."""
     if after := params.get("starting_after"):
         found = found[[each["id"] for each in found].index(after) + 1 :]
     limit = int(params.get("limit", 10))

@@ -75,7 +75,7 @@ def recognise(request: Request, *, costs: Costs, prefetch: str = "") -> Admissio
 class APIKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <API key>`: the principal that `recognise` found. Raises Forbidden.
 
-    Nobody on a view that did not ask it.
+    No principal on a view that does not require one.
     """
 
     def authenticate(self, request: Request) -> tuple[Principal, APIKey] | None:

@@ -6,7 +6,7 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-# Refuses every UPDATE and DELETE, whoever asks. TRUNCATE is not refused: only the owner of the table
+# Refuses every UPDATE and DELETE, also by raw SQL. TRUNCATE is not refused: only the owner of the table
 # may do it, a migration user and the flush between tests.
 CREATE_TRIGGER = """
 CREATE FUNCTION orgs_refuse_change_of_staff_action() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 MOST_QUERIES = 12
 
 
-# Made by services or by the queue; nobody adds one by hand.
+# Made by services or by the queue, never added by hand.
 NO_ADDING = {
     "procrastinate.ProcrastinateJob",
     "orgs.APIKey",

@@ -147,7 +147,7 @@ def movements(request: HttpRequest) -> HttpResponse:
 
 @needs(*ASKING)
 def movement(request: HttpRequest, pk: int) -> HttpResponse:
-    """One request: what it would do now, and the two buttons for whoever may decide it."""
+    """The page of one request: its present effect, and two buttons for those who may decide it."""
     asked = get_object_or_404(
         MoneyRequest.objects.select_related("org", "requested_by", "decided_by", "price"), pk=pk
     )

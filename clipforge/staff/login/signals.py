@@ -19,7 +19,7 @@ from clipforge.orgs.models import User
 
 logger = logging.getLogger(__name__)
 
-# Of a name that nobody has: it may be a password, typed into the wrong field.
+# Of an unknown name, which may be a password typed into the wrong field.
 SHOWN = 3
 
 

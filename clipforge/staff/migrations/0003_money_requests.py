@@ -5,7 +5,7 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-# What was asked stands for ever, and is decided once, whoever writes: raw SQL, a slip of the code.
+# A request never changes and is decided once, also by raw SQL or a slip of the code.
 # TRUNCATE is not refused: only the owner of the table may do it, a migration user and the flush
 # between tests.
 CREATE_TRIGGER = """

@@ -1,4 +1,4 @@
-"""What staff see and may do changes with the clock: before, on and after the edge."""
+"""Pages and permissions that change with the clock: before, on and after the edge."""
 
 from __future__ import annotations
 

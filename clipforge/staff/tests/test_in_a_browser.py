@@ -133,7 +133,7 @@ def test_every_list_and_form_of_a_model_is_whole(ada, rows, label):
     ):
         status = ada.page.request.get(f"{ada.url}{path}").status
         assert status in {200, 403}, path
-        if status == 200:  # else nobody does it by hand
+        if status == 200:  # else the page is not opened by hand
             ada.go(path)
             faults += faults_of(ada)
     assert faults == []

@@ -196,7 +196,7 @@ def test_a_place_that_is_none_leads_to_the_first_page(staff, way, place):
 
 
 def test_an_action_reaches_only_what_is_shown(staff, short_pages):
-    """Nobody can select all of a million rows with one click."""
+    """All of a million rows cannot be selected with one click."""
     for _ in range(5):
         make_organization()
     assert "select across" not in staff.get("/admin/orgs/user/").content.decode()

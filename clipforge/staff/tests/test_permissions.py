@@ -1,7 +1,7 @@
 """Who may open and send what in the admin: every page there is, as everybody there is.
 
-The tables are written by hand. A page that is in none of them fails, so that whoever adds one says
-who may use it. A letter is a person:
+The tables are written by hand. A page that is in none of them fails, so that adding one means
+deciding who may use it. A letter is a person:
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PEOPLE = {
 }
 
 # Django's pages of a model: who may look at its list, a row and its history; add; change; delete.
-# "-" is nobody.
+# "-" means no person.
 MODELS = """
 auth.group                      R       R       R       -
 billing.alert                   sfeaR   -       -       -
@@ -64,7 +64,7 @@ projects.project                sfeaR   -       -       -
 """
 
 # Every other page: what its address names, who may open it, who may send its form.
-# "405": nobody, it has none.
+# "405": the page has no such method.
 PAGES = """
 index                           -       nsfeaR      nsfeaR
 login                           -       0cnsfeaR    0cnsfeaR

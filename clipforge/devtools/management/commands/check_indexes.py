@@ -11,7 +11,7 @@ from clipforge.common.commands import OperatorCommand
 from clipforge.devtools.query_plans.pages import pages
 from clipforge.devtools.query_plans.report import Finding, measure, unused
 
-# Characters, where nobody looks: a line of a log should be whole.
+# Columns, where the output is no terminal: a line of a log should be whole.
 WIDTH = 220
 
 

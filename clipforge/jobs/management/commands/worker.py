@@ -27,5 +27,5 @@ class Command(BaseCommand):
     def handle(self, *, concurrency: int, **options: Any) -> None:
         if concurrency < 1:
             raise CommandError("--concurrency must be at least 1.")
-        os.umask(0o077)  # customers' files are nobody else's business on this machine
+        os.umask(0o077)  # customers' files are readable by this account alone
         asyncio.run(worker.run(concurrency=concurrency))

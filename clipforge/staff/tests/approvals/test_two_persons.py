@@ -118,7 +118,7 @@ def test_a_large_payment_waits_for_a_second_person_and_is_recorded_as_it_was_ask
     assert not Payment.objects.exists()
     action = AuditEntry.objects.get()
     assert (action.verb, action.after["price"]) == ("request_credits", "pack-2000 v1")
-    # The button again is the same request, and nobody confirms their own.
+    # The button again is the same request, and the requester cannot confirm it.
     assert record(finance, organization, "pack-2000", " SEPA  1")["Location"] == answer["Location"]
     assert decide(finance).status_code == 200
     colleague = make_staff("finance")

@@ -52,7 +52,7 @@ def finance() -> Client:
 
 
 def rows_of(response: Any) -> list[dict[str, str]]:
-    """What is between the header and the last line, which is there."""
+    """The rows between the header and the last line, which is checked."""
     header, *rows, end = csv.reader(io.StringIO(b"".join(response).decode(), newline=""))
     assert end == [f"# end: {len(rows)} rows"]
     return [dict(zip(header, row, strict=True)) for row in rows]

@@ -59,7 +59,7 @@ def test_password_phone_and_recovery_code_and_nothing_of_them_in_a_log(service):
         assert len(codes) == 10
         assert ada.get(LIST).url.path == LIST
 
-        # Whoever came with the password alone is signed out, and asked for the phone from then on.
+        # Sessions by password alone are signed out, and the phone is asked for from then on.
         assert thief.get(LIST).url.path == "/admin/login/"
         page = sign_in(thief)
         assert page.url.path == "/admin/second-factor/"

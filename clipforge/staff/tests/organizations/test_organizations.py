@@ -45,7 +45,7 @@ REASON = "asked for by mail"
 
 @pytest.fixture
 def dead_redis(settings: Any) -> None:
-    """Nobody answers where Redis should be."""
+    """No server listens at the address of Redis."""
     at = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}
     settings.CACHES = {**settings.CACHES, "default": at}
 
@@ -433,7 +433,7 @@ def busy() -> Organization:
 def test_the_whole_page_takes_eleven_queries_for_every_role(role):
     """Session, person, phone, two of permissions, the organization, and five for all that is shown.
 
-    One is left of the twelve that a page may take, for whoever comes next.
+    A page may take twelve.
     """
     client, org = signed_in(make_staff(role)), busy()
     client.get(address(make_organization()))  # what a process remembers
