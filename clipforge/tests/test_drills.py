@@ -15,7 +15,8 @@ import httpx
 import pytest
 from django.core.management import CommandError, call_command
 
-from clipforge.devtools.testing import drills, worker_drills
+from clipforge.devtools.testing import drills
+from clipforge.devtools.testing.drills import workers as worker_drills
 from clipforge.devtools.testing.fault_injection import (
     NotPermitted,
     clock_off_by,
@@ -118,7 +119,7 @@ def test_errors_outside_a_customers_control_are_not_explained(status, code, head
     assert drills.is_explained(answer) is explained
 
 
-def test_a_drill_finds_a_planted_double_and_a_planted_loss():
+def test_a_drill_finds_a_seeded_double_and_a_seeded_loss():
     good = drills.Row("nothing", 10, 0, 0, 0, 0, 0.0)
     assert drills.breaches(good) == []
     changes: tuple[dict[str, Any], ...] = (
@@ -140,11 +141,11 @@ def test_a_fault_without_an_effect_does_not_count():
     ]
 
 
-def test_an_operator_is_told_of_a_service_that_was_not_well_again_within_five_seconds():
+def test_an_operator_is_told_of_a_service_that_was_not_recovered_within_five_seconds():
     row = drills.Row("database restarted", 10, 3, 0, 0, 0, recovery=5.0)
     assert drills.too_slow(row) == []
     late = row._replace(recovery=5.1)
-    assert drills.too_slow(late) == ["database restarted: well again only after 5.1 s"]
+    assert drills.too_slow(late) == ["database restarted: recovered only after 5.1 s"]
     assert drills.too_slow(late._replace(within=20.0)) == []  # work comes back with its lease
     assert drills.too_slow(row._replace(recovery=None)) == []
 
@@ -156,15 +157,15 @@ def test_recovery_lasts_from_the_end_of_the_fault_to_its_last_consequence():
     assert counts.recovery(100.0) == 7.0  # something still went wrong
 
 
-class Place:
+class DrillThatIsTheFault:
     """Where the drill itself is the fault."""
 
     def run(self, _: str, fault: Callable[[], drills.Row]) -> drills.Row:
         return fault()
 
 
-def place() -> AbstractContextManager[Place]:
-    return nullcontext(Place())
+def place() -> AbstractContextManager[DrillThatIsTheFault]:
+    return nullcontext(DrillThatIsTheFault())
 
 
 def well() -> drills.Row:
@@ -221,12 +222,12 @@ def test_people_see_the_table_before_they_are_told_what_is_wrong(drilled):
 
 def test_a_service_that_cannot_be_started_or_ends_badly_is_a_row_too(drilled):
     @contextmanager
-    def ends_badly() -> Iterator[Place]:
-        yield Place()
+    def ends_badly() -> Iterator[DrillThatIsTheFault]:
+        yield DrillThatIsTheFault()
         raise AssertionError("the ledger does not add up")
 
     @contextmanager
-    def never_starts() -> Iterator[Place]:
+    def never_starts() -> Iterator[DrillThatIsTheFault]:
         raise AssertionError("no port is free")
         yield
 
@@ -239,7 +240,7 @@ def test_a_service_that_cannot_be_started_or_ends_badly_is_a_row_too(drilled):
 
 
 def test_what_a_process_is_started_with_is_so(tmp_path: Path):
-    """A drill whose handicap does nothing would find nothing."""
+    """A drill without its fault would find nothing."""
 
     def said(argv: list[str]) -> str:
         return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False).stdout

@@ -144,7 +144,7 @@ def test_files_that_name_others_are_not_followed_whatever_they_are_called(corpus
 
 
 def test_the_corpus_finds_a_reader_that_follows_playlists(corpus, server, tmp_path, monkeypatch):
-    """Planted: demuxers of playlists are let in, and protocols of the network."""
+    """Seeded: demuxers of playlists are let in, and protocols of the network."""
     lists = (
         f"FORMATS = {ffmpeg.FORMATS + ',hls,concat,applehttp'!r}\n"
         f"PROTOCOLS = {ffmpeg.PROTOCOLS + ',http,tcp,crypto'!r}\n"

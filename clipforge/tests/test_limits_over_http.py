@@ -18,7 +18,7 @@ from django_ratelimit.core import _get_window
 from clipforge.common.cache.redis import ANSWER_SECONDS, COOL_DOWN_SECONDS, INSISTENT_SECONDS
 from clipforge.common.cache.versioned_cache import BORN_KEY
 from clipforge.devtools.testing import fault_injection
-from clipforge.devtools.testing.fault_injection import Handicap
+from clipforge.devtools.testing.fault_injection import Injection
 from clipforge.devtools.testing.redis_server import RedisServer, redis_server
 from clipforge.devtools.testing.service import TLS, Service, eventually, limited_service
 
@@ -54,10 +54,10 @@ print(json.dumps(made))
 class Limited(NamedTuple):
     service: Service
     redis: RedisServer
-    handicap: Handicap = fault_injection.none
+    injection: Injection = fault_injection.none
 
     def manage(self, *arguments: str) -> str:
-        return self.service.manage(*arguments, handicap=self.handicap)
+        return self.service.manage(*arguments, injection=self.injection)
 
     def customers(self, *tiers: str, projects: bool = False) -> dict[str, dict[str, str]]:
         """A new organization with 10 credits and a key of each tier."""

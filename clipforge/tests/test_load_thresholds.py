@@ -13,8 +13,8 @@ import pytest
 
 from clipforge.common import query_times
 from clipforge.devtools.loadtest.customers import Customer
-from clipforge.devtools.loadtest.front_ends import asks
-from clipforge.devtools.loadtest.open_loop import OpenLoop, Outcome, gets
+from clipforge.devtools.loadtest.open_loop import OpenLoop, OpenLoopResult, gets
+from clipforge.devtools.loadtest.request_mix import request_mix
 from clipforge.devtools.loadtest.targets import Run, targets
 from locustfiles.accounts import PACES, Account, Accounts
 from locustfiles.recording import Recorder, Stage, figures
@@ -284,7 +284,7 @@ def test_a_latency_counts_from_when_the_request_should_have_been_made():
         writer.close()
         await writer.wait_closed()
 
-    async def measured() -> Outcome:
+    async def measured() -> OpenLoopResult:
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             outcome = await OpenLoop(url, gets("/", ["key"])).run(per_second=100, seconds=1)
@@ -302,7 +302,7 @@ def test_the_open_loop_asks_for_lists_and_details_and_posts_as_front_ends_do():
         cast("Customer", SimpleNamespace(org=SimpleNamespace(tier=tier), key=tier, project="p-1"))
         for tier in tiers
     ]
-    drawn = list(itertools.islice(asks(found, with_pricing=True), 2100))
+    drawn = list(itertools.islice(request_mix(found, with_pricing=True), 2100))
     names = Counter(ask.name for ask in drawn)
     assert 500 < names["GET /projects/{id}"] < 760
     assert min(names.values()) > 40
@@ -310,5 +310,5 @@ def test_the_open_loop_asks_for_lists_and_details_and_posts_as_front_ends_do():
     assert Counter(ask.key for ask in drawn) == {"FREE": 100, "ENTERPRISE": 2000}
     quote = next(ask for ask in drawn if ask.method == "POST")
     assert quote.to_bytes("h").endswith(b'Content-Length: 22\r\n\r\n{"export_seconds": 30}')
-    pricing = {ask.name for ask in itertools.islice(asks(found, with_pricing=False), 1000)}
+    pricing = {ask.name for ask in itertools.islice(request_mix(found, with_pricing=False), 1000)}
     assert "GET /pricing" not in pricing

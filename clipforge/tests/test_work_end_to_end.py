@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from clipforge.client import ApiError, Json
-from clipforge.devtools.testing import worker_drills
-from clipforge.devtools.testing.drills import STOPPING_SECONDS, Row, breaches
+from clipforge.devtools.testing.drills import Row, breaches
+from clipforge.devtools.testing.drills import workers as worker_drills
+from clipforge.devtools.testing.drills.faults import STOPPING_SECONDS
+from clipforge.devtools.testing.drills.workers import Bench
 from clipforge.devtools.testing.fault_injection import NotPermitted
 from clipforge.devtools.testing.service import Service, eventually
-from clipforge.devtools.testing.worker_drills import Bench
 from clipforge.media import probe
 from clipforge.media.sample import make_still
 
@@ -224,7 +225,7 @@ def probe_of(parent: int) -> Iterator[int]:
 
 
 def test_leftover_lost_and_duplicate_jobs_are_reported(bench: Bench):
-    """Planted: an export paid twice, one without its file, and what the dead leave."""
+    """Seeded: an export paid twice, one without its file, and what the dead leave."""
     (done,) = worker_drills.log_full(bench)
     (path,) = bench.service.files(f"*/exports/{done['id']}/*")
     file, copy = bench.service.media / path, bench.service.media / path.with_name("0.mp4")

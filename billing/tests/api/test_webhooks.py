@@ -821,13 +821,13 @@ def five_a_minute(settings):
         yield
 
 
-def knock(address="203.0.113.1", **headers):
+def unsigned_event(address="203.0.113.1", **headers):
     """An event without a signature."""
     return send(b"{}", "", REMOTE_ADDR=address, **headers)
 
 
 def refusals(count, **options):
-    return [knock(**options).status_code for _ in range(count)]
+    return [unsigned_event(**options).status_code for _ in range(count)]
 
 
 def test_the_sixth_event_in_a_minute_is_refused_before_body_or_database_are_read(
@@ -835,7 +835,7 @@ def test_the_sixth_event_in_a_minute_is_refused_before_body_or_database_are_read
 ):
     assert refusals(5) == [400] * 5
     with django_assert_num_queries(0):
-        answer = knock(**{"wsgi.input": Unreadable()})
+        answer = unsigned_event(**{"wsgi.input": Unreadable()})
     body = assert_problem(answer, 429, "rate_limited")
     assert 1 <= int(answer["Retry-After"]) <= 60
     assert "More than 5 events came from this address" in body["detail"]
@@ -858,7 +858,7 @@ def test_another_address_is_not_disturbed(five_a_minute):
 
 
 def test_a_forged_address_in_a_header_changes_nothing(five_a_minute):
-    statuses = [knock(HTTP_X_FORWARDED_FOR=f"10.1.1.{n}").status_code for n in range(6)]
+    statuses = [unsigned_event(HTTP_X_FORWARDED_FOR=f"10.1.1.{n}").status_code for n in range(6)]
     assert statuses == [400] * 5 + [429]
 
 

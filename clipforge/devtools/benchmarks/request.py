@@ -51,7 +51,7 @@ def main(rounds: int, *, profile: bool) -> None:
 
 
 def _cost(url: str, pid: int, path: str, keys: list[str]) -> float:
-    from clipforge.devtools.loadtest.machine import cpu_of_family
+    from clipforge.devtools.loadtest.host import cpu_of_family
     from clipforge.devtools.loadtest.open_loop import OpenLoop, gets
 
     before = cpu_of_family(pid)

@@ -49,7 +49,7 @@ def main(rounds: int) -> None:
 
 
 def _cost(setting: str, keys: list[str], data: Path, latencies: list[float]) -> float:
-    from clipforge.devtools.loadtest.machine import cpu_of_family, memory_of_family
+    from clipforge.devtools.loadtest.host import cpu_of_family, memory_of_family
     from clipforge.devtools.loadtest.open_loop import OpenLoop, gets
     from clipforge.stack import Stack
 

@@ -17,7 +17,7 @@ from clipforge.common.errors import BadRequest, Unavailable
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     url: str
     users: list[int]
     stage_seconds: float
@@ -34,7 +34,7 @@ class Plan:
 class Generator:
     """`with Generator(plan) as load:` makes the load; it ends by itself after `plan.seconds`."""
 
-    plan: Plan
+    plan: LoadPlan
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __enter__(self) -> Generator:

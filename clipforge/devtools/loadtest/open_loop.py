@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 PATIENCE = 10.0
 
 
-class Ask(NamedTuple):
+class PlannedRequest(NamedTuple):
     """One request; those of one name are alike."""
 
     name: str
@@ -44,13 +44,13 @@ class Ask(NamedTuple):
         return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def gets(path: str, keys: Iterable[str]) -> Iterator[Ask]:
+def gets(path: str, keys: Iterable[str]) -> Iterator[PlannedRequest]:
     """The same path for ever, under the keys in turn."""
-    return (Ask(path, path, key) for key in itertools.cycle(keys))
+    return (PlannedRequest(path, path, key) for key in itertools.cycle(keys))
 
 
 @dataclass
-class Outcome:
+class OpenLoopResult:
     per_second: float
     planned: int
     # Milliseconds, of good answers by name.
@@ -71,31 +71,31 @@ class OpenLoop:
     """What `asks` gives, one after the other, on as many connections as it takes."""
 
     url: str
-    asks: Iterator[Ask]
+    asks: Iterator[PlannedRequest]
     _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
-    async def run(self, per_second: float, seconds: float) -> Outcome:
-        outcome = Outcome(per_second, planned=math.ceil(per_second * seconds))
+    async def run(self, per_second: float, seconds: float) -> OpenLoopResult:
+        result = OpenLoopResult(per_second, planned=math.ceil(per_second * seconds))
         started = time.perf_counter()
         async with asyncio.TaskGroup() as group:
-            for number, ask in enumerate(itertools.islice(self.asks, outcome.planned)):
+            for number, ask in enumerate(itertools.islice(self.asks, result.planned)):
                 intended = started + number / per_second
                 await asyncio.sleep(max(0.0, intended - time.perf_counter()))
-                group.create_task(self._one(ask, intended, outcome))
+                group.create_task(self._one(ask, intended, result))
         for _, writer in self._idle:
             writer.close()
-        return outcome
+        return result
 
-    async def _one(self, ask: Ask, intended: float, outcome: Outcome) -> None:
+    async def _one(self, ask: PlannedRequest, intended: float, result: OpenLoopResult) -> None:
         try:
             status = await asyncio.wait_for(self._status_of(ask), PATIENCE)
         except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError) as error:
             status = type(error).__name__
-        outcome.statuses[status] += 1
+        result.statuses[status] += 1
         if status == "200":
-            outcome.by_name[ask.name].append((time.perf_counter() - intended) * 1000)
+            result.by_name[ask.name].append((time.perf_counter() - intended) * 1000)
 
-    async def _status_of(self, ask: Ask) -> str:
+    async def _status_of(self, ask: PlannedRequest) -> str:
         """A connection that fails is not used again."""
         reader, writer = await self._connection()
         with contextlib.ExitStack() as on_failure:

@@ -16,10 +16,10 @@ from clipforge.devtools.seeding.draws import (
     SECOND,
     Bools,
     Draw,
+    HoldOutcome,
     Ints,
+    JobKind,
     Jobs,
-    Kind,
-    Outcome,
     texts_of_ids,
     texts_of_times,
 )
@@ -70,7 +70,7 @@ RESERVES = {
 }
 RESERVE_PRIORITY = 90
 
-HOLD_STATUSES = ["CAPTURED", "RELEASED", "HELD", "HELD"]  # by Outcome
+HOLD_STATUSES = ["CAPTURED", "RELEASED", "HELD", "HELD"]  # by HoldOutcome
 # Jobs whose times are written as text together.
 CHUNK = 50_000
 
@@ -109,8 +109,8 @@ class Price:
 
 
 PRICES: dict[int, Price] = {
-    Kind.PROJECT: Price("project", "analysis_per_source_minute", "Analysis of a recording"),
-    Kind.EXPORT: Price("export", "export_per_output_minute", "Export of a moment"),
+    JobKind.PROJECT: Price("project", "analysis_per_source_minute", "Analysis of a recording"),
+    JobKind.EXPORT: Price("export", "export_per_output_minute", "Export of a moment"),
 }
 
 
@@ -169,7 +169,7 @@ class Books:
             for job, (need, renews, refunded, adjusted) in zip(
                 rows_of(jobs.take(chunk)), parts, strict=True
             ):
-                if job.kind == Kind.WELCOME:
+                if job.kind == JobKind.WELCOME:
                     self._welcome(job, need)
                     continue
                 drawn = self._work(job)
@@ -220,12 +220,12 @@ class Books:
         drawn = draw(account, amount)
         account.version += 1
         self._hold(job, price, amount, inputs)
-        if job.outcome >= Outcome.QUEUED:
+        if job.outcome >= HoldOutcome.QUEUED:
             account.held += amount
             account.open_holds += 1
             for lot, part in drawn:
                 lot.held += part
-        elif job.outcome == Outcome.RELEASED:
+        elif job.outcome == HoldOutcome.RELEASED:
             account.version += 1
         else:
             for lot, part in drawn:
@@ -234,7 +234,7 @@ class Books:
         return drawn
 
     def _allocate(self, job: Job, drawn: list[tuple[Lot, int]], refunded: int) -> None:
-        captured = job.outcome == Outcome.CAPTURED
+        captured = job.outcome == HoldOutcome.CAPTURED
         for lot, part in drawn:
             spent = part if captured else 0
             back = part if refunded else 0
@@ -360,9 +360,9 @@ class Books:
         self._row += 1
 
     def _hold(self, job: Job, price: Price, amount: int, inputs: str) -> None:
-        captured = amount if job.outcome == Outcome.CAPTURED else 0
-        by, at = ("", NULL) if job.outcome >= Outcome.QUEUED else ("system:worker", job.done)
-        fence = 0 if job.outcome == Outcome.QUEUED else 1
+        captured = amount if job.outcome == HoldOutcome.CAPTURED else 0
+        by, at = ("", NULL) if job.outcome >= HoldOutcome.QUEUED else ("system:worker", job.done)
+        fence = 0 if job.outcome == HoldOutcome.QUEUED else 1
         self._sink.add(
             HOLDS,
             f"{job.hold}\t{self._orgs[job.org]}\t{amount}\t{captured}\t"
@@ -374,10 +374,10 @@ class Books:
 
 def extras_of(jobs: Jobs, draw: Draw, prices: Ints, *, more: int = 0) -> Extras:
     """When organizations buy credits, and what staff undo. `more` adjustments than usual."""
-    work = jobs.kind != Kind.WELCOME
+    work = jobs.kind != JobKind.WELCOME
     need, renews = _refills(jobs, prices, work)
-    captured = np.flatnonzero(work & (jobs.outcome == Outcome.CAPTURED))
-    settled = np.flatnonzero(work & (jobs.outcome < Outcome.QUEUED))
+    captured = np.flatnonzero(work & (jobs.outcome == HoldOutcome.CAPTURED))
+    settled = np.flatnonzero(work & (jobs.outcome < HoldOutcome.QUEUED))
     refunded, adjusted = np.zeros(len(jobs), np.int64), np.zeros(len(jobs), np.int64)
     refunded[draw.rng.choice(captured, refunds_of(len(captured)), replace=False)] = 1
     adjusted[draw.rng.choice(settled, adjustments_of(len(settled)) + more, replace=False)] = 1
@@ -388,8 +388,8 @@ def rows_written(orgs: int, org: Ints, outcome: Ints) -> int:
     """How many ledger rows these jobs make, with all that follows them."""
     jobs = np.bincount(org, minlength=orgs)
     refills = jobs // JOBS_A_REFILL
-    captured = int((outcome == Outcome.CAPTURED).sum())
-    settled = int((outcome < Outcome.QUEUED).sum())
+    captured = int((outcome == HoldOutcome.CAPTURED).sum())
+    settled = int((outcome < HoldOutcome.QUEUED).sum())
     rows = orgs + captured + refunds_of(captured) + adjustments_of(settled)
     return rows + int(refills.sum() + (refills // REFILLS_A_RENEWAL).sum())
 
@@ -405,7 +405,7 @@ def adjustments_of(settled: int) -> int:
 def prices_of(jobs: Jobs) -> Ints:
     """Credits, one a job."""
     length = np.maximum(1, np.ceil(np.floor(jobs.seconds) / 60)).astype(np.int64)
-    units = np.array([0, PRICES[Kind.PROJECT].unit, PRICES[Kind.EXPORT].unit])
+    units = np.array([0, PRICES[JobKind.PROJECT].unit, PRICES[JobKind.EXPORT].unit])
     return np.asarray(length * units[jobs.kind])
 
 

@@ -40,13 +40,13 @@ DIGIT_PLACES = [place for place in range(UUID_LENGTH) if place not in {8, 13, 18
 HEX_DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
-class Kind(enum.IntEnum):
+class JobKind(enum.IntEnum):
     WELCOME = 0  # no work: the organization's first credits
     PROJECT = 1
     EXPORT = 2
 
 
-class Outcome(enum.IntEnum):
+class HoldOutcome(enum.IntEnum):
     """What became of the hold. The last two are open."""
 
     CAPTURED = 0
@@ -149,7 +149,13 @@ class Draw:
         return np.stack([upper, lower], axis=1)
 
     def jobs(
-        self, kind: Kind | Ints, org: Ints, asked: Ints, done: Ints, seconds: Floats, outcome: Ints
+        self,
+        kind: JobKind | Ints,
+        org: Ints,
+        asked: Ints,
+        done: Ints,
+        seconds: Floats,
+        outcome: Ints,
     ) -> Jobs:
         kinds = np.broadcast_to(np.asarray(kind, np.int64), org.shape)
         return Jobs(kinds, org, asked, done, seconds, outcome, self.ids(asked), self.ids(asked))

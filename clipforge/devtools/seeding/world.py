@@ -18,10 +18,10 @@ from clipforge.devtools.seeding.draws import (
     Bits,
     Draw,
     Floats,
+    HoldOutcome,
     Ints,
+    JobKind,
     Jobs,
-    Kind,
-    Outcome,
     Strings,
     texts_of_ids,
     texts_of_times,
@@ -114,7 +114,7 @@ def draw_projects(draw: Draw, orgs: Orgs, count: int) -> Work:
     org, asked = org[order], asked[order]
     seconds = draw.durations(_longest(orgs, org))
     status = draw.pick(PROJECT_ENDS, count)
-    jobs = draw.jobs(Kind.PROJECT, org, asked, draw.later(asked, 240), seconds, _outcome(status))
+    jobs = draw.jobs(JobKind.PROJECT, org, asked, draw.later(asked, 240), seconds, _outcome(status))
     return _with_open(draw, orgs, Work(jobs, status), Project.RUNNING)
 
 
@@ -152,7 +152,7 @@ def draw_exports(
     status = draw.pick(EXPORT_ENDS, count)
     done = draw.later(asked, 45)
     seconds = clips.end - clips.start
-    jobs = draw.jobs(Kind.EXPORT, org, asked, done, seconds, _outcome(status))
+    jobs = draw.jobs(JobKind.EXPORT, org, asked, done, seconds, _outcome(status))
     return _with_open(draw, orgs, Work(jobs, status), Export.RUNNING), clips, moment
 
 
@@ -179,9 +179,11 @@ def draw_gone(draw: Draw, orgs: Orgs, kept: list[Jobs], rows: int) -> tuple[Jobs
         middle = (low + high + 1) // 2
         low, high = (middle, high) if total(middle) <= rows else (low, middle - 1)
     org, outcome = org[:low], outcome[:low]
-    kind = np.where(draw.rng.random(low) < GONE_PROJECTS, Kind.PROJECT, Kind.EXPORT)
+    kind = np.where(draw.rng.random(low) < GONE_PROJECTS, JobKind.PROJECT, JobKind.EXPORT)
     asked = draw.imported(org, draw.between(orgs.founded[org]))
-    seconds = np.where(kind == Kind.PROJECT, draw.durations(_longest(orgs, org)), draw.lengths(low))
+    seconds = np.where(
+        kind == JobKind.PROJECT, draw.durations(_longest(orgs, org)), draw.lengths(low)
+    )
     jobs = draw.jobs(kind, org, asked, draw.later(asked, 90), seconds, outcome)
     return jobs, rows - total(low)
 
@@ -190,7 +192,7 @@ def welcomes(draw: Draw, orgs: Orgs) -> Jobs:
     org = np.arange(len(orgs.ids))
     nothing = np.zeros(len(org))
     at = orgs.founded
-    return draw.jobs(Kind.WELCOME, org, at, at, nothing, np.zeros(len(org), np.int64))
+    return draw.jobs(JobKind.WELCOME, org, at, at, nothing, np.zeros(len(org), np.int64))
 
 
 def _longest(orgs: Orgs, org: Ints) -> Ints:
@@ -200,9 +202,9 @@ def _longest(orgs: Orgs, org: Ints) -> Ints:
 
 
 def _outcome(status: Strings) -> Ints:
-    return np.where(np.isin(status, list(CHARGED)), Outcome.CAPTURED, Outcome.RELEASED).astype(
-        np.int64
-    )
+    return np.where(
+        np.isin(status, list(CHARGED)), HoldOutcome.CAPTURED, HoldOutcome.RELEASED
+    ).astype(np.int64)
 
 
 def _with_open(draw: Draw, orgs: Orgs, work: Work, running: str) -> Work:
@@ -216,7 +218,7 @@ def _with_open(draw: Draw, orgs: Orgs, work: Work, running: str) -> Work:
     jobs.asked[chosen] = draw.now - ago * SECOND
     jobs.done[chosen] = draw.now
     waits = np.arange(len(chosen)) % 2 == 1
-    jobs.outcome[chosen] = np.where(waits, Outcome.QUEUED, Outcome.RUNNING)
+    jobs.outcome[chosen] = np.where(waits, HoldOutcome.QUEUED, HoldOutcome.RUNNING)
     status[chosen] = np.where(waits, "QUEUED", running)
     return Work(jobs, status)
 
@@ -329,7 +331,7 @@ class Writer:
     def _work(self, work: Work) -> Iterator[str]:
         """The columns of WORK, a row each."""
         jobs = work.jobs
-        charged = np.where(jobs.outcome == Outcome.CAPTURED, books.prices_of(jobs), 0)
+        charged = np.where(jobs.outcome == HoldOutcome.CAPTURED, books.prices_of(jobs), 0)
         for pk, hold, org, status, outcome, asked, started, done, cost in zip(
             texts_of_ids(jobs.id),
             texts_of_ids(jobs.hold),
@@ -342,7 +344,7 @@ class Writer:
             charged.tolist(),
             strict=True,
         ):
-            queued, running = outcome == Outcome.QUEUED, outcome == Outcome.RUNNING
+            queued, running = outcome == HoldOutcome.QUEUED, outcome == HoldOutcome.RUNNING
             attempt = 0 if queued else 1
             stage, progress = ("rendering", 0.4) if running else ("", 1 - attempt)
             code, message = ERRORS.get(status, ("", ""))

@@ -1,6 +1,6 @@
 """Many customers, workers and sweepers on one ledger at once, in processes that die at any statement.
 
-`fire` runs it on the database of a test and returns what is wrong afterwards. Each process is
+`stress` runs it on the database of a test and returns what is wrong afterwards. Each process is
 `python -m clipforge.devtools.testing.crash_stress`, with fault points that end it or break its connections; a dead
 one is replaced. What a thread was told was done is written to a journal at once, so that the end
 shows whether anything was lost that somebody had been promised.
@@ -63,17 +63,17 @@ NEVER_LOGGED = ("LedgerBroken", "IntegrityError", "DeadlockDetected")
 
 
 @dataclass
-class Plan:
+class StressPlan:
     orgs: list[str]
     acts: int  # of each thread
     threads: int
     seed: int
     journal: str
-    plant: bool = False
+    seed_bug: bool = False
 
 
 @dataclass
-class Outcome:
+class StressResult:
     """What came of it. `wrong` is empty when all is well."""
 
     deaths: int = 0
@@ -85,7 +85,7 @@ class Outcome:
         return f"{self.deaths} processes died; {done}; wrong: {self.wrong or 'nothing'}"
 
 
-def fire(
+def stress(
     orgs: list[Organization],
     *,
     acts: int,
@@ -94,62 +94,64 @@ def fire(
     seed: int,
     faultpoints: str = "",
     at_first: str = "",
-    plant: bool = False,
-) -> Outcome:
-    """Let it burn, put it out, and look. `threads` are those of each process, `acts` those of each
+    seed_bug: bool = False,
+) -> StressResult:
+    """Run the processes, let every lease and hold end, and check the ledger. `threads` are those of each process, `acts` those of each
     thread at least; `at_first` are rules that hold until a process was replaced."""
-    with tempfile.TemporaryDirectory(prefix="cf-fire-") as folder:
+    with tempfile.TemporaryDirectory(prefix="cf-stress-") as folder:
         plans = [
-            Plan(
+            StressPlan(
                 orgs=[str(org.pk) for org in orgs],
                 acts=acts,
                 threads=threads,
                 seed=seed + number,
                 journal=f"{folder}/{number}",
-                plant=plant,
+                seed_bug=seed_bug,
             )
             for number in range(processes)
         ]
-        outcome = Outcome()
-        _keep_burning(plans, f"{at_first};{faultpoints}", faultpoints, outcome)
+        result = StressResult()
+        _keep_running(plans, f"{at_first};{faultpoints}", faultpoints, result)
         logs = "".join(path.read_text() for path in Path(folder).glob("*.log"))
-        outcome.wrong += [f"the log says {word}" for word in NEVER_LOGGED if word in logs]
-        outcome.wrong += [str(breach) for breach in broken_invariants()]
-        _put_out(outcome)
+        result.wrong += [f"the log says {word}" for word in NEVER_LOGGED if word in logs]
+        result.wrong += [str(breach) for breach in broken_invariants()]
+        _settle(result)
         for plan in plans:
-            _compare(_events(plan), outcome)
-    outcome.wrong += [str(breach) for breach in broken_invariants()]
-    outcome.wrong += _orphans()
-    return outcome
+            _compare(_events(plan), result)
+    result.wrong += [str(breach) for breach in broken_invariants()]
+    result.wrong += _orphans()
+    return result
 
 
-def _keep_burning(plans: list[Plan], at_first: str, faultpoints: str, outcome: Outcome) -> None:
+def _keep_running(
+    plans: list[StressPlan], at_first: str, faultpoints: str, result: StressResult
+) -> None:
     budget = plans[0].acts
-    burning = [(plan, _light(plan, at_first)) for plan in plans]
-    while burning:
-        plan, process = burning.pop(0)
+    running = [(plan, _start(plan, at_first)) for plan in plans]
+    while running:
+        plan, process = running.pop(0)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.1)
         if process.returncode is None:
-            burning.append((plan, process))
+            running.append((plan, process))
         elif process.returncode == EXIT_CODE:
-            outcome.deaths += 1
+            result.deaths += 1
             plan.seed += 1000
             plan.acts = budget - len(_events(plan)) // plan.threads
             if plan.acts > 0:
-                burning.append((plan, _light(plan, faultpoints)))
+                running.append((plan, _start(plan, faultpoints)))
         elif process.returncode != 0:
             log = Path(f"{plan.journal}.log").read_text()[-2000:]
-            outcome.wrong.append(f"a process ended with {process.returncode}: {log}")
+            result.wrong.append(f"a process ended with {process.returncode}: {log}")
 
 
-def _events(plan: Plan) -> list[str]:
+def _events(plan: StressPlan) -> list[str]:
     """What its threads noted so far, a line an act."""
     journal = Path(plan.journal)
     return journal.read_text().splitlines() if journal.exists() else []
 
 
-def _light(plan: Plan, faultpoints: str) -> subprocess.Popen[bytes]:
+def _start(plan: StressPlan, faultpoints: str) -> subprocess.Popen[bytes]:
     with Path(f"{plan.journal}.log").open("ab") as log:
         return subprocess.Popen(
             [
@@ -165,7 +167,7 @@ def _light(plan: Plan, faultpoints: str) -> subprocess.Popen[bytes]:
         )
 
 
-def _put_out(outcome: Outcome) -> None:
+def _settle(result: StressResult) -> None:
     """What the sweepers do when nobody disturbs them: every lease and every hold runs out."""
     for item in Project.objects.filter(status=Project.RUNNING):
         lapse_lease(item)
@@ -174,7 +176,7 @@ def _put_out(outcome: Outcome) -> None:
         try:
             lifecycle.cancel(item, actor="test")
         except LedgerBroken as error:
-            outcome.wrong.append(str(error))
+            result.wrong.append(str(error))
     later = timezone.now() + datetime.timedelta(days=2)
     while services.expire_holds(now=later):
         pass
@@ -182,17 +184,17 @@ def _put_out(outcome: Outcome) -> None:
         pass
 
 
-def _compare(events: list[str], outcome: Outcome) -> None:
+def _compare(events: list[str], result: StressResult) -> None:
     """What somebody was told is so; and what happened that nobody foresaw."""
     for line in events:
         event = json.loads(line)
-        outcome.counts[event["what"]] += 1
+        result.counts[event["what"]] += 1
         if "unforeseen" in event:
-            outcome.wrong.append(event["unforeseen"])
+            result.wrong.append(event["unforeseen"])
         if "transaction" in event and not _kept(CreditTransaction, event["transaction"], event):
-            outcome.wrong.append(f"lost: {line}")
+            result.wrong.append(f"lost: {line}")
         if "hold" in event and not _kept(CreditHold, event["hold"], event):
-            outcome.wrong.append(f"lost: {line}")
+            result.wrong.append(f"lost: {line}")
 
 
 def _kept(model: Any, pk: Any, event: dict[str, Any]) -> bool:
@@ -209,10 +211,10 @@ def _orphans() -> list[str]:
 # --- inside a process -----------------------------------------------------------------
 
 
-class Hand:
+class StressThread:
     """One thread: customer, worker and sweeper in turn, with a memory of work it once claimed."""
 
-    def __init__(self, plan: Plan, orgs: list[Organization], number: int) -> None:
+    def __init__(self, plan: StressPlan, orgs: list[Organization], number: int) -> None:
         self.random = random.Random(plan.seed * 1000 + number)  # noqa: S311 - no secret
         self.orgs = orgs
         self.budget = plan.acts
@@ -225,7 +227,7 @@ class Hand:
             *[self.submit, self.work, self.finish, self.cancel, self.sweep],
         ]
 
-    def burn(self) -> None:
+    def run(self) -> None:
         for _ in range(self.budget):
             act, org = self.random.choice(self.acts), self.random.choice(self.orgs)
             event: dict[str, Any] = {"what": act.__name__, "org": str(org.pk)}
@@ -326,7 +328,7 @@ class Hand:
 
     def submit(self, org: Organization) -> None:
         item = Project(
-            org=org, title="Fire", source_name="f", size=1, duration=60, width=16, height=16
+            org=org, title="Stress", source_name="f", size=1, duration=60, width=16, height=16
         )
         item.has_audio = False
         charge = analysis_charge(60)
@@ -385,12 +387,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 @contextlib.contextmanager
-def _planted(plan: Plan) -> Iterator[None]:
-    with sum_then_insert() if plan.plant else contextlib.nullcontext():
+def _seeded_bug(plan: StressPlan) -> Iterator[None]:
+    with sum_then_insert() if plan.seed_bug else contextlib.nullcontext():
         yield
 
 
-def _organizations(plan: Plan) -> list[Organization]:
+def _organizations(plan: StressPlan) -> list[Organization]:
     while True:
         try:
             return list(Organization.objects.filter(pk__in=plan.orgs).order_by("pk"))
@@ -399,10 +401,12 @@ def _organizations(plan: Plan) -> list[Organization]:
 
 
 def main() -> None:
-    plan = Plan(**json.loads(sys.argv[1]))
-    with _planted(plan):
+    plan = StressPlan(**json.loads(sys.argv[1]))
+    with _seeded_bug(plan):
         orgs = _organizations(plan)
-        threads = [threading.Thread(target=Hand(plan, orgs, n).burn) for n in range(plan.threads)]
+        threads = [
+            threading.Thread(target=StressThread(plan, orgs, n).run) for n in range(plan.threads)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -1,4 +1,4 @@
-"""What a process of ours may have to live with: a wrong clock, a log that takes nothing, a disk that is full.
+"""Faults of one process: a wrong clock, a log that takes nothing, a disk that is full.
 
 And `patient`, which spares it what a busy machine would do to it.
 
@@ -21,14 +21,14 @@ class NotPermitted(OSError):
     """This machine does not let us do that to a process."""
 
 
-Handicap = Callable[[list[str]], list[str]]
+Injection = Callable[[list[str]], list[str]]
 
 
 def none(argv: list[str]) -> list[str]:
     return argv
 
 
-def clock_off_by(seconds: float) -> Handicap:
+def clock_off_by(seconds: float) -> Injection:
     """Python's clock, in this process and what it forks, is ahead by so much (behind, if negative).
 
     Clocks that only measure (`time.monotonic`), PostgreSQL's, Redis's and the file system's are right.
@@ -37,12 +37,12 @@ def clock_off_by(seconds: float) -> Handicap:
 
 
 def patient(argv: list[str]) -> list[str]:
-    """No handicap, but a long breath: Redis may be silent for ten seconds, where it is a busy machine
+    """No fault, but more patience: Redis may be silent for ten seconds, where it is a busy machine
     that keeps it from answering. For tests of what is so as long as Redis answers."""
     return _altered("patience", 10)(argv)
 
 
-def _altered(what: str, seconds: float) -> Handicap:
+def _altered(what: str, seconds: float) -> Injection:
     def start(argv: list[str]) -> list[str]:
         interpreter, *program = argv
         return [
@@ -62,7 +62,7 @@ def log_full(argv: list[str]) -> list[str]:
     return _shell('exec "$@" >/dev/full 2>&1', argv)
 
 
-def disk_of(size: int, path: Path) -> Handicap:
+def disk_of(size: int, path: Path) -> Injection:
     """`path` is a disk of its own, empty, of so many bytes, which only this process sees."""
 
     def start(argv: list[str]) -> list[str]:

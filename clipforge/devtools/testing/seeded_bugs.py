@@ -1,4 +1,4 @@
-"""Faults that are planted on purpose: a harness that does not find them proves nothing."""
+"""Bugs that are seeded on purpose: a harness that does not find them proves nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHECKS = {
 
 @contextmanager
 def sum_then_insert() -> Iterator[None]:
-    """Reserve as nobody should: add up the ledger, see that it is enough, insert."""
+    """Reserve without a lock: add up the ledger, see that it is enough, insert."""
     with mock.patch.object(services, "reserve", _reserve):
         yield
 
@@ -57,7 +57,7 @@ def without_checks() -> Iterator[None]:
 def _reserve(
     *, org: Organization, charge: Charge, idempotency_key: str, fence: int = 0, **fields: Any
 ) -> CreditHold:
-    """Right as long as nobody else does it at the same moment."""
+    """Right only as long as no other transaction does it at the same moment."""
     amount = charge.credits
     with atomic():
         earlier = CreditHold.objects.filter(org=org, idempotency_key=idempotency_key).first()
@@ -66,7 +66,7 @@ def _reserve(
         lots = _spendable(org)
         if sum(lot.remaining - lot.held for lot in lots) < amount:
             raise ledger.refusal(org.pk, amount)
-        _execute("SELECT pg_sleep(0.02)")  # somebody else adds up the same
+        _execute("SELECT pg_sleep(0.02)")  # in which another transaction adds up the same
         hold = CreditHold.objects.create(
             org=org,
             amount=amount,

@@ -30,7 +30,7 @@ from psycopg.sql import SQL, Identifier
 from clipforge import embedded
 from clipforge.client import Client
 from clipforge.devtools.testing import fault_injection, leaks
-from clipforge.devtools.testing.fault_injection import Handicap
+from clipforge.devtools.testing.fault_injection import Injection
 from clipforge.embedded.clusters import find_cluster
 from clipforge.embedded.paths import Site
 from clipforge.stack import reserved_port, web_command, worker_command
@@ -85,10 +85,10 @@ class Service:
         shared = {name: value for name, value in self.environment.items() if name != "WEB_BIND"}
         return Service(self.data, **shared)
 
-    def manage(self, *arguments: str, handicap: Handicap = fault_injection.none) -> str:
+    def manage(self, *arguments: str, injection: Injection = fault_injection.none) -> str:
         """Run a command to its end and return what it printed. Fails the test unless it exits 0."""
         done = subprocess.run(
-            handicap([sys.executable, "manage.py", *arguments]),
+            injection([sys.executable, "manage.py", *arguments]),
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -98,8 +98,8 @@ class Service:
         assert done.returncode == 0, f"manage.py {arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def manage_json(self, *arguments: str, handicap: Handicap = fault_injection.none) -> Any:
-        return json.loads(self.manage(*arguments, "--json", handicap=handicap).splitlines()[-1])
+    def manage_json(self, *arguments: str, injection: Injection = fault_injection.none) -> Any:
+        return json.loads(self.manage(*arguments, "--json", injection=injection).splitlines()[-1])
 
     def customer(self, name: str = "Customer", amount: int = 100) -> Client:
         """A client of a new organization with so many credits."""
@@ -109,8 +109,8 @@ class Service:
         self.clients.append(client)
         return client
 
-    def start_web(self, handicap: Handicap = fault_injection.none) -> subprocess.Popen[bytes]:
-        web = self._start(handicap(web_command()))
+    def start_web(self, injection: Injection = fault_injection.none) -> subprocess.Popen[bytes]:
+        web = self._start(injection(web_command()))
 
         def is_ready() -> bool:
             assert web.poll() is None, self.log.read_text()
@@ -123,9 +123,9 @@ class Service:
         return web
 
     def start_worker(
-        self, concurrency: int = 1, handicap: Handicap = fault_injection.none
+        self, concurrency: int = 1, injection: Injection = fault_injection.none
     ) -> subprocess.Popen[bytes]:
-        return self._start(handicap(worker_command(concurrency)))
+        return self._start(injection(worker_command(concurrency)))
 
     def files(self, pattern: str) -> list[Path]:
         """Stored files, relative to MEDIA_ROOT."""

@@ -13,7 +13,7 @@ HIDDEN = re.compile(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"')
 REASON = "asked for in writing"
 
 
-def at_desk(*permissions: str) -> Client:
+def staff_client(*permissions: str) -> Client:
     """A client that is signed in as somebody with these permissions."""
     return signed_in(make_staff(permissions=permissions))
 

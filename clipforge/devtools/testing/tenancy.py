@@ -1,4 +1,4 @@
-"""Two organizations side by side, and everybody who may knock at the door of one of them."""
+"""Two organizations side by side, and every kind of caller of the API of one of them."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _make_payment(org: Organization, name: str, number: int) -> Payment:
     )
 
 
-# --- who knocks -----------------------------------------------------------------------
+# --- callers --------------------------------------------------------------------------
 
 
 def callers(owner: World) -> dict[str, APIClient]:

@@ -17,7 +17,7 @@ from clipforge.common.commands import OperatorCommand
 class Command(OperatorCommand):
     help = (
         "Break things in a throw-away service under load, on servers of its own, and print what came "
-        "of each: nothing may be lost or happen twice, and all is well again within five seconds (the "
+        "of each: nothing may be lost or happen twice, and all has recovered within five seconds (the "
         "work of a dead worker: within its lease, a sweep and five seconds). Touches no other service and no data of yours. Exits 1 on any "
         "breach. Needs the packages of the tests."
     )
@@ -39,7 +39,8 @@ class Command(OperatorCommand):
 
     def run(self, *, only: str, worker_seconds: float, **options: Any) -> dict[str, Any]:
         # What only tests need is not installed everywhere.
-        from clipforge.devtools.testing import drills, worker_drills
+        from clipforge.devtools.testing import drills
+        from clipforge.devtools.testing.drills import workers as worker_drills
 
         of_work = dict(worker_drills.DRILLS)
         if worker_seconds:

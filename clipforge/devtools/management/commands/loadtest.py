@@ -25,14 +25,14 @@ from clipforge.common.cache.log import families_of
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import BadRequest
 from clipforge.devtools.loadtest.customers import Customer, customers, forget_requests, write_keys
-from clipforge.devtools.loadtest.front_ends import asks
-from clipforge.devtools.loadtest.generator import Generator, Plan, parse_seconds, parse_users
-from clipforge.devtools.loadtest.open_loop import OpenLoop, Outcome
+from clipforge.devtools.loadtest.disposable_redis import DisposableRedis
+from clipforge.devtools.loadtest.generator import Generator, LoadPlan, parse_seconds, parse_users
+from clipforge.devtools.loadtest.monitor import LoadMonitor
+from clipforge.devtools.loadtest.open_loop import OpenLoop, OpenLoopResult
 from clipforge.devtools.loadtest.pages import load_times
-from clipforge.devtools.loadtest.redis_of_its_own import RedisOfItsOwn
 from clipforge.devtools.loadtest.report import html
+from clipforge.devtools.loadtest.request_mix import request_mix
 from clipforge.devtools.loadtest.targets import Run, Target, targets
-from clipforge.devtools.loadtest.watching import Watch
 from clipforge.orgs.models import Organization
 from clipforge.stack import Stack
 from credits import reconciling
@@ -87,7 +87,7 @@ class Command(OperatorCommand):
         with self._service(host, chaos=options["chaos"]), customers(actor=self.actor) as found:
             keys = self.out / "keys.jsonl"
             write_keys(keys, found)
-            plan = Plan(self.url, counts, seconds, self.out, keys, self._warm_up(found))
+            plan = LoadPlan(self.url, counts, seconds, self.out, keys, self._warm_up(found))
             return self._judged(plan, found)
 
     # --- the service --------------------------------------------------------------------
@@ -95,7 +95,7 @@ class Command(OperatorCommand):
     @contextlib.contextmanager
     def _service(self, host: str | None, *, chaos: bool) -> Iterator[None]:
         """Sets `url`, `web_pid` and `redis`."""
-        self.redis: RedisOfItsOwn | None = None
+        self.redis: DisposableRedis | None = None
         self.killed_at: float | None = None  # seconds of the load
         self.web_pid: int | None = None
         call_command("migrate", interactive=False, verbosity=0)
@@ -108,7 +108,7 @@ class Command(OperatorCommand):
                 environment = {"ANONYMOUS_REQUESTS_PER_MINUTE": NO_LIMIT_BY_ADDRESS}
                 if chaos:
                     folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="cf-")))
-                    self.redis = running.enter_context(RedisOfItsOwn(folder))
+                    self.redis = running.enter_context(DisposableRedis(folder))
                     environment["REDIS_URL"] = self.redis.url
                 log = self.out / "service.log"
                 log.unlink(missing_ok=True)
@@ -141,13 +141,13 @@ class Command(OperatorCommand):
 
     # --- the load -----------------------------------------------------------------------
 
-    def _judged(self, plan: Plan, found: list[Customer]) -> dict[str, Any]:
-        load, watch, pages = self._closed_loop(plan)
+    def _judged(self, plan: LoadPlan, found: list[Customer]) -> dict[str, Any]:
+        load, monitor, pages = self._closed_loop(plan)
         chaos = self.redis is not None
         open_loop = {} if chaos else self._open_loop(load, found, with_pricing=plan.with_pricing)
         breaches = len(reconciling.breaches())
         came_back = self._is_undisturbed()
-        verdicts = targets(Run(load, watch.counted, pages, breaches, open_loop, chaos, came_back))
+        verdicts = targets(Run(load, monitor.counted, pages, breaches, open_loop, chaos, came_back))
         self.missed = [target for target in verdicts if target.passed is False]
         result = {
             "ok": not self.missed,
@@ -155,17 +155,17 @@ class Command(OperatorCommand):
             "stages": load["stages"],
             "breaches": load["breaches"],
             "open_loop": open_loop,
-            "cache": families_of(watch.counted),
+            "cache": families_of(monitor.counted),
             "pages": pages,
-            "machine": watch.figures(sum(stage["requests"] for stage in load["stages"])),
+            "machine": monitor.figures(sum(stage["requests"] for stage in load["stages"])),
         }
         self._write(result, verdicts)
         return result
 
-    def _closed_loop(self, plan: Plan) -> tuple[dict[str, Any], Watch, dict[str, float]]:
+    def _closed_loop(self, plan: LoadPlan) -> tuple[dict[str, Any], LoadMonitor, dict[str, float]]:
         pages: dict[str, float] = {}
         with Generator(plan) as load:
-            watch = Watch(web=self.web_pid, generator=load.pid)
+            monitor = LoadMonitor(web=self.web_pid, generator=load.pid)
             for elapsed in self._while_running(load, plan):
                 self._disturb(elapsed, plan)
                 late = elapsed > plan.seconds * 0.95 - min(plan.stage_seconds, 30) / 2
@@ -173,10 +173,10 @@ class Command(OperatorCommand):
                     pages = load_times(self.url)
                 # Its CPU time has to be read before it has ended.
                 if elapsed < plan.seconds:
-                    watch.stop()
-        return load.result(), watch, pages
+                    monitor.stop()
+        return load.result(), monitor, pages
 
-    def _while_running(self, load: Generator, plan: Plan) -> Iterator[float]:
+    def _while_running(self, load: Generator, plan: LoadPlan) -> Iterator[float]:
         """The seconds since the start, four times a second; draws the progress."""
         started = time.monotonic()
         columns = TextColumn("{task.description:<12}"), BarColumn(), TimeRemainingColumn()
@@ -191,7 +191,7 @@ class Command(OperatorCommand):
                 yield elapsed
                 time.sleep(0.25)
 
-    def _disturb(self, elapsed: float, plan: Plan) -> None:
+    def _disturb(self, elapsed: float, plan: LoadPlan) -> None:
         """However late it is asked, Redis dies once, and for no less than its time."""
         if self.redis is None:
             return
@@ -215,9 +215,9 @@ class Command(OperatorCommand):
         per_second = round(last["per_second"] * OPEN_LOOP_FACTOR, 1)
         seconds = min(OPEN_LOOP_SECONDS, last["seconds"])
         forget_requests(found)
-        loop = OpenLoop(self.url, asks(found, with_pricing=with_pricing))
+        loop = OpenLoop(self.url, request_mix(found, with_pricing=with_pricing))
         with self.console.status(f"{per_second:g} requests a second, whatever the answers take …"):
-            outcome: Outcome = asyncio.run(loop.run(per_second, seconds))
+            outcome: OpenLoopResult = asyncio.run(loop.run(per_second, seconds))
         return {
             "per_second": per_second,
             "planned": outcome.planned,

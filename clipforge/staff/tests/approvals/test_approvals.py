@@ -27,9 +27,9 @@ from clipforge.devtools.testing.redis_server import redis_server
 from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.devtools.testing.staff_client import (
     REASON,
-    at_desk,
     hidden_fields,
     open_form,
+    staff_client,
 )
 from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs.models import Organization, User
@@ -260,7 +260,7 @@ def refused_token(client: Client, org: Organization, token: str, name: str = "gr
 def test_a_token_of_another_organization_or_person_or_form_moves_nothing(finance, organization):
     other = hidden_fields(finance.get(url("grant-credits", make_organization())))
     assert "not sent by a form of yours" in refused_token(finance, organization, other["token"])
-    somebody = at_desk(*BOTH)
+    somebody = staff_client(*BOTH)
     theirs = hidden_fields(somebody.get(url("grant-credits", organization)))
     assert "not sent by a form of yours" in refused_token(finance, organization, theirs["token"])
     adjusting = hidden_fields(finance.get(url("adjust-credits", organization)))
@@ -363,7 +363,7 @@ def test_a_balance_that_moved_between_the_steps_matters_only_where_it_is_not_cov
 @pytest.mark.django_db(transaction=True)
 def test_two_who_take_the_last_credits_at_once_take_them_once():
     org = make_organization(credits_=100)
-    clients = [at_desk(*BOTH), at_desk(*BOTH)]
+    clients = [staff_client(*BOTH), staff_client(*BOTH)]
     forms = [
         {**open_form(client, url("adjust-credits", org), amount="-70"), "confirm": "yes"}
         for client in clients
@@ -398,11 +398,11 @@ PAGES = {
 @pytest.mark.parametrize("name", PAGES)
 def test_only_who_has_the_permission_sees_the_form_or_sends_it(organization, name):
     others = [each for each in BOTH if each != PAGES[name]]
-    without = at_desk(*others, "staff.confirm_credits", "orgs.view_organization")
+    without = staff_client(*others, "staff.confirm_credits", "orgs.view_organization")
     with nothing_changes():
         assert without.get(url(name, organization)).status_code == 403
         assert without.post(url(name, organization), {"confirm": "yes"}).status_code == 403
-    assert at_desk(PAGES[name]).get(url(name, organization)).status_code == 200
+    assert staff_client(PAGES[name]).get(url(name, organization)).status_code == 200
     customer = Client()
     customer.force_login(make_user())
     assert customer.get(url(name, organization)).status_code == 302
@@ -460,9 +460,9 @@ def test_a_large_grant_waits_for_a_second_person(finance, user, organization):
     )
     assert AuditEntry.objects.get().verb == "request_credits"
     second = make_staff(permissions=[CONFIRM])
-    desk = signed_in(second)
-    assert "Grant of 101 credits" in text(desk.get(reverse("admin:movements")))
-    assert decide(desk, asked).status_code == 302
+    client = signed_in(second)
+    assert "Grant of 101 credits" in text(client.get(reverse("admin:movements")))
+    assert decide(client, asked).status_code == 302
     asked.refresh_from_db()
     assert (asked.status, asked.decided_by, asked.decision_reason) == ("CONFIRMED", second, REASON)
     made = CreditTransaction.objects.get()
@@ -487,7 +487,7 @@ def test_a_large_grant_waits_for_a_second_person(finance, user, organization):
 @pytest.mark.usefixtures("low_limit")
 def test_a_refusal_moves_nothing_and_is_kept(finance, organization):
     asked = asked_for(finance, organization)
-    second = at_desk(CONFIRM)
+    second = staff_client(CONFIRM)
     assert decide(second, asked, "refuse").status_code == 302
     asked.refresh_from_db()
     assert (asked.status, balance(organization).available) == ("REFUSED", 0)
@@ -515,12 +515,12 @@ def test_nobody_decides_what_they_asked_for_not_even_a_superuser(organization, d
 def test_who_may_not_confirm_cannot(finance, organization):
     asked = asked_for(finance, organization)
     page = reverse("admin:movement", args=[asked.pk])
-    without = at_desk(*BOTH)
+    without = staff_client(*BOTH)
     assert 'name="confirm"' not in text(without.get(page))
     for decision in ("confirm", "refuse"):
         with nothing_changes():
             assert decide(without, asked, decision).status_code == 403
-    nobody = at_desk("staff.retry_work")
+    nobody = staff_client("staff.retry_work")
     assert nobody.get(page).status_code == 403
     assert nobody.get(reverse("admin:movements")).status_code == 403
 
@@ -528,7 +528,7 @@ def test_who_may_not_confirm_cannot(finance, organization):
 @pytest.mark.usefixtures("low_limit")
 def test_a_decision_needs_a_reason_and_a_choice(finance, organization):
     asked = asked_for(finance, organization)
-    second = at_desk(CONFIRM)
+    second = staff_client(CONFIRM)
     with nothing_changes():
         for reason in ("", "ok"):
             assert decide(second, asked, reason=reason).status_code == 200
@@ -543,7 +543,7 @@ def test_small_movements_of_a_day_count_together_up_and_down_alike(finance, orga
     assert "/requests/" in grant(finance, organization, 1)["Location"]
     assert "/requests/" in adjust(finance, organization, -1)["Location"]
     # Of another person, or for another organization.
-    assert "/change/" in grant(at_desk(*BOTH), organization, 60)["Location"]
+    assert "/change/" in grant(staff_client(*BOTH), organization, 60)["Location"]
     assert "/change/" in grant(finance, make_organization(), 60)["Location"]
 
 
@@ -551,7 +551,7 @@ def test_small_movements_of_a_day_count_together_up_and_down_alike(finance, orga
 def test_what_a_second_person_confirmed_and_what_customers_do_does_not_count(finance, organization):
     make_grant(organization, 5000)
     make_spend(organization, 300)
-    decide(at_desk(CONFIRM), asked_for(finance, organization))
+    decide(staff_client(CONFIRM), asked_for(finance, organization))
     assert "/change/" in grant(finance, organization, 100)["Location"]
 
 
@@ -584,8 +584,8 @@ def test_several_small_grants_at_once_do_not_pass_for_less_than_their_sum():
 @pytest.mark.parametrize("decisions", [("confirm",) * 8, ("confirm", "refuse") * 4])
 def test_of_many_who_decide_at_once_one_does(decisions):
     org = make_organization()
-    asked = asked_for(at_desk(*BOTH), org)
-    clients = [at_desk(CONFIRM) for _ in decisions]
+    asked = asked_for(staff_client(*BOTH), org)
+    clients = [staff_client(CONFIRM) for _ in decisions]
     answers = run_together(8, lambda n: decide(clients[n], asked, decisions[n]))
     assert codes(answers) == {302: 1, 200: 7}
     asked.refresh_from_db()
@@ -604,7 +604,7 @@ def test_a_confirmation_that_is_not_covered_any_more_leaves_the_request_waiting(
     asked = MoneyRequest.objects.get()
     make_spend(organization, 200)
     with nothing_changes():
-        answer = decide(at_desk(CONFIRM), asked)
+        answer = decide(staff_client(CONFIRM), asked)
     assert "400 credits cannot be taken: 300 are available now" in text(answer)
     asked.refresh_from_db()
     assert asked.status == "PENDING"
@@ -625,7 +625,7 @@ def left_waiting(user: User, org: Organization, days: float) -> MoneyRequest:
 
 def test_a_request_that_nobody_decided_in_seven_days_has_expired(user, organization):
     asked, fresh = [left_waiting(user, organization, days) for days in (7.01, 6.99)]
-    second = at_desk(CONFIRM)
+    second = staff_client(CONFIRM)
     with nothing_changes():
         assert "has expired" in text(decide(second, asked))
         assert "has expired" in text(decide(second, asked, "refuse"))
@@ -646,7 +646,7 @@ def test_credits_that_would_have_ended_meanwhile_cannot_be_confirmed(
     asked = asked_for(finance, organization, expiry="2099-01-01")
     later = datetime.datetime(2099, 2, 1, tzinfo=datetime.UTC)
     monkeypatch.setattr("credits.services.timezone.now", lambda: later)
-    answer = decide(at_desk(CONFIRM), asked)
+    answer = decide(staff_client(CONFIRM), asked)
     assert "end of the credits has passed" in text(answer)
     asked.refresh_from_db()
     assert asked.status == "PENDING"
@@ -658,7 +658,7 @@ def test_the_database_refuses_one_person_for_two_and_to_change_what_was_asked(
 ):
     asked = asked_for(finance, organization)
     decided = asked_for(finance, organization)
-    decide(at_desk(CONFIRM), decided, "refuse")
+    decide(staff_client(CONFIRM), decided, "refuse")
     attacks = [
         (
             asked,
@@ -710,7 +710,7 @@ def test_every_page_takes_few_queries(
 @pytest.mark.django_db(transaction=True)
 def test_without_redis_a_grant_is_made_and_the_cached_balance_is_never_stale_after(settings):
     org = make_organization(credits_=5)
-    finance = at_desk(*BOTH)
+    finance = staff_client(*BOTH)
     api_key = make_api_key(org)
     with redis_server() as redis:
         settings.CACHES = {

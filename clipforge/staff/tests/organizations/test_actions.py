@@ -26,7 +26,7 @@ from clipforge.devtools.testing.factories import (
 )
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.staff import signed_in
-from clipforge.devtools.testing.staff_client import REASON, at_desk, hidden_fields, open_form
+from clipforge.devtools.testing.staff_client import REASON, hidden_fields, open_form, staff_client
 from clipforge.devtools.testing.state import fingerprint
 from clipforge.orgs.models import APIKey, IdempotencyRecord, Organization, TierLimits
 from clipforge.staff import tokens
@@ -70,8 +70,8 @@ def act(client: Client, name: str, pk: Any, /, **fields: Any) -> Any:
     return client.post(url(name, pk), form)
 
 
-def desk(name: str) -> Client:
-    return at_desk(ACTIONS[name][0], "orgs.view_organization")
+def client_for(name: str) -> Client:
+    return staff_client(ACTIONS[name][0], "orgs.view_organization")
 
 
 def text(answer: Any) -> str:
@@ -90,7 +90,7 @@ def untouched(org: Organization) -> dict[str, str]:
 @every_action
 def test_an_action_is_done_and_leaves_who_before_after_and_why(acme, name):
     row = subject(name, acme)
-    client = desk(name)
+    client = client_for(name)
     answer = act(client, name, row.pk)
     assert answer.status_code == (200 if name == "issue-key" else 302), text(answer)
     action = AuditEntry.objects.get()
@@ -102,7 +102,7 @@ def test_an_action_is_done_and_leaves_who_before_after_and_why(acme, name):
 def test_only_who_has_the_permission_may(acme, name):
     row = subject(name, acme)
     permissions = {each for each, _ in ACTIONS.values()} - {ACTIONS[name][0]}
-    without = at_desk(*permissions, "orgs.view_organization", "orgs.change_organization")
+    without = staff_client(*permissions, "orgs.view_organization", "orgs.change_organization")
     before = untouched(acme)
     assert without.get(url(name, row.pk)).status_code == 403
     assert without.post(url(name, row.pk), ACTIONS[name][1]).status_code == 403
@@ -115,7 +115,7 @@ def test_only_who_has_the_permission_may(acme, name):
 def test_without_a_reason_that_says_something_nothing_is_done(acme, name, reason):
     row = subject(name, acme)
     before = untouched(acme)
-    answer = act(desk(name), name, row.pk, reason=reason)
+    answer = act(client_for(name), name, row.pk, reason=reason)
     assert (answer.status_code, "errorlist" in text(answer)) == (200, True)
     assert untouched(acme) == before
 
@@ -125,7 +125,7 @@ def test_what_is_typed_is_shown_as_text(acme, name):
     attack = "<script>alert(1)</script>"
     Organization.objects.filter(pk=acme.pk).update(name=attack)
     row = subject(name, acme)
-    client = desk(name)
+    client = client_for(name)
     wrong = dict.fromkeys(ACTIONS[name][1], attack) | {"reason": attack[:9]}
     for answer in (client.get(url(name, row.pk)), act(client, name, row.pk, **wrong)):
         assert attack not in text(answer)
@@ -135,20 +135,20 @@ def test_what_is_typed_is_shown_as_text(acme, name):
 @every_action
 def test_a_page_takes_few_queries(acme, name, django_assert_max_num_queries):
     row = subject(name, acme)
-    client = desk(name)
+    client = client_for(name)
     with django_assert_max_num_queries(8):
         assert client.get(url(name, row.pk)).status_code == 200
 
 
 @every_action
 def test_what_is_not_there_is_not_found(name):
-    assert desk(name).get(url(name, uuid.uuid4())).status_code == 404
+    assert client_for(name).get(url(name, uuid.uuid4())).status_code == 404
 
 
 @pytest.mark.parametrize("name", [name for name in ACTIONS if name != "issue-key"])
 def test_doing_it_again_changes_nothing_and_says_so(acme, name):
     row = subject(name, acme)
-    client = desk(name)
+    client = client_for(name)
     form = open_form(client, url(name, row.pk), **ACTIONS[name][1])
     client.post(url(name, row.pk), form)
     before = untouched(acme)
@@ -163,7 +163,7 @@ def test_doing_it_again_changes_nothing_and_says_so(acme, name):
 def test_eight_at_once_are_one_action(name):
     org = make_organization(name="Acme", tier="PRO")
     row = subject(name, org)
-    client = desk(name)
+    client = client_for(name)
     form = open_form(client, url(name, row.pk), **ACTIONS[name][1])
     answers = run_together(8, lambda _: client.post(url(name, row.pk), form))
     assert Counter(getattr(each, "status_code", each) for each in answers) == {302: 8}
@@ -174,7 +174,7 @@ def test_eight_at_once_are_one_action(name):
 
 
 def test_a_tier_shows_what_each_may_and_warns_of_a_plan_that_is_paid(acme):
-    client = desk("change-tier")
+    client = client_for("change-tier")
     page = text(client.get(url("change-tier", acme.pk)))
     assert "What each tier may do" in page
     assert "Paid plan" not in page
@@ -184,7 +184,7 @@ def test_a_tier_shows_what_each_may_and_warns_of_a_plan_that_is_paid(acme):
 
 
 def test_who_was_slower_is_told_what_it_is_now_and_can_send_it_again(acme):
-    client = desk("change-tier")
+    client = client_for("change-tier")
     form = open_form(client, url("change-tier", acme.pk), tier="BUSINESS")
     Organization.objects.filter(pk=acme.pk).update(tier="STARTER")
     before = untouched(acme)
@@ -198,7 +198,7 @@ def test_who_was_slower_is_told_what_it_is_now_and_can_send_it_again(acme):
 
 def test_a_tier_that_is_none_is_refused(acme):
     before = untouched(acme)
-    assert act(desk("change-tier"), "change-tier", acme.pk, tier="GOLD").status_code == 200
+    assert act(client_for("change-tier"), "change-tier", acme.pk, tier="GOLD").status_code == 200
     assert untouched(acme) == before
 
 
@@ -206,7 +206,7 @@ def test_a_tier_that_is_none_is_refused(acme):
 
 
 def test_an_own_limit_holds_from_the_next_request_and_can_be_cleared(acme):
-    customer, client = make_client(acme), desk("override-limit")
+    customer, client = make_client(acme), client_for("override-limit")
     limit_of_tier = TierLimits.objects.get(tier="PRO").requests_per_minute
 
     def limit() -> int:
@@ -227,7 +227,7 @@ def test_an_own_limit_holds_from_the_next_request_and_can_be_cleared(acme):
 @pytest.mark.parametrize("limit", ["0", "-1", "1.5", "1000001", str(2**63), "many"])
 def test_a_limit_that_is_none_is_said_at_its_field(acme, limit):
     before = untouched(acme)
-    answer = act(desk("override-limit"), "override-limit", acme.pk, requests_per_minute=limit)
+    answer = act(client_for("override-limit"), "override-limit", acme.pk, requests_per_minute=limit)
     assert (answer.status_code, 'aria-invalid="true"' in text(answer)) == (200, True)
     assert untouched(acme) == before
 
@@ -236,7 +236,7 @@ def test_a_limit_that_is_none_is_said_at_its_field(acme, limit):
 
 
 def test_a_suspension_holds_from_the_next_request_until_it_is_restored(acme):
-    customer, client = make_client(acme), desk("suspend")
+    customer, client = make_client(acme), client_for("suspend")
     assert customer.get("/api/v1/me").status_code == 200
     act(client, "suspend", acme.pk)
     assert customer.get("/api/v1/me").status_code == 403
@@ -247,14 +247,14 @@ def test_a_suspension_holds_from_the_next_request_until_it_is_restored(acme):
 def test_a_suspension_says_what_becomes_of_running_work(acme):
     make_grant(acme, 10)
     make_hold(acme, 3)
-    page = text(desk("suspend").get(url("suspend", acme.pk)))
+    page = text(client_for("suspend").get(url("suspend", acme.pk)))
     assert "Jobs that wait or run: 1. They are finished, and charged" in page
 
 
 @pytest.mark.parametrize("slug", ["", "ACME", "acme2", "<b>"])
 def test_a_suspension_needs_the_slug_typed(acme, slug):
     before = untouched(acme)
-    answer = act(desk("suspend"), "suspend", acme.pk, slug=slug)
+    answer = act(client_for("suspend"), "suspend", acme.pk, slug=slug)
     assert (answer.status_code, 'aria-invalid="true"' in text(answer)) == (200, True)
     assert untouched(acme) == before
 
@@ -265,7 +265,7 @@ SECRET = re.compile(r"cf_live_\w{8}_\w+")
 
 
 def test_a_key_is_shown_once_and_kept_nowhere(acme, caplog):
-    client = desk("issue-key")
+    client = client_for("issue-key")
     form = open_form(client, url("issue-key", acme.pk), name="for the robot", expiry=str(SOON))
     answer = client.post(url("issue-key", acme.pk), form)
     (secret,) = SECRET.findall(text(answer))
@@ -292,7 +292,7 @@ def test_a_key_is_shown_once_and_kept_nowhere(acme, caplog):
 @pytest.mark.django_db(transaction=True)
 def test_eight_clicks_at_once_make_one_key_that_is_shown_once():
     org = make_organization()
-    client = desk("issue-key")
+    client = client_for("issue-key")
     form = open_form(client, url("issue-key", org.pk), name="for the robot", expiry=str(SOON))
     answers: list[Any] = run_together(8, lambda _: client.post(url("issue-key", org.pk), form))
     assert [answer.status_code for answer in answers] == [200] * 8
@@ -301,16 +301,16 @@ def test_eight_clicks_at_once_make_one_key_that_is_shown_once():
 
 
 def test_two_forms_are_two_keys(acme):
-    client = desk("issue-key")
+    client = client_for("issue-key")
     for _ in range(2):
         act(client, "issue-key", acme.pk)
     assert APIKey.objects.count() == 2
 
 
 def test_a_form_of_another_organization_or_person_or_of_yesterday_makes_no_key(acme, monkeypatch):
-    client = desk("issue-key")
+    client = client_for("issue-key")
     elsewhere = open_form(client, url("issue-key", make_organization().pk), name="x")
-    theirs = open_form(desk("issue-key"), url("issue-key", acme.pk), name="x")
+    theirs = open_form(client_for("issue-key"), url("issue-key", acme.pk), name="x")
     for form in (elsewhere, theirs, {**theirs, "token": ""}):
         assert "not sent by a form of yours" in text(client.post(url("issue-key", acme.pk), form))
     form = open_form(client, url("issue-key", acme.pk), name="x")
@@ -332,7 +332,7 @@ def test_a_form_of_another_organization_or_person_or_of_yesterday_makes_no_key(a
 )
 def test_a_key_that_cannot_be_is_said_and_not_made(acme, wrong):
     with time_machine.travel(TODAY):  # which may have ended since this module was read
-        answer = act(desk("issue-key"), "issue-key", acme.pk, **wrong)
+        answer = act(client_for("issue-key"), "issue-key", acme.pk, **wrong)
     assert (answer.status_code, "errorlist" in text(answer)) == (200, True)
     assert not APIKey.objects.exists()
 
@@ -340,7 +340,7 @@ def test_a_key_that_cannot_be_is_said_and_not_made(acme, wrong):
 def test_the_form_of_a_key_shows_its_last_day(acme):
     last = str(SOON + datetime.timedelta(days=60))
     with time_machine.travel(TODAY):
-        client = desk("issue-key")
+        client = client_for("issue-key")
         assert f'value="{last}"' in text(client.get(url("issue-key", acme.pk)))
         assert "cf_live_" in text(act(client, "issue-key", acme.pk, expiry=last))
 
@@ -349,7 +349,7 @@ def test_a_revoked_key_is_refused_from_the_next_request_on(acme):
     new = make_api_key(acme)
     asking = {"Authorization": f"Bearer {new.secret}"}
     assert Client().get("/api/v1/me", headers=asking).status_code == 200
-    act(desk("revoke-key"), "revoke-key", new.api_key.pk)
+    act(client_for("revoke-key"), "revoke-key", new.api_key.pk)
     assert Client().get("/api/v1/me", headers=asking).status_code == 401
     action = AuditEntry.objects.get()
     assert (action.object_type, action.object_id) == ("orgs.apikey", str(new.api_key.pk))

@@ -12,7 +12,7 @@ from clipforge.common import processes
 from clipforge.embedded import find_redis
 
 
-class RedisOfItsOwn:
+class DisposableRedis:
     """Answers on a socket in `folder` while it runs, and remembers nothing."""
 
     def __init__(self, folder: Path) -> None:

@@ -14,29 +14,29 @@ from django.db import connection
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.metrics import metrics
 from clipforge.common.cache.redis import RedisError
-from clipforge.devtools.loadtest import machine
+from clipforge.devtools.loadtest import host
 
 
 @dataclass(frozen=True)
-class Moment:
+class Sample:
     at: float
     counted: Counter[str]
-    machine: machine.Reading
+    host: host.CpuReading
     cpu: dict[str, float]  # seconds, by who used them
 
 
-class Watch:
+class LoadMonitor:
     """`web` and `generator` are pids; None for a service that was there already."""
 
     def __init__(self, *, web: int | None, generator: int) -> None:
         self._web = web
         self._generator = generator
-        self._first = self._look()
+        self._first = self._sample()
         self._last = self._first
 
     def stop(self) -> None:
         """Call before the generator ends: then its CPU time is known no more."""
-        self._last = self._look()
+        self._last = self._sample()
 
     @property
     def counted(self) -> Counter[str]:
@@ -47,7 +47,7 @@ class Watch:
         """For the report. Times are CPU seconds as a share of what all cores could give."""
         elapsed = self._last.at - self._first.at
         used = {name: self._last.cpu[name] - self._first.cpu[name] for name in self._first.cpu}
-        all_in_all = self._last.machine.since(self._first.machine)
+        all_in_all = self._last.host.since(self._first.host)
         used["other processes"] = max(0.0, all_in_all.busy - sum(used.values()))
         used |= {"busy": all_in_all.busy, "stolen by the host": all_in_all.stolen}
         web = used.get("web")
@@ -57,20 +57,19 @@ class Watch:
             else round(web * 1000 / max(requests, 1), 2),
             "seconds": round(elapsed, 1),
             **{
-                f"CPU: {name}": f"{share:.1%}"
-                for name, share in machine.shares(used, elapsed).items()
+                f"CPU: {name}": f"{share:.1%}" for name, share in host.shares(used, elapsed).items()
             },
             "somebody waited for a core": f"{all_in_all.waited / elapsed:.1%}",
             "git": revision(),
-            **machine.describe(),
+            **host.describe(),
         }
 
-    def _look(self) -> Moment:
-        cpu = {"locust": machine.cpu_of_family(self._generator)}
+    def _sample(self) -> Sample:
+        cpu = {"locust": host.cpu_of_family(self._generator)}
         if self._web is not None:
-            cpu["web"] = machine.cpu_of_family(self._web)
+            cpu["web"] = host.cpu_of_family(self._web)
         cpu |= {"PostgreSQL": _cpu_of_postgresql(), "Redis": _cpu_of_redis()}
-        return Moment(time.monotonic(), _totals(), machine.read(), cpu)
+        return Sample(time.monotonic(), _totals(), host.read(), cpu)
 
 
 def revision() -> str:
@@ -96,7 +95,7 @@ def _cpu_of_postgresql() -> float:
     """Of the backends that are there; those of another machine count as nothing."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pid FROM pg_stat_activity")
-        return machine.cpu_of(pid for (pid,) in cursor.fetchall())
+        return host.cpu_of(pid for (pid,) in cursor.fetchall())
 
 
 def _cpu_of_redis() -> float:

@@ -14,24 +14,24 @@ PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
-class Reading:
+class CpuReading:
     """CPU seconds since the machine started."""
 
     busy: float
     stolen: float  # by other machines on the same host
     waited: float  # in which somebody wanted a core and had none
 
-    def since(self, earlier: Reading) -> Reading:
-        return Reading(
+    def since(self, earlier: CpuReading) -> CpuReading:
+        return CpuReading(
             self.busy - earlier.busy, self.stolen - earlier.stolen, self.waited - earlier.waited
         )
 
 
-def read() -> Reading:
+def read() -> CpuReading:
     numbers = [int(word) for word in (PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]]
     user, nice, system, _, _, irq, softirq, steal = numbers
     busy = user + nice + system + irq + softirq
-    return Reading(busy / TICKS, steal / TICKS, _waited())
+    return CpuReading(busy / TICKS, steal / TICKS, _waited())
 
 
 def family(pid: int) -> list[int]:

@@ -7,24 +7,24 @@ import random
 from collections.abc import Callable, Iterator
 
 from clipforge.devtools.loadtest.customers import Customer
-from clipforge.devtools.loadtest.open_loop import Ask
+from clipforge.devtools.loadtest.open_loop import PlannedRequest
 
 # Each customer asks as often as the limit of its tier is high.
 SHARES = {"FREE": 1, "STARTER": 2, "PRO": 4, "BUSINESS": 10, "ENTERPRISE": 20}
 
 
-def _get(path: str) -> Callable[[Customer], Ask]:
+def _get(path: str) -> Callable[[Customer], PlannedRequest]:
     name = f"GET /{path.partition('?')[0]}"
-    return lambda each: Ask(name, f"/api/v1/{path.format(id=each.project)}", each.key)
+    return lambda each: PlannedRequest(name, f"/api/v1/{path.format(id=each.project)}", each.key)
 
 
-def _quote(each: Customer) -> Ask:
+def _quote(each: Customer) -> PlannedRequest:
     body = {"export_seconds": 30}
-    return Ask("POST /quotes", "/api/v1/quotes", each.key, "POST", body)
+    return PlannedRequest("POST /quotes", "/api/v1/quotes", each.key, "POST", body)
 
 
 # As in the locustfile, but that nothing is started: a quote reads the same account.
-WEIGHTS: dict[Callable[[Customer], Ask], int] = {
+WEIGHTS: dict[Callable[[Customer], PlannedRequest], int] = {
     _get("projects/{id}"): 30,
     _get("projects/{id}/moments"): 15,
     _get("credits/balance"): 25,
@@ -35,7 +35,9 @@ WEIGHTS: dict[Callable[[Customer], Ask], int] = {
 PRICING = {_get("pricing"): 6}
 
 
-def asks(found: list[Customer], *, with_pricing: bool, seed: int = 1) -> Iterator[Ask]:
+def request_mix(
+    found: list[Customer], *, with_pricing: bool, seed: int = 1
+) -> Iterator[PlannedRequest]:
     """For ever: customers in turn, well mixed, each with what the weights say."""
     drawn = random.Random(seed)  # noqa: S311 - no secret
     turns = [each for each in found for _ in range(SHARES.get(each.org.tier, 1))]

@@ -20,8 +20,9 @@ from typing import LiteralString
 
 from clipforge.client import FINAL, Json
 from clipforge.devtools.testing import fault_injection
-from clipforge.devtools.testing.drills import RECOVERY_SECONDS, STOPPING_SECONDS, Row
-from clipforge.devtools.testing.fault_injection import Handicap
+from clipforge.devtools.testing.drills.faults import STOPPING_SECONDS
+from clipforge.devtools.testing.drills.results import RECOVERY_SECONDS, Row
+from clipforge.devtools.testing.fault_injection import Injection
 from clipforge.devtools.testing.service import Service, durable_service, eventually
 from clipforge.media.sample import make_sample
 
@@ -35,7 +36,7 @@ SECONDS = 60  # of the video
 PATIENCE = 200
 # When, after a fault, all open work must have been taken again: a lease runs out, the sweeper comes
 # every 15 s, a worker starts. An operator's limit, not a test's.
-WELL_AGAIN_SECONDS = float(ENVIRONMENT["WORK_LEASE_SECONDS"]) + 15 + RECOVERY_SECONDS
+RECOVERED_SECONDS = float(ENVIRONMENT["WORK_LEASE_SECONDS"]) + 15 + RECOVERY_SECONDS
 
 SWEEP = """
 from clipforge.jobs.sweeping import sweep
@@ -93,10 +94,10 @@ class Bench:
         eventually("the render runs", renders)
 
     def worker_at(
-        self, export: Json, handicap: Handicap = fault_injection.none
+        self, export: Json, injection: Injection = fault_injection.none
     ) -> subprocess.Popen[bytes]:
         """A new worker, in the middle of rendering this export."""
-        worker = self.service.start_worker(handicap=handicap)
+        worker = self.service.start_worker(injection=injection)
         self.until_rendering(export)
         return worker
 
@@ -155,7 +156,7 @@ class Bench:
             double=double,
             recovery=self._recovery(ended),
             unexplained="; ".join(self.left()),
-            within=WELL_AGAIN_SECONDS,
+            within=RECOVERED_SECONDS,
         )
 
     def _recovery(self, ended: list[Json]) -> float | None:
@@ -263,7 +264,7 @@ def disk_full(bench: Bench) -> list[Json]:
     """The disk where a worker renders is full: FAILED and not paid. Elsewhere there is room again."""
     (folder := bench.service.media / "incoming").mkdir(exist_ok=True)
     export = bench.start_export()
-    worker = bench.service.start_worker(handicap=fault_injection.disk_of(64 << 10, folder))
+    worker = bench.service.start_worker(injection=fault_injection.disk_of(64 << 10, folder))
     failed = bench.rendered(export)
     stop(worker)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "storage_full"), failed
@@ -279,7 +280,7 @@ def disk_full(bench: Bench) -> list[Json]:
 def log_full(bench: Bench) -> list[Json]:
     """Nothing can be logged: the work is done all the same, and the worker stops as always."""
     export = bench.start_export(seconds=4, resolution=480)
-    worker = bench.service.start_worker(handicap=fault_injection.log_full)
+    worker = bench.service.start_worker(injection=fault_injection.log_full)
     done = bench.rendered(export)
     stop(worker)
     return [done]
@@ -293,9 +294,9 @@ def clock_off_by(seconds: float) -> Drill:
         first = bench.start_export()
         owner = bench.worker_at(first)
         bench.hold_renders()
-        swept = bench.service.manage("shell", "-v", "0", "-c", SWEEP, handicap=off)
+        swept = bench.service.manage("shell", "-v", "0", "-c", SWEEP, injection=off)
         assert swept.split() == ["0", "0"], f"it took the work of the living: {swept}"
-        other = bench.service.start_worker(handicap=off)
+        other = bench.service.start_worker(injection=off)
         eventually("it sweeps by its own clock", lambda: bench.ticked(seconds))
         bench.hold_renders(still=False)
         done = [bench.rendered(first)]

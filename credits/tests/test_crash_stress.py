@@ -1,4 +1,4 @@
-"""The ledger with everybody on it at once, in processes that die at any statement."""
+"""The ledger under concurrent customers, workers and sweepers, in processes that die at any statement."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 
-from clipforge.devtools.testing.crash_stress import Outcome, fire
+from clipforge.devtools.testing.crash_stress import StressResult, stress
 from clipforge.devtools.testing.factories import make_organization
 from clipforge.devtools.testing.seeded_bugs import without_checks
 from clipforge.orgs.models import Organization
@@ -25,19 +25,19 @@ def make_customers(count: int) -> list[Organization]:
     return [make_organization(credits_=25) for _ in range(count)]
 
 
-def assert_proper(outcome: Outcome, *, acts: int) -> None:
+def assert_proper(result: StressResult, *, acts: int) -> None:
     """Nothing is wrong, and enough happened for that to mean something."""
-    print(outcome)  # noqa: T201 - pytest shows it when this fails
-    assert outcome.wrong == []
-    assert outcome.deaths >= 1
-    assert sum(outcome.counts.values()) >= acts
+    print(result)  # noqa: T201 - pytest shows it when this fails
+    assert result.wrong == []
+    assert result.deaths >= 1
+    assert sum(result.counts.values()) >= acts
     for what in ("insufficient_credits", "connection broken", "reserve", "capture", "finish"):
-        assert outcome.counts[what] > 0, what
+        assert result.counts[what] > 0, what
 
 
 @pytest.mark.slow
-def test_nothing_is_overspent_lost_or_left_open_in_a_little_fire():
-    outcome = fire(
+def test_nothing_is_overspent_lost_or_left_open_under_a_short_stress():
+    result = stress(
         make_customers(4),
         acts=35,
         processes=2,
@@ -46,7 +46,7 @@ def test_nothing_is_overspent_lost_or_left_open_in_a_little_fire():
         faultpoints=FAULTPOINTS,
         at_first=AT_FIRST,
     )
-    assert_proper(outcome, acts=35 * 2 * 12)
+    assert_proper(result, acts=35 * 2 * 12)
 
 
 @pytest.mark.long
@@ -55,7 +55,7 @@ def test_nothing_is_overspent_lost_or_left_open_in_a_little_fire():
     "seed", [int(os.environ.get("LEDGER_SEED", secrets.randbelow(2**16)))], ids="seed={}".format
 )
 def test_fifty_threads_in_four_processes_on_twenty_organizations(seed):
-    outcome = fire(
+    result = stress(
         make_customers(20),
         acts=150,
         processes=4,
@@ -64,11 +64,11 @@ def test_fifty_threads_in_four_processes_on_twenty_organizations(seed):
         faultpoints=FAULTPOINTS,
         at_first=AT_FIRST,
     )
-    assert_proper(outcome, acts=150 * 4 * 13)
+    assert_proper(result, acts=150 * 4 * 13)
 
 
-def test_the_fire_finds_a_planted_sum_then_insert():
+def test_the_stress_finds_a_seeded_sum_then_insert():
     with without_checks():
-        outcome = fire(make_customers(1), acts=40, processes=1, threads=12, seed=1, plant=True)
-    overspent = [each for each in outcome.wrong if "more is reserved than there is" in each]
-    assert overspent, outcome.wrong
+        result = stress(make_customers(1), acts=40, processes=1, threads=12, seed=1, seed_bug=True)
+    overspent = [each for each in result.wrong if "more is reserved than there is" in each]
+    assert overspent, result.wrong
