@@ -167,7 +167,7 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
         if isinstance(reason, HttpResponse):
             return reason
         with atomic():
-            # In the order in which whoever else locks several organizations takes them.
+            # In the order in which every other writer locks several organizations.
             reversed_ = [
                 payment
                 for payment in queryset.order_by("org", "pk")

@@ -1,4 +1,4 @@
-"""Telling those who run an organization what they should know about its credits: once."""
+"""Mails to the owners and admins of an organization about its credits: each once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BATCH = 1000
 
 
 def notice(*, now: datetime.datetime | None = None) -> int:
-    """Write a row for whatever has come to be known. Returns how many.
+    """Write a row for each balance that is low and each lot about to end. Returns how many.
 
     Low balance: at the crossing, and not again before a fifth more than the threshold was there.
     Plan credits are not told of: they end every month.
@@ -38,7 +38,7 @@ def notice(*, now: datetime.datetime | None = None) -> int:
 
 
 def send() -> int:
-    """Mail what was written and committed. Returns how many were handed over.
+    """Mail the rows that are committed. Returns how many were handed over.
 
     Each is marked before it is handed over, in a transaction of its own. While the mail server
     cannot be reached they wait.
@@ -94,7 +94,7 @@ def _watched() -> list[BillingAccount]:
 
 
 def _notice_low() -> int:
-    """One organization that fails is logged and left, so that everybody else is told."""
+    """One organization that fails is logged and left, so that the others are told."""
     noticed = 0
     for account in _watched():
         try:

@@ -1,4 +1,4 @@
-"""The price list as everybody reads it: `pricing:all`, one hour.
+"""The cached price list: `pricing:all`, one hour.
 
 Stored under the version of the catalogue, which every write of a price raises: a change shows on
 the next request in every process. When the hour is over one caller loads it anew, and all others

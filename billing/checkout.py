@@ -53,7 +53,7 @@ def start_checkout(
 
 
 def close_plan_pages(org: Organization) -> list[Payment]:
-    """Let nobody pay for a plan on a page that is open. Raises Conflict where one was paid already.
+    """Close every open page where a plan can be paid. Raises Conflict where one was paid already.
 
     Asks Stripe, and so takes no lock, not even to note it: that is left to the caller, once it has
     the account's. Without Stripe nothing can be paid there anyway.
@@ -139,7 +139,7 @@ def _close_other_pages(payment: Payment) -> None:
     older = others.filter(pk__lt=payment.pk).exclude(checkout_id="")
     were_closed = [_close(page) for page in older]
     with atomic():
-        lock_account(payment.org_id)  # whoever is recording a plan by hand is done afterwards
+        lock_account(payment.org_id)  # waits for a plan that is being recorded by hand
         has_plan = _has_plan(payment.org)
     if not all(were_closed) or has_plan:
         _close(payment)

@@ -11,5 +11,5 @@ pricing_changed = Signal()
 
 
 def announce_pricing(sender: type, version: int) -> None:
-    """The one place that says so. A listener that fails is logged and costs nobody the change."""
+    """Send the signal. A receiver that fails is logged; the change of the price stands."""
     pricing_changed.send_robust(sender=sender, version=version)

@@ -1,6 +1,6 @@
 """Stripe, and the only file that knows its library.
 
-Everything is asked within 5 seconds and never again by itself: whoever asks decides whether to
+Everything is asked within 5 seconds and never again by itself: the caller decides whether to
 repeat, under the same idempotency key. What comes back are plain dictionaries.
 """
 
@@ -250,8 +250,8 @@ def _client_of(key: str, base: str, timeout: float) -> stripe.StripeClient:
 def _once(key: str, create: Callable[[RequestOptions], T]) -> T:
     """Make something under an idempotency key: however often that is repeated, it is one.
 
-    When something broke at Stripe, it gives that answer again to whoever repeats the request, for a
-    day. Then the next key leads on. What was made under the first, if anything, nobody has seen:
+    When something broke at Stripe, it gives that answer again to every repetition of the request, for a
+    day. Then the next key leads on. An object made under the first key, if any, was shown to no customer:
     a page whose address is unknown cannot be paid.
     """
     for number in range(1, KEYS + 1):

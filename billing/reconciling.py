@@ -1,4 +1,4 @@
-"""Whether Stripe, our payments and the ledger tell the same story."""
+"""The comparison of Stripe, our payments and the ledger."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _apply_waiting() -> list[str]:
     for event in list(open_.order_by("received_at")):
         try:
             apply_event(event)
-        except Exception as error:  # one that nobody foresaw must not keep the others waiting
+        except Exception as error:  # an unforeseen error must not keep the others waiting
             logger.exception("event still waits", extra={"event": event.pk})
             waiting.append(f"{event.pk} ({event.type}): {error}")
     return waiting

@@ -28,7 +28,7 @@ from clipforge.orgs.models import Organization
 
 
 def pricing() -> dict[str, Any]:
-    """What `GET /pricing` answers: `{version, plans, packs}`."""
+    """The answer of `GET /pricing`: `{version, plans, packs}`."""
     return caching.pricing()
 
 
@@ -74,7 +74,7 @@ def open_subscription(org: Organization) -> Subscription | None:
 
 
 def payment_of_transfer(reference: str) -> Payment | None:
-    """What was recorded by hand under the reference, however many blanks are in it."""
+    """The payment recorded by hand under the reference, however many blanks are in it."""
     known = Payment.objects.filter(reference=normal_reference(reference)).exclude(reference="")
     return known.select_related("price", "org").first()
 
@@ -216,7 +216,7 @@ MISMATCHES = [
 
 
 def mismatches() -> list[Mismatch]:
-    """Where payments and ledger do not agree, over everybody. Empty means that all is well.
+    """The differences between payments and ledger, of all organizations. Empty: they agree.
 
     Each check is one statement and so sees one moment. Reads every row of both: minutes at
     millions of them, and it locks nothing.

@@ -46,7 +46,7 @@ LATE_LIFE = datetime.timedelta(days=30)
 
 
 class Offer(NamedTuple):
-    """What paying for a plan now would cost, and bring from when to when."""
+    """The price of a plan if it is paid now, and the period it brings."""
 
     amount: int
     credits: int
@@ -97,7 +97,7 @@ def open_by_hand(org: Organization) -> Subscription | None:
 
 
 def offer_by_hand(org: Organization, price: Price, *, now: datetime.datetime) -> Offer:
-    """What the plan costs an organization that pays by transfer.
+    """The offer of a plan to an organization that pays by transfer.
 
     A higher plan than the one that runs begins at once, for the difference, until the same end.
     The same or a lower one begins when what is paid for ends.
@@ -162,7 +162,7 @@ def _still_paid(subscription: Subscription, now: datetime.datetime) -> list[Plan
 
 
 def credits_missing(subscription: Subscription, price: Price, ends_at: datetime.datetime) -> int:
-    """What the plan brings more than the period that ends then has brought already; 0 at least."""
+    """The credits of the plan that the period which ends then has not brought yet; 0 at least."""
     brought = subscription.periods.filter(ends_at=ends_at).aggregate(sum=Sum("credits", default=0))[
         "sum"
     ]
@@ -279,7 +279,7 @@ def _highest(periods: Iterable[PlanPeriod]) -> PlanPeriod | None:
 def grant_monthly(*, now: datetime.datetime | None = None) -> Granted:
     """Grant what is due, the free month included, and end what has run out.
 
-    Each organization in a transaction of its own, so that one that fails stops nobody else.
+    Each organization in a transaction of its own, so that one that fails does not stop the others.
     """
     now = now or timezone.now()
     failed: set[str] = set()
@@ -339,7 +339,7 @@ def _grant_free_month(
 
 
 def _end_lapsed(now: datetime.datetime, failed: set[str]) -> int:
-    """End plans that nobody renewed by hand, and take back tiers that nothing pays for."""
+    """End manual plans that were not renewed, and take back tiers without a paid plan."""
     running = PlanPeriod.objects.filter(
         org=OuterRef("org"), payment__isnull=False, starts_at__lte=now, ends_at__gt=now
     )
@@ -363,7 +363,7 @@ def _end_lapsed(now: datetime.datetime, failed: set[str]) -> int:
 def _sum_each(act: Callable[..., bool], keys: Iterable[tuple[Any, ...]], failed: set[str]) -> int:
     """How often `act` was true, each in a transaction of its own.
 
-    One that fails is logged, added to `failed` and left, so that it stops nobody else's month.
+    One that fails is logged, added to `failed` and left, so that the others get their month.
     """
     total = 0
     for key in list(keys):

@@ -25,7 +25,7 @@ from clipforge.orgs.api.views import OrgView
 
 
 class PricingView(OrgView):
-    """Public: whoever wants to know what it costs has no key yet. With one its organization counts."""
+    """Public: a visitor has no key yet. With a key the limit of its organization counts."""
 
     permission_classes = [AllowAny]
     pagination_class = None

@@ -71,16 +71,16 @@ class PriceQuerySet(models.QuerySet["Price"]):
         return created
 
     def freeze(self) -> int:
-        """Fix the terms for ever, because somebody is being asked to pay them."""
+        """Fix the terms for ever, because a customer is being asked to pay them."""
         return super().filter(frozen_at=None)._frozen()
 
     def _frozen(self) -> int:
         return super().update(frozen_at=Now())
 
     def frozen(self) -> Price | None:
-        """The first of these, read once nobody can change its terms any more. None: there is none."""
+        """The first of these, read after its terms were fixed. None: there is none."""
         while (price := self.first()) is not None and price.frozen_at is None:
-            Price.objects.filter(pk=price.pk).freeze()  # waits for whoever is changing it
+            Price.objects.filter(pk=price.pk).freeze()  # waits for a transaction that changes it
         return price
 
 
@@ -90,7 +90,7 @@ class PriceKind(models.TextChoices):
 
 
 class Price(UUIDModel):
-    """One version of something that is sold. Once anybody was asked to pay it, its terms stand.
+    """One version of something that is sold. Once a customer was asked to pay it, its terms stand.
 
     A trigger (migration 0003) refuses to change the terms of a frozen price or to delete it;
     `billing.services.revise_price` makes the next version instead.
@@ -117,11 +117,11 @@ class Price(UUIDModel):
         constraints = [
             # Also finds the versions of a code, to make the next.
             models.UniqueConstraint(fields=["code", "version"], name="billing_price_version"),
-            # What a code means to somebody who buys: at most one thing.
+            # A customer buys by code: at most one price is active.
             models.UniqueConstraint(
                 fields=["code"], condition=Q(is_active=True), name="billing_price_one_active"
             ),
-            # And to somebody who looks for the plan of a tier.
+            # And by tier: at most one plan.
             models.UniqueConstraint(
                 fields=["tier"],
                 condition=Q(is_active=True, kind=PriceKind.PLAN),

@@ -17,7 +17,7 @@ from clipforge.orgs.models import Organization, Tier
 class BillingAccount(models.Model):
     """The billing account of one organization. Its lock is the first that billing takes.
 
-    `sync_version` grows whenever what Stripe says was applied, so that an older answer that
+    `sync_version` grows with every state of Stripe that is applied, so that an older answer that
     arrives late is told apart.
     """
 

@@ -1,4 +1,4 @@
-"""The cached price list: rebuilt by one, waited for by nobody, never older than the last change."""
+"""The cached price list: rebuilt by one process without making readers wait, never older than the last change."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ UNDONE = {"failed", "canceled"}
 class Facts(NamedTuple):
     """The present state of one organization at Stripe, and the function that stores it.
 
-    `write` returns why what the event is about could not be; empty when it was.
+    `write` returns why the object of the event could not be written down; empty when it was.
     """
 
     org_id: uuid.UUID
@@ -296,7 +296,7 @@ def _intent_of(invoice: dict[str, Any]) -> str:
 def reversal_facts(thing: dict[str, Any]) -> Facts | None:
     """A charge, a refund or a dispute. None when it is of what others sold.
 
-    Of a payment that was not heard of yet nothing is written. But whoever is writing it down just
+    Of a payment that was not heard of yet nothing is written. But a transaction that writes it down just
     now, and asked before the money went, finds that its answer is too old, and asks again.
     """
     intent_id = thing.get("payment_intent")

@@ -6,7 +6,7 @@ four advisory file locks tell the whole truth: the kernel drops a lock together 
 process that has it, while a pid file would have to be believed.
 
     DATA/run/users.lock        shared, by every process with a lease
-    DATA/run/transition.lock   exclusive, by whoever starts or stops the servers
+    DATA/run/transition.lock   exclusive, by the process that starts or stops the servers
     DATA/run/keeper.lock       exclusive, by the keeper for its life
     TMP/servers.lock           exclusive, by the keeper, and on purpose inherited by both servers
 

@@ -47,7 +47,7 @@ def make_cluster(
     """Make it if there is none. It gets its name once complete, so a killed initdb is no harm."""
     if (cluster / "global/pg_control").exists():
         return
-    if cluster.exists():  # not left by us, so perhaps somebody's data
+    if cluster.exists():  # not left by us, so perhaps a user's data
         cluster.rename(cluster.with_name(f"postgres.broken-{time.time_ns()}"))
     staging = _fresh(cluster)
     staging.mkdir(mode=0o700)

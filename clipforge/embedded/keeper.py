@@ -167,11 +167,11 @@ class Keeper:
         self.servers.append(Server(process, end, force))
 
     def _wait_for_last_user(self) -> None:
-        """Return holding both locks, so that nobody counts on servers that are about to stop."""
+        """Return holding both locks, so that no process counts on servers that are about to stop."""
         transition = locks.open_lock(self.site.run / "transition.lock")
         while True:
             locks.wait_for_lock(self.users_lock, locks.EXCLUSIVE)
-            # Nobody there, perhaps for this moment only. A newcomer has the transition lock when it
+            # No user left, perhaps for this moment only. A newcomer has the transition lock when it
             # asks for this one, so give this up before asking for the other.
             locks.unlock(self.users_lock)
             locks.wait_for_lock(transition, locks.EXCLUSIVE)

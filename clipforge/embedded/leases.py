@@ -77,7 +77,7 @@ def hold(data: Path, *, durable: bool = True) -> Lease:
     Waits for a start or a stop under way; takes two minutes at most. Raises EmbeddedError.
 
     `durable=False` is for data that may be lost: what is written survives a crash of the servers,
-    not one of the machine. It counts for whoever starts the servers. A later `durable=False` shares
+    not one of the machine. It counts for the process that starts the servers. A later `durable=False` shares
     durable ones; a later `durable=True` refuses throw-away ones.
     """
     site = Site.of(data)

@@ -38,7 +38,7 @@ def unlock(fd: int) -> None:
 
 
 def is_at(fd: int, path: Path) -> bool:
-    """Whether the open file still has that name; somebody may have deleted or replaced it."""
+    """Whether the open file still has that name; another process may have deleted or replaced it."""
     try:
         return os.path.samestat(os.fstat(fd), path.lstat())
     except FileNotFoundError:

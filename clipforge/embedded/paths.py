@@ -69,7 +69,7 @@ def urls(data: Path) -> ServerUrls:
 
 
 def require_own_directory(path: Path) -> None:
-    """Refuse a directory that somebody else put there, perhaps to catch our connections."""
+    """Refuse a directory of another user, who may mean to catch our connections."""
     found = path.lstat()
     if (
         not stat.S_ISDIR(found.st_mode)
@@ -83,7 +83,7 @@ def require_own_directory(path: Path) -> None:
 
 
 def make_own_directory(path: Path, *, traversable: bool = False) -> None:
-    """Make it if need be: nobody but us writes there, and others pass through if `traversable`."""
+    """Make it if need be: only this user writes there, and others pass through if `traversable`."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
     require_own_directory(path)

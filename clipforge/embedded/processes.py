@@ -12,7 +12,7 @@ from clipforge.embedded.paths import Site
 
 
 def server_environment() -> dict[str, str]:
-    """Without PGOPTIONS, PGDATA, LC_ALL and the like: the same server whoever starts it."""
+    """Without PGOPTIONS, PGDATA, LC_ALL and the like: the same server from any environment."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
 

@@ -157,7 +157,7 @@ def relocation_token(data: Path) -> str | None:
 def relocated_home(site: Site, account: Account, *, durable: bool) -> Path:
     """The relocated folder of this data directory, which is made if need be.
 
-    It belongs to a random token in the data directory, not to the path: whoever deletes the data
+    It belongs to a random token in the data directory, not to the path: a user who deletes the data
     directory gets an empty cluster next time and never the old one back, and one that was moved
     keeps its own. A copy must not share it, so a copy gets a token of its own.
     """

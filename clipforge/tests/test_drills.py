@@ -137,7 +137,7 @@ def test_a_fault_without_an_effect_does_not_count():
     row = drills.Row("database crashed", 10, 1, 0, 0, 0, 1.0)
     assert drills.breaches(row) == []
     assert drills.breaches(row._replace(errors=0)) == [
-        "database crashed: nobody noticed it, so nothing broke"
+        "database crashed: no request noticed it, so nothing broke"
     ]
 
 

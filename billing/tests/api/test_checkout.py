@@ -340,7 +340,7 @@ def test_a_page_that_opens_while_a_plan_is_recorded_by_hand_is_waited_for(
 @pytest.mark.django_db(transaction=True)
 def test_an_event_about_a_page_that_is_being_closed_waits_for_nothing(stripe, monkeypatch):
     """The form of the admin is one transaction: what it wrote before its lock would be waited for
-    by whoever has the lock, and it by them.
+    by the owner of the lock, and the owner by them.
     """
     make_catalogue()
     org = make_organization(tier="FREE")

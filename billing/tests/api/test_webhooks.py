@@ -334,7 +334,7 @@ def test_a_life_in_order_and_what_it_leaves(org, stripe, life):
 
 
 def end_states_of_all_orders(org, stripe, to_come, before=()):
-    """What every order of the events leads to, as (order, state); what they share happens once."""
+    """The state after every order of the events, as (order, state); shared steps happen once."""
     if not to_come:
         yield [event["type"] for event in before], end_state(org)
     for event in to_come:
@@ -438,7 +438,7 @@ def test_an_answer_that_is_older_than_what_was_applied_meanwhile_is_fetched_agai
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whoever_is_overtaken_again_and_again_is_503_and_has_no_effect(
+def test_an_event_that_is_overtaken_again_and_again_is_503_and_has_no_effect(
     stripe, overtaken, monkeypatch
 ):
     cancelled, deliver_it = overtaken
@@ -485,7 +485,7 @@ def test_a_refund_that_is_heard_of_before_its_payment(org, stripe):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_refund_while_its_payment_is_being_applied_is_not_lost(stripe):
-    """Heard of when nobody knows the payment yet, and after its handler asked what went back."""
+    """A refund that arrives before the payment is known, and after its handler asked for refunds."""
     make_catalogue()
     org = make_organization()
     payment = bought(org, stripe)

@@ -4,7 +4,7 @@
 
 Chromium opens every list, some filtered, searched or nine tenths down, the index, what was found,
 organizations and their timelines, the rescue queue and the form for downloads, from the real gunicorn,
-as somebody who has shown the second factor. Cold: a browser that has never been here, and a
+as a member of staff who has shown the second factor. Cold: a browser that has never been here, and a
 page that the server makes for the first time. Warm: the median of ROUNDS further visits. Prints a
 table, and exits 1 when a page takes longer than its target.
 
@@ -133,7 +133,7 @@ def _deep(model: Any, *fields: str) -> str:
 
 
 def _signed_in() -> str:
-    """The session of somebody who may see everything, and has shown the second factor."""
+    """The session of a superuser who has shown the second factor."""
     from importlib import import_module
 
     from django.conf import settings
@@ -182,7 +182,7 @@ def _measure(url: str, visits: list[Visit], cookie: str, rounds: int) -> list[Fi
 def _milliseconds(page: Any, address: str) -> float:
     """From asking for the page until all of it has been loaded, by the browser's own clock."""
     response = page.goto(address, wait_until="load")
-    # What was found is somewhere else; nobody else may be sent away, to sign in for example.
+    # What was found is somewhere else; every other page must not redirect, to the sign-in for example.
     elsewhere = page.url != address and "/find/" not in address
     if (
         response is None

@@ -1,4 +1,4 @@
-"""What does a request cost beyond what Django and gunicorn take?
+"""The cost of a request beyond that of Django and gunicorn.
 
     python -m clipforge.devtools.benchmarks.request [ROUNDS] [--profile]
 

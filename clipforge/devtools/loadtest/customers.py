@@ -1,4 +1,4 @@
-"""Whom the load test speaks for: organizations that have clips to look at, with keys for the run."""
+"""The customers of a load test: organizations that have clips to look at, with keys for the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from projects.models import Project
 
 # The load is spread over so many at the most, and makes no sense with fewer.
 MOST, FEWEST = 300, 5
-# Nobody shall run out of credits: each export that is started reserves some. Credits.
+# So that no customer runs out: each export that is started reserves some. Credits.
 ENOUGH = 1000
 
 
@@ -55,7 +55,7 @@ def customers(*, actor: str) -> Iterator[list[Customer]]:
 
 
 def write_keys(path: Path, found: list[Customer]) -> None:
-    """As `seed_load --keys` writes them; nobody else can read the file."""
+    """As `seed_load --keys` writes them; no other account can read the file."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.writelines(f"{json.dumps(customer.line)}\n" for customer in found)

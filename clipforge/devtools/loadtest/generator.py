@@ -59,7 +59,7 @@ class Generator:
         return self._process is not None and self._process.poll() is None
 
     def result(self) -> dict[str, Any]:
-        """What locust measured and which thresholds broke. Raises Unavailable if it did not run."""
+        """The figures of locust, and the thresholds that broke. Raises Unavailable if it did not run."""
         if not self._result.exists():
             log = self._log.read_text(errors="replace") if self._log.exists() else ""
             raise Unavailable("locust ended early:\n" + "\n".join(log.splitlines()[-15:]))

@@ -19,7 +19,7 @@ class CpuReading:
 
     busy: float
     stolen: float  # by other machines on the same host
-    waited: float  # in which somebody wanted a core and had none
+    waited: float  # in which some process wanted a core and had none
 
     def since(self, earlier: CpuReading) -> CpuReading:
         return CpuReading(

@@ -68,7 +68,7 @@ class OpenLoopResult:
 
 @dataclass
 class OpenLoop:
-    """What `asks` gives, one after the other, on as many connections as it takes."""
+    """The requests of `asks`, one after the other, on as many connections as it takes."""
 
     url: str
     asks: Iterator[PlannedRequest]

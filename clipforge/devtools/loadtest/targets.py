@@ -90,7 +90,7 @@ def _of_load(run: Run) -> list[Target]:
 
 
 def _of_answered(stages: list[dict[str, Any]]) -> Target:
-    """Who is refused counts as asked and as no failure; a service that refuses all serves nobody."""
+    """A refused request counts as sent and as no failure, so that a service which refuses all must fail here."""
     within = [stage["outside_crowd"] for stage in stages]
     answered = min(each["answered"] / max(each["requests"], 1) for each in within)
     return Target(
@@ -160,7 +160,7 @@ def _of_server(run: Run) -> list[Target]:
 
 def _of_pages(run: Run) -> Target:
     what, required = "slowest page, at the last stage's load", f"< {PAGE_SECONDS} s"
-    if not run.pages:  # no time was left after Redis was back, or nobody looked
+    if not run.pages:  # no time was left after Redis was back, or pages were not asked for
         return Target(what, required, "not measured", None if run.chaos else False)
     page, seconds = max(run.pages.items(), key=lambda item: item[1])
     return Target(what, required, f"{seconds:g} s ({page})", seconds < PAGE_SECONDS)

@@ -76,7 +76,7 @@ CHUNK = 50_000
 
 
 class Extras(NamedTuple):
-    """What follows each job, side by side with the jobs."""
+    """The holds and ledger rows of the jobs, side by side with the jobs."""
 
     need: Ints  # what the organization's next jobs cost, where credits are bought for them; else -1
     renews: Ints
@@ -86,7 +86,7 @@ class Extras(NamedTuple):
 
 @dataclass(frozen=True)
 class Price:
-    """What a kind of work costs, and how the ledger names it."""
+    """The price of a kind of work, and its name in the ledger."""
 
     reference_type: str
     item: str

@@ -1,4 +1,4 @@
-"""What is drawn at random: who has how much, when it happened and how it ended. Plain numpy.
+"""The random draws: how much each organization has, when jobs ran and how they ended. Plain numpy.
 
 Times are microseconds since 1970. Everything comes from one generator, so that a seed and a
 moment give the same world again.
@@ -47,7 +47,7 @@ class JobKind(enum.IntEnum):
 
 
 class HoldOutcome(enum.IntEnum):
-    """What became of the hold. The last two are open."""
+    """The end of the hold. The last two are open."""
 
     CAPTURED = 0
     RELEASED = 1

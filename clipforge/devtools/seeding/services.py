@@ -161,7 +161,7 @@ def _owner(organization: Organization, password: str) -> User:
 
 
 def _keys(rows: list[Organization], now: datetime.datetime) -> list[OrgKey]:
-    """A key for each. Not drawn from the seed: nobody may know a key because they know a number."""
+    """A key for each. Not drawn from the seed: a known number must give away no key."""
     made, stored = [], []
     for row in rows:
         public_id, secret = keys.generate()

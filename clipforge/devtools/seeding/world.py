@@ -53,7 +53,7 @@ EXPORT_ENDS = {"READY": 0.91, "FAILED": 0.05, "CANCELLED": 0.04}
 CHARGED = {"READY"}
 # Work that is gone: deleted by its customer, who paid for it all the same.
 GONE_RELEASED, GONE_PROJECTS = 0.08, 0.1
-# At most so many of a kind wait or run; nobody's limit of concurrent jobs is used up by them.
+# At most so many of a kind wait or run; they use up no limit of concurrent jobs.
 OPEN = 24
 
 ASPECTS = {"9:16": 0.7, "1:1": 0.15, "16:9": 0.1, "source": 0.05}

@@ -19,7 +19,7 @@ def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:
 
 
 def assert_not_told_apart(call: Callable[[Any], Any], foreign_id: Any) -> None:
-    """Another organization's id is answered like one that nobody has: 404, to the last member."""
+    """Another organization's id is answered like one that does not exist: 404, to the last member."""
     foreign = assert_problem(call(foreign_id), 404, "not_found")
     unknown = assert_problem(call(uuid.uuid4()), 404, "not_found")
     assert {**foreign, "request_id": ""} == {**unknown, "request_id": ""}

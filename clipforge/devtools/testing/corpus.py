@@ -1,7 +1,7 @@
-"""Files that attack whoever opens them, made from nothing: `python -m clipforge.devtools.testing.corpus DIR`.
+"""Files that attack their reader, made from nothing: `python -m clipforge.devtools.testing.corpus DIR`.
 
 `attacks` names each with the outcomes that are right for it. Those that point elsewhere point at a
-named pipe, which whoever opens it hangs at, and at a server that counts who comes.
+named pipe, where a reader hangs, and at a server that counts its connections.
 """
 
 from __future__ import annotations

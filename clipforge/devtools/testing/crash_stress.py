@@ -3,7 +3,7 @@
 `stress` runs it on the database of a test and returns what is wrong afterwards. Each process is
 `python -m clipforge.devtools.testing.crash_stress`, with fault points that end it or break its connections; a dead
 one is replaced. What a thread was told was done is written to a journal at once, so that the end
-shows whether anything was lost that somebody had been promised.
+shows whether anything was lost that a caller had been promised.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class StressPlan:
 
 @dataclass
 class StressResult:
-    """What came of it. `wrong` is empty when all is well."""
+    """The counts of a stress run, and its faults. `wrong` is empty when there are none."""
 
     deaths: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -146,7 +146,7 @@ def _keep_running(
 
 
 def _events(plan: StressPlan) -> list[str]:
-    """What its threads noted so far, a line an act."""
+    """The journal of its threads so far, a line an act."""
     journal = Path(plan.journal)
     return journal.read_text().splitlines() if journal.exists() else []
 
@@ -168,7 +168,7 @@ def _start(plan: StressPlan, faultpoints: str) -> subprocess.Popen[bytes]:
 
 
 def _settle(result: StressResult) -> None:
-    """What the sweepers do when nobody disturbs them: every lease and every hold runs out."""
+    """Sweep undisturbed, with every lease and every hold run out."""
     for item in Project.objects.filter(status=Project.RUNNING):
         lapse_lease(item)
     sweeping.sweep(Project, defer=defer_analysis, batch=100_000)
@@ -185,7 +185,7 @@ def _settle(result: StressResult) -> None:
 
 
 def _compare(events: list[str], result: StressResult) -> None:
-    """What somebody was told is so; and what happened that nobody foresaw."""
+    """Note as wrong each promise in the journal that the tables break, and each unforeseen error."""
     for line in events:
         event = json.loads(line)
         result.counts[event["what"]] += 1
@@ -267,7 +267,7 @@ class StressThread:
 
     def reserve(self, org: Organization) -> CreditHold:
         number = self._key()
-        # Now and then somebody uses a key for something else.
+        # Now and then a key is used for something else.
         amount = number % 7 + 1 + (self.random.random() < 0.05)
         return services.reserve(
             org=org,
@@ -290,7 +290,7 @@ class StressThread:
             services.release(hold_id=hold.pk, fence=hold.fence, actor="a")
 
     def zombie(self, org: Organization) -> None:
-        """Somebody else has the hold now; the old owner's capture must come to nothing."""
+        """Transfer the hold; the old owner's capture must come to nothing."""
         hold = self._hold(org)
         if hold and services.transfer_hold(
             hold_id=hold.pk, from_fence=hold.fence, to_fence=hold.fence + 1

@@ -110,7 +110,7 @@ class Leaks(logging.Handler):
 def _watched(
     function: Callable[..., Any], look: Callable[[tuple[Any, ...], Any], None]
 ) -> Callable[..., Any]:
-    """The function, whose arguments and result somebody looks at."""
+    """The function, with its arguments and its result inspected."""
 
     @functools.wraps(function)
     def watched(*args: Any, **kwargs: Any) -> Any:

@@ -41,7 +41,7 @@ OURS = {
 
 _EARLY = "ran before there were customers"
 # Migrations that were applied before a rule existed. A new one belongs here only with a reason why it
-# locks nobody out and the code that still runs goes on; else it is made another way.
+# makes no request wait and the code that still runs goes on; else it is made another way.
 EXPLAINED = {
     # A row for each who ever paid, and none yet has the column that the condition asks for.
     "billing/0006_alerts: CREATE_INDEX: Create index billing_account_watched on field(s) org of model billingaccount": _EARLY,
@@ -67,7 +67,7 @@ VALIDATED_CHECK = re.compile(r"ALTER TABLE .* ADD (CONSTRAINT|COLUMN) .*\bCHECK 
 
 
 class OnlineAnalyser(PostgresqlAnalyser):
-    """The linter's rules, and that a CHECK scans no table under a lock that everybody waits for."""
+    """The linter's rules, and that a CHECK scans no table under an exclusive lock."""
 
     migration_checks = [
         *PostgresqlAnalyser.migration_checks,

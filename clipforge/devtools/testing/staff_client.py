@@ -14,19 +14,19 @@ REASON = "asked for in writing"
 
 
 def staff_client(*permissions: str) -> Client:
-    """A client that is signed in as somebody with these permissions."""
+    """A client that is signed in as a member of staff with these permissions."""
     return signed_in(make_staff(permissions=permissions))
 
 
 def hidden_fields(answer: Any) -> dict[str, str]:
-    """What the form on a page carries unseen; the CSRF token, which tests need not send, is left out."""
+    """The hidden fields of the form on a page, without the CSRF token, which tests need not send."""
     found = dict(HIDDEN.findall(answer.content.decode()))
     found.pop("csrfmiddlewaretoken", None)
     return found
 
 
 def open_form(client: Client, url: str, /, **fields: Any) -> dict[str, Any]:
-    """What a person sends who opens the form and fills it in."""
+    """The fields that a person sends who opens the form and fills it in."""
     answer = client.get(url)
     assert answer.status_code == 200, answer.content.decode()[:2000]
     return {**hidden_fields(answer), "reason": REASON, **fields}

@@ -85,7 +85,7 @@ def hammer(
 
 
 class _Process:
-    """One reader or writer, and whoever takes its place."""
+    """One reader or writer, and its successors."""
 
     lock = threading.Lock()
 
@@ -186,7 +186,7 @@ def read(org_id: uuid.UUID, ended: threading.Event, invalidation: str) -> None:
 
 
 def _say_results(said: Counter[str]) -> None:
-    """What was counted and not said yet."""
+    """The counts since the last report."""
     from clipforge.common.cache.metrics import metrics
 
     for result in RESULTS:
@@ -258,7 +258,7 @@ def _balance_brought_by(key: str) -> Callable[[uuid.UUID], Balance]:
 
 
 def _balance_deleted_on_commit(org_id: uuid.UUID) -> Balance:
-    """What most caches do: get, else load and set."""
+    """The cache-aside pattern: get, else load and set."""
     from clipforge.common.cache.backend import default_cache
     from credits.caching import Balance
     from credits.models import CreditAccount

@@ -32,7 +32,7 @@ WATCHED_APPS = ("credits", "projects", "exports", "billing")
 WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
 
 
-# How long the tests' database may take to let somebody connect, and to give a lock. Seconds.
+# How long the tests' database may take to accept a connection, and to give a lock. Seconds.
 DATABASE_PATIENCE = 120
 
 
@@ -141,7 +141,7 @@ def _everything() -> dict[str, list[Any]]:
     return {**rows, "files": stored_files()}
 
 
-# When a key was used is written at most once an hour, whoever uses it for whatever.
+# When a key was used is written at most once an hour, whatever the key is used for.
 NOT_COUNTED = "last_used_at"
 
 

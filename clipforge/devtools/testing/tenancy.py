@@ -142,7 +142,7 @@ def client_of(world: World) -> APIClient:
 
 
 def ask(client: APIClient, method: str, path: str, body: Any = None) -> Any:
-    """Send it, each time from another address: nobody may be kept out for asking often.
+    """Send it, each time from another address: no limit by address may refuse it.
 
     A `bytes` body is uploaded as a video, anything else goes as JSON.
     """
@@ -166,7 +166,7 @@ def ask(client: APIClient, method: str, path: str, body: Any = None) -> Any:
 def said(response: Any) -> str:
     """Everything that an answer says: status, headers and body.
 
-    But for the request's own id, and what is left of whoever asks' own limits.
+    But for the request's own id, and what is left of the caller's own limits.
     """
     own = {"X-Request-ID", "RateLimit"}
     headers = sorted(f"{k}: {v}" for k, v in response.headers.items() if k not in own)

@@ -1,4 +1,4 @@
-"""Real videos, each made once a run. The `conftest.py` of whoever uses them names them."""
+"""Real videos, each made once a run. The `conftest.py` beside the tests that use them names them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clipforge.media.sample import make_sample, make_still
 
 @pytest.fixture(scope="session")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty seconds, fourteen of which somebody talks."""
+    """Thirty seconds, fourteen of them speech."""
     return _made(tmp_path_factory, "talk.mp4", lambda path: make_sample(path, seconds=30))
 
 

@@ -43,7 +43,7 @@ OPEN_LOOP_FACTOR = 1.3
 OPEN_LOOP_SECONDS = 20.0
 # How long Redis is dead under --chaos.
 DEAD_SECONDS = 20.0
-# Whoever asks without a key is limited by address, and here all have the same.
+# Requests without a key are limited by address, and here all come from the same.
 NO_LIMIT_BY_ADDRESS = "1000000"
 
 
@@ -119,7 +119,7 @@ class Command(OperatorCommand):
             yield
 
     def _warm_up(self, found: list[Customer]) -> bool:
-        """Ask once for everybody, as all would have asked before. Whether there are prices."""
+        """Send one request of each customer, so that caches are warm. Whether there are prices."""
         forget_requests(found)
         with (
             self.console.status("Warming up …"),

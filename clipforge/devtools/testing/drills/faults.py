@@ -77,19 +77,19 @@ def backends_terminated(stand: Stand, load: Load) -> None:
     """In the middle of their transactions, until they were found there."""
     errors = load.counts.errors
 
-    def somebody_was_hit() -> bool:
+    def a_request_was_hit() -> bool:
         connection.execute(END_ALL)
         load.until_served(3)
         return load.counts.errors > errors
 
     with stand.service.sql() as connection:
         for _ in range(5):
-            eventually("somebody was in a transaction", somebody_was_hit)
+            eventually("a request was in a transaction", a_request_was_hit)
             errors = load.counts.errors
 
 
 def connections_exhausted(stand: Stand, load: Load) -> None:
-    """Somebody else takes every connection that there is, and the service loses its own.
+    """Another client takes every connection that there is, and the service loses its own.
 
     Its readiness says so, that no more requests are sent to it.
     """
@@ -107,7 +107,7 @@ def connections_exhausted(stand: Stand, load: Load) -> None:
             return is_red(stand.service)
 
         eventually("it says that it is not ready", too_few_are_left)
-        eventually("somebody is refused", lambda: load.counts.errors > errors)
+        eventually("a request is refused", lambda: load.counts.errors > errors)
 
 
 def is_red(service: Service) -> bool:
@@ -223,7 +223,7 @@ def _links_hold(stand: Stand, other: Service, seconds: float) -> None:
 
 
 def _events_count_once(stand: Stand, other: Service, seconds: float) -> None:
-    """What is signed now is not of now to the wrong clock, and is sent again; what it takes for new counts once."""
+    """An event signed now is refused by the wrong clock and sent again; one signed by that clock counts once."""
     kind = {"type": "drill", "livemode": False, "created": 1, "data": {"object": {}}}
     event = {"id": f"evt_{uuid.uuid4().hex}", **kind}
 

@@ -194,7 +194,7 @@ class Stand:
             finally:
                 with self._lock:
                     self._urls.remove(other.url)
-            eventually("nobody asks it any more", lambda: not self._asking[other.url])
+            eventually("no request is open there", lambda: not self._asking[other.url])
         finally:
             other.stop()
 

@@ -9,14 +9,14 @@ from clipforge.devtools.testing.fault_injection import NotPermitted
 # How soon after a fault is over all must have recovered. Seconds; an operator's limit, not a test's.
 RECOVERY_SECONDS = 5.0
 
-# With these nobody may see an error: what broke is not what requests depend on.
+# With these no request may see an error: none depends on the part that broke.
 UNSEEN = {
     *("nothing", "disk full (upload)", "disk full (upload, in the middle)", "disk full (log)"),
     *("clock ten minutes ahead", "clock ten minutes behind"),
     *("cache flushed", "cache frozen", "cache killed"),
 }
 
-# With these somebody must see one: else the fault was none.
+# With these some request must see one: else nothing was broken.
 SEEN = {
     *("web stopped (TERM) and started", "database restarted", "database crashed"),
     *("database backends terminated", "database connections exhausted"),
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     """`errors` are answers of 5xx, `broken` requests without an answer.
 
     `recovery` is how long after the end of the fault something still went wrong, or nothing went
-    right yet. Seconds; None where the fault had no end, or nobody looked for its consequences.
+    right yet. Seconds; None where the fault had no end, or its consequences were not measured.
     """
 
     fault: str
@@ -56,14 +56,14 @@ def attempt(place: Any, name: str, fault: Any) -> Row:
 
 
 def breaches(row: Row) -> list[str]:
-    """What is not as it must be in a row."""
+    """The faults of a row, in words."""
     wrong = [f"{row.fault}: {row.lost} lost"] if row.lost else []
     wrong += [f"{row.fault}: {row.double} double"] if row.double else []
     wrong += [f"{row.fault}: {row.unexplained}"] if row.unexplained else []
     if row.fault in UNSEEN and row.errors + row.broken:
         wrong.append(f"{row.fault}: {row.errors} errors and {row.broken} broken requests")
     if row.fault in SEEN and not row.skipped + row.unexplained and not row.errors + row.broken:
-        wrong.append(f"{row.fault}: nobody noticed it, so nothing broke")
+        wrong.append(f"{row.fault}: no request noticed it, so nothing broke")
     return wrong
 
 

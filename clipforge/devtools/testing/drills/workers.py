@@ -167,7 +167,7 @@ class Bench:
         return round(max(0.0, max(taken).timestamp() - self._over), 2)
 
     def left(self) -> list[str]:
-        """What should be gone when no work is open."""
+        """Holds, processes and files that should be gone when no work is open."""
         held = self.client.get("credits/balance")["held"]
         return [
             *([f"{held} credits are held"] if held else []),
@@ -287,7 +287,7 @@ def log_full(bench: Bench) -> list[Json]:
 
 
 def clock_off_by(seconds: float) -> Drill:
-    """The clock of one worker is wrong: it takes nobody's lease, and when it dies nobody waits longer."""
+    """The clock of one worker is wrong: it takes no lease of another, and its own ends as soon as any."""
     off = fault_injection.clock_off_by(seconds)
 
     def drill(bench: Bench) -> list[Json]:
