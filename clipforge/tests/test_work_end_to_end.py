@@ -14,7 +14,7 @@ import pytest
 
 from clipforge.client import ApiError, Json
 from clipforge.devtools.testing.drills import Row, breaches
-from clipforge.devtools.testing.drills import workers as worker_drills
+from clipforge.devtools.testing.drills import workers as drill_workers
 from clipforge.devtools.testing.drills.faults import STOPPING_SECONDS
 from clipforge.devtools.testing.drills.workers import Bench
 from clipforge.devtools.testing.fault_injection import NotPermitted
@@ -30,7 +30,7 @@ LONG = {"start": 0, "end": 30, "aspect": "source", "resolution": 1080}
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
-    with worker_drills.bench() as made:
+    with drill_workers.bench() as made:
         yield made
 
 
@@ -90,7 +90,7 @@ def test_of_two_clients_after_the_last_credits_one_gets_402(
 ):
     client = service.customer("Last credits", 2)
     project = client.wait(f"projects/{client.upload(video)['id']}", seconds=200)
-    worker_drills.stop(worker)  # so that the export stays open
+    drill_workers.stop(worker)  # so that the export stays open
     start = threading.Barrier(2)
 
     def export(_: int) -> Json:
@@ -149,7 +149,7 @@ def test_silence_over_a_still_picture_ends_empty_and_costs_nothing(
 def test_a_worker_killed_in_the_middle_of_a_render_costs_the_customer_nothing_extra(
     bench: Bench, tmp_path: Path
 ):
-    (done,) = worker_drills.killed(bench)
+    (done,) = drill_workers.killed(bench)
     recovery = assert_done(bench, done, attempts=2).recovery
     assert recovery is not None
     assert recovery > 0
@@ -159,12 +159,12 @@ def test_a_worker_killed_in_the_middle_of_a_render_costs_the_customer_nothing_ex
 
 
 def test_a_worker_asked_to_stop_hands_its_render_back_and_exits_0(bench: Bench):
-    (done,) = worker_drills.stopped(bench)
+    (done,) = drill_workers.stopped(bench)
     assert_done(bench, done, attempts=1)
 
 
 def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(bench: Bench):
-    (done,) = worker_drills.frozen(bench)
+    (done,) = drill_workers.frozen(bench)
     assert_done(bench, done, attempts=2)
 
 
@@ -175,12 +175,12 @@ def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(bench: Ben
 def test_a_worker_whose_database_went_away_goes_on_with_everything_once_it_is_back(
     bench: Bench, how: Callable[[Service], None]
 ):
-    row = bench.run("test", worker_drills.database_lost(how))
+    row = bench.run("test", drill_workers.database_lost(how))
     assert breaches(row) == [], row
 
 
 def test_workers_killed_at_random_moments_lose_nothing_and_leave_nothing(bench: Bench):
-    ended = worker_drills.killed_at_random(6)(bench)
+    ended = drill_workers.killed_at_random(6)(bench)
     assert len(ended) >= 4
     row = bench.row("test", ended)
     assert breaches(row) == [], row
@@ -189,20 +189,20 @@ def test_workers_killed_at_random_moments_lose_nothing_and_leave_nothing(bench: 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_neither_do_those_killed_for_minutes(bench: Bench):
-    row = bench.run("worker killed at random", worker_drills.killed_at_random(180))
+    row = bench.run("worker killed at random", drill_workers.killed_at_random(180))
     assert breaches(row) == [], row
 
 
 def test_a_render_on_a_full_disk_fails_unpaid_and_is_done_elsewhere(bench: Bench):
     try:
-        (done,) = worker_drills.disk_full(bench)
+        (done,) = drill_workers.disk_full(bench)
     except NotPermitted as error:
         pytest.skip(str(error))
     assert_done(bench, done, attempts=1)
 
 
 def test_a_worker_that_cannot_log_does_its_work_and_stops_as_always(bench: Bench):
-    (done,) = worker_drills.log_full(bench)
+    (done,) = drill_workers.log_full(bench)
     assert_done(bench, done, attempts=1)
 
 
@@ -211,7 +211,7 @@ def test_a_worker_that_cannot_log_does_its_work_and_stops_as_always(bench: Bench
 def test_a_worker_with_a_wrong_clock_takes_no_running_job_and_its_own_is_retried(
     bench: Bench, seconds: float
 ):
-    first, second = worker_drills.clock_off_by(seconds)(bench)
+    first, second = drill_workers.clock_off_by(seconds)(bench)
     assert_done(bench, first, attempts=1)
     assert_done(bench, second, attempts=2)
 
@@ -226,7 +226,7 @@ def probe_of(parent: int) -> Iterator[int]:
 
 def test_leftover_lost_and_duplicate_jobs_are_reported(bench: Bench):
     """Seeded: an export paid twice, one without its file, and what the dead leave."""
-    (done,) = worker_drills.log_full(bench)
+    (done,) = drill_workers.log_full(bench)
     (path,) = bench.service.files(f"*/exports/{done['id']}/*")
     file, copy = bench.service.media / path, bench.service.media / path.with_name("0.mp4")
     copy.write_bytes(b"another one")
@@ -261,4 +261,4 @@ def test_cancelling_a_running_render_stops_it_and_gives_the_credits_back(bench: 
     assert client.get("credits/balance") == before
     with pytest.raises(ApiError, match="export_not_ready"):
         client.download(export["id"], Path("unused"))
-    worker_drills.stop(worker)
+    drill_workers.stop(worker)

@@ -40,14 +40,14 @@ class Command(OperatorCommand):
     def run(self, *, only: str, worker_seconds: float, **options: Any) -> dict[str, Any]:
         # What only tests need is not installed everywhere.
         from clipforge.devtools.testing import drills
-        from clipforge.devtools.testing.drills import workers as worker_drills
+        from clipforge.devtools.testing.drills import workers as drill_workers
 
-        of_work = dict(worker_drills.DRILLS)
+        of_work = dict(drill_workers.DRILLS)
         if worker_seconds:
-            of_work["worker killed at random"] = worker_drills.killed_at_random(worker_seconds)
+            of_work["worker killed at random"] = drill_workers.killed_at_random(worker_seconds)
         rows = [
             *self._rows(drills.stand, drills.FAULTS, only),
-            *self._rows(worker_drills.bench, of_work, only),
+            *self._rows(drill_workers.bench, of_work, only),
         ]
         if not rows:
             raise CommandError(f'No fault has "{only}" in its name.')
