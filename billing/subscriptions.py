@@ -29,6 +29,7 @@ from billing.models import (
     Subscription,
     SubscriptionStatus,
 )
+from clipforge.audit.actor import Actor
 from clipforge.common.errors import DomainError, Invalid
 from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Organization, Tier
@@ -38,7 +39,8 @@ from credits.models import GrantKind
 
 logger = logging.getLogger(__name__)
 
-ACTOR = "system:billing"
+SYSTEM = Actor.of_system("billing")
+ACTOR = str(SYSTEM)
 # Lowest first: which of two plans is the upgrade.
 RANK = {tier: rank for rank, tier in enumerate(Tier.values)}
 # Credits whose period had ended before we heard of its payment are good for this long.
@@ -238,7 +240,7 @@ def settle_tier(account: BillingAccount, *, now: datetime.datetime) -> str:
     account.plan_tier = tier
     account.save(update_fields=["plan_tier"])
     reason = f"paid until {period.ends_at:%Y-%m-%d}" if period else "what was paid for has ended"
-    org_services.change_tier(organization=account.org, tier=tier, reason=reason, actor=ACTOR)
+    org_services.change_tier(organization=account.org, tier=tier, reason=reason, actor=SYSTEM)
     return tier
 
 

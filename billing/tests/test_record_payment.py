@@ -14,7 +14,7 @@ from billing.models import Payment, PlanPeriod, Price, Subscription
 from billing.selectors import mismatches
 from billing.tests.makers import age, deliver, make_catalogue, make_payment, start_checkout
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.devtools.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.factories import REASON, TESTER, make_grant, make_organization
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs import services as org_services
@@ -201,7 +201,7 @@ def test_a_plan_that_is_not_renewed_keeps_what_was_paid_for_and_then_ends(org):
 
 def test_a_tier_that_staff_set_meanwhile_stays_until_payments_change(org):
     make_payment(org, "plan-starter")
-    org_services.change_tier(organization=org, tier="ENTERPRISE", reason="trial", actor="user:7")
+    org_services.change_tier(organization=org, tier="ENTERPRISE", reason=REASON, actor=TESTER)
     run("grant_monthly_credits")
     assert tier(org) == "ENTERPRISE"
     age(org, 32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -36,6 +36,8 @@ class AuditedAdmin(admin.ModelAdmin[M]):
     """
 
     delete_confirmation_template = "audit/delete_confirmation.html"
+    # "add" and "change", where `save_model` calls a service, which leaves the row itself.
+    written_by_service: ClassVar[frozenset[str]] = frozenset()
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -84,9 +86,11 @@ class AuditedAdmin(admin.ModelAdmin[M]):
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> Any:
         """Django asks what changed when all is saved, in the transaction that saved it."""
-        reason = form.cleaned_data[REASON]
+        reason, verb = form.cleaned_data[REASON], "add" if add else "change"
         changed = [name for name in form.changed_data if name != REASON]
         form.changed_data[:] = changed
+        if verb in self.written_by_service:
+            return super().construct_change_message(request, form, formsets, add)
         kept = [name for name in changed if name not in SECRETS]
         before = {} if add else {name: _plain(form.initial.get(name)) for name in kept}
         after = {name: _plain(form.cleaned_data.get(name)) for name in kept}
@@ -96,7 +100,7 @@ class AuditedAdmin(admin.ModelAdmin[M]):
         if add or after:  # what is saved a second time changes nothing
             write_entry(
                 actor=Actor.of_request(request),
-                verb="add" if add else "change",
+                verb=verb,
                 subject=form.instance,
                 org=self.organization_of(form.instance),
                 before=before,

@@ -35,6 +35,10 @@ class OperatorCommand(BaseCommand):
         """Do it, and return what `--json` prints."""
         raise NotImplementedError
 
+    def perform(self, **options: Any) -> dict[str, Any]:
+        """Call `run`. A base class between wraps it here."""
+        return self.run(**options)
+
     def say(self, line: str = "") -> None:
         """Print for people, at once, also into a pipe; silent under --json."""
         if not self.as_json:
@@ -44,7 +48,7 @@ class OperatorCommand(BaseCommand):
     def handle(self, **options: Any) -> None:
         self.as_json: bool = options["json"]
         try:
-            result = self.run(**options)
+            result = self.perform(**options)
         except DomainError as error:
             raise CommandError(error.message) from error
         finally:
@@ -55,9 +59,9 @@ class OperatorCommand(BaseCommand):
             raise CommandError(self.failure)
 
     @property
-    def actor(self) -> str:
-        """How audit trails name this command."""
-        return f"command:{self.__module__.rpartition('.')[2]}"
+    def command_name(self) -> str:
+        """As it is typed after `manage.py`."""
+        return self.__module__.rpartition(".")[2]
 
 
 def day(text: str) -> datetime.datetime:

@@ -1,10 +1,10 @@
-"""Writes to organizations, memberships and keys."""
+"""Writes to organizations, memberships and keys. Each change by a service here leaves its audit row."""
 
 from __future__ import annotations
 
 import datetime
 import logging
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
@@ -15,8 +15,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.text import slugify
 
+from clipforge.audit.actor import Actor
+from clipforge.audit.services import sufficient_reason, write_entry
+from clipforge.common.cache.backend import default_cache
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.orgs import keys
+from clipforge.orgs import keys, windows
 from clipforge.orgs.models import (
     APIKey,
     Membership,
@@ -40,7 +43,12 @@ class NewKey(NamedTuple):
 
 
 def create_organization(
-    *, name: str, tier: str = Tier.FREE, owner_email: str | None = None, actor: str
+    *,
+    name: str,
+    tier: str = Tier.FREE,
+    owner_email: str | None = None,
+    reason: str,
+    actor: Actor,
 ) -> Organization:
     """Create an organization, and its owner if there is no user with this address yet.
 
@@ -64,21 +72,34 @@ def create_organization(
         if owner_email:
             user = _user_with_address(owner_email.lower())
             Membership.objects.create(user=user, organization=organization, role=Role.OWNER)
-    logger.info("organization created", extra={"org": str(organization.pk), "actor": actor})
+        owner = {"owner_email": owner_email} if owner_email else {}
+        write_entry(
+            actor=actor,
+            verb="add",
+            subject=organization,
+            org=organization,
+            after={"name": name, "tier": tier, **owner},
+            reason=reason,
+        )
+    logger.info("organization created", extra={"org": str(organization.pk), "actor": str(actor)})
     return organization
 
 
 def change_tier(
-    *, organization: Organization, tier: str, reason: str, actor: str
+    *, organization: Organization, tier: str, reason: str, actor: Actor
 ) -> tuple[str, str]:
-    """Move the organization to a tier, at once. Returns the tier before and after."""
+    """Move the organization to a tier, at once. Returns the tier before and after.
+
+    The tier that it has already is no change, and leaves no audit row.
+    """
     _require_tier(tier)
-    if not reason.strip():
-        raise Invalid("A change of tier needs a reason.")
+    reason = sufficient_reason(reason)
     with transaction.atomic():
         locked = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         before, locked.tier = locked.tier, tier
         locked.save(update_fields=["tier", "updated_at"])
+        if before != tier:
+            _write(locked, "change_tier", {"tier": before}, {"tier": tier}, reason, actor)
     organization.tier = tier
     logger.info(
         "tier changed",
@@ -87,14 +108,14 @@ def change_tier(
             "before": before,
             "after": tier,
             "reason": reason,
-            "actor": actor,
+            "actor": str(actor),
         },
     )
     return before, tier
 
 
 def override_rate_limit(
-    *, organization: Organization, requests_per_minute: int | None, actor: str
+    *, organization: Organization, requests_per_minute: int | None, reason: str, actor: Actor
 ) -> tuple[int | None, int | None]:
     """Let the organization make so many requests a minute, from the next one on.
 
@@ -104,43 +125,87 @@ def override_rate_limit(
     after = requests_per_minute
     if after is not None and not 1 <= after <= MAX_RATE:
         raise Invalid(f"The limit must be a number of requests from 1 to {MAX_RATE}.")
+    reason = sufficient_reason(reason)
     with transaction.atomic():
         locked = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         before, locked.rate_limit_override = locked.rate_limit_override, after
         locked.save(update_fields=["rate_limit_override", "updated_at"])
+        if before != after:
+            name = "requests_per_minute"
+            _write(locked, "override_limit", {name: before}, {name: after}, reason, actor)
     organization.rate_limit_override = after
     logger.info(
         "rate limit overridden",
-        extra={"org": str(organization.pk), "before": before, "after": after, "actor": actor},
+        extra={
+            "org": str(organization.pk),
+            "before": before,
+            "after": after,
+            "actor": str(actor),
+        },
     )
     return before, after
 
 
-def suspend(*, organization: Organization, actor: str) -> bool:
+def reset_limits(*, organization: Organization, reason: str, actor: Actor) -> None:
+    """Forget the requests of the last minute: all of the limits is free again.
+
+    Raises RedisError when Redis, which counts them, cannot be reached; then nothing was changed.
+    """
+    reason = sufficient_reason(reason)
+    with transaction.atomic():
+        _write(organization, "reset_limits", {}, {"requests_of_the_last_minute": 0}, reason, actor)
+        windows.forget(default_cache().redis, organization)
+
+
+def suspend(*, organization: Organization, reason: str, actor: Actor) -> bool:
     """Refuse every request of the organization from the next one on.
 
     Work that is queued or runs is finished, and charged as it was reserved. False when it was
     suspended already.
     """
-    return _set_active(organization, False, actor)
+    return _set_active(organization, False, reason, actor)
 
 
-def restore(*, organization: Organization, actor: str) -> bool:
+def restore(*, organization: Organization, reason: str, actor: Actor) -> bool:
     """Let a suspended organization in again, with the keys it had. False when it was not suspended."""
-    return _set_active(organization, True, actor)
+    return _set_active(organization, True, reason, actor)
 
 
-def _set_active(organization: Organization, is_active: bool, actor: str) -> bool:
-    changed = Organization.objects.filter(pk=organization.pk, is_active=not is_active).update(
-        is_active=is_active, updated_at=Now()
-    )
+def _set_active(organization: Organization, is_active: bool, reason: str, actor: Actor) -> bool:
+    reason = sufficient_reason(reason)
+    with transaction.atomic():
+        changed = Organization.objects.filter(pk=organization.pk, is_active=not is_active).update(
+            is_active=is_active, updated_at=Now()
+        )
+        if changed:
+            name, verb = "is_active", "restore" if is_active else "suspend"
+            _write(organization, verb, {name: not is_active}, {name: is_active}, reason, actor)
     if changed:
         organization.is_active = is_active
         logger.info(
             "organization restored" if is_active else "organization suspended",
-            extra={"org": str(organization.pk), "actor": actor},
+            extra={"org": str(organization.pk), "actor": str(actor)},
         )
     return bool(changed)
+
+
+def _write(
+    organization: Organization,
+    verb: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    reason: str,
+    actor: Actor,
+) -> None:
+    write_entry(
+        actor=actor,
+        verb=verb,
+        subject=organization,
+        org=organization,
+        before=before,
+        after=after,
+        reason=reason,
+    )
 
 
 def create_api_key(
@@ -149,7 +214,8 @@ def create_api_key(
     name: str,
     created_by: User | None = None,
     expires_at: datetime.datetime | None = None,
-    actor: str,
+    reason: str,
+    actor: Actor,
 ) -> NewKey:
     """Make a key. Its text is in the answer and nowhere else: it cannot be shown again.
 
@@ -161,31 +227,53 @@ def create_api_key(
     if expires_at and expires_at <= timezone.now():
         raise Invalid("The key would have expired already. Choose a later date.")
     public_id, secret = keys.generate()
-    api_key = APIKey.objects.create(
-        organization=organization,
-        name=name,
-        prefix=public_id,
-        digest=keys.digest(secret),
-        created_by=created_by,
-        expires_at=expires_at,
-    )
+    with transaction.atomic():
+        api_key = APIKey.objects.create(
+            organization=organization,
+            name=name,
+            prefix=public_id,
+            digest=keys.digest(secret),
+            created_by=created_by,
+            expires_at=expires_at,
+        )
+        write_entry(
+            actor=actor,
+            verb="issue_key",
+            subject=api_key,
+            org=organization,
+            after={"name": name, "prefix": public_id, "expires_at": expires_at},
+            reason=reason,
+        )
     logger.info(
         "API key created",
-        extra={"org": str(organization.pk), "key_id": public_id, "actor": actor},
+        extra={"org": str(organization.pk), "key_id": public_id, "actor": str(actor)},
     )
     return NewKey(api_key, secret)
 
 
-def revoke_api_key(*, api_key: APIKey, actor: str) -> bool:
+def revoke_api_key(*, api_key: APIKey, reason: str, actor: Actor) -> bool:
     """Revoke the key at once. False when it was revoked already."""
-    revoked = APIKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
+    reason = sufficient_reason(reason)
+    with transaction.atomic():
+        revoked = APIKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
+        if revoked:
+            api_key.refresh_from_db(fields=["revoked_at"])
+            write_entry(
+                actor=actor,
+                verb="revoke_key",
+                subject=api_key,
+                org=api_key.organization,
+                before={"revoked_at": None},
+                after={"revoked_at": api_key.revoked_at},
+                reason=reason,
+            )
     if revoked:
         logger.info(
             "API key revoked",
             extra={
                 "org": str(api_key.organization_id),
                 "key_id": api_key.prefix,
-                "actor": actor,
+                "actor": str(actor),
             },
         )
     return bool(revoked)
@@ -200,11 +288,14 @@ def record_key_use(*, api_key: APIKey) -> None:
     APIKey.objects.filter(stale, pk=api_key.pk).update(last_used_at=now)
 
 
-def end_sessions(*, user: User, actor: str) -> None:
-    """Sign a person out everywhere, at once. The caller renews the session that shall go on."""
+def end_sessions(*, user: User, actor: Actor) -> None:
+    """Sign a person out everywhere, at once. The caller renews the session that shall go on.
+
+    Part of another change of the account, whose row in the audit is enough.
+    """
     User.objects.filter(pk=user.pk).update(session_version=F("session_version") + 1)
     user.refresh_from_db(fields=["session_version"])
-    logger.info("sessions ended", extra={"user": user.pk, "actor": actor})
+    logger.info("sessions ended", extra={"user": user.pk, "actor": str(actor)})
 
 
 def _user_with_address(email: str) -> User:

@@ -46,7 +46,7 @@ class Command(OperatorCommand):
             reference=reference,
             paid_on=paid_on,
             reason=reason,
-            actor=self.actor,
+            actor=f"command:{self.command_name}",
         )
         available = credit_selectors.balance(organization).available
         before = " was recorded before, and nothing was changed" if is_repetition else ""

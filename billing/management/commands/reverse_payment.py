@@ -34,7 +34,7 @@ class Command(OperatorCommand):
         if payment is None:
             raise NotFound(f'No payment was recorded under "{reference}".')
         reversed_ = services.reverse_payment(
-            payment=payment, amount=amount, reason=reason, actor=self.actor
+            payment=payment, amount=amount, reason=reason, actor=f"command:{self.command_name}"
         )
         payment = reversed_ or payment
         left = credit_selectors.balance(payment.org)

@@ -17,6 +17,7 @@ READS = 500
 
 def main(rounds: int) -> None:
     with measuring.own_servers():
+        from clipforge.audit.actor import Actor
         from clipforge.common.cache.backend import default_cache
         from clipforge.common.cache.versioned_cache import BORN_KEY
         from clipforge.orgs.services import create_organization
@@ -24,7 +25,12 @@ def main(rounds: int) -> None:
         from credits.models import CreditAccount, GrantKind
 
         default_cache().redis.set(BORN_KEY, 0)  # a Redis that has just started stores nothing yet
-        org = create_organization(name="Benchmark", tier="PRO", actor="benchmark")
+        org = create_organization(
+            name="Benchmark",
+            tier="PRO",
+            reason="for a benchmark",
+            actor=Actor.of_system("benchmark"),
+        )
         services.grant(
             org=org,
             amount=100,

@@ -16,6 +16,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+from clipforge.audit.actor import Actor
 from clipforge.devtools.benchmarks import measuring
 from clipforge.devtools.benchmarks.measuring import say
 
@@ -84,7 +85,12 @@ def _organizations() -> list[Any]:
 
     made = []
     for number in range(ORGANIZATIONS):
-        org = create_organization(name=f"B {number}", tier="ENTERPRISE", actor="benchmark")
+        org = create_organization(
+            name=f"B {number}",
+            tier="ENTERPRISE",
+            reason="for a benchmark",
+            actor=Actor.of_system("benchmark"),
+        )
         services.grant(
             org=org,
             amount=1_000_000,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from django.db.models import Count, Q
 
+from clipforge.audit.actor import Actor
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.errors import Conflict
 from clipforge.orgs import services as org_services
@@ -39,19 +40,23 @@ class Customer:
 
 
 @contextlib.contextmanager
-def customers(*, actor: str) -> Iterator[list[Customer]]:
+def customers(*, actor: Actor) -> Iterator[list[Customer]]:
     """Organizations, those with most projects first. Their keys are revoked at the end."""
     made = []
     try:
         for org in _organizations():
             made.append(
-                org_services.create_api_key(organization=org, name="load test", actor=actor)
+                org_services.create_api_key(
+                    organization=org, name="load test", reason="for a load test", actor=actor
+                )
             )
         _give_credits([new.api_key.organization for new in made], actor)
         yield [_customer(new.api_key.organization, new.secret) for new in made]
     finally:
         for new in made:
-            org_services.revoke_api_key(api_key=new.api_key, actor=actor)
+            org_services.revoke_api_key(
+                api_key=new.api_key, reason="the load test has ended", actor=actor
+            )
 
 
 def write_keys(path: Path, found: list[Customer]) -> None:
@@ -85,7 +90,7 @@ def _organizations() -> list[Organization]:
     return [found[pk] for pk in ids if pk in found]
 
 
-def _give_credits(found: list[Organization], actor: str) -> None:
+def _give_credits(found: list[Organization], actor: Actor) -> None:
     accounts = CreditAccount.objects.in_bulk([org.pk for org in found])
     for org in found:
         account = accounts.get(org.pk)
@@ -95,6 +100,6 @@ def _give_credits(found: list[Organization], actor: str) -> None:
                 amount=ENOUGH,
                 kind=GrantKind.PROMO,
                 reason="credits for a load test",
-                actor=actor,
+                actor=str(actor),
                 idempotency_key=f"loadtest:{uuid.uuid4()}",
             )

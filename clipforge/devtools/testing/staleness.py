@@ -29,6 +29,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from clipforge.devtools.testing.factories import REASON, TESTER
 from clipforge.devtools.testing.service import eventually
 
 if TYPE_CHECKING:
@@ -241,7 +242,9 @@ def _key_of(org_id: uuid.UUID) -> str:
     from clipforge.orgs.models import Organization
 
     org = Organization.objects.get(pk=org_id)
-    return services.create_api_key(organization=org, name="hammer", actor="test").secret
+    return services.create_api_key(
+        organization=org, name="hammer", reason=REASON, actor=TESTER
+    ).secret
 
 
 def _balance_brought_by(key: str) -> Callable[[uuid.UUID], Balance]:

@@ -18,6 +18,8 @@ from rest_framework.test import APIClient
 from billing.models import Payment
 from billing.services import record_payment
 from clipforge.devtools.testing.factories import (
+    REASON,
+    TESTER,
     make_api_key,
     make_client,
     make_export,
@@ -115,7 +117,7 @@ def _make_payment(org: Organization, name: str, number: int) -> Payment:
 def callers(owner: World) -> dict[str, APIClient]:
     """Clients whose key is none, or was one of the owner's."""
     revoked = make_api_key(owner.org)
-    revoke_api_key(api_key=revoked.api_key, actor="test")
+    revoke_api_key(api_key=revoked.api_key, reason=REASON, actor=TESTER)
     expired = make_api_key(owner.org)
     APIKey.objects.filter(pk=expired.api_key.pk).update(
         expires_at=timezone.now() - datetime.timedelta(seconds=1)

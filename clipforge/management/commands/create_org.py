@@ -5,15 +5,16 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import transaction
 
-from clipforge.common.commands import OperatorCommand
+from clipforge.audit.commands import AuditedCommand
 from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Tier
 from credits import services as credit_services
 from credits.models import GrantKind
 
 
-class Command(OperatorCommand):
+class Command(AuditedCommand):
     help = "Create an organization, with an owner and credits if asked for."
+    default_reason = "created by an operator"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
@@ -23,11 +24,13 @@ class Command(OperatorCommand):
             "--credits", type=int, default=0, metavar="N", help="credits to start with"
         )
 
-    def run(self, *, name: str, tier: str, owner: str | None, **options: Any) -> dict[str, Any]:
+    def run(
+        self, *, name: str, tier: str, owner: str | None, reason: str, **options: Any
+    ) -> dict[str, Any]:
         amount: int = options["credits"]
         with transaction.atomic():
             organization = org_services.create_organization(
-                name=name, tier=tier, owner_email=owner, actor=self.actor
+                name=name, tier=tier, owner_email=owner, reason=reason, actor=self.actor
             )
             if amount:
                 credit_services.grant(
@@ -35,7 +38,7 @@ class Command(OperatorCommand):
                     amount=amount,
                     kind=GrantKind.PROMO,
                     reason="credits to start with",
-                    actor=self.actor,
+                    actor=str(self.actor),
                     idempotency_key="create_org",
                 )
         self.say(f"{organization.name} ({tier}) created with {amount} credits: {organization.pk}")

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from clipforge.audit.actor import Actor
 from clipforge.client import FINAL, ApiError, Client, Json
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import BadRequest, Conflict
@@ -87,18 +88,24 @@ class Command(OperatorCommand):
 
     def _customer(self) -> str:
         """A new organization with credits; its API key."""
+        actor = Actor.of_command("demo")
         organization = org_services.create_organization(
-            name=f"Demo {secrets.token_hex(4)}", tier=Tier.PRO, actor=self.actor
+            name=f"Demo {secrets.token_hex(4)}",
+            tier=Tier.PRO,
+            reason="for a demonstration",
+            actor=actor,
         )
         credit_services.grant(
             org=organization,
             amount=FIRST_CREDITS,
             kind=GrantKind.PROMO,
             reason="credits for a demonstration",
-            actor=self.actor,
+            actor=str(actor),
             idempotency_key="demo",
         )
-        key = org_services.create_api_key(organization=organization, name="demo", actor=self.actor)
+        key = org_services.create_api_key(
+            organization=organization, name="demo", reason="for a demonstration", actor=actor
+        )
         self.console.print(
             f"Organization [b]{organization.name}[/b] with {FIRST_CREDITS} credits and an API key."
         )

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
+from clipforge.audit.actor import Actor
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import Unavailable
 from clipforge.orgs import services as org_services
@@ -90,17 +91,21 @@ class Command(OperatorCommand):
         """The key of an organization made for the first start; None at every later one."""
         if Organization.objects.filter(slug=FIRST_ORGANIZATION).exists():
             return None
+        actor = Actor.of_command("up")
         organization = org_services.create_organization(
-            name=FIRST_ORGANIZATION, tier=Tier.PRO, actor=self.actor
+            name=FIRST_ORGANIZATION, tier=Tier.PRO, reason="made for the first start", actor=actor
         )
         credit_services.grant(
             org=organization,
             amount=FIRST_CREDITS,
             kind=GrantKind.PROMO,
             reason="credits to start with",
-            actor=self.actor,
+            actor=str(actor),
             idempotency_key="up",
         )
         return org_services.create_api_key(
-            organization=organization, name="first start", actor=self.actor
+            organization=organization,
+            name="first start",
+            reason="made for the first start",
+            actor=actor,
         ).secret

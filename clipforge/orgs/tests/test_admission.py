@@ -10,7 +10,7 @@ import time_machine
 from django.utils import timezone
 
 from clipforge.common.cache.backend import default_cache
-from clipforge.devtools.testing.factories import make_api_key, make_organization
+from clipforge.devtools.testing.factories import REASON, TESTER, make_api_key, make_organization
 from clipforge.devtools.testing.queries import round_trips, statements
 from clipforge.devtools.testing.state import lasting_breaker
 from clipforge.orgs import caching, keys, services, windows
@@ -98,7 +98,7 @@ def test_revoking_suspending_and_restoring_hold_on_the_next_request():
     assert (suspended.principal.organization.is_active, suspended.results) == (False, [])
     Organization.objects.filter(pk=organization.pk).update(is_active=True)
     assert warm(new.secret).refusal is None
-    services.revoke_api_key(api_key=new.api_key, actor="test")
+    services.revoke_api_key(api_key=new.api_key, reason=REASON, actor=TESTER)
     assert admit(new.secret, costs=ONE) is None
 
 

@@ -129,7 +129,7 @@ def test_set_tier_says_from_what_to_what():
     ("arguments", "sentence"),
     [
         (["acme", "PRO"], "--reason"),
-        (["acme", "PRO", "--reason", " "], "A change of tier needs a reason"),
+        (["acme", "PRO", "--reason", "because"], "a reason of at least 10 characters"),
         (["acme", "GOLD", "--reason", "why"], "invalid choice: 'GOLD'"),
         (["nobody", "PRO", "--reason", "why"], 'No organization has the id, slug or name "nobody"'),
     ],

@@ -11,8 +11,15 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from clipforge.audit.actor import Actor
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
+from clipforge.devtools.testing.factories import (
+    REASON,
+    TESTER,
+    make_api_key,
+    make_organization,
+    make_user,
+)
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.races import run_together
 from clipforge.orgs import services
@@ -22,7 +29,9 @@ pytestmark = pytest.mark.django_db
 
 
 def create(name: str = "Acme Films", **overrides: Any) -> Organization:
-    return services.create_organization(**{"name": name, "actor": "test", **overrides})
+    return services.create_organization(
+        **{"name": name, "reason": REASON, "actor": TESTER, **overrides}
+    )
 
 
 # --- create_organization ---------------------------------------------------------------
@@ -117,7 +126,7 @@ def test_ten_organizations_at_once_with_one_new_owner_share_one_user():
 
 def test_creating_an_organization_is_logged_with_its_actor(caplog):
     caplog.set_level(logging.INFO)
-    organization = create(actor="command:create_org")
+    organization = create(actor=Actor.of_command("create_org"))
     (record,) = [each for each in caplog.records if each.message == "organization created"]
     assert (record.org, record.actor) == (str(organization.pk), "command:create_org")
 
@@ -129,7 +138,7 @@ def test_a_change_of_tier_is_immediate_and_says_what_it_was(caplog):
     caplog.set_level(logging.INFO)
     organization = make_organization(tier="FREE")
     changed = services.change_tier(
-        organization=organization, tier="PRO", reason="upgraded by phone", actor="test"
+        organization=organization, tier="PRO", reason="upgraded by phone", actor=TESTER
     )
     assert changed == ("FREE", "PRO")
     assert organization.tier == "PRO"
@@ -139,29 +148,29 @@ def test_a_change_of_tier_is_immediate_and_says_what_it_was(caplog):
         "FREE",
         "PRO",
         "upgraded by phone",
-        "test",
+        "system:test",
     )
 
 
-@pytest.mark.parametrize("reason", ["", "  \n"])
-def test_a_change_of_tier_needs_a_reason(reason):
+@pytest.mark.parametrize("reason", ["", "  \n", "upgraded "])
+def test_a_change_of_tier_needs_a_reason_that_says_something(reason):
     organization = make_organization(tier="FREE")
-    with pytest.raises(Invalid, match=r"A change of tier needs a reason\."):
-        services.change_tier(organization=organization, tier="PRO", reason=reason, actor="test")
+    with pytest.raises(Invalid, match="a reason of at least 10 characters"):
+        services.change_tier(organization=organization, tier="PRO", reason=reason, actor=TESTER)
     assert (organization.tier, Organization.objects.get().tier) == ("FREE", "FREE")
 
 
 def test_a_change_to_an_unknown_tier_changes_nothing():
     organization = make_organization(tier="FREE")
     with pytest.raises(Invalid, match='There is no tier "GOLD"'):
-        services.change_tier(organization=organization, tier="GOLD", reason="why", actor="test")
+        services.change_tier(organization=organization, tier="GOLD", reason=REASON, actor=TESTER)
     assert (organization.tier, Organization.objects.get().tier) == ("FREE", "FREE")
 
 
 def test_a_change_of_tier_leaves_the_rest_of_a_stale_row_alone():
     organization = make_organization(tier="FREE")
     Organization.objects.update(is_active=False, name="Renamed")
-    services.change_tier(organization=organization, tier="PRO", reason="why", actor="test")
+    services.change_tier(organization=organization, tier="PRO", reason=REASON, actor=TESTER)
     stored = Organization.objects.get()
     assert (stored.tier, stored.is_active, stored.name) == ("PRO", False, "Renamed")
 
@@ -173,7 +182,7 @@ def test_changes_of_tier_at_once_form_one_chain():
     changes = run_together(
         4,
         lambda n: services.change_tier(
-            organization=Organization.objects.get(), tier=tiers[n], reason="why", actor="test"
+            organization=Organization.objects.get(), tier=tiers[n], reason=REASON, actor=TESTER
         ),
     )
     organization.refresh_from_db()
@@ -193,15 +202,15 @@ def test_a_limit_of_its_own_is_set_and_cleared_and_logged_with_its_actor(caplog)
 
     def override(limit: int | None) -> tuple[int | None, int | None]:
         return services.override_rate_limit(
-            organization=organization, requests_per_minute=limit, actor="test"
+            organization=organization, requests_per_minute=limit, reason=REASON, actor=TESTER
         )
 
     assert [override(50), override(None)] == [(None, 50), (50, None)]
     assert Organization.objects.get().rate_limit_override is organization.rate_limit_override
     records = [each for each in caplog.records if each.message == "rate limit overridden"]
     assert [(each.before, each.after, each.actor) for each in records] == [
-        (None, 50, "test"),
-        (50, None, "test"),
+        (None, 50, "system:test"),
+        (50, None, "system:test"),
     ]
 
 
@@ -210,7 +219,7 @@ def test_a_limit_that_is_none_changes_nothing(limit):
     organization = make_organization()
     with pytest.raises(Invalid, match="a number of requests from 1 to 1000000"):
         services.override_rate_limit(
-            organization=organization, requests_per_minute=limit, actor="test"
+            organization=organization, requests_per_minute=limit, reason=REASON, actor=TESTER
         )
     assert Organization.objects.get().rate_limit_override is None
 
@@ -219,19 +228,34 @@ def test_suspending_and_restoring_say_once_that_they_did(caplog):
     caplog.set_level(logging.INFO)
     organization = make_organization()
     for act, is_active in ((services.suspend, False), (services.restore, True)):
-        done = [act(organization=organization, actor="test") for _ in range(2)]
+        done = [act(organization=organization, reason=REASON, actor=TESTER) for _ in range(2)]
         assert done == [True, False]
         assert (organization.is_active, Organization.objects.get().is_active) == (is_active,) * 2
     said = [(each.message, each.actor) for each in caplog.records if hasattr(each, "actor")]
-    assert said[-2:] == [("organization suspended", "test"), ("organization restored", "test")]
+    assert said[-2:] == [
+        ("organization suspended", "system:test"),
+        ("organization restored", "system:test"),
+    ]
 
 
 # --- API keys --------------------------------------------------------------------------
 
 
+def create_key(organization: Organization, **overrides: Any) -> services.NewKey:
+    return services.create_api_key(
+        **{
+            "organization": organization,
+            "name": "test",
+            "reason": REASON,
+            "actor": TESTER,
+            **overrides,
+        }
+    )
+
+
 def test_a_key_is_stored_as_a_digest_and_its_text_is_nowhere():
     organization = make_organization()
-    new = make_api_key(organization, name="ci")
+    new = create_key(organization, name="ci")
     stored = APIKey.objects.values().get()
     assert (stored["name"], stored["prefix"]) == ("ci", new.secret[8:16])
     assert len(stored["digest"]) == 64
@@ -241,8 +265,8 @@ def test_a_key_is_stored_as_a_digest_and_its_text_is_nowhere():
 
 def test_the_text_of_a_key_is_never_logged(caplog):
     caplog.set_level(logging.DEBUG)
-    new = make_api_key(make_organization())
-    services.revoke_api_key(api_key=new.api_key, actor="test")
+    new = create_key(make_organization())
+    services.revoke_api_key(api_key=new.api_key, reason=REASON, actor=TESTER)
     logged = str([vars(record) for record in caplog.records])
     assert new.api_key.prefix in logged
     assert new.secret[17:] not in logged
@@ -254,30 +278,32 @@ def test_the_text_of_a_key_is_never_logged(caplog):
 )
 def test_a_key_needs_a_name_of_at_most_100_characters(name, sentence):
     with pytest.raises(Invalid, match=sentence):
-        make_api_key(make_organization(), name=name)
+        create_key(make_organization(), name=name)
     assert APIKey.objects.count() == 0
 
 
 def test_a_key_that_would_have_expired_already_is_refused():
     yesterday = timezone.now() - datetime.timedelta(days=1)
     with pytest.raises(Invalid, match="would have expired already"):
-        make_api_key(make_organization(), expires_at=yesterday)
+        create_key(make_organization(), expires_at=yesterday)
     assert APIKey.objects.count() == 0
 
 
 def test_revoking_says_once_that_it_did():
     api_key = make_api_key(make_organization()).api_key
-    assert services.revoke_api_key(api_key=api_key, actor="test") is True
+    assert services.revoke_api_key(api_key=api_key, reason=REASON, actor=TESTER) is True
     revoked_at = APIKey.objects.get().revoked_at
     assert revoked_at is not None
-    assert services.revoke_api_key(api_key=api_key, actor="test") is False
+    assert services.revoke_api_key(api_key=api_key, reason=REASON, actor=TESTER) is False
     assert APIKey.objects.get().revoked_at == revoked_at
 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_ten_who_revoke_a_key_at_once_one_did_it():
     api_key = make_api_key(make_organization()).api_key
-    results = run_together(10, lambda _: services.revoke_api_key(api_key=api_key, actor="test"))
+    results = run_together(
+        10, lambda _: services.revoke_api_key(api_key=api_key, reason=REASON, actor=TESTER)
+    )
     assert Counter(results) == {False: 9, True: 1}
 
 

@@ -15,7 +15,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from clipforge.audit.actor import actor_of
+from clipforge.audit.actor import Actor
 from clipforge.audit.admin import AuditedAdmin
 from clipforge.audit.forms import ReasonField
 from clipforge.common.admin import BigTable, NotDeleted
@@ -126,7 +126,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         super().save_model(request, obj, form, change)
         if "is_active" in form.changed_data and not obj.is_active:
             # For good: an account that comes back does not bring its sessions back.
-            org_services.end_sessions(user=obj, actor=actor_of(request.user))
+            org_services.end_sessions(user=obj, actor=Actor.of_request(request))
             if count := active_keys_issued_by(obj).count():
                 text = '{} issued {} API keys that still work: <a href="{}">see to them</a>.'
                 page = reverse("admin:orgs_user_change", args=[obj.pk])

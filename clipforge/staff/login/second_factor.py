@@ -24,6 +24,8 @@ from django_otp.oath import TOTP
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice, default_key
 
+from clipforge.audit.actor import Actor
+from clipforge.audit.services import write_entry
 from clipforge.common.errors import Conflict, Invalid, NotFound, RateLimited
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import services as org_services
@@ -36,6 +38,9 @@ WRONG = (
     "That code is not right. Each code of your phone works once and for half a minute: wait for the "
     "next one. If it is never right, see that the clock of your phone sets itself."
 )
+
+# The reason of changes that people make to their own second factor.
+OWN = "their own second factor"
 
 
 def is_shown(request: HttpRequest) -> bool:
@@ -98,7 +103,7 @@ def is_code_of(secret: str, code: str) -> bool:
 
 
 def set_up(
-    *, user: User, secret: str, code: str, replacing: TOTPDevice | None, actor: str
+    *, user: User, secret: str, code: str, replacing: TOTPDevice | None, actor: Actor
 ) -> tuple[TOTPDevice, list[str]]:
     """Make the secret the person's second factor, proven by a first code; with new recovery codes.
 
@@ -116,26 +121,48 @@ def set_up(
             raise Invalid(WRONG)
         codes = _make_codes(user)
         org_services.end_sessions(user=user, actor=actor)
+        verb = "replace_second_factor" if replacing else "set_up_second_factor"
+        write_entry(actor=actor, verb=verb, subject=user, reason=OWN)
     return device, codes
 
 
-def new_recovery_codes(*, user: User, actor: str) -> list[str]:
+def new_recovery_codes(*, user: User, actor: Actor) -> list[str]:
     """Ten new ones; the old ones, and all sessions of the person, end. The caller has asked for a code."""
     with transaction.atomic():
         org_selectors.lock_user(user)
         StaticDevice.objects.filter(user=user).delete()
         codes = _make_codes(user)
         org_services.end_sessions(user=user, actor=actor)
+        write_entry(actor=actor, verb="new_recovery_codes", subject=user, reason=OWN)
     return codes
 
 
-def reset(*, user: User, actor: str, reason: str) -> None:
+def reset(*, user: User, actor: Actor, reason: str) -> None:
     """Take it away, and end all sessions. The person sets up a new one when they sign in again."""
     with transaction.atomic():
         org_selectors.lock_user(user)
         _forget(user)
         org_services.end_sessions(user=user, actor=actor)
-    logger.warning("second factor reset", extra={"user": user.pk, "actor": actor, "reason": reason})
+        write_entry(actor=actor, verb="reset_second_factor", subject=user, reason=reason)
+    logger.warning(
+        "second factor reset", extra={"user": user.pk, "actor": str(actor), "reason": reason}
+    )
+
+
+def note_recovery(*, user: User, actor: Actor) -> int:
+    """Leave in the audit that a recovery code was used. Returns how many are left.
+
+    A person who did not use it themselves finds it there.
+    """
+    left = recovery_codes_left(user)
+    write_entry(
+        actor=actor,
+        verb="use_recovery_code",
+        subject=user,
+        after={"recovery codes left": left},
+        reason="signed in with a recovery code",
+    )
+    return left
 
 
 def _forget(user: User) -> None:

@@ -22,8 +22,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from django_otp.plugins.otp_static.models import StaticDevice
 
-from clipforge.audit.actor import Actor, actor_of
-from clipforge.audit.services import write_entry
+from clipforge.audit.actor import Actor
 from clipforge.common.addresses import client_address
 from clipforge.common.errors import DomainError
 from clipforge.orgs import selectors as org_selectors
@@ -46,8 +45,6 @@ logger = logging.getLogger(__name__)
 
 # What a session knows of a second factor that is being set up, and of codes not shown yet.
 SECRET, CODES = "second_factor_secret", "second_factor_codes"
-OWN = "their own second factor"
-
 
 # --- who comes here --------------------------------------------------------------------
 
@@ -192,10 +189,8 @@ def _set_up(request: HttpRequest, form: forms.Form, secret: str, present: Any) -
                 secret=secret,
                 code=form.cleaned_data["code"],
                 replacing=present,
-                actor=actor_of(user),
+                actor=Actor.of_request(request),
             )
-            verb = "replace_second_factor" if present else "set_up_second_factor"
-            write_entry(actor=Actor.of_request(request), verb=verb, subject=user, reason=OWN)
     except DomainError as error:
         form.add_error("code", error.message)
         return False
@@ -237,10 +232,7 @@ def own(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and _checked(request, form, "current"):
         with transaction.atomic():
             lock_current_user(request)
-            made = second_factor.new_recovery_codes(user=user, actor=actor_of(user))
-            write_entry(
-                actor=Actor.of_request(request), verb="new_recovery_codes", subject=user, reason=OWN
-            )
+            made = second_factor.new_recovery_codes(user=user, actor=Actor.of_request(request))
         _renew(request, device, made)
         return redirect("admin:second-factor-codes")
     return page(
@@ -265,14 +257,7 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and device and form.is_valid():
         reason = form.cleaned_data["reason"]
-        with transaction.atomic():
-            second_factor.reset(user=person, actor=actor_of(request.user), reason=reason)
-            write_entry(
-                actor=Actor.of_request(request),
-                verb="reset_second_factor",
-                subject=person,
-                reason=reason,
-            )
+        second_factor.reset(user=person, actor=Actor.of_request(request), reason=reason)
         messages.success(
             request,
             f"{person} has no second factor any more and is signed out everywhere. "
@@ -305,14 +290,7 @@ def _checked(request: HttpRequest, form: forms.Form, field: str = "") -> Any:
 
 def _tell_of_recovery(request: HttpRequest) -> None:
     """Whoever did not use it sees in the audit, and on the page, that somebody did."""
-    left = second_factor.recovery_codes_left(_user(request))
-    write_entry(
-        actor=Actor.of_request(request),
-        verb="use_recovery_code",
-        subject=_user(request),
-        after={"recovery codes left": left},
-        reason="signed in with a recovery code",
-    )
+    left = second_factor.note_recovery(user=_user(request), actor=Actor.of_request(request))
     messages.warning(
         request,
         f"You signed in with a recovery code; {left} are left. If your phone is lost, replace your "

@@ -14,8 +14,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 
 from billing.models import BillingAccount
-from clipforge.audit.actor import Actor, actor_of
-from clipforge.audit.services import write_entry
+from clipforge.audit.actor import Actor
 from clipforge.common.errors import Conflict, DomainError
 from clipforge.orgs import services
 from clipforge.orgs.idempotency import Answer, once
@@ -44,11 +43,7 @@ def change_tier(request: HttpRequest, pk: UUID) -> HttpResponse:
         if current == tier:
             return Done(f"{org.name} is {tier} already. Nothing was changed.", False)
         _require_as_seen(form, "tier", current)
-        reason = form.cleaned_data["reason"]
-        services.change_tier(
-            organization=org, tier=tier, reason=reason, actor=actor_of(request.user)
-        )
-        _record(request, "change_tier", org, {"tier": current}, {"tier": tier}, reason)
+        services.change_tier(organization=org, tier=tier, **_because(request, form))
         return Done(f"{org.name} is {tier} now; it was {current}.")
 
     paid = BillingAccount.objects.filter(pk=org.pk).exclude(plan_tier="").first()
@@ -95,11 +90,8 @@ def override_limit(request: HttpRequest, pk: UUID) -> HttpResponse:
             return Done(f"{org.name} has this limit already. Nothing was changed.", False)
         _require_as_seen(form, "limit", "" if current is None else str(current))
         services.override_rate_limit(
-            organization=org, requests_per_minute=wanted, actor=actor_of(request.user)
+            organization=org, requests_per_minute=wanted, **_because(request, form)
         )
-        name = "requests_per_minute"
-        reason = form.cleaned_data["reason"]
-        _record(request, "override_limit", org, {name: current}, {name: wanted}, reason)
         if wanted is None:
             return Done(f"{org.name} has the limit of its tier again: {of_tier:,} a minute.")
         return Done(f"{org.name} may make {wanted:,} requests a minute now.")
@@ -130,10 +122,8 @@ def suspend(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = SuspendForm(_sent(request), organization=org)
 
     def act() -> Done:
-        if not services.suspend(organization=org, actor=actor_of(request.user)):
+        if not services.suspend(organization=org, **_because(request, form)):
             return Done(f"{org.name} was suspended already. Nothing was changed.", False)
-        reason = form.cleaned_data["reason"]
-        _record(request, "suspend", org, {"is_active": True}, {"is_active": False}, reason)
         return Done(f"{org.name} is suspended.")
 
     account = CreditAccount.objects.filter(pk=org.pk).first()
@@ -164,10 +154,8 @@ def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = ReasonForm(_sent(request))
 
     def act() -> Done:
-        if not services.restore(organization=org, actor=actor_of(request.user)):
+        if not services.restore(organization=org, **_because(request, form)):
             return Done(f"{org.name} is not suspended. Nothing was changed.", False)
-        reason = form.cleaned_data["reason"]
-        _record(request, "restore", org, {"is_active": False}, {"is_active": True}, reason)
         return Done(f"{org.name} is active again.")
 
     return _act(request, org, form, act) or page(
@@ -219,20 +207,7 @@ def _issued(request: HttpRequest, org: Organization, form: KeyForm, token: UUID)
             name=values["name"],
             created_by=cast("User", request.user),
             expires_at=values["expiry"],
-            actor=actor_of(request.user),
-        )
-        after = {
-            "name": values["name"],
-            "prefix": new.api_key.prefix,
-            "expires_at": values["expiry"],
-        }
-        write_entry(
-            actor=Actor.of_request(request),
-            verb="issue_key",
-            subject=new.api_key,
-            org=org,
-            after=after,
-            reason=values["reason"],
+            **_because(request, form),
         )
         made.append(new)
         return Answer(201, str(new.api_key.pk))
@@ -263,18 +238,8 @@ def revoke_key(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = ReasonForm(_sent(request))
 
     def act() -> Done:
-        if not services.revoke_api_key(api_key=key, actor=actor_of(request.user)):
+        if not services.revoke_api_key(api_key=key, **_because(request, form)):
             return Done(f"{key} was revoked already. Nothing was changed.", False)
-        key.refresh_from_db()
-        write_entry(
-            actor=Actor.of_request(request),
-            verb="revoke_key",
-            subject=key,
-            org=org,
-            before={"revoked_at": None},
-            after={"revoked_at": key.revoked_at},
-            reason=form.cleaned_data["reason"],
-        )
         return Done(f"{key} is revoked.")
 
     used = f"{key.last_used_at:%Y-%m-%d %H:%M} UTC" if key.last_used_at else "never"
@@ -307,7 +272,7 @@ def _sent(request: HttpRequest) -> QueryDict | None:
 def _act(
     request: HttpRequest, org: Organization, form: forms.Form, act: Callable[[], Done]
 ) -> HttpResponse | None:
-    """Do it in one transaction with its audit. None: show the page, and what was wrong, if anything."""
+    """Do it in one transaction. None: show the page, with what was wrong, if anything."""
     if request.method != "POST" or not form.is_valid():
         return None
     try:
@@ -320,23 +285,9 @@ def _act(
     return redirect(reverse("admin:orgs_organization_change", args=[org.pk]))
 
 
-def _record(
-    request: HttpRequest,
-    verb: str,
-    org: Organization,
-    before: dict[str, Any],
-    after: dict[str, Any],
-    reason: str,
-) -> None:
-    write_entry(
-        actor=Actor.of_request(request),
-        verb=verb,
-        subject=org,
-        org=org,
-        before=before,
-        after=after,
-        reason=reason,
-    )
+def _because(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
+    """The cause of the change, as a service takes it."""
+    return {"reason": form.cleaned_data["reason"], "actor": Actor.of_request(request)}
 
 
 def _locked(org: Organization) -> Organization:

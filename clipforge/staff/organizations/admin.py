@@ -13,8 +13,9 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 
 from billing.models import PaymentMethod, SubscriptionStatus
-from clipforge.audit.actor import actor_of
+from clipforge.audit.actor import Actor
 from clipforge.audit.admin import AuditedAdmin
+from clipforge.audit.forms import REASON
 from clipforge.common.admin import BigTable, NotDeleted
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import services as org_services
@@ -88,6 +89,7 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
     search_help_text = "Name, slug, id, the address of a member, or the prefix of a key."
     sortable_by = ["created_at"]
     fields = ["name", "slug", "tier", "rate_limit_override", "is_active"]
+    written_by_service = frozenset({"add"})
     # They change through the actions, each of which has rules and a form of its own.
     readonly_fields = ["tier", "rate_limit_override", "is_active"]
     change_form_template = "staff/organizations/page.html"
@@ -137,9 +139,10 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
             name=obj.name,
             tier=obj.tier,
             owner_email=form.cleaned_data["owner_email"] or None,
-            actor=actor_of(request.user),
+            reason=form.cleaned_data[REASON],
+            actor=Actor.of_request(request),
         )
-        # What follows, the audit included, is about the organization as it was made.
+        # What follows is about the organization as it was made.
         obj.pk = made.pk
         obj.refresh_from_db()
 

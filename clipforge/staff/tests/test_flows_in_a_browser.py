@@ -37,6 +37,7 @@ import json
 from clipforge.orgs import services
 from clipforge.audit.models import AuditEntry
 from clipforge.orgs.models import User
+from clipforge.devtools.testing.factories import REASON, TESTER
 from clipforge.devtools.testing.factories import make_api_key, make_grant, make_organization, make_project
 from clipforge.devtools.testing.staff import make_staff
 from clipforge.devtools.testing.state import lapse_lease
@@ -50,7 +51,7 @@ for name in {ORGANIZATIONS!r}:
     make_grant(org, 1200)
     make_hold(org, 200)
     made[name] = str((make_api_key(org).api_key if name == "revoke-key" else org).pk)
-services.suspend(organization=org.__class__.objects.get(name="restore"), actor="test")
+services.suspend(organization=org.__class__.objects.get(name="restore"), reason=REASON, actor=TESTER)
 action = AuditEntry.objects.create(
     actor=User.objects.get(username="bob"), org=org, verb="change_tier", reason="asked for",
     object_label="read", before={{"tier": "FREE"}}, after={{"tier": "PRO"}},

@@ -43,8 +43,8 @@ class Command(OperatorCommand):
             kind=GrantKind.PROMO,
             reason=reason,
             expires_at=expires,
-            actor=self.actor,
-            idempotency_key=key or f"{self.actor}:{uuid7()}",
+            actor=f"command:{self.command_name}",
+            idempotency_key=key or f"command:{self.command_name}:{uuid7()}",
         )
         available = selectors.balance(organization).available
         self.say(f"Granted {amount} credits to {organization.name}; {available} are available.")

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from clipforge.audit.actor import Actor
 from clipforge.common.cache import metrics
 from clipforge.common.cache.log import families_of
 from clipforge.common.commands import OperatorCommand
@@ -84,7 +85,10 @@ class Command(OperatorCommand):
         logging.getLogger("clipforge").setLevel(logging.WARNING)
         # So that a TERM, like a Ctrl-C, stops what we started on the way out.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        with self._service(host, chaos=options["chaos"]), customers(actor=self.actor) as found:
+        with (
+            self._service(host, chaos=options["chaos"]),
+            customers(actor=Actor.of_command(self.command_name)) as found,
+        ):
             keys = self.out / "keys.jsonl"
             write_keys(keys, found)
             plan = LoadPlan(self.url, counts, seconds, self.out, keys, self._warm_up(found))

@@ -5,12 +5,14 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from clipforge.common.commands import OperatorCommand, day
+from clipforge.audit.commands import AuditedCommand
+from clipforge.common.commands import day
 from clipforge.orgs import selectors, services
 
 
-class Command(OperatorCommand):
+class Command(AuditedCommand):
     help = "Make an API key for an organization. It is shown once and cannot be shown again."
+    default_reason = "created by an operator"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("org", help="id, slug or name of the organization")
@@ -18,12 +20,26 @@ class Command(OperatorCommand):
         parser.add_argument("--expires", type=day, metavar="YYYY-MM-DD", help="last day it works")
 
     def run(
-        self, *, org: str, name: str, expires: datetime.datetime | None, **options: Any
+        self,
+        *,
+        org: str,
+        name: str,
+        expires: datetime.datetime | None,
+        reason: str,
+        **options: Any,
     ) -> dict[str, Any]:
         organization = selectors.find_organization(org)
         api_key, secret = services.create_api_key(
-            organization=organization, name=name, expires_at=expires, actor=self.actor
+            organization=organization,
+            name=name,
+            created_by=self.operator,
+            expires_at=expires,
+            reason=reason,
+            actor=self.actor,
         )
+        if self.is_dry_run:
+            self.say(f"An API key of {organization.name} would be made, named “{name}”.")
+            return {"org": organization.pk, "name": name, "expires_at": expires}
         self.say(f"API key of {organization.name}, shown only now:\n\n  {secret}\n")
         self.say(f"Revoke it with: manage.py revoke_api_key {api_key.prefix}")
         return {

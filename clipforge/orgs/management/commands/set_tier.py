@@ -4,18 +4,17 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from clipforge.common.commands import OperatorCommand
+from clipforge.audit.commands import AuditedCommand
 from clipforge.orgs import selectors, services
 from clipforge.orgs.models import Tier
 
 
-class Command(OperatorCommand):
+class Command(AuditedCommand):
     help = "Move an organization to another tier, at once."
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("org", help="id, slug or name of the organization")
         parser.add_argument("tier", choices=Tier.values)
-        parser.add_argument("--reason", required=True, help="why; kept in the log")
 
     def run(self, *, org: str, tier: str, reason: str, **options: Any) -> dict[str, Any]:
         organization = selectors.find_organization(org)

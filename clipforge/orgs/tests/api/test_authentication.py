@@ -14,7 +14,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from clipforge.common.cache.backend import default_cache
-from clipforge.devtools.testing.factories import make_api_key, make_organization
+from clipforge.devtools.testing.factories import REASON, TESTER, make_api_key, make_organization
 from clipforge.devtools.testing.queries import statements
 from clipforge.orgs import keys, services
 from clipforge.orgs.api.request_path import REFUSAL
@@ -181,13 +181,13 @@ def test_a_key_in_another_header_a_cookie_or_the_body_lets_nobody_in(organizatio
 def test_a_revoked_key_is_refused_on_the_very_next_request(organization):
     new = make_api_key(organization)
     assert get_me(f"Bearer {new.secret}").status_code == 200
-    services.revoke_api_key(api_key=new.api_key, actor="test")
+    services.revoke_api_key(api_key=new.api_key, reason=REASON, actor=TESTER)
     assert_refused(get_me(f"Bearer {new.secret}"))
 
 
 def test_a_key_that_was_revoked_leaves_the_others_of_its_organization(organization):
     revoked, other = make_api_key(organization), make_api_key(organization)
-    services.revoke_api_key(api_key=revoked.api_key, actor="test")
+    services.revoke_api_key(api_key=revoked.api_key, reason=REASON, actor=TESTER)
     assert get_me(f"Bearer {other.secret}").status_code == 200
 
 
@@ -202,7 +202,7 @@ def test_a_key_works_until_the_microsecond_in_which_it_expires(organization):
 
 def test_every_bad_key_gets_the_same_answer(organization):
     revoked, expired, good = (make_api_key(organization) for _ in range(3))
-    services.revoke_api_key(api_key=revoked.api_key, actor="test")
+    services.revoke_api_key(api_key=revoked.api_key, reason=REASON, actor=TESTER)
     APIKey.objects.filter(pk=expired.api_key.pk).update(expires_at=timezone.now())
     wrong = f"cf_live_{good.api_key.prefix}_{'x' * 43}"
     bad = [
@@ -234,7 +234,7 @@ def test_a_suspended_organization_is_403_from_the_next_request_on(organization):
 def test_a_bad_key_of_a_suspended_organization_is_401_like_any_other():
     organization = make_organization(is_active=False)
     new = make_api_key(organization)
-    services.revoke_api_key(api_key=new.api_key, actor="test")
+    services.revoke_api_key(api_key=new.api_key, reason=REASON, actor=TESTER)
     assert_refused(get_me(f"Bearer {new.secret}"))
     assert APIKey.objects.get().last_used_at is None
 

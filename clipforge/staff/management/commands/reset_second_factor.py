@@ -4,11 +4,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from clipforge.common.commands import OperatorCommand
+from clipforge.audit.commands import AuditedCommand
 from clipforge.staff.login import second_factor
 
 
-class Command(OperatorCommand):
+class Command(AuditedCommand):
     help = (
         "Take the second factor from one of the staff, and end all their sessions: "
         "they set up a new one when they sign in."
@@ -16,7 +16,6 @@ class Command(OperatorCommand):
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", help="address or user name")
-        parser.add_argument("--reason", required=True, help="why; kept in the log")
 
     def run(self, *, email: str, reason: str, **options: Any) -> dict[str, Any]:
         user = second_factor.find_person(email)

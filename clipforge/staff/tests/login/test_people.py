@@ -11,7 +11,12 @@ from django.test import Client
 from django.urls import reverse
 
 from clipforge.audit.models import AuditEntry
-from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
+from clipforge.devtools.testing.factories import (
+    TESTER,
+    make_api_key,
+    make_organization,
+    make_user,
+)
 from clipforge.devtools.testing.staff import PASSWORD, make_staff, signed_in
 from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Membership, User
@@ -211,7 +216,7 @@ def test_keys_that_outlive_who_issued_them_are_shown_when_the_person_is_dismisse
     colleague, org = make_staff("support"), make_organization(name="Acme")
     mine = make_api_key(org, created_by=colleague).api_key
     ended = make_api_key(org, created_by=colleague).api_key
-    org_services.revoke_api_key(api_key=ended, actor="test")
+    org_services.revoke_api_key(api_key=ended, reason=REASON, actor=TESTER)
     others = make_api_key(org).api_key
     person = {"username": colleague.username, "email": colleague.email, "is_staff": "on"}
     answer = admin.post(page_of(colleague), {**person, "audit_reason": REASON}, follow=True)

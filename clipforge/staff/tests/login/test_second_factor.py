@@ -23,7 +23,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from clipforge.audit.models import AuditEntry
 from clipforge.common.errors import DomainError
-from clipforge.devtools.testing.factories import make_user
+from clipforge.devtools.testing.factories import TESTER, make_user
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.staff import PASSWORD, code_of, make_staff, phone_of, signed_in
 from clipforge.orgs.models import User
@@ -235,7 +235,7 @@ def test_of_several_at_once_with_the_same_code_one_is_let_in(kind):
     user = make_staff()
     with time_machine.travel("2026-11-24 12:00:15Z", tick=False):
         phone = phone_of(user)
-        (recovery, *_) = second_factor.new_recovery_codes(user=user, actor="test")
+        (recovery, *_) = second_factor.new_recovery_codes(user=user, actor=TESTER)
         code = code_of(phone.key) if kind is TOTPDevice else recovery
         came = run_together(4, lambda _: second_factor.check_code(user=user, code=code))
     assert sum(isinstance(each, kind) for each in came) == 1
@@ -341,7 +341,7 @@ def test_of_two_sessions_that_set_up_at_once_the_second_one_changes_nothing():
     secret = second_factor.new_secret()
     with pytest.raises(DomainError, match="changed somewhere else"):
         second_factor.set_up(
-            user=user, secret=secret, code=code_of(secret), replacing=None, actor="test"
+            user=user, secret=secret, code=code_of(secret), replacing=None, actor=TESTER
         )
     assert TOTPDevice.objects.get().key != secret
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django_otp.plugins.otp_static.models import StaticDevice
 
 from clipforge.audit.models import AuditEntry
-from clipforge.devtools.testing.factories import make_organization
+from clipforge.devtools.testing.factories import TESTER, make_organization
 from clipforge.devtools.testing.races import until_somebody_waits_for_a_lock
 from clipforge.devtools.testing.staff import PASSWORD, code_of, make_staff, phone_of, signed_in
 from clipforge.orgs import services as org_services
@@ -52,7 +52,7 @@ def while_under_way(act: Callable[[], Any], client: Client, url: str, form: dict
 
 def dismiss(user: User) -> None:
     User.objects.filter(pk=user.pk).update(is_active=False)
-    org_services.end_sessions(user=user, actor="test")
+    org_services.end_sessions(user=user, actor=TESTER)
 
 
 def person_form(user: User, **fields: Any) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def test_a_session_that_was_ended_sets_no_password():
     client = signed_in(me)
 
     def sign_out() -> None:
-        org_services.end_sessions(user=me, actor="test")
+        org_services.end_sessions(user=me, actor=TESTER)
 
     assert while_under_way(sign_out, client, "/admin/password_change/", OWN_PASSWORD) == 403
     me.refresh_from_db()
@@ -142,9 +142,9 @@ def test_a_session_that_was_ended_makes_no_recovery_codes_and_stays_ended(ended_
 
     def end() -> None:
         if ended_by == "reset":
-            second_factor.reset(user=me, actor="test", reason=REASON)
+            second_factor.reset(user=me, actor=TESTER, reason=REASON)
         else:
-            org_services.end_sessions(user=me, actor="test")
+            org_services.end_sessions(user=me, actor=TESTER)
 
     assert while_under_way(end, client, "/admin/second-factor/yours/", form) == status
     assert not StaticDevice.objects.exists()

@@ -18,6 +18,8 @@ from clipforge.audit.models import AuditEntry
 from clipforge.common.models import uuid7
 from clipforge.devtools.query_plans.explain import captured, cost_of
 from clipforge.devtools.testing.factories import (
+    REASON,
+    TESTER,
     make_api_key,
     make_export,
     make_grant,
@@ -143,7 +145,7 @@ def test_a_key_is_said_when_it_is_issued_and_again_when_it_is_revoked():
     org = make_organization()
     person = make_user(first_name="Ada", last_name="King")
     key = make_api_key(org, name="uploads", created_by=person).api_key
-    assert org_services.revoke_api_key(api_key=key, actor="test")
+    assert org_services.revoke_api_key(api_key=key, reason=REASON, actor=TESTER)
     revoked, issued = page_of(org, kind="keys").entries
     assert revoked.what == f"Revoked the API key ‘uploads’ (cf_live_{key.prefix}_…)"
     assert issued.what == f"Issued the API key ‘uploads’ (cf_live_{key.prefix}_…)"
@@ -345,7 +347,7 @@ def test_a_kind_is_only_its_own():
 def test_what_happened_to_others_is_never_in_it():
     org, other = make_organization(), make_organization()
     make_export(make_project(other))
-    org_services.revoke_api_key(api_key=make_api_key(other).api_key, actor="test")
+    org_services.revoke_api_key(api_key=make_api_key(other).api_key, reason=REASON, actor=TESTER)
     make_actions(other, [NOON])
     billing_services.record_payment(
         org=other,

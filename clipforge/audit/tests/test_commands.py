@@ -1,0 +1,119 @@
+"""A command leaves the same row as the page that does the same, and can be tried without an effect."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import json
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import CommandError, call_command
+
+from clipforge.audit.models import AuditEntry
+from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
+from clipforge.devtools.testing.staff import make_staff
+from clipforge.orgs.models import Organization, User
+
+pytestmark = pytest.mark.django_db
+
+WHY = ("--reason", "contract 7 was signed")
+
+
+def run(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def stored() -> dict[str, Any]:
+    """Every row that a command can change."""
+    labels = ("audit", "orgs", "credits", "billing", "staff", "otp_totp", "otp_static")
+    models = [model for label in labels for model in apps.get_app_config(label).get_models()]
+    return {
+        model._meta.label: list(model._default_manager.order_by("pk").values())
+        for model in models
+        if model._meta.managed
+    }
+
+
+@pytest.fixture
+def acme(db: None) -> Organization:
+    return make_organization(name="Acme", tier="FREE")
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return make_staff(email="ada@example.com")
+
+
+def test_the_row_names_command_operator_and_reason(acme, ada):
+    run("set_tier", "acme", "PRO", "--operator", "ADA@example.com", *WHY)
+    entry = AuditEntry.objects.get()
+    assert (entry.verb, entry.org, entry.before, entry.after, entry.reason) == (
+        "change_tier",
+        acme,
+        {"tier": "FREE"},
+        {"tier": "PRO"},
+        WHY[1],
+    )
+    assert (entry.actor, entry.actor_kind, entry.actor_name, entry.actor_label) == (
+        ada,
+        "command",
+        "set_tier",
+        "ada@example.com",
+    )
+
+
+def test_without_an_operator_the_row_names_the_os_user(acme):
+    run("set_tier", "acme", "PRO", *WHY)
+    entry = AuditEntry.objects.get()
+    assert (entry.actor, entry.actor_label) == (None, getpass.getuser())
+
+
+@pytest.mark.parametrize("rights", [{}, {"is_staff": True, "is_active": False}])
+def test_an_operator_is_one_of_the_active_staff(acme, rights):
+    make_user(email="bob@example.com", **rights)
+    before = stored()
+    with pytest.raises(CommandError, match="no active member of staff with the address"):
+        run("set_tier", "acme", "PRO", "--operator", "bob@example.com", *WHY)
+    assert stored() == before
+
+
+COMMANDS: dict[str, list[str]] = {
+    "set_tier": ["acme", "PRO", *WHY],
+    "create_api_key": ["acme"],
+    "revoke_api_key": ["{key}"],
+    "create_org": ["Globex", "--owner", "bob@example.com", "--credits", "50"],
+    "reset_second_factor": ["ada@example.com", *WHY],
+    "throttle": ["reset", "acme"],
+}
+
+
+def arguments_of(command: str, org: Organization) -> list[str]:
+    key = make_api_key(org).api_key.prefix
+    return [each.format(key=key) for each in COMMANDS[command]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.usefixtures("ada")
+def test_a_dry_run_says_so_and_changes_nothing(command, acme):
+    arguments = arguments_of(command, acme)
+    before = stored()
+    assert "Dry run: nothing was changed." in run(command, *arguments, "--dry-run")
+    assert json.loads(run(command, *arguments, "--dry-run", "--json"))["dry_run"] is True
+    assert stored() == before
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"create_org"}))
+@pytest.mark.usefixtures("ada")
+def test_each_leaves_one_row_in_its_name(command, acme):
+    run(command, *arguments_of(command, acme))
+    entry = AuditEntry.objects.get()
+    assert (entry.actor_kind, entry.actor_name) == ("command", command)
+
+
+def test_a_new_organization_is_one_row(acme):
+    run("create_org", "Globex")
+    assert AuditEntry.objects.get().after == {"name": "Globex", "tier": "FREE"}
