@@ -24,10 +24,10 @@ ONE_REQUEST: Costs = {"api": 1}
 
 
 class OrgView(GenericAPIView[Any]):
-    """A view inside one organization: the one that the API key belongs to.
+    """A view inside one organization: the one that the API key belongs to."""
 
-    The path of its requests is `clipforge.orgs.api.request_path`.
-    """
+    # The docstring is the description of each such route in the API's schema. The path of a request to
+    # such a view is in `clipforge.orgs.api.request_path`.
 
     # The cost of a request in each window, by method: `{"post": {"api": 2, "exports": 1}}`.
     costs: ClassVar[dict[str, Costs]] = {}
