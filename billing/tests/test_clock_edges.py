@@ -115,6 +115,31 @@ def test_a_higher_plan_is_a_difference_only_once_the_lower_one_has_begun(org):
     assert around(EDGE, is_a_difference) == [False, True, True]
 
 
+def test_a_plan_bought_at_the_end_is_the_price_from_then_on(org):
+    """A lower plan that is paid before the end begins after it, and its price counts from then on."""
+    paid_at(EDGE - 10 * DAY, org)
+    end = PlanPeriod.objects.get().ends_at
+
+    def code() -> str:
+        make_payment(org, "plan-starter", paid_on=end.date() - DAY)
+        return Subscription.objects.get().price.code
+
+    assert around(end, code) == ["plan-pro", "plan-starter", "plan-starter"]
+
+
+def test_of_what_is_still_paid_for_the_month_that_has_begun_is_the_price(org):
+    paid_at(EDGE - 10 * DAY, org)
+    starter = Price.objects.get(code="plan-starter", is_active=True)
+    Subscription.objects.update(price=starter)
+    PlanPeriod.objects.update(starts_at=EDGE, ends_at=EDGE + 30 * DAY)
+
+    def code() -> str:
+        subscriptions.shorten_by_hand(org, now=timezone.now())
+        return Subscription.objects.get().price.code
+
+    assert around(EDGE, code) == ["plan-starter", "plan-pro", "plan-pro"]
+
+
 def test_a_month_granted_after_its_end_is_good_for_thirty_days(org):
     period = PlanPeriod.objects.create(
         org=org,

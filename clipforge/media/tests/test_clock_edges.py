@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from clipforge.media import ErrorCode, MediaError, sandbox
+from clipforge.media.__main__ import PROGRESS_SECONDS, Events
 
 
 @pytest.mark.parametrize(("seconds", "is_over"), [(9.999, False), (10.0, True), (10.001, True)])
@@ -40,3 +41,19 @@ def test_whether_to_stop_is_asked_once_in_a_while(
     now[0] += share * sandbox.POLL_SECONDS
     deadline.check()
     assert count[0] == asked
+
+
+@pytest.mark.parametrize(("share", "events"), [(0.999, 1), (1.0, 2), (1.001, 2)])
+def test_progress_is_told_once_in_a_while(
+    share: float, events: int, monkeypatch: pytest.MonkeyPatch
+):
+    now = [1000.0]
+    written: list[bytes] = []
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("clipforge.media.__main__.time", clock)
+    told = Events(0)
+    monkeypatch.setattr(told, "write", written.append)
+    told.progress("decoding", 0.1)
+    now[0] += share * PROGRESS_SECONDS
+    told.progress("decoding", 0.2)
+    assert len(written) == events

@@ -10,9 +10,10 @@ import pytest
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.test import RequestFactory
+from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import Alert, Price
+from billing.models import Alert, PlanPeriod, Price
 from billing.tests.makers import make_catalogue
 from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.clocks import MICROSECOND, around, clocks_at, refuses
@@ -52,19 +53,23 @@ def user() -> User:
 # --- approvals ------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def asked(user: User, organization: Organization) -> MoneyRequest:
-    """A request whose seven days are over at the edge."""
+def make_request(user: User, org: Organization, *, ends: datetime.datetime = EDGE) -> MoneyRequest:
+    """A request whose seven days are over then."""
     return MoneyRequest.objects.create(
         token=uuid.uuid4(),
-        org=organization,
+        org=org,
         requested_by=user,
         kind="GRANT",
         amount=500,
         grant_kind="PROMO",
         reason="asked for in writing",
-        requested_at=EDGE - approval_selectors.REQUEST_LIFE,
+        requested_at=ends - approval_selectors.REQUEST_LIFE,
     )
+
+
+@pytest.fixture
+def asked(user: User, organization: Organization) -> MoneyRequest:
+    return make_request(user, organization)
 
 
 def test_a_request_is_open_for_seven_days(asked):
@@ -85,6 +90,17 @@ def test_a_request_is_decided_within_seven_days(asked):
         )
 
     assert around(EDGE, is_late) == [False, True, True]
+
+
+def test_the_page_of_a_request_has_its_buttons_for_seven_days(user, organization, staff):
+    edge = timezone.now() + datetime.timedelta(minutes=1)
+    asked = make_request(user, organization, ends=edge)
+
+    def has_buttons() -> bool:
+        answer = staff.get(reverse("admin:movement", args=[asked.pk]))
+        return 'name="confirm"' in answer.content.decode()
+
+    assert around(edge, has_buttons) == [True, False, False]
 
 
 def test_what_one_person_moved_counts_for_a_day(user, organization):
@@ -296,3 +312,21 @@ def test_an_organizations_failures_are_counted_for_a_day_and_a_month():
 
     assert around(EDGE + DAY, failed) == [(1, 1), (1, 1), (0, 1)]
     assert around(EDGE + overview.DAYS * DAY, failed) == [(0, 1), (0, 1), (0, 0)]
+
+
+def test_a_plan_is_shown_from_its_first_moment_until_its_end(organization):
+    make_catalogue()
+    PlanPeriod.objects.create(
+        org=organization,
+        price=Price.objects.get(code="plan-pro", is_active=True),
+        starts_at=EDGE,
+        ends_at=EDGE + DAY,
+        credits=0,
+    )
+
+    def is_shown() -> bool:
+        plan = overview._figures(organization, timezone.now())["plan"]
+        return Organization.objects.annotate(plan=plan).filter(plan__isnull=False).exists()
+
+    assert around(EDGE, is_shown) == [False, True, True]
+    assert around(EDGE + DAY, is_shown) == [True, False, False]
