@@ -1,12 +1,27 @@
-"""Refusals of the ledger that its callers translate into the terms of their own limits."""
+"""Refusals of the ledger."""
 
 from __future__ import annotations
 
-from clipforge.common.errors import RateLimited
+from clipforge.common.errors import DomainError, RateLimited
+
+
+class InsufficientCredits(DomainError):
+    status, code, title = 402, "insufficient_credits", "Not enough credits"
+
+    def __init__(self, *, needed: int, available: int) -> None:
+        super().__init__(
+            f"This needs {needed} credits and {available} are available. "
+            "Buy credits or wait for running work to finish.",
+            needed=needed,
+            available=available,
+        )
 
 
 class TooManyOpenHolds(RateLimited):
-    """The organization has as many open holds as the caller of `reserve` allows."""
+    """The organization has as many open holds as the caller of `reserve` allows.
+
+    Callers translate it into the terms of their own limit.
+    """
 
     code, title = "too_many_open_holds", "Too many open holds"
 

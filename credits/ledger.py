@@ -16,9 +16,8 @@ from django.db import connection
 from django.db.models import F, QuerySet, Sum
 from psycopg.types.json import Jsonb
 
-from clipforge.common.errors import InsufficientCredits
 from clipforge.common.models import uuid7
-from credits.errors import TooManyOpenHolds
+from credits.errors import InsufficientCredits, TooManyOpenHolds
 from credits.events import credits_changed
 from credits.models import (
     CreditAccount,

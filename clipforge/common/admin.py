@@ -1,4 +1,4 @@
-"""What the admin classes of several apps share."""
+"""Bases of admin classes: lists of big tables, search through indexes, rows that only services change."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ OLDER, NEWER = "older", "newer"
 
 
 class UncountedPaginator(Paginator[Any]):
-    """For what a field offers: nobody knows how many there are, and a page knows if there are more."""
+    """A paginator for the choices of a field: never counts, and knows whether a page has a next one."""
 
-    # More than anybody scrolls through; no page is further away.
+    # More than a person scrolls through; no page is further away.
     num_pages = 100
 
     def page(self, number: int | str) -> Page[Any]:
@@ -64,14 +64,14 @@ class KeysetChangeList(ChangeList):
         return rows.order_by(*self._order(self.oldest_first))
 
     def apply_select_related(self, qs: QuerySet[Any]) -> QuerySet[Any]:
-        """What the rows of a page point at is fetched by its keys.
+        """Fetch the related rows of a page by their keys.
 
         Joined, PostgreSQL reads thousands of names for a hundred rows, or the list from its top.
         """
         return qs.prefetch_related(*cast("list[str]", self.list_select_related or []))
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        """What the index gives. Its direction is all that can be asked for."""
+        """The order of the index; only its direction can be chosen."""
         chosen = self.params.get(ORDER_VAR, "")
         index = chosen.removeprefix("-")
         column = self.list_display[int(index)] if self._is_column(index) else None
@@ -208,10 +208,10 @@ class Searched:
 
     def _organization(self, term: str) -> Any:
         field = cast("Any", self).model._meta.get_field(self.org_field)
-        orgs = field.related_model._default_manager
+        owners = field.related_model._default_manager
         if pk := search.uuid_of(term):
-            return orgs.filter(pk=pk).first()
-        return orgs.filter(slug=term.lower()).first()
+            return owners.filter(pk=pk).first()
+        return owners.filter(slug=term.lower()).first()
 
 
 class BigTable(Searched):
@@ -239,21 +239,21 @@ class BigTable(Searched):
 
 
 class NotDeleted:
-    """Rows that the ledger or the audit speaks of for ever: nobody deletes them."""
+    """Rows that other records refer to for ever: they cannot be deleted."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
 
 class NotMadeByHand(NotDeleted):
-    """Rows that only a service makes and ends: nobody adds or deletes them, superusers included."""
+    """Rows that only a service makes and ends: not even a superuser adds or deletes them."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
 
 
 class MovedByServices(NotMadeByHand):
-    """Rows whose every change moves credits or work too: they can only be looked at."""
+    """Rows that only a service changes, because other rows change with them: read only."""
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -40,24 +40,12 @@ class BadRequest(DomainError):
     """The request cannot be understood (malformed, or an unknown parameter)."""
 
 
-class InsufficientCredits(DomainError):
-    status, code, title = 402, "insufficient_credits", "Not enough credits"
-
-    def __init__(self, *, needed: int, available: int) -> None:
-        super().__init__(
-            f"This needs {needed} credits and {available} are available. "
-            "Buy credits or wait for running work to finish.",
-            needed=needed,
-            available=available,
-        )
-
-
 class Forbidden(DomainError):
     status, code, title = 403, "forbidden", "Not allowed"
 
 
 class NotFound(DomainError):
-    """Not there, or not yours: the two are never told apart."""
+    """No such object, or one of another organization: the client is not told which."""
 
     status, code, title = 404, "not_found", "Not found"
 
@@ -93,22 +81,6 @@ class RateLimited(DomainError):
     """Too much in too short a time, or at once. `limit` names which limit."""
 
     status, code, title = 429, "rate_limited", "Too many requests"
-
-
-class TooManyAtOnce(RateLimited):
-    """So much work is waiting or running that no more may be added."""
-
-    code, title = "concurrent_jobs", "Too many jobs at once"
-
-    def __init__(self, *, running: int, quota: int) -> None:
-        super().__init__(
-            f"{running} jobs of this organization wait or run, and its limit is {quota} at a time. "
-            "Ask again when one has finished.",
-            retry_after=10,
-            limit="concurrent_jobs",
-            quota=quota,
-            running=running,
-        )
 
 
 class Unavailable(DomainError):

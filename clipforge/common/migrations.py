@@ -2,7 +2,7 @@
 
 In a migration of its own with `atomic = False`:
 
-    operations = [AddIndexOnline("export", models.Index(fields=["org"], name="exports_export_org"))]
+    operations = [AddIndexOnline("clip", models.Index(fields=["org"], name="clip_org"))]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from django.db.migrations import AlterField, RunPython
 from django.db.models import Index
 
 # A concurrent build waits for transactions older than itself, the longest of which is a report or a
-# backup. Nobody who reads or writes waits behind it meanwhile, so this may take long.
+# backup. Readers and writers do not wait behind it meanwhile, so this may take long.
 LOCK_TIMEOUT = "10min"
 # Rows that an UpdateInBatches has locked at the same time.
 BATCH = 5000

@@ -28,8 +28,9 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from clipforge.common.errors import Conflict, NotFound, TooManyAtOnce
+from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.failure_excerpt import failure_excerpt
+from clipforge.jobs.errors import TooManyAtOnce
 from clipforge.jobs.failures import HOLD_LAPSED, HoldLost
 from clipforge.jobs.models import CANCELLED, FAILED, QUEUED, Job
 from clipforge.jobs.selectors import lapsed_jobs

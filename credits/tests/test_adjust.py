@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from clipforge.common.errors import Conflict, InsufficientCredits, Invalid
+from clipforge.common.errors import Conflict, Invalid
 from clipforge.devtools.testing.factories import make_grant
 from credits import services
+from credits.errors import InsufficientCredits
 from credits.models import CreditGrant, CreditTransaction
 from credits.selectors import Balance, balance
 from credits.tests.makers import end, lots, make_hold

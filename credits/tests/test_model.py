@@ -32,12 +32,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from clipforge.common.errors import Conflict, DomainError, InsufficientCredits
+from clipforge.common.errors import Conflict, DomainError
 from clipforge.devtools.testing.factories import make_organization
 from clipforge.devtools.testing.faults import crash_at
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.seeded_bugs import sum_then_insert, without_checks
 from credits import services
+from credits.errors import InsufficientCredits
 from credits.invariants import broken_invariants
 from credits.models import CreditGrant, CreditHold, CreditTransaction, GrantKind
 from credits.selectors import balance

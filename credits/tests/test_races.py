@@ -10,10 +10,11 @@ from functools import partial
 import pytest
 from django.db import connection, transaction
 
-from clipforge.common.errors import Conflict, DomainError, InsufficientCredits
+from clipforge.common.errors import Conflict, DomainError
 from clipforge.devtools.testing.factories import make_grant, make_organization
 from clipforge.devtools.testing.races import run_together
 from credits import services
+from credits.errors import InsufficientCredits
 from credits.models import CreditAccount, CreditGrant, CreditHold, CreditTransaction
 from credits.selectors import Balance, balance
 from credits.tests.makers import end, lapse, lots, make_hold, make_spend

@@ -6,9 +6,10 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from clipforge.common.errors import Conflict, InsufficientCredits, Invalid
+from clipforge.common.errors import Conflict, Invalid
 from clipforge.devtools.testing.factories import make_grant, make_organization
 from credits import services
+from credits.errors import InsufficientCredits
 from credits.models import CreditAccount, CreditGrant, CreditHold, GrantKind, HoldAllocation
 from credits.pricing import Charge
 from credits.selectors import Balance, balance

@@ -30,8 +30,10 @@ from clipforge.common import errors
 from clipforge.common.api.parsers import LengthRequired, LimitedJSONParser, require_length
 from clipforge.devtools.testing.factories import make_moment, make_project
 from clipforge.devtools.testing.state import nothing_changes
+from clipforge.jobs import errors as job_errors
 from clipforge.urls import handler400, handler404, handler500
 from clipforge.urls import urlpatterns as real_urlpatterns
+from credits import errors as credit_errors
 
 ME, PROJECTS, EXPORTS = "/api/v1/me", "/api/v1/projects", "/api/v1/exports"
 
@@ -109,7 +111,7 @@ def problem(response: Any, status: int, code: str) -> dict[str, Any]:
 RAISED: list[tuple[Exception, int, str]] = [
     (errors.BadRequest("Sentence."), 400, "bad_request"),
     (errors.BadRequest("Sentence.", code="unknown_parameter"), 400, "unknown_parameter"),
-    (errors.InsufficientCredits(needed=5, available=3), 402, "insufficient_credits"),
+    (credit_errors.InsufficientCredits(needed=5, available=3), 402, "insufficient_credits"),
     (errors.Forbidden("Sentence."), 403, "forbidden"),
     (errors.NotFound(), 404, "not_found"),
     (errors.Conflict("Sentence."), 409, "wrong_state"),
@@ -119,7 +121,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (errors.UnsupportedMedia("Sentence."), 415, "not_a_video"),
     (errors.Invalid("Sentence."), 422, "invalid"),
     (errors.RateLimited("Sentence."), 429, "rate_limited"),
-    (errors.TooManyAtOnce(running=4, quota=4), 429, "concurrent_jobs"),
+    (job_errors.TooManyAtOnce(running=4, quota=4), 429, "concurrent_jobs"),
     (errors.Unavailable("Sentence."), 503, "unavailable"),
     (errors.StorageFull("Sentence."), 507, "storage_full"),
     (exceptions.ParseError(), 400, "malformed_request"),
@@ -158,17 +160,19 @@ def test_every_domain_error_is_in_the_list_above():
     def below(kind: type[errors.DomainError]) -> set[type[errors.DomainError]]:
         return {kind}.union(*(below(each) for each in kind.__subclasses__()))
 
-    ours = {
-        each for each in below(errors.DomainError) if each.__module__.startswith("clipforge.common")
-    }
-    assert ours - {errors.DomainError} == {
+    modules = ("clipforge.common", job_errors.__name__, credit_errors.__name__)
+    ours = {each for each in below(errors.DomainError) if each.__module__.startswith(modules)}
+    # The last is translated into TooManyAtOnce, which has the words of jobs.
+    assert ours - {errors.DomainError, credit_errors.TooManyOpenHolds} == {
         type(error) for error, _, _ in RAISED if isinstance(error, errors.DomainError)
     }
 
 
 def test_members_that_an_error_adds_are_in_the_document(refuse):
     document = problem(
-        refuse(errors.InsufficientCredits(needed=5, available=3)), 402, "insufficient_credits"
+        refuse(credit_errors.InsufficientCredits(needed=5, available=3)),
+        402,
+        "insufficient_credits",
     )
     assert (document["needed"], document["available"]) == (5, 3)
     assert document["title"] == "Not enough credits"

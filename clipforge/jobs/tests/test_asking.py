@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from clipforge.common.errors import Conflict, InsufficientCredits, NotFound
+from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.models import uuid7
 from clipforge.devtools.testing.factories import make_grant, make_organization, make_project
 from clipforge.devtools.testing.queries import statements
@@ -20,6 +20,7 @@ from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs.lifecycle import Defer
 from clipforge.orgs.models import Organization
 from credits import services as credit_services
+from credits.errors import InsufficientCredits
 from credits.models import CreditHold, CreditTransaction, TransactionType
 from credits.pricing import Charge
 from projects.models import Project

@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, transaction
 
-from clipforge.common.errors import Conflict, InsufficientCredits, Invalid
+from clipforge.common.errors import Conflict, Invalid
 from clipforge.devtools.testing.factories import make_organization, make_user
 from clipforge.devtools.testing.races import run_together
 from clipforge.orgs.idempotency import Answer, once
 from clipforge.orgs.models import IdempotencyRecord, Organization, User
 from clipforge.orgs.tasks import forget_old_idempotency_records
+from credits.errors import InsufficientCredits
 
 pytestmark = pytest.mark.django_db
 

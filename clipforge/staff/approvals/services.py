@@ -26,11 +26,12 @@ from billing.selectors import payment_of_transfer, price_for_sale
 from clipforge.audit.actor import Actor, actor_of
 from clipforge.audit.models import AuditEntry
 from clipforge.audit.services import sufficient_reason, write_entry
-from clipforge.common.errors import Conflict, Forbidden, InsufficientCredits, Invalid, NotFound
+from clipforge.common.errors import Conflict, Forbidden, Invalid, NotFound
 from clipforge.orgs.models import Organization, User
 from clipforge.staff.approvals.selectors import REQUEST_LIFE, open_requests
 from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
 from credits import services
+from credits.errors import InsufficientCredits
 from credits.models import CreditAccount, CreditGrant, CreditTransaction, TransactionType
 
 # Of the ledger rows that staff made; the token of the form follows.
