@@ -1,4 +1,4 @@
-"""What must not be so where customers are."""
+"""System checks of a deployed service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line of JSON a record, carrying what is known of the request it belongs to."""
+"""Log records with the fields of the request they belong to, as JSON or as text."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RouteInsteadOfPath(logging.Filter):
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """What is known of the unit of work, and what was logged as `extra`."""
+    """The fields of the unit of work, and those logged as `extra`."""
     extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
     return {**context(), **extra}
 

@@ -1,4 +1,4 @@
-"""How long statements take, as whoever asked waited for them, from all processes of the service.
+"""Times of SQL statements as their callers waited for them, over all processes of the service.
 
 Each is counted under the step that it falls in; a step is a quarter longer than the one before,
 so what is read back from them is at most a quarter too much. Includes the way to the database and
@@ -38,7 +38,7 @@ def end_of(step: int) -> float:
 
 
 def percentile(counted: Mapping[str, int], share: float) -> float | None:
-    """What `share` percent of the statements among the counters did not exceed, in milliseconds.
+    """The time that `share` percent of the counted statements did not exceed, in milliseconds.
 
     None when there were none.
     """

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class SecretFormat(NamedTuple):
-    """The format of one kind of secret. `warning` is for the person who pasted a whole one."""
+    """The format of one kind of secret. `warning` is shown to a person that pasted a whole one."""
 
     prefix: str
     public_length: int

@@ -1,12 +1,12 @@
-"""A gunicorn worker that waits for nobody for long.
+"""A gunicorn worker whose threads no slow client can occupy.
 
 gunicorn's own gives a connection a thread for as long as it takes: as many clients that send half a
 request as there are threads stop the service. Here a client that says nothing costs no thread, and
 one that has begun may keep its thread waiting for `patience` seconds, and for one more with each
 `MINIMUM_RATE` bytes that it has sent. One budget covers the head of a request and its body.
 
-What remains: whoever opens connections all the time and sends half a request on each keeps as many
-threads waiting, `patience` seconds each. And a reader that is slow but reads is not cut off. Against
+Not covered: a client that keeps opening connections and sends half a request on each keeps as many
+threads waiting, `patience` seconds each; and a reader that is slow but reads is not cut off. Against
 both, the proxy in front buffers.
 """
 
@@ -23,7 +23,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from clipforge.common.errors import ClientTooSlow
 
-# Bytes a second. Far below any connection over which somebody would send a video.
+# Bytes a second. Far below any connection that a video is sent over.
 MINIMUM_RATE = 16 * 1024
 # Of silence on the side of a client that should read. Seconds.
 SEND_SECONDS = 60.0
@@ -32,8 +32,11 @@ SEND_SECONDS = 60.0
 patience = 10.0
 
 
-class PacedSocket(socket.socket):
-    """A blocking one has a budget of waiting; it is a new one after each time it was not blocking."""
+class SlowClientSocket(socket.socket):
+    """A socket that waits for its client within a budget, a new one for each request.
+
+    gunicorn makes it blocking when a request begins, and not blocking between two.
+    """
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(fileno=accepted.detach())
@@ -68,6 +71,8 @@ class PacedSocket(socket.socket):
 
 
 class SlowClientWorker(ThreadWorker):  # type: ignore[misc] # no type information is published
+    """gunicorn's gthread, with sockets that a slow client cannot keep waiting for ever."""
+
     def accept(self, listener: socket.socket) -> None:
         """Wait for the first bytes among all the others that wait, not in a thread."""
         try:
@@ -77,7 +82,7 @@ class SlowClientWorker(ThreadWorker):  # type: ignore[misc] # no type informatio
                 return
             raise
         self.nr_conns += 1
-        client = PacedSocket(accepted)
+        client = SlowClientSocket(accepted)
         conn = TConn(self.cfg, client, address, listener.getsockname())
         conn.set_timeout()
         self.pending_conns.append(conn)

@@ -51,7 +51,7 @@ def require_room(size: int) -> None:
 
 
 def new_part() -> Path:
-    """A fresh path in the incoming folder. Whoever asks for it publishes it or unlinks it."""
+    """A fresh path in the incoming folder. The caller publishes it or unlinks it."""
     folder = path_of(INCOMING)
     with full_disk_is_refused():
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def publish(part: Path, key: str) -> None:
         try:
             _move(part, target)
         except FileNotFoundError:
-            _move(part, target)  # the folder was empty, and somebody just removed it
+            _move(part, target)  # the folder was empty, and another process just removed it
         _fsync(target.parent)
 
 

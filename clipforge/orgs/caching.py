@@ -22,25 +22,25 @@ from clipforge.common.cache.versioned_cache import Versioned
 from clipforge.common.models import CachedRow
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 
-# What a missed invalidation could cost at the most, should Redis be unreachable for the writer and
-# the writer die before it can make up for it. Seconds.
+# Seconds. The longest that a lost invalidation lasts: Redis was unreachable for the writer, and the
+# writer died before it could send it again.
 SECONDS = 300
 
 R = TypeVar("R", bound=CachedRow)
 
 
 def api_key(public_id: str) -> APIKey:
-    """Raises APIKey.DoesNotExist, which is not remembered."""
+    """The key with this public id. Raises APIKey.DoesNotExist, which is not cached."""
     return _cached(APIKey, public_id)
 
 
 def organization(pk: uuid.UUID | str) -> Organization:
-    """Raises Organization.DoesNotExist."""
+    """The organization with this id. Raises Organization.DoesNotExist."""
     return _cached(Organization, str(pk))
 
 
 def limits(tier: str) -> TierLimits:
-    """Raises TierLimits.DoesNotExist."""
+    """The limits of this tier. Raises TierLimits.DoesNotExist."""
     return _cached(TierLimits, tier)
 
 

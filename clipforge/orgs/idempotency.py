@@ -1,4 +1,4 @@
-"""One effect per `Idempotency-Key`, and the first answer for everybody who repeats it.
+"""One effect per `Idempotency-Key`, and the first answer for every repetition.
 
 The record is written in the transaction of the effect: a crash before the commit leaves
 neither, a crash after it leaves both. A refused request (402, 422, ...) rolls back and is
@@ -21,7 +21,7 @@ MAX_KEY_LENGTH = 255
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the client is told. `body` is rendered JSON, so that a replay is the same to the byte."""
+    """The answer to the client. `body` is rendered JSON, so that a replay is the same to the byte."""
 
     status: int
     body: str
@@ -62,8 +62,8 @@ def once(
 def _claim(org: Organization, key: str) -> None:
     """Take the key until the transaction ends, or refuse at once.
 
-    An advisory lock rather than a row: a crashed process gives it up by itself, and nobody
-    waits. Two keys that share a 64-bit number only ever delay one another.
+    An advisory lock rather than a row: a crashed process gives it up by itself, and no
+    request waits. Two keys that share a 64-bit number only ever delay one another.
     """
     digest = hashlib.sha256(f"{org.pk}:{key}".encode()).digest()
     number = int.from_bytes(digest[:8], "big", signed=True)

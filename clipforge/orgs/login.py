@@ -1,4 +1,4 @@
-"""Signing in to the admin, for people: limited by address and by name, whatever becomes of Redis."""
+"""Sign-in to the admin, limited by address and by name, also without Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who uses ClipForge: people, organizations, the keys that act for them, and their limits."""
+"""People, organizations, the API keys that act for them, and the limits of their tiers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class User(AbstractUser):
     session_version = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     def get_session_auth_hash(self) -> str:
-        """What a session must carry to be of this person: another one ends all before it."""
+        """The hash that a session of this person must carry: a new one ends all earlier sessions."""
         return f"{super().get_session_auth_hash()}:{self.session_version}"
 
     def get_session_auth_fallback_hash(self) -> Iterator[str]:
@@ -52,13 +52,13 @@ class User(AbstractUser):
         indexes = [
             # Staff look for a part of an address.
             GinIndex(Trigrams("email"), fastupdate=False, name="orgs_user_email_parts"),
-            # The admin's list of staff, who are few among all.
+            # The admin's list of staff, a few of all users.
             models.Index(fields=["-id"], condition=models.Q(is_staff=True), name="orgs_user_staff"),
         ]
 
 
 class TierLimits(CachedRow):
-    """What a tier may do. One row a tier, seeded by migration, edited in the admin."""
+    """The limits of a tier. One row a tier, seeded by migration, edited in the admin."""
 
     tier = models.CharField(primary_key=True, max_length=16, choices=Tier)
     requests_per_minute = models.PositiveIntegerField(help_text="All requests, by their cost.")
@@ -100,7 +100,7 @@ class Organization(UUIDModel, TimestampedModel, CachedRow):
         indexes = [
             # Staff look for a part of a name.
             GinIndex(Trigrams("name"), fastupdate=False, name="orgs_organization_name_parts"),
-            # The admin's list by tier, and of the suspended, who are few.
+            # The admin's list by tier, and of the few that are suspended.
             models.Index(fields=["tier", "-id"], name="orgs_organization_tier"),
             models.Index(
                 fields=["-id"],

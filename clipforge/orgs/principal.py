@@ -1,4 +1,4 @@
-"""Who makes a request: what `request.user` is for a client of the API."""
+"""The principal of a request: `request.user` of a client of the API."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ class Principal:
 
     @property
     def actor(self) -> str:
-        """How audit trails name this caller."""
+        """The name of this caller in audit trails."""
         return f"key:{self.api_key.prefix}"

@@ -1,4 +1,4 @@
-"""Receivers, one line each: whatever changes a cached row, the cache hears of it."""
+"""Receivers that invalidate a cached row with every change of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the queue runs for organizations."""
+"""Periodic tasks about organizations."""
 
 from __future__ import annotations
 

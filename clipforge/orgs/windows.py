@@ -1,6 +1,6 @@
-"""How many requests an organization may make: exact sliding windows of a minute.
+"""The limits on the requests of an organization: exact sliding windows of a minute.
 
-What passed in the last sixty seconds never exceeds the limit, at any concurrency, with any number
+The requests of any sixty seconds never exceed the limit, at any concurrency, with any number
 of processes: the windows are lists in Redis, and each decision is one script on its clock (cost:
 `lua/window.lua`). A window does not know its limit, so a new one holds from the next request on.
 

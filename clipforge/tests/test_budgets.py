@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clipforge.common.cache.backend import default_cache
-from clipforge.common.cache.redis import INSISTENT_SECONDS, RedisError
+from clipforge.common.cache.redis import BYPASS_SECONDS, RedisError
 from clipforge.devtools.testing.factories import make_grant, make_moment, make_project
 from clipforge.devtools.testing.queries import round_trips, statements
 from clipforge.devtools.testing.redis_server import RedisServer, answers, redis_server
@@ -116,4 +116,4 @@ def test_what_moves_credits_tells_a_silent_redis_of_it_all_the_same_in_short(
     assert answer.status_code == 201
     # Before the commit and after it: others may be reading from it.
     assert asked == ["EVALSHA credits:balance"] * 2
-    assert INSISTENT_SECONDS == 0.05
+    assert BYPASS_SECONDS == 0.05

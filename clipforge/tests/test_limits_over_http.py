@@ -15,7 +15,7 @@ import httpx
 import pytest
 from django_ratelimit.core import _get_window
 
-from clipforge.common.cache.redis import ANSWER_SECONDS, COOL_DOWN_SECONDS, INSISTENT_SECONDS
+from clipforge.common.cache.redis import ANSWER_SECONDS, BYPASS_SECONDS, COOL_DOWN_SECONDS
 from clipforge.common.cache.versioned_cache import BORN_KEY
 from clipforge.devtools.testing import fault_injection
 from clipforge.devtools.testing.fault_injection import Injection
@@ -443,7 +443,7 @@ class Waits:
             self.ms = line["ms"]
         elif not self.ms:
             self.full += line["patience"] == ANSWER_SECONDS
-            self.short += line["patience"] == INSISTENT_SECONDS
+            self.short += line["patience"] == BYPASS_SECONDS
 
 
 def waits_of_requests(lines: list[dict[str, Any]]) -> dict[str, Waits]:

@@ -1,4 +1,4 @@
-"""Limits by address, before anything else is done for whoever calls.
+"""Limits by the address of the client, which cost no database work.
 
 django-ratelimit counts, in windows of a minute; `clipforge.common.cache.counters` says where, and what
 happens without Redis: the limit stays.
@@ -15,8 +15,8 @@ from clipforge.common.errors import RateLimited
 def limit_by_address(
     request: HttpRequest, *, scope: str, per_minute: int, what: str, increment: bool = True
 ) -> None:
-    """Count the request for its address, or only look. Raises RateLimited over the limit, and
-    where it only looks also for who has just used it up.
+    """Count the request for its address, or only look. Raises RateLimited over the limit; where it
+    only looks, also at the limit.
 
     `what` names what there were too many of: "requests without a good API key".
     """

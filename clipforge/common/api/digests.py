@@ -1,7 +1,8 @@
-"""What a client says of the bytes that it sends (RFC 9530): a SHA-256, to be compared with what came.
+"""Digests that a client sends along (RFC 9530): a SHA-256, compared with that of the bytes received.
 
-`Content-Digest` and `Repr-Digest` speak of the whole body, as generic clients compute it. Who has only
-the digest of the file, whose body some library makes, may send that: what matches either came whole.
+`Content-Digest` and `Repr-Digest` speak of the whole body, as generic clients compute it. A client
+that has only the digest of the file, because a library makes its body, may send that: a match with
+either means that it came whole.
 """
 
 from __future__ import annotations

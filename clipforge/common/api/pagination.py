@@ -39,7 +39,7 @@ class KeysetPagination(BasePagination):
         size = _page_size(request)
         cursor = request.query_params.get("cursor")
         after = None if cursor is None else self._decode(cursor, queryset.model, fields)
-        rows = list(page_of(queryset, fields, size, after=after, any_of=_any_of(request, view)))
+        rows = list(keyset_page(queryset, fields, size, after=after, any_of=_any_of(request, view)))
         page = rows[:size]
         self.next_cursor = cursor_at(request, page[-1], fields) if len(rows) > size else None
         return page
@@ -109,7 +109,7 @@ class KeysetPagination(BasePagination):
             raise malformed from None
 
 
-def page_of(
+def keyset_page(
     queryset: QuerySet[Any],
     fields: tuple[str, ...],
     size: int,

@@ -63,7 +63,7 @@ def problem(
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse | None:
-    """DRF's hook. An exception that nobody foresaw goes on to Django, which answers 500."""
+    """DRF's hook. Any other exception goes on to Django, which answers 500."""
     document, headers = _document(exc)
     if document is None:
         return None
@@ -123,7 +123,7 @@ def _document(exc: Exception) -> tuple[dict[str, Any] | None, dict[str, str]]:
 
 
 def _as_ours(exc: Exception) -> Exception:
-    """What Django raises, in the words of this API; anything else as it is."""
+    """The exception of this API for one of Django's; any other as it is."""
     match exc:
         case Http404():
             return NotFound()

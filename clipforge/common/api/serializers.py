@@ -1,4 +1,4 @@
-"""What our serializers share."""
+"""The serializer base of every app."""
 
 from __future__ import annotations
 

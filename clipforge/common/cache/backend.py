@@ -1,10 +1,10 @@
-"""The cache backend: django-redis, made harmless and seen.
+"""The cache backend: django-redis that counts and logs every operation and never fails a request.
 
-Every operation counts what came of it for its key family, is logged at DEBUG, and survives a
-Redis that is dead, silent or full: reads find nothing, writes do nothing and say so. Values are
-JSON, and keys are what they are called: `redis-cli get credits:balance:…` works.
+The result of each is counted for its key family and logged at DEBUG. A Redis that is dead, silent
+or full is survived: reads find nothing, writes do nothing and return that. Values are JSON, and keys
+are stored under the names that the code uses, so `redis-cli get KEY` works.
 
-Values that must never be older than the last commit go through `clipforge.common.cache.versioned_cache`.
+Values that may never be older than the last commit go through `clipforge.common.cache.versioned_cache`.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class Cache(VersionedCache, RedisCache[Any]):  # type: ignore[misc]
         )
 
     def _softly(self, operation: str, key: str, otherwise: T, act: Callable[[], T]) -> T:
-        """What `act` returns, or `otherwise` when Redis cannot be asked."""
+        """The result of `act`, or `otherwise` when Redis cannot be asked."""
         started = time.perf_counter()
         outcome = "ok"
         try:

@@ -55,7 +55,7 @@ local_counters = LocalCounters()
 class Counters(Cache):
     """Only `add`, `incr` and `get`, in the order in which django-ratelimit calls them.
 
-    Django keeps an instance a thread, so what `add` returned is nobody else's.
+    Django keeps an instance a thread, so the count that `add` keeps is of its own caller.
     """
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What every cache operation leaves behind: a count for its key family, a line at DEBUG."""
+"""The record of every cache operation: a count for its key family, and a line at DEBUG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger("clipforge.cache")
 
 
 def family(key: str) -> str:
-    """What keys of one kind have in common: `credits:balance:9b…` is of `credits:balance`."""
+    """The family of a key, its first two parts: `app:thing` for `app:thing:9b…`."""
     return ":".join(key.split(":", 2)[:2])
 
 
@@ -32,9 +32,9 @@ def log_operation(operation: str, key: str, outcome: str, started: float) -> Non
 
 
 def families_of(totals: Counter[str]) -> dict[str, dict[str, Any]]:
-    """What the counters `cache|family|result` say of each family. `hit_rate` None: never asked.
+    """The counters `cache|family|result` by family. `hit_rate` is None for one that was never read.
 
-    An old value that was served while one caller loaded it anew is a hit; `fill_ms` is the mean.
+    An old value that is served while one caller loads a new one is a hit; `fill_ms` is the mean.
     """
     results: dict[str, Counter[str]] = {}
     for name, value in totals.items():

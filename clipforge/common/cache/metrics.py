@@ -54,7 +54,7 @@ class Metrics:
         self.flush()
 
     def pending(self, name: str) -> int:
-        """What this process counted and has not added to the sums yet."""
+        """The count of this process that is not in the sums yet."""
         with self._lock:
             return self._counted[name]
 

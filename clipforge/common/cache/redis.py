@@ -2,7 +2,7 @@
 
 Redis is a soft dependency. A dead or silent one costs a process one timeout; after that the
 breaker answers at once with `Unreachable`, until a single probe finds that Redis is back.
-Everybody who catches `RedisError` is right whatever the fault.
+A caller that catches `RedisError` has caught every fault.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Breaker", "Client", "Pool", "RedisError", "Unreachable", "connect"]
 # Seconds. On one network an answer takes well under a millisecond.
 CONNECT_SECONDS = 0.2
 ANSWER_SECONDS = 0.2
-INSISTENT_SECONDS = 0.05
+BYPASS_SECONDS = 0.05
 # How long Redis is left alone after a fault, give or take a quarter: processes that lost it together
 # do not come back together. Seconds.
 COOL_DOWN_SECONDS = 1.0
@@ -59,7 +59,7 @@ class Breaker:
         self._cool_down = cool_down
         self._clock = clock
         self._lock = threading.Lock()
-        self._closed_until: float | None = None  # None: working, everybody may pass
+        self._closed_until: float | None = None  # None: working, every call passes
         self._faults = 0
 
     @property
@@ -67,18 +67,18 @@ class Breaker:
         return self._closed_until is not None
 
     def admit(self) -> int:
-        """Return if the caller may ask Redis: what to say when it answered. Raises Unreachable."""
+        """Let the caller ask Redis. Returns the number to give to `succeeded`. Raises Unreachable."""
         if self._closed_until is None:
             return self._faults
         with self._lock:
             if self._closed_until is not None:
                 if self._clock() < self._closed_until:
                     raise Unreachable("Redis failed a moment ago; it is left alone for a second.")
-                self._leave_alone()  # whoever comes while the caller tries
+                self._leave_alone()  # for other callers, while this one tries
             return self._faults
 
     def succeeded(self, admitted: int | None = None) -> None:
-        """Let everybody pass, unless the caller was admitted before a fault: it knows nothing newer."""
+        """Close the breaker, unless the caller was admitted before a fault: it knows nothing newer."""
         if self._closed_until is None:
             return
         with self._lock:
@@ -150,16 +150,16 @@ def connect(url: str) -> Client:
 
 @functools.cache
 def bypass_breaker(url: str) -> Client:
-    """A client for what should not be left unsaid: it asks however open the breaker is.
+    """A client that asks although the breaker is open; for invalidations.
 
-    What it has to say costs a silent Redis INSISTENT_SECONDS each time.
+    A silent Redis costs it BYPASS_SECONDS each time.
     """
     return Client(
         connection_pool=Pool.from_url(
             url,
             breaker=Breaker(cool_down=0),
-            socket_connect_timeout=INSISTENT_SECONDS,
-            socket_timeout=INSISTENT_SECONDS,
+            socket_connect_timeout=BYPASS_SECONDS,
+            socket_timeout=BYPASS_SECONDS,
         )
     )
 
@@ -172,7 +172,7 @@ def _guarded(pool: Pool, call: Callable[[], Any]) -> Any:
         raise
     except FAULTS as error:
         pool.breaker.failed()
-        # A line for each time that somebody waited, so that a request's can be added up.
+        # A line for each wait, so that those of a request can be added up.
         logger.warning(
             "Redis did not answer",
             extra={

@@ -16,12 +16,12 @@ class Script:
     """A script, known to Redis by its digest; the text is sent when Redis does not know it (yet)."""
 
     def __init__(self, *sources: Path) -> None:
-        """The texts of `sources` one after the other: what comes later uses what came before."""
+        """The texts of `sources` one after the other; a later one may use an earlier one."""
         self.text = "\n".join(source.read_text() for source in sources)
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     def run(self, redis: Client, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """What the script returns. One round trip. Raises RedisError."""
+        """The answer of the script, in one round trip. Raises RedisError."""
         try:
             return redis.evalsha(self.digest, len(keys), *keys, *args)
         except NoScriptError:

@@ -1,4 +1,4 @@
-"""CSV of any length: written row by row, and never a formula to whoever opens it."""
+"""CSV of any length: written row by row, with no cell that a spreadsheet takes for a formula."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
-# What a spreadsheet takes for the beginning of a formula; in East Asia also the wide forms.
+# Signs that a spreadsheet takes for the beginning of a formula; in East Asia also the wide forms.
 SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
 LEADING = re.compile(rf"[\s\ufeff]*{SIGN}|[\t\r\n]")
 # The same in what becomes a cell of its own where semicolons or tabs are what separates cells.

@@ -10,7 +10,7 @@ import pytest
 
 from clipforge.common import slow_clients
 from clipforge.common.errors import ClientTooSlow
-from clipforge.common.slow_clients import MINIMUM_RATE, SEND_SECONDS, PacedSocket
+from clipforge.common.slow_clients import MINIMUM_RATE, SEND_SECONDS, SlowClientSocket
 
 
 class Clock:
@@ -26,7 +26,7 @@ class Clock:
         return self.now
 
 
-class Watched(PacedSocket):
+class Watched(SlowClientSocket):
     def settimeout(self, value: float | None) -> None:
         super().settimeout(value)
         self.__dict__.setdefault("timeouts", []).append(value)

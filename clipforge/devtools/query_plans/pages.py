@@ -24,7 +24,7 @@ from billing import selectors as billing_selectors
 from billing.caching import stored_pricing
 from clipforge.common.admin import NEWER, OLDER
 from clipforge.common.api.filters import AnyOf
-from clipforge.common.api.pagination import DEFAULT_PAGE_SIZE, cursor_at, page_of
+from clipforge.common.api.pagination import DEFAULT_PAGE_SIZE, cursor_at, keyset_page
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.models import CachedRow
 from clipforge.devtools.query_plans import budgets
@@ -190,7 +190,7 @@ def _list(listed: ListView, subject: Subject, params: Params) -> Iterator[Page]:
     count = queryset.order_by()[:COUNTED].count()
     places: dict[str, Model | None] = {"first": None}
     if count > 2 * DEFAULT_PAGE_SIZE:
-        places["deep"] = page_of(queryset, view.keyset, count)[int(count * DEEP)]
+        places["deep"] = keyset_page(queryset, view.keyset, count)[int(count * DEEP)]
     for place, row in places.items():
         cursor = {} if row is None else {"cursor": cursor_at(view.request, row, view.keyset)}
         at = _view(listed, subject, {**params, **cursor})
@@ -229,7 +229,7 @@ def _find(view: Any, row: Model | None) -> list[Any]:
     """The keys of a page alone: what finding it takes, whatever its rows look like."""
     queryset = view.filter_queryset(view.get_queryset()).select_related(None)
     after = None if row is None else [getattr(row, field) for field in view.keyset]
-    rows = page_of(queryset, view.keyset, DEFAULT_PAGE_SIZE, after=after)
+    rows = keyset_page(queryset, view.keyset, DEFAULT_PAGE_SIZE, after=after)
     return list(rows.values_list(*view.keyset))
 
 

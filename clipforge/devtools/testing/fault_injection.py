@@ -108,7 +108,7 @@ def _travel(seconds: float) -> None:
 def _be_patient(seconds: float) -> None:
     from clipforge.common.cache import redis
 
-    redis.CONNECT_SECONDS = redis.ANSWER_SECONDS = redis.INSISTENT_SECONDS = seconds
+    redis.CONNECT_SECONDS = redis.ANSWER_SECONDS = redis.BYPASS_SECONDS = seconds
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
--- Who has this key, what may they do, and does this request fit: all in one round trip.
+-- Recognise a key, charge the windows of its tier, and read a cached value: one round trip.
 --
 -- KEYS  the cached row of the key
 -- ARGV  the digest of the whole key; a family of values that each organization has one of, or '';
