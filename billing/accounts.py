@@ -1,4 +1,4 @@
-"""The lock that everything about one organization's money is done under."""
+"""The lock of one organization's billing account."""
 
 from __future__ import annotations
 

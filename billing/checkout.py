@@ -1,4 +1,4 @@
-"""Sending customers to Stripe: to pay, and to change what they pay."""
+"""Pages of Stripe for customers: the checkout, and the portal that changes a plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Money that came and went, and its credits: always in one transaction.
+"""Payments and reversals with their credits, each in one transaction.
 
 Everything here requires the account's lock.
 """

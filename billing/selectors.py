@@ -1,4 +1,4 @@
-"""Reads of what is sold and paid, and the proof that both agree with the ledger."""
+"""Reads of prices and payments, and the check of payments against the ledger."""
 
 from __future__ import annotations
 

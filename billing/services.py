@@ -1,4 +1,4 @@
-"""Every way in which staff and customers change billing. Each names its actor and is atomic."""
+"""The changes of billing by staff and customers. Each names its actor and is atomic."""
 
 from __future__ import annotations
 

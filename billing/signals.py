@@ -1,4 +1,4 @@
-"""Receivers, one line each: whatever changes a price, the cached list goes."""
+"""Receivers: any change of a price invalidates the cached list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which plan runs from when to when, and the credits that come with it.
+"""Subscriptions and plan periods, and the credits of each period.
 
 A tier follows from what was paid: from the periods that run, and, while Stripe is collecting the
 next payment, from the last one. Everything here requires the account's lock and a transaction,

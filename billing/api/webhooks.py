@@ -1,4 +1,4 @@
-"""`POST /webhooks/stripe`: Stripe's own door. What it says is believed for its signature alone."""
+"""`POST /webhooks/stripe`: the endpoint of Stripe's events, trusted for their signature alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makers of what only billing's own tests need."""
+"""Makers of rows and events for billing's own tests."""
 
 from __future__ import annotations
 

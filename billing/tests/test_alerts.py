@@ -81,7 +81,7 @@ def test_another_threshold_is_a_crossing_of_its_own():
     assert told() == ["Acme: 40 credits left", "Acme: 40 credits left"]
 
 
-def test_without_a_threshold_nobody_is_told():
+def test_without_a_threshold_no_mail_is_sent():
     org = make_watched()
     services.set_low_balance_threshold(org=org, threshold=None, actor="user:7")
     make_spend(org, 100)
@@ -177,7 +177,7 @@ def test_what_breaks_while_it_is_sent_is_never_sent_again(monkeypatch):
     assert (told(), alert.status, alert.error) == ([], "FAILED", "no answer")
 
 
-def test_one_organization_that_fails_stops_nobody_elses_alerts(caplog):
+def test_one_organization_that_fails_does_not_stop_the_alerts_of_others(caplog):
     """The database refuses its rows; the others are noticed and told."""
     with connection.cursor() as cursor:
         cursor.execute(

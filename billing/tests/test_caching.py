@@ -120,7 +120,7 @@ class Loads:
         )
 
 
-def test_of_sixty_readers_at_expiry_one_rebuilds_and_nobody_waits(monkeypatch: pytest.MonkeyPatch):
+def test_of_sixty_readers_at_expiry_one_rebuilds_and_none_waits(monkeypatch: pytest.MonkeyPatch):
     """Fifty-nine get the old list while the sixtieth is still loading the new one."""
     monkeypatch.setattr(versioned_cache, "LOCK_MS", 600_000)  # however slow the machine
     caching.pricing()
@@ -179,7 +179,7 @@ def test_of_forty_readers_of_what_is_not_cached_one_at_a_time_loads_it(
     assert loads.began <= 2
 
 
-def test_a_load_that_fails_fails_for_all_that_waited_for_it_and_for_nobody_after():
+def test_a_load_that_fails_fails_for_all_that_waited_for_it_and_for_none_after():
     def fail() -> Versioned:
         raise LookupError
 

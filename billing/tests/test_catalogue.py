@@ -57,7 +57,7 @@ def test_the_migration_can_run_again_and_adds_nothing():
 # --- revising -------------------------------------------------------------------------
 
 
-def test_a_price_that_nobody_was_asked_to_pay_is_revised_in_place():
+def test_a_price_that_was_never_offered_is_revised_in_place():
     before = price()
     after = services.revise_price(price=before, amount=1000, actor="user:7")
     assert (after.pk, after.version, after.amount) == (before.pk, 1, 1000)
@@ -209,7 +209,7 @@ def test_a_change_that_is_rolled_back_leaves_the_version():
     assert catalogue_version() == before
 
 
-def test_a_listener_that_fails_costs_nobody_the_change(heard):
+def test_a_receiver_that_fails_does_not_undo_the_change(heard):
     def fail(**kwargs):
         raise RuntimeError
 

@@ -1,4 +1,4 @@
-"""A crash after every single statement of a purchase, and everything asked and told again."""
+"""A crash after each statement of a purchase, and the same requests and events again."""
 
 from __future__ import annotations
 

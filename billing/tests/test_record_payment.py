@@ -254,7 +254,7 @@ def test_a_suspended_organization_gets_no_free_month(db):
     assert json.loads(run("grant_monthly_credits", "--json"))["free"] == 0
 
 
-def test_one_organization_that_fails_stops_nobody_elses_month(org, monkeypatch, caplog):
+def test_one_organization_that_fails_does_not_stop_the_month_of_others(org, monkeypatch, caplog):
     other = make_organization(tier="FREE")
     grant = credit_services.grant
 

@@ -223,7 +223,7 @@ def _settle_invoice(
     if invoice["billing_reason"] == "subscription_create":
         payment = _payment_named(found["metadata"])
     if payment is not None and payment.org_id != account.org_id:
-        raise Invalid(f"Invoice {invoice['id']} names the payment of somebody else.")
+        raise Invalid(f"Invoice {invoice['id']} names the payment of another organization.")
     payment = payment or Payment(org=account.org, method=PaymentMethod.STRIPE, actor=ACTOR)
     payment.price = price
     payment.amount = invoice["amount_paid"]

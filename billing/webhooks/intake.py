@@ -1,4 +1,4 @@
-"""Storing an event of Stripe, once, before anything follows from it."""
+"""Storing an event of Stripe, once, before it is applied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of PostgreSQL: where they are, and making them."""
+"""The files of a PostgreSQL cluster: their place, and their creation."""
 
 import shutil
 import signal

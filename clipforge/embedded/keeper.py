@@ -110,7 +110,7 @@ class Keeper:
         try:
             self._start()
             self._wait_for_last_user()
-            _say("nobody uses the servers any more")
+            _say("no process uses the servers any more")
         except _Stop as reason:
             _say(str(reason))
         finally:

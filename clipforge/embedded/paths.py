@@ -1,4 +1,4 @@
-"""Where things are: everything that follows from a data directory without looking at it."""
+"""The paths that follow from the name of a data directory."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Starting server processes that end with their parent, and recognising those that did not."""
+"""Starting server processes that end with their parent, and recognising those that did not end."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Which binaries run, as which account, and from where that account can read them."""
+"""The binaries of the servers, the account that runs them, and a copy that it can read."""
 
 import importlib.metadata
 import importlib.util

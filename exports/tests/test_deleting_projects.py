@@ -20,7 +20,7 @@ from clipforge.devtools.testing.factories import (
     make_project,
 )
 from clipforge.devtools.testing.queries import statements
-from clipforge.devtools.testing.races import run_together, until_somebody_waits_for_a_lock
+from clipforge.devtools.testing.races import run_together, until_a_lock_is_waited_for
 from clipforge.devtools.testing.state import Funds, funds, lapse_lease, stored_files
 from clipforge.jobs import lifecycle, sweeping
 from clipforge.orgs.models import Organization
@@ -119,7 +119,7 @@ def test_an_export_that_finishes_while_its_project_is_deleted_deadlocks_nobody()
         with transaction.atomic():
             Export.objects.select_for_update().get(pk=finishing.pk)
             has_the_row.set()
-            until_somebody_waits_for_a_lock()
+            until_a_lock_is_waited_for()
             return lifecycle.succeed(finishing, status="READY", actor="worker")
 
     def delete() -> None:

@@ -16,7 +16,7 @@ from billing.tests.makers import deliver, make_catalogue, make_payment, start_ch
 from clipforge.common.errors import Conflict, Unavailable
 from clipforge.devtools.testing.api import assert_problem, invalid_fields
 from clipforge.devtools.testing.factories import make_client, make_organization
-from clipforge.devtools.testing.races import run_together, until_somebody_waits_for_a_lock
+from clipforge.devtools.testing.races import run_together, until_a_lock_is_waited_for
 from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs.models import Organization
 from credits.selectors import balance
@@ -296,7 +296,7 @@ def test_a_plan_is_not_recorded_by_hand_once_one_was_paid_at_stripe(organization
     assert balance(organization).available == 1000
 
 
-def test_a_page_of_an_account_that_we_had_before_stops_nobody(organization, stripe):
+def test_a_page_of_an_earlier_stripe_account_does_not_stop_a_checkout(organization, stripe):
     page = start_checkout(organization, "plan-pro")
     del stripe.objects[page.checkout_id]
     make_payment(organization, "plan-starter")
@@ -381,7 +381,7 @@ def test_what_is_bought_while_its_price_is_revised_is_bought_at_the_new_terms(st
                 price = Price.objects.get(code=code)
                 services.revise_price(price=price, amount=1700, credits=120, actor="user:7")
                 revised.set()
-                until_somebody_waits_for_a_lock()
+                until_a_lock_is_waited_for()
             return None
 
         _, payment = run_together(2, act)

@@ -28,7 +28,7 @@ from clipforge.common.migrations import (
     UpdateInBatches,
 )
 from clipforge.devtools.testing.factories import make_export, make_organization, make_project
-from clipforge.devtools.testing.races import run_together, until_somebody_waits_for_a_lock
+from clipforge.devtools.testing.races import run_together, until_a_lock_is_waited_for
 from clipforge.orgs.models import Organization
 from exports.models import Export
 from projects.models import Project
@@ -265,7 +265,7 @@ def write_while_rows_are_read(operation: Operation) -> list[str] | type[Exceptio
 
     def write() -> None:
         try:
-            until_somebody_waits_for_a_lock()
+            until_a_lock_is_waited_for()
             execute("SET lock_timeout = '1s'")
             make_organization(name="new")
             Organization.objects.filter(pk=other.pk).update(name="changed")

@@ -1,4 +1,4 @@
-"""How long do staff wait for a page of the admin, with a million projects?
+"""The time that a page of the admin takes, with a million projects.
 
     python -m clipforge.devtools.benchmarks.admin [ROUNDS] [--data FOLDER] [--small]
 

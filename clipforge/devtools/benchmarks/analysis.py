@@ -1,4 +1,4 @@
-"""How much slower is analysing a video than only decoding it?
+"""The cost of analysing a video, compared with only decoding it.
 
     python -m clipforge.devtools.benchmarks.analysis VIDEO [ROUNDS]
 

@@ -1,4 +1,4 @@
-"""How many credits can be spent a second: on one organization, and on a thousand?
+"""The number of spends a second: on one organization, and on a thousand.
 
     python -m clipforge.devtools.benchmarks.spending [ROUNDS]
 

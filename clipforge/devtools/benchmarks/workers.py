@@ -1,4 +1,4 @@
-"""How many processes and threads should gunicorn have on this machine?
+"""The best number of processes and threads for gunicorn on this machine.
 
     python -m clipforge.devtools.benchmarks.workers [ROUNDS]
 

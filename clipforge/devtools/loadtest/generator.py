@@ -1,4 +1,4 @@
-"""locust, as a child: the load comes from a process of its own, over HTTP."""
+"""locust as a child process, which makes the load over HTTP."""
 
 from __future__ import annotations
 

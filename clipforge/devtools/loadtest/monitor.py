@@ -59,7 +59,7 @@ class LoadMonitor:
             **{
                 f"CPU: {name}": f"{share:.1%}" for name, share in host.shares(used, elapsed).items()
             },
-            "somebody waited for a core": f"{all_in_all.waited / elapsed:.1%}",
+            "a process waited for a core": f"{all_in_all.waited / elapsed:.1%}",
             "git": revision(),
             **host.describe(),
         }

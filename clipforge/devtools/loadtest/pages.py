@@ -1,4 +1,4 @@
-"""How long pages for people take: the admin as staff see it, and the docs of the API."""
+"""Load times of the pages for people: the admin, and the docs of the API."""
 
 from __future__ import annotations
 

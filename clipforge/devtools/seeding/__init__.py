@@ -1,1 +1,1 @@
-"""A database as it looks after two years of use, for load tests and for looking at query plans."""
+"""A database as after two years of use, for load tests and query plans."""

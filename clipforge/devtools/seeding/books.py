@@ -1,4 +1,4 @@
-"""The ledger of two years, movement by movement, as `credits.services` would have written it."""
+"""The ledger of two years, transaction by transaction, as `credits.services` would have written it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Organizations, projects, moments and exports, and the work that is gone but was paid for."""
+"""Organizations, projects, moments and exports, and the jobs that were deleted after they were paid for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright, and a page that remembers what went wrong on it."""
+"""Debian's Chromium, driven by Playwright, and a page that records its errors."""
 
 from __future__ import annotations
 

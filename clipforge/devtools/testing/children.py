@@ -1,4 +1,4 @@
-"""The child process that works on a video, caught in the middle of it."""
+"""The child process of a video job, stopped in the middle of its work."""
 
 from __future__ import annotations
 

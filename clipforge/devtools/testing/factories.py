@@ -1,4 +1,4 @@
-"""Typed makers of rows. Everything has a sensible default; a test names only what matters to it."""
+"""Typed makers of rows. Everything has a sensible default; a test names only the fields that matter to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making the world fail for real."""
+"""Real faults: an ended connection, a file that cannot grow, a crash at the nth statement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets that got into a log: how they look, and a handler that finds them while the tests run."""
+"""Secrets in logs: their patterns, and a handler that finds them while the tests run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several clients doing the same thing at the same moment, for real."""
+"""Threads that do the same thing at the same moment, each with a connection of its own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_together(
         return list(pool.map(one, range(count), timeout=seconds))
 
 
-def until_somebody_waits_for_a_lock(*, seconds: float = 120) -> None:
+def until_a_lock_is_waited_for(*, seconds: float = 120) -> None:
     """Return once another connection to this database is stopped by a lock, ours presumably."""
     deadline = time.monotonic() + seconds
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""A member of staff at the pages of the admin, as tests drive them."""
+"""The test client of a member of staff, and the forms of the admin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a cached balance is ever older than a commit that its reader could have seen.
+"""A check that no cached balance is older than a commit that its reader could have seen.
 
 Real processes write to and read from one organization. A reader asks the database first and the
 cache after it: whatever was committed before the first question must be in the second answer. It

@@ -1,4 +1,4 @@
-"""Fault drills of the work: exports of one customer, the workers that render them, what breaks under those.
+"""Fault drills of the work: exports of one customer, the workers that render them, and the faults of those.
 
 Each drill returns its exports as they ended. Whatever broke: an export that is READY was paid once and
 has one file, any other was not paid, and nothing is left of the dead. `manage.py faultdrill` runs them for

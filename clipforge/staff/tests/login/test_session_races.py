@@ -14,7 +14,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 
 from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import TESTER, make_organization
-from clipforge.devtools.testing.races import until_somebody_waits_for_a_lock
+from clipforge.devtools.testing.races import until_a_lock_is_waited_for
 from clipforge.devtools.testing.staff import PASSWORD, code_of, make_staff, phone_of, signed_in
 from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Organization, User
@@ -46,7 +46,7 @@ def while_under_way(act: Callable[[], Any], client: Client, url: str, form: dict
         with transaction.atomic():
             act()
             posted = pool.submit(post)
-            until_somebody_waits_for_a_lock()
+            until_a_lock_is_waited_for()
         return posted.result(60)
 
 

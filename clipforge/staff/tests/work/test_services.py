@@ -25,7 +25,7 @@ from clipforge.devtools.testing.factories import (
     make_project,
     make_user,
 )
-from clipforge.devtools.testing.races import run_together, until_somebody_waits_for_a_lock
+from clipforge.devtools.testing.races import run_together, until_a_lock_is_waited_for
 from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
 from clipforge.jobs import lifecycle
@@ -431,7 +431,7 @@ def test_work_that_is_finished_while_staff_confirm_its_cancelling_is_skipped_and
         # The worker has recorded its result and is about to commit; staff wait behind it.
         assert lifecycle.succeed(project, status="READY", actor="worker")
         thread.start()
-        until_somebody_waits_for_a_lock()
+        until_a_lock_is_waited_for()
     thread.join()
     assert "0 done, 1 skipped." in answers[0]
     assert "Keynote It is READY already; there is nothing to cancel." in answers[0]
