@@ -19,7 +19,7 @@ FAMILY = "credits:balance"
 
 
 class Balance(NamedTuple):
-    """Credits. `available` is what can be spent: `posted` less what is `held` for open work.
+    """Credits. `available` can be spent: it is `posted` less `held`, which open holds reserve.
 
     `debt` was spent although its payment went back; the next credits settle it.
     """

@@ -90,7 +90,7 @@ def post(
     open_holds: int = 0,
     **fields: Any,
 ) -> CreditTransaction | None:
-    """Move the account by `amount`, and what is held by `held`, and write the ledger row.
+    """Change `posted` by `amount` and `held` by `held`, and write the ledger row.
 
     None, and nothing changed, if that would overspend.
     """
@@ -274,7 +274,7 @@ def take_from_lots(org_id: uuid.UUID, amount: int) -> dict[int, int]:
 def settle_lots(hold: CreditHold, *, actor: str) -> None:
     """Spend `hold.captured` from its lots, the first drawn first, and give them back the rest.
 
-    What comes back to a lot that has ended meanwhile settles what is owed about it, or expires.
+    Credits that come back to a lot that has ended meanwhile settle the debt about it, or expire.
     """
     settled = _rows(
         """
@@ -436,7 +436,7 @@ def settle_debt(lot: CreditGrant, debts: QuerySet[CreditReversal], *, actor: str
             reference_type="reversal",
             reference_id=str(reversal.pk),
             actor=actor,
-            # What is settled of a reversal only ever grows.
+            # The settled part of a reversal only ever grows.
             idempotency_key=f"settle:{reversal.pk}:{reversal.settled}",
         )
         CreditReversal.objects.filter(pk=reversal.pk).update(settled=F("settled") + part)

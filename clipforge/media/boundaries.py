@@ -28,7 +28,7 @@ REACH: Final = 3.0  # s, how far a boundary may move from the wanted time
 PAUSE: Final = 0.25  # s; a shorter gap is inside a phrase
 SHORTEST_SPEECH: Final = 0.1  # s
 SHORTEST_SILENCE: Final = 0.25  # s
-# Detection lags: speech begins a little before what is marked and dies away after it.
+# Detection lags: speech begins a little before the detected stretch and dies away after it.
 LEAD: Final = 0.2  # s
 TAIL: Final = 0.3  # s
 

@@ -61,7 +61,7 @@ LEAD_SECONDS = 15
 DEINTERLACE = "bwdif=mode=send_frame:deint=interlaced"
 # HDR is graded around this brightness for a white page, a face at 26 %. ITU-R BT.2408-7, section 2.
 WHITE_NITS = 203
-# Up to here (of white) brightness is kept; what is brighter shares the rest. White comes out as 244 of
+# Up to here (of white) brightness is kept; brighter pixels share the rest. White comes out as 244 of
 # 255. The curve before this (hable) darkened everything: white came out as 193, a light grey.
 KNEE = 0.8
 LOUDNESS = "loudnorm=I=-14:TP=-1.5:LRA=11"  # the level of the large platforms

@@ -98,7 +98,7 @@ def fuzz(service: Service, folder: Path, *, examples: int, seed: int, seconds: f
         "--max-examples": str(examples),
         "--generation-database": "none",
         "--workers": "2",
-        # How fast this machine is today is not what is tested.
+        # The speed of this machine is not under test.
         "--request-timeout": "120",
         "--suppress-health-check": "too_slow",
     }

@@ -54,7 +54,7 @@ def test_relations_point_down():
 
 def test_what_belongs_to_an_organization_carries_it():
     # Reached through the row that they belong to, never listed by themselves.
-    # What is sold is the same for everybody, and a check of the ledger is one of all of it.
+    # Prices are the same for all organizations, and a check of the ledger covers all of them.
     exempt = {"HoldAllocation", "Catalogue", "Price", "LedgerCheck"}
     without = [
         model.__name__

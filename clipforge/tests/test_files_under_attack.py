@@ -32,7 +32,7 @@ NASTY_NAMES = [
 
 
 class Server(ThreadingHTTPServer):
-    """Counts who comes."""
+    """Counts its connections."""
 
     def __init__(self) -> None:
         self.hits: list[str] = []

@@ -144,7 +144,7 @@ def everywhere(limited: Limited, client: httpx.Client, path: str = ME) -> list[h
         accesses = [line for line in limited.logged(since) if line["logger"] == "clipforge.access"]
         return len({line["pid"] for line in accesses}) == PROCESSES
 
-    eventually("each process answers somebody", each_had_some)
+    eventually("each process answers a request", each_had_some)
     return answers
 
 

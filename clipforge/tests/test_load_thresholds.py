@@ -270,7 +270,7 @@ def test_no_statements_have_no_percentile():
 
 
 def test_a_latency_counts_from_when_the_request_should_have_been_made():
-    """Who comes while the server does nothing for a second is late, also who was asked after it."""
+    """Requests due while the server stalls for a second are late, also those sent after it."""
     stalls = [1.0]
     served: list[asyncio.Task[Any]] = []
 

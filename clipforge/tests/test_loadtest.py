@@ -59,7 +59,7 @@ def test_pages_for_people_are_timed_also_where_staff_need_a_second_factor(live_s
 
 @pytest.fixture(scope="module")
 def seeded() -> Iterator[Path]:
-    """The data of servers that run, with customers who have clips to look at."""
+    """The data of running servers, with customers that have clips."""
     with tempfile.TemporaryDirectory(prefix="cf-") as folder:
         data = Path(folder)
         with embedded.hold(data):
@@ -71,7 +71,7 @@ def seeded() -> Iterator[Path]:
 
 
 def test_a_small_run_is_judged_reported_and_leaves_no_key(seeded: Path, tmp_path: Path):
-    # How fast this machine is today is not what is tested: hence --keep-going.
+    # The speed of this machine is not under test: hence --keep-going.
     out = tmp_path / "report"
     asked = ("--users", "4,8", "--stage", "4s", "--out", str(out), "--json", "--keep-going")
     done = manage(seeded, "loadtest", *asked)
@@ -154,7 +154,7 @@ UPDATE credits_creditaccount SET posted = posted + %s
 
 @contextlib.contextmanager
 def refusing(status: int, code: str) -> Iterator[str]:
-    """The URL of a service that gives everybody the same refusal."""
+    """The URL of a service that refuses every request alike."""
     body = json.dumps({"code": code}).encode()
 
     class Refuse(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""`manage.py demo` and `manage.py up`, as somebody with a fresh machine runs them."""
+"""`manage.py demo` and `manage.py up`, as on a fresh machine."""
 
 from __future__ import annotations
 

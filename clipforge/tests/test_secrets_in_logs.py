@@ -33,7 +33,7 @@ def test_a_seeded_key_token_or_secret_is_found_in_any_log(tmp_path: Path):
 
 @pytest.fixture
 def seeded(leaks: Leaks) -> logging.Logger:
-    """A logger of its own, so that only what knows of it finds what is seeded there."""
+    """A logger of its own, so that seeded secrets reach only the handlers under test."""
     logger = logging.Logger("seeded")  # noqa: LOG001 - it must not reach the root
     logger.addHandler(leaks)
     return logger

@@ -65,7 +65,7 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("billing-subscription", "GET"): (200, 200, None),
 }
 
-# Open to everybody, the methods that they answer to. The link of a file is its own permission.
+# Public routes, with the methods that they answer. The link of a file is its own permission.
 OPEN: dict[str, set[str]] = {
     "health": {"GET", "HEAD"},
     "health-live": {"GET", "HEAD"},
@@ -75,7 +75,7 @@ OPEN: dict[str, set[str]] = {
     "download-file": {"GET", "HEAD"},
 }
 
-# Open to everybody too; a key need not be sent, and must be good if it is.
+# Public too: a key may be omitted, and must be valid if it is sent.
 KEY_OPTIONAL: dict[str, set[str]] = {"pricing": {"GET", "HEAD", "OPTIONS"}}
 
 # Another door, with a signature for a key: billing/tests/api/test_webhooks.py.
@@ -328,7 +328,7 @@ def test_an_idempotency_key_of_the_owners_is_a_new_one_to_a_stranger(owner, stra
     assert answer.json()["id"] == str(stranger.objects["failed project"].pk)
 
 
-# --- the owner, and everybody ---------------------------------------------------------
+# --- the owner, and all others ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "method"), GUARDED, ids=lambda part: part)

@@ -1,4 +1,4 @@
-"""A crash after every single statement of every movement: it happened whole or not at all, and once.
+"""A crash after every statement of every service: the change happens once, whole or not at all.
 
 Each case is run again and again, dying one statement later each time, until it gets to its end.
 """
@@ -24,7 +24,7 @@ from credits.tests.makers import end, lapse, lots, make_charge, make_hold, make_
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Act = Callable[[], object]
-# More statements than any movement has.
+# More statements than any service runs.
 MANY = 60
 
 
@@ -104,7 +104,7 @@ def expiring_grants(org: Organization) -> Act:
     return lambda: services.expire_grants(org=org)
 
 
-MOVEMENTS = [
+CHANGES = [
     *[granting, reserving, capturing, capturing_a_part, capturing_from_a_lot_that_ended],
     *[releasing, handing_over, refunding, refunding_to_a_lot_that_ended],
     *[adjusting_up, adjusting_down, expiring_holds, expiring_grants],
@@ -112,7 +112,7 @@ MOVEMENTS = [
 
 
 def stand(org: Organization) -> dict[str, Any]:
-    """Where the organization stands: all that a movement may change."""
+    """The state of an organization: all that a service may change."""
     holds = CreditHold.objects.for_org(org).order_by("pk")
     rows = CreditTransaction.objects.for_org(org).order_by("org_seq")
     return {
@@ -124,21 +124,21 @@ def stand(org: Organization) -> dict[str, Any]:
 
 
 def make_customer() -> Organization:
-    """Two lots, so that what is drawn comes from both."""
+    """Two lots, so that a hold draws on both."""
     org = make_organization()
     make_grant(org, 10, expires_at=timezone.now() + datetime.timedelta(days=1))
     make_grant(org, 10)
     return org
 
 
-@pytest.mark.parametrize("movement", MOVEMENTS)
-def test_a_crash_anywhere_leaves_all_or_nothing_and_repeating_it_makes_it_once(movement):
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_crash_anywhere_leaves_all_or_nothing_and_repeating_it_makes_it_once(change):
     done = make_customer()
-    movement(done)()
+    change(done)()
     after = stand(done)
     for nth in range(1, MANY):
         org = make_customer()
-        act = movement(org)
+        act = change(org)
         before = stand(org)
         crashed = crash_at(nth, act)
         assert stand(org) in ([before, after] if crashed else [after]), f"after statement {nth}"

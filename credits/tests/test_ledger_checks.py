@@ -1,4 +1,4 @@
-"""Staff see when the ledger was last checked, by whom, and what came of it."""
+"""Records of the ledger's checks: the time, the actor and the result."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def test_a_hold_goes_to_one_of_twenty_attempts():
 
 
 def test_twenty_clients_taking_and_giving_all_at_once_leave_a_ledger_that_adds_up():
-    """No deadlock, no lost movement: every kind of movement, on grants that are ending."""
+    """Every service at once, on grants that are ending: no deadlock and no lost change."""
     org = make_organization()
     for amount in (50, 50, 50, 50):
         make_grant(org, amount)

@@ -1,4 +1,4 @@
-"""Probing real files: what is read, and how each unusable one is refused."""
+"""Probing real files: their properties, and the refusal of each unusable one."""
 
 from __future__ import annotations
 

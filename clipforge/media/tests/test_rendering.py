@@ -1,4 +1,4 @@
-"""Rendering real files: what comes out, to the frame, and what is refused."""
+"""Rendering real files: clips exact to the frame, and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample video: what is planted in it is found again."""
+"""The sample video: its planted highlights are found again."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where results go. Tests assert what is in it."""
+    """The folder of results. Tests assert its content."""
     path = tmp_path / "results"
     path.mkdir()
     return path

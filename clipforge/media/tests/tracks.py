@@ -1,4 +1,4 @@
-"""Sound and picture tracks made by hand, for tests of what is made of them."""
+"""Synthetic sound and picture tracks, for tests of scoring and selection."""
 
 from __future__ import annotations
 
