@@ -117,7 +117,7 @@ def test_whichever_way_a_row_changes_the_cache_hears_of_it(way: str):
         case "bulk_update":
             limits.requests_per_minute = 7
             TierLimits.objects.bulk_update([limits], ["requests_per_minute"])
-        case "raw":  # nobody says so, but the version is another: the next invalidation is news
+        case "raw":  # without an invalidation, but with another version: the next one is news
             from django.db import connection
 
             with connection.cursor() as cursor:

@@ -157,7 +157,7 @@ def test_while_the_first_request_runs_the_second_is_a_conflict_that_waits_for_no
         assert began.wait(30)
         with pytest.raises(Conflict) as refusal:
             try_once(organization)
-        # The conflict came while the other was still at work, and holds up nobody else.
+        # The conflict came while the other was still at work, and delays no other request.
         assert not running.done()
         assert try_once(organization, key="another").replayed is False
         finish.set()

@@ -46,7 +46,7 @@ ACQUAINTANCE = datetime.timedelta(days=30)
 ALONE = Q(verb__in=["grant_credits", "adjust_credits"]) | Q(
     verb="add", object_type=Payment._meta.label_lower
 )
-# What whoever asks must still be allowed to when a second person confirms.
+# The permission that the requester must still have when a second person confirms.
 NEEDED = {
     MovementKind.GRANT: "staff.grant_credits",
     MovementKind.ADJUST: "staff.adjust_credits",
@@ -55,7 +55,7 @@ NEEDED = {
 
 
 class Funds(NamedTuple):
-    """What an account has, from its row and never from a cache. Credits."""
+    """The credits of an account, from its row and never from a cache."""
 
     posted: int
     held: int
@@ -70,7 +70,7 @@ class Funds(NamedTuple):
 
 
 class Movement(NamedTuple):
-    """What a form asks for. `grant_kind` is empty for an adjustment, which may be negative.
+    """The change that a form requests. `grant_kind` is empty for an adjustment, which may be negative.
 
     Of a payment, `amount` is the most that its price brings and `ticket` the transfer's reference.
     """
@@ -107,7 +107,7 @@ def funds(org: Organization) -> Funds:
 
 
 def forecast(movement: Movement, now: Funds) -> Funds:
-    """What the account will have. Only an adjustment does not settle what is owed."""
+    """The account after the change. Only an adjustment does not settle debt."""
     settled = 0 if movement.kind == MovementKind.ADJUST else min(now.debt, movement.amount)
     posted = now.posted + movement.amount - settled
     return now._replace(posted=posted, debt=now.debt - settled)
@@ -127,7 +127,7 @@ class Lately(NamedTuple):
 
 
 def why_second_person(movement: Movement, user: User) -> str:
-    """The sentence that says why somebody else has to confirm this; empty when nobody has to."""
+    """The reason why a second person has to confirm this; empty when that is not needed."""
     lately, amount = moved_lately(movement.org, user), abs(movement.amount)
     limit, in_all = settings.STAFF_GRANT_CONFIRM_CREDITS, settings.STAFF_DAY_CONFIRM_CREDITS
     if lately.for_org + amount > limit:
@@ -214,7 +214,7 @@ def confirm(
 ) -> CreditTransaction | Payment:
     """Move what another person asked for. Raises Conflict, Forbidden as `refuse` does.
 
-    Also Conflict when whoever asked may not any more, and Forbidden when the two can be one person.
+    Also Conflict when the requester lost the permission, and Forbidden when both may be one person.
     Where more would be taken than is available, nothing happened, and the request still waits.
     """
     with atomic():
@@ -235,7 +235,10 @@ def confirm(
 
 
 def why_not_confirmed(asked: MoneyRequest, person: User) -> Conflict | Forbidden | None:
-    """What stands between the request and this person's yes. It can always be refused."""
+    """The reason why this person cannot confirm the request; None if they can.
+
+    Refusing is always possible.
+    """
     asker = asked.requested_by
     if not (asker.is_staff and asker.has_perm(NEEDED[MovementKind(asked.kind)])):
         return Conflict(
@@ -268,7 +271,7 @@ def refuse(asked: MoneyRequest, *, reason: str, request: HttpRequest) -> MoneyRe
 
 
 def expire_requests() -> int:
-    """End the requests that nobody decided in time. Returns how many."""
+    """Expire the requests that were not decided in time. Returns how many."""
     late = MoneyRequest.objects.filter(
         status=RequestStatus.PENDING, requested_at__lte=Now() - REQUEST_LIFE
     )
@@ -306,7 +309,7 @@ def facts_of(movement: Movement) -> dict[str, Any]:
 
 
 def _lately(org: Organization, user: User) -> QuerySet[CreditTransaction]:
-    """What the person asked for by these forms, and was made."""
+    """The transactions that the person made by these forms within the window."""
     return CreditTransaction.objects.for_org(org).filter(
         type__in=[TransactionType.GRANT, TransactionType.PURCHASE, TransactionType.ADJUST],
         created_at__gt=Now() - WINDOW,
@@ -404,7 +407,7 @@ def _move(
             made = services.adjust(**trace)
     except InsufficientCredits:
         raise _not_covered(-movement.amount, funds(movement.org)) from None
-    # The service has locked the account: nobody else moved it in between.
+    # The service has locked the account, so that it did not change in between.
     after = funds(movement.org)
     before = Funds(
         posted=made.balance_after - made.amount,
@@ -468,7 +471,7 @@ def _decide(asked: MoneyRequest, status: str, reason: str, request: HttpRequest)
 
 
 def _earlier(movement: Movement, token: uuid.UUID) -> CreditTransaction | MoneyRequest | None:
-    """What the token made before. Raises Conflict if that is not this movement."""
+    """The result that the token made before. Raises Conflict if it was used for another change."""
     asked = MoneyRequest.objects.filter(token=token).first()
     if asked is not None:
         if movement_of(asked) != movement:

@@ -1,4 +1,4 @@
-"""What staff do to an organization, a page each: what holds now, what will, why, and one button."""
+"""Actions of staff on an organization, a page each: before, after, the reason, and one button."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from credits.models import CreditAccount
 
 
 class Done(NamedTuple):
-    """What is said where the person goes next. `changed` is False where there was nothing to do."""
+    """The message on the next page. `changed` is False where there was nothing to do."""
 
     text: str
     changed: bool = True

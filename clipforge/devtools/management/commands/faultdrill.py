@@ -61,7 +61,7 @@ class Command(OperatorCommand):
     def _rows(
         self, place: Callable[[], AbstractContextManager[Any]], faults: dict[str, Any], only: str
     ) -> Iterator[Any]:
-        """Whatever happens is in a row: no drill that breaks off takes those before it along."""
+        """A row for each drill, also for one that fails; the rows before it are kept."""
         from clipforge.devtools.testing.drills import Row, attempt
 
         waiting = [name for name in faults if only in name]

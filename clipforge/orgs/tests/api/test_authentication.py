@@ -119,7 +119,7 @@ def test_an_address_that_guessed_too_often_is_refused_before_the_database_is_ask
 
     with django_assert_num_queries(10):
         assert [guess().status_code for _ in range(10)] == [401] * 10
-    stored = make_api_key(organization).secret  # nobody has used it yet, so it is not cached
+    stored = make_api_key(organization).secret  # not used yet, so it is not cached
     with django_assert_num_queries(0):
         for refused in (guess(), get_me(f"Bearer {stored}")):
             body = refused.json()
