@@ -126,7 +126,7 @@ def test_every_command_says_what_it_does():
 
 
 def _printed_commands(text: str) -> list[str]:
-    """What follows `manage.py` wherever a page prints it, in a fence or in a sentence."""
+    """The text after each `manage.py` on a page, in a fence or in a sentence."""
     fences = "".join(content for _, language, content in FENCE.findall(text) if language != "text")
     in_fences = re.findall(r"manage\.py +(.*)", fences)
     in_sentences = [code.partition("manage.py ")[2] for code in codes(text) if "manage.py " in code]

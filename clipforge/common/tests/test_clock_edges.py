@@ -81,7 +81,7 @@ KEYS = ["value", "value:guard", "value:lock", versioned_cache.BORN_KEY]
 
 
 def read(tmp_path: Path, old: str, new: str, *, grace: int = 0) -> list[bytes]:
-    """What reading says, with `new` for what the script asks of the clock."""
+    """The result of the read script, in which `old` is replaced by `new`."""
     text = (versioned_cache.LUA / "read.lua").read_text()
     assert old in text
     script = tmp_path / "read.lua"
