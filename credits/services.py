@@ -456,7 +456,7 @@ def _require_amount(amount: int) -> None:
 
 def _require_trace(reason: str, actor: str, idempotency_key: str) -> None:
     if not (reason.strip() and actor and idempotency_key):
-        raise Invalid("A movement of credits needs a reason, an actor and an idempotency key.")
+        raise Invalid("A credit transaction needs a reason, an actor and an idempotency key.")
     if len(reason) > MAX_REASON or len(idempotency_key) > MAX_KEY:
         raise Invalid(
             f"A reason has at most {MAX_REASON} characters and an idempotency key {MAX_KEY}."

@@ -28,7 +28,7 @@ class Stage:
 
 
 @dataclass
-class Tally:
+class StageResult:
     """The requests of one stage, their latencies in milliseconds and their failures."""
 
     stage: Stage
@@ -68,32 +68,32 @@ class Tally:
 
 
 class Recorder:
-    """The tallies of all stages. A request counts in the stage in which it ends."""
+    """The results by stage. A request counts in the stage in which it ends."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
-        self.tallies = [Tally(stage) for stage in stages]
+        self.results = [StageResult(stage) for stage in stages]
         # Requests a second that all running front ends plan.
         self.per_second = 0.0
         self._current = 0
 
     @property
-    def current(self) -> Tally:
-        return self.tallies[self._current]
+    def current(self) -> StageResult:
+        return self.results[self._current]
 
     def pass_time(self, seconds: float) -> None:
         self.current.planned += seconds * self.per_second
 
     def at(self, seconds: float) -> Stage | None:
         """The stage `seconds` after the start, which becomes the current one; None after the last."""
-        for number, tally in enumerate(self.tallies):
-            seconds -= tally.stage.seconds
+        for number, result in enumerate(self.results):
+            seconds -= result.stage.seconds
             if seconds < 0:
                 self._current = number
-                return tally.stage
+                return result.stage
         return None
 
     def summary(self) -> dict[str, Any]:
-        return {"stages": [tally.summary() for tally in self.tallies]}
+        return {"stages": [result.summary() for result in self.results]}
 
 
 def is_answer(name: str) -> bool:

@@ -308,7 +308,7 @@ def test_nine_of_ten_reads_are_hits_at_a_realistic_rate_of_writes(environment: d
             str(org.pk),
             readers=readers,
             writers=1,
-            pause=0.2,  # five movements a second: a busy organization
+            pause=0.2,  # five transactions a second: a busy organization
             enough=nine_of_ten,
             environment={**environment, "REDIS_URL": redis.url},
         )

@@ -21,7 +21,7 @@ FAULTPOINTS = "exit 0.0002 .; drop 0.0005 ."
 
 
 def make_customers(count: int) -> list[Organization]:
-    """Each with enough for a dozen movements, so that most of the time there is nothing left."""
+    """Each with enough for a dozen transactions, so that most of the time there is nothing left."""
     return [make_organization(credits_=25) for _ in range(count)]
 
 
