@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clipforge.devtools.mutation.explained import fault_of, unexplained
 from clipforge.devtools.mutation.scope import GROUPS, ROOT
 from clipforge.devtools.mutation.session import Result, Session
 
@@ -53,12 +54,13 @@ def main() -> None:
         minutes=options.minutes,
         only=options.only,
     )
-    lines = [str(dict(Counter(result.outcome for result in results)))]
-    for result in results:
-        if result.outcome in {"survived", "untested"}:
-            lines.append(f"{result.outcome}: {result.path}:{result.line} ({result.operator})")
-            lines.append(f"  - {result.before}\n  + {result.after}")
+    lines = []
+    for result in unexplained(results):
+        _, before, after = fault_of(result)
+        lines.append(f"{result.outcome}: {result.path}:{result.line}\n  `{before}` → `{after}`")
+    lines.append(str(dict(Counter(result.outcome for result in results))))
     sys.stdout.write("\n".join(lines) + "\n")
+    sys.exit(bool(lines[1:]))
 
 
 if __name__ == "__main__":

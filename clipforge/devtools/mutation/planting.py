@@ -23,8 +23,12 @@ class Unplantable(Exception):
     """The changed code was evaluated when the module was imported, and cannot be replaced now."""
 
 
+class Broken(Exception):
+    """What differs cannot even be imported: every start would notice."""
+
+
 def plant(mutant: Mutant) -> None:
-    """From now on this process runs the mutant. Raises Unplantable."""
+    """From now on this process runs the mutant. Raises Unplantable, Broken."""
     if mutant.path.endswith(".lua"):
         _plant_lua(mutant)
     else:
@@ -42,7 +46,8 @@ class _Planter:
             self.codes.setdefault(name, code)
         self.live: dict[str, list[FunctionType]] = {}
         for each in gc.get_objects():
-            if isinstance(each, FunctionType) and each.__globals__ is vars(module):
+            # Its type, and not isinstance: that asks a weak reference for what is gone.
+            if type(each) is FunctionType and each.__globals__ is vars(module):
                 self.live.setdefault(each.__code__.co_qualname, []).append(each)
 
     def run(self) -> None:
@@ -93,8 +98,11 @@ class _Planter:
         if owner is not None and issubclass(owner, Model | tuple):
             raise Unplantable
         names: dict[str, Any] = {}
-        tree = ast.Module([statement], [])
-        exec(compile(tree, str(self.module.__file__), "exec"), vars(self.module), names)  # noqa: S102 - our own code, with a fault
+        code = compile(ast.Module([statement], []), str(self.module.__file__), "exec")
+        try:
+            exec(code, vars(self.module), names)  # noqa: S102 - our own code, with a fault
+        except Exception as error:
+            raise Broken(f"{type(error).__name__}: {error}") from error
         for name, value in names.items():
             if owner is not None:
                 setattr(owner, name, value)
@@ -106,7 +114,10 @@ class _Planter:
 
     def _value(self, expression: ast.expr) -> Any:
         code = compile(ast.Expression(expression), str(self.module.__file__), "eval")
-        return eval(code, vars(self.module))  # noqa: S307 - our own code, with a fault
+        try:
+            return eval(code, vars(self.module))  # noqa: S307 - our own code, with a fault
+        except Exception as error:
+            raise Broken(f"{type(error).__name__}: {error}") from error
 
 
 def _functions(code: CodeType) -> list[tuple[str, CodeType]]:
@@ -135,6 +146,6 @@ def _plant_lua(mutant: Mutant) -> None:
         return mutant.text if self == path else read(self, *args, **options)
 
     Path.read_text = read_text  # type: ignore[method-assign]  # for scripts that a test makes
-    for script in [each for each in gc.get_objects() if isinstance(each, Script)]:
+    for script in [each for each in gc.get_objects() if type(each) is Script]:
         script.text = script.text.replace(before, mutant.text)
         script.digest = hashlib.sha1(script.text.encode(), usedforsecurity=False).hexdigest()

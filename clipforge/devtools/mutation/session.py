@@ -33,8 +33,8 @@ SKIPPED = ("long", "slow", "faults", "browser")
 FIRST_SECONDS = 20
 # So many mutants are tried before the tests that noticed them are run without any.
 CHUNK = 20
-KILLED, SURVIVED, HANGS, UNTESTED, UNPLANTABLE = range(5)
-NAMES = ("killed", "survived", "hangs", "untested", "unplantable")
+KILLED, SURVIVED, HANGS, UNTESTED, UNPLANTABLE, ERROR = range(6)
+NAMES = ("killed", "survived", "hangs", "untested", "unplantable", "error")
 
 
 class Result(NamedTuple):
@@ -90,7 +90,7 @@ class Session:
         places = [place for path in paths for place in places_in(path)]
         drawn = random.Random(self.seed).sample(places, round(len(places) * self.share))  # noqa: S311 - no secret
         chosen = mutants_at(drawn)
-        known = {result.key: result for result in self._recorded()}
+        known = {result.key: result for result in recorded(self.record)}
         self.results = [known[each.key] for each in chosen if each.key in known]
         new = [each for each in chosen if each.key not in known]
         if new:
@@ -112,11 +112,6 @@ class Session:
         # For the plugins that count: this was no run of tests.
         session.testsfailed = 0
         return True
-
-    def _recorded(self) -> list[Result]:
-        if not self.record.exists():
-            return []
-        return [Result(**json.loads(line)) for line in self.record.read_text().splitlines()]
 
     # --- without a mutant -------------------------------------------------------------
 
@@ -169,7 +164,7 @@ class Session:
         with self.record.open("a") as file:
             for result in results.values():
                 file.write(json.dumps(result._asdict()) + "\n")
-                if result.outcome in {"survived", "untested"}:
+                if result.outcome in {"survived", "untested", "error"}:
                     self._say(f"{result.outcome}: {result.path}:{result.line} {result.operator}")
                     self._say(f"    {result.before}\n    {result.after}")
 
@@ -221,7 +216,10 @@ class Session:
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            outcome, by = self._in_fork(mutant, tests)
+            try:
+                outcome, by = self._in_fork(mutant, tests)
+            except BaseException as error:  # or the fork would go on as if it were the parent
+                outcome, by = ERROR, repr(error)
             os.write(writer, by.encode()[:4096])
             os._exit(outcome)
         os.close(writer)
@@ -233,7 +231,7 @@ class Session:
         return outcome, by
 
     def _in_fork(self, mutant: Mutant | None, tests: list[pytest.Item]) -> tuple[int, str]:
-        from clipforge.devtools.mutation.planting import Unplantable, plant
+        from clipforge.devtools.mutation.planting import Broken, Unplantable, plant
 
         os.setpgid(0, 0)
         self._be_silent()
@@ -243,8 +241,8 @@ class Session:
                 plant(mutant)
         except Unplantable:
             return UNPLANTABLE, ""
-        except Exception as error:  # of what is evaluated on import: every start would notice
-            return KILLED, f"{type(error).__name__}: {error}"
+        except Broken as error:
+            return KILLED, str(error)
         passed = self._run_all(tests, to_the_end=False)
         return (SURVIVED, "") if passed else (KILLED, min(self.failed))
 
@@ -257,6 +255,13 @@ class Session:
     def _say(self, text: str) -> None:
         sys.__stdout__.write(f"{text}\n")  # type: ignore[union-attr]
         sys.__stdout__.flush()  # type: ignore[union-attr]
+
+
+def recorded(path: Path) -> list[Result]:
+    """The results of earlier runs."""
+    if not path.exists():
+        return []
+    return [Result(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
 def _run(test: pytest.Item, following: Any) -> None:

@@ -1,0 +1,36 @@
+"""The survivors that the page of the mutation run explains."""
+
+from __future__ import annotations
+
+import re
+
+from clipforge.devtools.mutation.scope import ROOT
+from clipforge.devtools.mutation.session import Result
+
+PAGE = ROOT / "clipforge/docs/mutation.md"
+# | `file` | `line` → `line with the fault` | reason |
+ROW = re.compile(r"^\| `([^`]+)` \| `(.*)` → `(.*)` \| (.+) \|$", re.MULTILINE)
+
+Fault = tuple[str, str, str]
+
+
+def explained() -> set[Fault]:
+    """Path, line before and line after of each fault on the page."""
+    text = PAGE.read_text().replace("\\|", "|")
+    return {(path, before, after) for path, before, after, _ in ROW.findall(text)}
+
+
+def fault_of(result: Result) -> Fault:
+    """As the page has it: without what is only layout."""
+    before, after = (" ".join(text.split()) for text in (result.before, result.after))
+    return result.path, before, after or "–"
+
+
+def unexplained(results: list[Result]) -> list[Result]:
+    """What no test noticed, or could not be tried, and the page says nothing of."""
+    known = explained()
+    return [
+        result
+        for result in results
+        if result.outcome in {"survived", "untested", "error"} and fault_of(result) not in known
+    ]

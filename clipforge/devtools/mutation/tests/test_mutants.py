@@ -1,0 +1,102 @@
+"""The faults that are planted, and that a planted one is in force."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from clipforge.devtools.mutation import mutants
+from clipforge.devtools.mutation.explained import ROW, explained
+from clipforge.devtools.mutation.mutants import Mutant, mutants_at, places_in
+from clipforge.devtools.mutation.planting import Broken, plant
+from clipforge.devtools.mutation.scope import GROUPS, ROOT
+from clipforge.devtools.mutation.session import lines_of
+from clipforge.orgs import keys
+
+
+def faults(path: str, operator: str) -> list[tuple[str, str]]:
+    places = [place for place in places_in(path) if place.operator == operator]
+    return [(mutant.before, mutant.after) for mutant in mutants_at(places)]
+
+
+def test_an_edge_of_a_query_is_moved():
+    (fault,) = faults("exports/tasks.py", "Lookup")
+    assert fault == tuple(
+        f"due = Export.objects.filter(status=Export.Status.READY, expires_at__{lookup}=Now())"
+        for lookup in ("lt", "lte")
+    )
+
+
+def test_a_condition_of_a_query_is_forgotten():
+    before = "Export.objects.filter(pk=export.pk, status=Export.Status.READY).update("
+    found = [after for line, after in faults("exports/tasks.py", "DropArgument") if line == before]
+    assert [after.replace(" ", "") for after in found] == [
+        "Export.objects.filter(status=Export.Status.READY).update(",
+        "Export.objects.filter(pk=export.pk,).update(",
+    ]
+
+
+def test_an_edge_in_sql_is_moved():
+    found = faults("credits/ledger.py", "TextEdge")
+    assert (
+        "AND (expires_at IS NULL OR expires_at > statement_timestamp())",
+        "AND (expires_at IS NULL OR expires_at >= statement_timestamp())",
+    ) in found
+
+
+def test_no_two_mutants_are_the_same_and_none_is_the_source():
+    path = "exports/downloads.py"
+    found = mutants_at(places_in(path))
+    texts = {mutants._meaning(path, mutant.text) for mutant in found}
+    assert len(texts) == len(found) > 10
+    assert mutants._meaning(path, (ROOT / path).read_text()) not in texts
+
+
+def test_what_is_evaluated_on_import_is_executed_where_its_name_is_used():
+    source = "LIFE = 3\n\n\ndef end(now):\n    return now + LIFE\n"
+    assert lines_of(source, 1) == {1, 5}
+    assert lines_of(source, 5) == {5}
+
+
+def in_a_fork(text: str) -> int:
+    """What a fork with the mutant of `keys` has to say: 0 for a key of the usual kind, 1 for another."""
+    pid = os.fork()
+    if pid == 0:
+        status = 2
+        try:
+            plant(Mutant("clipforge/orgs/keys.py", "test", 1, "", "", text))
+            status = int(keys.public_id_of(keys.generate()[1]) is None)
+        except Broken:
+            status = 3
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status"),
+    [
+        ("return public_id if well_formed", "return public_id if well_formed", 0),
+        ("return public_id if well_formed", "return public_id if not well_formed", 1),
+        ("CHECKSUM_LENGTH = 6", "CHECKSUM_LENGTH = 7", 0),  # the same wherever it is used
+        ("CHECKSUM_LENGTH = 6", "CHECKSUM_LENGTH = 6 / 0", 3),
+    ],
+)
+def test_a_planted_mutant_is_in_force(before: str, after: str, status: int):
+    source = (ROOT / "clipforge/orgs/keys.py").read_text()
+    assert before in source
+    assert in_a_fork(source.replace(before, after)) == status
+    assert keys.public_id_of(keys.generate()[1]) is not None
+
+
+def test_every_file_of_the_scope_exists():
+    paths = [path for group in GROUPS.values() for path in (*group.sources, *group.tests)]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_rows_of_the_page_are_read_and_their_files_exist():
+    assert ROW.findall(r"| `a.py` | `x < 1` → `x <= 1` | the same |") == [
+        ("a.py", "x < 1", "x <= 1", "the same")
+    ]
+    assert [path for path, _, _ in explained() if not (ROOT / path).exists()] == []
