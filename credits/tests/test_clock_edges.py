@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 
 from clipforge.devtools.testing.clocks import MICROSECOND, around, clocks_at, refuses
-from clipforge.devtools.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.factories import (
+    make_grant,
+    make_movements,
+    make_organization,
+)
 from clipforge.orgs.models import Organization
 from credits import expiry, services
+from credits import selectors as credit_selectors
 from credits.models import CreditGrant, CreditHold, GrantKind
 from credits.tests.makers import make_hold, make_spend
 
@@ -113,3 +118,31 @@ def test_a_hold_lasts_its_seconds_from_when_it_is_made_extended_or_transferred(o
     with clocks_at(EDGE + 2 * DAY):
         assert services.transfer_hold(hold_id=hold.pk, from_fence=0, to_fence=1)
         assert end_of(hold) == EDGE + 2 * DAY + life
+
+
+def test_a_statement_has_the_whole_month_and_nothing_of_the_next():
+    org = make_organization()
+    begins = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
+    ends = datetime.datetime(2026, 12, 1, tzinfo=datetime.UTC)
+    moments = [begins - MICROSECOND, begins, ends - MICROSECOND, ends]
+    make_movements(org, *[(moment, "GRANT", 1) for moment in moments])
+    month, opening, rows = credit_selectors.statement(org, datetime.date(2026, 11, 17))
+    assert (month, opening) == (datetime.date(2026, 11, 1), 1)
+    assert [row.created_at for row in rows] == [begins, ends - MICROSECOND]
+
+
+@pytest.mark.parametrize(("month", "days"), [(1, 31), (2, 28), (4, 30), (12, 31)])
+def test_a_statement_is_as_long_as_its_month(month: int, days: int):
+    org = make_organization()
+    begins = datetime.datetime(2025, month, 1, tzinfo=datetime.UTC)
+    ends = begins + days * DAY
+    make_movements(org, (ends - MICROSECOND, "GRANT", 1), (ends, "GRANT", 1))
+    rows = credit_selectors.statement(org, begins.date()).rows
+    assert [row.created_at for row in rows] == [ends - MICROSECOND]
+
+
+def test_a_lot_that_is_held_whole_is_not_due(org):
+    with clocks_at(EDGE - DAY):
+        make_hold(org, 10)
+    assert expiry.due_grants(EDGE).count() == 0
+    assert expiry.expire_grants(now=EDGE) == 0

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.devtools.testing.factories import make_grant, make_organization
-from credits import services
+from credits import ledger, services
 from credits.errors import InsufficientCredits
 from credits.models import CreditAccount, CreditGrant, CreditHold, GrantKind, HoldAllocation
 from credits.pricing import Charge
@@ -231,3 +231,11 @@ def test_handing_over_and_keeping_alive_renew_the_hold(organization):
     assert handed.expires_at > timezone.now()
     assert kept.expires_at > timezone.now()
     assert settled.expires_at == old
+
+
+def test_a_refusal_tells_of_no_credits_that_came_since(organization):
+    """Who is refused 5 credits is not told that 9 are available."""
+    make_grant(organization, 9)
+    refusals = [ledger.refusal(organization.pk, needed) for needed in (5, 9, 10, 12)]
+    assert [refusal.extra["available"] for refusal in refusals] == [4, 8, 9, 9]
+    assert ledger.refusal(make_organization().pk, 5).extra["available"] == 0

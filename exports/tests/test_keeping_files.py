@@ -23,6 +23,7 @@ from projects import tasks as project_tasks
 pytestmark = pytest.mark.django_db
 
 SECOND = datetime.timedelta(seconds=1)
+A_DAY = 86_400
 
 
 def end_retention(export: Export) -> None:
@@ -61,6 +62,16 @@ def test_retention_ends_to_the_microsecond(after: datetime.timedelta, due: bool)
     export.refresh_from_db()
     assert export.status == ("EXPIRED" if due else "READY")
     assert bool(stored_files()) is not due
+
+
+def test_an_expired_row_says_when_it_was_changed():
+    export = make_export(status="READY")
+    assert export.expires_at is not None
+    ended = export.expires_at + SECOND
+    with clocks_at(ended):
+        tasks.expire_exports(timestamp=0)
+    export.refresh_from_db()
+    assert export.updated_at == ended
 
 
 def test_of_what_is_due_the_longest_overdue_comes_first():
@@ -108,7 +119,7 @@ def test_a_day_is_over_to_the_second(older: int, removed: bool):
     now = 2_000_000_000
     orphan = storage.path_of(f"{uuid.uuid4()}/exports/{uuid.uuid4()}")
     orphan.mkdir(parents=True)
-    changed_at = now - tasks.ORPHAN_SECONDS - older
+    changed_at = now - A_DAY - older
     os.utime(orphan, (changed_at, changed_at))
     with time_machine.travel(now, tick=False):
         tasks.remove_orphans(timestamp=0)
@@ -148,7 +159,7 @@ def test_an_upload_is_abandoned_to_the_second(older: int, removed: int):
     now = 2_000_000_000
     storage.new_part().touch()
     storage.path_of(f"{storage.INCOMING}/{uuid.uuid4()}.1").mkdir()
-    changed_at = now - project_tasks.ABANDONED_UPLOAD_SECONDS - older
+    changed_at = now - A_DAY - older
     for path in storage.path_of(storage.INCOMING).iterdir():
         os.utime(path, (changed_at, changed_at))
     with time_machine.travel(now, tick=False):

@@ -315,3 +315,14 @@ def test_a_database_that_goes_away_at_the_end_costs_nothing_extra(
     assert (export.status, export.attempts, files_of(export)) == ("READY", 2, ["3.mp4"])
     assert spent_on(export) == [-1]
     assert funds(org) == Funds(available=10, held=0)
+
+
+@pytest.mark.parametrize(("seconds", "wall"), [(15.0, 300), (15.1, 302), (60.0, 1200)])
+def test_a_stuck_render_is_given_twenty_times_its_length_and_five_minutes_at_least(
+    seconds: float, wall: float
+):
+    """And reads no more of the source than there is, and a second."""
+    project = make_project(duration=120.0)
+    limits = rendering._limits(make_export(project, status="QUEUED", start=1.0, end=1.0 + seconds))
+    assert limits.wall_seconds == pytest.approx(wall)
+    assert limits.max_duration == 121.0
