@@ -1,4 +1,4 @@
-"""How many there are, counted no further than anybody cares, and which is the first: in one statement."""
+"""Counts of several tables, each up to a cap, and their first values, in one statement."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
-# What is counted of each; beyond, it is "1,000+".
+# Rows that are counted of each; more are "1,000+".
 MOST = 1000
 
 
 @dataclass(frozen=True)
 class Count:
-    """True where there is any."""
+    """A capped number of rows. True when it is not zero."""
 
     value: int
 

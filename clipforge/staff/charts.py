@@ -1,4 +1,4 @@
-"""Charts as plain SVG: made here, drawn by `staff/chart.html`, read by who sees it and who does not.
+"""Charts as plain SVG, drawn by `staff/chart.html`, each with a sentence and a table for screen readers.
 
 No text is inside the drawing, so that it can be as wide as a phone or a desk.
 """
@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from clipforge.staff import formatting
 
-# What a drawing is measured in; the page scales it.
+# Units of the drawing; the page scales it.
 WIDTH, HEIGHT = 600, 41
-# Of the room of a day, so much is its bar.
-FILLED = 0.72
+# The share of a day's width that its bar fills.
+BAR_SHARE = 0.72
 
 
 class Bar(NamedTuple):
@@ -52,22 +52,22 @@ class Band:
 
     @cached_property
     def bars(self) -> list[Bar]:
-        """One for each day that has something: no bar is no mistake, it is a zero."""
+        """A bar for each day with a value; a day without one is a zero."""
         most = max(self.series.values, default=0)
-        room = WIDTH / max(len(self.days), 1)
+        slot = WIDTH / max(len(self.days), 1)
         return [
-            self._bar(place * room, room, value, most, date)
+            self._bar(place * slot, slot, value, most, date)
             for place, (date, value) in enumerate(zip(self.days, self.series.values, strict=True))
             if value > 0
         ]
 
-    def _bar(self, left: float, room: float, value: int, most: int, date: datetime.date) -> Bar:
+    def _bar(self, left: float, slot: float, value: int, most: int, date: datetime.date) -> Bar:
         # A day with little stays visible beside one with much.
         height = max(1.0, value / most * (HEIGHT - 1))
         return Bar(
-            round(left + room * (1 - FILLED) / 2, 2),
+            round(left + slot * (1 - BAR_SHARE) / 2, 2),
             round(HEIGHT - height, 2),
-            round(room * FILLED, 2),
+            round(slot * BAR_SHARE, 2),
             round(height, 2),
             f"{formatting.day(date)}: {formatting.count(value, self.series.unit)}",
         )
@@ -111,14 +111,14 @@ class Chart:
 
     @cached_property
     def summary(self) -> str:
-        """The sentence that says what there is to see."""
+        """The chart as a sentence."""
         if not any(value for series in self.series for value in series.values):
             return f"Nothing happened: {self.period}."
         return f"{self.period}: {'; '.join(band.summary for band in self.bands)}."
 
     @cached_property
     def rows(self) -> list[tuple[datetime.date, list[str]]]:
-        """The same as a table, the newest day first."""
+        """The chart as a table, the newest day first."""
         columns = [series.values for series in self.series]
         numbers = [
             [formatting.number(value) for value in row] for row in zip(*columns, strict=True)

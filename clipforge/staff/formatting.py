@@ -1,10 +1,10 @@
-"""Figures and states as staff read them: with their unit, and with a word beside each colour."""
+"""Numbers with their units, dates, and the colours of states."""
 
 from __future__ import annotations
 
 import datetime
 
-# The state of a row, as the class of its badge says it.
+# The statuses that share the colour of a badge.
 STATES = {
     "ok": {"READY", "PAID", "ACTIVE", "CAPTURED"},
     "busy": {"UPLOADED", "QUEUED", "ANALYZING", "RENDERING", "PENDING", "HELD"},
@@ -14,7 +14,7 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def state_of(status: str) -> str:
-    """ok, busy, bad or, for what is over and no fault, idle."""
+    """The colour of a status: ok, busy, bad, or idle for an end that is no fault."""
     return next((state for state, statuses in STATES.items() if status in statuses), "idle")
 
 

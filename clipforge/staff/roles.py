@@ -1,12 +1,12 @@
-"""Who of the staff may do what: four groups, made by a migration from this table.
+"""The permissions of the four groups of staff, which a migration made from this table.
 
-Everybody in a group may look at everything of ours. What a group may do besides is written here.
+Every group may view every table of ours; its further permissions are listed here.
 """
 
 from __future__ import annotations
 
-# Apps whose tables every role may look at.
-SEEN = ("audit", "orgs", "credits", "projects", "exports", "billing", "procrastinate")
+# Apps whose tables every role may view.
+VIEWED_APPS = ("audit", "orgs", "credits", "projects", "exports", "billing", "procrastinate")
 
 SUPPORT = frozenset({"staff.retry_work", "staff.manage_keys"})
 FINANCE = frozenset(
@@ -31,7 +31,7 @@ ENGINEER = frozenset(
         "orgs.change_tierlimits",
     }
 )
-# Everything that the others may, and people: accounts, members, who is in which group.
+# Everything that the others may, and people: accounts, members, groups.
 ADMIN = (
     SUPPORT
     | FINANCE

@@ -18,7 +18,7 @@ from clipforge.common.models import uuid7
 from clipforge.orgs.models import User
 
 SALT = "clipforge.staff.form"
-# A form that was left open longer was about another day's balance. Seconds.
+# Seconds. A form that was left open longer shows the balance of another day.
 LIFE = 24 * 3600
 
 
@@ -28,7 +28,7 @@ def make(request: HttpRequest, form: str, subject: Model) -> str:
 
 
 def read(text: str, request: HttpRequest, form: str, subject: Model) -> uuid.UUID:
-    """The subject of the token. Raises Invalid for one that is too old, or made for another form."""
+    """The id in the token. Raises Invalid for one that is too old, or made for another form."""
     try:
         token, *bound_to = signing.loads(text, salt=SALT, max_age=LIFE)
     except signing.SignatureExpired:

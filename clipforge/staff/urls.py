@@ -10,7 +10,7 @@ from clipforge.staff.downloads import views as download_views
 from clipforge.staff.downloads.selectors import SHEETS
 from clipforge.staff.login import views as login_views
 from clipforge.staff.organizations import actions
-from clipforge.staff.organizations import admin as organization_admin
+from clipforge.staff.organizations import views as organization_views
 from clipforge.staff.search.views import find
 from clipforge.staff.work import views as work_views
 
@@ -50,7 +50,7 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
         path("keys/<uuid:pk>/revoke/", view(actions.revoke_key), name="revoke-key"),
         path(
             f"{organization}timeline/",
-            view(organization_admin.timeline_view),
+            view(organization_views.timeline_page),
             name="organization-timeline",
         ),
         # Work that failed or hangs.

@@ -1,4 +1,4 @@
-"""Accounts: who may sign in, and who of the staff may do what. Deactivated, never deleted."""
+"""Accounts and the groups that carry permissions. Accounts are deactivated, never deleted."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from clipforge.orgs.selectors import active_keys_issued_by
 from clipforge.staff.login import second_factor
 from clipforge.staff.login.selectors import may_edit, permissions_of
 
-# What only superusers see and set.
-ABOVE = ("is_superuser", "user_permissions")
-# Keys that are listed on the page of who issued them.
+# Fields that only superusers see and set.
+SUPERUSER_FIELDS = ("is_superuser", "user_permissions")
+# Keys that are listed on the page of the person who issued them.
 MOST_KEYS = 50
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
@@ -43,7 +43,7 @@ class SetPasswordForm(_AdminPasswordChangeForm):
 
     @property
     def instance(self) -> User:
-        """Whom the audit speaks of."""
+        """The account that the audit row names."""
         return self.user
 
 
@@ -71,7 +71,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         return allowed and (obj is None or may_edit(request, obj))
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        hidden = set() if request.user.is_superuser else {*ABOVE}
+        hidden = set() if request.user.is_superuser else {*SUPERUSER_FIELDS}
         if obj and not self.has_change_permission(request, obj):
             hidden.add("password")  # what is kept of it is nothing to look at
         sets = [
@@ -98,7 +98,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
 
     @admin.display(description="still work")
     def keys(self, person: User) -> str:
-        """Each leads to where it is revoked."""
+        """Links to the pages that revoke the keys."""
         found = active_keys_issued_by(person).select_related("organization")[:MOST_KEYS]
         rows = (
             (reverse("admin:revoke-key", args=[key.pk]), key, key.organization) for key in found
@@ -106,17 +106,17 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         return format_html_join("", '<div><a href="{}">Revoke {}</a> of {}</div>', rows)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Nobody raises themselves, or locks themselves out: of their own, rights are only shown."""
+        """Rights of one's own account are only shown: staff can neither raise them nor lock themselves out."""
         found = super().get_readonly_fields(request, obj)
         return [*found, *RIGHTS] if obj == request.user else found
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        if not request.user.is_superuser and lookup.startswith(ABOVE):
+        if not request.user.is_superuser and lookup.startswith(SUPERUSER_FIELDS):
             return False
         return super().lookup_allowed(lookup, value, request)
 
     def formfield_for_manytomany(self, db_field: Any, request: Any, **options: Any) -> Any:
-        """Groups that may do more than who gives them are not theirs to give."""
+        """Offer only groups that may do no more than the editor."""
         if db_field.name == "groups" and not request.user.is_superuser:
             beyond = Permission.objects.exclude(pk__in=permissions_of(request.user).values("pk"))
             options["queryset"] = Group.objects.exclude(permissions__in=beyond)
@@ -138,7 +138,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         id: str,  # noqa: A002 - as the route names it
         form_url: str = "",
     ) -> HttpResponse:
-        """Of somebody else. One's own is changed where the old one is asked for."""
+        """Set the password of another account. One's own is changed where the old one is asked for."""
         with transaction.atomic():
             if self.get_object(request, unquote(id)) == request.user:
                 return redirect("admin:password_change")
@@ -151,7 +151,7 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class RoleAdmin(NotDeleted, AuditedAdmin[Group], GroupAdmin):
-    """Who may change what a role may do may do everything: superusers. `roles` is the table."""
+    """Only superusers see and change groups: to change the permissions of a role is to hold them all."""
 
     def has_view_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)

@@ -1,6 +1,6 @@
 """The second factor of staff: a code of their phone, or one of ten recovery codes.
 
-A password alone opens nothing but the pages that ask for the second factor. Who has none yet sets it
+A password alone opens nothing but the pages that ask for the second factor. Staff without one set it
 up right after the password, in the same session; from then on the old one is needed for a new one.
 Devices, codes and the wait that doubles with every wrong code are django-otp's.
 """
@@ -44,12 +44,12 @@ OWN = "their own second factor"
 
 
 def is_shown(request: HttpRequest) -> bool:
-    """Whether this session has shown a second factor that its person still has."""
+    """Whether this session has shown a second factor that the user still has."""
     return getattr(request.user, "otp_device", None) is not None
 
 
 def is_missing(request: HttpRequest) -> bool:
-    """Whether one of the staff has signed in by password, and has yet to show the second factor."""
+    """Whether staff have signed in by password and have yet to show the second factor."""
     staff = request.user.is_active and request.user.is_staff
     return staff and settings.STAFF_SECOND_FACTOR and not is_shown(request)
 
@@ -59,10 +59,10 @@ def device_of(user: User) -> TOTPDevice | None:
 
 
 def find_person(name: str) -> User:
-    """By address or user name, as operators type them."""
+    """The user with this address or user name, as operators type them. Raises NotFound."""
     found = org_selectors.user_by_name_or_address(name)
     if found is None:
-        raise NotFound(f'Nobody has the address or user name "{name}".')
+        raise NotFound(f'No user has the address or user name "{name}".')
     return found
 
 
@@ -74,12 +74,12 @@ def recovery_codes_left(user: User) -> int:
 
 
 def new_secret() -> str:
-    """A secret for a phone, as it is kept: until it is confirmed, only by the session."""
+    """A new secret for an authenticator app. Only the session keeps it until it is confirmed."""
     return str(default_key())
 
 
 def secret_as_text(secret: str) -> str:
-    """As a person types it, in groups of four."""
+    """The secret in base32, in groups of four, to be typed by hand."""
     text = base64.b32encode(bytes.fromhex(secret)).decode()
     return " ".join(text[start : start + 4] for start in range(0, len(text), 4))
 
@@ -94,7 +94,7 @@ def secret_as_picture(user: User, secret: str) -> SafeString:
 
 
 def is_code_of(secret: str, code: str) -> bool:
-    """Whether a phone with this secret shows the code about now. Uses nothing up."""
+    """Whether an app with this secret shows the code about now. The code stays usable."""
     code = _plain(code)
     device = TOTPDevice(key=secret)
     totp = TOTP(device.bin_key, device.step, device.t0, device.digits)
@@ -127,7 +127,7 @@ def set_up(
 
 
 def new_recovery_codes(*, user: User, actor: Actor) -> list[str]:
-    """Ten new ones; the old ones, and all sessions of the person, end. The caller has asked for a code."""
+    """Replace the recovery codes and end all sessions of the user. The caller has checked a code."""
     with transaction.atomic():
         org_selectors.lock_user(user)
         StaticDevice.objects.filter(user=user).delete()
@@ -138,7 +138,7 @@ def new_recovery_codes(*, user: User, actor: Actor) -> list[str]:
 
 
 def reset(*, user: User, actor: Actor, reason: str) -> None:
-    """Take it away, and end all sessions. The person sets up a new one when they sign in again."""
+    """Remove the second factor and end all sessions. The user sets up a new one at the next sign-in."""
     with transaction.atomic():
         org_selectors.lock_user(user)
         _forget(user)
@@ -181,7 +181,7 @@ def _make_codes(user: User) -> list[str]:
 
 
 def check_code(*, user: User, code: str) -> TOTPDevice | StaticDevice:
-    """The device that the code is of: a code of the phone, or a recovery code. It works once.
+    """The device whose code it is: the app, or the list of recovery codes. Each code works once.
 
     Raises Invalid for a wrong code, RateLimited when it comes too soon after wrong ones. Not to be
     called in a transaction: what is counted of a wrong code must stay.
@@ -212,5 +212,5 @@ def _refusal(device: TOTPDevice | StaticDevice) -> Invalid | RateLimited:
 
 
 def _plain(code: str) -> str:
-    """As it is kept: people type spaces, hyphens and capitals."""
+    """The code without the spaces, hyphens and capitals that people type."""
     return "".join(code.split()).replace("-", "").lower()

@@ -1,4 +1,4 @@
-"""A session begins, or somebody tries to begin one: the log says who, from where."""
+"""Receivers of sign-ins and failed sign-ins: they are logged with name and address."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from clipforge.orgs.models import User
 
 logger = logging.getLogger(__name__)
 
-# Of an unknown name, which may be a password typed into the wrong field.
-SHOWN = 3
+# Characters of an unknown name that are logged: it may be a password in the wrong field.
+LOGGED_CHARACTERS = 3
 
 
 @receiver(user_logged_in)
 def begin_session(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
-    """It ends by the clock, whatever is done in it, and the second factor has yet to be shown.
+    """Give the session a fixed end and a new key, and forget a second factor that was shown before.
 
-    Django would count from the last write to the session, and would leave key and second factor of
-    a session as they were when its own person signs in again.
+    Django would count the end from the last write to the session. When the same person signs in
+    again it would also keep key and second factor of the running session.
     """
     request.session.pop(DEVICE_ID_SESSION_KEY, None)
     request.session.cycle_key()
@@ -38,7 +38,7 @@ def begin_session(sender: Any, request: HttpRequest, user: User, **kwargs: Any) 
 
 
 @receiver(user_login_failed)
-def tell_of_failure(
+def log_failure(
     sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
 ) -> None:
     name = str(credentials.get("username") or "")
@@ -47,7 +47,7 @@ def tell_of_failure(
         "failed to sign in",
         extra={
             "user": tried,
-            "name_tried": name if tried else f"{name[:SHOWN]}…",
+            "name_tried": name if tried else f"{name[:LOGGED_CHARACTERS]}…",
             "address": client_address(request) if request else None,
         },
     )

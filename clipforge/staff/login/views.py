@@ -1,4 +1,4 @@
-"""The pages of the second factor: showing it after the password, setting it up, and its upkeep."""
+"""The pages of the second factor: to show it after the password, to set it up, to renew and reset it."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ from clipforge.staff.pages import View, needs, page
 
 logger = logging.getLogger(__name__)
 
-# What a session knows of a second factor that is being set up, and of codes not shown yet.
+# Session keys: the secret of a second factor that is being set up, and recovery codes not shown yet.
 SECRET, CODES = "second_factor_secret", "second_factor_codes"
 
-# --- who comes here --------------------------------------------------------------------
+# --- access ---------------------------------------------------------------------------
 
 
 def for_staff(view: View) -> View:
-    """Let in who has signed in by password and is staff, whether or not the second factor is shown."""
+    """Require staff who have signed in by password, with or without the second factor."""
 
     @never_cache
     @sensitive_post_parameters()
@@ -65,7 +65,7 @@ def for_staff(view: View) -> View:
 
 
 def limited(view: View) -> View:
-    """As many tries as there are of a password, from one address and by one person."""
+    """Limit POSTs by address and by user, as those of the login page are."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -78,8 +78,8 @@ def limited(view: View) -> View:
     return guarded
 
 
-def where_to(request: HttpRequest) -> str:
-    """The page that was asked for first, if it is one of ours."""
+def next_page(request: HttpRequest) -> str:
+    """The page that was asked for before signing in, if it is on this host; else the first page."""
     asked = request.POST.get(REDIRECT_FIELD_NAME) or request.GET.get(REDIRECT_FIELD_NAME) or ""
     ours = url_has_allowed_host_and_scheme(
         asked, allowed_hosts={request.get_host()}, require_https=request.is_secure()
@@ -91,12 +91,12 @@ def _user(request: HttpRequest) -> User:
     return cast("User", request.user)
 
 
-def _go_on(request: HttpRequest, name: str) -> HttpResponseRedirect:
-    return redirect_to_login(where_to(request), reverse(f"admin:{name}"))
+def _redirect_to(request: HttpRequest, name: str) -> HttpResponseRedirect:
+    return redirect_to_login(next_page(request), reverse(f"admin:{name}"))
 
 
-def _let_in(request: HttpRequest, device: Any) -> None:
-    """This session has shown the second factor, and has a new key from here on."""
+def _mark_verified(request: HttpRequest, device: Any) -> None:
+    """Note in the session that the second factor was shown, and give it a new key."""
     django_otp.login(request, device)
     request.session.cycle_key()
     _log(logging.INFO, "second factor shown", request)
@@ -113,12 +113,12 @@ def _log(level: int, what: str, request: HttpRequest) -> None:
 @for_staff
 @limited
 def verify(request: HttpRequest) -> HttpResponse:
-    """After the password: a code of the phone, or a recovery code."""
+    """Ask for a code of the phone or a recovery code, after the password."""
     user = _user(request)
     if not second_factor.is_missing(request):
-        return redirect(where_to(request))
+        return redirect(next_page(request))
     if second_factor.device_of(user) is None:
-        return _go_on(request, "second-factor-enrol")
+        return _redirect_to(request, "second-factor-enrol")
     by_phone, by_recovery = CodeForm(), RecoveryForm()
     if request.method == "POST":
         form: forms.Form
@@ -126,38 +126,38 @@ def verify(request: HttpRequest) -> HttpResponse:
             form = by_recovery = RecoveryForm(request.POST)
         else:
             form = by_phone = CodeForm(request.POST)
-        if device := _checked(request, form):
-            _let_in(request, device)
+        if device := _device_of_code(request, form):
+            _mark_verified(request, device)
             if isinstance(device, StaticDevice):
-                _tell_of_recovery(request)
-            return redirect(where_to(request))
+                _note_recovery(request)
+            return redirect(next_page(request))
     return page(
         request,
         "staff/login/second_factor.html",
         title="Second factor",
         form=by_phone,
         recovery=by_recovery,
-        next=where_to(request),
+        next=next_page(request),
     )
 
 
 @for_staff
 @limited
 def enrol(request: HttpRequest) -> HttpResponse:
-    """Set the second factor up, or another in its place: then the present one is asked for too."""
+    """Set up the second factor, or replace it: then a code of the present one is needed too."""
     user = _user(request)
     present = second_factor.device_of(user)
     if present and second_factor.is_missing(request):
-        return _go_on(request, "second-factor")
+        return _redirect_to(request, "second-factor")
     kind = ReplaceForm if present else SetUpForm
-    # The session keeps the secret that it showed last, until it is proven: nobody else who has the
-    # session, before or after, is shown the same one.
+    # The session keeps the secret that it showed last, until a code proves it. Each GET shows a new
+    # one, so that no other holder of the session, before or after, is shown the same.
     if request.method == "GET" or SECRET not in request.session:
         request.session[SECRET] = second_factor.new_secret()
     secret = request.session[SECRET]
     form = kind(request.POST or None)
     if request.method == "POST" and _set_up(request, form, secret, present):
-        return _go_on(request, "second-factor-codes")
+        return _redirect_to(request, "second-factor-codes")
     return page(
         request,
         "staff/login/second_factor_enrol.html",
@@ -166,12 +166,12 @@ def enrol(request: HttpRequest) -> HttpResponse:
         present=present,
         picture=second_factor.secret_as_picture(user, secret),
         text=second_factor.secret_as_text(secret),
-        next=where_to(request),
+        next=next_page(request),
     )
 
 
 def _set_up(request: HttpRequest, form: forms.Form, secret: str, present: Any) -> bool:
-    """Whether the second factor is set up now. Else the form says why not."""
+    """Set up the second factor. False when it was refused: the form has the reason."""
     user = _user(request)
     if not form.is_valid():
         return False
@@ -179,7 +179,7 @@ def _set_up(request: HttpRequest, form: forms.Form, secret: str, present: Any) -
     if not second_factor.is_code_of(secret, form.cleaned_data["code"]):
         form.add_error("code", second_factor.WRONG)
         return False
-    if present and not _checked(request, form, "current"):
+    if present and not _device_of_code(request, form, "current"):
         return False
     try:
         with transaction.atomic():
@@ -195,20 +195,20 @@ def _set_up(request: HttpRequest, form: forms.Form, secret: str, present: Any) -
         form.add_error("code", error.message)
         return False
     del request.session[SECRET]
-    _renew(request, device, codes)
+    _keep_session(request, device, codes)
     return True
 
 
-def _renew(request: HttpRequest, device: Any, codes: list[str]) -> None:
-    """All sessions of the person have ended but this one, which shows the codes next."""
+def _keep_session(request: HttpRequest, device: Any, codes: list[str]) -> None:
+    """Keep this session when all others of the user have ended; it shows the codes next."""
     request.session[CODES] = codes
     update_session_auth_hash(request, _user(request))
-    _let_in(request, device)
+    _mark_verified(request, device)
 
 
 @never_cache
 def codes(request: HttpRequest) -> HttpResponse:
-    """The recovery codes, once."""
+    """Show the recovery codes, once."""
     if not (found := request.session.pop(CODES, None)):
         return redirect("admin:second-factor-own")
     return page(
@@ -216,24 +216,24 @@ def codes(request: HttpRequest) -> HttpResponse:
         "staff/login/second_factor_codes.html",
         title="Your recovery codes",
         codes=found,
-        next=where_to(request),
+        next=next_page(request),
     )
 
 
 @sensitive_post_parameters()
 @limited
 def own(request: HttpRequest) -> HttpResponse:
-    """What there is, and new recovery codes for a code of it."""
+    """Show the state of one's own second factor, and make new recovery codes for a code of it."""
     user = _user(request)
     device = second_factor.device_of(user)
     if device is None:
         return redirect("admin:second-factor-enrol")
     form = CurrentForm(request.POST or None)
-    if request.method == "POST" and _checked(request, form, "current"):
+    if request.method == "POST" and _device_of_code(request, form, "current"):
         with transaction.atomic():
             lock_current_user(request)
             made = second_factor.new_recovery_codes(user=user, actor=Actor.of_request(request))
-        _renew(request, device, made)
+        _keep_session(request, device, made)
         return redirect("admin:second-factor-codes")
     return page(
         request,
@@ -275,8 +275,8 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
-def _checked(request: HttpRequest, form: forms.Form, field: str = "") -> Any:
-    """The device that a code in the form is of, or None: then the form says why."""
+def _device_of_code(request: HttpRequest, form: forms.Form, field: str = "") -> Any:
+    """The device whose code is in the form; None when it is wrong: the form has the reason."""
     if not form.is_valid():
         return None
     field = field or next(iter(form.fields))
@@ -288,8 +288,8 @@ def _checked(request: HttpRequest, form: forms.Form, field: str = "") -> Any:
         return None
 
 
-def _tell_of_recovery(request: HttpRequest) -> None:
-    """Whoever did not use it sees in the audit, and on the page, that somebody did."""
+def _note_recovery(request: HttpRequest) -> None:
+    """Note the use in the audit and on the page, where the owner sees a use that was not theirs."""
     left = second_factor.note_recovery(user=_user(request), actor=Actor.of_request(request))
     messages.warning(
         request,

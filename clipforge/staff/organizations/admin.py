@@ -1,34 +1,29 @@
-"""One page an organization: what it is, what it does, what happened, and what staff can do."""
+"""The list of organizations, their form, and the page with everything about one of them."""
 
 from __future__ import annotations
 
-import uuid
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.urls import reverse
 
-from billing.models import PaymentMethod, SubscriptionStatus
 from clipforge.audit.actor import Actor
 from clipforge.audit.admin import AuditedAdmin
 from clipforge.audit.forms import REASON
 from clipforge.common.admin import BigTable, NotDeleted
-from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Organization
 from clipforge.staff import formatting
-from clipforge.staff.charts import Chart, Series
 from clipforge.staff.organizations import overview, timeline
-from clipforge.staff.organizations.recent_lists import Panel, panels_of
-from clipforge.staff.pages import needs, page
+from clipforge.staff.organizations.facts import activity_chart, facts_of
+from clipforge.staff.organizations.recent_lists import panels_of
 
 
-class Action(NamedTuple):
-    """A button of the page: a link to the form that asks what for. `when` narrows it to a state."""
+class ActionLink(NamedTuple):
+    """A link to the form of an action. `when` narrows it to active or suspended organizations."""
 
     name: str  # of the page, in the admin
     label: str
@@ -38,13 +33,13 @@ class Action(NamedTuple):
 
 
 ACTIONS = (
-    Action("grant-credits", "Grant credits", "staff.grant_credits"),
-    Action("adjust-credits", "Adjust credits", "staff.adjust_credits"),
-    Action("change-tier", "Change tier", "staff.change_tier"),
-    Action("override-limit", "Override the rate limit", "staff.override_limit"),
-    Action("issue-key", "Issue an API key", "staff.manage_keys"),
-    Action("suspend", "Suspend", "staff.suspend_organization", when=True, danger=True),
-    Action("restore", "Restore", "staff.suspend_organization", when=False),
+    ActionLink("grant-credits", "Grant credits", "staff.grant_credits"),
+    ActionLink("adjust-credits", "Adjust credits", "staff.adjust_credits"),
+    ActionLink("change-tier", "Change tier", "staff.change_tier"),
+    ActionLink("override-limit", "Override the rate limit", "staff.override_limit"),
+    ActionLink("issue-key", "Issue an API key", "staff.manage_keys"),
+    ActionLink("suspend", "Suspend", "staff.suspend_organization", when=True, danger=True),
+    ActionLink("restore", "Restore", "staff.suspend_organization", when=False),
 )
 
 
@@ -55,7 +50,7 @@ class Button(NamedTuple):
 
 
 def buttons(user: Any, org: Organization) -> list[Button]:
-    """What this person may do to this organization as it is, as links."""
+    """Links to the actions that the user may take on the organization in its present state."""
     found = []
     for action in ACTIONS:
         if action.when not in {None, org.is_active} or not user.has_perm(action.permission):
@@ -71,7 +66,7 @@ class NewOrganizationForm(forms.ModelForm[Organization]):
     owner_email = forms.EmailField(
         label="Owner's e-mail",
         required=False,
-        help_text="Becomes the owner; made if nobody has this address yet.",
+        help_text="Becomes the owner; an account is made if none has this address yet.",
     )
 
     class Meta:
@@ -159,7 +154,7 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
         )
         return redirect("admin:orgs_organization_change", obj.pk)
 
-    # --- the page ---
+    # --- the page of one ---
 
     def render_change_form(
         self,
@@ -171,163 +166,23 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
         obj: Organization | None = None,
     ) -> Any:
         if obj is not None:
-            context |= page_of(request, obj)
+            context |= overview_context(request, obj)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
 
-def page_of(request: HttpRequest, org: Organization) -> dict[str, Any]:
+def overview_context(request: HttpRequest, org: Organization) -> dict[str, Any]:
     """Everything about an organization, in five statements."""
     days, newest = overview.last_days(org), timeline.page_of(org)
     return {
         "title": org.name,
         "subtitle": None,
         "org": org,
-        "facts": described(org, overview.facts(org), days),
+        "facts": facts_of(org, overview.facts(org), days),
         "buttons": buttons(request.user, org),
-        "chart": chart_of(days),
+        "chart": activity_chart(days),
         "entries": newest.entries,
         "has_older": newest.older is not None,
-        "panels": panels(request.user, org),
+        "panels": panels_of(org, overview.newest(org), request.user),
         "show_save_and_add_another": False,
         "show_save_and_continue": False,
     }
-
-
-def panels(user: Any, org: Organization) -> list[Panel]:
-    return panels_of(org, overview.newest(org), user)
-
-
-class Fact(NamedTuple):
-    name: str
-    value: str
-    note: str = ""
-    state: str = ""  # of the badge that the value is in, if it is in one
-
-
-def described(org: Organization, facts: overview.Facts, days: list[overview.Day]) -> list[Fact]:
-    """The facts of an organization in words, the most asked for first."""
-    storage, limits = facts.storage, facts.limits
-    return [
-        Fact("State", *(("Active", "", "ok") if org.is_active else ("Suspended", "", "bad"))),
-        Fact("Tier", str(org.get_tier_display())),
-        Fact("Available", formatting.count(facts.available, "credit")),
-        Fact(
-            "Held",
-            formatting.count(facts.held, "credit"),
-            formatting.count(facts.open_holds, "open hold"),
-        ),
-        Fact("Posted", formatting.count(facts.posted, "credit"), "available and held"),
-        Fact("Owes", formatting.count(facts.debt, "credit"), "", "bad" if facts.debt else ""),
-        Fact(
-            "Spent",
-            formatting.count(sum(day.spent for day in days), "credit"),
-            f"in {overview.DAYS} days; {formatting.number(sum(day.granted for day in days))} came in",
-        ),
-        Fact(
-            "Jobs now", f"{formatting.number(facts.running)} running", f"{facts.waiting:,} waiting"
-        ),
-        Fact(
-            "Failed jobs",
-            f"{facts.failed_day:,} in 24 hours",
-            f"{facts.failed_month:,} in {overview.DAYS} days",
-            "bad" if facts.failed_day else "",
-        ),
-        _requests(org, facts),
-        Fact(
-            "Other limits",
-            f"{formatting.count(limits['concurrent_jobs'], 'job')} at once",
-            f"{limits['uploads_per_minute']:,} uploads and {limits['exports_per_minute']:,} exports "
-            f"a minute; sources up to {formatting.length(limits['max_source_seconds'])}; "
-            f"files kept {formatting.count(limits['retention_days'], 'day')}",
-        ),
-        Fact(
-            "Storage",
-            formatting.size(storage.sources + storage.exports),
-            f"{formatting.size(storage.sources)} of sources, {formatting.size(storage.exports)} of exports, "
-            f"at {storage.at:%H:%M} UTC",
-        ),
-        _plan(facts),
-        Fact("Owner", facts.owner or "nobody", formatting.count(facts.people, "member")),
-        Fact("Created", formatting.day(org.created_at.date())),
-    ]
-
-
-def _requests(org: Organization, facts: overview.Facts) -> Fact:
-    tiers = facts.limits["requests_per_minute"]
-    limit, note = tiers, "the limit of the tier"
-    if org.rate_limit_override is not None:
-        limit, note = org.rate_limit_override, f"overridden; the tier has {tiers:,}"
-    if facts.requests is None:
-        return Fact("Requests a minute", f"up to {limit:,}", f"{note}; Redis cannot say how many")
-    return Fact("Requests a minute", f"{facts.requests:,} of {limit:,}", note)
-
-
-def _plan(facts: overview.Facts) -> Fact:
-    subscription, state = facts.subscription, ""
-    note = "no subscription"
-    if subscription and subscription["status"] != SubscriptionStatus.ENDED:
-        by = "by Stripe" if subscription["method"] == PaymentMethod.STRIPE else "by transfer"
-        note = f"{SubscriptionStatus(subscription['status']).label}, {by}"
-        if subscription["cancels"]:
-            note += ", ends with the period"
-        if subscription["status"] == SubscriptionStatus.PAST_DUE:
-            state = "bad"
-    if facts.plan is None:
-        return Fact("Plan", "None", note, state)
-    until = formatting.day(facts.plan["ends_at"].date())
-    return Fact("Plan", f"{facts.plan['name']} until {until}", note, state)
-
-
-def chart_of(days: list[overview.Day]) -> Chart:
-    return Chart(
-        "activity",
-        f"The last {overview.DAYS} days",
-        [day.date for day in days],
-        [
-            Series("Credits spent", "credit", "spent", [day.spent for day in days]),
-            Series(
-                "Credits granted or bought",
-                "credit",
-                "granted or bought",
-                [day.granted for day in days],
-                "ok",
-            ),
-            Series("Jobs begun", "job", "begun", [day.jobs for day in days], "busy"),
-        ],
-    )
-
-
-# --- the timeline on a page of its own -------------------------------------------------
-
-
-@needs("orgs.view_organization")
-def timeline_view(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Everything that happened, page by page. What cannot be read of the address is left out."""
-    org = get_object_or_404(org_selectors.all_organizations(), pk=pk)
-    kind = request.GET.get("kind", "")
-    kind = kind if kind in timeline.KINDS else ""
-    before = timeline.place_of(request.GET.get("before", ""))
-    after = None if before else timeline.place_of(request.GET.get("after", ""))
-    found = timeline.page_of(org, kind=kind, before=before, after=after)
-    if after and not found.entries:  # nothing is newer than the newest
-        found = timeline.page_of(org, kind=kind)
-    here = reverse("admin:organization-timeline", args=[org.pk])
-
-    def at(**asked: Any) -> str:
-        asked = {name: value for name, value in asked.items() if value}
-        return f"{here}?{urlencode(asked)}" if asked else here
-
-    return page(
-        request,
-        "staff/organizations/timeline.html",
-        title=f"Timeline of {org.name}",
-        org=org,
-        entries=found.entries,
-        kinds=[
-            (label, at(kind=name), name == kind)
-            for name, label in {"": "Everything", **timeline.KINDS}.items()
-        ],
-        newest=at(kind=kind) if found.newer else "",
-        newer=at(kind=kind, after=found.newer.text) if found.newer else "",
-        older=at(kind=kind, before=found.older.text) if found.older else "",
-    )

@@ -317,7 +317,7 @@ def test_an_engineer_rescues_many_at_once_and_one_by_one(browser, service, made)
     rescue = f"{reverse('admin:rescue')}?org={made['rescue']}"
 
     def confirmed(picture_of: str) -> str:
-        """What came of it, after both pages were looked at."""
+        """The text of the page after the confirmation, after both pages were audited."""
         assert faults_of(eve) == []
         picture(eve, picture_of, "light")
         page.fill("[name=reason]", REASON)

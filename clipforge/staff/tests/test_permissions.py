@@ -1,4 +1,4 @@
-"""Who may open and send what in the admin: every page there is, as everybody there is.
+"""The permissions of every page of the admin, tried by every role.
 
 The tables are written by hand. A page that is in none of them fails, so that adding one means
 deciding who may use it. A letter is a person:

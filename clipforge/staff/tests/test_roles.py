@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 
-from clipforge.staff.roles import ROLES, SEEN
+from clipforge.staff.roles import ROLES, VIEWED_APPS
 
 pytestmark = pytest.mark.django_db
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def test_a_group_may_look_at_everything_of_ours_and_do_what_its_row_says(role):
     seen = {
         f"{label}.view_{model._meta.model_name}"
-        for label in SEEN
+        for label in VIEWED_APPS
         for model in apps.get_app_config(label).get_models()
     }
     held = Group.objects.get(name=role).permissions.select_related("content_type")

@@ -58,7 +58,7 @@ def support() -> Client:
 
 
 def panels(client: Client) -> dict[str, str]:
-    """What a person reads in each panel, by its heading."""
+    """The text of each panel, by its heading."""
     response = client.get("/admin/")
     assert response.status_code == 200
     sections = re.findall(r"<section.*?</section>", response.content.decode(), re.DOTALL)
@@ -168,7 +168,7 @@ def test_what_only_a_person_takes_further_is_counted_and_leads_to_it(support):
 
 
 def links_of(client: Client) -> list[str]:
-    """Where what waits leads this person."""
+    """The links of the panel of waiting items that this user gets."""
     text = client.get("/admin/").content.decode()
     section = text[text.index("dashboard-waiting") : text.index("dashboard-work")]
     return [html.unescape(link) for link in re.findall(r'href="([^"]+)"', section)]
@@ -283,7 +283,7 @@ def test_the_connections_of_the_database_are_counted_and_red_when_few_are_left(s
     with more_connections(77 - before.connections), contextlib.ExitStack() as more:
 
         def filled(count: int) -> dashboard_selectors.DatabaseState:
-            """What is seen of so many: of those that were counted before, some were about to end."""
+            """The state with at least so many connections: some that were counted before may have ended."""
             while (found := database()).connections < count:
                 more.enter_context(more_connections(1))
             return found

@@ -1,4 +1,4 @@
-"""Accounts and groups: nobody gets more than they have, and everything leaves a row."""
+"""Accounts and groups: staff give no more than they have, and every change leaves a row."""
 
 from __future__ import annotations
 

@@ -569,7 +569,7 @@ def test_operators_reset_it_for_who_is_locked_out(capsys):
 
 
 def test_operators_are_told_when_there_is_no_such_person():
-    with pytest.raises(CommandError, match='Nobody has the address or user name "none"'):
+    with pytest.raises(CommandError, match='No user has the address or user name "none"'):
         call_command("reset_second_factor", "none", reason="phone fell into the lake")
 
 

@@ -1,4 +1,4 @@
-"""What staff do to an organization: one change a form, who may, why it was, and that it holds at once."""
+"""Actions on an organization: one change a form, its permission, its reason, its effect at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What staff do about what failed or is stuck: what is shown before, what is done, and that it is done once."""
+"""Rescuing failed and stuck jobs: the plan that is shown, its effects, and that it runs once."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def do(client: Client, action: str, *keys: str) -> Any:
 
 
 def words(response: Any) -> str:
-    """What a person reads of the page."""
+    """The text of the page."""
     text = re.sub(r"<[^>]+>", " ", response.content.decode())
     return " ".join(html.unescape(text).split())
 
