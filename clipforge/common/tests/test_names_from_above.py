@@ -1,4 +1,4 @@
-"""`clipforge.common` is the floor: it knows no name of an app that stands on it."""
+"""`clipforge.common` and `clipforge.media` are the floor: they know no name of an app above."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.models import Permission
+from django.db.models import Model
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from clipforge.orgs import keys
 
 ROOT = Path(settings.BASE_DIR)
-COMMON = ROOT / "clipforge" / "common"
+PACKAGE = ROOT / "clipforge"
+FLOOR = ("clipforge.common", "clipforge.media")
 SOURCES = sorted(
     path
-    for path in COMMON.rglob("*")
-    if path.suffix in {".py", ".lua", ".html"} and "tests" not in path.relative_to(COMMON).parts
+    for room in ("common", "media")
+    for path in (PACKAGE / room).rglob("*")
+    if path.suffix in {".py", ".lua", ".html"} and "tests" not in path.relative_to(PACKAGE).parts
 )
 
 OURS = {
@@ -30,28 +32,27 @@ OURS = {
 } - {"common", "clipforge"}
 
 
-def names_from_above() -> set[str]:
-    """The classes and tables of the apps, and the actions of their permissions."""
-    models = [model for model in apps.get_models() if model._meta.app_label in OURS]
-    declared = {name for model in models for name, _ in model._meta.permissions}
-    return {
-        *(model.__name__ for model in models),
-        *(model._meta.db_table for model in models),
-        *declared,
-    }
+def models() -> list[type[Model]]:
+    return [model for model in apps.get_models() if model._meta.app_label in OURS]
+
+
+def compound_names() -> set[str]:
+    """Tables, permissions and routes of the apps: no such word is in plain text by chance."""
+    declared = {name for model in models() for name, _ in model._meta.permissions}
+    return {model._meta.db_table for model in models()} | declared | set(route_names())
 
 
 def route_names(patterns: list[URLPattern | URLResolver] | None = None) -> Iterator[str]:
-    """The names of the routes of the API; those of `common` itself are left out."""
+    """The names of two words of the routes that lead to a view of an app above."""
     for pattern in get_resolver().url_patterns if patterns is None else patterns:
         if isinstance(pattern, URLResolver):
             if pattern.namespace is None:
                 yield from route_names(pattern.url_patterns)
-        elif pattern.name and "_" in pattern.name:
-            yield pattern.name
+        elif "-" in (pattern.name or "") and not pattern.callback.__module__.startswith(FLOOR):
+            yield str(pattern.name)
 
 
-# What only an app's own text has: its module, cache key, task, table or permission; the admin's
+# Spellings that only an app's own text has: its module, cache key, task, table or permission; the admin's
 # routes and address; the prefix of an API key.
 FORBIDDEN = re.compile(
     rf"\b(?:{'|'.join(sorted(OURS))})(?:[.:]|_(?=[a-z]))\w"
@@ -59,27 +60,36 @@ FORBIDDEN = re.compile(
 )
 
 
-def words_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Each identifier and each text of a source file with its line; docstrings and comments too."""
-    text = path.read_text()
-    yield from enumerate(text.splitlines(), 1)
-    if path.suffix == ".py":
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield node.lineno, node.value  # also one that is written over several lines
+def texts_of(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file, its docstrings and comments included."""
+    yield from enumerate(path.read_text().splitlines(), 1)
+
+
+def identifiers_of(path: Path) -> Iterator[tuple[int, str]]:
+    """The names in a Python file, and the texts that are one word, which may be used as names."""
+    if path.suffix != ".py":
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
+                yield getattr(node, "lineno", 0), name
+            case ast.ClassDef(name=name) | ast.Constant(value=str(name)):
+                yield node.lineno, name
 
 
 def found_in(path: Path) -> set[str]:
-    above = names_from_above() | set(route_names())
+    compound, classes = compound_names(), {model.__name__ for model in models()}
     return {
         f"{path.name}:{number}: {found}"
-        for number, text in words_of(path)
-        for found in [*FORBIDDEN.findall(text), *(above & set(re.findall(r"\w+", text)))]
+        for number, text in texts_of(path)
+        for found in [*FORBIDDEN.findall(text), *(compound & set(re.findall(r"[\w-]+", text)))]
+    } | {
+        f"{path.name}:{number}: {name}" for number, name in identifiers_of(path) if name in classes
     }
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(COMMON)))
-def test_nothing_in_common_names_what_stands_on_it(path: Path):
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_floor_names_nothing_that_stands_on_it(path: Path):
     assert found_in(path) == set()
 
 
@@ -94,8 +104,9 @@ def test_nothing_in_common_names_what_stands_on_it(path: Path):
         'Model = apps.get_model("orgs.Organization")',
         "from projects.models import Moment",
         "def f(row: Organization): ...",
+        'def f(row: "Organization"): ...',
         'cursor.execute("SELECT 1 FROM orgs_apikey")',
-        'url = reverse("credits_balance")',
+        'url = reverse("credits-balance")',
         'may = user.has_perm("rescue_work")',
     ],
 )
@@ -106,6 +117,6 @@ def test_a_name_from_above_is_found(tmp_path: Path, line: str):
 
 def test_the_names_that_are_looked_for_are_there():
     assert {"orgs", "credits", "jobs", "projects", "exports", "billing", "staff"} <= OURS
-    assert names_from_above() >= {"Organization", "orgs_apikey", "CreditHold", "rescue_work"}
-    assert Permission.__name__ not in names_from_above()
+    assert compound_names() >= {"orgs_apikey", "rescue_work", "credits-balance"}
+    assert {model.__name__ for model in models()} >= {"Organization", "CreditHold"}
     assert len(SOURCES) >= 35
