@@ -32,7 +32,13 @@ class PricingView(OrgView):
     serializer_class = PricingSerializer
     problems = {"get": (400,)}
 
-    @extend_schema(operation_id="pricing", summary="Plans and credit packs, cheapest first")
+    @extend_schema(
+        operation_id="pricing",
+        summary="Plans and credit packs, cheapest first",
+        # The schema's own words, which stay as clients have them.
+        description="Public: whoever wants to know what it costs has no key yet. "
+        "With one its organization counts.",
+    )
     def get(self, request: Request) -> Response:
         return Response(selectors.pricing())
 

@@ -29,7 +29,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from clipforge.devtools.testing.factories import REASON, TESTER
 from clipforge.devtools.testing.service import eventually
 
 if TYPE_CHECKING:
@@ -238,6 +237,7 @@ def _die() -> None:
 
 
 def _key_of(org_id: uuid.UUID) -> str:
+    from clipforge.devtools.testing.factories import REASON, TESTER
     from clipforge.orgs import services
     from clipforge.orgs.models import Organization
 
