@@ -74,11 +74,15 @@ SHORT = models.CheckConstraint(condition=~models.Q(title=""), name="c")
         (AddConstraintNotValid("project", SHORT), ["ADD_CHECK"]),
         (ValidateConstraint("project", "c"), ["ADD_CHECK"]),
         (migrations.RunSQL("ALTER TABLE x ADD CONSTRAINT c CHECK (y > 0)"), ["ADD_CHECK"]),
+        (migrations.RunSQL("alter table x\n    add constraint c\n check (y > 0)"), ["ADD_CHECK"]),
+        (migrations.RunSQL("ALTER TABLE x ADD CHECK(y > 0)"), ["ADD_CHECK"]),
         # The code that still runs looks for the old name.
         (migrations.RenameModel("Project", "Video"), ["RENAME_TABLE"]),
         (migrations.AlterModelTable("project", "videos"), ["RENAME_TABLE"]),
         (migrations.RenameField("project", "title", "name"), ["RENAME_COLUMN"]),
         (migrations.RunSQL('ALTER TABLE "x" RENAME COLUMN "y" TO "z"'), ["RENAME_COLUMN"]),
+        (migrations.RunSQL("alter table x\n    rename to y"), ["RENAME_TABLE"]),
+        (migrations.RunSQL("ALTER TABLE x RENAME y TO z"), ["RENAME_COLUMN"]),
         # Writes every row anew under a lock that stops everybody.
         (migrations.AlterField("project", "fence", models.TextField()), ["ALTER_COLUMN"]),
         # The code that still runs names no such column when it inserts a row.

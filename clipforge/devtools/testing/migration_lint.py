@@ -63,14 +63,23 @@ EXPLAINED = {
 
 ONLINE = (AddCheckOnline, AddIndexOnline, DropFieldIndexOnline, RemoveIndexOnline)
 
-VALIDATED_CHECK = re.compile(r"ALTER TABLE .* ADD (CONSTRAINT|COLUMN) .*\bCHECK \((?!.*NOT VALID)")
+# The word COLUMN may be left out, which the linter does not know.
+RENAMED_COLUMN = re.compile(r"ALTER TABLE .* RENAME (?!TO |CONSTRAINT )")
+VALIDATED_CHECK = re.compile(r"ALTER TABLE .* ADD .*\bCHECK ?\((?!.*NOT VALID)")
 
 
 class OnlineAnalyser(PostgresqlAnalyser):
-    """The linter's rules, and that a CHECK scans no table under an exclusive lock."""
+    """The linter's rules, and two more: any form of RENAME, and a CHECK that is validated at once."""
 
     migration_checks = [
         *PostgresqlAnalyser.migration_checks,
+        Check(
+            code="RENAME_COLUMN",
+            fn=lambda sql, **_: RENAMED_COLUMN.search(sql),
+            message="RENAMING columns",
+            mode=CheckMode.ONE_LINER,
+            type=CheckType.ERROR,
+        ),
         Check(
             code="ADD_CHECK",
             fn=lambda sql, **_: VALIDATED_CHECK.search(sql),
@@ -116,7 +125,9 @@ def faults_of(operation: Operation, app: str, state: ProjectState, made: set[str
 
 
 def codes_of(statements: list[str]) -> Iterable[str]:
-    errors, _, warnings = analyse_sql_statements(OnlineAnalyser, statements)
+    # The rules are written for capitals on one line, as Django writes; people do not.
+    lines = [" ".join(statement.split()).upper() for statement in statements]
+    errors, _, warnings = analyse_sql_statements(OnlineAnalyser, lines)
     return (issue.code for issue in [*errors, *warnings])
 
 
