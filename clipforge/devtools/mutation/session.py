@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from clipforge.devtools.mutation.mutants import Mutant
 
 SKIPPED = ("long", "slow", "faults", "browser")
-# Of a mutant's tests as many as take so long are run at first; all of them, if none fails.
-FIRST_SECONDS = 20
+# Of a mutant's tests, the quickest that take so long together are run.
+MOST_SECONDS = 30
 # So many mutants are tried before the tests that noticed them are run without any.
-CHUNK = 20
+CHUNK = 10
 KILLED, SURVIVED, HANGS, UNTESTED, UNPLANTABLE, ERROR = range(6)
 NAMES = ("killed", "survived", "hangs", "untested", "unplantable", "error")
 
@@ -180,15 +180,11 @@ class Session:
     def _try(self, mutant: Mutant, items: list[pytest.Item]) -> Result:
         began = time.monotonic()
         tests = self._tests_of(mutant, items)
-        quick, sum_ = 0, 0.0
-        while quick < len(tests) and sum_ < FIRST_SECONDS:
-            sum_ += self.seconds[tests[quick].nodeid]
-            quick += 1
-        outcome, by = UNTESTED, ""
-        if tests:
-            outcome, by = self._forked(mutant, tests[:quick])
-        if outcome == SURVIVED and quick < len(tests):
-            outcome, by = self._forked(mutant, tests[quick:])
+        count, sum_ = 0, 0.0
+        while count < len(tests) and sum_ < MOST_SECONDS:
+            sum_ += self.seconds[tests[count].nodeid]
+            count += 1
+        outcome, by = self._forked(mutant, tests[:count]) if tests else (UNTESTED, "")
         return Result(
             mutant.key,
             mutant.path,
@@ -197,7 +193,7 @@ class Session:
             mutant.before,
             mutant.after,
             NAMES[outcome],
-            len(tests),
+            count,
             round(time.monotonic() - began, 2),
             by,
         )
