@@ -6,6 +6,7 @@ import ast
 import contextlib
 import functools
 import hashlib
+import re
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 
 from clipforge.devtools.mutation import operators
-from clipforge.devtools.mutation.scope import ROOT
+from clipforge.devtools.mutation.scope import ROOT, SPARED
 
 # Of cosmic-ray's 213 those that are a mistake somebody makes: an edge, an opposite, off by one.
 COSMIC = (
@@ -109,7 +110,9 @@ def mutants_at(places: list[Place]) -> list[Mutant]:
             continue
         if meaning not in seen:
             seen.add(meaning)
-            found.append(Mutant(place.path, place.operator, *_difference(source, text), text))
+            line, before, after = _difference(source, text)
+            if not any(re.search(spared, before) for spared in SPARED):
+                found.append(Mutant(place.path, place.operator, line, before, after, text))
     return found
 
 

@@ -66,3 +66,12 @@ GROUPS = {
         ),
     ),
 }
+
+# Faults that are not planted, and why not.
+SPARED = {
+    r"\bstrict=(True|False)": "a check of ours that two lists of one function are equally long",
+    r"\bTypeVar\(": "read by the type checker only",
+    r"\blogger\.|\bextra=\{|\brecord\(": "a line of the log, or a count of what the cache did",
+    r"\bRetryStrategy\(": "a pause before a task is tried again",
+    r"\blru_cache\(": "how much a process remembers",
+}

@@ -102,6 +102,15 @@ def test_revoking_suspending_and_restoring_hold_on_the_next_request():
     assert admit(new.secret, costs=ONE) is None
 
 
+def test_what_was_changed_is_cached_again_by_the_next_request():
+    organization = make_organization(tier="PRO")
+    new = make_api_key(organization)
+    for row in (organization, new.api_key, TierLimits.objects.get(tier="PRO")):
+        warm(new.secret)
+        row.save()
+        warm(new.secret)
+
+
 @pytest.mark.parametrize("way", ["save", "update", "bulk_update", "raw", "delete"])
 def test_whichever_way_a_row_changes_the_cache_hears_of_it(way: str):
     organization = make_organization(tier="PRO")

@@ -105,6 +105,13 @@ def test_a_request_that_fits_one_window_only_is_counted_in_none(on_clock: Window
     assert on_clock.charge(1_000_002, api=(10, 1))[0].remaining == 8
 
 
+def test_a_window_that_a_request_would_just_fill_has_nothing_to_wait_for(on_clock: Windows):
+    on_clock.charge(1_000_000, uploads=(1, 1))
+    api, uploads = on_clock.charge(1_000_001, api=(5, 5), uploads=(1, 1))
+    assert api == WindowResult("api", True, 5, 5, 0, 0)
+    assert uploads == WindowResult("uploads", False, 1, 0, 59_999, 59_999)
+
+
 def test_more_at_once_than_the_limit_never_passes(on_clock: Windows):
     assert on_clock.charge(1_000_000, uploads=(1, 2))[0] == WindowResult(
         "uploads", False, 1, 1, -1, 0
@@ -226,6 +233,14 @@ def test_a_process_alone_lets_its_share_through(settings: Any):
     local = LocalWindows(clock=Clock())
     passed = [local.charge(ORGANIZATION, limits(), {"api": 1})[0].passed for _ in range(60)]
     assert Counter(passed) == {True: 13, False: 47}  # a quarter of 50, rounded up
+
+
+def test_an_organizations_own_number_is_of_all_its_requests_and_of_no_other_scope():
+    own = Organization(name="Acme", tier="FREE", rate_limit_override=7)
+    tier = limits(exports_per_minute=3)
+    scopes = {scope: windows.limit_of(scope, own, tier) for scope in windows.SCOPES}
+    assert scopes == {"api": 7, "uploads": 5, "exports": 3}
+    assert windows.limit_of("api", ORGANIZATION, tier) == 50
 
 
 def test_a_process_alone_knows_how_long_to_wait(settings: Any):
