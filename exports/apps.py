@@ -5,4 +5,9 @@ class ExportsConfig(AppConfig):
     name = "exports"
 
     def ready(self) -> None:
-        from exports import signals  # noqa: F401 - connects the receivers
+        from exports import (
+            jobs,
+            signals,  # noqa: F401 - connects the receivers
+        )
+
+        jobs.register()

@@ -8,13 +8,11 @@ from django.conf import settings
 from django.db import transaction
 
 from clipforge.common import storage
-from clipforge.common.errors import Conflict, Invalid, NotFound
+from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.models import uuid7
 from clipforge.jobs import lifecycle
-from clipforge.orgs.selectors import limits_of
-from exports import tasks
+from clipforge.jobs import services as job_services
 from exports.models import Export
-from exports.pricing import export_charge
 from projects.models import Moment, Project
 
 # A clip of less is no clip. Seconds.
@@ -55,7 +53,7 @@ def start_export(
     """Queue the render of [start, end) of the project, paid by a hold.
 
     Row, hold and task are one transaction. Where the project may be deleted meanwhile, read it with
-    `keep=True` in the caller's. Raises Conflict, Invalid, InsufficientCredits.
+    `lock=True` in the caller's. Raises Conflict, Invalid, InsufficientCredits.
     """
     require_exportable(project=project, start=start, end=end)
     export = Export(
@@ -68,45 +66,8 @@ def start_export(
         aspect=aspect,
         resolution=resolution,
     )
-    lifecycle.submit(
-        export,
-        charge=export_charge(start, end),
-        reason=_reason(export),
-        actor=actor,
-        defer=tasks.defer_render,
-        most_open=limits_of(project.org).concurrent_jobs,
-    )
+    job_services.submit_job(job=export, actor=actor)
     return export
-
-
-def cancel_export(*, export: Export, actor: str) -> Export:
-    """Stop the render and give the credits back. Raises Conflict once it is finished."""
-    return lifecycle.cancel(export, actor=actor)
-
-
-def requeue_export(*, export: Export) -> Export:
-    """Queue work again that nobody does: its job was lost, or its worker stopped. Raises Conflict."""
-    return lifecycle.requeue(export, defer=tasks.defer_render)
-
-
-def retry_export(*, export: Export, actor: str) -> Export:
-    """Render again after a failure or a cancel, under the same id.
-
-    A failed render was not charged, so this costs what the first one would have. Raises Conflict
-    in any other state, InsufficientCredits, NotFound when it was deleted meanwhile.
-    """
-    try:
-        reason = _reason(export)
-    except Project.DoesNotExist:
-        raise NotFound from None
-    return lifecycle.retry(
-        export,
-        charge=export_charge(export.start, export.end),
-        reason=reason,
-        actor=actor,
-        defer=tasks.defer_render,
-        most_open=limits_of(export.org).concurrent_jobs,
-    )
 
 
 def drop_exports_of(*, project: Project, actor: str) -> None:
@@ -120,7 +81,3 @@ def drop_exports_of(*, project: Project, actor: str) -> None:
             lifecycle.abandon(export, actor=actor)
     keys = [export.file_key for export in exports if export.file_key]
     transaction.on_commit(functools.partial(storage.delete_all, keys), robust=True)
-
-
-def _reason(export: Export) -> str:
-    return f"Export of {export.start:.1f}–{export.end:.1f} s of {export.project.title}"

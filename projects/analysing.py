@@ -1,19 +1,18 @@
-"""The work of an analysis task: claim the project, analyse its source, record the moments."""
+"""The run of an analysis: look at the source, record the moments."""
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 
 from django.db import transaction
 
 from clipforge.common import storage
-from clipforge.jobs import failures, lifecycle
-from clipforge.jobs.heartbeat import Heartbeat
-from clipforge.jobs.lifecycle import Defer
-from clipforge.jobs.outcome import settle_outcome
+from clipforge.jobs import lifecycle
+from clipforge.jobs.failures import JobFailed
+from clipforge.jobs.kinds import RunControl
 from clipforge.media import Analysis, Limits, analyse
 from clipforge.orgs import selectors as org_selectors
+from projects.failures import SOURCE_MISSING
 from projects.models import Moment, Project
 
 # A whole analysis runs many times faster than the source plays; this only ends a stuck one.
@@ -21,28 +20,18 @@ WALL_SECONDS_PER_SOURCE_SECOND = 3
 MINIMUM_WALL_SECONDS = 300
 
 
-def run(project_id: uuid.UUID, *, fence: int, defer: Defer) -> None:
-    """Analyse one queued project. Does nothing if the fence moved on.
-
-    Ends it READY, EMPTY or FAILED, or hands it back when this worker has to stop. Raises only faults
-    of the database.
-    """
-    project = lifecycle.claim(Project, project_id, fence=fence)
-    if project is None:
-        return
-    watch = Heartbeat(project)
+def run(project: Project, control: RunControl) -> None:
+    """Analyse a claimed project. Ends it READY or EMPTY, raises JobFailed and MediaError."""
     source = storage.path_of(project.source_key)
     if not source.is_file():
-        lifecycle.fail(project, error=failures.SOURCE_MISSING, actor=lifecycle.ACTOR)
-        return
-    with settle_outcome(project, watch, defer=defer):
-        analysis = analyse(
-            source,
-            limits=_limits(project),
-            on_progress=watch.note,
-            should_stop=watch.must_stop,
-        )
-        _record(project, analysis)
+        raise JobFailed(SOURCE_MISSING)
+    analysis = analyse(
+        source,
+        limits=_limits(project),
+        on_progress=control.note,
+        should_stop=control.must_stop,
+    )
+    _record(project, analysis)
 
 
 def _limits(project: Project) -> Limits:

@@ -21,16 +21,16 @@ def all_projects() -> QuerySet[Project]:
     return Project.objects.all()
 
 
-def get_project(org: Organization, project_id: uuid.UUID, *, keep: bool = False) -> Project:
+def get_project(org: Organization, project_id: uuid.UUID, *, lock: bool = False) -> Project:
     """Raises NotFound, the same for an unknown id and another organization's.
 
-    `keep`: nobody deletes it before the caller's transaction ends.
+    `lock`: it cannot be deleted before the caller's transaction ends.
     """
     found = projects(org).filter(pk=project_id)
-    project = (found.select_for_update(of=("self",), no_key=True) if keep else found).first()
+    project = (found.select_for_update(of=("self",), no_key=True) if lock else found).first()
     if project is None:
         raise NotFound
-    project.org = org  # known: nobody has to read it again
+    project.org = org  # known: it need not be read again
     return project
 
 
@@ -43,10 +43,10 @@ def moments(project: Project) -> QuerySet[Moment]:
     return Moment.objects.filter(project=project)
 
 
-def get_moment(org: Organization, moment_id: uuid.UUID, *, keep: bool = False) -> Moment:
-    """The moment with its project; `keep` is meant as above. Raises NotFound."""
+def get_moment(org: Organization, moment_id: uuid.UUID, *, lock: bool = False) -> Moment:
+    """The moment with its project; `lock` is meant as above. Raises NotFound."""
     found = Moment.objects.for_org(org).select_related("project").filter(pk=moment_id)
-    moment = (found.select_for_update(of=("project",), no_key=True) if keep else found).first()
+    moment = (found.select_for_update(of=("project",), no_key=True) if lock else found).first()
     if moment is None:
         raise NotFound
     moment.project.org = org

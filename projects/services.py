@@ -11,13 +11,12 @@ from clipforge.common import storage
 from clipforge.common.errors import DomainError, Invalid, NotFound, UnsupportedMedia
 from clipforge.common.models import uuid7
 from clipforge.jobs import lifecycle
+from clipforge.jobs import services as job_services
 from clipforge.media import ErrorCode, Limits, MediaError, SourceInfo, probe
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import Organization
-from projects import tasks
 from projects.events import project_deleting
 from projects.models import Project
-from projects.pricing import analysis_charge
 
 # A probe reads headers; a file that keeps it busy for longer is not one that we accept. Seconds.
 PROBE_WALL_SECONDS = 20
@@ -68,7 +67,7 @@ def create_project(
     """Keep an inspected upload and queue its analysis, paid by a hold.
 
     Call inside a transaction: row, hold and task are one. The file is moved to its place as the
-    last step; should the commit fail after that, `tasks.remove_orphans` finds the file. Raises
+    last step; should the commit fail after that, the removal of orphans finds the file. Raises
     InsufficientCredits, StorageFull.
     """
     project = Project(
@@ -85,14 +84,7 @@ def create_project(
     )
     project.source_key = f"{org.pk}/projects/{project.pk}/source"
     with transaction.atomic():
-        lifecycle.submit(
-            project,
-            charge=analysis_charge(source.duration),
-            reason=f"Analysis of {project.title}",
-            actor=actor,
-            defer=tasks.defer_analysis,
-            most_open=org_selectors.limits_of(org).concurrent_jobs,
-        )
+        job_services.submit_job(job=project, actor=actor)
         storage.publish(part, project.source_key)
     return project
 
@@ -105,40 +97,14 @@ def rename_project(*, project: Project, title: str) -> Project:
     return project
 
 
-def cancel_project(*, project: Project, actor: str) -> Project:
-    """Stop the analysis and give the credits back. Raises Conflict once it is finished."""
-    return lifecycle.cancel(project, actor=actor)
-
-
-def requeue_project(*, project: Project) -> Project:
-    """Queue work again that nobody does: its job was lost, or its worker stopped. Raises Conflict."""
-    return lifecycle.requeue(project, defer=tasks.defer_analysis)
-
-
-def retry_project(*, project: Project, actor: str) -> Project:
-    """Analyse again after a failure or a cancel, under the same id.
-
-    A failed analysis was not charged, so this costs what the first one would have. Raises
-    Conflict in any other state, InsufficientCredits.
-    """
-    return lifecycle.retry(
-        project,
-        charge=analysis_charge(project.duration),
-        reason=f"Analysis of {project.title}",
-        actor=actor,
-        defer=tasks.defer_analysis,
-        most_open=org_selectors.limits_of(project.org).concurrent_jobs,
-    )
-
-
 def delete_project(*, project: Project, actor: str) -> None:
     """Delete the project with its moments, exports and files. Running work is cancelled first.
 
-    Raises NotFound when somebody else was faster.
+    Raises NotFound when it is deleted already.
     """
     key = project.source_key
     with transaction.atomic():
-        # Locks it first: who would start an export of it waits, and then finds it gone.
+        # Locks it first: the start of an export of it waits, and then finds it gone.
         lifecycle.abandon(project, actor=actor)
         project_deleting.send(sender=Project, project=project, actor=actor)
         project.delete()

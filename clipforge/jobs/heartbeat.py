@@ -17,17 +17,17 @@ logger = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """The life signs of one claimed item while a child process does the work.
+    """The life signs of one claimed job while it is run: the `RunControl` of a worker.
 
     `note` takes progress, `must_stop` is asked at least twice a second: it beats when a third
-    of the lease is over, or sooner when there is a new stage or progress to show, and says True once the work
+    of the lease is over, or sooner when there is a new stage or progress to show, and says True once the job
     is no longer ours or this worker has to stop.
     """
 
     PROGRESS_SECONDS = 1.0
 
-    def __init__(self, item: Job, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.item = item
+    def __init__(self, job: Job, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.job = job
         self.lost = False
         self._clock = clock
         self._shown = self._seen = ("", 0.0)
@@ -47,9 +47,9 @@ class Heartbeat:
     def _beat(self, elapsed: float) -> None:
         stage, progress = self._seen
         try:
-            self.lost = not beat(self.item, stage=stage, progress=progress)
+            self.lost = not beat(self.job, stage=stage, progress=progress)
         except (DatabaseError, InterfaceError):
-            # A restart of the database is no reason to throw work away while the lease lasts.
+            # A restart of the database is no reason to throw a result away while the lease lasts.
             logger.warning("heartbeat failed", exc_info=True)
             close_old_connections()
             self.lost = elapsed >= settings.WORK_LEASE_SECONDS

@@ -1,8 +1,8 @@
-"""Long work that is paid with a hold and survives dead workers.
+"""The life of a job: paid with a hold, and safe from workers that die.
 
 The row is the truth; the queue is only a messenger. A row carries a *fence*, a number
-that grows with every change of hands, and so does its hold. Whoever knows the current
-fence may change them; a worker that came back from the dead knows an old one, and its
+that grows with every change of hands, and so does its hold. Only the current
+fence lets a caller change them; a worker that came back from the dead knows an old one, and its
 conditional UPDATE touches nothing.
 
     submit     QUEUED,  fence n      hold reserved, task (id, n) deferred in one transaction
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import models, transaction
@@ -30,40 +30,33 @@ from django.utils import timezone
 
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.failure_excerpt import failure_excerpt
+from clipforge.jobs import kinds, rules
 from clipforge.jobs.errors import TooManyAtOnce
 from clipforge.jobs.failures import HOLD_LAPSED, HoldLost
 from clipforge.jobs.models import CANCELLED, FAILED, QUEUED, Job
-from clipforge.jobs.selectors import lapsed_jobs
+from clipforge.jobs.rules import Action
 from credits import services as credit_services
 from credits.errors import TooManyOpenHolds
-from credits.models import CreditHold
+from credits.models import CreditHold, HoldStatus
 from credits.pricing import Charge
 
 ACTOR = "system:worker"
 
-# Work that comes back was promised its place: its new job goes before those that wait already.
-COMES_BACK = 1
+# A job that returns to the queue was promised its place: its new task goes before those that wait.
+PRIORITY_RETURNING = 1
+
+J = TypeVar("J", bound=Job)
 
 
-class Defer(Protocol):
-    """Queues the task that does the work, inside the transaction that queues the row."""
-
-    def __call__(self, pk: uuid.UUID, fence: int, *, priority: int = 0) -> None: ...
-
-
-W = TypeVar("W", bound=Job)
-
-
-# --- by whoever asks for the work -----------------------------------------------------
+# --- by the customer, or by staff for one -----------------------------------------------
 
 
 def submit(
-    item: Job,
+    job: Job,
     *,
     charge: Charge,
     reason: str,
     actor: str,
-    defer: Defer,
     most_open: int | None = None,
 ) -> None:
     """Reserve the price, insert the row as QUEUED and defer its task, all or nothing.
@@ -72,30 +65,28 @@ def submit(
     or run; then nothing was written.
     """
     with transaction.atomic():
-        item.hold = _reserve(item, charge, reason, actor, most_open)
-        item.status = QUEUED
-        item.queued_at = timezone.now()
-        item.save(force_insert=True)
-        defer(item.pk, item.fence)
+        job.hold = _reserve(job, charge, reason, actor, most_open)
+        job.status = QUEUED
+        job.queued_at = timezone.now()
+        job.save(force_insert=True)
+        kinds.defer(kinds.kind_of(job), job.pk, job.fence)
 
 
 def retry(
-    item: W,
+    job: J,
     *,
     charge: Charge,
     reason: str,
     actor: str,
-    defer: Defer,
     most_open: int | None = None,
-) -> W:
+) -> J:
     """Queue a FAILED or CANCELLED row again, under the same id and at today's price.
 
     Raises Conflict in any other state, InsufficientCredits and TooManyAtOnce as `submit` does.
     """
     with transaction.atomic():
-        locked = _locked(item)
-        if locked.status not in {FAILED, CANCELLED}:
-            raise Conflict(f"It is {locked.status}; only FAILED or CANCELLED work can be retried.")
+        locked = _locked(job)
+        rules.require(Action.RETRY, locked)
         locked.fence += 1
         locked.hold = _reserve(locked, charge, reason, actor, most_open)
         locked.status = QUEUED
@@ -105,36 +96,36 @@ def retry(
         locked.queued_at = timezone.now()
         locked.started_at = locked.finished_at = None
         locked.save()
-        defer(locked.pk, locked.fence)
+        kinds.defer(kinds.kind_of(locked), locked.pk, locked.fence)
     return locked
 
 
-def cancel(item: W, *, actor: str) -> W:
-    """Stop queued or running work and give the credits back. A running worker notices by its beat.
+def cancel(job: J, *, actor: str) -> J:
+    """Stop a queued or running job and give the credits back. A running worker notices by its beat.
 
     Cancelling what is cancelled already changes nothing. Raises Conflict when it is finished.
     """
     with transaction.atomic():
-        locked = _locked(item)
-        if not _stop(locked, actor) and locked.status != CANCELLED:
-            raise Conflict(f"It is {locked.status} already; there is nothing to cancel.")
-        # Read again with its hold: what was joined to the lock may be from before we waited for it.
-        return type(item)._default_manager.select_related("org", "hold").get(pk=item.pk)
+        locked = _locked(job)
+        if locked.status != CANCELLED:
+            rules.require(Action.CANCEL, locked)
+            _stop(locked, actor)
+        return _as_it_is(job)
 
 
-def abandon(item: Job, *, actor: str) -> None:
+def abandon(job: Job, *, actor: str) -> None:
     """Before the row is deleted: cancel it if it is open, and lock it until the caller commits.
 
     Call inside the transaction that deletes. Raises NotFound when it is gone already.
     """
-    _stop(_locked(item), actor)
+    _stop(_locked(job), actor)
 
 
 # --- by the worker that does it -------------------------------------------------------
 
 
-def claim(model: type[W], pk: uuid.UUID, *, fence: int) -> W | None:
-    """Take queued work: the row, RUNNING under a fence of its own, or None if somebody was first."""
+def claim(model: type[J], pk: uuid.UUID, *, fence: int) -> J | None:
+    """Take a queued job: the row, RUNNING under a fence of its own, or None if it was taken already."""
     with transaction.atomic():
         claimed = model._default_manager.filter(pk=pk, status=QUEUED, fence=fence).update(
             status=model.RUNNING,
@@ -147,96 +138,103 @@ def claim(model: type[W], pk: uuid.UUID, *, fence: int) -> W | None:
         )
         if not claimed:
             return None
-        item = model._default_manager.select_related("org", "hold").get(pk=pk)
-        if _transfer_hold(item, from_fence=fence, to_fence=fence + 1):
-            return item
-        _settle(item, status=FAILED, error=HOLD_LAPSED)
+        job = model._default_manager.select_related("org", "hold").get(pk=pk)
+        if _transfer_hold(job, from_fence=fence, to_fence=fence + 1):
+            return job
+        _settle(job, status=FAILED, error=HOLD_LAPSED)
         return None
 
 
-def beat(item: Job, *, stage: str, progress: float) -> bool:
-    """Say that the work goes on. False: it is no longer ours; stop and change nothing."""
-    return bool(_mine(item).update(lease_expires_at=_lease_end(), stage=stage, progress=progress))
+def beat(job: Job, *, stage: str, progress: float) -> bool:
+    """Say that the job goes on. False: it is no longer ours; stop and change nothing."""
+    return bool(_mine(job).update(lease_expires_at=_lease_end(), stage=stage, progress=progress))
 
 
-def succeed(item: Job, *, status: str, actor: str, charged: bool = True, **fields: Any) -> bool:
+def succeed(job: Job, *, status: str, actor: str, charged: bool = True, **fields: Any) -> bool:
     """Record the result and settle the hold: captured, or released when `charged` is False.
 
-    False: the work was no longer ours, nothing changed. Raises HoldLost when the row was ours
+    False: the job was no longer ours, nothing changed. Raises HoldLost when the row was ours
     but its hold is gone: the caller throws the result away and calls `fail` with HOLD_LAPSED.
     """
-    cost = item.hold.amount if charged and item.hold else 0
+    cost = job.hold.amount if charged and job.hold else 0
     with transaction.atomic():
-        if not _settle(item, status=status, progress=1, charged=cost, **fields):
+        if not _settle(job, status=status, progress=1, charged=cost, **fields):
             return False
         if not charged:
-            _release(item, actor)
-        elif item.hold_id is None or not credit_services.capture(
-            hold_id=item.hold_id, fence=item.fence, actor=actor
+            _release(job, actor)
+        elif job.hold_id is None or not credit_services.capture(
+            hold_id=job.hold_id, fence=job.fence, actor=actor
         ):
             raise HoldLost
         return True
 
 
-def fail(item: Job, *, error: tuple[str, str], actor: str, detail: str = "") -> bool:
+def fail(job: Job, *, error: tuple[str, str], actor: str, detail: str = "") -> bool:
     """Record a failure `(code, sentence)` and release the hold. False: it was no longer ours.
 
     `detail` is for staff: what it says of this machine is taken out, and the end of it is kept.
     """
     with transaction.atomic():
-        if not _settle(item, status=FAILED, error=error, failure_detail=failure_excerpt(detail)):
+        if not _settle(job, status=FAILED, error=error, failure_detail=failure_excerpt(detail)):
             return False
-        _release(item, actor)
+        _release(job, actor)
         return True
 
 
-def hand_back(item: Job, *, defer: Defer) -> bool:
-    """Queue our own running work again, because this worker has to stop. Costs no attempt."""
+def hand_back(job: Job) -> bool:
+    """Queue our own running job again, because this worker has to stop. Costs no attempt."""
     with transaction.atomic():
-        return requeue_row(item, attempts=F("attempts") - 1, defer=defer)
+        return requeue_row(job, attempts=F("attempts") - 1)
 
 
 # --- by the sweeper and by staff ---
 
 
-def requeue(item: W, *, defer: Defer) -> W:
-    """By hand, what the sweeper does by itself: a new job for work that nobody does.
+def requeue(job: J) -> J:
+    """By hand, what the sweeper does by itself: a new task for a job that no worker does.
 
-    QUEUED work whose job was lost, or RUNNING work whose lease is over; the hold stays. A job that
-    was not lost after all finds the fence moved on. Raises Conflict otherwise, and where the hold
-    is gone: such work can only be cancelled, and retried.
+    A QUEUED one whose task was lost, or a RUNNING one whose lease is over; the hold stays. A task
+    that was not lost after all finds the fence moved on. Raises Conflict otherwise, and where the
+    hold is gone: such a job can only be cancelled, and retried.
     """
     with transaction.atomic():
-        locked = _locked(item)
-        lapsed = lapsed_jobs(type(item)).filter(pk=item.pk).exists()
-        if locked.status != QUEUED and not lapsed:
-            works = locked.status == locked.RUNNING
-            raise Conflict(
-                "Its worker gives signs of life." if works else f"It is {locked.status} already."
-            )
-        requeue_row(locked, defer=defer)
-        ours = CreditHold.objects.filter(fence=locked.fence + 1, status="HELD")
-        if locked.hold_id is None or not ours.filter(pk=locked.hold_id).exists():
-            raise Conflict("Its reserved credits were given back. Cancel it, and retry it.")
-        return type(item)._default_manager.select_related("org", "hold").get(pk=item.pk)
+        _locked(job)
+        found = _as_it_is(job)
+        rules.require(Action.REQUEUE, found)
+        requeue_row(found)
+        held = CreditHold.objects.filter(status=HoldStatus.HELD, fence=found.fence + 1)
+        if found.hold_id is None or not held.filter(pk=found.hold_id).exists():
+            raise rules.HOLD_IS_GONE.as_error()
+        return _as_it_is(job)
+
+
+def release_left_hold(job: J, *, actor: str) -> J:
+    """Give back what an ended job left reserved. Raises Conflict, NotFound."""
+    with transaction.atomic():
+        _locked(job)
+        found = _as_it_is(job)
+        rules.require(Action.RELEASE, found)
+        if found.hold_id is None or not credit_services.release(hold_id=found.hold_id, actor=actor):
+            raise Conflict("It was settled meanwhile.")
+        return _as_it_is(job)
 
 
 # --- inside ---------------------------------------------------------------------------
 
 
 def _reserve(
-    item: Job, charge: Charge, reason: str, actor: str, most_open: int | None
+    job: Job, charge: Charge, reason: str, actor: str, most_open: int | None
 ) -> CreditHold:
     try:
         return credit_services.reserve(
-            org=item.org,
+            org=job.org,
             charge=charge,
             reason=reason,
-            reference_type=item.REFERENCE_TYPE,
-            reference_id=str(item.pk),
-            idempotency_key=f"{item.REFERENCE_TYPE}:{item.pk}:{item.fence}",
+            reference_type=job.REFERENCE_TYPE,
+            reference_id=str(job.pk),
+            idempotency_key=f"{job.REFERENCE_TYPE}:{job.pk}:{job.fence}",
             actor=actor,
-            fence=item.fence,
+            fence=job.fence,
             max_open_holds=most_open,
         )
     except TooManyOpenHolds as refusal:
@@ -244,9 +242,9 @@ def _reserve(
         raise TooManyAtOnce(running=refusal.open_holds, quota=refusal.limit) from refusal
 
 
-def _release(item: Job, actor: str) -> None:
-    if item.hold_id is not None:
-        credit_services.release(hold_id=item.hold_id, fence=item.fence, actor=actor)
+def _release(job: Job, actor: str) -> None:
+    if job.hold_id is not None:
+        credit_services.release(hold_id=job.hold_id, fence=job.fence, actor=actor)
 
 
 def _stop(locked: Job, actor: str) -> bool:
@@ -258,9 +256,9 @@ def _stop(locked: Job, actor: str) -> bool:
     return True
 
 
-def _transfer_hold(item: Job, *, from_fence: int, to_fence: int) -> bool:
-    return item.hold_id is not None and credit_services.transfer_hold(
-        hold_id=item.hold_id, from_fence=from_fence, to_fence=to_fence
+def _transfer_hold(job: Job, *, from_fence: int, to_fence: int) -> bool:
+    return job.hold_id is not None and credit_services.transfer_hold(
+        hold_id=job.hold_id, from_fence=from_fence, to_fence=to_fence
     )
 
 
@@ -268,21 +266,21 @@ def _lease_end() -> Any:
     return Now() + datetime.timedelta(seconds=settings.WORK_LEASE_SECONDS)
 
 
-def _mine(item: Job) -> models.QuerySet[Any]:
-    return type(item)._default_manager.filter(pk=item.pk, status=item.RUNNING, fence=item.fence)
+def _mine(job: Job) -> models.QuerySet[Any]:
+    return type(job)._default_manager.filter(pk=job.pk, status=job.RUNNING, fence=job.fence)
 
 
-def _here(item: Job) -> models.QuerySet[Any]:
-    """The row, if it is still where `item` saw it."""
-    return type(item)._default_manager.filter(pk=item.pk, status=item.status, fence=item.fence)
+def _here(job: Job) -> models.QuerySet[Any]:
+    """The row, if it is still where `job` saw it."""
+    return type(job)._default_manager.filter(pk=job.pk, status=job.status, fence=job.fence)
 
 
-def _locked(item: W) -> W:
+def _locked(job: J) -> J:
     locked = (
-        type(item)
+        type(job)
         ._default_manager.select_for_update(of=("self",))
         .select_related("org", "hold")
-        .filter(pk=item.pk)
+        .filter(pk=job.pk)
         .first()
     )
     if locked is None:
@@ -290,11 +288,11 @@ def _locked(item: W) -> W:
     return locked
 
 
-def _settle(item: Job, *, status: str, error: tuple[str, str] = ("", ""), **fields: Any) -> bool:
-    """Finish a row whose fence is still the one that `item` knows."""
+def _settle(job: Job, *, status: str, error: tuple[str, str] = ("", ""), **fields: Any) -> bool:
+    """Finish a row whose fence is still the one that `job` knows."""
     code, message = error
     return bool(
-        _here(item).update(
+        _here(job).update(
             status=status,
             error_code=code,
             error_message=message,
@@ -307,10 +305,16 @@ def _settle(item: Job, *, status: str, error: tuple[str, str] = ("", ""), **fiel
     )
 
 
-def requeue_row(item: Job, *, defer: Defer, **fields: Any) -> bool:
-    queued = _here(item).update(
+def _as_it_is(job: J) -> J:
+    """Read again with its hold: what is joined to a lock may be from before we waited for it."""
+    return type(job)._default_manager.select_related("org", "hold").get(pk=job.pk)
+
+
+def requeue_row(job: Job, **fields: Any) -> bool:
+    """In the caller's transaction. False: it is no longer where `job` saw it, nothing changed."""
+    queued = _here(job).update(
         status=QUEUED,
-        fence=item.fence + 1,
+        fence=job.fence + 1,
         lease_expires_at=None,
         stage="",
         progress=0,
@@ -318,6 +322,6 @@ def requeue_row(item: Job, *, defer: Defer, **fields: Any) -> bool:
     )
     if not queued:
         return False
-    _transfer_hold(item, from_fence=item.fence, to_fence=item.fence + 1)
-    defer(item.pk, item.fence + 1, priority=COMES_BACK)
+    _transfer_hold(job, from_fence=job.fence, to_fence=job.fence + 1)
+    kinds.defer(kinds.kind_of(job), job.pk, job.fence + 1, priority=PRIORITY_RETURNING)
     return True

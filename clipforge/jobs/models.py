@@ -15,13 +15,13 @@ QUEUED, FAILED, CANCELLED = "QUEUED", "FAILED", "CANCELLED"
 
 
 class Job(UUIDModel, TimestampedModel):
-    """A row that is worked on and paid for. Subclasses add `status` and what the work is about.
+    """A row that a worker processes and a hold pays for. Subclasses add `status` and the subject.
 
     Every subclass has the statuses QUEUED, FAILED and CANCELLED, and names its own RUNNING.
     """
 
     RUNNING: ClassVar[str]
-    # What the ledger calls it, and how idempotency keys of its holds begin.
+    # The name of the kind: what the ledger calls it, and how idempotency keys of its holds begin.
     REFERENCE_TYPE: ClassVar[str]
 
     # Overridden with the choices of the subclass.
@@ -41,7 +41,7 @@ class Job(UUIDModel, TimestampedModel):
     progress = models.FloatField(default=0, help_text="0 to 1, within the stage.")
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
-    # For staff, never for the customer: the last words of whatever failed.
+    # For staff, never for the customer: the end of what the failure left to read.
     failure_detail = models.TextField(blank=True, default="", db_default="", editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)

@@ -1,10 +1,11 @@
-"""What the end of a job was: each way in which it can go wrong, settled."""
+"""The outcome of a run: each way in which it can go wrong, settled."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 from clipforge.common.errors import StorageFull
 from clipforge.common.failure_excerpt import safe_traceback
@@ -12,39 +13,50 @@ from clipforge.jobs.failures import (
     DATABASE_FAULTS,
     HOLD_LAPSED,
     INTERNAL_ERROR,
+    INTERRUPTED,
     STORAGE_FULL,
+    Failure,
     HoldLost,
+    JobFailed,
 )
 from clipforge.jobs.heartbeat import Heartbeat
-from clipforge.jobs.lifecycle import ACTOR, Defer, fail, hand_back
+from clipforge.jobs.kinds import JobKind
+from clipforge.jobs.lifecycle import ACTOR, fail, hand_back
 from clipforge.jobs.models import Job
-from clipforge.media import ErrorCode, MediaError
 
 logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def settle_outcome(item: Job, watch: Heartbeat, *, defer: Defer) -> Iterator[None]:
-    """Turn whatever goes wrong inside into the end that it deserves.
+def settle_outcome(kind: JobKind[Any], job: Job, heartbeat: Heartbeat) -> Iterator[None]:
+    """Turn an error inside into the end that it stands for.
 
-    Refused or impossible: FAILED with the code of the media code. This worker has to stop: handed
-    back. A fault of ours: FAILED as `internal_error`. A fault of the database is raised: the lease
-    lapses, and the sweeper gives the work to another worker.
+    A failure that the kind knows: FAILED with its code, and the notes of the error for staff. This
+    worker has to stop: handed back. An error that the kind does not know: FAILED as
+    `internal_error`. A fault of the database is raised: the lease lapses, and the sweeper gives the
+    job to another worker.
     """
     try:
         yield
-    except MediaError as error:
-        if error.code is not ErrorCode.CANCELLED:
-            notes = "\n".join(getattr(error, "__notes__", []))
-            fail(item, error=(error.code.value, error.message), actor=ACTOR, detail=notes)
-        elif not watch.lost:
-            hand_back(item, defer=defer)
-    except StorageFull:
-        fail(item, error=STORAGE_FULL, actor=ACTOR)
-    except HoldLost:
-        fail(item, error=HOLD_LAPSED, actor=ACTOR)
     except DATABASE_FAULTS:
         raise
     except Exception as error:
-        logger.exception("work failed", extra={"kind": item.REFERENCE_TYPE, "id": str(item.pk)})
-        fail(item, error=INTERNAL_ERROR, actor=ACTOR, detail=safe_traceback(error))
+        failure = _failure_of(kind, error)
+        if failure is None:
+            logger.exception("job failed", extra={"kind": kind.name, "id": str(job.pk)})
+            fail(job, error=INTERNAL_ERROR, actor=ACTOR, detail=safe_traceback(error))
+        elif failure is not INTERRUPTED:
+            notes = "\n".join(getattr(error, "__notes__", []))
+            fail(job, error=failure, actor=ACTOR, detail=notes)
+        elif not heartbeat.lost:
+            hand_back(job)
+
+
+def _failure_of(kind: JobKind[Any], error: Exception) -> Failure | None:
+    if isinstance(error, JobFailed):
+        return error.failure
+    if (failure := kind.errors(error)) is not None:
+        return failure
+    if isinstance(error, StorageFull):
+        return STORAGE_FULL
+    return HOLD_LAPSED if isinstance(error, HoldLost) else None

@@ -1,8 +1,13 @@
-"""The queue as staff see it: who works, which jobs nobody works on, and which failed."""
+"""The queue behind the jobs, as staff see it: its entries, the workers, and what may be done about both.
+
+An entry is a row of procrastinate: one task that waits, is done, or failed. An entry whose task does
+a job names that job and its fence; the row of the job is the truth.
+"""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django.db.models import (
@@ -22,18 +27,22 @@ from procrastinate.contrib.django import app
 from procrastinate.contrib.django import models as tables
 from procrastinate.exceptions import UniqueViolation
 
-from clipforge.common.errors import Conflict
+from clipforge.common.errors import Conflict, NotFound
+from clipforge.jobs.kinds import JobKind, kind_of_task
+from clipforge.jobs.rules import Action, Refusal
 
-# Read-only, says procrastinate, and typed for nobody.
-JOBS: Any = tables.ProcrastinateJob
-WORKERS: Any = tables.ProcrastinateWorker
-EVENTS: Any = tables.ProcrastinateEvent
+# procrastinate has them read-only and without types.
+QueueEntry: Any = tables.ProcrastinateJob
+QueueWorker: Any = tables.ProcrastinateWorker
+QueueEvent: Any = tables.ProcrastinateEvent
 
 # A worker says every ten seconds that it is alive, and is given up after three times that.
 SILENCE = datetime.timedelta(seconds=30)
 
-# The id of the work that a job is for, as the index staff_jobs_of_work has it.
-WORK = Coalesce(KT("args__project_id"), KT("args__export_id"))
+# The id of the job that an entry is for, as the indexes of the queue's table have it: the first is
+# of the kinds that name the argument themselves, staff_jobs_of_work; the other is of the rest.
+OWN_ARGUMENTS = ("project_id", "export_id")
+_JOB_OF_OWN = Coalesce(*(KT(f"args__{name}") for name in OWN_ARGUMENTS))
 
 
 class Workers(NamedTuple):
@@ -46,57 +55,96 @@ class Workers(NamedTuple):
 def workers() -> Workers:
     """The table holds those that run, and those that were killed since another one started."""
     alive = Count("pk", filter=Q(last_heartbeat__gt=Now() - SILENCE))
-    return Workers(**WORKERS.objects.aggregate(alive=alive, last_seen=Max("last_heartbeat")))
+    return Workers(**QueueWorker.objects.aggregate(alive=alive, last_seen=Max("last_heartbeat")))
 
 
-def job_of_work() -> Subquery:
-    """Of a row of work: the job for its fence that waits or runs, or None.
+def entry_of(kind: JobKind[Any]) -> Subquery:
+    """Of a row of this kind: the entry for its fence that waits or runs, or None.
 
-    Looked up row by row. As EXISTS it would be joined, and the planner sort all jobs of the queue.
+    Looked up row by row. As EXISTS it would be joined, and the planner sort all entries of the queue.
     """
-    jobs = JOBS.objects.filter(status__in=["todo", "doing"])
-    mine = jobs.annotate(work=WORK, of_fence=KT("args__fence")).filter(
-        work=Cast(OuterRef("pk"), CharField()),
+    job = _JOB_OF_OWN if kind.argument in OWN_ARGUMENTS else KT(f"args__{kind.argument}")
+    entries = QueueEntry.objects.filter(status__in=["todo", "doing"])
+    own = entries.annotate(of_job=job, of_fence=KT("args__fence")).filter(
+        of_job=Cast(OuterRef("pk"), CharField()),
         of_fence=Cast(OuterRef("fence"), CharField()),
     )
-    return Subquery(mine.values("pk")[:1])
+    return Subquery(own.values("pk")[:1])
 
 
-def waiting_jobs() -> QuerySet[Any]:
-    """Jobs that no worker has begun, whatever they are for."""
-    jobs: QuerySet[Any] = JOBS.objects.filter(status="todo")
-    return jobs
+def job_of_entry(task: str, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The name of the kind and the id of the job that an entry is for. None: it does no job."""
+    kind = kind_of_task(task)
+    pk = arguments.get(kind.argument) if kind else None
+    return (kind.name, str(pk)) if kind and pk else None
 
 
-def failed_jobs() -> QuerySet[Any]:
-    """Jobs that will not come again by themselves, the newest first."""
-    jobs: QuerySet[Any] = JOBS.objects.filter(status="failed").order_by("-id")
-    return jobs
+def waiting_entries() -> QuerySet[Any]:
+    entries: QuerySet[Any] = QueueEntry.objects.filter(status="todo")
+    return entries
 
 
-def orphaned_jobs() -> QuerySet[Any]:
-    """Jobs that are marked as being done, by a worker that is not alive."""
+def failed_entries() -> QuerySet[Any]:
+    """Those that will not come again by themselves, the newest first."""
+    entries: QuerySet[Any] = QueueEntry.objects.filter(status="failed").order_by("-id")
+    return entries
+
+
+def orphaned_entries() -> QuerySet[Any]:
+    """Those that are marked as being done, by a worker that is not alive."""
     gone = Q(worker=None) | Q(worker__last_heartbeat__lt=Now() - SILENCE)
-    jobs: QuerySet[Any] = JOBS.objects.filter(gone, status="doing").order_by("-id")
-    return jobs
+    entries: QuerySet[Any] = QueueEntry.objects.filter(gone, status="doing").order_by("-id")
+    return entries
 
 
-def since_its_last_event(jobs: QuerySet[Any], state: str) -> Any:
-    """Each with the time of what happened to it last, as `since`, and `state`."""
-    events = EVENTS.objects.filter(job=OuterRef("pk")).order_by("-id").values("at")
-    return jobs.annotate(
+def since_last_event(entries: QuerySet[Any], state: str) -> Any:
+    """Each with the time of its last event as `since`, and `state`."""
+    events = QueueEvent.objects.filter(job=OuterRef("pk")).order_by("-id").values("at")
+    return entries.annotate(
         since=Coalesce(Subquery(events[:1]), "scheduled_at", Now()), state=Value(state)
     )
 
 
-def do_again(job: Any) -> None:
-    """Put a job that failed, or whose worker is gone, back into the queue, in this transaction.
+def entries_with_worker() -> QuerySet[Any]:
+    """What `why_not_entry` reads."""
+    entries: QuerySet[Any] = QueueEntry.objects.select_related("worker")
+    return entries
 
-    Raises Conflict when another of its kind waits already, which will do the same.
+
+def locked_entry(pk: str) -> Any:
+    """The entry, locked until the caller commits. Raises NotFound."""
+    entry = entries_with_worker().select_for_update(of=("self",)).filter(pk=pk).first()
+    if entry is None:
+        raise NotFound("It is not there any more.")
+    return entry
+
+
+def why_not_entry(action: Action, entry: Any) -> Refusal | None:
+    """Why an entry cannot be retried or requeued; None: it can. Nothing else is done to one."""
+    if action is Action.RETRY:
+        failed = entry.status == "failed"
+        return None if failed else Refusal(f"It is {entry.status}; only a failed entry is retried.")
+    if entry.status != "doing":
+        return Refusal(f"It is {entry.status}; only an entry whose worker is gone is requeued.")
+    alive = entry.worker and entry.worker.last_heartbeat > timezone.now() - SILENCE
+    return Refusal("Its worker is alive.") if alive else None
+
+
+def put_back(action: Action, entry: Any) -> None:
+    """Queue a locked entry again that failed, or whose worker is gone, in this transaction.
+
+    Raises Conflict where `why_not_entry` has a refusal, and when another entry of its task waits
+    already, which will do the same.
     """
+    if refusal := why_not_entry(action, entry):
+        raise refusal.as_error()
     try:
         app.job_manager.retry_job_by_id(
-            job.pk, timezone.now(), priority=job.priority, queue=job.queue_name, lock=job.lock
+            entry.pk,
+            timezone.now(),
+            priority=entry.priority,
+            queue=entry.queue_name,
+            lock=entry.lock,
         )
     except UniqueViolation as error:
-        raise Conflict("Another job of its kind waits already, and will do the same.") from error
+        raise Conflict("Another entry of its task waits already, and will do the same.") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
-from clipforge.jobs.models import Job
+from clipforge.jobs.kinds import all_kinds
 from clipforge.orgs.models import Organization
 from credits import reconciling
 from credits.invariants import Breach
@@ -15,11 +15,11 @@ from credits.invariants import Breach
 def charged_otherwise(org: Organization | None = None) -> list[Breach]:
     """Rows that say something else about what they cost than their hold. The eighth invariant."""
     found = []
-    for model in Job.__subclasses__():
-        rows = model._default_manager.annotate(captured=Coalesce("hold__captured", 0))
+    for kind in all_kinds():
+        rows = kind.model._default_manager.annotate(captured=Coalesce("hold__captured", 0))
         if org is not None:
             rows = rows.filter(org=org)
         for row in rows.exclude(charged=F("captured")):
-            says = f"{model.REFERENCE_TYPE} {row.pk}: charged is {row.charged}"
+            says = f"{kind.name} {row.pk}: charged is {row.charged}"
             found.append(Breach(8, row.org_id, f"{says} but its hold captured {row.captured}"))
     return found

@@ -13,12 +13,12 @@ from django.db.models.functions import Coalesce, Now
 from clipforge.jobs.models import FAILED, QUEUED, Job
 from credits.models import CreditHold, HoldStatus
 
-W = TypeVar("W", bound=Job)
+J = TypeVar("J", bound=Job)
 
 MAX_POSITION = 1000
 
 
-def with_reserved(rows: models.QuerySet[W]) -> models.QuerySet[W]:
+def with_reserved(rows: models.QuerySet[J]) -> models.QuerySet[J]:
     """The same rows, knowing what is reserved for them. Only of those that are open a hold is read."""
     held = CreditHold.objects.filter(pk=OuterRef("hold_id"), status=HoldStatus.HELD)
     amount = Coalesce(Subquery(held.values("amount")), Value(0))
@@ -27,40 +27,45 @@ def with_reserved(rows: models.QuerySet[W]) -> models.QuerySet[W]:
     return annotated
 
 
-def queue_position(item: Job) -> int | None:
+def queue_position(job: Job) -> int | None:
     """How many of its kind start before this one, itself included: 1 is next. None if not queued.
 
     Beyond MAX_POSITION it is "at least so many": counting on would cost more than it tells.
     """
-    if item.status != QUEUED or item.queued_at is None:
+    if job.status != QUEUED or job.queued_at is None:
         return None
-    ahead = type(item)._default_manager.filter(status=QUEUED, queued_at__lt=item.queued_at)
+    ahead = type(job)._default_manager.filter(status=QUEUED, queued_at__lt=job.queued_at)
     return ahead[:MAX_POSITION].count() + 1
 
 
-def queued_jobs(model: type[W]) -> models.QuerySet[W]:
+def queued_jobs(model: type[J]) -> models.QuerySet[J]:
     """Jobs of all organizations that wait for a worker, the one that waits longest first."""
     return model._default_manager.filter(status=QUEUED).order_by("queued_at")
 
 
-def running_jobs(model: type[W]) -> models.QuerySet[W]:
+def running_jobs(model: type[J]) -> models.QuerySet[J]:
     """Jobs of all organizations that a worker holds."""
     return model._default_manager.filter(status=model.RUNNING)
 
 
-def failed_jobs(model: type[W]) -> models.QuerySet[W]:
+def open_jobs(model: type[J]) -> models.QuerySet[J]:
+    """Jobs of all organizations that wait or run."""
+    return model._default_manager.filter(status__in=[QUEUED, model.RUNNING])
+
+
+def failed_jobs(model: type[J]) -> models.QuerySet[J]:
     """Jobs of all organizations that ended without a result."""
     return model._default_manager.filter(status=FAILED)
 
 
-def lapsed_jobs(model: type[W]) -> models.QuerySet[W]:
-    """What workers hold that gave no sign of life for a lease, the longest silent first."""
+def lapsed_jobs(model: type[J]) -> models.QuerySet[J]:
+    """Running jobs whose worker gave no sign of life for a lease, the longest silent first."""
     lapsed = model._default_manager.filter(status=model.RUNNING, lease_expires_at__lt=Now())
     return lapsed.order_by("lease_expires_at")
 
 
-def aging_jobs(model: type[W], status: str) -> models.QuerySet[W]:
-    """Work of an open status whose hold has lived half of its life."""
+def aging_jobs(model: type[J], status: str) -> models.QuerySet[J]:
+    """Jobs of an open status whose hold has lived half of its life."""
     half = datetime.timedelta(seconds=settings.HOLD_SECONDS / 2)
     return model._default_manager.filter(
         status=status, hold__status="HELD", hold__expires_at__lt=Now() + half

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from clipforge.jobs.failures import DATABASE_FAULTS, WORKER_LOST
-from clipforge.jobs.lifecycle import Defer, fail, requeue_row
+from clipforge.jobs.lifecycle import fail, requeue_row
 from clipforge.jobs.models import QUEUED, Job
 from clipforge.jobs.selectors import aging_jobs, lapsed_jobs
 from credits import services as credit_services
@@ -16,11 +16,11 @@ from credits import services as credit_services
 logger = logging.getLogger(__name__)
 
 
-def sweep(model: type[Job], *, defer: Defer, batch: int = 100) -> tuple[int, int]:
-    """Take work from workers that stopped. Returns how many rows were requeued and failed.
+def sweep(model: type[Job], *, batch: int = 100) -> tuple[int, int]:
+    """Take jobs from workers that stopped. Returns how many rows were requeued and failed.
 
     Also renews the holds of queued and running rows, so that a long queue loses no reservation.
-    Each row has a transaction of its own: one that cannot be swept keeps nobody else waiting, and
+    Each row has a transaction of its own: one that cannot be swept keeps no other waiting, and
     no two accounts are ever locked together.
     """
     requeued = failed = 0
@@ -28,14 +28,14 @@ def sweep(model: type[Job], *, defer: Defer, batch: int = 100) -> tuple[int, int
     for pk in list(lapsed.values_list("pk", flat=True)[:batch]):
         try:
             with transaction.atomic():
-                item = lapsed.select_for_update(skip_locked=True).filter(pk=pk).first()
-                if item is None:  # another sweeper has it, or its worker gave a sign of life
+                job = lapsed.select_for_update(skip_locked=True).filter(pk=pk).first()
+                if job is None:  # another sweeper has it, or its worker gave a sign of life
                     continue
-                if item.attempts < settings.WORK_MAX_ATTEMPTS:
-                    requeued += requeue_row(item, defer=defer)
+                if job.attempts < settings.WORK_MAX_ATTEMPTS:
+                    requeued += requeue_row(job)
                 else:
                     failed += fail(
-                        item, error=WORKER_LOST, actor="system:sweeper", detail=_last_seen(item)
+                        job, error=WORKER_LOST, actor="system:sweeper", detail=_last_seen(job)
                     )
         except DATABASE_FAULTS:
             raise
@@ -45,11 +45,11 @@ def sweep(model: type[Job], *, defer: Defer, batch: int = 100) -> tuple[int, int
     return requeued, failed
 
 
-def _last_seen(item: Job) -> str:
-    where = f"in {item.stage} at {item.progress:.0%}" if item.stage else "before its first stage"
+def _last_seen(job: Job) -> str:
+    where = f"in {job.stage} at {job.progress:.0%}" if job.stage else "before its first stage"
     return (
-        f"Attempt {item.attempts} gave its last sign of life {where}; "
-        f"its lease ended at {item.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC."
+        f"Attempt {job.attempts} gave its last sign of life {where}; "
+        f"its lease ended at {job.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC."
     )
 
 

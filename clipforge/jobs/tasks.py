@@ -5,8 +5,8 @@ from __future__ import annotations
 from procrastinate import JobContext
 from procrastinate.contrib.django import app
 
-# Failed jobs stay visible for so long; the rows that they worked on tell the rest. Hours.
-FAILED_JOB_HOURS = 7 * 24
+# Failed entries stay visible for so long; the rows of their jobs tell the rest. Hours.
+FAILED_ENTRY_HOURS = 7 * 24
 
 
 @app.periodic(cron="7 4 * * *")
@@ -16,7 +16,7 @@ FAILED_JOB_HOURS = 7 * 24
     name="clipforge.old_jobs",
     pass_context=True,
 )
-async def remove_old_jobs(context: JobContext, timestamp: int) -> None:
+async def remove_old_entries(context: JobContext, timestamp: int) -> None:
     await context.app.job_manager.delete_old_jobs(
-        FAILED_JOB_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
+        FAILED_ENTRY_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
     )

@@ -1,9 +1,9 @@
-"""The worker process: takes jobs from the queue until it is asked to stop.
+"""The worker process: does what is queued until it is asked to stop.
 
-Two procrastinate workers share the process. One does the videos, as many at once as
-there are slots; the other does the maintenance (sweeps, expiry), so that long renders
-never keep the sweeper from running. A third loop gives the jobs of dead workers to
-living ones; the fence of the row makes a job that runs twice harmless.
+Two procrastinate workers share the process. One does the jobs, of all kinds that are registered, as
+many at once as there are slots; the other does the maintenance (sweeps, expiry), so that long jobs
+never keep the sweeper from running. A third loop gives the queue entries of dead workers to living
+ones; the fence of the row makes a task that runs twice harmless.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import DeleteJobCondition, Status
 
 from clipforge.common.shutdown import stopping
+from clipforge.jobs.kinds import job_queues
+from clipforge.jobs.registry import MAINTENANCE
 
 logger = logging.getLogger(__name__)
 
-VIDEO_QUEUES = ["analysis", "render"]
-MAINTENANCE_QUEUES = ["maintenance"]
-
-# Asked to stop, video work hands itself back within a second; this bounds what does not. Seconds.
+# Asked to stop, a job is handed back within a second; this bounds what is not. Seconds.
 GRACE_SECONDS = 20.0
-# How often jobs of dead workers are looked for. Seconds; procrastinate calls a worker dead after 30.
+# How often queue entries of dead workers are looked for. Seconds; procrastinate calls a worker dead after 30.
 RESCUE_SECONDS = 10.0
 # How long anything waits for a connection from the pool. Without a database nothing can be said to
 # it any more, not even goodbye. Seconds.
@@ -62,7 +61,7 @@ async def run(*, concurrency: int) -> None:
 
 
 def _ask_to_stop(stop: asyncio.Event) -> None:
-    stopping.set()  # at once: videos hand themselves back also while we reconnect
+    stopping.set()  # at once: jobs are handed back also while we reconnect
     stop.set()
 
 
@@ -71,8 +70,8 @@ async def _work(concurrency: int, stop: asyncio.Event) -> None:
     app = _worker_app()
     async with app.open_async():
         workers = [
-            asyncio.create_task(_procrastinate_worker(app, VIDEO_QUEUES, concurrency)),
-            asyncio.create_task(_procrastinate_worker(app, MAINTENANCE_QUEUES, 1)),
+            asyncio.create_task(_procrastinate_worker(app, job_queues(), concurrency)),
+            asyncio.create_task(_procrastinate_worker(app, [MAINTENANCE], 1)),
             asyncio.create_task(_rescue_forever(app)),
         ]
         stopped = asyncio.create_task(stop.wait())
@@ -120,17 +119,17 @@ async def _rescue_forever(app: App) -> None:
 
 
 async def rescue(app: App) -> int:
-    """Give the jobs of dead workers back to the queue. Returns how many.
+    """Give the queue entries of dead workers back to the queue. Returns how many.
 
-    Maintenance is dropped instead: it comes again by itself, and a second waiting job of its
-    kind would break its queueing lock.
+    Maintenance is dropped instead: it comes again by itself, and a second entry of its task that
+    waits would break its queueing lock.
     """
     stalled = list(await app.job_manager.get_stalled_jobs())
-    for job in stalled:
-        if job.queue in MAINTENANCE_QUEUES:
-            await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
+    for entry in stalled:
+        if entry.queue == MAINTENANCE:
+            await app.job_manager.finish_job(entry, status=Status.FAILED, delete_job=True)
         else:
-            await app.job_manager.retry_job(job)
+            await app.job_manager.retry_job(entry)
     if stalled:
-        logger.warning("rescued jobs of dead workers", extra={"jobs": len(stalled)})
+        logger.warning("rescued entries of dead workers", extra={"entries": len(stalled)})
     return len(stalled)

@@ -17,11 +17,11 @@ from rest_framework.test import APIClient
 from clipforge.devtools.testing.corpus import EXTENSIONS, Attack, attacks
 from clipforge.devtools.testing.factories import make_client, make_organization, make_tier_limits
 from clipforge.devtools.testing.state import funds, stored_files
+from clipforge.jobs.running import perform
 from clipforge.media import Limits, MediaError, ffmpeg, operations, sandbox
 from clipforge.media.tests.samples import children_of, started_with
-from projects import analysing
+from projects.jobs import ANALYSIS
 from projects.models import Project
-from projects.tasks import defer_analysis
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -78,7 +78,7 @@ def outcome(api: APIClient, content: bytes, name: str) -> str:
         assert response.status_code in {415, 422}, response.content
         return str(response.json()["code"])
     project = Project.objects.get(pk=response.json()["id"])
-    analysing.run(project.pk, fence=project.fence, defer=defer_analysis)
+    perform(ANALYSIS, project.pk, fence=project.fence)
     project.refresh_from_db()
     return project.error_code or project.status
 

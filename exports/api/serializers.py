@@ -2,26 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from clipforge.common.api.serializers import ModelSerializer
-from clipforge.jobs.selectors import queue_position
+from clipforge.jobs.api.serializers import JobSerializer
 from exports.models import Export
-from projects.api.serializers import (
-    CreditsSerializer,
-    FailureSerializer,
-    credits_of,
-    failure_of,
-)
 
 
-class ExportSerializer(ModelSerializer):
+class ExportSerializer(JobSerializer):
     queue_position = serializers.SerializerMethodField(
         help_text="1 is next; null when it is not waiting. Only on a single export."
     )
-    error = serializers.SerializerMethodField()
-    credits = serializers.SerializerMethodField()
 
     class Meta:
         model = Export
@@ -52,18 +42,6 @@ class ExportSerializer(ModelSerializer):
             "expires_at",
         ]
         read_only_fields = fields
-
-    @extend_schema_field({"type": ["integer", "null"]})
-    def get_queue_position(self, export: Export) -> int | None:
-        return None if self.context.get("list") else queue_position(export)
-
-    @extend_schema_field(FailureSerializer(allow_null=True))
-    def get_error(self, export: Export) -> dict[str, str] | None:
-        return failure_of(export)
-
-    @extend_schema_field(CreditsSerializer)
-    def get_credits(self, export: Export) -> dict[str, int]:
-        return credits_of(export)
 
 
 class RangeSerializer(serializers.Serializer[Any]):

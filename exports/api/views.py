@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from clipforge.common.api.files import serve_file
 from clipforge.common.api.problems import problem_response
 from clipforge.common.errors import DomainError
+from clipforge.jobs.api.views import JobCancel, JobRetry, JobView
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from credits import selectors as credit_selectors
@@ -111,61 +112,48 @@ class ExportList(ListModelMixin, OrgView):
 
     def _range(self, data: dict[str, Any]) -> tuple[Project, Moment | None, float, float]:
         if "moment" in data:
-            moment = project_selectors.get_moment(self.organization, data["moment"], keep=True)
+            moment = project_selectors.get_moment(self.organization, data["moment"], lock=True)
             return moment.project, moment, moment.start, moment.end
-        project = project_selectors.get_project(self.organization, data["project"], keep=True)
+        project = project_selectors.get_project(self.organization, data["project"], lock=True)
         return project, None, data["start"], data["end"]
 
 
-class ExportView(OrgView):
+class ExportView(JobView):
     """One export of the organization; the base of everything below `/exports/{id}`."""
 
     serializer_class = ExportSerializer
-    pagination_class = None
-    problems: dict[str, tuple[int, ...]] = {}
 
-    def export(self, export_id: uuid.UUID) -> Export:
-        return selectors.get_export(self.organization, export_id)
+    def get_job(self) -> Export:
+        return selectors.get_export(self.organization, self.kwargs["export_id"])
 
 
 class ExportDetail(ExportView):
     @extend_schema(operation_id="get_export", summary="One export, with its progress")
     def get(self, request: Request, export_id: uuid.UUID) -> Response:
-        return Response(ExportSerializer(self.export(export_id)).data)
+        return self.shown(self.get_job())
 
 
-class ExportCancel(ExportView):
-    problems = {"post": (409,)}
-
-    @extend_schema(
+@extend_schema_view(
+    post=extend_schema(
         operation_id="cancel_export",
         summary="Stop the render and give the credits back",
         description="Repeating it changes nothing.",
         request=None,
     )
-    def post(self, request: Request, export_id: uuid.UUID) -> Response:
-        export = services.cancel_export(export=self.export(export_id), actor=self.principal.actor)
-        return Response(ExportSerializer(export).data)
+)
+class ExportCancel(ExportView, JobCancel):
+    pass
 
 
-class ExportRetry(ExportView):
-    idempotent_methods = ("post",)
-    costs = {"post": {"api": 2, "exports": 1}}
-    problems = {"post": (402,)}
-
-    @extend_schema(
+@extend_schema_view(
+    post=extend_schema(
         operation_id="retry_export",
         summary="Render again after a failure or a cancel",
         request=None,
     )
-    def post(self, request: Request, export_id: uuid.UUID) -> HttpResponse:
-        export = self.export(export_id)
-
-        def retry() -> Answer:
-            queued = services.retry_export(export=export, actor=self.principal.actor)
-            return answer(status.HTTP_200_OK, ExportSerializer(queued).data)
-
-        return respond_once(request, self.organization, retry)
+)
+class ExportRetry(ExportView, JobRetry):
+    costs = {"post": {"api": 2, "exports": 1}}
 
 
 class ExportDownload(ExportView):
@@ -177,7 +165,7 @@ class ExportDownload(ExportView):
         responses={302: OpenApiResponse(description="`Location` is the URL; it supports Range.")},
     )
     def get(self, request: Request, export_id: uuid.UUID) -> Response:
-        url = request.build_absolute_uri(downloads.signed_url(self.export(export_id)))
+        url = request.build_absolute_uri(downloads.signed_url(self.get_job()))
         return Response(
             status=status.HTTP_302_FOUND, headers={"Location": url, "Cache-Control": "no-store"}
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from procrastinate.contrib.django import app
 from rest_framework.test import APIClient
 
 from clipforge.common.errors import NotFound
@@ -23,11 +24,11 @@ from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.races import run_together, until_a_lock_is_waited_for
 from clipforge.devtools.testing.state import Funds, funds, lapse_lease, stored_files
 from clipforge.jobs import lifecycle, sweeping
+from clipforge.jobs import services as job_services
 from clipforge.orgs.models import Organization
 from credits.models import CreditHold
 from exports import services
 from exports.models import Export
-from exports.tasks import defer_render, render_export
 from projects import selectors
 from projects.models import Project
 from projects.services import delete_project
@@ -66,7 +67,7 @@ def test_exports_go_with_their_project_their_credits_and_their_files(
     holds = CreditHold.objects.filter(reference_id__in=[str(e.pk) for e in exports[:2]])
     assert {hold.status for hold in holds} == {"RELEASED"}
     for export in exports[:2]:  # their jobs find nothing
-        render_export(export_id=str(export.pk), fence=export.fence)
+        app.tasks["exports.render"](export_id=str(export.pk), fence=export.fence)
 
 
 def test_finished_exports_cost_a_deletion_no_statements_of_their_own(
@@ -89,7 +90,7 @@ def test_an_export_started_while_its_project_is_deleted_leaves_no_hold():
 
     def start(project: Project) -> Export:
         with transaction.atomic():
-            kept = selectors.get_project(org, project.pk, keep=True)
+            kept = selectors.get_project(org, project.pk, lock=True)
             return services.start_export(
                 project=kept, start=0, end=10, aspect="1:1", resolution=480, actor="client"
             )
@@ -139,7 +140,7 @@ def test_an_export_retried_while_its_project_is_deleted_leaves_no_hold():
         project = make_project(org)
         export = make_export(project, status="FAILED")
         retried, deleted = both(
-            partial(services.retry_export, export=export, actor="client"),
+            partial(job_services.retry_job, job=export, actor="client"),
             partial(delete_project, project=project, actor="client"),
         )
         assert deleted is None
@@ -156,7 +157,7 @@ def test_a_sweep_while_a_project_is_deleted_leaves_no_hold():
         for _ in range(2):
             lapse_lease(make_export(project, status="RENDERING"))
         swept, deleted = both(
-            partial(sweeping.sweep, Export, defer=defer_render),
+            partial(sweeping.sweep, Export),
             partial(delete_project, project=project, actor="client"),
         )
         assert deleted is None

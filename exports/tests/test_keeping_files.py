@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import time_machine
 from django.utils import timezone
+from procrastinate.contrib.django import app
 
 from clipforge.common import storage
 from clipforge.devtools.testing.clocks import MICROSECOND, clocks_at
 from clipforge.devtools.testing.factories import make_export, make_organization
 from clipforge.devtools.testing.state import Funds, funds, nothing_changes, stored_files
+from clipforge.jobs import registry
 from exports import tasks
 from exports.models import Export
 from projects import tasks as project_tasks
@@ -103,12 +105,12 @@ def test_files_of_exports_that_do_not_exist_are_removed_after_a_day():
     orphan = storage.path_of(f"{org.pk}/exports/{uuid.uuid4()}/1.mp4")
     orphan.parent.mkdir(parents=True)
     orphan.write_bytes(b"left by a crash")
-    tasks.remove_orphans(timestamp=0)
+    app.tasks["exports.remove_orphans"](timestamp=0)
     assert orphan.exists()
-    long_ago = time.time() - tasks.ORPHAN_SECONDS - 60
+    long_ago = time.time() - registry.ORPHAN_SECONDS - 60
     for folder in (orphan.parent, storage.path_of(kept.file_key).parent):
         os.utime(folder, (long_ago, long_ago))
-    tasks.remove_orphans(timestamp=0)
+    app.tasks["exports.remove_orphans"](timestamp=0)
     assert not orphan.parent.exists()
     assert storage.path_of(kept.file_key).exists()
     assert len(stored_files()) == 2
@@ -122,7 +124,7 @@ def test_a_day_is_over_to_the_second(older: int, removed: bool):
     changed_at = now - A_DAY - older
     os.utime(orphan, (changed_at, changed_at))
     with time_machine.travel(now, tick=False):
-        tasks.remove_orphans(timestamp=0)
+        app.tasks["exports.remove_orphans"](timestamp=0)
     assert orphan.exists() is not removed
 
 
@@ -163,5 +165,5 @@ def test_an_upload_is_abandoned_to_the_second(older: int, removed: int):
     for path in storage.path_of(storage.INCOMING).iterdir():
         os.utime(path, (changed_at, changed_at))
     with time_machine.travel(now, tick=False):
-        project_tasks.remove_orphans(timestamp=0)
+        project_tasks.remove_uploads(timestamp=0)
     assert len(list(storage.path_of(storage.INCOMING).iterdir())) == 2 - removed

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
+from procrastinate.contrib.django import app
 
 from clipforge.common import storage
 from clipforge.common.shutdown import stopping
@@ -37,7 +38,7 @@ from clipforge.media import Rendered, probe, render
 from clipforge.orgs.models import Organization
 from credits import services as credit_services
 from credits.models import CreditTransaction, TransactionType
-from exports import rendering, tasks
+from exports import rendering
 from exports.models import Export
 from projects.models import Project
 
@@ -69,7 +70,7 @@ def queued(project: Project, **overrides: Any) -> Export:
 
 def run(export: Export) -> Export:
     """The task as the worker runs it."""
-    tasks.render_export(export_id=str(export.pk), fence=export.fence)
+    app.tasks["exports.render"](export_id=str(export.pk), fence=export.fence)
     export.refresh_from_db()
     return export
 
@@ -124,8 +125,8 @@ def test_a_file_is_kept_as_long_as_the_tier_says(project: Project):
 def test_a_job_of_another_fence_does_nothing(project: Project):
     export = queued(project)
     with nothing_changes():
-        tasks.render_export(export_id=str(export.pk), fence=7)
-        tasks.render_export(export_id=str(uuid.uuid4()), fence=0)
+        app.tasks["exports.render"](export_id=str(export.pk), fence=7)
+        app.tasks["exports.render"](export_id=str(uuid.uuid4()), fence=0)
 
 
 def test_a_source_that_is_gone_fails_as_missing_and_costs_nothing(
@@ -239,7 +240,7 @@ def test_the_file_of_a_worker_that_came_too_late_is_deleted(
 
     def take_away() -> None:
         lapse_lease(export)
-        assert sweeping.sweep(Export, defer=tasks.defer_render) == (1, 0)
+        assert sweeping.sweep(Export) == (1, 0)
 
     after_the_render(monkeypatch, take_away)
     run(export)
@@ -264,7 +265,7 @@ def test_an_export_of_a_project_deleted_meanwhile_leaves_no_file(
     export = queued(project)
     after_the_render(monkeypatch, lambda: delete_project(project=project, actor="client"))
     with django_capture_on_commit_callbacks(execute=True):
-        tasks.render_export(export_id=str(export.pk), fence=0)
+        app.tasks["exports.render"](export_id=str(export.pk), fence=0)
     assert not Export.objects.exists()
     assert stored_files() == []
     assert funds(org) == Funds(available=11, held=0)
@@ -309,7 +310,7 @@ def test_a_database_that_goes_away_at_the_end_costs_nothing_extra(
 
     monkeypatch.undo()
     lapse_lease(export)
-    tasks.sweep_exports(timestamp=0)
+    app.tasks["exports.sweep"](timestamp=0)
     export.refresh_from_db()
     run(export)
     assert (export.status, export.attempts, files_of(export)) == ("READY", 2, ["3.mp4"])

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from clipforge.common.api.schema import DIGESTS
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
+from clipforge.jobs.api.views import JobCancel, JobRetry, JobView
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from projects import selectors, services
@@ -98,24 +99,19 @@ class ProjectList(ListModelMixin, OrgView):
         return respond_once(request, self.organization, create, content=content)
 
 
-class ProjectView(OrgView):
+class ProjectView(JobView):
     """One project of the organization; the base of everything below `/projects/{id}`."""
 
     serializer_class = ProjectSerializer
-    pagination_class = None
-    problems: dict[str, tuple[int, ...]] = {}
 
-    def project(self, project_id: uuid.UUID) -> Project:
-        return selectors.get_project(self.organization, project_id)
-
-    def shown(self, project: Project) -> Response:
-        return Response(ProjectSerializer(project).data)
+    def get_job(self) -> Project:
+        return selectors.get_project(self.organization, self.kwargs["project_id"])
 
 
 class ProjectDetail(ProjectView):
     @extend_schema(operation_id="get_project", summary="One project, with its progress")
     def get(self, request: Request, project_id: uuid.UUID) -> Response:
-        return self.shown(self.project(project_id))
+        return self.shown(self.get_job())
 
     @extend_schema(
         operation_id="update_project",
@@ -125,7 +121,7 @@ class ProjectDetail(ProjectView):
         examples=[OpenApiExample("A title", {"title": "Interview, uncut"}, request_only=True)],
     )
     def patch(self, request: Request, project_id: uuid.UUID) -> Response:
-        project = self.project(project_id)
+        project = self.get_job()
         form = ProjectUpdateSerializer(project, data=request.data, partial=True)
         form.is_valid(raise_exception=True)
         if "title" in form.validated_data:
@@ -139,43 +135,32 @@ class ProjectDetail(ProjectView):
         responses={204: None},
     )
     def delete(self, request: Request, project_id: uuid.UUID) -> Response:
-        project = self.project(project_id)
+        project = self.get_job()
         services.delete_project(project=project, actor=self.principal.actor)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class ProjectCancel(ProjectView):
-    problems = {"post": (409,)}
-
-    @extend_schema(
+@extend_schema_view(
+    post=extend_schema(
         operation_id="cancel_project",
         summary="Stop the analysis and give the credits back",
         description="Repeating it changes nothing.",
         request=None,
     )
-    def post(self, request: Request, project_id: uuid.UUID) -> Response:
-        project = self.project(project_id)
-        return self.shown(services.cancel_project(project=project, actor=self.principal.actor))
+)
+class ProjectCancel(ProjectView, JobCancel):
+    pass
 
 
-class ProjectRetry(ProjectView):
-    idempotent_methods = ("post",)
-    costs = {"post": {"api": 2}}
-    problems = {"post": (402,)}
-
-    @extend_schema(
+@extend_schema_view(
+    post=extend_schema(
         operation_id="retry_project",
         summary="Analyse again after a failure or a cancel",
         request=None,
     )
-    def post(self, request: Request, project_id: uuid.UUID) -> HttpResponse:
-        project = self.project(project_id)
-
-        def retry() -> Answer:
-            queued = services.retry_project(project=project, actor=self.principal.actor)
-            return answer(status.HTTP_200_OK, ProjectSerializer(queued).data)
-
-        return respond_once(request, self.organization, retry)
+)
+class ProjectRetry(ProjectView, JobRetry):
+    pass
 
 
 class MomentList(ListModelMixin, OrgView):

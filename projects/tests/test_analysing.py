@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from procrastinate.contrib.django import app
 
 from clipforge.common import storage
 from clipforge.common.shutdown import stopping
@@ -21,12 +22,13 @@ from clipforge.devtools.testing.factories import (
 from clipforge.devtools.testing.faults import end_the_connection
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
 from clipforge.jobs import lifecycle, sweeping
+from clipforge.jobs import services as job_services
 from clipforge.jobs.heartbeat import Heartbeat
 from clipforge.media import Analysis, ScoredMoment, SourceInfo, analyse, probe
 from clipforge.orgs.models import Organization
 from credits import services as credit_services
 from credits.models import CreditTransaction, TransactionType
-from projects import analysing, tasks
+from projects import analysing
 from projects.models import Moment, Project
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +47,7 @@ def running_worker() -> Iterator[None]:
 
 def run(project: Project) -> Project:
     """The task as the worker runs it."""
-    tasks.analyse_project(project_id=str(project.pk), fence=project.fence)
+    app.tasks["projects.analyse"](project_id=str(project.pk), fence=project.fence)
     project.refresh_from_db()
     return project
 
@@ -111,19 +113,18 @@ def test_a_lowered_tier_does_not_fail_what_was_accepted(org: Organization, still
 def test_a_job_of_another_fence_does_nothing(org: Organization, still: Path):
     project = make_project(org, status="QUEUED", source=still)
     with nothing_changes():
-        tasks.analyse_project(project_id=str(project.pk), fence=7)
-        tasks.analyse_project(project_id=str(uuid.uuid4()), fence=0)
+        app.tasks["projects.analyse"](project_id=str(project.pk), fence=7)
+        app.tasks["projects.analyse"](project_id=str(uuid.uuid4()), fence=0)
 
 
 def test_a_retry_after_a_failure_is_charged_once(org: Organization, talk: Path):
-    from projects.services import retry_project
 
     project = run(make_project(org, status="QUEUED", duration=30.0))
     assert project.status == "FAILED"
     storage_path = storage.path_of(project.source_key)
     storage_path.parent.mkdir(parents=True)
     storage_path.write_bytes(talk.read_bytes())
-    project = run(retry_project(project=project, actor="test"))
+    project = run(job_services.retry_job(job=project, actor="test"))
     assert (project.status, project.attempts, spends()) == ("READY", 1, [-1])
     assert project.moments.count() == 1
 
@@ -169,7 +170,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(
 
     def take_away() -> None:
         lapse_lease(project)
-        assert sweeping.sweep(Project, defer=tasks.defer_analysis) == (1, 0)
+        assert sweeping.sweep(Project) == (1, 0)
 
     children = on_first_sign_of_life(monkeypatch, take_away)
     run(project)
@@ -186,10 +187,10 @@ def test_stage_and_progress_reach_the_row_while_it_runs(
     seen: list[tuple[str, float]] = []
     original = Heartbeat.note
 
-    def note(watch: Heartbeat, stage: str, progress: float) -> None:
-        # Asked at once: a stage may be over before the next time the watch would be asked.
-        original(watch, stage, progress)
-        watch.must_stop()
+    def note(heartbeat: Heartbeat, stage: str, progress: float) -> None:
+        # Asked at once: a stage may be over before the next time the heartbeat would be asked.
+        original(heartbeat, stage, progress)
+        heartbeat.must_stop()
         seen.append(Project.objects.values_list("stage", "progress").get(pk=project.pk))
 
     monkeypatch.setattr(Heartbeat, "note", note)
@@ -269,7 +270,7 @@ def test_a_database_that_goes_away_at_the_end_leaves_the_project_to_the_sweeper(
     project.refresh_from_db()
     assert (project.status, project.fence) == ("ANALYZING", 1)
     lapse_lease(project)
-    tasks.sweep_projects(timestamp=0)
+    app.tasks["projects.sweep"](timestamp=0)
     monkeypatch.undo()
     project.refresh_from_db()
     assert run(project).status == "EMPTY"
@@ -278,7 +279,7 @@ def test_a_database_that_goes_away_at_the_end_leaves_the_project_to_the_sweeper(
 
 @pytest.mark.parametrize("fault", [OperationalError("gone"), MemoryError(), ValueError("a bug")])
 def test_a_job_that_failed_comes_again_however_often(fault: Exception):
-    strategy = tasks.analyse_project.retry_strategy
+    strategy = app.tasks["projects.analyse"].retry_strategy
     assert strategy is not None
     job: Any = type("Job", (), {"attempts": 100})()
     assert strategy.get_retry_decision(exception=fault, job=job) is not None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clipforge.devtools.query_plans.budgets import Budget, faults
 from clipforge.devtools.query_plans.explain import Cost, captured, cost_of
-from clipforge.devtools.query_plans.pages import Page
+from clipforge.devtools.query_plans.subjects import Page
 
 # What the product was promised to have, and the index that is it, or begins with it.
 PROMISED = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from django.contrib.auth.hashers import make_password
@@ -23,12 +23,13 @@ from clipforge.devtools.seeding.draws import (
 )
 from clipforge.devtools.seeding.tables import Progress, Sink, Table, analyze, without_indexes
 from clipforge.devtools.seeding.world import Orgs, Sizes, Work, Writer
-from clipforge.jobs.lifecycle import Defer
+from clipforge.jobs import kinds
+from clipforge.jobs.kinds import JobKind
 from clipforge.jobs.models import QUEUED
 from clipforge.orgs import keys
 from clipforge.orgs.models import APIKey, Membership, Organization, Role, User
-from exports.tasks import defer_render
-from projects.tasks import defer_analysis
+from exports.jobs import RENDER
+from projects.jobs import ANALYSIS
 
 ORGANIZATIONS = Table.of(Organization, "id name slug tier is_active created_at updated_at")
 TABLES = [*world.TABLES, *books.TABLES]
@@ -87,8 +88,8 @@ def _work(sizes: Sizes, draw: Draw, orgs: Orgs, sink: Sink, progress: Progress) 
     writer.moments(moments, projects)
     writer.exports(exports, clips, moment, moments, projects)
     sink.flush()
-    _defer(projects, defer_analysis)
-    _defer(exports, defer_render)
+    _defer(projects, ANALYSIS)
+    _defer(exports, RENDER)
     return [projects.jobs, exports.jobs]
 
 
@@ -110,11 +111,11 @@ def _ledger(
     ledger.close()
 
 
-def _defer(work: Work, defer: Defer) -> None:
-    """Give the queue a job for what waits, as for any other work."""
+def _defer(work: Work, kind: JobKind[Any]) -> None:
+    """Give the queue an entry for what waits, as for any other job."""
     waiting = np.flatnonzero(work.status == QUEUED)
     for pk in texts_of_ids(work.jobs.id[waiting]):
-        defer(uuid.UUID(pk), 0)
+        kinds.defer(kind, uuid.UUID(pk), 0)
 
 
 # --- organizations ---------------------------------------------------------------------

@@ -23,16 +23,16 @@ def on_first_sign_of_life(monkeypatch: pytest.MonkeyPatch, act: Callable[[], obj
     children: list[int] = []
     note, must_stop = Heartbeat.note, Heartbeat.must_stop
 
-    def noted(watch: Heartbeat, stage: str, progress: float) -> None:
-        note(watch, stage, progress)
+    def noted(heartbeat: Heartbeat, stage: str, progress: float) -> None:
+        note(heartbeat, stage, progress)
         if not children:
             children.append(media_child())
             os.killpg(children[0], signal.SIGSTOP)
             act()
-            watch._beaten_at -= 3600  # so that it looks now, not in a third of the lease
+            heartbeat._beaten_at -= 3600  # so that it looks now, not in a third of the lease
 
-    def asked(watch: Heartbeat) -> bool:
-        stops = must_stop(watch)
+    def asked(heartbeat: Heartbeat) -> bool:
+        stops = must_stop(heartbeat)
         if children and not stops:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(children[0], signal.SIGCONT)

@@ -50,7 +50,6 @@ from credits.models import CreditHold, CreditTransaction, GrantKind, HoldStatus
 from credits.pricing import Charge
 from projects.models import Project
 from projects.pricing import analysis_charge
-from projects.tasks import defer_analysis
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -171,7 +170,7 @@ def _settle(result: StressResult) -> None:
     """Sweep undisturbed, with every lease and every hold run out."""
     for item in Project.objects.filter(status=Project.RUNNING):
         lapse_lease(item)
-    sweeping.sweep(Project, defer=defer_analysis, batch=100_000)
+    sweeping.sweep(Project, batch=100_000)
     for item in Project.objects.filter(status=QUEUED):
         try:
             lifecycle.cancel(item, actor="test")
@@ -332,7 +331,7 @@ class StressThread:
         )
         item.has_audio = False
         charge = analysis_charge(60)
-        lifecycle.submit(item, charge=charge, reason="r", actor="a", defer=defer_analysis)
+        lifecycle.submit(item, charge=charge, reason="r", actor="a")
 
     def work(self, org: Organization) -> None:
         waiting = Project.objects.filter(org=org, status=QUEUED).order_by("?").first()
@@ -352,16 +351,14 @@ class StressThread:
             case 2:
                 lifecycle.fail(item, error=("timed_out", "It took long."), actor="w")
             case 3:
-                lifecycle.hand_back(item, defer=defer_analysis)
+                lifecycle.hand_back(item)
 
     def cancel(self, org: Organization) -> None:
         item = Project.objects.filter(org=org).order_by("-created_at").first()
         if item and self.random.random() < 0.5:
             lifecycle.cancel(item, actor="a")
         elif item:
-            lifecycle.retry(
-                item, charge=analysis_charge(60), reason="r", actor="a", defer=defer_analysis
-            )
+            lifecycle.retry(item, charge=analysis_charge(60), reason="r", actor="a")
 
     def sweep(self, org: Organization) -> None:
         hold = self._hold(org)
@@ -376,7 +373,7 @@ class StressThread:
             )
         services.expire_holds()
         services.expire_grants(org=org)
-        sweeping.sweep(Project, defer=defer_analysis)
+        sweeping.sweep(Project)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

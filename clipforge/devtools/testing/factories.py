@@ -20,13 +20,12 @@ from clipforge.orgs.models import APIKey, Organization, Tier, TierLimits, User
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from clipforge.jobs.lifecycle import Defer
     from clipforge.jobs.models import Job
     from credits.pricing import Charge
     from exports.models import Export
     from projects.models import Moment, Project
 
-W = TypeVar("W", bound="Job")
+J = TypeVar("J", bound="Job")
 
 # The cause and the reason of what a test does through a service.
 TESTER = Actor.of_system("test")
@@ -189,7 +188,6 @@ def make_project(
     from clipforge.common.models import uuid7
     from projects.models import Project
     from projects.pricing import analysis_charge
-    from projects.tasks import defer_analysis
 
     org = org or make_organization()
     pk = overrides.pop("id", uuid7())
@@ -211,7 +209,7 @@ def make_project(
     )
     if source is not None:
         _store(project.source_key, source.read_bytes())
-    return _make_work(project, status, analysis_charge(project.duration), defer_analysis)
+    return _make_job(project, status, analysis_charge(project.duration))
 
 
 def make_moment(project: Project, **overrides: Any) -> Moment:
@@ -244,7 +242,6 @@ def make_export(
     from clipforge.common.models import uuid7
     from exports.models import Export
     from exports.pricing import export_charge
-    from exports.tasks import defer_render
 
     project = project or make_project()
     export = Export(
@@ -270,9 +267,7 @@ def make_export(
     if status in {"READY", "EXPIRED"}:
         finished["file_key"] = f"{export.org_id}/exports/{export.pk}/1.mp4"
     charge = export_charge(export.start, export.end)
-    made = _make_work(
-        export, "READY" if status == "EXPIRED" else status, charge, defer_render, **finished
-    )
+    made = _make_job(export, "READY" if status == "EXPIRED" else status, charge, **finished)
     if status == "READY":
         _store(made.file_key, content)
     elif status == "EXPIRED":
@@ -281,7 +276,7 @@ def make_export(
     return made
 
 
-def _make_work(item: W, status: str, charge: Charge, defer: Defer, **finished: Any) -> W:
+def _make_job(item: J, status: str, charge: Charge, **finished: Any) -> J:
     from clipforge.jobs import lifecycle
     from clipforge.jobs.models import CANCELLED, FAILED, QUEUED
 
@@ -289,7 +284,7 @@ def _make_work(item: W, status: str, charge: Charge, defer: Defer, **finished: A
         item.save(force_insert=True)
         return item
     make_grant(item.org, charge.credits)
-    lifecycle.submit(item, charge=charge, reason="for a test", actor="test", defer=defer)
+    lifecycle.submit(item, charge=charge, reason="for a test", actor="test")
     if status == CANCELLED:
         return lifecycle.cancel(item, actor="test")
     if status != QUEUED:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import uuid
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
+from procrastinate.contrib.django import app
+from procrastinate.exceptions import TaskNotFound
 
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.models import uuid7
@@ -17,14 +18,12 @@ from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
 from clipforge.jobs import lifecycle
 from clipforge.jobs import selectors as job_selectors
-from clipforge.jobs.lifecycle import Defer
 from clipforge.orgs.models import Organization
 from credits import services as credit_services
 from credits.errors import InsufficientCredits
 from credits.models import CreditHold, CreditTransaction, TransactionType
 from credits.pricing import Charge
 from projects.models import Project
-from projects.tasks import defer_analysis
 
 pytestmark = pytest.mark.django_db
 
@@ -48,14 +47,12 @@ def unsaved(org: Organization) -> Project:
     )
 
 
-def submit(item: Project, amount: int = 3, defer: Defer = defer_analysis) -> None:
-    lifecycle.submit(item, charge=charge(amount), reason="for a test", actor="test", defer=defer)
+def submit(item: Project, amount: int = 3) -> None:
+    lifecycle.submit(item, charge=charge(amount), reason="for a test", actor="test")
 
 
 def retry(item: Project, amount: int = 3) -> Project:
-    return lifecycle.retry(
-        item, charge=charge(amount), reason="for a test", actor="test", defer=defer_analysis
-    )
+    return lifecycle.retry(item, charge=charge(amount), reason="for a test", actor="test")
 
 
 # --- submit ---------------------------------------------------------------------------
@@ -82,13 +79,11 @@ def test_work_that_nobody_can_pay_leaves_no_row_no_hold_and_no_job():
     assert jobs_of(project) == []
 
 
-def test_work_whose_job_cannot_be_queued_leaves_no_row_and_no_hold():
-    def broken(pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
-        raise RuntimeError("the queue is broken")
-
+def test_a_job_that_cannot_be_queued_leaves_no_row_and_no_hold(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(app.tasks, "projects.analyse")
     project = unsaved(make_organization(credits_=5))
-    with nothing_changes(), pytest.raises(RuntimeError, match="the queue is broken"):
-        submit(project, defer=broken)
+    with nothing_changes(), pytest.raises(TaskNotFound):
+        submit(project)
 
 
 def test_a_fault_after_submit_in_the_same_transaction_leaves_no_job_no_hold_and_no_row():
@@ -245,7 +240,7 @@ def test_positions_beyond_the_limit_are_not_counted_out(monkeypatch: Any):
 
 def test_work_that_comes_back_keeps_its_place_in_the_queue():
     first, second = make_project(status="ANALYZING"), make_project(status="QUEUED")
-    assert lifecycle.hand_back(first, defer=defer_analysis)
+    assert lifecycle.hand_back(first)
     first.refresh_from_db()
     assert [job_selectors.queue_position(item) for item in (first, second)] == [1, 2]
     # And the queue does as it was promised.

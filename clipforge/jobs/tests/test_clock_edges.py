@@ -13,7 +13,6 @@ from clipforge.jobs import heartbeat, lifecycle, queue, selectors, sweeping
 from clipforge.jobs.heartbeat import Heartbeat
 from credits.models import CreditHold
 from projects.models import Project
-from projects.tasks import defer_analysis
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +23,7 @@ def test_a_lease_is_over_after_its_end():
     make_project(status="ANALYZING")
     Project.objects.update(lease_expires_at=EDGE)
     assert around(EDGE, selectors.lapsed_jobs(Project).count) == [0, 0, 1]
-    sweep = around(EDGE, lambda: sweeping.sweep(Project, defer=defer_analysis))
+    sweep = around(EDGE, lambda: sweeping.sweep(Project))
     assert sweep == [(0, 0), (0, 0), (1, 0)]
 
 
@@ -52,7 +51,7 @@ def test_a_hold_ages_once_less_than_half_of_its_life_is_left(status: str, settin
     assert around(EDGE, selectors.aging_jobs(Project, status).count) == [0, 0, 1]
 
     def end_after_a_sweep() -> datetime.datetime:
-        sweeping.sweep(Project, defer=defer_analysis)
+        sweeping.sweep(Project)
         return CreditHold.objects.get().expires_at
 
     *kept, renewed = around(EDGE, end_after_a_sweep)
@@ -82,7 +81,7 @@ def test_a_job_is_orphaned_once_its_worker_was_silent_for_more_than_thirty_secon
         cursor.execute(
             "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s", [silent_worker()]
         )
-    assert around(EDGE, queue.orphaned_jobs().count) == [0, 0, 1]
+    assert around(EDGE, queue.orphaned_entries().count) == [0, 0, 1]
 
 
 # --- the heartbeat, whose clock only counts ----------------------------------------------
@@ -112,17 +111,17 @@ def beats(monkeypatch: pytest.MonkeyPatch, settings) -> list[str]:
 @pytest.mark.parametrize(("seconds", "count"), [(19.999, 0), (20.0, 1), (20.001, 1)])
 def test_a_beat_is_sent_when_a_third_of_the_lease_is_over(beats, seconds: float, count: int):
     clock = Clock()
-    watch = Heartbeat(make_project(status="ANALYZING"), clock=clock)
+    heartbeat = Heartbeat(make_project(status="ANALYZING"), clock=clock)
     clock.now += seconds
-    assert not watch.must_stop()
+    assert not heartbeat.must_stop()
     assert len(beats) == count
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(0.999, 0), (1.0, 1), (1.001, 1)])
 def test_progress_is_shown_once_a_second(beats, seconds: float, count: int):
     clock = Clock()
-    watch = Heartbeat(make_project(status="ANALYZING"), clock=clock)
-    watch.note("", 0.5)
+    heartbeat = Heartbeat(make_project(status="ANALYZING"), clock=clock)
+    heartbeat.note("", 0.5)
     clock.now += seconds
-    assert not watch.must_stop()
+    assert not heartbeat.must_stop()
     assert len(beats) == count

@@ -11,12 +11,12 @@ from clipforge.devtools.testing.factories import make_organization, make_project
 from clipforge.devtools.testing.faults import crash_at
 from clipforge.devtools.testing.state import funds, jobs_of, lapse_lease
 from clipforge.jobs import lifecycle, sweeping
+from clipforge.jobs import services as job_services
 from credits.invariants import broken_invariants
 from credits.models import CreditHold, CreditTransaction
 from projects import services
 from projects.models import Project
 from projects.pricing import analysis_charge
-from projects.tasks import defer_analysis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,9 +27,7 @@ MANY = 60
 def submitting() -> tuple[Project, Act]:
     made = make_project(make_organization(credits_=5), status="UPLOADED")
     Project.objects.all().delete()
-    return made, lambda: lifecycle.submit(
-        made, charge=analysis_charge(60), reason="r", actor="a", defer=defer_analysis
-    )
+    return made, lambda: lifecycle.submit(made, charge=analysis_charge(60), reason="r", actor="a")
 
 
 def claiming() -> tuple[Project, Act]:
@@ -54,7 +52,7 @@ def failing() -> tuple[Project, Act]:
 
 def handing_back() -> tuple[Project, Act]:
     item = make_project(status="ANALYZING")
-    return item, lambda: lifecycle.hand_back(item, defer=defer_analysis)
+    return item, lambda: lifecycle.hand_back(item)
 
 
 def cancelling() -> tuple[Project, Act]:
@@ -64,20 +62,20 @@ def cancelling() -> tuple[Project, Act]:
 
 def retrying() -> tuple[Project, Act]:
     item = make_project(status="FAILED")
-    return item, lambda: services.retry_project(project=item, actor="a")
+    return item, lambda: job_services.retry_job(job=item, actor="a")
 
 
 def sweeping_up() -> tuple[Project, Act]:
     item = make_project(status="ANALYZING")
     lapse_lease(item)
-    return item, lambda: sweeping.sweep(Project, defer=defer_analysis)
+    return item, lambda: sweeping.sweep(Project)
 
 
 def giving_up() -> tuple[Project, Act]:
     item = make_project(status="ANALYZING")
     Project.objects.filter(pk=item.pk).update(attempts=3)
     lapse_lease(item)
-    return item, lambda: sweeping.sweep(Project, defer=defer_analysis)
+    return item, lambda: sweeping.sweep(Project)
 
 
 def deleting() -> tuple[Project, Act]:

@@ -13,10 +13,10 @@ from clipforge.devtools.testing.factories import make_organization, make_project
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease
 from clipforge.jobs import lifecycle, sweeping
+from clipforge.jobs import services as job_services
 from credits.models import CreditHold, CreditTransaction, TransactionType
 from projects import services
 from projects.models import Project
-from projects.tasks import defer_analysis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,7 +104,7 @@ def test_of_sweep_and_success_at_once_exactly_one_happens():
         lapse_lease(project)
         done, swept = both(
             partial(lifecycle.succeed, project, status="READY", actor="worker"),
-            partial(sweeping.sweep, Project, defer=defer_analysis),
+            partial(sweeping.sweep, Project),
         )
         project.refresh_from_db()
         if done is True:
@@ -122,7 +122,7 @@ def test_two_sweepers_at_once_requeue_each_row_once():
     projects = [make_project(status="ANALYZING") for _ in range(5)]
     for project in projects:
         lapse_lease(project)
-    sweep = partial(sweeping.sweep, Project, defer=defer_analysis)
+    sweep = partial(sweeping.sweep, Project)
     requeued = [result[0] for result in both(sweep, sweep) if isinstance(result, tuple)]
     assert (len(requeued), sum(requeued)) == (2, 5)
     assert [jobs_of(project) for project in projects] == [[0, 2]] * 5
@@ -133,7 +133,7 @@ def test_two_retries_at_once_reserve_once():
         org = make_organization(credits_=10)
         project = make_project(org, status="FAILED")
         before = funds(org)
-        retry = partial(services.retry_project, project=project, actor="client")
+        retry = partial(job_services.retry_job, job=project, actor="client")
         results = both(retry, retry)
         assert Counter(type(result) for result in results) == {Project: 1, Conflict: 1}
         assert jobs_of(project) == [0, 2]

@@ -7,18 +7,20 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from procrastinate.contrib.django import app
 
 from clipforge.common.errors import Conflict
 from clipforge.devtools.testing.factories import make_organization, make_project
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
 from clipforge.jobs import lifecycle
+from clipforge.jobs import services as job_services
 from clipforge.jobs.heartbeat import Heartbeat
 from clipforge.jobs.outcome import settle_outcome
 from clipforge.media import ErrorCode, MediaError
 from credits import services as credit_services
 from credits.models import CreditHold, CreditTransaction, TransactionType
-from projects import services, tasks
+from projects.jobs import ANALYSIS
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -26,8 +28,7 @@ pytestmark = pytest.mark.django_db
 
 def end(project: Project, error: Exception) -> Project:
     """Let the work of a running project end with this error."""
-    watch = Heartbeat(project)
-    with settle_outcome(project, watch, defer=tasks.defer_analysis):
+    with settle_outcome(ANALYSIS, project, Heartbeat(project)):
         raise error
     project.refresh_from_db()
     return project
@@ -59,7 +60,7 @@ def test_lost_work_says_when_it_was_last_seen(settings):
     project = make_project(status="ANALYZING")
     Project.objects.update(stage="decoding", progress=0.5)
     lapse_lease(project)
-    tasks.sweep_projects(timestamp=0)
+    app.tasks["projects.sweep"](timestamp=0)
     project.refresh_from_db()
     assert project.error_code == "worker_lost"
     assert project.failure_detail.startswith(
@@ -69,7 +70,7 @@ def test_lost_work_says_when_it_was_last_seen(settings):
 
 def test_a_retry_forgets_what_the_failure_left(settings):
     project = end(make_project(status="ANALYZING"), RuntimeError("broken"))
-    services.retry_project(project=project, actor="test")
+    job_services.retry_job(job=project, actor="test")
     project.refresh_from_db()
     assert (project.status, project.failure_detail) == ("QUEUED", "")
 
@@ -83,7 +84,7 @@ def test_the_customer_never_sees_it(api, organization):
 @pytest.mark.slow
 def test_a_real_video_that_cannot_be_analysed_leaves_no_folder_of_ours(sound_only: Path, settings):
     project = make_project(status="QUEUED", source=sound_only, duration=30.0)
-    tasks.analyse_project(project_id=str(project.pk), fence=0)
+    app.tasks["projects.analyse"](project_id=str(project.pk), fence=0)
     project.refresh_from_db()
     assert project.status == "FAILED"
     assert str(settings.MEDIA_ROOT) not in project.failure_detail
@@ -94,7 +95,7 @@ def test_a_real_video_that_cannot_be_analysed_leaves_no_folder_of_ours(sound_onl
 
 def test_queued_work_whose_job_was_lost_gets_a_new_one_and_keeps_its_hold():
     project = make_project(make_organization(credits_=10), status="QUEUED")
-    services.requeue_project(project=project)
+    job_services.requeue_job(job=project)
     project.refresh_from_db()
     assert (project.status, project.fence, project.attempts) == ("QUEUED", 1, 0)
     assert jobs_of(project) == [0, 1]
@@ -109,7 +110,7 @@ def test_running_work_whose_lease_is_over_is_queued_again_however_often_it_was_t
     settings.WORK_MAX_ATTEMPTS = 1
     project = make_project(status="ANALYZING")
     lapse_lease(project)
-    services.requeue_project(project=project)
+    job_services.requeue_job(job=project)
     project.refresh_from_db()
     assert (project.status, project.fence, project.attempts) == ("QUEUED", 2, 1)
     assert jobs_of(project) == [0, 2]
@@ -118,14 +119,14 @@ def test_running_work_whose_lease_is_over_is_queued_again_however_often_it_was_t
 def test_running_work_that_gives_signs_of_life_is_left_alone():
     project = make_project(status="ANALYZING")
     with nothing_changes(), pytest.raises(Conflict, match="signs of life"):
-        services.requeue_project(project=project)
+        job_services.requeue_job(job=project)
 
 
 @pytest.mark.parametrize("status", ["UPLOADED", "READY", "EMPTY", "FAILED", "CANCELLED"])
 def test_what_does_not_wait_or_run_is_not_queued_again(status: str):
     project = make_project(status=status)
     with nothing_changes(), pytest.raises(Conflict, match=status):
-        services.requeue_project(project=project)
+        job_services.requeue_job(job=project)
 
 
 def test_work_whose_hold_is_gone_is_not_queued_again():
@@ -133,7 +134,7 @@ def test_work_whose_hold_is_gone_is_not_queued_again():
     assert project.hold_id is not None
     credit_services.release(hold_id=project.hold_id, actor="staff")
     with nothing_changes(), pytest.raises(Conflict, match="given back"):
-        services.requeue_project(project=project)
+        job_services.requeue_job(job=project)
 
 
 def _act(acts: list[Callable[[], object]], number: int) -> object:
@@ -149,7 +150,7 @@ def test_of_a_success_and_a_requeue_at_once_exactly_one_happens():
         lapse_lease(project)
         acts: list[Callable[[], object]] = [
             partial(lifecycle.succeed, project, status="READY", actor="worker"),
-            partial(services.requeue_project, project=project),
+            partial(job_services.requeue_job, job=project),
         ]
         done, queued = run_together(2, partial(_act, acts))
         project.refresh_from_db()

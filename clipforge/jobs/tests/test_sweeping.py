@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import uuid
 
 import pytest
+from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
+from procrastinate.contrib.django import app
 
 from clipforge.devtools.testing.factories import make_organization, make_project
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
 from clipforge.jobs import lifecycle, sweeping
 from credits.models import CreditHold
-from projects import tasks
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,7 @@ HOUR = datetime.timedelta(hours=1)
 
 
 def sweep() -> tuple[int, int]:
-    return sweeping.sweep(Project, defer=tasks.defer_analysis)
+    return sweeping.sweep(Project)
 
 
 def abandoned(attempts: int = 1) -> Project:
@@ -88,12 +88,13 @@ def test_lost_work_says_so_and_costs_nothing(settings):
 def test_one_row_that_cannot_be_swept_keeps_no_other_waiting(caplog):
     first, second, third = abandoned(), abandoned(), abandoned()
 
-    def broken_for_second(pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
-        if pk == second.pk:
-            raise RuntimeError("its job cannot be queued")
-        tasks.defer_analysis(pk, fence, priority=priority)
-
-    assert sweeping.sweep(Project, defer=broken_for_second) == (2, 0)
+    with connection.cursor() as cursor:  # the queue takes no entry for the second
+        cursor.execute(
+            "ALTER TABLE procrastinate_jobs ADD CONSTRAINT not_the_second"
+            " CHECK (args ->> 'project_id' <> %s) NOT VALID",
+            [str(second.pk)],
+        )
+    assert sweep() == (2, 0)
     assert "sweeping failed" in caplog.text
     statuses = [Project.objects.get(pk=item.pk).status for item in (first, second, third)]
     assert statuses == ["QUEUED", "ANALYZING", "QUEUED"]
@@ -103,7 +104,7 @@ def test_one_row_that_cannot_be_swept_keeps_no_other_waiting(caplog):
 def test_a_sweep_takes_the_longest_lapsed_first_and_no_more_than_its_batch():
     projects = [abandoned() for _ in range(3)]
     Project.objects.filter(pk=projects[2].pk).update(lease_expires_at=timezone.now() - HOUR)
-    assert sweeping.sweep(Project, defer=tasks.defer_analysis, batch=1) == (1, 0)
+    assert sweeping.sweep(Project, batch=1) == (1, 0)
     statuses = [Project.objects.get(pk=item.pk).status for item in projects]
     assert statuses == ["ANALYZING", "ANALYZING", "QUEUED"]
     assert sweep() == (2, 0)
@@ -139,6 +140,6 @@ def test_a_hold_whose_work_is_over_is_not_renewed():
 
 def test_the_periodic_task_sweeps_projects():
     project = abandoned()
-    tasks.sweep_projects(timestamp=0)
+    app.tasks["projects.sweep"](timestamp=0)
     project.refresh_from_db()
     assert project.status == "QUEUED"

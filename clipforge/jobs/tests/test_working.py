@@ -1,4 +1,4 @@
-"""Jobs as the worker sees them: claim, beat, succeed, fail, hand back, and the watch."""
+"""Jobs as the worker sees them: claim, beat, succeed, fail, hand back, and the heartbeat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from credits import services as credit_services
 from credits.invariants import Breach
 from credits.models import CreditHold, CreditTransaction, TransactionType
 from projects.models import Project
-from projects.tasks import defer_analysis
 
 pytestmark = pytest.mark.django_db
 
@@ -59,7 +58,7 @@ def test_a_second_claim_under_the_same_fence_gets_nothing():
 @pytest.mark.parametrize("fence", [0, 1, 3])
 def test_a_job_with_another_fence_claims_nothing(fence: int):
     project = make_project(status="ANALYZING")  # fence 1
-    assert lifecycle.hand_back(project, defer=defer_analysis)  # fence 2
+    assert lifecycle.hand_back(project)  # fence 2
     with nothing_changes():
         assert lifecycle.claim(Project, project.pk, fence=fence) is None
 
@@ -179,7 +178,7 @@ def test_success_without_a_hold_left_changes_nothing_until_the_worker_says_so(st
 
 def test_handing_back_costs_no_attempt_and_keeps_the_hold():
     project = make_project(make_organization(credits_=10), status="ANALYZING")
-    assert lifecycle.hand_back(project, defer=defer_analysis)
+    assert lifecycle.hand_back(project)
     project.refresh_from_db()
     assert (project.status, project.fence, project.attempts) == ("QUEUED", 2, 0)
     assert (project.stage, project.progress, project.lease_expires_at) == ("", 0, None)
@@ -195,14 +194,14 @@ def test_handing_back_costs_no_attempt_and_keeps_the_hold():
 def test_a_worker_whose_work_was_requeued_can_change_nothing():
     zombie = make_project(status="ANALYZING")
     lapse_lease(zombie)
-    assert sweeping.sweep(Project, defer=defer_analysis) == (1, 0)
+    assert sweeping.sweep(Project) == (1, 0)
     assert_powerless(zombie)
 
 
 def test_a_worker_whose_work_is_done_by_another_can_change_nothing():
     zombie = make_project(status="ANALYZING")
     lapse_lease(zombie)
-    sweeping.sweep(Project, defer=defer_analysis)
+    sweeping.sweep(Project)
     other = claim(Project.objects.get(pk=zombie.pk))
     assert_powerless(zombie)
     assert lifecycle.succeed(other, status="READY", actor="worker")
@@ -221,10 +220,10 @@ def assert_powerless(zombie: Project) -> None:
         assert not lifecycle.succeed(zombie, status="READY", actor="worker")
         assert not lifecycle.succeed(zombie, status="EMPTY", actor="worker", charged=False)
         assert not lifecycle.fail(zombie, error=("timed_out", "Late."), actor="worker")
-        assert not lifecycle.hand_back(zombie, defer=defer_analysis)
+        assert not lifecycle.hand_back(zombie)
 
 
-# --- the watch ------------------------------------------------------------------------
+# --- the heartbeat ------------------------------------------------------------------------
 
 
 class Clock:
@@ -254,92 +253,94 @@ def progress_of(project: Project) -> tuple[str, float]:
     return Project.objects.values_list("stage", "progress").get(pk=project.pk)
 
 
-def test_a_watch_without_news_beats_a_third_into_the_lease(clock: Clock, django_assert_num_queries):
+def test_a_heartbeat_without_news_beats_a_third_into_the_lease(
+    clock: Clock, django_assert_num_queries
+):
     project = make_project(status="ANALYZING")
     lapse_lease(project)
-    watch = Heartbeat(project, clock=clock)
+    heartbeat = Heartbeat(project, clock=clock)
     clock.now += 19.9
     with django_assert_num_queries(0):
-        assert not watch.must_stop()
+        assert not heartbeat.must_stop()
     clock.now += 0.1
     with django_assert_num_queries(1):
-        assert not watch.must_stop()
-        assert not watch.must_stop()
+        assert not heartbeat.must_stop()
+        assert not heartbeat.must_stop()
     project.refresh_from_db()
     assert project.lease_expires_at is not None
     assert project.lease_expires_at > timezone.now()
 
 
-def test_a_watch_shows_a_new_stage_at_once_and_progress_once_a_second_at_most(
+def test_a_heartbeat_shows_a_new_stage_at_once_and_progress_once_a_second_at_most(
     clock: Clock, django_assert_num_queries
 ):
     project = make_project(status="ANALYZING")
-    watch = Heartbeat(project, clock=clock)
-    watch.note("decoding", 0.1)
-    assert not watch.must_stop()
+    heartbeat = Heartbeat(project, clock=clock)
+    heartbeat.note("decoding", 0.1)
+    assert not heartbeat.must_stop()
     assert progress_of(project) == ("decoding", 0.1)
-    watch.note("decoding", 0.5)
+    heartbeat.note("decoding", 0.5)
     with django_assert_num_queries(0):
-        assert not watch.must_stop()
+        assert not heartbeat.must_stop()
     clock.now += 1
     with django_assert_num_queries(1):
-        assert not watch.must_stop()
+        assert not heartbeat.must_stop()
     assert progress_of(project) == ("decoding", 0.5)
     clock.now += 1
     with django_assert_num_queries(0):  # nothing new
-        assert not watch.must_stop()
+        assert not heartbeat.must_stop()
 
 
-def test_a_watch_says_stop_once_the_fence_is_another(clock: Clock):
+def test_a_heartbeat_says_stop_once_the_fence_is_another(clock: Clock):
     project = make_project(status="ANALYZING")
-    watch = Heartbeat(project, clock=clock)
+    heartbeat = Heartbeat(project, clock=clock)
     Project.objects.filter(pk=project.pk).update(fence=5)
     clock.now += 19
-    assert not watch.must_stop()
+    assert not heartbeat.must_stop()
     clock.now += 1
-    assert watch.must_stop()
-    assert watch.lost
+    assert heartbeat.must_stop()
+    assert heartbeat.lost
 
 
-def test_a_watch_says_stop_within_a_second_of_a_cancel_while_there_is_progress(clock: Clock):
+def test_a_heartbeat_says_stop_within_a_second_of_a_cancel_while_there_is_progress(clock: Clock):
     project = make_project(status="ANALYZING")
-    watch = Heartbeat(project, clock=clock)
+    heartbeat = Heartbeat(project, clock=clock)
     lifecycle.cancel(project, actor="test")
-    watch.note("decoding", 0.1)
+    heartbeat.note("decoding", 0.1)
     clock.now += 1
-    assert watch.must_stop()
-    assert watch.lost
+    assert heartbeat.must_stop()
+    assert heartbeat.lost
 
 
 @pytest.mark.usefixtures("asked_to_stop")
 def test_a_worker_that_has_to_stop_stops_without_losing_its_work(clock: Clock):
-    watch = Heartbeat(make_project(status="ANALYZING"), clock=clock)
-    assert watch.must_stop()
-    assert not watch.lost
+    heartbeat = Heartbeat(make_project(status="ANALYZING"), clock=clock)
+    assert heartbeat.must_stop()
+    assert not heartbeat.lost
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_watch_survives_the_loss_of_its_connection(clock: Clock, caplog):
+def test_a_heartbeat_survives_the_loss_of_its_connection(clock: Clock, caplog):
     project = make_project(status="ANALYZING")
-    watch = Heartbeat(project, clock=clock)
-    watch.note("decoding", 0.5)
+    heartbeat = Heartbeat(project, clock=clock)
+    heartbeat.note("decoding", 0.5)
     end_the_connection()
     clock.now += 20
-    assert not watch.must_stop()
+    assert not heartbeat.must_stop()
     assert "heartbeat failed" in caplog.text
-    assert not watch.must_stop()  # at once, over a new connection
+    assert not heartbeat.must_stop()  # at once, over a new connection
     assert progress_of(project) == ("decoding", 0.5)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_watch_gives_up_when_the_database_stays_away_for_a_whole_lease(clock: Clock):
-    watch = Heartbeat(make_project(status="ANALYZING"), clock=clock)
+def test_a_heartbeat_gives_up_when_the_database_stays_away_for_a_whole_lease(clock: Clock):
+    heartbeat = Heartbeat(make_project(status="ANALYZING"), clock=clock)
     clock.now += 59.9
     end_the_connection()
-    assert not watch.must_stop()
-    assert not watch.lost
-    watch = Heartbeat(watch.item, clock=clock)
+    assert not heartbeat.must_stop()
+    assert not heartbeat.lost
+    heartbeat = Heartbeat(heartbeat.job, clock=clock)
     clock.now += 60
     end_the_connection()
-    assert watch.must_stop()
-    assert watch.lost
+    assert heartbeat.must_stop()
+    assert heartbeat.lost

@@ -25,6 +25,7 @@ from clipforge.common.cache.redis import RedisError
 from clipforge.common.query_times import percentile
 from clipforge.jobs import queue
 from clipforge.jobs import selectors as job_selectors
+from clipforge.jobs.kinds import all_kinds
 from clipforge.orgs.models import Tier
 from clipforge.staff.approvals import selectors as approval_selectors
 from clipforge.staff.capped_counts import Count, capped_counts
@@ -44,8 +45,6 @@ LATE, VERY_LATE = datetime.timedelta(minutes=10), work_selectors.WAITS_LONG
 # Of the connections that PostgreSQL accepts; and how long a transaction keeps VACUUM from its work.
 MANY_CONNECTIONS = 0.8
 OLD_TRANSACTION = datetime.timedelta(minutes=5)
-
-JOB_LABELS = {"project": "Analyses", "export": "Renders"}
 
 
 class Badge(NamedTuple):
@@ -214,9 +213,9 @@ def _answer(ask: Callable[[], T]) -> T | None:
 
 def _counts() -> Counts:
     counts: dict[str, QuerySet[Any]] = {
-        "queue_waiting": queue.waiting_jobs(),
-        "queue_orphaned": queue.orphaned_jobs(),
-        "queue_failed": queue.failed_jobs(),
+        "queue_waiting": queue.waiting_entries(),
+        "queue_orphaned": queue.orphaned_entries(),
+        "queue_failed": queue.failed_entries(),
         "alerts_failed": billing_selectors.failed_alerts(),
         "alerts_late": billing_selectors.unsent_alerts(created_before=Now() - ALERT_IS_LATE),
         "approvals": approval_selectors.open_requests(),
@@ -224,25 +223,26 @@ def _counts() -> Counts:
     }
     singles = [*counts]
     firsts: dict[str, QuerySet[Any]] = {}
-    for kind, model in work_selectors.MODELS.items():
+    for kind in all_kinds():
+        name, model = kind.name, kind.model
         queued, failed = job_selectors.queued_jobs(model), job_selectors.failed_jobs(model)
         counts |= {
-            f"{kind}_queued": queued,
-            f"{kind}_running": job_selectors.running_jobs(model),
-            f"{kind}_lapsed": job_selectors.lapsed_jobs(model),
-            f"{kind}_failed": failed.filter(finished_at__gt=Now() - DAY),
-            f"{kind}_dead": failed.filter(error_code=work_selectors.DEAD_CODE),
+            f"{name}_queued": queued,
+            f"{name}_running": job_selectors.running_jobs(model),
+            f"{name}_lapsed": job_selectors.lapsed_jobs(model),
+            f"{name}_failed": failed.filter(finished_at__gt=Now() - DAY),
+            f"{name}_dead": failed.filter(error_code=work_selectors.DEAD_CODE),
         }
-        firsts[f"{kind}_oldest"] = queued.values("queued_at")
+        firsts[f"{name}_oldest"] = queued.values("queued_at")
     found = capped_counts(counts, firsts)
     names = ("queued", "oldest", "running", "lapsed", "failed", "dead")
     jobs = [
         JobCounts(
-            kind=kind,
-            label=JOB_LABELS[kind],
-            **{name: found[f"{kind}_{name}"] for name in names},
+            kind=kind.name,
+            label=kind.staff.title,
+            **{name: found[f"{kind.name}_{name}"] for name in names},
         )
-        for kind in work_selectors.MODELS
+        for kind in all_kinds()
     ]
     return Counts(jobs=jobs, **{name: found[name] for name in singles})
 

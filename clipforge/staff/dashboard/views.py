@@ -55,7 +55,7 @@ def action_items(counts: Counts) -> list[ActionItem]:
             ActionItem(f"Dead letters: {jobs.label.lower()}", jobs.dead, f"{dead}&kind={jobs.kind}")
             for jobs in counts.jobs
         ),
-        ActionItem("Dead letters: queue jobs", counts.queue_failed, f"{dead}&kind=job"),
+        ActionItem("Dead letters: queue entries", counts.queue_failed, f"{dead}&kind=entry"),
         ActionItem(
             "Credits that await a second person",
             counts.approvals,

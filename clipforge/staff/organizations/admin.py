@@ -172,7 +172,7 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
 
 def overview_context(request: HttpRequest, org: Organization) -> dict[str, Any]:
     """Everything about an organization, in five statements."""
-    days, newest = overview.last_days(org), timeline.page_of(org)
+    days, newest = overview.last_days(org), timeline.timeline_page(org)
     return {
         "title": org.name,
         "subtitle": None,

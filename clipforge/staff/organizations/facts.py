@@ -58,9 +58,9 @@ def facts_of(org: Organization, facts: overview.Facts, days: list[overview.Day])
         ),
         Fact(
             "Storage",
-            formatting.size(storage.sources + storage.exports),
-            f"{formatting.size(storage.sources)} of sources, {formatting.size(storage.exports)} of exports, "
-            f"at {storage.at:%H:%M} UTC",
+            formatting.size(storage.total),
+            "".join(f"{formatting.size(size)} of {what}, " for what, size in storage.sizes.items())
+            + f"at {storage.at:%H:%M} UTC",
         ),
         _plan(facts),
         Fact("Owner", facts.owner or "nobody", formatting.count(facts.people, "member")),

@@ -1,4 +1,4 @@
-"""What staff want to know of an organization, in three statements however much it has done."""
+"""The figures of an organization for staff, in three statements however much it has done."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from django.utils.dateparse import parse_datetime
 from billing.models import Payment, PlanPeriod, Subscription
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.redis import RedisError
+from clipforge.jobs.kinds import JobKind, all_kinds
 from clipforge.jobs.models import FAILED, QUEUED
 from clipforge.orgs import windows
 from clipforge.orgs.models import APIKey, Membership, Organization, Role, TierLimits
 from clipforge.staff.organizations import caching
+from clipforge.staff.organizations.job_texts import sources_of
 from credits.models import CreditTransaction, TransactionType
-from exports.models import Export
-from projects.models import Project
 
 DAYS = 30
 # Of each list on the page of an organization.
@@ -56,11 +56,14 @@ LIMITS = (
 
 
 class Storage(NamedTuple):
-    """Bytes, as they were at a moment: staff see it with its time."""
+    """Bytes by the label of the files, as they were at a moment: staff see it with its time."""
 
-    sources: int
-    exports: int
+    sizes: dict[str, int]
     at: datetime.datetime
+
+    @property
+    def total(self) -> int:
+        return sum(self.sizes.values())
 
 
 @dataclass(frozen=True)
@@ -93,22 +96,26 @@ def facts(org: Organization, *, now: datetime.datetime | None = None) -> Facts:
     `caching.STORAGE_SECONDS`.
     """
     now = now or timezone.now()
+    asked, sizes = _figures(org, now), _sizes(org)
     kept = caching.storage(org.pk)
-    asked = {**_figures(org, now), **({} if kept else _sizes(org))}
+    # What an earlier release kept knew other files.
+    if not isinstance(kept, dict) or kept["sizes"].keys() != sizes.keys():
+        kept = None
+        asked |= {f"size_{label}": size for label, size in sizes.items()}
     row: Any = Organization.objects.filter(pk=org.pk).values(**asked).get()
-    if not kept:
-        kept = [row.pop("sources"), row.pop("exports"), now.isoformat()]
+    if kept is None:
+        found = {label: row.pop(f"size_{label}") for label in sizes}
+        kept = {"sizes": found, "at": now.isoformat()}
         caching.keep_storage(org.pk, kept)
-    sources, exports, at = kept
     for name in ("waiting", "running", "failed_day", "failed_month"):
-        row[name] = row.pop(f"{name}_projects") + row.pop(f"{name}_exports")
+        row[name] = sum(row.pop(f"{name}_{kind.name}") for kind in all_kinds())
     for name, parsed in (("plan", "ends_at"), ("subscription", "period_end")):
         if row[name]:
             row[name][parsed] = parse_datetime(row[name][parsed])
     return Facts(
         **row,
         requests=_requests(org),
-        storage=Storage(sources, exports, datetime.datetime.fromisoformat(at)),
+        storage=Storage(kept["sizes"], datetime.datetime.fromisoformat(kept["at"])),
     )
 
 
@@ -145,9 +152,9 @@ def _figures(org: Organization, now: datetime.datetime) -> dict[str, Any]:
             )[:1]
         ),
     }
-    models: list[tuple[str, Any]] = [("projects", Project), ("exports", Export)]
-    for name, model in models:
-        jobs = model.objects.for_org(org)
+    for kind in all_kinds():
+        name, model = kind.name, kind.model
+        jobs = model._default_manager.filter(org=org)
         failed = jobs.filter(status=FAILED)
         found |= {
             f"waiting_{name}": _number(jobs.filter(status=QUEUED), Count("*")),
@@ -164,11 +171,13 @@ def _figures(org: Organization, now: datetime.datetime) -> dict[str, Any]:
 
 
 def _sizes(org: Organization) -> dict[str, Any]:
-    ready = Export.objects.for_org(org).filter(status=Export.Status.READY)
-    return {
-        "sources": _number(Project.objects.for_org(org), Sum("size")),
-        "exports": _number(ready, Sum("size")),
-    }
+    """The sum of each sort of stored files, by its label."""
+    sizes = {}
+    for kind in all_kinds():
+        if files := kind.files:
+            stored = kind.model._default_manager.filter(files.stored, org=org)
+            sizes[files.label] = _number(stored, Sum(files.size))
+    return sizes
 
 
 def _number(rows: QuerySet[Any], of: Any, by: str = "org") -> Coalesce:
@@ -246,16 +255,15 @@ def _totals(org: Organization, first: datetime.date) -> Iterable[tuple[str, date
     since = datetime.datetime.combine(first, datetime.time.min, datetime.UTC)
 
     def by_day(model: Any, what: Any, of: Any) -> Any:
-        rows = model.objects.for_org(org).filter(created_at__gte=since).order_by()
+        rows = model._default_manager.filter(org=org, created_at__gte=since).order_by()
         named = rows.annotate(what=what, day=TruncDate("created_at", tzinfo=datetime.UTC))
         return named.values("what", "day").annotate(total=of).values_list("what", "day", "total")
 
     job, counted = Value("JOB", TextField()), Cast(Count("*"), BigIntegerField())
     amount = Cast(Sum("amount"), BigIntegerField())
     moved = by_day(CreditTransaction, Cast("type", TextField()), amount).filter(type__in=SUMMED)
-    totals: Iterable[Any] = moved.union(
-        by_day(Project, job, counted), by_day(Export, job, counted), all=True
-    )
+    begun = [by_day(kind.model, job, counted) for kind in all_kinds()]
+    totals: Iterable[Any] = moved.union(*begun, all=True)
     return totals
 
 
@@ -263,15 +271,15 @@ def _totals(org: Organization, first: datetime.date) -> Iterable[tuple[str, date
 
 
 class Listed(NamedTuple):
-    """A list of an organization's rows: where they are, and what is shown of each."""
+    """A list of an organization's rows, and the columns that are shown of each."""
 
     rows: Callable[[Organization], QuerySet[Any]]
-    shown: dict[str, str]
+    shown: dict[str, Any]
 
 
 NEWEST_FIRST = ("-created_at", "-id")
 
-LISTS = {
+_LISTS = {
     "members": Listed(
         lambda org: Membership.objects.filter(organization=org).order_by("-id"),
         {"user": "user__username", "role": "role"},
@@ -284,19 +292,6 @@ LISTS = {
             "used_at": "last_used_at",
             "expires_at": "expires_at",
             "revoked_at": "revoked_at",
-        },
-    ),
-    "projects": Listed(
-        lambda org: Project.objects.for_org(org).order_by(*NEWEST_FIRST),
-        {"title": "title", "status": "status", "duration": "duration"},
-    ),
-    "exports": Listed(
-        lambda org: Export.objects.for_org(org).order_by(*NEWEST_FIRST),
-        {
-            "title": "project__title",
-            "status": "status",
-            "aspect": "aspect",
-            "resolution": "resolution",
         },
     ),
     "ledger": Listed(
@@ -316,10 +311,18 @@ LISTS = {
 }
 
 
+def _listed_jobs(kind: JobKind[Any]) -> Listed:
+    return Listed(
+        lambda org: kind.model._default_manager.filter(org=org).order_by(*NEWEST_FIRST),
+        {**sources_of(kind), "status": "status"},
+    )
+
+
 def newest(org: Organization) -> dict[str, list[dict[str, Any]]]:
-    """The NEWEST rows of each of LISTS, by its name, in one statement: each its own range."""
-    arms = [_arm(name, listed, org) for name, listed in LISTS.items()]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in LISTS}
+    """The NEWEST rows of each list, by its name, in one statement: each its own range."""
+    lists = {**_LISTS, **{kind.plural: _listed_jobs(kind) for kind in all_kinds()}}
+    arms = [_arm(name, listed, org) for name, listed in lists.items()]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in lists}
     for name, row in arms[0].union(*arms[1:], all=True):
         for each in {"at", *(key for key in row if key.endswith("_at"))}:
             row[each] = row[each] and parse_datetime(row[each])

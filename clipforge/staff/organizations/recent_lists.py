@@ -10,18 +10,18 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import PaymentStatus
+from clipforge.jobs.kinds import JobKind, all_kinds
 from clipforge.orgs import keys
 from clipforge.orgs.models import Organization, Role
 from clipforge.staff import formatting
+from clipforge.staff.organizations.job_texts import status_of, text_of
 from credits.models import TransactionType
-from exports.models import Export
-from projects.models import Project
 
 Row = dict[str, Any]
 
 
 class Cell(NamedTuple):
-    """What stands in one place of a list: a text, which may be of a time or a state."""
+    """A cell of a list: a text, which may be of a time or a state."""
 
     text: str
     at: datetime.datetime | None = None
@@ -45,8 +45,8 @@ class Panel(NamedTuple):
     add_url: str = ""
 
 
-class Kind(NamedTuple):
-    """How rows of one list are shown. `model` names the pages of the admin, `filter_` its lists."""
+class ListFormat(NamedTuple):
+    """The presentation of the rows of one list. `model` names the pages of the admin, `filter_` its lists."""
 
     title: str
     all_label: str
@@ -78,34 +78,8 @@ def _payment_state(row: Row) -> Cell:
     return _state(row["status"], str(PaymentStatus(row["status"]).label))
 
 
-KINDS = {
-    "projects": Kind(
-        "Projects",
-        "All projects",
-        "projects_project",
-        "org__id__exact",
-        ["Title", "State", "Length", "Created"],
-        lambda row: [
-            Cell(formatting.short(row["title"], 40)),
-            _state(row["status"], str(Project.Status(row["status"]).label)),
-            Cell(formatting.length(row["duration"])),
-            _time(row["at"]),
-        ],
-    ),
-    "exports": Kind(
-        "Exports",
-        "All exports",
-        "exports_export",
-        "org__id__exact",
-        ["Of", "State", "Format", "Created"],
-        lambda row: [
-            Cell(formatting.short(row["title"], 40)),
-            _state(row["status"], str(Export.Status(row["status"]).label)),
-            Cell(f"{row['aspect']}, {row['resolution']}"),
-            _time(row["at"]),
-        ],
-    ),
-    "ledger": Kind(
+_FORMATS = {
+    "ledger": ListFormat(
         "Ledger",
         "The whole ledger",
         "credits_credittransaction",
@@ -118,7 +92,7 @@ KINDS = {
             _time(row["at"]),
         ],
     ),
-    "payments": Kind(
+    "payments": ListFormat(
         "Payments",
         "All payments",
         "billing_payment",
@@ -131,7 +105,7 @@ KINDS = {
             _time(row["at"]),
         ],
     ),
-    "keys": Kind(
+    "keys": ListFormat(
         "API keys",
         "All API keys",
         "orgs_apikey",
@@ -144,7 +118,7 @@ KINDS = {
             _time(row["used_at"]) if row["used_at"] else Cell("never"),
         ],
     ),
-    "members": Kind(
+    "members": ListFormat(
         "Members",
         "All members",
         "orgs_membership",
@@ -155,34 +129,55 @@ KINDS = {
 }
 
 
+def _format_of(kind: JobKind[Any]) -> ListFormat:
+    """Of jobs: their state stands second, and when they were made last."""
+    meta = kind.model._meta
+    first, *others = kind.staff.columns
+
+    def cells(row: Row) -> list[Cell]:
+        texts = [text_of(kind, text, row, most=40) for text in kind.staff.columns.values()]
+        state = _state(row["status"], status_of(kind, row["status"]))
+        return [Cell(texts[0]), state, *map(Cell, texts[1:]), _time(row["at"])]
+
+    return ListFormat(
+        kind.plural.capitalize(),
+        f"All {kind.plural}",
+        f"{meta.app_label}_{meta.model_name}",
+        "org__id__exact",
+        [first, "State", *others, "Created"],
+        cells,
+    )
+
+
 def panels_of(org: Organization, newest: dict[str, list[Row]], user: Any) -> list[Panel]:
     """A panel for each list that the person may look at, with what `overview.newest` found."""
+    formats = {**{kind.plural: _format_of(kind) for kind in all_kinds()}, **_FORMATS}
     return [
-        _panel(name, kind, org, newest[name], user)
-        for name, kind in KINDS.items()
-        if user.has_perm(_permission("view", kind))
+        _panel(name, format_, org, newest[name], user)
+        for name, format_ in formats.items()
+        if user.has_perm(_permission("view", format_))
     ]
 
 
-def _panel(name: str, kind: Kind, org: Organization, rows: list[Row], user: Any) -> Panel:
+def _panel(name: str, format_: ListFormat, org: Organization, rows: list[Row], user: Any) -> Panel:
     lines = []
     for row in rows:
-        first, *cells = kind.cells(row)
-        lines.append(Line(reverse(f"admin:{kind.model}_change", args=[row["id"]]), first, cells))
+        first, *cells = format_.cells(row)
+        lines.append(Line(reverse(f"admin:{format_.model}_change", args=[row["id"]]), first, cells))
     found = Panel(
         name,
-        kind.title,
-        kind.headings,
+        format_.title,
+        format_.headings,
         lines,
-        kind.all_label,
-        f"{reverse(f'admin:{kind.model}_changelist')}?{kind.filter_}={org.pk}",
+        format_.all_label,
+        f"{reverse(f'admin:{format_.model}_changelist')}?{format_.filter_}={org.pk}",
     )
-    if name == "members" and user.has_perm(_permission("add", kind)):
-        add = f"{reverse(f'admin:{kind.model}_add')}?organization={org.pk}"
+    if name == "members" and user.has_perm(_permission("add", format_)):
+        add = f"{reverse(f'admin:{format_.model}_add')}?organization={org.pk}"
         return found._replace(add_label="Add a member", add_url=add)
     return found
 
 
-def _permission(verb: str, kind: Kind) -> str:
-    app, _, model = kind.model.partition("_")
+def _permission(verb: str, format_: ListFormat) -> str:
+    app, _, model = format_.model.partition("_")
     return f"{app}.{verb}_{model}"

@@ -1,6 +1,6 @@
 """Everything that happened to an organization, in one order, whichever table knows of it.
 
-The order is time, newest first; of one time, the order of SOURCES, then the newest row. It is total,
+The order is time, newest first; of one time, the order of `sources`, then the newest row. It is total,
 so that a page can begin after any entry: each source is asked for the rows that follow, through an
 index of its own, in one statement for all of them. That costs the same at any depth.
 """
@@ -11,6 +11,7 @@ import datetime
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from django.db.models import Case, CharField, F, QuerySet, TextField, Value, When
@@ -20,28 +21,29 @@ from django.urls import reverse
 from billing.models import Payment, PaymentMethod, PaymentStatus, Subscription, SubscriptionStatus
 from clipforge.audit.models import AuditEntry
 from clipforge.common.lists.keyset import beyond
+from clipforge.jobs.kinds import JobKind, all_kinds
 from clipforge.orgs import keys
 from clipforge.orgs.models import APIKey, Organization, User
 from clipforge.staff import formatting
+from clipforge.staff.organizations.job_texts import sources_of, status_of, text_of
 from credits.models import CreditTransaction, TransactionType
-from exports.models import Export
-from projects.models import Project
 
 SIZE = 30
 
-# What a timeline can be narrowed to, and what that is called.
-KINDS = {
-    "credits": "Credits",
-    "projects": "Projects",
-    "exports": "Exports",
-    "keys": "API keys",
-    "payments": "Payments",
-    "staff": "Staff",
-}
+
+def filters() -> dict[str, str]:
+    """The label of each sort of entry that a timeline can be narrowed to, by its name."""
+    return {
+        "credits": "Credits",
+        **{kind.plural: kind.plural.capitalize() for kind in all_kinds()},
+        "keys": "API keys",
+        "payments": "Payments",
+        "staff": "Staff",
+    }
 
 
 class Change(NamedTuple):
-    """What a thing was and became; empty where one side says nothing of it."""
+    """The value of a thing before and after; empty where one side says nothing of it."""
 
     name: str
     before: str
@@ -50,9 +52,9 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that happened. `who` is empty where nobody wrote it down."""
+    """One thing that happened. `who` is empty where that was not recorded."""
 
-    place: Place
+    place: TimelinePosition
     kind: str
     what: str
     who: str
@@ -68,13 +70,13 @@ class Entry:
 
     @property
     def note(self) -> str:
-        """What stands beside it in small: what is in no badge, and who."""
+        """The small print beside it: a status that is in no badge, and who did it."""
         said = ["" if self.state else self.status, f"by {self.who}" if self.who else ""]
         return " · ".join(filter(None, said))
 
 
-class Place(NamedTuple):
-    """Where an entry stands, which is what a page begins after."""
+class TimelinePosition(NamedTuple):
+    """The position of an entry, after which a page begins."""
 
     at: datetime.datetime
     source: str
@@ -85,34 +87,34 @@ class Place(NamedTuple):
         return f"{self.at.isoformat()}~{self.source}~{self.key}"
 
 
-def place_of(text: str) -> Place | None:
-    """The place that `Place.text` wrote. None for anything else."""
+def position_of(text: str) -> TimelinePosition | None:
+    """The position that `TimelinePosition.text` wrote. None for anything else."""
     try:
         at, name, key = text.split("~")
         parsed = datetime.datetime.fromisoformat(at)
         if parsed.tzinfo is None:
             return None
-        return Place(parsed, name, _SOURCES[name].key(key))
+        return TimelinePosition(parsed, name, _sources()[name].key(key))
     except (ValueError, KeyError, OverflowError):
         return None
 
 
-class Page(NamedTuple):
+class TimelinePage(NamedTuple):
     """Entries, and where the next page begins in each direction; None where there is none."""
 
     entries: list[Entry]
-    newer: Place | None
-    older: Place | None
+    newer: TimelinePosition | None
+    older: TimelinePosition | None
 
 
-def page_of(
+def timeline_page(
     org: Organization,
     *,
     kind: str = "",
-    before: Place | None = None,
-    after: Place | None = None,
+    before: TimelinePosition | None = None,
+    after: TimelinePosition | None = None,
     size: int = SIZE,
-) -> Page:
+) -> TimelinePage:
     """The `size` entries that follow `before`, or precede `after`, or the newest; of one kind or all.
 
     Two statements: one for the rows, one for the names of who did it.
@@ -124,11 +126,11 @@ def page_of(
         rows.reverse()
     entries = _entries(org, rows)
     if not entries:
-        return Page([], None, None)
+        return TimelinePage([], None, None)
     first, last = entries[0].place, entries[-1].place
     if up:
-        return Page(entries, first if more else None, last)
-    return Page(entries, first if before else None, last if more else None)
+        return TimelinePage(entries, first if more else None, last)
+    return TimelinePage(entries, first if before else None, last if more else None)
 
 
 # --- the sources -----------------------------------------------------------------------
@@ -162,7 +164,7 @@ MOVED = {
     TransactionType.REFUND: "Gave back",
     TransactionType.EXPIRE: "Ended unused:",
 }
-# What staff did, by the verb of its row: what it was done to is said next.
+# The verbs of staff actions in words; the object is said next.
 DONE = {
     "add": "Added",
     "change": "Changed",
@@ -198,24 +200,15 @@ def _movement(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _project(row: dict[str, Any]) -> dict[str, Any]:
-    what = f"Uploaded ‘{formatting.short(row['title'])}’, {formatting.length(row['duration'])} long"
-    return {"what": what, **_job(Project, row)}
-
-
-def _export(row: dict[str, Any]) -> dict[str, Any]:
-    seconds = formatting.length(row["end"] - row["start"])
-    what = (
-        f"Asked for an export of ‘{formatting.short(row['title'])}’, {seconds} in {row['aspect']}"
-    )
-    return {"what": what, **_job(Export, row)}
-
-
-def _job(model: Any, row: dict[str, Any]) -> dict[str, Any]:
-    status = str(model.Status(row["status"]).label)
+def _job(kind: JobKind[Any], row: dict[str, Any]) -> dict[str, Any]:
+    status = status_of(kind, row["status"])
     if row["error_code"]:
         status = f"{status}: {row['error_code']}"
-    return {"status": status, "state": formatting.state_of(row["status"])}
+    return {
+        "what": text_of(kind, kind.staff.event, row),
+        "status": status,
+        "state": formatting.state_of(row["status"]),
+    }
 
 
 def _key(did: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -238,7 +231,7 @@ def _subscription(row: dict[str, Any]) -> dict[str, Any]:
         "what": f"Began the plan {row['price']}, paid by {by}",
         "status": str(SubscriptionStatus(row["status"]).label),
         "state": formatting.state_of(row["status"]),
-        # Whoever pays began it.
+        # The payer began it.
         "actor": "stripe" if row["method"] == PaymentMethod.STRIPE else "",
     }
 
@@ -277,14 +270,9 @@ _NAME = Coalesce(
     "username",
     output_field=CharField(),
 )
-_WORK = {
-    "status": "status",
-    "error_code": "error_code",
-    "actor": "hold__actor",
-}
 
-# Of one moment, the first comes first.
-SOURCES = [
+# Of one moment, the first comes first; the jobs of each kind stand between the two.
+_BEFORE_JOBS = [
     Source(
         "staff",
         "staff",
@@ -347,24 +335,8 @@ SOURCES = [
         "credits_credittransaction_change",
         _bigint,
     ),
-    Source(
-        "export",
-        "exports",
-        "created_at",
-        lambda org: Export.objects.for_org(org),
-        {"title": "project__title", "start": "start", "end": "end", "aspect": "aspect", **_WORK},
-        _export,
-        "exports_export_change",
-    ),
-    Source(
-        "project",
-        "projects",
-        "created_at",
-        lambda org: Project.objects.for_org(org),
-        {"title": "title", "duration": "duration", **_WORK},
-        _project,
-        "projects_project_change",
-    ),
+]
+_AFTER_JOBS = [
     Source(
         "revoked",
         "keys",
@@ -388,38 +360,80 @@ SOURCES = [
         "orgs_apikey_change",
     ),
 ]
-_SOURCES = {source.name: source for source in SOURCES}
-_RANK = {source.name: rank for rank, source in enumerate(SOURCES)}
+
+
+def _source_of(kind: JobKind[Any]) -> Source:
+    meta = kind.model._meta
+    return Source(
+        kind.name,
+        kind.plural,
+        "created_at",
+        lambda org: kind.model._default_manager.filter(org=org),
+        {
+            **sources_of(kind),
+            "status": "status",
+            "error_code": "error_code",
+            "actor": "hold__actor",
+        },
+        partial(_job, kind),
+        f"{meta.app_label}_{meta.model_name}_change",
+    )
+
+
+def sources() -> list[Source]:
+    """All of them. A job that is made of another comes before it, as its kind is registered later."""
+    jobs = [_source_of(kind) for kind in reversed(all_kinds())]
+    return [*_BEFORE_JOBS, *jobs, *_AFTER_JOBS]
+
+
+def _sources() -> dict[str, Source]:
+    return {source.name: source for source in sources()}
 
 
 # --- merging ---------------------------------------------------------------------------
 
 
-class Row(NamedTuple):
-    place: Place
+class SourceRow(NamedTuple):
+    place: TimelinePosition
     facts: dict[str, Any]
 
 
-def _merged(org: Organization, kind: str, place: Place | None, *, size: int, up: bool) -> list[Row]:
+def _merged(
+    org: Organization, kind: str, place: TimelinePosition | None, *, size: int, up: bool
+) -> list[SourceRow]:
     """The `size` rows that follow the place downwards, or upwards: the nearest first."""
-    sources = [source for source in SOURCES if kind in {"", source.kind}]
-    arms = [_arm(org, source, place, size=size, up=up) for source in sources]
+    every = _sources()
+    ranks = {name: rank for rank, name in enumerate(every)}
+    arms = [
+        _arm(org, source, place, ranks, size=size, up=up)
+        for source in every.values()
+        if kind in {"", source.kind}
+    ]
     first, *others = arms
     found = first.union(*others, all=True) if others else first
-    rows = [Row(Place(at, name, _SOURCES[name].key(key)), facts) for name, at, key, facts in found]
-    # As SOURCES are in order and the times are not: the later the entry, the larger.
+    rows = [
+        SourceRow(TimelinePosition(at, name, every[name].key(key)), facts)
+        for name, at, key, facts in found
+    ]
+    # As the sources are in order and the times are not: the later the entry, the larger.
     rows.sort(
-        key=lambda row: (row.place.at, -_RANK[row.place.source], row.place.key), reverse=not up
+        key=lambda row: (row.place.at, -ranks[row.place.source], row.place.key), reverse=not up
     )
     return rows[:size]
 
 
 def _arm(
-    org: Organization, source: Source, place: Place | None, *, size: int, up: bool
+    org: Organization,
+    source: Source,
+    place: TimelinePosition | None,
+    ranks: dict[str, int],
+    *,
+    size: int,
+    up: bool,
 ) -> QuerySet[Any]:
     rows = source.rows(org)
     if place is not None:
-        rows = _beyond(rows, source, place, up=up)
+        rows = _beyond(rows, source, place, ranks, up=up)
     sign = "" if up else "-"
     named: QuerySet[Any] = rows.order_by(f"{sign}{source.at}", f"{sign}id").annotate(
         source_=Value(source.name, TextField()),
@@ -430,18 +444,26 @@ def _arm(
     return named.values_list("source_", "at_", "key_", "facts_")[:size]
 
 
-def _beyond(rows: QuerySet[Any], source: Source, place: Place, *, up: bool) -> QuerySet[Any]:
-    """Of one source, what comes after the place: a range of its index, ties included."""
+def _beyond(
+    rows: QuerySet[Any],
+    source: Source,
+    place: TimelinePosition,
+    ranks: dict[str, int],
+    *,
+    up: bool,
+) -> QuerySet[Any]:
+    """The rows of one source after the place: a range of its index, ties included."""
     if source.name == place.source:
         return beyond(rows, (source.at, "id"), (place.at, place.key), above=up)
     # Of the same moment, the sources further on are still to come; those before have been.
-    to_come = (_RANK[source.name] > _RANK[place.source]) is not up
+    to_come = (ranks[source.name] > ranks[place.source]) is not up
     lookup = ("gt" if up else "lt") + ("e" if to_come else "")
     return rows.filter(**{f"{source.at}__{lookup}": place.at})
 
 
-def _entries(org: Organization, rows: list[Row]) -> list[Entry]:
-    said = [(row, _SOURCES[row.place.source], _said(row)) for row in rows]
+def _entries(org: Organization, rows: list[SourceRow]) -> list[Entry]:
+    every = _sources()
+    said = [(row, every[row.place.source], _said(every, row)) for row in rows]
     names = _names(org, [each.get("actor") or "" for _, _, each in said])
     return [
         Entry(
@@ -455,8 +477,8 @@ def _entries(org: Organization, rows: list[Row]) -> list[Entry]:
     ]
 
 
-def _said(row: Row) -> dict[str, Any]:
-    return {"actor": row.facts.get("actor"), **_SOURCES[row.place.source].said(row.facts)}
+def _said(every: dict[str, Source], row: SourceRow) -> dict[str, Any]:
+    return {"actor": row.facts.get("actor"), **every[row.place.source].said(row.facts)}
 
 
 # --- who -------------------------------------------------------------------------------
@@ -470,7 +492,7 @@ SYSTEM = {
 
 
 def _names(org: Organization, actors: Iterable[str]) -> dict[str, str]:
-    """What the people and the keys among the actors are called, by what the rows call them."""
+    """The names of the people and the keys among the actors, by what the rows call them."""
     parts = {actor.partition(":")[::2] for actor in actors}
     people = [int(rest) for kind, rest in parts if kind == "user" and rest.isdecimal()]
     keys = [rest for kind, rest in parts if kind == "key"]

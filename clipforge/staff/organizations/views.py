@@ -20,12 +20,12 @@ def timeline_page(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Everything that happened, page by page. Invalid parts of the query are left out."""
     org = get_object_or_404(org_selectors.all_organizations(), pk=pk)
     kind = request.GET.get("kind", "")
-    kind = kind if kind in timeline.KINDS else ""
-    before = timeline.place_of(request.GET.get("before", ""))
-    after = None if before else timeline.place_of(request.GET.get("after", ""))
-    found = timeline.page_of(org, kind=kind, before=before, after=after)
+    kind = kind if kind in timeline.filters() else ""
+    before = timeline.position_of(request.GET.get("before", ""))
+    after = None if before else timeline.position_of(request.GET.get("after", ""))
+    found = timeline.timeline_page(org, kind=kind, before=before, after=after)
     if after and not found.entries:  # nothing is newer than the newest
-        found = timeline.page_of(org, kind=kind)
+        found = timeline.timeline_page(org, kind=kind)
     here = reverse("admin:organization-timeline", args=[org.pk])
 
     def at(**asked: Any) -> str:
@@ -40,7 +40,7 @@ def timeline_page(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         entries=found.entries,
         kinds=[
             (label, at(kind=name), name == kind)
-            for name, label in {"": "Everything", **timeline.KINDS}.items()
+            for name, label in {"": "Everything", **timeline.filters()}.items()
         ],
         newest=at(kind=kind) if found.newer else "",
         newer=at(kind=kind, after=found.newer.text) if found.newer else "",

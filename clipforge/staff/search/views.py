@@ -29,31 +29,31 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
-from procrastinate.contrib.django.models import ProcrastinateJob
 
 from billing.models import Alert, BillingAccount, Payment, PlanPeriod, StripeEvent, Subscription
 from clipforge.audit.models import AuditEntry
 from clipforge.common import secret_formats
 from clipforge.common.lists import search
+from clipforge.jobs.kinds import all_kinds
+from clipforge.jobs.queue import QueueEntry
 from clipforge.orgs import keys, trigrams
 from clipforge.orgs.models import APIKey, Organization, User
 from clipforge.staff.pages import page
 from credits.models import CreditGrant, CreditHold, CreditReversal, CreditTransaction
-from exports.models import Export
-from projects.models import Moment, Project
+from projects.models import Moment
 
 # Rows of a group that are shown.
 SHOWN = 20
 # Rows that are put in order, the likest first; a text that more are called by says nothing yet.
 CANDIDATES = 500
 
-TITLES: dict[type[Model], str] = {
+_FIRST_TITLES: dict[type[Model], str] = {
     Organization: "Organizations",
     User: "People",
     APIKey: "API keys",
-    Project: "Projects",
+}
+_LAST_TITLES: dict[type[Model], str] = {
     Moment: "Moments",
-    Export: "Exports",
     Payment: "Payments",
     Subscription: "Subscriptions",
     PlanPeriod: "Paid periods",
@@ -63,18 +63,20 @@ TITLES: dict[type[Model], str] = {
     CreditHold: "Holds",
     CreditGrant: "Grants",
     CreditReversal: "Reversals",
-    ProcrastinateJob: "Jobs",
+    QueueEntry: "Queue entries",
     AuditEntry: "What staff did",
 }
-# Each has an id of its own.
-WITH_UUID = [
-    *(Organization, APIKey, Project, Moment, Export),
+# Each has an id of its own, as jobs have.
+WITH_UUID: list[type[Model]] = [
+    *(Organization, APIKey, Moment),
     *(CreditHold, Payment, Subscription, PlanPeriod),
 ]
 # Several can have the same number; a word before it says which is meant.
 NUMBERED: dict[str, type[Model]] = {
     "ledger": CreditTransaction,
-    "job": ProcrastinateJob,
+    "entry": QueueEntry,
+    # The word of the log of the worker.
+    "job": QueueEntry,
     "grant": CreditGrant,
     "reversal": CreditReversal,
     "action": AuditEntry,
@@ -90,6 +92,12 @@ STRIPE: dict[str, tuple[type[Model], str, str]] = {
     "cus_": (BillingAccount, "stripe_customer_id", "org_id"),
     "evt_": (StripeEvent, "pk", "pk"),
 }
+
+
+def titles() -> dict[type[Model], str]:
+    """The title of each group of hits, in the order of the page."""
+    jobs = {kind.model: kind.plural.capitalize() for kind in all_kinds()}
+    return {**_FIRST_TITLES, **jobs, **_LAST_TITLES}
 
 
 class Way(NamedTuple):
@@ -155,10 +163,12 @@ def _found(request: HttpRequest, term: str) -> Found:
 def _shape(term: str) -> tuple[list[Way], bool]:
     """Where a text of this shape can be, and whether it can be nothing else."""
     if pk := search.uuid_of(term):
-        return [Way(model, "pk", pk, model) for model in WITH_UUID], True
+        identified = [*WITH_UUID, *(kind.model for kind in all_kinds())]
+        return [Way(model, "pk", pk, model) for model in identified], True
     if match := NUMBER.fullmatch(term):
         number = search.number_of(match[2])
-        models = [NUMBERED[match[1].lower()]] if match[1] else NUMBERED.values()
+        every = dict.fromkeys(NUMBERED.values())
+        models = [NUMBERED[match[1].lower()]] if match[1] else [*every]
         ways = [Way(model, "pk", number, model) for model in models if number is not None]
         return ways, bool(match[1])
     prefix = term.removeprefix(keys.PREFIX)
@@ -172,7 +182,7 @@ def _shape(term: str) -> tuple[list[Way], bool]:
 
 
 def _mentions(term: str) -> list[Way]:
-    """What speaks of an id that nothing has, or no more: the ledger, and the audit of a request."""
+    """Rows that name an id that nothing has, or no more: the ledger, and the audit of a request."""
     pk = search.uuid_of(term)
     if pk is None:
         return []
@@ -183,7 +193,7 @@ def _mentions(term: str) -> list[Way]:
 
 
 def _by_address(request: HttpRequest, term: str) -> Found:
-    """The organizations of whoever has the address; else the people whose address is like it."""
+    """The organizations of the person with the address; else the people whose address is like it."""
     people = _people(request, term)
     exactly = [person for person in people if person.email.lower() == term.lower()]
     if exactly and _may_see(request, Organization):
@@ -204,7 +214,7 @@ def _by_text(request: HttpRequest, term: str) -> Found:
     like: Found = {
         Organization: _organizations(request, term),
         User: _people(request, term),
-        Project: _projects(request, term),
+        **_jobs(request, term),
     }
     for model, rows in like.items():
         first = found.pop(model, [])
@@ -239,12 +249,15 @@ def _people(request: HttpRequest, term: str) -> list[Any]:
     return list(wanted[: SHOWN + 1])
 
 
-def _projects(request: HttpRequest, term: str) -> list[Any]:
+def _jobs(request: HttpRequest, term: str) -> Found:
     """By how the title begins: a part of a title is in too many of them to say anything."""
-    if not _may_see(request, Project):
-        return []
-    every = Project.objects.select_related("org")
-    return list(search.beginning(every, "title", term)[: SHOWN + 1])
+    found: Found = {}
+    for kind in all_kinds():
+        field = kind.staff.search_field
+        if field and _may_see(request, kind.model):
+            every = kind.model._default_manager.select_related("org")
+            found[kind.model] = list(search.beginning(every, field, term)[: SHOWN + 1])
+    return found
 
 
 # --- what is exactly so ----------------------------------------------------------------
@@ -260,7 +273,7 @@ def _exactly(request: HttpRequest, ways: Iterable[Way]) -> dict[type[Model], lis
     found: dict[type[Model], list[str]] = {}
     if asked:
         first, *others = asked
-        named = {model._meta.label_lower: model for model in TITLES}
+        named = {model._meta.label_lower: model for model in titles()}
         for label, pk in first.union(*others, all=True) if others else first:
             keys = found.setdefault(named[label], [])
             if pk not in keys:
@@ -290,7 +303,7 @@ def _owner_of(model: type[Model]) -> str | None:
 
 
 def _may_see(request: HttpRequest, model: type[Model]) -> bool:
-    """Nobody finds here what they may not open."""
+    """A person finds here only what that person may open."""
     model_admin = admin.site._registry.get(model)
     return model_admin is not None and model_admin.has_view_permission(request)
 
@@ -312,7 +325,7 @@ def _group(model: type[Model], rows: list[Any], term: str) -> Group:
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
     more = f"{reverse(name)}?{urlencode({'q': term})}" if len(rows) > SHOWN else None
     hits = [Hit(_url(row), _name(row), " · ".join(_about(row))) for row in rows[:SHOWN]]
-    return Group(TITLES[model], hits, more)
+    return Group(titles()[model], hits, more)
 
 
 def _url(row: Model) -> str:
@@ -325,7 +338,7 @@ def _name(row: Model) -> str:
 
 
 def _about(row: Any) -> Iterator[str]:
-    """What tells it from the others that are called so."""
+    """The details that tell it from the others that are called so."""
     if isinstance(row, Organization):
         yield row.slug
         yield row.get_tier_display()

@@ -1,7 +1,7 @@
-"""The queue's jobs in the admin, to be read.
+"""The entries of the queue in the admin, to be read.
 
-procrastinate registers a page of its own, whose actions retry, cancel and abort a job for whoever may
-look at it, without a reason and without a trace. What may be done about a job is on the rescue page.
+procrastinate registers a page of its own, whose actions retry, cancel and abort an entry without a
+reason and without a trace. What may be done about an entry is on the rescue page.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from django.contrib import admin
 from django.utils.html import format_html
 
 from clipforge.common.admin import BigTable, MovedByServices
-from clipforge.jobs.queue import EVENTS, JOBS
+from clipforge.jobs.queue import QueueEntry, QueueEvent
 
 STATES = {"todo": "idle", "doing": "busy", "succeeded": "ok", "failed": "bad"}
 
-admin.site.unregister(JOBS)
+admin.site.unregister(QueueEntry)
 
 
 class EventInline(MovedByServices, admin.TabularInline[Any, Any]):
-    """What happened to the job, the first first."""
+    """The events of the entry, the first first."""
 
-    model = EVENTS
+    model = QueueEvent
     fields = ["type", "at"]
     readonly_fields = ["type", "at"]
     ordering = ["id"]
     extra = 0
 
 
-@admin.register(JOBS)
-class JobAdmin(BigTable, MovedByServices, admin.ModelAdmin[Any]):
+@admin.register(QueueEntry)
+class QueueEntryAdmin(BigTable, MovedByServices, admin.ModelAdmin[Any]):
     list_display = ["id", "task_name", "queue_name", "state", "attempts", "scheduled_at"]
     list_filter = ["status"]
     search_fields = ["=id"]
-    search_help_text = "The number of a job."
+    search_help_text = "The number of an entry."
     # By id, which is the order of time.
     ordering = ["-id"]
     inlines = [EventInline]
@@ -58,10 +58,10 @@ class JobAdmin(BigTable, MovedByServices, admin.ModelAdmin[Any]):
     actions = None
 
     @admin.display(description="status", ordering="status")
-    def state(self, job: Any) -> str:
+    def state(self, entry: Any) -> str:
         badge = '<span class="cf-badge cf-badge--{}">{}</span>'
-        return format_html(badge, STATES.get(job.status, "idle"), job.status.title())
+        return format_html(badge, STATES.get(entry.status, "idle"), entry.status.title())
 
     @admin.display(description="arguments")
-    def arguments(self, job: Any) -> str:
-        return json.dumps(job.args, indent=2)[:2000]
+    def arguments(self, entry: Any) -> str:
+        return json.dumps(entry.args, indent=2)[:2000]

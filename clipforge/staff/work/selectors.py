@@ -20,31 +20,34 @@ from django.urls import reverse
 
 from clipforge.jobs import failures, queue
 from clipforge.jobs import selectors as job_selectors
-from clipforge.jobs.models import FAILED, QUEUED, Job
+from clipforge.jobs.kinds import JobKind, all_kinds, find_kind, kind_of
+from clipforge.jobs.models import Job
 from clipforge.jobs.queue import Workers
+from clipforge.jobs.rules import Action
 from clipforge.orgs.models import Organization
 from credits.models import CreditHold, HoldStatus
-from exports.models import Export
-from projects.models import Project
 
 PAGE = 50
 CAPPED = 200
 # Open holds, and queued rows, that are looked at one by one, the oldest first.
 SCANNED = 2000
 
-# Work that waits for longer while somebody works is worth a look.
+# A job that waits for longer while a worker is alive is worth a look.
 WAITS_LONG = datetime.timedelta(hours=1)
 # Row and job are committed together; this much difference is the clocks' of two machines.
 MOMENT = datetime.timedelta(minutes=1)
 
-DEAD_CODE = failures.WORKER_LOST[0]
+DEAD_CODE = failures.WORKER_LOST.code
 
 
-class Kind(TextChoices):
-    PROJECT = "project", "Project"
-    EXPORT = "export", "Export"
-    JOB = "job", "Queue job"
-    HOLD = "hold", "Hold"
+# What is listed beside the jobs of each kind.
+ENTRY, HOLD = "entry", "hold"
+_LABELS = {ENTRY: "Queue entry", HOLD: "Hold"}
+
+
+def listed_kinds() -> dict[str, str]:
+    """The label of each kind of row, by its name."""
+    return {**{kind.name: kind.label for kind in all_kinds()}, **_LABELS}
 
 
 class State(TextChoices):
@@ -52,27 +55,25 @@ class State(TextChoices):
     DEAD = "dead", "Dead letter"
     LAPSED = "lapsed", "Lease over"
     WAITING = "waiting", "Waits too long"
-    UNQUEUED = "unqueued", "No job"
+    UNQUEUED = "unqueued", "No entry"
     ORPHANED = "orphaned", "Worker gone"
     HELD = "held", "Hold left open"
 
 
 MEANINGS = {
     State.FAILED: "It ended without a result, and nothing was charged.",
-    State.DEAD: "It was given up: nobody tries it again unless you retry it.",
+    State.DEAD: "It was given up: it is not tried again unless you retry it.",
     State.LAPSED: "A worker holds it and gave no sign of life for a lease.",
     State.WAITING: "It has been queued for over an hour although workers are alive.",
-    State.UNQUEUED: "It is queued, but the queue has no job for it: nobody will do it.",
+    State.UNQUEUED: "It is queued, but the queue has no entry for it: no worker will do it.",
     State.ORPHANED: "It is marked as being done by a worker that is not alive.",
-    State.HELD: "Credits are reserved for work that has ended, or is not there.",
+    State.HELD: "Credits are reserved for a job that has ended, or is not there.",
 }
 STUCK = frozenset({State.LAPSED, State.WAITING, State.UNQUEUED, State.ORPHANED, State.HELD})
-MODELS: dict[str, type[Job]] = {Kind.PROJECT: Project, Kind.EXPORT: Export}
-# What is read page by page, so that it is never cut off.
-PAGED = {(kind, state) for kind in MODELS for state in (State.FAILED, State.DEAD)}
+FAILURES = frozenset({State.FAILED, State.DEAD})
 
 
-class Place(NamedTuple):
+class RescuePosition(NamedTuple):
     """Where a row stands in the list, which has the latest first."""
 
     since: datetime.datetime
@@ -83,13 +84,13 @@ class Place(NamedTuple):
         return f"{self.since.isoformat()} {self.kind} {self.pk}"
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, text: str) -> RescuePosition:
         """Raises ValueError."""
         since, kind, pk = text.split(" ")
         found = datetime.datetime.fromisoformat(since)
-        if found.tzinfo is None or kind not in Kind.values:
+        if found.tzinfo is None or kind not in listed_kinds():
             raise ValueError(text)
-        if kind in MODELS:
+        if find_kind(kind):
             uuid.UUID(pk)
         return cls(found, kind, pk)
 
@@ -102,19 +103,19 @@ class Filters:
     states: frozenset[State] = frozenset(State)
     error_code: str = ""
     org: uuid.UUID | None = None
-    after: Place | None = None
+    after: RescuePosition | None = None
 
     def wants(self, kind: str, state: State) -> bool:
-        if self.error_code and (state not in {State.FAILED, State.DEAD} or kind not in MODELS):
+        if self.error_code and (state not in FAILURES or find_kind(kind) is None):
             return False
         return self.kind in {"", kind} and state in self.states
 
 
 @dataclass(frozen=True)
-class Row:
+class RescueRow:
     """Something that failed or is stuck, and all that a person needs to decide what to do."""
 
-    place: Place
+    place: RescuePosition
     state: State
     title: str
     url: str
@@ -136,7 +137,7 @@ class Row:
 
     @property
     def kind(self) -> str:
-        return str(Kind(self.place.kind).label)
+        return listed_kinds()[self.place.kind]
 
     @property
     def meaning(self) -> str:
@@ -144,43 +145,43 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Found:
-    rows: list[Row]
+class RescuePage:
+    rows: list[RescueRow]
     workers: Workers
     # Where the next page begins; None where there is none.
-    older: Place | None
+    older: RescuePosition | None
     # States of which more is there than is shown.
     capped: list[State]
 
 
 class Candidate(NamedTuple):
-    place: Place
+    place: RescuePosition
     state: State
-    # What a job or a hold was read with; work is read later, those of the page alone.
+    # What an entry or a hold was read with; jobs are read later, those of the page alone.
     row: Any = None
 
     @property
-    def work(self) -> tuple[str, str] | None:
-        """Kind and id of the work that a job is for."""
-        return self.row.work if isinstance(self.row, QueueJob) else None
+    def job(self) -> tuple[str, str] | None:
+        """Kind and id of the job that an entry is for."""
+        return self.row.job if isinstance(self.row, EntryRow) else None
 
 
-def find(filters: Filters) -> Found:
+def find(filters: Filters) -> RescuePage:
     """A page of the list, the latest first."""
     workers = queue.workers()
-    works = _works(filters, alive=workers.alive > 0)
-    candidates = [*works, *_jobs(filters), *_holds(filters)]
+    jobs = _jobs(filters, alive=workers.alive > 0)
+    candidates = [*jobs, *_entries(filters), *_holds(filters)]
     capped = _capped(candidates)
     if filters.org:
         candidates = _of_org(candidates, filters.org)
-    # Of work that waits for long, that it has no job says more.
+    # Of a job that waits for long, that it has no entry says more.
     candidates.sort(key=lambda each: (each.place, each.state is State.UNQUEUED))
     by_place = {each.place: each for each in candidates}
     after = filters.after
     places = sorted((p for p in by_place if after is None or p < after), reverse=True)
     page = [by_place[place] for place in places[:PAGE]]
     older = page[-1].place if len(places) > PAGE else None
-    return Found(_read(page), workers, older, capped)
+    return RescuePage(_read(page), workers, older, capped)
 
 
 def _capped(candidates: list[Candidate]) -> list[State]:
@@ -188,38 +189,39 @@ def _capped(candidates: list[Candidate]) -> list[State]:
     beyond = {
         state
         for (kind, state), count in counted.items()
-        if count > CAPPED and (kind, state) not in PAGED
+        # Failures of jobs are read page by page, and never cut off.
+        if count > CAPPED and not (state in FAILURES and find_kind(kind))
     }
     return [state for state in State if state in beyond]
 
 
 def _of_org(candidates: list[Candidate], org: uuid.UUID) -> list[Candidate]:
-    """Without jobs for the work of others; of works and holds no others were read.
+    """Without entries for the jobs of others; of jobs and holds no others were read.
 
-    A job names its work, and the work its organization: that is seen after the jobs were read.
+    An entry names its job, and the job its organization: that is seen after the entries were read.
     """
     parts = []
-    for kind, model in MODELS.items():
-        pks = [work[1] for each in candidates if (work := each.work) and work[0] == kind]
-        named = Value(kind, output_field=CharField())
-        theirs = model._default_manager.filter(org=org, pk__in=pks).annotate(kind_=named)
+    for kind in all_kinds():
+        pks = [job[1] for each in candidates if (job := each.job) and job[0] == kind.name]
+        named = Value(kind.name, output_field=CharField())
+        theirs = kind.model._default_manager.filter(org=org, pk__in=pks).annotate(kind_=named)
         parts.append(theirs.values_list("kind_", "pk"))
-    works = {(kind, str(pk)) for kind, pk in _together(parts)}
-    return [each for each in candidates if each.place.kind != Kind.JOB or each.work in works]
+    jobs = {(kind, str(pk)) for kind, pk in _together(parts)}
+    return [each for each in candidates if each.place.kind != ENTRY or each.job in jobs]
 
 
-# --- projects and exports --------------------------------------------------------------
+# --- jobs ------------------------------------------------------------------------------
 
 
-def _works(filters: Filters, *, alive: bool) -> list[Candidate]:
-    """What is wrong with work, in one statement: the beginnings of up to eight indexes."""
+def _jobs(filters: Filters, *, alive: bool) -> list[Candidate]:
+    """What is wrong with jobs, in one statement: the beginnings of four indexes of each kind."""
     parts = [
         part
-        for kind, model in MODELS.items()
-        for part in (*_failures(kind, model, filters), *_stuck(kind, model, filters, alive=alive))
+        for kind in all_kinds()
+        for part in (*_failures(kind, filters), *_stuck(kind, filters, alive=alive))
     ]
     return [
-        Candidate(Place(since, kind, str(pk)), State(state))
+        Candidate(RescuePosition(since, kind, str(pk)), State(state))
         for kind, state, since, pk in _together(parts)
     ]
 
@@ -239,11 +241,12 @@ def _part(kind: str, state: Any, since: str, rows: QuerySet[Any], most: int) -> 
     return named.values_list("kind_", "state_", "since_", "pk")[: most + 1]
 
 
-def _failures(kind: str, model: type[Job], filters: Filters) -> list[QuerySet[Any]]:
-    failed, dead = filters.wants(kind, State.FAILED), filters.wants(kind, State.DEAD)
+def _failures(kind: JobKind[Any], filters: Filters) -> list[QuerySet[Any]]:
+    name = kind.name
+    failed, dead = filters.wants(name, State.FAILED), filters.wants(name, State.DEAD)
     if not failed and not dead:
         return []
-    rows = model._default_manager.filter(status=FAILED, finished_at__isnull=False)
+    rows = job_selectors.failed_jobs(kind.model).filter(finished_at__isnull=False)
     if filters.error_code:
         rows = rows.filter(error_code=filters.error_code)
     if not failed:
@@ -253,16 +256,16 @@ def _failures(kind: str, model: type[Job], filters: Filters) -> list[QuerySet[An
     if filters.org:
         rows = rows.filter(org=filters.org)
     if filters.after:
-        rows = rows.filter(_beyond(filters.after, kind))
+        rows = rows.filter(_beyond(filters.after, name))
     state = Case(
         When(error_code=DEAD_CODE, then=Value(State.DEAD.value)),
         default=Value(State.FAILED.value),
         output_field=CharField(),
     )
-    return [_part(kind, state, "finished_at", rows.order_by("-finished_at", "-id"), PAGE)]
+    return [_part(name, state, "finished_at", rows.order_by("-finished_at", "-id"), PAGE)]
 
 
-def _beyond(place: Place, kind: str) -> Q:
+def _beyond(place: RescuePosition, kind: str) -> Q:
     """What stands after the place in the list, of this kind."""
     earlier = Q(finished_at__lt=place.since)
     if kind > place.kind:
@@ -274,22 +277,22 @@ def _beyond(place: Place, kind: str) -> Q:
     return Q(finished_at__lte=place.since) & (earlier | same)
 
 
-def _stuck(kind: str, model: type[Job], filters: Filters, *, alive: bool) -> list[QuerySet[Any]]:
-    found = []
+def _stuck(kind: JobKind[Any], filters: Filters, *, alive: bool) -> list[QuerySet[Any]]:
+    found, name = [], kind.name
     of_org = Q(org=filters.org) if filters.org else Q()
-    queued = model._default_manager.filter(status=QUEUED).order_by("queued_at")
-    if filters.wants(kind, State.LAPSED):
-        lapsed = job_selectors.lapsed_jobs(model).filter(of_org)
-        found.append(_stuck_part(kind, State.LAPSED, "lease_expires_at", lapsed))
-    if filters.wants(kind, State.WAITING) and alive:
-        waiting = queued.filter(of_org, queued_at__lt=Now() - WAITS_LONG)
-        found.append(_stuck_part(kind, State.WAITING, "queued_at", waiting))
-    if filters.wants(kind, State.UNQUEUED):
-        oldest = queued.filter(of_org, queued_at__lt=Now() - MOMENT)[:SCANNED]
-        among = model._default_manager.filter(pk__in=oldest.values("pk"))
-        lost = among.annotate(job=queue.job_of_work()).filter(job=None)
+    queued = job_selectors.queued_jobs(kind.model).filter(of_org)
+    if filters.wants(name, State.LAPSED):
+        lapsed = job_selectors.lapsed_jobs(kind.model).filter(of_org)
+        found.append(_stuck_part(name, State.LAPSED, "lease_expires_at", lapsed))
+    if filters.wants(name, State.WAITING) and alive:
+        waiting = queued.filter(queued_at__lt=Now() - WAITS_LONG)
+        found.append(_stuck_part(name, State.WAITING, "queued_at", waiting))
+    if filters.wants(name, State.UNQUEUED):
+        oldest = queued.filter(queued_at__lt=Now() - MOMENT)[:SCANNED]
+        among = kind.model._default_manager.filter(pk__in=oldest.values("pk"))
+        lost = among.annotate(entry=queue.entry_of(kind)).filter(entry=None)
         rows = lost.order_by("queued_at")
-        found.append(_stuck_part(kind, State.UNQUEUED, "queued_at", rows))
+        found.append(_stuck_part(name, State.UNQUEUED, "queued_at", rows))
     return found
 
 
@@ -297,26 +300,12 @@ def _stuck_part(kind: str, state: State, since: str, rows: QuerySet[Any]) -> Any
     return _part(kind, Value(state.value, output_field=CharField()), since, rows, CAPPED)
 
 
-# --- jobs and holds --------------------------------------------------------------------
+# --- entries and holds -----------------------------------------------------------------
 
 
-def _jobs(filters: Filters) -> list[Candidate]:
-    sorts = {State.DEAD: queue.failed_jobs, State.ORPHANED: queue.orphaned_jobs}
-    parts = [
-        queue.since_its_last_event(jobs(), state.value).values_list(
-            "id", "task_name", "queue_name", "attempts", "args", "since", "state"
-        )[: CAPPED + 1]
-        for state, jobs in sorts.items()
-        if filters.wants(Kind.JOB, state)
-    ]
-    rows = _together(parts)
-    return [
-        Candidate(Place(job.since, Kind.JOB, str(job.id)), State(job.state), job)
-        for job in map(QueueJob._make, rows)
-    ]
+class EntryRow(NamedTuple):
+    """An entry of the queue, as it is read for the list."""
 
-
-class QueueJob(NamedTuple):
     id: int
     task_name: str
     queue_name: str
@@ -326,41 +315,51 @@ class QueueJob(NamedTuple):
     state: str
 
     @property
-    def work(self) -> tuple[str, str] | None:
-        """Kind and id of the work that it is for."""
-        for kind in MODELS:
-            if pk := self.args.get(f"{kind}_id"):
-                return kind, str(pk)
-        return None
+    def job(self) -> tuple[str, str] | None:
+        """Kind and id of the job that it is for."""
+        return queue.job_of_entry(self.task_name, self.args)
+
+
+def _entries(filters: Filters) -> list[Candidate]:
+    sorts = {State.DEAD: queue.failed_entries, State.ORPHANED: queue.orphaned_entries}
+    parts = [
+        queue.since_last_event(entries(), state.value).values_list(*EntryRow._fields)[: CAPPED + 1]
+        for state, entries in sorts.items()
+        if filters.wants(ENTRY, state)
+    ]
+    return [
+        Candidate(RescuePosition(row.since, ENTRY, str(row.id)), State(row.state), row)
+        for row in map(EntryRow._make, _together(parts))
+    ]
 
 
 def _holds(filters: Filters) -> list[Candidate]:
-    if not filters.wants(Kind.HOLD, State.HELD):
+    if not filters.wants(HOLD, State.HELD):
         return []
     held = CreditHold.objects.filter(status=HoldStatus.HELD).select_related("org")
     if filters.org:
         held = held.filter(org=filters.org)
-    # Nobody renews a hold that was left behind, so that the first to end are looked at first.
+    # A hold that was left behind is renewed by no sweeper, so the first to end are looked at first.
     holds = list(held.order_by("expires_at")[:SCANNED])
-    open_holds = holds_of_open_work(holds)
-    lost = [hold for hold in holds if is_of_work(hold) and hold.pk not in open_holds]
+    paying = paying_holds(holds)
+    lost = [hold for hold in holds if is_of_job(hold) and hold.pk not in paying]
     return [
-        Candidate(Place(hold.created_at, Kind.HOLD, str(hold.pk)), State.HELD, hold)
+        Candidate(RescuePosition(hold.created_at, HOLD, str(hold.pk)), State.HELD, hold)
         for hold in lost[: CAPPED + 1]
     ]
 
 
-def is_of_work(hold: CreditHold) -> bool:
-    return hold.reference_type in MODELS and as_uuid(hold.reference_id) is not None
+def is_of_job(hold: CreditHold) -> bool:
+    return find_kind(hold.reference_type) is not None and as_uuid(hold.reference_id) is not None
 
 
-def holds_of_open_work(holds: Iterable[CreditHold]) -> set[uuid.UUID]:
-    """Of these holds, those that pay for work that waits or runs."""
+def paying_holds(holds: Iterable[CreditHold]) -> set[uuid.UUID]:
+    """Of these holds, those on which a job waits or runs."""
     parts = []
-    for kind, model in MODELS.items():
-        pks = [as_uuid(hold.reference_id) for hold in holds if hold.reference_type == kind]
-        opened = model._default_manager.filter(status__in=[QUEUED, model.RUNNING])
-        parts.append(opened.filter(pk__in=list(filter(None, pks))).values_list("hold_id"))
+    for kind in all_kinds():
+        pks = [as_uuid(hold.reference_id) for hold in holds if hold.reference_type == kind.name]
+        opened = job_selectors.open_jobs(kind.model).filter(pk__in=list(filter(None, pks)))
+        parts.append(opened.values_list("hold_id"))
     return {pk for (pk,) in _together(parts) if pk}
 
 
@@ -374,37 +373,38 @@ def as_uuid(text: str) -> uuid.UUID | None:
 # --- the rows of a page ----------------------------------------------------------------
 
 
-def _read(page: list[Candidate]) -> list[Row]:
-    wanted: dict[str, set[str]] = {kind: set() for kind in MODELS}
+def _read(page: list[Candidate]) -> list[RescueRow]:
+    wanted: dict[str, set[str]] = {kind.name: set() for kind in all_kinds()}
     for each in page:
-        if each.place.kind in MODELS:
+        if each.place.kind in wanted:
             wanted[each.place.kind].add(each.place.pk)
-        elif each.work:
-            kind, pk = each.work
+        elif each.job:
+            kind, pk = each.job
             wanted[kind].add(pk)
-    works = {
-        (kind, str(work.pk)): work
-        for kind, pks in wanted.items()
-        if pks
-        for work in works_of(kind).filter(pk__in=pks)
+    jobs = {
+        (kind.name, str(job.pk)): job
+        for kind in all_kinds()
+        if wanted[kind.name]
+        for job in shown_jobs(kind).filter(pk__in=wanted[kind.name])
     }
-    rows = [_row(each, works) for each in page]
+    rows = [_row(each, jobs) for each in page]
     return [row for row in rows if row is not None]
 
 
-def works_of(kind: str) -> QuerySet[Any]:
-    """Projects or exports with all that is said of them."""
-    rows: QuerySet[Any] = MODELS[kind]._default_manager.select_related("org", "hold")
-    return rows.select_related("project") if kind == Kind.EXPORT else rows
+def shown_jobs(kind: JobKind[Any]) -> QuerySet[Any]:
+    """The jobs of a kind with all that is said of them."""
+    related = ("org", "hold", *kind.staff.related)
+    rows: QuerySet[Any] = kind.model._default_manager.select_related(*related)
+    return rows
 
 
-def _row(each: Candidate, works: dict[tuple[str, str], Job]) -> Row | None:
+def _row(each: Candidate, jobs: dict[tuple[str, str], Job]) -> RescueRow | None:
     place, state = each.place, each.state
-    if place.kind == Kind.JOB:
-        return _row_of_job(place, state, each.row, works)
-    if place.kind == Kind.HOLD:
+    if place.kind == ENTRY:
+        return _row_of_entry(place, state, each.row, jobs)
+    if place.kind == HOLD:
         hold: CreditHold = each.row
-        return Row(
+        return RescueRow(
             place,
             state,
             title=hold.reason,
@@ -412,64 +412,63 @@ def _row(each: Candidate, works: dict[tuple[str, str], Job]) -> Row | None:
             org=hold.org,
             status=hold.status,
             hold=hold,
-            actions=("release",),
+            actions=(Action.RELEASE,),
         )
-    work = works.get((place.kind, place.pk))
-    return None if work is None else _row_of_work(place, state, work)
+    job = jobs.get((place.kind, place.pk))
+    return None if job is None else _row_of_job(place, state, job)
 
 
-def _row_of_work(place: Place, state: State, work: Job) -> Row:
+def _row_of_job(place: RescuePosition, state: State, job: Job) -> RescueRow:
     life, life_at = "", None
-    if state is State.LAPSED and work.lease_expires_at:
+    if state is State.LAPSED and job.lease_expires_at:
         lease = datetime.timedelta(seconds=settings.WORK_LEASE_SECONDS)
-        life, life_at = "Last sign of life", work.lease_expires_at - lease
+        life, life_at = "Last sign of life", job.lease_expires_at - lease
     elif state in STUCK:
-        life, life_at = "Queued", work.queued_at
-    left_open = work.hold is not None and work.hold.status == HoldStatus.HELD
-    if state in {State.FAILED, State.DEAD}:
-        actions: tuple[str, ...] = ("retry", "release") if left_open else ("retry",)
-    else:
-        actions = ("requeue", "cancel")
-    return Row(
+        life, life_at = "Queued", job.queued_at
+    left_open = job.hold is not None and job.hold.status == HoldStatus.HELD
+    actions: tuple[Action, ...] = (Action.REQUEUE, Action.CANCEL)
+    if state in FAILURES:
+        actions = (Action.RETRY, Action.RELEASE) if left_open else (Action.RETRY,)
+    return RescueRow(
         place,
         state,
-        title=title_of(work),
-        url=url_of(work),
-        org=work.org,
-        status=work.status,
-        error_code=work.error_code,
-        sentence=work.error_message,
-        attempts=work.attempts,
+        title=title_of(job),
+        url=url_of(job),
+        org=job.org,
+        status=job.status,
+        error_code=job.error_code,
+        sentence=job.error_message,
+        attempts=job.attempts,
         life=life,
         life_at=life_at,
-        detail=work.failure_detail,
-        hold=work.hold,
+        detail=job.failure_detail,
+        hold=job.hold,
         actions=actions,
     )
 
 
-def _row_of_job(
-    place: Place, state: State, job: QueueJob, works: dict[tuple[str, str], Job]
-) -> Row:
-    work = works.get(job.work) if job.work else None
-    about = f" of {title_of(work)}" if work else ""
-    return Row(
+def _row_of_entry(
+    place: RescuePosition, state: State, entry: EntryRow, jobs: dict[tuple[str, str], Job]
+) -> RescueRow:
+    job = jobs.get(entry.job) if entry.job else None
+    about = f" of {title_of(job)}" if job else ""
+    return RescueRow(
         place,
         state,
-        title=f"{job.task_name}{about}",
-        url=reverse("admin:procrastinate_procrastinatejob_change", args=[job.id]),
-        org=work.org if work else None,
+        title=f"{entry.task_name}{about}",
+        url=reverse("admin:procrastinate_procrastinatejob_change", args=[entry.id]),
+        org=job.org if job else None,
         status="doing" if state is State.ORPHANED else "failed",
-        sentence=f"The queue keeps no words of it: look for job {job.id} in the log of the worker.",
-        attempts=job.attempts,
-        hold=work.hold if work else None,
-        actions=("requeue",) if state is State.ORPHANED else ("retry",),
+        sentence=f"The queue keeps no error: look for job {entry.id} in the log of the worker.",
+        attempts=entry.attempts,
+        hold=job.hold if job else None,
+        actions=(Action.REQUEUE,) if state is State.ORPHANED else (Action.RETRY,),
     )
 
 
-def title_of(work: Job) -> str:
-    """What staff know it by; an export by its project."""
-    return f"{work} of {work.project.title}" if isinstance(work, Export) else str(work)
+def title_of(job: Job) -> str:
+    """The name that staff know it by."""
+    return kind_of(job).staff.name(job)
 
 
 def url_of(row: Model) -> str:

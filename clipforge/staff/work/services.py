@@ -12,38 +12,36 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from django.core import signing
 from django.db import DatabaseError, transaction
-from django.db.models import Model, TextChoices
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from clipforge.audit.actor import Actor, actor_of
 from clipforge.audit.services import write_entry
 from clipforge.common.errors import Conflict, DomainError, Invalid, NotFound
-from clipforge.jobs import queue
-from clipforge.jobs.models import CANCELLED, FAILED, Job
+from clipforge.jobs import queue, rules
+from clipforge.jobs import services as job_services
+from clipforge.jobs.kinds import JobKind, find_kind
+from clipforge.jobs.models import Job
+from clipforge.jobs.rules import Action
 from clipforge.orgs.models import Organization, TierLimits, User
 from clipforge.staff.models import RescueRun
 from clipforge.staff.work.selectors import (
-    MODELS,
-    Kind,
+    ENTRY,
+    HOLD,
     as_uuid,
-    holds_of_open_work,
+    listed_kinds,
+    paying_holds,
+    shown_jobs,
     title_of,
     url_of,
-    works_of,
 )
 from credits import services as credit_services
 from credits.models import CreditAccount, CreditHold, HoldStatus
-from exports import services as export_services
-from exports.models import Export
-from exports.pricing import export_charge
-from projects import services as project_services
-from projects.models import Project
-from projects.pricing import analysis_charge
 
 logger = logging.getLogger(__name__)
 
@@ -54,35 +52,29 @@ PLAN_SECONDS = 3600
 SALT = "clipforge.staff.work.selectors"
 
 
-class Action(TextChoices):
-    RETRY = "retry", "Retry"
-    REQUEUE = "requeue", "Requeue"
-    CANCEL = "cancel", "Cancel"
-    RELEASE = "release", "Release hold"
-
-
 PERMISSIONS = {
     Action.RETRY: "staff.retry_work",
     Action.REQUEUE: "staff.rescue_work",
     Action.CANCEL: "staff.rescue_work",
     Action.RELEASE: "staff.rescue_work",
 }
-KINDS = {
-    Action.RETRY: {Kind.PROJECT, Kind.EXPORT, Kind.JOB},
-    Action.REQUEUE: {Kind.PROJECT, Kind.EXPORT, Kind.JOB},
-    Action.CANCEL: {Kind.PROJECT, Kind.EXPORT},
-    Action.RELEASE: {Kind.PROJECT, Kind.EXPORT, Kind.HOLD},
+# What each can be done about besides jobs, of which there is none that it could not be.
+BESIDE_JOBS = {
+    Action.RETRY: ENTRY,
+    Action.REQUEUE: ENTRY,
+    Action.CANCEL: "",
+    Action.RELEASE: HOLD,
 }
 EFFECTS = {
     Action.RETRY: "queued again from the start; its price is reserved anew",
-    Action.REQUEUE: "given a new job; its credits stay reserved",
+    Action.REQUEUE: "given a new task; its credits stay reserved",
     Action.CANCEL: "stopped; its reserved credits go back",
     Action.RELEASE: "its reserved credits go back",
 }
 
 
 @dataclass
-class Item:
+class RescueItem:
     """One thing that was chosen, as it stands, and what would become of it."""
 
     kind: str
@@ -91,7 +83,7 @@ class Item:
     url: str = ""
     org: Organization | None = None
     status: str = ""
-    # The number that grows when it changes hands; whoever acts later must still find it.
+    # The number that grows when it changes hands; a later action must still find it.
     fence: int = 0
     reserved: int = 0  # credits that would be reserved
     returned: int = 0  # credits that would go back
@@ -103,16 +95,16 @@ class Item:
 
 
 @dataclass
-class Plan:
+class RescuePlan:
     action: Action
-    items: list[Item] = field(default_factory=list)
+    items: list[RescueItem] = field(default_factory=list)
 
     @property
-    def possible(self) -> list[Item]:
+    def possible(self) -> list[RescueItem]:
         return [item for item in self.items if not item.refusal]
 
     @property
-    def refused(self) -> list[Item]:
+    def refused(self) -> list[RescueItem]:
         return [item for item in self.items if item.refusal]
 
     @property
@@ -131,123 +123,87 @@ class Plan:
 # --- before ----------------------------------------------------------------------------
 
 
-def plan(action: Action, keys: Iterable[str]) -> Plan:
+def plan(action: Action, keys: Iterable[str]) -> RescuePlan:
     """What the action would do to each, and why not to some. Raises Invalid for none and too many."""
     chosen = list(dict.fromkeys(keys))
     if not chosen:
         raise Invalid("Nothing is chosen. Tick what you want to change.")
     if len(chosen) > MOST:
         raise Invalid(f"{len(chosen)} are chosen. Choose {MOST} at the most, and come back.")
-    made = Plan(action, [_parsed(key) for key in chosen])
-    wrong = [item for item in made.items if item.kind not in KINDS[action]]
-    for item in wrong:
-        what = Kind(item.kind).label
-        item.label = f"{what} {item.pk}"
-        item.refusal = f'"{action.label}" is nothing for a {what.lower()}.'
-    for kind in Kind:
-        if items := [item for item in made.possible if item.kind == kind]:
-            _look(kind, action, items)
+    made = RescuePlan(action, [_parsed(key) for key in chosen])
+    for item in made.items:
+        if find_kind(item.kind) is None and item.kind != BESIDE_JOBS[action]:
+            what = listed_kinds()[item.kind]
+            item.label = f"{what} {item.pk}"
+            item.refusal = f'"{action.label}" is nothing for a {what.lower()}.'
+    for name in listed_kinds():
+        if items := [item for item in made.possible if item.kind == name]:
+            _look(name, action, items)
     if action is Action.RETRY:
         _refuse_what_cannot_be_paid(made.possible)
     return made
 
 
-def _parsed(key: str) -> Item:
+def _parsed(key: str) -> RescueItem:
     kind, _, pk = key.partition(":")
-    right = pk.isdecimal() and len(pk) < 19 if kind == Kind.JOB else as_uuid(pk) is not None
-    if kind not in Kind.values or not right:
+    right = pk.isdecimal() and len(pk) < 19 if kind == ENTRY else as_uuid(pk) is not None
+    if kind not in listed_kinds() or not right:
         raise Invalid("This is not in the list. Go back and choose again.")
-    return Item(kind, pk)
+    return RescueItem(kind, pk)
 
 
-def _look(kind: Kind, action: Action, items: list[Item]) -> None:
-    pks = [item.pk for item in items]
-    if kind == Kind.JOB:
-        rows = queue.JOBS.objects.select_related("worker").filter(pk__in=pks)
-    elif kind == Kind.HOLD:
-        rows = CreditHold.objects.select_related("org").filter(pk__in=pks)
+def _look(name: str, action: Action, items: list[RescueItem]) -> None:
+    pks, kind = [item.pk for item in items], find_kind(name)
+    if kind is not None:
+        rows: QuerySet[Any] = shown_jobs(kind).filter(pk__in=pks)
+    elif name == ENTRY:
+        rows = queue.entries_with_worker().filter(pk__in=pks)
     else:
-        rows = works_of(kind).filter(pk__in=pks)
+        rows = CreditHold.objects.select_related("org").filter(pk__in=pks)
     found = {str(row.pk): row for row in rows}
-    paying = holds_of_open_work(found.values()) if kind == Kind.HOLD else set()
+    paying = paying_holds(found.values()) if name == HOLD else set()
     for item in items:
         row = found.get(item.pk)
         if row is None:
-            item.label, item.refusal = f"{kind.label} {item.pk}", "It is not there any more."
-        elif kind == Kind.JOB:
-            _see_job(item, action, row)
-        elif kind == Kind.HOLD:
-            _see_hold(item, row, paying)
+            item.label, item.refusal = (
+                f"{listed_kinds()[name]} {item.pk}",
+                "It is not there any more.",
+            )
+        elif kind is not None:
+            _preview_job(item, action, kind, row)
+        elif name == ENTRY:
+            _preview_entry(item, action, row)
         else:
-            _see_work(item, action, row)
+            _preview_hold(item, row, pays_open_job=row.pk in paying)
 
 
-def _see_job(item: Item, action: Action, job: Any) -> None:
-    item.label, item.url = f"{job.task_name}, job {job.pk}", url_of(job)
-    item.status, item.fence = job.status, job.attempts
-    item.refusal = _refusal_of_job(action, job)
+def _preview_entry(item: RescueItem, action: Action, entry: Any) -> None:
+    item.label, item.url = f"{entry.task_name}, entry {entry.pk}", url_of(entry)
+    item.status, item.fence = entry.status, entry.attempts
+    item.refusal = _sentence(queue.why_not_entry(action, entry))
 
 
-def _see_hold(item: Item, hold: CreditHold, paying: set[uuid.UUID]) -> None:
+def _preview_hold(item: RescueItem, hold: CreditHold, *, pays_open_job: bool) -> None:
     item.label, item.url, item.org = hold.reason, url_of(hold), hold.org
     item.status, item.fence, item.returned = hold.status, hold.fence, hold.amount
-    item.refusal = _refusal_of_hold(hold, paying)
+    item.refusal = _sentence(rules.why_not_release(hold, pays_open_job=pays_open_job))
 
 
-def _see_work(item: Item, action: Action, work: Job) -> None:
-    item.label, item.url, item.org = title_of(work), url_of(work), work.org
-    item.status, item.fence = work.status, work.fence
-    item.refusal = _refusal_of_work(action, work)
+def _preview_job(item: RescueItem, action: Action, kind: JobKind[Any], job: Job) -> None:
+    item.label, item.url, item.org = title_of(job), url_of(job), job.org
+    item.status, item.fence = job.status, job.fence
+    item.refusal = _sentence(rules.why_not(action, job))
     if action is Action.RETRY:
-        item.reserved = _price(work)
-    elif action in {Action.CANCEL, Action.RELEASE} and work.hold is not None:
-        item.returned = work.hold.amount if work.hold.status == HoldStatus.HELD else 0
+        item.reserved = kind.price(job).credits
+    elif action in {Action.CANCEL, Action.RELEASE} and job.hold is not None:
+        item.returned = job.hold.amount if job.hold.status == HoldStatus.HELD else 0
 
 
-def _price(work: Job) -> int:
-    """Credits, as its service will compute them."""
-    if isinstance(work, Export):
-        return export_charge(work.start, work.end).credits
-    return analysis_charge(cast("Project", work).duration).credits
+def _sentence(refusal: rules.Refusal | None) -> str:
+    return refusal.message if refusal else ""
 
 
-def _refusal_of_work(action: Action, work: Job) -> str:
-    if action is Action.RETRY:
-        if work.status not in {FAILED, CANCELLED}:
-            return f"It is {work.status}; only failed or cancelled work can be retried."
-        return "" if work.org.is_active else "Its organization is suspended. Restore that first."
-    if action is Action.RELEASE:
-        if work.hold is None or work.hold.status != HoldStatus.HELD:
-            return "No credits are held for it."
-        return "It waits or runs. Cancel it instead." if work.is_open else ""
-    if not work.is_open:
-        return f"It is {work.status} already."
-    lease = work.lease_expires_at
-    if action is Action.REQUEUE and lease is not None and lease > timezone.now():
-        return "Its worker gives signs of life."
-    return ""
-
-
-def _refusal_of_hold(hold: CreditHold, paying: set[uuid.UUID]) -> str:
-    if hold.status != HoldStatus.HELD:
-        return f"It is {hold.status} already."
-    if hold.pk in paying:
-        return "It pays for work that waits or runs. Cancel that instead."
-    return ""
-
-
-def _refusal_of_job(action: Action, job: Any) -> str:
-    if action is Action.RETRY:
-        return (
-            "" if job.status == "failed" else f"It is {job.status}; only a failed job is retried."
-        )
-    if job.status != "doing":
-        return f"It is {job.status}; only a job whose worker is gone is requeued."
-    alive = job.worker and job.worker.last_heartbeat > timezone.now() - queue.SILENCE
-    return "Its worker is alive." if alive else ""
-
-
-def _refuse_what_cannot_be_paid(items: list[Item]) -> None:
+def _refuse_what_cannot_be_paid(items: list[RescueItem]) -> None:
     """In the order in which they will be done: each takes its credits, and a place among the jobs."""
     orgs = {item.org.pk: item.org for item in items if item.org}
     accounts = CreditAccount.objects.in_bulk(list(orgs))
@@ -267,14 +223,14 @@ def _refuse_what_cannot_be_paid(items: list[Item]) -> None:
             jobs[pk] += 1
 
 
-def seal(made: Plan, *, user: User) -> str:
+def seal(made: RescuePlan, *, user: User) -> str:
     """The plan as it travels: what can be done of it, for this person, once."""
     items = [[item.kind, item.pk, item.fence, item.label] for item in made.possible]
     sealed = {"do": made.action, "items": items, "user": user.pk, "token": uuid.uuid4().hex}
     return signing.dumps(sealed, salt=SALT, compress=True)
 
 
-def unseal(text: str, *, user: User) -> tuple[uuid.UUID, Plan]:
+def unseal(text: str, *, user: User) -> tuple[uuid.UUID, RescuePlan]:
     """Token and plan. Raises Invalid when it is too old, somebody else's, or none of ours."""
     try:
         sealed = signing.loads(text, salt=SALT, max_age=PLAN_SECONDS)
@@ -282,15 +238,17 @@ def unseal(text: str, *, user: User) -> tuple[uuid.UUID, Plan]:
         raise Invalid("This confirmation is too old. Choose again what to change.") from None
     if sealed["user"] != user.pk:
         raise Invalid("Somebody else was asked to confirm this. Choose again what to change.")
-    items = [Item(kind, pk, label, fence=fence) for kind, pk, fence, label in sealed["items"]]
-    return uuid.UUID(sealed["token"]), Plan(Action(sealed["do"]), items)
+    items = [RescueItem(kind, pk, label, fence=fence) for kind, pk, fence, label in sealed["items"]]
+    return uuid.UUID(sealed["token"]), RescuePlan(Action(sealed["do"]), items)
 
 
 # --- now -------------------------------------------------------------------------------
 
 
-def carry_out(request: HttpRequest, token: uuid.UUID, made: Plan, *, reason: str) -> RescueRun:
-    """Do what was confirmed. Whoever comes second with the token gets what the first one began."""
+def carry_out(
+    request: HttpRequest, token: uuid.UUID, made: RescuePlan, *, reason: str
+) -> RescueRun:
+    """Do what was confirmed. The second request with the token gets the run that the first one began."""
     run, first = RescueRun.objects.get_or_create(
         token=token,
         defaults={"actor": cast("User", request.user), "action": made.action, "reason": reason},
@@ -321,109 +279,103 @@ def _refused(act: Callable[[], None]) -> str:
     return ""
 
 
-def _do(request: HttpRequest, action: Action, item: Item, reason: str) -> None:
+class Done(NamedTuple):
+    """What was done to what, for the audit."""
+
+    subject: Model
+    org: Organization | None
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def _do(request: HttpRequest, action: Action, item: RescueItem, reason: str) -> None:
     """In the caller's transaction: lock, look again, act, write down."""
-    if item.kind == Kind.JOB:
-        subject, org, before, after = _do_job(action, item)
-    elif action is Action.RELEASE:
-        subject, org, before, after = _release(request, item)
+    actor = actor_of(request.user)
+    if item.kind == ENTRY:
+        done = _put_back(action, item)
+    elif item.kind == HOLD:
+        done = _release(item, actor)
     else:
-        subject, org, before, after = _do_work(request, action, item)
+        done = _do_job(action, item, actor)
     write_entry(
         actor=Actor.of_request(request),
         verb=f"{action.value}_{'hold' if action is Action.RELEASE else 'work'}",
-        subject=subject,
-        org=org,
-        before=before,
-        after=after,
+        subject=done.subject,
+        org=done.org,
+        before=done.before,
+        after=done.after,
         reason=reason,
     )
 
 
-Done = tuple[Model, Organization | None, dict[str, Any], dict[str, Any]]
+def _do_job(action: Action, item: RescueItem, actor: str) -> Done:
+    job = _locked(item)
+    before = {"status": job.status}
+    if action is Action.RELEASE:
+        job = job_services.release_hold_of(job=job, actor=actor)
+        hold = cast("CreditHold", job.hold)
+        return _released(hold)
+    job = {
+        Action.RETRY: lambda: job_services.retry_job(job=job, actor=actor),
+        Action.CANCEL: lambda: job_services.cancel_job(job=job, actor=actor),
+        Action.REQUEUE: lambda: job_services.requeue_job(job=job),
+    }[action]()
+    after: dict[str, Any] = {"status": job.status}
+    if job.hold is not None:
+        after |= {"hold": str(job.hold.pk), "credits": job.hold.amount, "hold is": job.hold.status}
+    return Done(job, job.org, before, after)
 
 
-def _locked(item: Item) -> Job:
-    """The row of the work, where the plan saw it. Raises NotFound, Conflict."""
-    rows = MODELS[item.kind]._default_manager.select_for_update(of=("self",))
-    work = rows.select_related("org").filter(pk=item.pk).first()
-    if work is None:
-        raise NotFound("It is not there any more.")
-    if work.fence != item.fence:
-        raise Conflict(f"It changed meanwhile: it is {work.status} now.")
-    return work
-
-
-def _do_work(request: HttpRequest, action: Action, item: Item) -> Done:
-    work, actor = _locked(item), actor_of(request.user)
-    if action is Action.RETRY and not work.org.is_active:
-        raise Conflict("Its organization is suspended. Restore that first.")
-    before = {"status": work.status}
-    if isinstance(work, Export):
-        now: Job = {
-            Action.RETRY: lambda: export_services.retry_export(export=work, actor=actor),
-            Action.CANCEL: lambda: export_services.cancel_export(export=work, actor=actor),
-            Action.REQUEUE: lambda: export_services.requeue_export(export=work),
-        }[action]()
-    else:
-        project = cast("Project", work)
-        now = {
-            Action.RETRY: lambda: project_services.retry_project(project=project, actor=actor),
-            Action.CANCEL: lambda: project_services.cancel_project(project=project, actor=actor),
-            Action.REQUEUE: lambda: project_services.requeue_project(project=project),
-        }[action]()
-    after: dict[str, Any] = {"status": now.status}
-    if now.hold is not None:
-        after |= {"hold": str(now.hold.pk), "credits": now.hold.amount, "hold is": now.hold.status}
-    return now, now.org, before, after
-
-
-def _release(request: HttpRequest, item: Item) -> Done:
-    """Row first, then hold, as everybody locks them: work that begins meanwhile keeps its hold."""
-    if item.kind == Kind.HOLD:
-        hold = CreditHold.objects.select_related("org").filter(pk=item.pk).first()
-        if hold is None:
-            raise NotFound("It is not there any more.")
-        _require_over(hold)
-        fence: int | None = item.fence
-    else:
-        work = _locked(item)
-        if work.is_open or work.hold_id is None:
-            raise Conflict(f"It is {work.status}; nothing is left open.")
-        hold, fence = CreditHold.objects.select_related("org").get(pk=work.hold_id), None
-    if not credit_services.release(hold_id=hold.pk, fence=fence, actor=actor_of(request.user)):
-        raise Conflict("Somebody settled it meanwhile.")
-    after = {"status": HoldStatus.RELEASED.value, "credits": hold.amount}
-    return hold, hold.org, {"status": HoldStatus.HELD.value}, after
-
-
-def _require_over(hold: CreditHold) -> None:
-    """Lock the work that the hold was for. Raises Conflict if it waits or runs on this hold."""
-    model, pk = MODELS.get(hold.reference_type), as_uuid(hold.reference_id)
-    if model is None or pk is None:
-        return
-    work = model._default_manager.select_for_update().filter(pk=pk).first()
-    if work is not None and work.is_open and work.hold_id == hold.pk:
-        raise Conflict("It pays for work that waits or runs. Cancel that instead.")
-
-
-def _do_job(action: Action, item: Item) -> Done:
-    rows = queue.JOBS.objects.select_related("worker").select_for_update(of=("self",))
-    job = rows.filter(pk=item.pk).first()
+def _locked(item: RescueItem) -> Job:
+    """The row of the job, where the plan saw it. Raises NotFound, Conflict."""
+    kind = find_kind(item.kind)
+    job: Job | None = None
+    if kind is not None:
+        rows = kind.model._default_manager.select_for_update(of=("self",)).select_related("org")
+        job = rows.filter(pk=item.pk).first()
     if job is None:
         raise NotFound("It is not there any more.")
-    if job.attempts != item.fence:
+    if job.fence != item.fence:
         raise Conflict(f"It changed meanwhile: it is {job.status} now.")
-    if why := _refusal_of_job(action, job):
-        raise Conflict(why)
-    before = {"status": job.status, "attempts": job.attempts}
-    queue.do_again(job)
-    return job, _org_of_job(job), before, {"status": "todo", "attempts": job.attempts + 1}
+    return job
 
 
-def _org_of_job(job: Any) -> Organization | None:
-    for kind, model in MODELS.items():
-        if pk := as_uuid(str(job.args.get(f"{kind}_id", ""))):
-            work = model._default_manager.select_related("org").filter(pk=pk).first()
-            return work.org if work else None
-    return None
+def _release(item: RescueItem, actor: str) -> Done:
+    """Row first, then hold, as everywhere: a job that begins meanwhile keeps its hold."""
+    hold = CreditHold.objects.select_related("org").filter(pk=item.pk).first()
+    if hold is None:
+        raise NotFound("It is not there any more.")
+    kind, pk = find_kind(hold.reference_type), as_uuid(hold.reference_id)
+    job = None
+    if kind is not None and pk is not None:
+        job = kind.model._default_manager.select_for_update().filter(pk=pk).first()
+    pays = job is not None and job.is_open and job.hold_id == hold.pk
+    if refusal := rules.why_not_release(hold, pays_open_job=pays):
+        raise refusal.as_error()
+    if not credit_services.release(hold_id=hold.pk, fence=item.fence, actor=actor):
+        raise Conflict("It was settled meanwhile.")
+    return _released(hold)
+
+
+def _released(hold: CreditHold) -> Done:
+    after = {"status": HoldStatus.RELEASED.value, "credits": hold.amount}
+    return Done(hold, hold.org, {"status": HoldStatus.HELD.value}, after)
+
+
+def _put_back(action: Action, item: RescueItem) -> Done:
+    entry = queue.locked_entry(item.pk)
+    if entry.attempts != item.fence:
+        raise Conflict(f"It changed meanwhile: it is {entry.status} now.")
+    before = {"status": entry.status, "attempts": entry.attempts}
+    queue.put_back(action, entry)
+    after = {"status": "todo", "attempts": entry.attempts + 1}
+    return Done(entry, _org_of_entry(entry), before, after)
+
+
+def _org_of_entry(entry: Any) -> Organization | None:
+    found = queue.job_of_entry(entry.task_name, entry.args)
+    if found is None or (pk := as_uuid(found[1])) is None:
+        return None
+    kind = find_kind(found[0])
+    job = kind.model._default_manager.select_related("org").filter(pk=pk).first() if kind else None
+    return job.org if job else None

@@ -15,33 +15,23 @@ from django.views.decorators.http import require_safe
 
 from clipforge.audit.forms import ReasonField
 from clipforge.common.errors import DomainError, Invalid
-from clipforge.jobs import failures
-from clipforge.media import ErrorCode
+from clipforge.jobs import kinds
+from clipforge.jobs.rules import Action
 from clipforge.orgs.models import Organization, User
 from clipforge.staff.models import RescueRun
 from clipforge.staff.pages import needs, page
 from clipforge.staff.work import selectors as work_selectors
 from clipforge.staff.work import services as work_services
-from clipforge.staff.work.selectors import STUCK, Filters, Kind, Place, State
-from clipforge.staff.work.services import PERMISSIONS, Action
+from clipforge.staff.work.selectors import STUCK, Filters, RescuePosition, State, listed_kinds
+from clipforge.staff.work.services import PERMISSIONS
 
-CODES = sorted(
-    {code.value for code in ErrorCode}
-    | {
-        code
-        for code, _ in (
-            failures.WORKER_LOST,
-            failures.INTERNAL_ERROR,
-            failures.SOURCE_MISSING,
-            failures.HOLD_LAPSED,
-        )
-    }
-)
 STATES = {**{state.value: frozenset({state}) for state in State}, "stuck": STUCK}
 
 
 class FilterForm(forms.Form):
-    kind = forms.ChoiceField(required=False, choices=[("", "All kinds"), *Kind.choices])
+    kind = forms.ChoiceField(
+        required=False, choices=lambda: [("", "All kinds"), *listed_kinds().items()]
+    )
     state = forms.ChoiceField(
         required=False,
         choices=[("", "All states"), ("stuck", "Anything stuck"), *State.choices],
@@ -49,15 +39,15 @@ class FilterForm(forms.Form):
     code = forms.ChoiceField(
         required=False,
         label="Error code",
-        choices=[("", "All error codes"), *((code, code) for code in CODES)],
+        choices=lambda: [("", "All error codes"), *((code, code) for code in kinds.error_codes())],
     )
     org = forms.UUIDField(required=False, widget=forms.HiddenInput)
     after = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    def clean_after(self) -> Place | None:
+    def clean_after(self) -> RescuePosition | None:
         try:
             text = self.cleaned_data["after"]
-            return Place.parse(text) if text else None
+            return RescuePosition.parse(text) if text else None
         except ValueError:
             raise forms.ValidationError("There is no such page. This is the first.") from None
 
@@ -140,12 +130,14 @@ def _require(request: HttpRequest, action: Action) -> None:
         raise PermissionDenied
 
 
-def _ask(request: HttpRequest, plan: work_services.Plan) -> HttpResponse:
+def _ask(request: HttpRequest, plan: work_services.RescuePlan) -> HttpResponse:
     form = ConfirmForm(initial={"plan": work_services.seal(plan, user=_user(request))})
     return _confirmation(request, plan, form)
 
 
-def _confirmation(request: HttpRequest, plan: work_services.Plan, form: forms.Form) -> HttpResponse:
+def _confirmation(
+    request: HttpRequest, plan: work_services.RescuePlan, form: forms.Form
+) -> HttpResponse:
     return page(
         request,
         "staff/work/confirm.html",

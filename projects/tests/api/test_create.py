@@ -18,6 +18,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from procrastinate.contrib.django import app
 from rest_framework.test import APIClient
 
 from clipforge.common import storage
@@ -464,7 +465,7 @@ def test_a_digest_that_cannot_be_read_is_refused_before_the_body_is(api: APIClie
 def test_a_file_whose_row_was_rolled_back_is_removed_as_an_orphan(
     organization: Organization, still: Path
 ):
-    from projects import services, tasks
+    from projects import services
 
     @transaction.atomic
     def request() -> None:
@@ -487,17 +488,16 @@ def test_a_file_whose_row_was_rolled_back_is_removed_as_an_orphan(
         request()
     (orphan,) = stored_files()
     assert not Project.objects.exists()
-    tasks.remove_orphans(timestamp=0)
+    app.tasks["projects.remove_orphans"](timestamp=0)
     assert stored_files() == [orphan]  # young: its transaction might not have committed yet
     age(storage.path_of(str(orphan)).parent)
-    tasks.remove_orphans(timestamp=0)
+    app.tasks["projects.remove_orphans"](timestamp=0)
     assert stored_files() == []
 
 
 def test_orphans_are_told_from_files_with_a_row_and_from_what_is_not_ours(
     api: APIClient, organization: Organization, video: bytes
 ):
-    from projects import tasks
 
     upload(api, video)
     folder = storage.path_of(Project.objects.get().source_key).parent
@@ -511,7 +511,8 @@ def test_orphans_are_told_from_files_with_a_row_and_from_what_is_not_ours(
     part.write_text("left by a crash")
     for path in (folder, notes, orphan, part):
         age(path)
-    tasks.remove_orphans(timestamp=0)
+    app.tasks["projects.remove_orphans"](timestamp=0)
+    app.tasks["projects.remove_uploads"](timestamp=0)
     names = {path.name for path in stored_files()}
     assert names == {"source", "note"}
     assert folder.is_dir()

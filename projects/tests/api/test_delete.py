@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from procrastinate.contrib.django import app
 from rest_framework.test import APIClient
 
 from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
@@ -14,7 +15,6 @@ from clipforge.devtools.testing.state import Funds, funds, nothing_changes, stor
 from clipforge.orgs.models import Organization
 from credits.models import CreditHold
 from projects.models import Moment, Project
-from projects.tasks import analyse_project
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +53,9 @@ def test_deleting_open_work_gives_the_credits_back(
     assert api.delete(url(project.pk)).status_code == 204
     assert funds(organization) == Funds(available=1, held=0)
     assert CreditHold.objects.get().status == "RELEASED"
-    analyse_project(project_id=str(project.pk), fence=project.fence)  # its job finds nothing
+    app.tasks["projects.analyse"](
+        project_id=str(project.pk), fence=project.fence
+    )  # its job finds nothing
 
 
 @pytest.mark.parametrize("status", ["UPLOADED", "READY", "EMPTY", "FAILED", "CANCELLED"])

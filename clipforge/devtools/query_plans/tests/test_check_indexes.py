@@ -14,8 +14,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from clipforge.devtools.query_plans.api_pages import list_views
 from clipforge.devtools.query_plans.explain import captured, cost_of
-from clipforge.devtools.query_plans.pages import list_views, pages
+from clipforge.devtools.query_plans.pages import pages
 from clipforge.devtools.query_plans.report import Finding, measure
 from clipforge.devtools.testing.seeds import restore, vacuum
 from projects import selectors as project_selectors

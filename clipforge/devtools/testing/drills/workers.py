@@ -41,8 +41,7 @@ RECOVERED_SECONDS = float(ENVIRONMENT["WORK_LEASE_SECONDS"]) + 15 + RECOVERY_SEC
 SWEEP = """
 from clipforge.jobs.sweeping import sweep
 from exports.models import Export
-from exports.tasks import defer_render
-print(*sweep(Export, defer=defer_render))
+print(*sweep(Export))
 """
 
 # The moments for which workers deferred their sweeps.

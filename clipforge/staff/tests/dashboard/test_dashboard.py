@@ -35,7 +35,7 @@ from clipforge.devtools.testing.redis_server import RedisServer, answers, redis_
 from clipforge.devtools.testing.service import eventually
 from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.devtools.testing.state import lapse_lease, lasting_breaker
-from clipforge.jobs.queue import JOBS
+from clipforge.jobs.queue import QueueEntry
 from clipforge.staff import capped_counts
 from clipforge.staff.approvals.selectors import REQUEST_LIFE
 from clipforge.staff.capped_counts import Count
@@ -96,7 +96,7 @@ def test_work_is_counted_by_what_becomes_of_it_with_the_oldest_that_waits(suppor
         "Analyses Renders State Late At work Queued 2 0 The oldest for 20 minutes –"
         " Running 2 1 Lease over 1 0 Failed in 24 h 1 1" in text
     )
-    assert "9 jobs wait in the queue, housekeeping included; 0 belong to a worker" in text
+    assert "9 entries wait in the queue, housekeeping included; 0 belong to a worker" in text
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_what_only_a_person_takes_further_is_counted_and_leads_to_it(support):
     make_export(make_project(org), status="FAILED")
     Project.objects.filter(pk=project.pk).update(error_code="worker_lost")
     app.configure_task("credits.expire", queue="maintenance").defer(timestamp=0)
-    job = JOBS.objects.latest("id")
+    job = QueueEntry.objects.latest("id")
     sql("UPDATE procrastinate_jobs SET status = 'failed' WHERE id = %s", job.pk)
     alert = {"org": org, "kind": "EXPIRING", "subject": "s", "body": "b"}
     old = timezone.now() - datetime.timedelta(minutes=6)
@@ -153,7 +153,7 @@ def test_what_only_a_person_takes_further_is_counted_and_leads_to_it(support):
     MoneyRequest.objects.create(token=uuid.uuid4(), requested_at=forgotten, **request)
     assert panels(support)["Waits for you"] == (
         "What only a person takes further What How many Dead letters: analyses 1 Dead letters: renders None"
-        " Dead letters: queue jobs 1 Credits that await a second person 1 Alerts that could not be sent 2 Alerts not sent yet 1"
+        " Dead letters: queue entries 1 Credits that await a second person 1 Alerts that could not be sent 2 Alerts not sent yet 1"
         " Stripe events that failed 1"
     )
     links = {role: links_of(signed_in(make_staff(role))) for role in ("support", "admin")}

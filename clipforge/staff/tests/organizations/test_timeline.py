@@ -32,7 +32,13 @@ from clipforge.devtools.testing.queries import statements
 from clipforge.orgs import services as org_services
 from clipforge.orgs.models import APIKey, Organization
 from clipforge.staff.organizations import timeline
-from clipforge.staff.organizations.timeline import Entry, Page, Place, page_of, place_of
+from clipforge.staff.organizations.timeline import (
+    Entry,
+    TimelinePage,
+    TimelinePosition,
+    position_of,
+    timeline_page,
+)
 from credits import services as credit_services
 from credits.models import CreditGrant, CreditTransaction
 
@@ -43,7 +49,7 @@ _numbers = itertools.count(1)
 
 
 def said(org: Organization, kind: str = "") -> list[str]:
-    return [entry.what for entry in page_of(org, kind=kind).entries]
+    return [entry.what for entry in timeline_page(org, kind=kind).entries]
 
 
 def make_grants(org: Organization, times: list[datetime.datetime]) -> None:
@@ -78,15 +84,15 @@ def make_actions(org: Organization, times: list[datetime.datetime]) -> None:
 
 def all_pages(org: Organization, size: int, **asked: Any) -> list[list[Entry]]:
     """From the newest to the oldest, as one clicks "older"."""
-    found: Page = page_of(org, size=size, **asked)
+    found: TimelinePage = timeline_page(org, size=size, **asked)
     pages = [found.entries]
     while found.older:
-        found = page_of(org, size=size, before=found.older, **asked)
+        found = timeline_page(org, size=size, before=found.older, **asked)
         pages.append(found.entries)
     return pages
 
 
-def places(pages: list[list[Entry]]) -> list[Place]:
+def places(pages: list[list[Entry]]) -> list[TimelinePosition]:
     return [entry.place for page in pages for entry in page]
 
 
@@ -120,7 +126,7 @@ def test_every_movement_of_the_ledger_is_said_with_its_credits_and_why():
         "Granted 5 credits: a present",
         "Bought 1,200 credits: Pack bought",
     ]
-    oldest = page_of(org, kind="credits").entries[-1]
+    oldest = timeline_page(org, kind="credits").entries[-1]
     assert (oldest.who, oldest.status) == ("Stripe", "1,200 left")
     assert oldest.url == f"/admin/credits/credittransaction/{bought.pk}/change/"
 
@@ -130,14 +136,14 @@ def test_work_is_said_with_its_title_its_state_and_why_it_failed():
     project = make_project(org, title="Town hall")
     make_export(project, aspect="1:1")
     failed = make_project(org, title="Broken", status="FAILED")
-    assert [(e.what, e.status, e.state) for e in page_of(org, kind="projects").entries] == [
+    assert [(e.what, e.status, e.state) for e in timeline_page(org, kind="projects").entries] == [
         ("Uploaded ‘Broken’, 1:00 long", "Failed: timed_out", "bad"),
         ("Uploaded ‘Town hall’, 1:00 long", "Ready", "ok"),
     ]
-    (export,) = page_of(org, kind="exports").entries
+    (export,) = timeline_page(org, kind="exports").entries
     assert export.what == "Asked for an export of ‘Town hall’, 0:10 in 1:1"
     assert (export.status, export.state) == ("Ready", "ok")
-    url = page_of(org, kind="projects").entries[0].url
+    url = timeline_page(org, kind="projects").entries[0].url
     assert url == f"/admin/projects/project/{failed.pk}/change/"
 
 
@@ -146,7 +152,7 @@ def test_a_key_is_said_when_it_is_issued_and_again_when_it_is_revoked():
     person = make_user(first_name="Ada", last_name="King")
     key = make_api_key(org, name="uploads", created_by=person).api_key
     assert org_services.revoke_api_key(api_key=key, reason=REASON, actor=TESTER)
-    revoked, issued = page_of(org, kind="keys").entries
+    revoked, issued = timeline_page(org, kind="keys").entries
     assert revoked.what == f"Revoked the API key ‘uploads’ (cf_live_{key.prefix}_…)"
     assert issued.what == f"Issued the API key ‘uploads’ (cf_live_{key.prefix}_…)"
     assert (issued.who, revoked.who) == ("Ada King", "")
@@ -165,13 +171,13 @@ def test_a_payment_is_said_with_its_money_and_what_went_back():
         actor=f"user:{person.pk}",
     )
     sum_ = f"{payment.amount / 100:.2f} {payment.currency.upper()}"
-    plan, paid = sorted(page_of(org, kind="payments").entries, key=lambda entry: entry.what)
+    plan, paid = sorted(timeline_page(org, kind="payments").entries, key=lambda entry: entry.what)
     assert plan.what == f"Began the plan {payment.price.name}, paid by transfer"
     assert (plan.status, plan.state, plan.who) == ("Active", "ok", "")
     assert paid.what == f"Paid {sum_} for {payment.price.name}"
     assert (paid.status, paid.state, paid.who) == ("Paid", "ok", "fin@example.com")
     payments.reverse(payment, payment.amount, reason="refund", actor="test")
-    paid = next(e for e in page_of(org, kind="payments").entries if e.what.startswith("Paid"))
+    paid = next(e for e in timeline_page(org, kind="payments").entries if e.what.startswith("Paid"))
     assert (paid.status, paid.state) == (f"Paid, {sum_} went back", "bad")
 
 
@@ -187,7 +193,7 @@ def test_what_staff_did_is_said_with_who_before_after_and_why():
         after={"tier": "PRO", "rate_limit_override": 1200},
         reason="they pay from today",
     )
-    (entry,) = page_of(org, kind="staff").entries
+    (entry,) = timeline_page(org, kind="staff").entries
     assert (entry.what, entry.who) == ("Changed the tier of Acme", "ada@example.com")
     assert entry.changes == [("tier", "FREE", "PRO"), ("rate limit override", "–", "1,200")]
     assert entry.reason == "they pay from today"
@@ -205,7 +211,7 @@ def test_what_did_not_change_is_left_out_and_what_has_one_side_has_no_arrow():
         after={"posted": 15, "held": 3, "amount": 10, "ticket": "", "is_active": True},
         reason="for the trouble",
     )
-    (entry,) = page_of(org).entries
+    (entry,) = timeline_page(org).entries
     assert entry.what == "Granted credits: GRANT +10"
     assert entry.changes == [
         ("posted", "5", "15"),
@@ -237,7 +243,7 @@ def test_work_and_movements_name_the_key_the_person_or_the_program_behind_them()
         "somebody else",
     ):
         make_grant(org, 1, actor=actor)
-    assert [entry.who for entry in page_of(org, kind="credits").entries][::-1] == [
+    assert [entry.who for entry in timeline_page(org, kind="credits").entries][::-1] == [
         "API key ‘mine’",
         f"API key {foreign.api_key.prefix}",
         "Ada",
@@ -257,8 +263,8 @@ def test_all_kinds_are_merged_by_time():
     make_grants(org, minutes[0::3])
     make_keys(org, minutes[1::3])
     make_actions(org, minutes[2::3])
-    assert [entry.at for entry in page_of(org).entries] == minutes[::-1]
-    assert [entry.kind for entry in page_of(org).entries] == ["staff", "keys", "credits"] * 3
+    assert [entry.at for entry in timeline_page(org).entries] == minutes[::-1]
+    assert [entry.kind for entry in timeline_page(org).entries] == ["staff", "keys", "credits"] * 3
 
 
 @pytest.mark.parametrize("size", [1, 7, 30])
@@ -274,9 +280,9 @@ def test_ties_of_all_sources_are_neither_lost_nor_repeated_in_either_direction(s
     assert [place.at for place in down] == sorted((place.at for place in down), reverse=True)
     assert all(len(page) == size for page in pages[:-1])
     # And back up, from the last page to the first.
-    up, here = [pages[-1]], page_of(org, size=size, before=places(pages)[-len(pages[-1]) - 1])
+    up, here = [pages[-1]], timeline_page(org, size=size, before=places(pages)[-len(pages[-1]) - 1])
     while here.newer:
-        here = page_of(org, size=size, after=here.newer)
+        here = timeline_page(org, size=size, after=here.newer)
         up.append(here.entries)
     assert places(up[::-1]) == down
 
@@ -300,8 +306,8 @@ def test_a_page_far_down_reads_no_more_than_the_first():
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE credits_credittransaction")
     deep = places(all_pages(org, 600))[-100]
-    assert rows_read(lambda: page_of(org, before=deep)) <= 2 * timeline.SIZE + 2
-    assert rows_read(lambda: page_of(org, after=deep)) <= 2 * timeline.SIZE + 2
+    assert rows_read(lambda: timeline_page(org, before=deep)) <= 2 * timeline.SIZE + 2
+    assert rows_read(lambda: timeline_page(org, after=deep)) <= 2 * timeline.SIZE + 2
 
 
 def rows_read(run: Any) -> int:
@@ -313,9 +319,9 @@ def rows_read(run: Any) -> int:
 def test_what_comes_while_somebody_reads_moves_nothing():
     org = make_organization()
     make_grants(org, [NOON + datetime.timedelta(seconds=number) for number in range(10)])
-    first = page_of(org, size=4)
+    first = timeline_page(org, size=4)
     make_grants(org, [NOON + datetime.timedelta(hours=1)] * 3)
-    second = page_of(org, size=4, before=first.older)
+    second = timeline_page(org, size=4, before=first.older)
     times = [entry.at for entry in [*first.entries, *second.entries]]
     assert times == [NOON + datetime.timedelta(seconds=number) for number in range(9, 1, -1)]
 
@@ -323,11 +329,11 @@ def test_what_comes_while_somebody_reads_moves_nothing():
 def test_the_first_page_has_nothing_newer_and_the_last_nothing_older():
     org = make_organization()
     make_grants(org, [NOON + datetime.timedelta(seconds=number) for number in range(6)])
-    first = page_of(org, size=3)
+    first = timeline_page(org, size=3)
     assert (first.newer, first.older) == (None, first.entries[-1].place)
-    last = page_of(org, size=3, before=first.older)
+    last = timeline_page(org, size=3, before=first.older)
     assert (last.newer, last.older) == (last.entries[0].place, None)
-    again = page_of(org, size=3, after=last.newer)
+    again = timeline_page(org, size=3, after=last.newer)
     assert again.entries == first.entries
     assert (again.newer, again.older) == (None, first.entries[-1].place)
 
@@ -337,10 +343,10 @@ def test_a_kind_is_only_its_own():
     make_export(make_project(org))
     make_api_key(org)
     make_actions(org, [NOON])
-    for kind in timeline.KINDS:
-        assert {entry.kind for entry in page_of(org, kind=kind).entries} <= {kind}
-    assert sum(len(page_of(org, kind=kind).entries) for kind in timeline.KINDS) == len(
-        page_of(org).entries
+    for kind in timeline.filters():
+        assert {entry.kind for entry in timeline_page(org, kind=kind).entries} <= {kind}
+    assert sum(len(timeline_page(org, kind=kind).entries) for kind in timeline.filters()) == len(
+        timeline_page(org).entries
     )
 
 
@@ -357,8 +363,8 @@ def test_what_happened_to_others_is_never_in_it():
         reason="paid by transfer",
         actor="test",
     )
-    assert len(page_of(other).entries) >= 9
-    assert page_of(org) == Page([], None, None)
+    assert len(timeline_page(other).entries) >= 9
+    assert timeline_page(org) == TimelinePage([], None, None)
 
 
 def test_it_takes_two_statements_however_much_there_is():
@@ -368,7 +374,7 @@ def test_it_takes_two_statements_however_much_there_is():
         make_grant(org, 1, actor=f"key:{key.prefix}")
         make_grant(org, 1, actor=f"user:{make_user().pk}")
     with statements(access=True) as asked:
-        page_of(org)
+        timeline_page(org)
     assert len(asked) == 2
 
 
@@ -376,8 +382,11 @@ def test_it_takes_two_statements_however_much_there_is():
 
 
 def test_a_place_is_read_back_as_it_was_written():
-    for place in (Place(NOON, "ledger", 2**63 - 1), Place(NOON, "project", uuid7())):
-        assert place_of(place.text) == place
+    for place in (
+        TimelinePosition(NOON, "ledger", 2**63 - 1),
+        TimelinePosition(NOON, "project", uuid7()),
+    ):
+        assert position_of(place.text) == place
 
 
 @pytest.mark.parametrize(
@@ -396,7 +405,7 @@ def test_a_place_is_read_back_as_it_was_written():
     ],
 )
 def test_what_is_no_place_is_none(text):
-    assert place_of(text) is None
+    assert position_of(text) is None
 
 
 # --- its page --------------------------------------------------------------------------
@@ -425,10 +434,10 @@ def test_the_page_leads_to_older_and_back_and_keeps_its_kind(staff):
 def test_what_is_newer_than_the_newest_is_the_first_page(staff):
     org = make_organization()
     make_grants(org, [NOON] * 2)
-    newest = page_of(org).entries[0].place
+    newest = timeline_page(org).entries[0].place
     response = staff.get(address(org), {"after": newest.text})
     assert [entry.place for entry in response.context["entries"]] == [
-        entry.place for entry in page_of(org).entries
+        entry.place for entry in timeline_page(org).entries
     ]
 
 

@@ -23,10 +23,17 @@ from clipforge.devtools.testing.factories import (
 from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.devtools.testing.state import lapse_lease
 from clipforge.jobs import failures, lifecycle
-from clipforge.jobs.queue import EVENTS, JOBS
+from clipforge.jobs.queue import QueueEntry, QueueEvent
 from clipforge.orgs.models import Organization
 from clipforge.staff.work import selectors as work_selectors
-from clipforge.staff.work.selectors import Filters, Found, Kind, Place, Row, State
+from clipforge.staff.work.selectors import (
+    HOLD,
+    Filters,
+    RescuePage,
+    RescuePosition,
+    RescueRow,
+    State,
+)
 from credits.models import CreditHold
 from exports.models import Export
 from projects.models import Project
@@ -60,7 +67,7 @@ def make_worker(*, silent_for: float = 0) -> int:
 
 
 def job_of(item: Any) -> Any:
-    return JOBS.objects.get(**{f"args__{item.REFERENCE_TYPE}_id": str(item.pk)})
+    return QueueEntry.objects.get(**{f"args__{item.REFERENCE_TYPE}_id": str(item.pk)})
 
 
 def drop_job(item: Any) -> None:
@@ -81,7 +88,7 @@ def orphan_job(item: Any, worker: int | None) -> Any:
 def make_failed_job(task: str = "credits.expire", **args: Any) -> Any:
     """A job that failed for good, as procrastinate leaves it."""
     app.configure_task(task, queue="maintenance").defer(**{"timestamp": 0, **args})
-    job = JOBS.objects.latest("id")
+    job = QueueEntry.objects.latest("id")
     sql("UPDATE procrastinate_jobs SET status = 'doing', attempts = 1 WHERE id = %s", job.pk)
     sql("SELECT procrastinate_finish_job_v1(%s, 'failed', false)", job.pk)
     return job
@@ -98,15 +105,15 @@ def queued_since(item: Any, age: datetime.timedelta) -> None:
     type(item).objects.filter(pk=item.pk).update(queued_at=timezone.now() - age)
 
 
-def find(**filters: Any) -> Found:
+def find(**filters: Any) -> RescuePage:
     return work_selectors.find(Filters(**filters))
 
 
-def states(found: Found) -> list[tuple[str, State]]:
+def states(found: RescuePage) -> list[tuple[str, State]]:
     return [(row.place.kind, row.state) for row in found.rows]
 
 
-def only(found: Found) -> Row:
+def only(found: RescuePage) -> RescueRow:
     (row,) = found.rows
     return row
 
@@ -162,13 +169,13 @@ def test_a_job_that_failed_for_good_is_a_dead_letter():
     job = make_failed_job()
     row = only(find())
     assert (row.kind, row.state, row.title, row.org) == (
-        "Queue job",
+        "Queue entry",
         State.DEAD,
         "credits.expire",
         None,
     )
     assert (row.attempts, row.actions) == (job.attempts + 2, ("retry",))
-    assert row.place.since == EVENTS.objects.filter(job=job).latest("id").at
+    assert row.place.since == QueueEvent.objects.filter(job=job).latest("id").at
     assert str(job.pk) in row.sentence
 
 
@@ -228,7 +235,7 @@ def test_a_job_whose_worker_is_gone_is_stuck_and_says_what_it_is_for(silent_for)
         project.org,
         "projects.analyse of Keynote",
     )
-    assert (row.key, row.actions) == (f"job:{job.pk}", ("requeue",))
+    assert (row.key, row.actions) == (f"entry:{job.pk}", ("requeue",))
 
 
 def test_a_job_whose_worker_is_alive_is_not_stuck():
@@ -239,11 +246,11 @@ def test_a_job_whose_worker_is_alive_is_not_stuck():
 
 def test_a_hold_left_open_by_finished_work_is_stuck():
     hold = leave_hold(make_project(status="QUEUED"))
-    found = find(kind=Kind.HOLD)
+    found = find(kind=HOLD)
     row = only(found)
     assert (row.state, row.hold, row.actions) == (State.HELD, hold, ("release",))
     # And the work itself says that it has credits left open.
-    assert only(find(kind=Kind.PROJECT)).actions == ("retry", "release")
+    assert only(find(kind="project")).actions == ("retry", "release")
 
 
 def test_a_hold_whose_work_is_gone_is_stuck():
@@ -258,7 +265,7 @@ def test_holds_of_open_work_and_of_what_is_no_work_of_ours_are_none_of_its_busin
     for reference in ("", "something"):
         hold = leave_hold(make_project(status="QUEUED"))
         CreditHold.objects.filter(pk=hold.pk).update(reference_id=reference)
-    assert find(kind=Kind.HOLD).rows == []
+    assert find(kind=HOLD).rows == []
 
 
 # --- filters and pages ----------------------------------------------------------------
@@ -292,8 +299,8 @@ def test_everything_is_in_one_list_the_latest_first(everything):
             ("project", State.WAITING),
             ("export", State.UNQUEUED),
             ("export", State.DEAD),
-            ("job", State.DEAD),
-            ("job", State.ORPHANED),
+            ("entry", State.DEAD),
+            ("entry", State.ORPHANED),
             ("hold", State.HELD),
         ]
     )
@@ -303,7 +310,7 @@ def test_everything_is_in_one_list_the_latest_first(everything):
 
 
 def test_it_can_be_asked_for_a_kind_a_state_a_code_or_an_organization(everything):
-    assert len(find(kind=Kind.PROJECT).rows) == 4
+    assert len(find(kind="project").rows) == 4
     assert len(find(states=work_selectors.STUCK).rows) == 5
     assert states(find(error_code="worker_lost")) == [("export", State.DEAD)]
     assert states(find(org=everything.pk)) == [("export", State.DEAD)]
@@ -325,7 +332,7 @@ def test_what_an_organization_has_is_found_by_it_whatever_others_have(monkeypatc
     assert states(found) == [
         ("project", State.FAILED),
         ("hold", State.HELD),
-        ("job", State.ORPHANED),
+        ("entry", State.ORPHANED),
     ]
     assert found.rows[1].hold == hold
     assert found.older is None
@@ -347,7 +354,7 @@ def test_pages_show_each_failure_once_also_those_of_one_moment(monkeypatch):
         seen += [row.key for row in found.rows]
         if (after := found.older) is None:
             break
-        assert Place.parse(str(after)) == after
+        assert RescuePosition.parse(str(after)) == after
     assert len(seen) == len(set(seen)) == 8
     assert len(found.rows) == 2
 
@@ -510,10 +517,10 @@ def test_the_list_of_jobs_has_no_actions_for_anybody():
     text = staff.get(url).content.decode()
     assert "credits.expire" in text
     assert 'name="action"' not in text
-    job = JOBS.objects.get()
+    job = QueueEntry.objects.get()
     for action in ("retry", "cancel", "abort", "delete_selected"):
         staff.post(url, {"action": action, "_selected_action": [job.pk], "index": 0})
-    assert JOBS.objects.values_list("status", flat=True).get() == "failed"
+    assert QueueEntry.objects.values_list("status", flat=True).get() == "failed"
     assert staff.post(f"{url}{job.pk}/change/", {}).status_code == 403
     assert staff.post(f"{url}{job.pk}/delete/", {"post": "yes"}).status_code == 403
     assert staff.post(f"{url}add/", {}).status_code == 403

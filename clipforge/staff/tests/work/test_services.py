@@ -7,6 +7,7 @@ import html
 import re
 import threading
 import uuid
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -28,15 +29,16 @@ from clipforge.devtools.testing.factories import (
 from clipforge.devtools.testing.races import run_together, until_a_lock_is_waited_for
 from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
-from clipforge.jobs import lifecycle
-from clipforge.jobs.queue import JOBS
+from clipforge.jobs import kinds, lifecycle
+from clipforge.jobs.queue import QueueEntry
+from clipforge.jobs.rules import Action
 from clipforge.orgs.models import Organization, TierLimits, User
 from clipforge.staff.models import RescueRun
 from clipforge.staff.work import services as work_services
-from clipforge.staff.work.services import Action, Item, Plan
+from clipforge.staff.work.services import RescueItem, RescuePlan
 from credits import services as credit_services
 from credits.models import CreditHold, CreditTransaction, TransactionType
-from projects import services
+from projects.jobs import ANALYSIS
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -86,7 +88,7 @@ def sql(statement: str, *params: Any) -> None:
 
 def make_job(status: str, *, task: str = "credits.expire") -> Any:
     app.configure_task(task, queue="maintenance").defer(timestamp=0)
-    job = JOBS.objects.latest("id")
+    job = QueueEntry.objects.latest("id")
     sql("UPDATE procrastinate_jobs SET status = %s WHERE id = %s", status, job.pk)
     return job
 
@@ -119,7 +121,7 @@ def test_a_confirmation_lists_what_will_change_with_counts_and_credits_and_chang
 def test_it_says_what_cannot_be_done_and_why(engineer):
     org = make_organization(credits_=1)
     chosen = {
-        key(make_project(org, status="READY", title="Fine")): "Fine It is READY; only failed",
+        key(make_project(org, status="READY", title="Fine")): "Fine It is READY; only FAILED",
         key(make_project(org, status="FAILED", title="Long", duration=6000)): (
             # Its price was granted to it, and the failure gave it back; the next takes 1 of it.
             "Long It needs 100 credits and"
@@ -129,7 +131,7 @@ def test_it_says_what_cannot_be_done_and_why(engineer):
         ),
         f"project:{uuid.UUID(int=7)}": "Project 00000000-0000-0000-0000-000000000007 It is not there",
         f"hold:{uuid.UUID(int=8)}": '"Retry" is nothing for a hold.',
-        f"job:{make_job('doing').pk}": "It is doing; only a failed job is retried.",
+        f"entry:{make_job('doing').pk}": "It is doing; only a failed entry is retried.",
     }
     credit_services.adjust(org=org, amount=-50, reason="spent", actor="test", idempotency_key="a")
     text = words(ask(engineer, "retry", *chosen))
@@ -158,7 +160,7 @@ def test_a_confirmation_takes_12_queries_at_most_also_of_a_hundred_items(enginee
     project = make_project(org)
     keys = [f"project:{uuid.uuid4()}" for _ in range(90)]
     keys += [key(make_project(org, status="FAILED")), key(make_export(project, status="FAILED"))]
-    keys += [key(leave_hold(make_project(org, status="QUEUED"))), f"job:{make_job('failed').pk}"]
+    keys += [key(leave_hold(make_project(org, status="QUEUED"))), f"entry:{make_job('failed').pk}"]
     ask(engineer, action, *keys)
     with CaptureQueriesContext(connection) as queries:
         assert ask(engineer, action, *keys).status_code == 200
@@ -181,8 +183,8 @@ def test_over_a_hundred_are_refused_with_a_sentence(engineer):
         {"one": "nonsense"},
         {"one": "retry nonsense"},
         {"action": "retry", "item": ["project:nonsense"]},
-        {"action": "retry", "item": ["job:1e3", "hold:"]},
-        {"action": "retry", "item": [f"job:{9**30}"]},
+        {"action": "retry", "item": ["entry:1e3", "hold:"]},
+        {"action": "retry", "item": [f"entry:{9**30}"]},
         {"plan": "nonsense", "reason": REASON},
         {"plan": "", "reason": REASON},
     ],
@@ -291,14 +293,14 @@ def test_the_hold_of_work_that_waits_or_runs_is_not_released(engineer):
     assert project.hold is not None
     text = words(ask(engineer, "release", key(project), key(project.hold)))
     assert "It waits or runs. Cancel it instead." in text
-    assert "It pays for work that waits or runs. Cancel that instead." in text
+    assert "It pays for a job that waits or runs. Cancel that instead." in text
 
 
 def test_a_failed_job_and_one_whose_worker_is_gone_go_back_into_the_queue(engineer):
     failed, orphaned = make_job("failed"), make_job("doing", task="billing.alerts")
-    assert "1 done, 0 skipped." in words(do(engineer, "retry", f"job:{failed.pk}"))
-    assert "1 done, 0 skipped." in words(do(engineer, "requeue", f"job:{orphaned.pk}"))
-    assert set(JOBS.objects.values_list("status", "attempts")) == {("todo", 1)}
+    assert "1 done, 0 skipped." in words(do(engineer, "retry", f"entry:{failed.pk}"))
+    assert "1 done, 0 skipped." in words(do(engineer, "requeue", f"entry:{orphaned.pk}"))
+    assert set(QueueEntry.objects.values_list("status", "attempts")) == {("todo", 1)}
     written = {(each.verb, each.object_type, each.org) for each in AuditEntry.objects.all()}
     assert written == {
         ("retry_work", "procrastinate.procrastinatejob", None),
@@ -310,22 +312,21 @@ def test_a_job_whose_kind_waits_already_is_skipped_and_nothing_is_written_down(e
     failed = make_job("failed")
     make_job("todo")
     with nothing_changes():
-        text = words(do(engineer, "retry", f"job:{failed.pk}"))
+        text = words(do(engineer, "retry", f"entry:{failed.pk}"))
     assert "0 done, 1 skipped." in text
-    assert "Another job of its kind waits already, and will do the same." in text
+    assert "Another entry of its task waits already, and will do the same." in text
     assert not AuditEntry.objects.exists()
 
 
 def test_one_that_fails_keeps_no_other_from_being_done(engineer, monkeypatch, caplog):
     first, second = make_project(status="FAILED", title="First"), make_project(status="FAILED")
-    real = services.retry_project
 
-    def broken_for_first(*, project: Project, actor: str) -> Project:
+    def broken_for_first(project: Project) -> str:
         if project.pk == first.pk:
             raise RuntimeError("no such luck")
-        return real(project=project, actor=actor)
+        return ANALYSIS.reason(project)
 
-    monkeypatch.setattr(services, "retry_project", broken_for_first)
+    monkeypatch.setitem(kinds._kinds, "project", replace(ANALYSIS, reason=broken_for_first))
     text = words(do(engineer, "retry", key(first), key(second)))
     assert "1 done, 1 skipped." in text
     assert "First Something failed on our side; the log says what." in text
@@ -458,9 +459,11 @@ def test_of_a_worker_that_finishes_and_staff_at_the_same_moment_one_wins(roles, 
     for _ in range(8):
         project = make_project(org, status="ANALYZING")
         lapse_lease(project)
-        made = Plan(Action(action), [Item("project", str(project.pk), fence=project.fence)])
+        made = RescuePlan(
+            Action(action), [RescueItem("project", str(project.pk), fence=project.fence)]
+        )
 
-        def act(number: int, project: Project = project, made: Plan = made) -> object:
+        def act(number: int, project: Project = project, made: RescuePlan = made) -> object:
             if number == 0:
                 return lifecycle.succeed(project, status="READY", actor="worker")
             return work_services.carry_out(request, uuid.uuid4(), made, reason=REASON)

@@ -1,0 +1,49 @@
+"""The members that the API has of a job of any kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from clipforge.common.api.serializers import ModelSerializer
+from clipforge.jobs.models import Job
+from clipforge.jobs.selectors import queue_position
+
+
+class FailureSerializer(serializers.Serializer[Any]):
+    """Why work ended without a result. `code` is stable."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class CreditsSerializer(serializers.Serializer[Any]):
+    """What the work costs: reserved while it waits and runs, charged when it succeeded."""
+
+    reserved = serializers.IntegerField()
+    charged = serializers.IntegerField()
+
+
+class JobSerializer(ModelSerializer):
+    # The base of a kind's serializer, which lists the fields and describes `queue_position`. No
+    # docstring: the schema would give it to each kind as its description.
+    queue_position = serializers.SerializerMethodField()
+    error = serializers.SerializerMethodField()
+    credits = serializers.SerializerMethodField()
+
+    @extend_schema_field({"type": ["integer", "null"]})
+    def get_queue_position(self, job: Job) -> int | None:
+        # A count for each row would make a page of a list cost a hundred queries.
+        return None if self.context.get("list") else queue_position(job)
+
+    @extend_schema_field(FailureSerializer(allow_null=True))
+    def get_error(self, job: Job) -> dict[str, str] | None:
+        if not job.error_code:
+            return None
+        return {"code": job.error_code, "message": job.error_message}
+
+    @extend_schema_field(CreditsSerializer)
+    def get_credits(self, job: Job) -> dict[str, int]:
+        return {"reserved": job.reserved, "charged": job.charged}

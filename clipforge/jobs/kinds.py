@@ -1,0 +1,170 @@
+"""The kinds of job: what the shared code has to know of each, and where it finds them.
+
+An app describes its kind once, as a `JobKind`, and hands it to `clipforge.jobs.registry.register`.
+The lifecycle, the worker, the sweeper, the pages of staff and the checks of the ledger read it from
+here; none of them names a kind.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from django.db.models import Q
+from procrastinate.contrib.django import app
+
+from clipforge.jobs import failures
+from clipforge.jobs.failures import Failure
+from clipforge.jobs.models import Job
+from credits.pricing import Charge
+
+J = TypeVar("J", bound=Job)
+
+
+class RunControl(Protocol):
+    """The way from a run back to its worker."""
+
+    def note(self, stage: str, progress: float) -> None:
+        """Show how far the job is: the name of its stage, and 0 to 1 within it."""
+
+    def must_stop(self) -> bool:
+        """Whether to end at once, without a result. To be asked at least twice a second."""
+
+
+class Fact(NamedTuple):
+    """A value that staff see of a job: a column, a path to one, or an expression."""
+
+    source: Any
+    is_seconds: bool = False  # a length of time, shown as 1:05
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaffView:
+    """How staff see the jobs of a kind. Templates name `facts`: `"{title}"`, `"{length}"`."""
+
+    # On the dashboard: "Analyses".
+    title: str
+    facts: dict[str, Fact]
+    # A sentence of the timeline: "Uploaded ‘{title}’, {length} long".
+    event: str
+    # Of the newest jobs of an organization: a heading and a template each. The first is the link.
+    columns: dict[str, str]
+    # How a job is called where it stands among others, and the relations that this reads.
+    name: Callable[[Any], str] = str
+    related: tuple[str, ...] = ()
+    # A text column with an index for how it begins; the search box looks there.
+    search_field: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFiles:
+    """The stored files of a kind, under `<organization>/<area>/<id of the job>/`."""
+
+    area: str
+    # The minute of each hour in which files of jobs that do not exist are removed.
+    orphans_at: int
+    # On the page of an organization: "in sources".
+    label: str
+    # The column with the bytes of the file, and the jobs that have one.
+    size: str = "size"
+    stored: Q = field(default_factory=Q)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobKind(Generic[J]):
+    """A kind of job."""
+
+    # Its rows. `REFERENCE_TYPE` of the model is the name of the kind.
+    model: type[J]
+    # The job queue that workers take it from, and the name of the task that does it. A task waits in
+    # the database: neither may be renamed while one does.
+    queue: str
+    task: str
+    # The argument of the task that holds the id of the job.
+    argument: str = "job_id"
+    # What the names of its maintenance tasks begin with; the name of the task unless given.
+    maintenance: str = ""
+
+    # Does a claimed job, and ends it with `lifecycle.succeed`. It may raise anything.
+    run: Callable[[J, RunControl], None]
+    # What a job costs, and how the ledger calls that. `reason` may raise NotFound.
+    price: Callable[[J], Charge]
+    reason: Callable[[J], str]
+    # The failure that an error of the run stands for, INTERRUPTED, or None: then it is ours.
+    errors: Callable[[Exception], Failure | None] = lambda _error: None
+    # Codes of the failures that only this kind ends with.
+    error_codes: frozenset[str] = frozenset()
+
+    files: JobFiles | None = None
+    staff: StaffView
+
+    @property
+    def name(self) -> str:
+        """`project`, `export`: in the ledger, in keys and in addresses of staff pages."""
+        return self.model.REFERENCE_TYPE
+
+    @property
+    def label(self) -> str:
+        return str(self.model._meta.verbose_name).capitalize()
+
+    @property
+    def plural(self) -> str:
+        return str(self.model._meta.verbose_name_plural)
+
+    @property
+    def maintenance_name(self) -> str:
+        return self.maintenance or self.task
+
+
+_kinds: dict[str, JobKind[Any]] = {}
+
+
+def add(kind: JobKind[Any]) -> None:
+    """Raises ValueError for a name, a model or a task that another kind has."""
+    for other in _kinds.values():
+        if kind.name == other.name or kind.model is other.model or kind.task == other.task:
+            raise ValueError(f"{kind.name} ({kind.task}) is registered already, as {other.name}")
+    _kinds[kind.name] = kind
+
+
+def remove(kind: JobKind[Any]) -> None:
+    del _kinds[kind.name]
+
+
+def all_kinds() -> list[JobKind[Any]]:
+    """In the order of their registration, which is that of the apps."""
+    return list(_kinds.values())
+
+
+def find_kind(name: str) -> JobKind[Any] | None:
+    return _kinds.get(name)
+
+
+def kind_of(job: J | type[J]) -> JobKind[J]:
+    """The kind of a job or of a model. Raises LookupError where that is registered nowhere."""
+    return _kinds[job.REFERENCE_TYPE]
+
+
+def kind_of_task(task: str) -> JobKind[Any] | None:
+    """The kind whose jobs the task of this name does."""
+    return next((kind for kind in _kinds.values() if kind.task == task), None)
+
+
+def job_queues() -> list[str]:
+    """The queues of all kinds, each once."""
+    return list(dict.fromkeys(kind.queue for kind in _kinds.values()))
+
+
+def error_codes() -> list[str]:
+    """The codes of all failures, in alphabetical order."""
+    own = (kind.error_codes for kind in _kinds.values())
+    return sorted({failure.code for failure in failures.COMMON}.union(*own))
+
+
+def defer(kind: JobKind[Any], pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
+    """Queue the task that does the job, in the caller's transaction: no commit, no task."""
+    task = app.configure_task(kind.task, allow_unknown=False, priority=priority)
+    arguments: dict[str, Any] = {kind.argument: str(pk), "fence": fence}
+    task.defer(**arguments)

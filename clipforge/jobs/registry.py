@@ -1,0 +1,91 @@
+"""Registration of a kind of job: from here on workers do it, sweep it and clean up after it."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from procrastinate import RetryStrategy
+from procrastinate.contrib.django import app
+
+from clipforge.common import storage
+from clipforge.jobs import kinds, running, sweeping
+from clipforge.jobs.kinds import JobFiles, JobKind
+
+logger = logging.getLogger(__name__)
+
+MAINTENANCE = "maintenance"
+EVERY_SWEEP = "* * * * * */15"
+
+# A task that failed comes again, whatever the fault: one that could not even claim its job is
+# brought back by nothing else, and to one that had claimed it the fence says no.
+RETRY_EVERY_FAULT = RetryStrategy(wait=5)
+
+# A file of no job that is as old was left by a crash; a younger one may be of a transaction that is
+# not committed yet. Seconds.
+ORPHAN_SECONDS = 24 * 3600
+
+
+def register(kind: JobKind[Any]) -> None:
+    """Add a kind, with the task that does its jobs, its sweep and the removal of its orphaned files.
+
+    Call it in `AppConfig.ready()`. Raises ValueError for what another kind has already.
+    """
+    kinds.add(kind)
+
+    def perform(*, fence: int, **arguments: str) -> None:
+        running.perform(kind, uuid.UUID(arguments[kind.argument]), fence=fence)
+
+    app.task(queue=kind.queue, name=kind.task, retry=RETRY_EVERY_FAULT)(perform)
+    name = kind.maintenance_name
+    _periodic(f"{name}.sweep", f"{name}.sweep", EVERY_SWEEP, partial(sweep_jobs, kind))
+    if files := kind.files:
+        hourly = f"{files.orphans_at} * * * *"
+        remove = partial(remove_orphans, kind, files)
+        _periodic(f"{name}.remove_orphans", f"{name}.files", hourly, remove)
+
+
+def unregister(kind: JobKind[Any]) -> None:
+    """Undo `register`, for tests: what is queued of the kind is done by no worker from here on."""
+    kinds.remove(kind)
+    name = kind.maintenance_name
+    for task in (kind.task, f"{name}.sweep", f"{name}.remove_orphans"):
+        app.tasks.pop(task, None)
+        app.periodic_registry.periodic_tasks.pop((task, ""), None)
+
+
+def _periodic(name: str, lock: str, cron: str, run: Callable[[], None]) -> None:
+    """A maintenance task, of which at most one waits: a worker that was away does not find a heap."""
+
+    def maintain(timestamp: int) -> None:  # noqa: ARG001 - procrastinate says when it was due
+        run()
+
+    task = app.task(queue=MAINTENANCE, queueing_lock=lock, name=name)(maintain)
+    app.periodic(cron=cron)(task)
+
+
+def sweep_jobs(kind: JobKind[Any]) -> None:
+    """Take the jobs of a kind from workers that stopped."""
+    requeued, failed = sweeping.sweep(kind.model)
+    if requeued or failed:
+        logger.warning(
+            "swept jobs", extra={"kind": kind.name, "requeued": requeued, "failed": failed}
+        )
+
+
+def remove_orphans(kind: JobKind[Any], files: JobFiles) -> None:
+    """Remove the files of jobs that do not exist."""
+    removed = storage.remove_orphans(
+        files.area,
+        exists=lambda ids: kind.model._default_manager.filter(pk__in=ids).values_list(
+            "pk", flat=True
+        ),
+        older_than_seconds=ORPHAN_SECONDS,
+        now=time.time(),
+    )
+    if removed:
+        logger.warning("removed orphaned files", extra={"kind": kind.name, "removed": removed})

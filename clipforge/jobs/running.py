@@ -1,0 +1,25 @@
+"""The work of a task: claim the job, run it, settle how it ended."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from clipforge.jobs import lifecycle
+from clipforge.jobs.heartbeat import Heartbeat
+from clipforge.jobs.kinds import JobKind
+from clipforge.jobs.outcome import settle_outcome
+
+
+def perform(kind: JobKind[Any], pk: uuid.UUID, *, fence: int) -> None:
+    """Do one queued job. Does nothing if the fence moved on.
+
+    Ends it, with a result or as FAILED, or hands it back when this worker has to stop. Raises only
+    faults of the database.
+    """
+    job = lifecycle.claim(kind.model, pk, fence=fence)
+    if job is None:
+        return
+    heartbeat = Heartbeat(job)
+    with settle_outcome(kind, job, heartbeat):
+        kind.run(job, heartbeat)

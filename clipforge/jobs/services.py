@@ -1,0 +1,61 @@
+"""What is done about a job of any kind, at the price and within the limits that hold now."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from clipforge.jobs import lifecycle
+from clipforge.jobs.kinds import kind_of
+from clipforge.jobs.models import Job
+from clipforge.orgs import selectors as org_selectors
+
+J = TypeVar("J", bound=Job)
+
+
+def submit_job(*, job: J, actor: str) -> None:
+    """Insert the row as QUEUED, reserve its price and queue its task, all or nothing.
+
+    Raises InsufficientCredits, and TooManyAtOnce beyond the concurrent jobs of the tier.
+    """
+    kind = kind_of(job)
+    lifecycle.submit(
+        job,
+        charge=kind.price(job),
+        reason=kind.reason(job),
+        actor=actor,
+        most_open=org_selectors.limits_of(job.org).concurrent_jobs,
+    )
+
+
+def retry_job(*, job: J, actor: str) -> J:
+    """Do it again after a failure or a cancel, under the same id.
+
+    A job that failed was not charged, so this costs what the first attempt would have. Raises
+    Conflict in any other state, InsufficientCredits, TooManyAtOnce, NotFound when it was deleted.
+    """
+    kind = kind_of(job)
+    return lifecycle.retry(
+        job,
+        charge=kind.price(job),
+        reason=kind.reason(job),
+        actor=actor,
+        most_open=org_selectors.limits_of(job.org).concurrent_jobs,
+    )
+
+
+def cancel_job(*, job: J, actor: str) -> J:
+    """Stop it and give the credits back. Raises Conflict once it is finished."""
+    return lifecycle.cancel(job, actor=actor)
+
+
+def requeue_job(*, job: J) -> J:
+    """Queue a job again that no worker does: its task was lost, or its worker stopped.
+
+    Raises Conflict.
+    """
+    return lifecycle.requeue(job)
+
+
+def release_hold_of(*, job: Job, actor: str) -> Job:
+    """Give back the credits that an ended job left reserved. Raises Conflict."""
+    return lifecycle.release_left_hold(job, actor=actor)

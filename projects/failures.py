@@ -1,0 +1,22 @@
+"""How the work on a video fails, in an analysis and in an export alike."""
+
+from __future__ import annotations
+
+from clipforge.jobs.failures import INTERRUPTED, Failure
+from clipforge.media import ErrorCode, MediaError
+
+SOURCE_MISSING = Failure(
+    "source_missing",
+    "The uploaded file is not there any more. You were not charged; upload it again.",
+)
+
+ERROR_CODES = frozenset({SOURCE_MISSING.code, *(code.value for code in ErrorCode)})
+
+
+def failure_of(error: Exception) -> Failure | None:
+    """The failure that an error of the media code stands for; None for any other error."""
+    if not isinstance(error, MediaError):
+        return None
+    if error.code is ErrorCode.CANCELLED:
+        return INTERRUPTED
+    return Failure(error.code.value, error.message)

@@ -1,0 +1,34 @@
+"""The analysis of a project as a kind of job."""
+
+from __future__ import annotations
+
+from clipforge.jobs import registry
+from clipforge.jobs.kinds import Fact, JobFiles, JobKind, StaffView
+from projects import analysing, failures
+from projects.models import Project
+from projects.pricing import analysis_charge
+
+ANALYSIS = JobKind(
+    model=Project,
+    queue="analysis",
+    task="projects.analyse",
+    argument="project_id",
+    maintenance="projects",
+    run=analysing.run,
+    price=lambda project: analysis_charge(project.duration),
+    reason=lambda project: f"Analysis of {project.title}",
+    errors=failures.failure_of,
+    error_codes=failures.ERROR_CODES,
+    files=JobFiles(area="projects", orphans_at=17, label="sources"),
+    staff=StaffView(
+        title="Analyses",
+        facts={"title": Fact("title"), "length": Fact("duration", is_seconds=True)},
+        event="Uploaded ‘{title}’, {length} long",
+        columns={"Title": "{title}", "Length": "{length}"},
+        search_field="title",
+    ),
+)
+
+
+def register() -> None:
+    registry.register(ANALYSIS)
