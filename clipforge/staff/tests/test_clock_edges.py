@@ -305,7 +305,7 @@ def test_an_organizations_failures_are_counted_for_a_day_and_a_month():
 
     def failed() -> tuple[Any, Any]:
         figures = overview._figures(project.org, timezone.now())
-        names = ("failed_day_projects", "failed_month_projects")
+        names = ("failed_day_project", "failed_month_project")
         found = Organization.objects.annotate(**{name: figures[name] for name in names})
         day, month = found.values_list(*names).get()
         return day, month
