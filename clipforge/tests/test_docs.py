@@ -28,7 +28,7 @@ PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 OURS = ("clipforge", "projects", "credits", "exports", "billing")
 # Comment above it, language, content.
-FENCE = re.compile(r"(?:^<!-- (.+?) -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
+FENCE = re.compile(r"(?:^<!-- ([^\n]+) -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
 # Options that every command of Django has.
 COMMON = {action.dest for action in BaseCommand().create_parser("", "")._actions}
 
@@ -99,21 +99,31 @@ def test_every_command_is_in_the_operations_page():
 
 
 def test_every_option_of_a_command_is_in_the_operations_page():
-    """In brackets where it may be left out, without where it may not. `--json` is said once for all."""
+    """In brackets where it may be left out, without where it may not.
+
+    `--json` is described once for all, and what all commands share that leave an audit entry.
+    """
     documented: dict[str, tuple[set[str], set[str]]] = {}
     for entry in first_column(page("operations.md")):
         optional, required = documented.setdefault(entry.split()[0], (set(), set()))
         optional |= {each for part in re.findall(r"\[[^]]*\]", entry) for each in _options(part)}
         required |= _options(re.sub(r"\[[^]]*\]", "", entry))
+    audited = set()
     for name, app in our_commands().items():
         actions = [
             action
             for action in load_command_class(app, name).create_parser("", name)._actions
             if action.option_strings and action.dest not in {*COMMON, "json"}
         ]
+        if any(action.dest == "operator" for action in actions):
+            audited.add(name)
+            shared = {"operator", "dry_run", "reason"}
+            actions = [each for each in actions if each.required or each.dest not in shared]
         optional = {action.option_strings[-1] for action in actions if not action.required}
         required = {action.option_strings[-1] for action in actions if action.required}
         assert documented[name] == (optional, required), name
+    told = page("operations.md").partition("<!-- commands that change something -->\n")[2]
+    assert set(codes(told.partition(" take ")[0])) == audited
 
 
 def _options(text: str) -> set[str]:
