@@ -1,4 +1,4 @@
-"""Reads of projects and moments. Each begins with an organization, or with what is one's."""
+"""Reads of projects and moments. Each begins with an organization, or with an object of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the deletion of a project does to its exports, also while they are worked on."""
+"""The deletion of a project with exports, also while these are rendered."""
 
 from __future__ import annotations
 

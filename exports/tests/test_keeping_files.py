@@ -1,4 +1,4 @@
-"""How long finished files are kept, and what is removed that nobody knows."""
+"""How long finished files are kept, and the removal of files that no row knows."""
 
 from __future__ import annotations
 

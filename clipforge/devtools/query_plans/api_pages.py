@@ -75,7 +75,7 @@ def api_pages(subject: Subject) -> Iterator[Page]:
 
 
 def _filters(view_class: Any, subject: Subject) -> Iterator[Params]:
-    """What a client may ask for: no filter, each value of each, a time, a project, and both."""
+    """The parameters of a list to try: none, each value of each filter, a time, a project, and both."""
     yield {}
     filterset = getattr(view_class, "filterset_class", None)
     filters = filterset.base_filters if filterset else {}

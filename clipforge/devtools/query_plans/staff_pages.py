@@ -72,7 +72,7 @@ def approval_pages() -> Iterator[Page]:
 
 
 def download_pages() -> Iterator[Page]:
-    """What each CSV begins with: of all, of one organization, and of its last month."""
+    """The first rows of each CSV: of all organizations, of one, and of its last month."""
     now = timezone.now().date()
     month_ago = now - datetime.timedelta(days=30)
     selections = {"of all": Selection()}
@@ -195,7 +195,7 @@ def _sought() -> Iterator[tuple[str, str]]:
     yield "number", "1"
     yield "letter", "l"
     yield "many", "load"
-    yield "address of nobody", "nobody@example.com"
+    yield "unknown address", "nobody@example.com"
     for prefix in STRIPE:
         yield f"{prefix}…", f"{prefix}1234567890"
     for subject in subjects():
@@ -231,7 +231,7 @@ def _render(model_admin: Any, params: dict[str, str]) -> list[Any]:
 
 
 def _offer(model: type[Model], field: str, term: str) -> object:
-    """What a field offers to whoever types `term` into it."""
+    """The autocomplete answer of a field for `term`."""
     meta = model._meta
     asked = {"app_label": meta.app_label, "model_name": str(meta.model_name), "field_name": field}
     return _respond(admin.site.autocomplete_view, params={**asked, "term": term})

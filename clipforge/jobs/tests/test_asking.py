@@ -1,4 +1,4 @@
-"""Jobs as whoever asks for the work sees them: submit, retry, cancel, queue position."""
+"""Jobs for customers: submit, retry, cancel, queue position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs as staff need it: what a failure left to read, and work that nobody does."""
+"""Jobs for staff: the excerpt of a failure, and jobs that no worker does."""
 
 from __future__ import annotations
 

@@ -251,7 +251,7 @@ def _add(day: Day, what: str, total: int) -> None:
 
 
 def _totals(org: Organization, first: datetime.date) -> Iterable[tuple[str, datetime.date, Any]]:
-    """What, on which day, how much: a sum for each type of movement, and how many jobs began."""
+    """(type, day, sum) for each type of transaction, and the number of jobs that began on each day."""
     since = datetime.datetime.combine(first, datetime.time.min, datetime.UTC)
 
     def by_day(model: Any, what: Any, of: Any) -> Any:

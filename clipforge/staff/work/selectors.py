@@ -1,4 +1,4 @@
-"""What failed and what is stuck, of all organizations, in one list.
+"""Failed and stuck jobs of all organizations, in one list.
 
 Failures can be many: they are read from their index, a page at a time. Everything else should be
 rare, and is read up to `CAPPED` of a sort; the page says so when there is more. Nothing here counts.
@@ -266,7 +266,7 @@ def _failures(kind: JobKind[Any], filters: Filters) -> list[QuerySet[Any]]:
 
 
 def _beyond(place: RescuePosition, kind: str) -> Q:
-    """What stands after the place in the list, of this kind."""
+    """A filter for the rows of this kind after the place in the list."""
     earlier = Q(finished_at__lt=place.since)
     if kind > place.kind:
         return earlier

@@ -1,4 +1,4 @@
-"""What staff do about what failed or is stuck: shown before, done once, each through its service.
+"""Actions of staff on failed and stuck jobs: previewed, done once, each through its service.
 
 A plan says what was chosen and how it stood then. It travels through the browser, signed for one
 person; its token lets it be carried out once. Each item is done in a transaction of its own, with
@@ -124,7 +124,10 @@ class RescuePlan:
 
 
 def plan(action: Action, keys: Iterable[str]) -> RescuePlan:
-    """What the action would do to each, and why not to some. Raises Invalid for none and too many."""
+    """The preview of an action: its effect on each, or why not.
+
+    Raises Invalid for none and too many.
+    """
     chosen = list(dict.fromkeys(keys))
     if not chosen:
         raise Invalid("Nothing is chosen. Tick what you want to change.")

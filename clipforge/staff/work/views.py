@@ -52,7 +52,7 @@ class FilterForm(forms.Form):
             raise forms.ValidationError("There is no such page. This is the first.") from None
 
     def filters(self) -> Filters:
-        """What was asked for; what makes no sense is left out."""
+        """The filters of the request, without those that are invalid."""
         self.is_valid()
         asked = self.cleaned_data
         return Filters(
@@ -162,7 +162,7 @@ def _carry_out(request: HttpRequest) -> HttpResponse:
 @require_safe
 @needs(*set(PERMISSIONS.values()))
 def run(request: HttpRequest, token: uuid.UUID) -> HttpResponse:
-    """What came of a confirmation."""
+    """The result page of a confirmation."""
     found = get_object_or_404(RescueRun.objects.select_related("actor"), pk=token)
     results: list[dict[str, Any]] = found.results
     return page(

@@ -197,7 +197,7 @@ def test_running_work_past_its_lease_is_stuck(settings):
 def test_work_queued_for_over_an_hour_is_stuck_where_somebody_works():
     project = make_project(status="QUEUED")
     queued_since(project, 2 * HOUR)
-    assert find().rows == []  # nobody works: that is what is wrong, and the page says so
+    assert find().rows == []  # no worker runs: that is the fault, and the page says so
     make_worker(silent_for=31)
     assert find().rows == []
     make_worker()
