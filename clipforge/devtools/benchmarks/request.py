@@ -55,10 +55,10 @@ def _cost(url: str, pid: int, path: str, keys: list[str]) -> float:
     from clipforge.devtools.loadtest.open_loop import OpenLoop, gets
 
     before = cpu_of_family(pid)
-    outcome = asyncio.run(OpenLoop(url, gets(path, keys)).run(PER_SECOND, SECONDS))
-    if outcome.statuses.keys() != {"200"}:
-        raise SystemExit(f"{path}: {dict(outcome.statuses)}")
-    return (cpu_of_family(pid) - before) * 1000 / outcome.statuses["200"]
+    result = asyncio.run(OpenLoop(url, gets(path, keys)).run(PER_SECOND, SECONDS))
+    if result.statuses.keys() != {"200"}:
+        raise SystemExit(f"{path}: {dict(result.statuses)}")
+    return (cpu_of_family(pid) - before) * 1000 / result.statuses["200"]
 
 
 def api_keys() -> list[str]:

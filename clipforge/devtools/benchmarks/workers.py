@@ -59,11 +59,11 @@ def _cost(setting: str, keys: list[str], data: Path, latencies: list[float]) -> 
         loop = OpenLoop(stack.url, gets(LIST, keys))
         asyncio.run(loop.run(PER_SECOND, 2))  # warm
         before = cpu_of_family(stack.web_pid)
-        outcome = asyncio.run(loop.run(PER_SECOND, SECONDS))
+        result = asyncio.run(loop.run(PER_SECOND, SECONDS))
         spent = cpu_of_family(stack.web_pid) - before
         say(f"  {setting}: {memory_of_family(stack.web_pid):.0f} MB")
-    latencies += outcome.latencies
-    return spent * 1000 / len(outcome.latencies)
+    latencies += result.latencies
+    return spent * 1000 / len(result.latencies)
 
 
 if __name__ == "__main__":

@@ -68,39 +68,39 @@ class OpenLoopResult:
 
 @dataclass
 class OpenLoop:
-    """The requests of `asks`, one after the other, on as many connections as it takes."""
+    """The given requests, one after the other, on as many connections as it takes."""
 
     url: str
-    asks: Iterator[PlannedRequest]
+    requests: Iterator[PlannedRequest]
     _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
     async def run(self, per_second: float, seconds: float) -> OpenLoopResult:
         result = OpenLoopResult(per_second, planned=math.ceil(per_second * seconds))
         started = time.perf_counter()
         async with asyncio.TaskGroup() as group:
-            for number, ask in enumerate(itertools.islice(self.asks, result.planned)):
+            for number, request in enumerate(itertools.islice(self.requests, result.planned)):
                 intended = started + number / per_second
                 await asyncio.sleep(max(0.0, intended - time.perf_counter()))
-                group.create_task(self._one(ask, intended, result))
+                group.create_task(self._one(request, intended, result))
         for _, writer in self._idle:
             writer.close()
         return result
 
-    async def _one(self, ask: PlannedRequest, intended: float, result: OpenLoopResult) -> None:
+    async def _one(self, request: PlannedRequest, intended: float, result: OpenLoopResult) -> None:
         try:
-            status = await asyncio.wait_for(self._status_of(ask), PATIENCE)
+            status = await asyncio.wait_for(self._status_of(request), PATIENCE)
         except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError) as error:
             status = type(error).__name__
         result.statuses[status] += 1
         if status == "200":
-            result.by_name[ask.name].append((time.perf_counter() - intended) * 1000)
+            result.by_name[request.name].append((time.perf_counter() - intended) * 1000)
 
-    async def _status_of(self, ask: PlannedRequest) -> str:
+    async def _status_of(self, request: PlannedRequest) -> str:
         """A connection that fails is not used again."""
         reader, writer = await self._connection()
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(writer.close)
-            writer.write(ask.to_bytes(urlsplit(self.url).netloc))
+            writer.write(request.to_bytes(urlsplit(self.url).netloc))
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = head.partition("content-length:")[2].partition("\r\n")[0]
             await reader.readexactly(int(length))
