@@ -1,6 +1,6 @@
 """All settings, from the environment. A bad value stops the process with a sentence about it.
 
-The table of variables is clipforge/docs/configuration.md. Nobody imports this module:
+The table of variables is clipforge/docs/configuration.md. No module imports it:
 code reads `django.conf.settings`.
 """
 

@@ -1,4 +1,4 @@
-"""What the queue runs of finished exports. The tasks of renders come from their registration."""
+"""Tasks for finished exports. The tasks that render are registered with the kind of job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the queue runs of uploads. The tasks of analyses come from their registration."""
+"""Tasks for uploads. The tasks that analyse are registered with the kind of job."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def since_last_event(entries: QuerySet[Any], state: str) -> Any:
 
 
 def entries_with_worker() -> QuerySet[Any]:
-    """What `why_not_entry` reads."""
+    """The queue's entries with the columns that `why_not_entry` reads."""
     entries: QuerySet[Any] = QueueEntry.objects.select_related("worker")
     return entries
 

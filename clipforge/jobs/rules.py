@@ -1,4 +1,4 @@
-"""What may be done about a job, as the service that does it and the page that offers it both ask."""
+"""Rules for actions on jobs, shared by the service that acts and the page that offers the action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done about a job of any kind, at the price and within the limits that hold now."""
+"""Services for jobs of any kind: submit and retry at the present price, within the present limits."""
 
 from __future__ import annotations
 

@@ -149,3 +149,16 @@ def test_a_module_imported_under_another_name_says_its_app_and_its_own_name():
         if alias != alias_of(module)
     ]
     assert lying == []
+
+
+def test_docstrings_name_what_they_describe_and_ask_no_riddle():
+    # The docstring of a serializer is its description in the schema of the API, which is published.
+    riddles = [
+        f"{path}:{getattr(node, 'lineno', 1)}: {text.splitlines()[0]}"
+        for path, tree in python_trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and (text := ast.get_docstring(node) or "").startswith("What")
+        and not (isinstance(node, ast.ClassDef) and node.name.endswith("Serializer"))
+    ]
+    assert riddles == []

@@ -27,7 +27,7 @@ def fault_of(result: Result) -> Fault:
 
 
 def unexplained(results: list[Result]) -> list[Result]:
-    """What no test noticed, or could not be tried, and the page says nothing of."""
+    """Survivors and untried mutants that the page does not explain."""
     known = explained()
     return [
         result

@@ -24,7 +24,7 @@ class Unplantable(Exception):
 
 
 class Broken(Exception):
-    """What differs cannot even be imported: every start would notice."""
+    """The changed module cannot be imported, which every start would notice."""
 
 
 def plant(mutant: Mutant) -> None:

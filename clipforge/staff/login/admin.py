@@ -106,7 +106,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         return format_html_join("", '<div><a href="{}">Revoke {}</a> of {}</div>', rows)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Rights of one's own account are only shown: staff can neither raise them nor lock themselves out."""
+        """Rights of the own account are only shown: staff can neither raise them nor lock themselves out."""
         found = super().get_readonly_fields(request, obj)
         return [*found, *RIGHTS] if obj == request.user else found
 
@@ -138,7 +138,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         id: str,  # noqa: A002 - as the route names it
         form_url: str = "",
     ) -> HttpResponse:
-        """Set the password of another account. One's own is changed where the old one is asked for."""
+        """Set the password of another account. The own one is changed where the old one is asked for."""
         with transaction.atomic():
             if self.get_object(request, unquote(id)) == request.user:
                 return redirect("admin:password_change")

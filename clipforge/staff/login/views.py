@@ -223,7 +223,7 @@ def codes(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @limited
 def own(request: HttpRequest) -> HttpResponse:
-    """Show the state of one's own second factor, and make new recovery codes for a code of it."""
+    """Show the state of the own second factor, and make new recovery codes for a code of it."""
     user = _user(request)
     device = second_factor.device_of(user)
     if device is None:

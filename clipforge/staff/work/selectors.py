@@ -214,7 +214,7 @@ def _of_org(candidates: list[Candidate], org: uuid.UUID) -> list[Candidate]:
 
 
 def _jobs(filters: Filters, *, alive: bool) -> list[Candidate]:
-    """What is wrong with jobs, in one statement: the beginnings of four indexes of each kind."""
+    """Failed and stuck jobs, in one statement: the beginnings of four indexes of each kind."""
     parts = [
         part
         for kind in all_kinds()

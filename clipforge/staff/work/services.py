@@ -283,7 +283,7 @@ def _refused(act: Callable[[], None]) -> str:
 
 
 class Done(NamedTuple):
-    """What was done to what, for the audit."""
+    """A completed action and its object, for the audit."""
 
     subject: Model
     org: Organization | None

@@ -60,7 +60,7 @@ def test_what_is_evaluated_on_import_is_executed_where_its_name_is_used():
 
 
 def in_a_fork(text: str) -> int:
-    """What a fork with the mutant of `keys` has to say: 0 for a key of the usual kind, 1 for another."""
+    """The exit status of a fork with the mutant of `keys`: 0 for a key of the usual kind, 1 for another."""
     pid = os.fork()
     if pid == 0:
         status = 2

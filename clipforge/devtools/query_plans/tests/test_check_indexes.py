@@ -49,7 +49,7 @@ LOOKED_AT = {
     "index": "admin index",
     "autocomplete": "admin membership offers",
 }
-# By name, which may be a pattern: why nobody looks at what they ask the database.
+# By name, which may be a pattern: why their statements are not checked.
 EXEMPT = {
     "health*": "Whether it answers is what they ask.",
     "stripe-webhook": "It takes POST alone.",
@@ -92,7 +92,7 @@ def seeded(seeds: None, django_db_blocker: Any) -> Iterator[None]:
 
 
 def check_indexes() -> dict[str, Any]:
-    """What it printed under --json, whether it failed or not."""
+    """The output of the command under --json, parsed, also when it fails."""
     out = io.StringIO()
     try:
         call_command("check_indexes", "--json", stdout=out)
@@ -122,7 +122,7 @@ def test_every_page_of_every_list_is_within_its_budget_and_every_promised_index_
         places.setdefault(page["page"].split()[0].rstrip(","), set()).add(page["place"])
     names = {listed.name for listed in list_views()}
     assert names >= {"projects", "moments", "exports", "credits-transactions", "credits-holds"}
-    # Nobody has paid for anything in the seeded data: that list has no deep page.
+    # The seeded data have no payment: that list has no deep page.
     assert places.pop("billing-payments") == {"first"}
     assert {name: places[name] for name in names - {"billing-payments"}} == {
         name: {"first", "deep"} for name in names - {"billing-payments"}
