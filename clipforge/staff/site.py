@@ -28,7 +28,7 @@ PageUrls = Callable[[admin.AdminSite], list[URLPattern]]
 
 class StaffSite(admin.AdminSite):
     site_title = site_header = "ClipForge"
-    index_title = "What is going on"
+    index_title = "Dashboard"
     enable_nav_sidebar = False
     login_form = SignInForm
     site_url = None  # there is no other site of ours for people

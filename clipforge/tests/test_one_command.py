@@ -228,7 +228,7 @@ def test_up_serves_until_interrupted_and_keeps_its_data(data: Path, up: Callable
                 "csrfmiddlewaretoken": token[1],
             },
         )
-        assert "What is going on" in page.text
+        assert "<h1>Dashboard</h1>" in page.text
     docs = re.search(r"API docs +(\S+)", first.said)
     assert docs
     assert httpx.get(docs[1], timeout=PATIENCE).is_success

@@ -152,7 +152,7 @@ def test_what_only_a_person_takes_further_is_counted_and_leads_to_it(support):
     forgotten = timezone.now() - 2 * REQUEST_LIFE
     MoneyRequest.objects.create(token=uuid.uuid4(), requested_at=forgotten, **request)
     assert panels(support)["Waits for you"] == (
-        "What only a person takes further What How many Dead letters: analyses 1 Dead letters: renders None"
+        "Items that need a person Item Count Dead letters: analyses 1 Dead letters: renders None"
         " Dead letters: queue entries 1 Credits that await a second person 1 Alerts that could not be sent 2 Alerts not sent yet 1"
         " Stripe events that failed 1"
     )

@@ -32,7 +32,7 @@ def quick_passwords(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
-def page_of(user: User, name: str = "admin:orgs_user_change") -> str:
+def url_of(user: User, name: str = "admin:orgs_user_change") -> str:
     return reverse(name, args=[user.pk])
 
 
@@ -49,7 +49,7 @@ def save(client: Client, user: User, **fields: Any) -> int:
     }
     if not form["is_staff"]:
         del form["is_staff"]
-    return client.post(page_of(user), form).status_code
+    return client.post(url_of(user), form).status_code
 
 
 def group(name: str) -> Group:
@@ -87,7 +87,7 @@ def test_without_a_reason_nothing_is_saved(admin):
 
 def test_who_is_no_superuser_neither_sees_nor_sets_what_makes_one(admin):
     colleague = make_staff("support")
-    text = admin.get(page_of(colleague)).content.decode()
+    text = admin.get(url_of(colleague)).content.decode()
     assert 'name="groups"' in text
     assert 'name="is_superuser"' not in text
     assert 'name="user_permissions"' not in text
@@ -112,9 +112,9 @@ def test_a_superuser_sees_and_sets_it():
 def test_nobody_edits_a_superuser_who_is_none(admin, active):
     root = make_staff("superuser", is_active=active)
     assert save(admin, root, email="mine@example.com") == 403
-    assert admin.get(page_of(root, "admin:auth_user_password_change")).status_code == 403
+    assert admin.get(url_of(root, "admin:auth_user_password_change")).status_code == 403
     form = {"password1": NEW, "password2": NEW, "audit_reason": REASON}
-    answer = admin.post(page_of(root, "admin:auth_user_password_change"), form)
+    answer = admin.post(url_of(root, "admin:auth_user_password_change"), form)
     assert answer.status_code == 403
     root.refresh_from_db()
     assert root.check_password(PASSWORD)
@@ -141,7 +141,7 @@ def test_a_group_that_may_do_more_is_not_theirs_to_give(admin):
 def test_nobody_raises_or_locks_out_themselves():
     me = make_staff("admin")
     client = signed_in(me)
-    assert 'name="groups"' not in client.get(page_of(me)).content.decode()
+    assert 'name="groups"' not in client.get(url_of(me)).content.decode()
     form = {"groups": [], "is_staff": "", "is_active": "", "first_name": "Ada"}
     assert save(client, me, **form) == 302
     me.refresh_from_db()
@@ -159,7 +159,7 @@ def test_a_superuser_stays_one_by_their_own_form():
 
 def test_who_only_looks_sees_nothing_of_the_password():
     colleague = make_staff("finance")
-    text = signed_in(make_staff("support")).get(page_of(colleague)).content.decode()
+    text = signed_in(make_staff("support")).get(url_of(colleague)).content.decode()
     assert colleague.email in text
     assert "algorithm" not in text  # as Django says of it
     assert colleague.password.rpartition("$")[2] not in text
@@ -168,7 +168,7 @@ def test_who_only_looks_sees_nothing_of_the_password():
 def test_a_password_of_somebody_else_is_set_with_a_reason_and_signs_them_out(admin):
     colleague = make_staff("support")
     theirs = signed_in(colleague)
-    url = page_of(colleague, "admin:auth_user_password_change")
+    url = url_of(colleague, "admin:auth_user_password_change")
     assert 'name="audit_reason"' in admin.get(url).content.decode()
     form = {"usable_password": "true", "password1": NEW, "password2": NEW}
     form["set-password"] = "Change"
@@ -204,7 +204,7 @@ def test_who_is_deactivated_is_signed_out_for_good(admin):
     for active in (None, "on"):
         form = {"is_active": active} if active else {}
         fields = {"is_staff": "on", "audit_reason": REASON, **form}
-        url = page_of(colleague)
+        url = url_of(colleague)
         person = {"username": colleague.username, "email": colleague.email}
         assert admin.post(url, {**person, **fields}).status_code == 302
     colleague.refresh_from_db()
@@ -219,13 +219,13 @@ def test_keys_that_outlive_who_issued_them_are_shown_when_the_person_is_dismisse
     org_services.revoke_api_key(api_key=ended, reason=REASON, actor=TESTER)
     others = make_api_key(org).api_key
     person = {"username": colleague.username, "email": colleague.email, "is_staff": "on"}
-    answer = admin.post(page_of(colleague), {**person, "audit_reason": REASON}, follow=True)
+    answer = admin.post(url_of(colleague), {**person, "audit_reason": REASON}, follow=True)
     assert "issued 1 API keys that still work" in answer.content.decode()
-    text = admin.get(page_of(colleague)).content.decode()
+    text = admin.get(url_of(colleague)).content.decode()
     links = [reverse("admin:revoke-key", args=[key.pk]) in text for key in (mine, ended, others)]
     assert links == [True, False, False]
     assert "of Acme" in text
-    quiet = admin.get(page_of(make_staff("support"))).content.decode()
+    quiet = admin.get(url_of(make_staff("support"))).content.decode()
     assert "Keys that they issued" not in quiet
 
 
@@ -245,9 +245,7 @@ def test_the_old_password_is_not_guessed_from_a_session():
 def test_nobody_is_deleted(role):
     person = make_user()
     client = signed_in(make_staff(role))
-    assert (
-        client.post(page_of(person, "admin:orgs_user_delete"), {"post": "yes"}).status_code == 403
-    )
+    assert client.post(url_of(person, "admin:orgs_user_delete"), {"post": "yes"}).status_code == 403
     listed = reverse("admin:orgs_user_changelist")
     client.post(
         listed, {"action": "delete_selected", "_selected_action": [person.pk], "post": "yes"}

@@ -176,7 +176,7 @@ def test_eight_at_once_are_one_action(name):
 def test_a_tier_shows_what_each_may_and_warns_of_a_plan_that_is_paid(acme):
     client = client_for("change-tier")
     page = text(client.get(url("change-tier", acme.pk)))
-    assert "What each tier may do" in page
+    assert "Limits of each tier" in page
     assert "Paid plan" not in page
     make_payment(acme, code="plan-starter")
     page = text(client.get(url("change-tier", acme.pk)))
