@@ -162,3 +162,19 @@ def test_docstrings_name_what_they_describe_and_ask_no_riddle():
         and not (isinstance(node, ast.ClassDef) and node.name.endswith("Serializer"))
     ]
     assert riddles == []
+
+
+# Still to be split.
+TOO_LONG = {"clipforge/staff/approvals/services.py"}
+
+
+def test_a_file_outside_tests_and_migrations_has_at_most_500_lines():
+    long = {
+        path
+        for path in tracked_files()
+        if path.endswith((".py", ".js", ".css", ".html", ".lua"))
+        and not {"tests", "migrations"} & set(path.split("/"))
+        and (ROOT / path).exists()
+        and len((ROOT / path).read_text().splitlines()) > 500
+    }
+    assert long <= TOO_LONG
