@@ -39,8 +39,8 @@ QueueEvent: Any = tables.ProcrastinateEvent
 # A worker says every ten seconds that it is alive, and is given up after three times that.
 SILENCE = datetime.timedelta(seconds=30)
 
-# The id of the job that an entry is for, as the indexes of the queue's table have it: the first is
-# of the kinds that name the argument themselves, staff_jobs_of_work; the other is of the rest.
+# The arguments that hold the id of a job in the tasks of the two oldest kinds. Their entries have one
+# index, staff_jobs_of_work; those of all other kinds have another, jobs_entries_of_jobs.
 OWN_ARGUMENTS = ("project_id", "export_id")
 _JOB_OF_OWN = Coalesce(*(KT(f"args__{name}") for name in OWN_ARGUMENTS))
 
