@@ -112,7 +112,7 @@ class Export(Job):
                 name="exports_export_queue",
             ),
             # The staff's list of failures, the latest first: all of them, those of one error code, and
-            # those of one organization. Work seldom fails, and these are written when it does.
+            # those of one organization. Jobs seldom fail, and these are written when it does.
             models.Index(
                 fields=["-finished_at", "-id"],
                 condition=models.Q(status="FAILED"),

@@ -91,7 +91,7 @@ class Project(Job):
                 name="projects_project_queue",
             ),
             # The staff's list of failures, the latest first: all of them, those of one error code, and
-            # those of one organization. Work seldom fails, and these are written when it does.
+            # those of one organization. Jobs seldom fail, and these are written when it does.
             models.Index(
                 fields=["-finished_at", "-id"],
                 condition=models.Q(status="FAILED"),

@@ -98,7 +98,7 @@ def rename_project(*, project: Project, title: str) -> Project:
 
 
 def delete_project(*, project: Project, actor: str) -> None:
-    """Delete the project with its moments, exports and files. Running work is cancelled first.
+    """Delete the project with its moments, exports and files. A running analysis is cancelled first.
 
     Raises NotFound when it is deleted already.
     """

@@ -6,7 +6,7 @@ from clipforge.common.errors import RateLimited
 
 
 class TooManyAtOnce(RateLimited):
-    """So much work is waiting or running that no more may be added."""
+    """So many jobs wait or run that no more may be added."""
 
     code, title = "concurrent_jobs", "Too many jobs at once"
 

@@ -1,4 +1,4 @@
-"""The work of a task: claim the job, run it, settle how it ended."""
+"""The body of a task: claim the job, run it, settle its outcome."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_an_export_started_while_its_project_is_deleted_leaves_no_hold():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_export_that_finishes_while_its_project_is_deleted_deadlocks_nobody():
+def test_an_export_that_finishes_while_its_project_is_deleted_causes_no_deadlock():
     """The worker has the row and wants the account; the deleter must not have it and want the row."""
     org = make_organization(credits_=10)
     project = make_project(org)

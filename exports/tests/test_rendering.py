@@ -151,7 +151,7 @@ def test_a_source_that_breaks_off_before_the_range_fails_and_costs_nothing(
     assert funds(org) == Funds(available=11, held=0)
 
 
-def test_an_exception_that_nobody_foresaw_fails_the_export_and_costs_nothing(
+def test_an_unforeseen_exception_fails_the_export_and_costs_nothing(
     org: Organization, project: Project, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ):
     def broken(*args: object, **kwargs: object) -> Rendered:

@@ -221,7 +221,7 @@ def test_a_hold_that_lapsed_meanwhile_fails_the_project_without_moments(
 # --- our own faults -------------------------------------------------------------------
 
 
-def test_an_exception_that_nobody_foresaw_fails_the_project_and_costs_nothing(
+def test_an_unforeseen_exception_fails_the_project_and_costs_nothing(
     org: Organization, still: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ):
     def broken(*args: object, **kwargs: object) -> Analysis:

@@ -71,7 +71,7 @@ def test_submitted_work_is_queued_with_a_hold_of_its_price_and_one_job():
     assert funds(project.org) == Funds(available=2, held=3)
 
 
-def test_work_that_nobody_can_pay_leaves_no_row_no_hold_and_no_job():
+def test_a_job_that_cannot_be_paid_leaves_no_row_no_hold_and_no_job():
     project = unsaved(make_organization(credits_=2))
     with nothing_changes(), pytest.raises(InsufficientCredits) as refusal:
         submit(project)
@@ -154,7 +154,7 @@ def test_a_failure_and_a_retry_cost_one_price():
     assert funds(project.org) == Funds(available=6, held=0)
 
 
-def test_a_retry_that_nobody_can_pay_changes_nothing():
+def test_a_retry_that_cannot_be_paid_changes_nothing():
     project = make_project(status="FAILED")
     with nothing_changes(), pytest.raises(InsufficientCredits) as refusal:
         retry(project, amount=5)

@@ -1,4 +1,4 @@
-"""What may be done about a job: one rule, which the service enforces and the preview shows."""
+"""The rules of what may be done about a job: one, which the service enforces and the preview shows."""
 
 from __future__ import annotations
 

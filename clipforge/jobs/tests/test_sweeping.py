@@ -59,7 +59,7 @@ def test_a_lease_that_lasts_is_left_alone():
 
 
 @pytest.mark.parametrize("status", ["UPLOADED", "QUEUED", "READY", "EMPTY", "FAILED", "CANCELLED"])
-def test_what_nobody_works_on_is_left_alone(status: str):
+def test_a_job_that_no_worker_holds_is_left_alone(status: str):
     lapse_lease(make_project(status=status))
     with nothing_changes():
         assert sweep() == (0, 0)

@@ -113,7 +113,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class RescueRow:
-    """Something that failed or is stuck, and all that a person needs to decide what to do."""
+    """A failed or stuck job, entry or hold, and all that a person needs to decide what to do."""
 
     place: RescuePosition
     state: State

@@ -45,9 +45,9 @@ from credits.models import CreditAccount, CreditHold, HoldStatus
 
 logger = logging.getLogger(__name__)
 
-# Items a confirmation: more than anybody reads before saying yes.
+# Items a confirmation: more than a person reads before confirming.
 MOST = 100
-# How long a confirmation may lie in front of somebody. Seconds.
+# How long a confirmation page may be open. Seconds.
 PLAN_SECONDS = 3600
 SALT = "clipforge.staff.work.selectors"
 
@@ -234,7 +234,7 @@ def seal(made: RescuePlan, *, user: User) -> str:
 
 
 def unseal(text: str, *, user: User) -> tuple[uuid.UUID, RescuePlan]:
-    """Token and plan. Raises Invalid when it is too old, somebody else's, or none of ours."""
+    """Token and plan. Raises Invalid when it is too old, of another person, or none of ours."""
     try:
         sealed = signing.loads(text, salt=SALT, max_age=PLAN_SECONDS)
     except signing.BadSignature:

@@ -373,7 +373,7 @@ def test_a_body_of_megabytes_is_refused(api: APIClient, project: Project):
         assert response["Content-Type"] == "application/problem+json"
 
 
-def test_an_id_that_nobody_has_is_404_before_the_credits_are_looked_at(
+def test_an_unknown_id_is_404_before_the_credits_are_looked_at(
     client_of: Callable[..., APIClient],
 ):
     api = client_of(make_organization())

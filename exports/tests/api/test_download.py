@@ -124,7 +124,7 @@ def test_another_organizations_export_is_not_told_from_none(api: APIClient):
 # --- the file -------------------------------------------------------------------------
 
 
-def test_the_file_comes_as_an_attachment_that_nobody_shares(
+def test_the_file_comes_as_an_attachment_that_no_cache_shares(
     api: APIClient, anonymous: APIClient, export: Export
 ):
     response = anonymous.get(link_of(api, export))
