@@ -16,6 +16,7 @@ from billing.models import (
     Payment,
     PaymentMethod,
     PaymentStatus,
+    PlanPeriod,
     Price,
     PriceKind,
     StripeEvent,
@@ -66,6 +67,14 @@ def get_payment(org: Organization, payment_id: uuid.UUID) -> Payment:
     if payment is None:
         raise NotFound
     return payment
+
+
+def subscriptions(org: Organization) -> OrgQuerySet[Subscription]:
+    return Subscription.objects.for_org(org)
+
+
+def plan_periods(org: Organization) -> OrgQuerySet[PlanPeriod]:
+    return PlanPeriod.objects.for_org(org)
 
 
 def open_subscription(org: Organization) -> Subscription | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 from typing import NamedTuple
 
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 
 from clipforge.common.models import OrgQuerySet
 from clipforge.orgs.models import Organization
 from credits import caching
 from credits.caching import Balance
 from credits.models import (
+    CreditAccount,
     CreditGrant,
     CreditHold,
     CreditReversal,
@@ -25,6 +26,8 @@ __all__ = [
     "Balance",
     "ReversedTotals",
     "Statement",
+    "all_accounts",
+    "all_holds",
     "all_transactions",
     "balance",
     "grants_for",
@@ -62,6 +65,16 @@ def all_transactions() -> OrgQuerySet[CreditTransaction]:
 
 def holds(org: Organization) -> OrgQuerySet[CreditHold]:
     return CreditHold.objects.for_org(org)
+
+
+def all_holds() -> OrgQuerySet[CreditHold]:
+    """The holds of all organizations: for staff."""
+    return CreditHold.objects.all()
+
+
+def all_accounts() -> QuerySet[CreditAccount]:
+    """The accounts of all organizations: for staff."""
+    return CreditAccount.objects.all()
 
 
 class Statement(NamedTuple):

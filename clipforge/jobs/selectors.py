@@ -11,6 +11,7 @@ from django.db.models import Case, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce, Now
 
 from clipforge.jobs.models import FAILED, QUEUED, Job
+from clipforge.orgs.models import Organization
 from credits.models import CreditHold, HoldStatus
 
 J = TypeVar("J", bound=Job)
@@ -25,6 +26,15 @@ def with_reserved(rows: models.QuerySet[J]) -> models.QuerySet[J]:
     is_open = When(status__in=[QUEUED, rows.model.RUNNING], then=amount)
     annotated: models.QuerySet[Any] = rows.annotate(reserved=Case(is_open, default=Value(0)))
     return annotated
+
+
+def all_jobs(model: type[J]) -> models.QuerySet[J]:
+    """Jobs of all organizations, whatever their status: for staff."""
+    return model._default_manager.all()
+
+
+def jobs_of(model: type[J], org: Organization) -> models.QuerySet[J]:
+    return model._default_manager.filter(org=org)
 
 
 def queue_position(job: Job) -> int | None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from clipforge.common.errors import NotFound
 from clipforge.common.lists.search import uuid_of
 from clipforge.orgs import caching, keys
-from clipforge.orgs.models import APIKey, Organization, TierLimits, User
+from clipforge.orgs.models import APIKey, Membership, Organization, TierLimits, User
 
 
 def find_organization(text: str) -> Organization:
@@ -34,6 +34,18 @@ def organization_by_slug_or_id(text: str) -> Organization | None:
     pk = uuid_of(text)
     by = {"pk": pk} if pk else {"slug": text.lower()}
     return Organization.objects.filter(**by).first()
+
+
+def memberships(org: Organization) -> QuerySet[Membership]:
+    return Membership.objects.filter(organization=org)
+
+
+def api_keys(org: Organization) -> QuerySet[APIKey]:
+    return APIKey.objects.filter(organization=org)
+
+
+def all_tier_limits() -> QuerySet[TierLimits]:
+    return TierLimits.objects.all()
 
 
 def all_users() -> QuerySet[User]:

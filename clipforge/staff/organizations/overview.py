@@ -22,16 +22,19 @@ from django.db.models.functions import Cast, Coalesce, JSONObject, TruncDate
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from billing.models import Payment, PlanPeriod, Subscription
+from billing import selectors as billing_selectors
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.redis import RedisError
+from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs.kinds import JobKind, all_kinds
 from clipforge.jobs.models import FAILED, QUEUED
+from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import windows
-from clipforge.orgs.models import APIKey, Membership, Organization, Role, TierLimits
+from clipforge.orgs.models import Organization, Role
 from clipforge.staff.organizations import caching
 from clipforge.staff.organizations.job_texts import sources_of
-from credits.models import CreditTransaction, TransactionType
+from credits import selectors as credit_selectors
+from credits.models import TransactionType
 
 DAYS = 30
 # Of each list on the page of an organization.
@@ -102,7 +105,7 @@ def facts(org: Organization, *, now: datetime.datetime | None = None) -> Facts:
     if not isinstance(kept, dict) or kept["sizes"].keys() != sizes.keys():
         kept = None
         asked |= {f"size_{label}": size for label, size in sizes.items()}
-    row: Any = Organization.objects.filter(pk=org.pk).values(**asked).get()
+    row: Any = org_selectors.all_organizations().filter(pk=org.pk).values(**asked).get()
     if kept is None:
         found = {label: row.pop(f"size_{label}") for label in sizes}
         kept = {"sizes": found, "at": now.isoformat()}
@@ -124,17 +127,17 @@ def _figures(org: Organization, now: datetime.datetime) -> dict[str, Any]:
         name: Coalesce(F(f"credit_account__{name}"), 0)
         for name in ("posted", "held", "debt", "open_holds")
     }
-    owners = Membership.objects.filter(organization=org, role=Role.OWNER).order_by("id")
-    periods = PlanPeriod.objects.for_org(org).filter(starts_at__lte=now, ends_at__gt=now)
-    subscriptions = Subscription.objects.for_org(org).order_by("-created_at")
+    owners = org_selectors.memberships(org).filter(role=Role.OWNER).order_by("id")
+    periods = billing_selectors.plan_periods(org).filter(starts_at__lte=now, ends_at__gt=now)
+    subscriptions = billing_selectors.subscriptions(org).order_by("-created_at")
     found |= {
         "limits": Subquery(
-            TierLimits.objects.filter(tier=OuterRef("tier")).values(
-                row=JSONObject(**{name: name for name in LIMITS})
-            )
+            org_selectors.all_tier_limits()
+            .filter(tier=OuterRef("tier"))
+            .values(row=JSONObject(**{name: name for name in LIMITS}))
         ),
         "owner": Coalesce(Subquery(owners.values("user__email")[:1]), Value("")),
-        "people": _number(Membership.objects.filter(organization=org), Count("*"), "organization"),
+        "people": _number(org_selectors.memberships(org), Count("*"), "organization"),
         "plan": Subquery(
             periods.order_by("-ends_at").values(
                 row=JSONObject(name="price__name", ends_at="ends_at")
@@ -154,7 +157,7 @@ def _figures(org: Organization, now: datetime.datetime) -> dict[str, Any]:
     }
     for kind in all_kinds():
         name, model = kind.name, kind.model
-        jobs = model._default_manager.filter(org=org)
+        jobs = job_selectors.jobs_of(model, org)
         failed = jobs.filter(status=FAILED)
         found |= {
             f"waiting_{name}": _number(jobs.filter(status=QUEUED), Count("*")),
@@ -175,7 +178,7 @@ def _sizes(org: Organization) -> dict[str, Any]:
     sizes = {}
     for kind in all_kinds():
         if files := kind.files:
-            stored = kind.model._default_manager.filter(files.stored, org=org)
+            stored = job_selectors.jobs_of(kind.model, org).filter(files.stored)
             sizes[files.label] = _number(stored, Sum(files.size))
     return sizes
 
@@ -254,15 +257,16 @@ def _totals(org: Organization, first: datetime.date) -> Iterable[tuple[str, date
     """(type, day, sum) for each type of transaction, and the number of jobs that began on each day."""
     since = datetime.datetime.combine(first, datetime.time.min, datetime.UTC)
 
-    def by_day(model: Any, what: Any, of: Any) -> Any:
-        rows = model._default_manager.filter(org=org, created_at__gte=since).order_by()
-        named = rows.annotate(what=what, day=TruncDate("created_at", tzinfo=datetime.UTC))
+    def by_day(rows: QuerySet[Any], what: Any, of: Any) -> Any:
+        recent = rows.filter(created_at__gte=since).order_by()
+        named = recent.annotate(what=what, day=TruncDate("created_at", tzinfo=datetime.UTC))
         return named.values("what", "day").annotate(total=of).values_list("what", "day", "total")
 
     job, counted = Value("JOB", TextField()), Cast(Count("*"), BigIntegerField())
     amount = Cast(Sum("amount"), BigIntegerField())
-    moved = by_day(CreditTransaction, Cast("type", TextField()), amount).filter(type__in=SUMMED)
-    begun = [by_day(kind.model, job, counted) for kind in all_kinds()]
+    ledger = credit_selectors.transactions(org).filter(type__in=SUMMED)
+    moved = by_day(ledger, Cast("type", TextField()), amount)
+    begun = [by_day(job_selectors.jobs_of(kind.model, org), job, counted) for kind in all_kinds()]
     totals: Iterable[Any] = moved.union(*begun, all=True)
     return totals
 
@@ -281,11 +285,11 @@ NEWEST_FIRST = ("-created_at", "-id")
 
 _LISTS = {
     "members": Listed(
-        lambda org: Membership.objects.filter(organization=org).order_by("-id"),
+        lambda org: org_selectors.memberships(org).order_by("-id"),
         {"user": "user__username", "role": "role"},
     ),
     "keys": Listed(
-        lambda org: APIKey.objects.filter(organization=org).order_by(*NEWEST_FIRST),
+        lambda org: org_selectors.api_keys(org).order_by(*NEWEST_FIRST),
         {
             "name": "name",
             "prefix": "prefix",
@@ -295,11 +299,11 @@ _LISTS = {
         },
     ),
     "ledger": Listed(
-        lambda org: CreditTransaction.objects.for_org(org).order_by(*NEWEST_FIRST),
+        lambda org: credit_selectors.transactions(org).order_by(*NEWEST_FIRST),
         {"type": "type", "amount": "amount", "balance": "balance_after", "reason": "reason"},
     ),
     "payments": Listed(
-        lambda org: Payment.objects.for_org(org).order_by(*NEWEST_FIRST),
+        lambda org: billing_selectors.payments(org).order_by(*NEWEST_FIRST),
         {
             "price": "price__name",
             "amount": "amount",
@@ -313,7 +317,7 @@ _LISTS = {
 
 def _listed_jobs(kind: JobKind[Any]) -> Listed:
     return Listed(
-        lambda org: kind.model._default_manager.filter(org=org).order_by(*NEWEST_FIRST),
+        lambda org: job_selectors.jobs_of(kind.model, org).order_by(*NEWEST_FIRST),
         {**sources_of(kind), "status": "status"},
     )
 

@@ -19,7 +19,8 @@ from django.urls import reverse
 
 from clipforge.common.lists.keyset import beyond
 from clipforge.jobs.kinds import all_kinds
-from clipforge.orgs.models import APIKey, Organization, User
+from clipforge.orgs import selectors as org_selectors
+from clipforge.orgs.models import Organization
 from clipforge.staff.organizations.timeline_sources import Change, Source, sources_by_name
 
 SIZE = 30
@@ -233,13 +234,21 @@ def _names(org: Organization, actors: Iterable[str]) -> dict[str, str]:
     keys = [rest for kind, rest in parts if kind == "key"]
     if not people and not keys:
         return {}
-    found = User.objects.filter(pk__in=people).values_list(
-        Concat(Value("user:"), Cast("pk", TextField()), output_field=TextField()),
-        Cast(_NAME, TextField()),
+    found = (
+        org_selectors.all_users()
+        .filter(pk__in=people)
+        .values_list(
+            Concat(Value("user:"), Cast("pk", TextField()), output_field=TextField()),
+            Cast(_NAME, TextField()),
+        )
     )
-    of_keys = APIKey.objects.filter(organization=org, prefix__in=keys).values_list(
-        Concat(Value("key:"), Cast("prefix", TextField()), output_field=TextField()),
-        Cast("name", TextField()),
+    of_keys = (
+        org_selectors.api_keys(org)
+        .filter(prefix__in=keys)
+        .values_list(
+            Concat(Value("key:"), Cast("prefix", TextField()), output_field=TextField()),
+            Cast("name", TextField()),
+        )
     )
     return dict(cast("Any", found.union(cast("Any", of_keys), all=True)))
 

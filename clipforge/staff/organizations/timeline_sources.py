@@ -11,14 +11,18 @@ from typing import Any, NamedTuple
 from django.db.models import Case, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast, Concat
 
-from billing.models import Payment, PaymentMethod, PaymentStatus, Subscription, SubscriptionStatus
-from clipforge.audit.models import AuditEntry
+from billing import selectors as billing_selectors
+from billing.models import PaymentMethod, PaymentStatus, SubscriptionStatus
+from clipforge.audit import selectors as audit_selectors
+from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs.kinds import JobKind, all_kinds
 from clipforge.orgs import keys
-from clipforge.orgs.models import APIKey, Organization
+from clipforge.orgs import selectors as org_selectors
+from clipforge.orgs.models import Organization
 from clipforge.staff import formatting
 from clipforge.staff.organizations.job_texts import sources_of, status_of, text_of
-from credits.models import CreditTransaction, TransactionType
+from credits import selectors as credit_selectors
+from credits.models import TransactionType
 
 
 class Change(NamedTuple):
@@ -164,7 +168,7 @@ _BEFORE_JOBS = [
         "staff",
         "staff",
         "created_at",
-        lambda org: AuditEntry.objects.filter(org=org),
+        audit_selectors.entries,
         {
             "verb": "verb",
             "label": "object_label",
@@ -185,7 +189,7 @@ _BEFORE_JOBS = [
         "payment",
         "payments",
         "created_at",
-        lambda org: Payment.objects.for_org(org),
+        billing_selectors.payments,
         {
             "price": "price__name",
             "amount": "amount",
@@ -201,7 +205,7 @@ _BEFORE_JOBS = [
         "subscription",
         "payments",
         "created_at",
-        lambda org: Subscription.objects.for_org(org),
+        billing_selectors.subscriptions,
         {"price": "price__name", "method": "method", "status": "status"},
         _subscription,
         "billing_subscription_change",
@@ -210,7 +214,7 @@ _BEFORE_JOBS = [
         "ledger",
         "credits",
         "created_at",
-        lambda org: CreditTransaction.objects.for_org(org),
+        credit_selectors.transactions,
         {
             "type": "type",
             "amount": "amount",
@@ -228,7 +232,7 @@ _AFTER_JOBS = [
         "revoked",
         "keys",
         "revoked_at",
-        lambda org: APIKey.objects.filter(organization=org, revoked_at__isnull=False),
+        lambda org: org_selectors.api_keys(org).filter(revoked_at__isnull=False),
         {"name": "name", "prefix": "prefix"},
         _key("Revoked"),
         "orgs_apikey_change",
@@ -237,7 +241,7 @@ _AFTER_JOBS = [
         "issued",
         "keys",
         "created_at",
-        lambda org: APIKey.objects.filter(organization=org),
+        org_selectors.api_keys,
         {
             "name": "name",
             "prefix": "prefix",
@@ -255,7 +259,7 @@ def _source_of(kind: JobKind[Any]) -> Source:
         kind.name,
         kind.plural,
         "created_at",
-        lambda org: kind.model._default_manager.filter(org=org),
+        lambda org: job_selectors.jobs_of(kind.model, org),
         {
             **sources_of(kind),
             "status": "status",

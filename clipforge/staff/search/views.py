@@ -34,9 +34,11 @@ from billing.models import Alert, BillingAccount, Payment, PlanPeriod, StripeEve
 from clipforge.audit.models import AuditEntry
 from clipforge.common import secret_formats
 from clipforge.common.lists import search
+from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs.kinds import all_kinds
 from clipforge.jobs.queue import QueueEntry
 from clipforge.orgs import keys, trigrams
+from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import APIKey, Organization, User
 from clipforge.staff.pages import page
 from credits.models import CreditGrant, CreditHold, CreditReversal, CreditTransaction
@@ -197,7 +199,7 @@ def _by_address(request: HttpRequest, term: str) -> Found:
     people = _people(request, term)
     exactly = [person for person in people if person.email.lower() == term.lower()]
     if exactly and _may_see(request, Organization):
-        theirs = Organization.objects.filter(members__in=exactly).distinct()
+        theirs = org_selectors.all_organizations().filter(members__in=exactly).distinct()
         if rows := list(theirs.order_by(Lower("name"), "pk")[: SHOWN + 1]):
             return {Organization: rows}
     return _some({User: people})
@@ -225,7 +227,7 @@ def _by_text(request: HttpRequest, term: str) -> Found:
 def _organizations(request: HttpRequest, term: str) -> list[Any]:
     if not _may_see(request, Organization):
         return []
-    every = Organization.objects.all()
+    every = org_selectors.all_organizations()
     like = trigrams.containing(every, "name", term).values("pk")[:CANDIDATES]
     begins = every.filter(slug__startswith=term.lower()).order_by("slug").values("pk")
     rank = Case(
@@ -243,9 +245,9 @@ def _organizations(request: HttpRequest, term: str) -> list[Any]:
 def _people(request: HttpRequest, term: str) -> list[Any]:
     if not _may_see(request, User):
         return []
-    like = trigrams.containing(User.objects.all(), "email", term).values("pk")[:CANDIDATES]
+    like = trigrams.containing(org_selectors.all_users(), "email", term).values("pk")[:CANDIDATES]
     # The shortest is the likest.
-    wanted = User.objects.filter(pk__in=like).order_by(Length("email"), "email")
+    wanted = org_selectors.all_users().filter(pk__in=like).order_by(Length("email"), "email")
     return list(wanted[: SHOWN + 1])
 
 
@@ -255,7 +257,7 @@ def _jobs(request: HttpRequest, term: str) -> Found:
     for kind in all_kinds():
         field = kind.staff.search_field
         if field and _may_see(request, kind.model):
-            every = kind.model._default_manager.select_related("org")
+            every = job_selectors.all_jobs(kind.model).select_related("org")
             found[kind.model] = list(search.beginning(every, field, term)[: SHOWN + 1])
     return found
 

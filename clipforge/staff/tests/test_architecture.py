@@ -38,13 +38,7 @@ QUERY_THEMSELVES = {
     "approvals/views.py": "finds the organization of its address",
     "login/second_factor.py": "a device of django-otp, of either kind",
     "organizations/actions.py": "locks the rows that it changes",
-    "organizations/overview.py": "one statement over all tables of an organization",
-    "organizations/timeline.py": "names the people and keys among the actors",
-    "organizations/timeline_sources.py": "one statement over all tables in which something happens",
-    "search/views.py": "looks an id up in every model that has one",
-    "work/selectors.py": "rows of every kind of job, in one statement",
-    "work/services.py": "locks rows of every kind of job",
-    "work/views.py": "finds the organization of its address",
+    "search/views.py": "looks an id up in the tables of all models that have one",
 }
 MANAGERS = {"objects", "_default_manager", "_base_manager"}
 # Models of these have no selectors: ours, and those that others publish.

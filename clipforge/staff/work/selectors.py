@@ -25,6 +25,7 @@ from clipforge.jobs.models import Job
 from clipforge.jobs.queue import Workers
 from clipforge.jobs.rules import Action
 from clipforge.orgs.models import Organization
+from credits import selectors as credit_selectors
 from credits.models import CreditHold, HoldStatus
 
 PAGE = 50
@@ -204,7 +205,9 @@ def _of_org(candidates: list[Candidate], org: uuid.UUID) -> list[Candidate]:
     for kind in all_kinds():
         pks = [job[1] for each in candidates if (job := each.job) and job[0] == kind.name]
         named = Value(kind.name, output_field=CharField())
-        theirs = kind.model._default_manager.filter(org=org, pk__in=pks).annotate(kind_=named)
+        theirs = (
+            job_selectors.all_jobs(kind.model).filter(org=org, pk__in=pks).annotate(kind_=named)
+        )
         parts.append(theirs.values_list("kind_", "pk"))
     jobs = {(kind, str(pk)) for kind, pk in _together(parts)}
     return [each for each in candidates if each.place.kind != ENTRY or each.job in jobs]
@@ -289,7 +292,7 @@ def _stuck(kind: JobKind[Any], filters: Filters, *, alive: bool) -> list[QuerySe
         found.append(_stuck_part(name, State.WAITING, "queued_at", waiting))
     if filters.wants(name, State.UNQUEUED):
         oldest = queued.filter(queued_at__lt=Now() - MOMENT)[:SCANNED]
-        among = kind.model._default_manager.filter(pk__in=oldest.values("pk"))
+        among = job_selectors.all_jobs(kind.model).filter(pk__in=oldest.values("pk"))
         lost = among.annotate(entry=queue.entry_of(kind)).filter(entry=None)
         rows = lost.order_by("queued_at")
         found.append(_stuck_part(name, State.UNQUEUED, "queued_at", rows))
@@ -336,7 +339,7 @@ def _entries(filters: Filters) -> list[Candidate]:
 def _holds(filters: Filters) -> list[Candidate]:
     if not filters.wants(HOLD, State.HELD):
         return []
-    held = CreditHold.objects.filter(status=HoldStatus.HELD).select_related("org")
+    held = credit_selectors.all_holds().filter(status=HoldStatus.HELD).select_related("org")
     if filters.org:
         held = held.filter(org=filters.org)
     # A hold that was left behind is renewed by no sweeper, so the first to end are looked at first.
@@ -394,7 +397,7 @@ def _read(page: list[Candidate]) -> list[RescueRow]:
 def shown_jobs(kind: JobKind[Any]) -> QuerySet[Any]:
     """The jobs of a kind with all that is said of them."""
     related = ("org", "hold", *kind.staff.related)
-    rows: QuerySet[Any] = kind.model._default_manager.select_related(*related)
+    rows: QuerySet[Any] = job_selectors.all_jobs(kind.model).select_related(*related)
     return rows
 
 

@@ -24,11 +24,13 @@ from clipforge.audit.actor import Actor, actor_of
 from clipforge.audit.services import write_entry
 from clipforge.common.errors import Conflict, DomainError, Invalid, NotFound
 from clipforge.jobs import queue, rules
+from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs import services as job_services
 from clipforge.jobs.kinds import JobKind, find_kind
 from clipforge.jobs.models import Job
 from clipforge.jobs.rules import Action
-from clipforge.orgs.models import Organization, TierLimits, User
+from clipforge.orgs import selectors as org_selectors
+from clipforge.orgs.models import Organization, User
 from clipforge.staff.models import RescueRun
 from clipforge.staff.work.selectors import (
     ENTRY,
@@ -40,8 +42,9 @@ from clipforge.staff.work.selectors import (
     title_of,
     url_of,
 )
+from credits import selectors as credit_selectors
 from credits import services as credit_services
-from credits.models import CreditAccount, CreditHold, HoldStatus
+from credits.models import CreditHold, HoldStatus
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +165,7 @@ def _look(name: str, action: Action, items: list[RescueItem]) -> None:
     elif name == ENTRY:
         rows = queue.entries_with_worker().filter(pk__in=pks)
     else:
-        rows = CreditHold.objects.select_related("org").filter(pk__in=pks)
+        rows = credit_selectors.all_holds().select_related("org").filter(pk__in=pks)
     found = {str(row.pk): row for row in rows}
     paying = paying_holds(found.values()) if name == HOLD else set()
     for item in items:
@@ -209,8 +212,8 @@ def _sentence(refusal: rules.Refusal | None) -> str:
 def _refuse_what_cannot_be_paid(items: list[RescueItem]) -> None:
     """In the order in which they will be done: each takes its credits, and a place among the jobs."""
     orgs = {item.org.pk: item.org for item in items if item.org}
-    accounts = CreditAccount.objects.in_bulk(list(orgs))
-    limits = TierLimits.objects.in_bulk() if orgs else {}
+    accounts = credit_selectors.all_accounts().in_bulk(list(orgs))
+    limits = org_selectors.all_tier_limits().in_bulk() if orgs else {}
     free = {pk: account.available for pk, account in accounts.items()}
     jobs = {pk: account.open_holds for pk, account in accounts.items()}
     for item in items:
@@ -334,7 +337,9 @@ def _locked(item: RescueItem) -> Job:
     kind = find_kind(item.kind)
     job: Job | None = None
     if kind is not None:
-        rows = kind.model._default_manager.select_for_update(of=("self",)).select_related("org")
+        rows = (
+            job_selectors.all_jobs(kind.model).select_for_update(of=("self",)).select_related("org")
+        )
         job = rows.filter(pk=item.pk).first()
     if job is None:
         raise NotFound("It is not there any more.")
@@ -345,13 +350,13 @@ def _locked(item: RescueItem) -> Job:
 
 def _release(item: RescueItem, actor: str) -> Done:
     """Row first, then hold, as everywhere: a job that begins meanwhile keeps its hold."""
-    hold = CreditHold.objects.select_related("org").filter(pk=item.pk).first()
+    hold = credit_selectors.all_holds().select_related("org").filter(pk=item.pk).first()
     if hold is None:
         raise NotFound("It is not there any more.")
     kind, pk = find_kind(hold.reference_type), as_uuid(hold.reference_id)
     job = None
     if kind is not None and pk is not None:
-        job = kind.model._default_manager.select_for_update().filter(pk=pk).first()
+        job = job_selectors.all_jobs(kind.model).select_for_update().filter(pk=pk).first()
     pays = job is not None and job.is_open and job.hold_id == hold.pk
     if refusal := rules.why_not_release(hold, pays_open_job=pays):
         raise refusal.as_error()
@@ -380,5 +385,9 @@ def _org_of_entry(entry: Any) -> Organization | None:
     if found is None or (pk := as_uuid(found[1])) is None:
         return None
     kind = find_kind(found[0])
-    job = kind.model._default_manager.select_related("org").filter(pk=pk).first() if kind else None
+    job = (
+        job_selectors.all_jobs(kind.model).select_related("org").filter(pk=pk).first()
+        if kind
+        else None
+    )
     return job.org if job else None

@@ -17,6 +17,7 @@ from clipforge.audit.forms import ReasonField
 from clipforge.common.errors import DomainError, Invalid
 from clipforge.jobs import kinds
 from clipforge.jobs.rules import Action
+from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import Organization, User
 from clipforge.staff.models import RescueRun
 from clipforge.staff.pages import needs, page
@@ -89,7 +90,7 @@ def queue(request: HttpRequest) -> HttpResponse:
 
 
 def _org(pk: uuid.UUID | None) -> Organization | None:
-    return Organization.objects.filter(pk=pk).first() if pk else None
+    return org_selectors.all_organizations().filter(pk=pk).first() if pk else None
 
 
 class ConfirmForm(forms.Form):
