@@ -25,11 +25,9 @@ from billing.models import (
     Subscription,
 )
 from billing.selectors import payment_of_transfer
-from clipforge.audit.actor import Actor, actor_of
+from clipforge.audit.actor import Actor
 from clipforge.audit.admin import AuditedAdmin
 from clipforge.audit.forms import REASON
-from clipforge.audit.models import AuditEntry
-from clipforge.audit.services import write_entry
 from clipforge.common.admin import BigTable, MovedByServices, NotDeleted, NotMadeByHand
 
 
@@ -43,14 +41,20 @@ class PriceAdmin(NotMadeByHand, AuditedAdmin[Price]):
     fields = ["code", "version", "kind", *sorted(services.TERMS), "is_active", "frozen_at"]
     readonly_fields = ["code", "version", "kind", "is_active", "frozen_at"]
     actions = ["withdraw"]
+    written_by_service = frozenset({"change"})
 
     def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.is_active)
 
     def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
         terms = {name: form.cleaned_data[name] for name in services.TERMS}
-        kept = services.revise_price(price=obj, actor=actor_of(request.user), **terms)
-        form.instance = kept  # what the audit speaks of: the version that is sold from now on
+        kept = services.revise_price(
+            price=obj,
+            reason=form.cleaned_data[REASON],
+            actor=Actor.of_request(request),
+            **terms,
+        )
+        form.instance = kept  # the log of the admin speaks of the version that is sold from now on
         self.message_user(request, f"{kept} is sold from now on.")
 
     @admin.action(description="Stop selling", permissions=["change"])
@@ -65,22 +69,14 @@ class PriceAdmin(NotMadeByHand, AuditedAdmin[Price]):
         if isinstance(reason, HttpResponse):
             return reason
         with atomic():
-            ended = [price for price in queryset if self._withdrawn(request, price, reason)]
+            actor = Actor.of_request(request)
+            ended = [
+                price
+                for price in queryset
+                if services.withdraw_price(price=price, reason=reason, actor=actor)
+            ]
         self.message_user(request, f"{len(ended)} withdrawn.")
         return None
-
-    def _withdrawn(self, request: HttpRequest, price: Price, reason: str) -> bool:
-        if not services.withdraw_price(price=price, actor=actor_of(request.user)):
-            return False
-        write_entry(
-            actor=Actor.of_request(request),
-            verb="withdraw",
-            subject=price,
-            before={"is_active": True},
-            after={"is_active": False},
-            reason=reason,
-        )
-        return True
 
 
 class PaymentForm(forms.ModelForm[Payment]):
@@ -117,6 +113,7 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
     ordering_of_org = ["-created_at", "-id"]
     sortable_by = ["created_at"]
     actions = ["reverse"]
+    written_by_service = frozenset({"add"})
 
     def has_change_permission(self, request: HttpRequest, obj: Payment | None = None) -> bool:
         return False
@@ -145,7 +142,7 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
             reference=obj.reference,
             paid_on=form.cleaned_data["paid_on"],
             reason=form.cleaned_data[REASON],
-            actor=actor_of(request.user),
+            actor=Actor.of_request(request),
         )
         # What follows, the log of the admin included, is about the payment as it was recorded.
         obj.pk = recorded.pk
@@ -168,40 +165,14 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
             return reason
         with atomic():
             # In the order in which every other writer locks several organizations.
+            actor = Actor.of_request(request)
             reversed_ = [
                 payment
                 for payment in queryset.order_by("org", "pk")
-                if self._reversed(request, payment, reason)
+                if services.reverse_payment(payment=payment, reason=reason, actor=actor)
             ]
         self.message_user(request, f"{len(reversed_)} of {len(queryset)} went back now.")
         return None
-
-    def _reversed(self, request: HttpRequest, payment: Payment, reason: str) -> bool:
-        actor = actor_of(request.user)
-        reversed_ = services.reverse_payment(payment=payment, reason=reason, actor=actor)
-        if reversed_ is None:
-            return False
-        write_entry(
-            actor=Actor.of_request(request),
-            verb="reverse_payment",
-            subject=reversed_,
-            org=reversed_.org,
-            before={"reversed_amount": payment.reversed_amount},
-            after={"reversed_amount": reversed_.reversed_amount},
-            reason=reason,
-        )
-        return True
-
-    def construct_change_message(
-        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
-    ) -> Any:
-        """The same transfer sent again was no second act, and leaves no second row."""
-        seen = AuditEntry.objects.filter(
-            object_type=Payment._meta.label_lower, object_id=str(form.instance.pk)
-        )
-        if form.instance.actor != actor_of(request.user) or seen.exists():
-            return []
-        return super().construct_change_message(request, form, formsets, add)
 
 
 @admin.register(Subscription)
@@ -258,23 +229,14 @@ class StripeEventAdmin(BigTable, MovedByServices, AuditedAdmin[StripeEvent]):
         if isinstance(reason, HttpResponse):
             return reason
         with atomic():
-            done = [each for each in queryset.order_by("pk") if self._done(request, each, reason)]
+            actor = Actor.of_request(request)
+            done = [
+                each
+                for each in queryset.order_by("pk")
+                if services.set_aside(event=each, reason=reason, actor=actor)
+            ]
         self.message_user(request, f"{len(done)} of {len(queryset)} were set aside now.")
         return None
-
-    def _done(self, request: HttpRequest, event: StripeEvent, reason: str) -> bool:
-        if (done := services.set_aside(event=event, reason=reason)) is None:
-            return False
-        write_entry(
-            actor=Actor.of_request(request),
-            verb="set_aside",
-            subject=done,
-            org=done.org,
-            before={"status": event.status},
-            after={"status": done.status},
-            reason=reason,
-        )
-        return True
 
 
 @admin.register(BillingAccount)
@@ -287,6 +249,7 @@ class BillingAccountAdmin(BigTable, NotMadeByHand, AuditedAdmin[BillingAccount])
     search_fields = ["=org", "=stripe_customer_id"]
     search_help_text = "A customer id of Stripe, or the slug or id of an organization."
     ordering = ["-pk"]
+    written_by_service = frozenset({"change"})
     readonly_fields = [
         "org",
         "plan_tier",
@@ -302,7 +265,8 @@ class BillingAccountAdmin(BigTable, NotMadeByHand, AuditedAdmin[BillingAccount])
         services.set_low_balance_threshold(
             org=obj.org,
             threshold=form.cleaned_data["low_balance_threshold"],
-            actor=actor_of(request.user),
+            reason=form.cleaned_data[REASON],
+            actor=Actor.of_request(request),
         )
 
 

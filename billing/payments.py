@@ -11,8 +11,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from billing.models import Payment, PaymentStatus, PlanPeriod, PriceKind
+from billing.models import Payment, PaymentMethod, PaymentStatus, PlanPeriod, PriceKind
 from billing.subscriptions import LATE_LIFE, credits_reversed
+from clipforge.audit.actor import Actor
+from clipforge.audit.services import write_entry
 from clipforge.common.errors import Invalid
 from credits import selectors as credit_selectors
 from credits import services as credit_services
@@ -24,10 +26,18 @@ logger = logging.getLogger(__name__)
 RESTORE = "restore:"
 
 
-def mark_paid(payment: Payment, *, paid_at: datetime.datetime, actor: str, **known: Any) -> bool:
+def mark_paid(
+    payment: Payment,
+    *,
+    paid_at: datetime.datetime,
+    actor: Actor,
+    audit: bool = True,
+    **known: Any,
+) -> bool:
     """Take the payment to PAID, once, and grant the credits of a pack. False: it was paid before.
 
-    What a plan brings is granted with its period. `known` are the ids that Stripe gave it.
+    What a plan brings is granted with its period. `known` are the ids that Stripe gave it. `audit`
+    is False where the caller's act leaves the row in the audit.
     """
     unpaid = Payment.objects.filter(pk=payment.pk).exclude(status=PaymentStatus.PAID)
     if not unpaid.update(status=PaymentStatus.PAID, paid_at=paid_at, **known):
@@ -35,14 +45,16 @@ def mark_paid(payment: Payment, *, paid_at: datetime.datetime, actor: str, **kno
     payment.refresh_from_db()
     if payment.price.kind == PriceKind.PACK:
         _grant_pack(payment, actor)
+    if audit:
+        _write_paid(payment, actor)
     logger.info(
         "payment received",
-        extra={"org": str(payment.org_id), "payment": str(payment.pk), "actor": actor},
+        extra={"org": str(payment.org_id), "payment": str(payment.pk), "actor": str(actor)},
     )
     return True
 
 
-def reverse(payment: Payment, reversed_amount: int, *, reason: str, actor: str) -> bool:
+def reverse(payment: Payment, reversed_amount: int, *, reason: str, actor: Actor) -> bool:
     """Make the credits follow the money: `reversed_amount` of it, in all, went back.
 
     More than before takes credits back, or makes them owed; less (a dispute that was won) gives
@@ -52,7 +64,7 @@ def reverse(payment: Payment, reversed_amount: int, *, reason: str, actor: str) 
         raise Invalid(f"Payment {payment.pk} cannot have {reversed_amount} reversed.")
     if reversed_amount == payment.reversed_amount:
         return False
-    before = credits_reversed(payment)
+    before, was_reversed = credits_reversed(payment), payment.reversed_amount
     payment.reversed_amount = reversed_amount
     payment.reversals += 1
     payment.save(update_fields=["reversed_amount", "reversals"])
@@ -61,14 +73,43 @@ def reverse(payment: Payment, reversed_amount: int, *, reason: str, actor: str) 
         _take_back(payment, change, reason=reason, actor=actor)
     elif change < 0 and _was_granted(payment):
         _give_again(payment, -change, reason=reason, actor=actor)
+    write_entry(
+        actor=actor,
+        verb="reverse_payment",
+        subject=payment,
+        org=payment.org,
+        before={"reversed_amount": was_reversed},
+        after={"reversed_amount": reversed_amount},
+        reason=reason,
+    )
     logger.info(
         "payment reversed",
-        extra={"payment": str(payment.pk), "reversed": reversed_amount, "actor": actor},
+        extra={"payment": str(payment.pk), "reversed": reversed_amount, "actor": str(actor)},
     )
     return True
 
 
-def _grant_pack(payment: Payment, actor: str) -> None:
+def _write_paid(payment: Payment, actor: Actor) -> None:
+    """Of a payment by hand with its terms and reason, of Stripe's with what Stripe says."""
+    by_hand = payment.method == PaymentMethod.MANUAL
+    facts = {"reference": payment.reference, "paid_on": payment.paid_at and payment.paid_at.date()}
+    write_entry(
+        actor=actor,
+        verb="add" if by_hand else "receive_payment",
+        subject=payment,
+        org=payment.org,
+        after={
+            "price": str(payment.price),
+            "credits": payment.credits,
+            "paid": payment.amount,
+            "currency": payment.currency,
+            **(facts if by_hand else {}),
+        },
+        reason=payment.reason if by_hand else f"{payment.price} was paid through Stripe",
+    )
+
+
+def _grant_pack(payment: Payment, actor: Actor) -> None:
     days = payment.price.validity_days
     credit_services.grant(
         org=payment.org,
@@ -76,6 +117,7 @@ def _grant_pack(payment: Payment, actor: str) -> None:
         kind=GrantKind.PURCHASE,
         reason=f"{payment.price.name} bought",
         actor=actor,
+        audit=False,
         idempotency_key=payment.ledger_key,
         expires_at=None if days is None else timezone.now() + datetime.timedelta(days=days),
         reference_type="payment",
@@ -83,7 +125,7 @@ def _grant_pack(payment: Payment, actor: str) -> None:
     )
 
 
-def _take_back(payment: Payment, amount: int, *, reason: str, actor: str) -> None:
+def _take_back(payment: Payment, amount: int, *, reason: str, actor: Actor) -> None:
     """Out of what it brought, the newest first: a dispute that was won gave a second lot."""
     for grant in credit_selectors.grants_for("payment", str(payment.pk), org=payment.org):
         part = min(amount, credit_selectors.reversible(grant))
@@ -93,6 +135,7 @@ def _take_back(payment: Payment, amount: int, *, reason: str, actor: str) -> Non
                 amount=part,
                 reason=reason,
                 actor=actor,
+                audit=False,
                 idempotency_key=f"reverse:{payment.pk}:{payment.reversals}:{grant.pk}",
                 reference_type="payment",
                 reference_id=str(payment.pk),
@@ -100,7 +143,7 @@ def _take_back(payment: Payment, amount: int, *, reason: str, actor: str) -> Non
             amount -= part
 
 
-def _give_again(payment: Payment, amount: int, *, reason: str, actor: str) -> None:
+def _give_again(payment: Payment, amount: int, *, reason: str, actor: Actor) -> None:
     """As it was given first: until the same end, in the same place of the order of drawing.
 
     What had ended unused before it was taken back does not come to life again.
@@ -117,6 +160,7 @@ def _give_again(payment: Payment, amount: int, *, reason: str, actor: str) -> No
         kind=GrantKind.ADJUST,
         reason=reason,
         actor=actor,
+        audit=False,
         idempotency_key=f"{RESTORE}{payment.pk}:{payment.reversals}",
         expires_at=late if ends_at is not None and ends_at <= timezone.now() else ends_at,
         priority=priority,

@@ -32,6 +32,8 @@ from billing.selectors import (
 )
 from billing.webhooks.apply import apply_event
 from billing.webhooks.intake import receive_event
+from clipforge.audit.actor import Actor
+from clipforge.audit.services import sufficient_reason, write_entry
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.models import uuid7
 from clipforge.orgs.models import Organization
@@ -61,7 +63,7 @@ MAX_THRESHOLD = 10**9
 TERMS = frozenset({"name", "tier", "credits", "amount", "currency", "validity_days"})
 
 
-def revise_price(*, price: Price, actor: str, **terms: Any) -> Price:
+def revise_price(*, price: Price, reason: str, actor: Actor, **terms: Any) -> Price:
     """Change the terms of an active price. Returns the version that is sold from now on.
 
     One that was ever sold stays as it was, inactive, and the next version takes its place. Terms
@@ -77,22 +79,41 @@ def revise_price(*, price: Price, actor: str, **terms: Any) -> Price:
         changes = {name: new for name, new in terms.items() if getattr(current, name) != new}
         if not changes:
             return current
+        before = {name: getattr(current, name) for name in changes}
         if current.frozen_at is not None:
             current = _next_version(current)
         for name, new in changes.items():
             setattr(current, name, new)
         _require_valid(current)
         current.save()
-    facts = {"price": str(current), "actor": actor, "changes": changes}
+        write_entry(
+            actor=actor,
+            verb="change",
+            subject=current,
+            before=before,
+            after=changes,
+            reason=reason,
+        )
+    facts = {"price": str(current), "actor": str(actor), "changes": changes}
     logger.info("price revised", extra=facts)
     return current
 
 
-def withdraw_price(*, price: Price, actor: str) -> bool:
+def withdraw_price(*, price: Price, reason: str, actor: Actor) -> bool:
     """Stop selling it. What was sold is not touched. False when it was not sold any more."""
-    withdrawn = Price.objects.filter(pk=price.pk, is_active=True).update(is_active=False)
+    with atomic():
+        withdrawn = Price.objects.filter(pk=price.pk, is_active=True).update(is_active=False)
+        if withdrawn:
+            write_entry(
+                actor=actor,
+                verb="withdraw",
+                subject=price,
+                before={"is_active": True},
+                after={"is_active": False},
+                reason=reason,
+            )
     if withdrawn:
-        logger.info("price withdrawn", extra={"price": str(price), "actor": actor})
+        logger.info("price withdrawn", extra={"price": str(price), "actor": str(actor)})
     return bool(withdrawn)
 
 
@@ -103,7 +124,8 @@ def record_payment(
     reference: str,
     paid_on: datetime.date,
     reason: str,
-    actor: str,
+    actor: Actor,
+    audit: bool = True,
 ) -> Payment:
     """Record money that came by another way than Stripe, and give what it bought.
 
@@ -111,7 +133,8 @@ def record_payment(
     payment and changes nothing. A pack is granted at once. A plan begins, is prolonged, or, when
     it is a higher one, begins at once for the difference; pages where a plan could be paid too are
     closed before. Raises Conflict when the reference stands for something else, or a plan of
-    Stripe's runs or was just paid; Invalid for a price that is not sold, or a day to come.
+    Stripe's runs or was just paid; Invalid for a price that is not sold, or a day to come. `audit`
+    is False where the caller's act, as the yes of a second person, leaves the row in the audit.
     """
     reference = normal_reference(reference)
     require_recordable(reference=reference, paid_on=paid_on, reason=reason)
@@ -130,13 +153,14 @@ def record_payment(
             paid_on=paid_on,
             reason=reason,
             actor=actor,
+            audit=audit,
         )
-        subscriptions.settle_tier(account, now=timezone.now())
+        subscriptions.settle_tier(account, now=timezone.now(), actor=actor)
     return payment
 
 
 def reverse_payment(
-    *, payment: Payment, amount: int | None = None, reason: str, actor: str
+    *, payment: Payment, amount: int | None = None, reason: str, actor: Actor
 ) -> Payment | None:
     """Note that money which was recorded by hand went back: `amount` in all, or the whole.
 
@@ -161,11 +185,11 @@ def reverse_payment(
         if not payments.reverse(payment, amount, reason=reason, actor=actor):
             return None
         subscriptions.shorten_by_hand(payment.org, now=timezone.now())
-        subscriptions.settle_tier(account, now=timezone.now())
+        subscriptions.settle_tier(account, now=timezone.now(), actor=actor)
     return payment
 
 
-def set_aside(*, event: StripeEvent, reason: str) -> StripeEvent | None:
+def set_aside(*, event: StripeEvent, reason: str, actor: Actor) -> StripeEvent | None:
     """Leave an event of Stripe for good that cannot be applied: no sweep tries or reports it again.
 
     Its error stays, with the reason. None for one that has not failed, or was applied meanwhile.
@@ -179,10 +203,21 @@ def set_aside(*, event: StripeEvent, reason: str) -> StripeEvent | None:
         event.status = EventStatus.IGNORED
         event.error = f"{event.error} Set aside: {reason}"
         event.save(update_fields=["status", "error"])
+        write_entry(
+            actor=actor,
+            verb="set_aside",
+            subject=event,
+            org=event.org,
+            before={"status": EventStatus.FAILED},
+            after={"status": event.status},
+            reason=reason,
+        )
     return event
 
 
-def set_low_balance_threshold(*, org: Organization, threshold: int | None, actor: str) -> None:
+def set_low_balance_threshold(
+    *, org: Organization, threshold: int | None, reason: str, actor: Actor
+) -> None:
     """Have those who run the organization told when fewer credits are available; None: never.
 
     Another threshold is a crossing of its own.
@@ -193,16 +228,32 @@ def set_low_balance_threshold(*, org: Organization, threshold: int | None, actor
         account = lock_account(org.pk)
         if account.low_balance_threshold == threshold:
             return
+        before = account.low_balance_threshold
         account.low_balance_threshold, account.is_low = threshold, False
         account.save(update_fields=["low_balance_threshold", "is_low"])
+        write_entry(
+            actor=actor,
+            verb="change",
+            subject=account,
+            org=org,
+            before={"low_balance_threshold": before},
+            after={"low_balance_threshold": threshold},
+            reason=reason,
+        )
     logger.info(
         "low balance threshold set",
-        extra={"org": str(org.pk), "threshold": threshold, "actor": actor},
+        extra={"org": str(org.pk), "threshold": threshold, "actor": str(actor)},
     )
 
 
 def _pay_by_hand(
-    account: BillingAccount, price: Price, *, paid_on: datetime.date, actor: str, **fields: Any
+    account: BillingAccount,
+    price: Price,
+    *,
+    paid_on: datetime.date,
+    actor: Actor,
+    audit: bool,
+    **fields: Any,
 ) -> Payment:
     offer = None
     amount, credits_ = price.amount, price.credits
@@ -223,11 +274,11 @@ def _pay_by_hand(
         amount=amount,
         currency=price.currency,
         credits=credits_,
-        actor=actor,
+        actor=str(actor),
         **fields,
     )
     paid_at = datetime.datetime.combine(paid_on, datetime.time.min, datetime.UTC)
-    payments.mark_paid(payment, paid_at=paid_at, actor=actor)
+    payments.mark_paid(payment, paid_at=paid_at, actor=actor, audit=audit)
     if offer is not None:
         subscriptions.begin_or_prolong_by_hand(payment, offer)
     return payment
@@ -254,8 +305,7 @@ def require_recordable(*, reference: str, paid_on: datetime.date, reason: str) -
 
 
 def _require_reason(reason: str) -> None:
-    if not reason.strip():
-        raise Invalid("What is done by hand needs a reason.")
+    sufficient_reason(reason)
     if len(reason) > MAX_REASON:
         raise Invalid(f"A reason has at most {MAX_REASON} characters.")
 

@@ -40,7 +40,6 @@ from credits.models import GrantKind
 logger = logging.getLogger(__name__)
 
 SYSTEM = Actor.of_system("billing")
-ACTOR = str(SYSTEM)
 # Lowest first: which of two plans is the upgrade.
 RANK = {tier: rank for rank, tier in enumerate(Tier.values)}
 # Credits whose period had ended before we heard of its payment are good for this long.
@@ -208,7 +207,8 @@ def grant_if_begun(period: PlanPeriod, *, now: datetime.datetime) -> bool:
             amount=amount,
             kind=GrantKind.PLAN,
             reason=f"{period.price.name}, {period.starts_at:%Y-%m-%d} to {period.ends_at:%Y-%m-%d}",
-            actor=ACTOR,
+            actor=SYSTEM,
+            audit=False,
             idempotency_key=period.ledger_key,
             expires_at=period.ends_at if period.ends_at > now else now + LATE_LIFE,
             reference_type="payment" if payment else "plan",
@@ -227,8 +227,8 @@ def credits_reversed(payment: Payment) -> int:
 # --- the tier --------------------------------------------------------------------------
 
 
-def settle_tier(account: BillingAccount, *, now: datetime.datetime) -> str:
-    """Give the organization the tier that it paid for. Returns it.
+def settle_tier(account: BillingAccount, *, now: datetime.datetime, actor: Actor = SYSTEM) -> str:
+    """Give the organization the tier that it paid for, in the name of the payment. Returns it.
 
     Only a change of what was paid changes it: a tier that staff set meanwhile stays.
     """
@@ -240,7 +240,7 @@ def settle_tier(account: BillingAccount, *, now: datetime.datetime) -> str:
     account.plan_tier = tier
     account.save(update_fields=["plan_tier"])
     reason = f"paid until {period.ends_at:%Y-%m-%d}" if period else "what was paid for has ended"
-    org_services.change_tier(organization=account.org, tier=tier, reason=reason, actor=SYSTEM)
+    org_services.change_tier(organization=account.org, tier=tier, reason=reason, actor=actor)
     return tier
 
 

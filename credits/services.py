@@ -6,6 +6,10 @@ credits. An `idempotency_key` is unique within the organization, those of holds 
 others: a repetition returns what the first call made and changes nothing; Conflict if it asks
 for something else. Raises Invalid for an amount that is no positive whole number, or too large.
 
+`grant`, `refund`, `adjust` and `reverse_grant` leave a row in the audit. With `audit=False` they are
+part of an act that leaves its own, as a payment does, or of the month that billing grants by the
+clock. To reserve, capture and release is work of machines, whose trail is the ledger itself.
+
 Locks are taken in the order hold, account, lots. Settle at most one hold in a transaction: a
 transaction that settles a second one has the account's lock already, and can deadlock with `expire_holds`.
 """
@@ -23,12 +27,13 @@ from django.db.models.functions import Now
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from clipforge.audit.actor import Actor
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.orgs.models import Organization
 from credits import ledger
+from credits.auditing import write_movement
 from credits.expiry import expire_grants, expire_holds, settle_returned
 from credits.models import (
-    CreditAccount,
     CreditGrant,
     CreditHold,
     CreditReversal,
@@ -38,6 +43,13 @@ from credits.models import (
     TransactionType,
 )
 from credits.pricing import Charge
+from credits.rules import (
+    funds_of,
+    require_adjustable,
+    require_amount,
+    require_grantable,
+    require_trace,
+)
 from credits.selectors import ENDED_KEY_PREFIX, lot_of
 
 __all__ = [
@@ -54,11 +66,6 @@ __all__ = [
     "settle_returned",
     "transfer_hold",
 ]
-
-# Credits. More in one transaction is a slip of the keyboard, and sums stay far inside a bigint.
-MAX_AMOUNT = 10**12
-# Characters, as in the columns.
-MAX_REASON, MAX_KEY = 500, 255
 
 # Gifts go first, then what the plan renews anyway; what was paid for goes last.
 PRIORITIES = {
@@ -79,8 +86,9 @@ def grant(
     amount: int,
     kind: str,
     reason: str,
-    actor: str,
+    actor: Actor,
     idempotency_key: str,
+    audit: bool = True,
     expires_at: datetime.datetime | None = None,
     priority: int | None = None,
     ended: int = 0,
@@ -94,8 +102,8 @@ def grant(
     again, and were over before. What the account owes is settled out of the rest.
     Raises Invalid for an end that has passed.
     """
-    _require_amount(amount)
-    _require_trace(reason, actor, idempotency_key)
+    require_amount(amount)
+    require_trace(reason, by := str(actor), idempotency_key)
     kind = GrantKind(kind)
     is_purchase = kind == GrantKind.PURCHASE
     type_ = TransactionType.PURCHASE if is_purchase else TransactionType.GRANT
@@ -103,26 +111,34 @@ def grant(
         ledger.lock_account(org.pk)
         if earlier := _earlier(org.pk, idempotency_key, type=type_, amount=amount):
             return earlier
-        if expires_at is not None and expires_at <= timezone.now():
-            raise Invalid("The end of the credits has passed already.")
+        require_grantable(expires_at)
+        before = funds_of(org.pk)
         lot = _new_lot(org.pk, kind, amount, priority=priority, expires_at=expires_at)
         granted = _posted(
             org.pk,
             type_,
             amount,
             reason=reason,
-            actor=actor,
+            actor=by,
             idempotency_key=idempotency_key,
             reference_type=reference_type,
             reference_id=reference_id,
             inputs=ledger.trace_of_lots({lot.pk: amount}),
         )
         if ended:
-            ledger.expire_part(
-                lot, ended, actor=actor, idempotency_key=f"{ENDED_KEY_PREFIX}{lot.pk}"
+            ledger.expire_part(lot, ended, actor=by, idempotency_key=f"{ENDED_KEY_PREFIX}{lot.pk}")
+        if before.debt:
+            ledger.settle_debt(lot, CreditReversal.objects.for_org(org), actor=by)
+        if audit:
+            write_movement(
+                "grant_credits",
+                granted,
+                org,
+                before=before,
+                actor=actor,
+                kind=kind,
+                expires_at=expires_at,
             )
-        if CreditAccount.objects.filter(pk=org.pk, debt__gt=0).exists():
-            ledger.settle_debt(lot, CreditReversal.objects.for_org(org), actor=actor)
         return granted
 
 
@@ -144,8 +160,8 @@ def reserve(
     yet, and TooManyOpenHolds where the organization has `max_open_holds` already; then nothing
     changed. A repetition returns the first hold, in the state that it has now.
     """
-    _require_amount(charge.credits)
-    _require_trace(reason, actor, idempotency_key)
+    require_amount(charge.credits)
+    require_trace(reason, actor, idempotency_key)
     with atomic():
         hold = ledger.place_hold(
             org_id=org.pk,
@@ -189,7 +205,7 @@ def capture(
     Raises Invalid for more than is held.
     """
     if amount is not None:
-        _require_amount(amount)
+        require_amount(amount)
     with atomic():
         hold = ledger.close_hold(
             hold_id, status=HoldStatus.CAPTURED, captured=amount, fence=fence, actor=actor
@@ -237,8 +253,9 @@ def refund(
     transaction: CreditTransaction,
     amount: int | None = None,
     reason: str,
-    actor: str,
+    actor: Actor,
     idempotency_key: str,
+    audit: bool = True,
 ) -> CreditTransaction:
     """Give back what a SPEND took, all that is left of it or `amount`, to the lots it came from.
 
@@ -246,8 +263,8 @@ def refund(
     30 days. Raises Conflict for more than was spent and not yet given back.
     """
     if amount is not None:
-        _require_amount(amount)
-    _require_trace(reason, actor, idempotency_key)
+        require_amount(amount)
+    require_trace(reason, by := str(actor), idempotency_key)
     if transaction.type != TransactionType.SPEND or transaction.hold_id is None:
         raise Invalid("Only a SPEND can be refunded.")
     with atomic():
@@ -258,18 +275,22 @@ def refund(
             same["amount"] = amount
         if earlier := _earlier(hold.org_id, idempotency_key, **same):
             return earlier
+        before = funds_of(hold.org_id)
         amount = _refundable(hold, amount)
         lots = dict(_return_to(lot, part) for lot, part in ledger.refund_allocations(hold, amount))
-        return _posted(
+        refunded = _posted(
             hold.org_id,
             TransactionType.REFUND,
             amount,
             hold=hold,
             reason=reason,
-            actor=actor,
+            actor=by,
             idempotency_key=idempotency_key,
             **_trace_of(hold) | {"inputs": ledger.trace_of_lots(lots)},
         )
+        if audit:
+            write_movement("refund_credits", refunded, hold.org, before=before, actor=actor)
+        return refunded
 
 
 def adjust(
@@ -277,8 +298,9 @@ def adjust(
     org: Organization,
     amount: int,
     reason: str,
-    actor: str,
+    actor: Actor,
     idempotency_key: str,
+    audit: bool = True,
     reference_type: str = "",
     reference_id: str = "",
 ) -> CreditTransaction:
@@ -286,27 +308,32 @@ def adjust(
 
     Raises InsufficientCredits when that much is not available.
     """
-    _require_amount(amount if amount > 0 else -amount)
-    _require_trace(reason, actor, idempotency_key)
+    require_amount(amount if amount > 0 else -amount)
+    require_trace(reason, by := str(actor), idempotency_key)
     with atomic():
         ledger.lock_account(org.pk)
         if earlier := _earlier(org.pk, idempotency_key, type=TransactionType.ADJUST, amount=amount):
             return earlier
+        before = funds_of(org.pk)
+        require_adjustable(amount, before)
         if amount > 0:
             lots = {_new_lot(org.pk, GrantKind.ADJUST, amount).pk: amount}
         else:
             lots = ledger.take_from_lots(org.pk, -amount)
-        return _posted(
+        adjusted = _posted(
             org.pk,
             TransactionType.ADJUST,
             amount,
             reason=reason,
-            actor=actor,
+            actor=by,
             idempotency_key=idempotency_key,
             reference_type=reference_type,
             reference_id=reference_id,
             inputs=ledger.trace_of_lots(lots),
         )
+        if audit:
+            write_movement("adjust_credits", adjusted, org, before=before, actor=actor)
+        return adjusted
 
 
 def reverse_grant(
@@ -314,8 +341,9 @@ def reverse_grant(
     transaction: CreditTransaction,
     amount: int,
     reason: str,
-    actor: str,
+    actor: Actor,
     idempotency_key: str,
+    audit: bool = True,
     reference_type: str = "",
     reference_id: str = "",
 ) -> CreditReversal:
@@ -325,8 +353,8 @@ def reverse_grant(
     are reserved become a debt that the next grant settles. No other lot is touched, and open holds
     stay open. Raises Invalid unless the transaction is a GRANT or PURCHASE, or for more than it gave.
     """
-    _require_amount(amount)
-    _require_trace(reason, actor, idempotency_key)
+    require_amount(amount)
+    require_trace(reason, by := str(actor), idempotency_key)
     if transaction.type not in {TransactionType.GRANT, TransactionType.PURCHASE}:
         raise Invalid("Only a GRANT or a PURCHASE can be taken back.")
     with atomic():
@@ -339,12 +367,13 @@ def reverse_grant(
             if (earlier.grant_id, earlier.amount) != (lot.pk, amount):
                 raise _key_reused(idempotency_key)
             return earlier
-        before = sum(lot.reversals.values_list("amount", flat=True))
-        if before + amount > lot.amount:
-            raise Invalid(f"Of {lot.amount} credits {before} were taken back already.")
+        gone = sum(lot.reversals.values_list("amount", flat=True))
+        if gone + amount > lot.amount:
+            raise Invalid(f"Of {lot.amount} credits {gone} were taken back already.")
+        before = funds_of(lot.org_id)
         trace = {
             "reason": reason,
-            "actor": actor,
+            "actor": by,
             "idempotency_key": idempotency_key,
             "reference_type": reference_type,
             "reference_id": reference_id,
@@ -354,9 +383,12 @@ def reverse_grant(
             ledger.take_out(lot, taken, **trace)
         if owed:
             ledger.add_debt(lot.org_id, owed)
-        return CreditReversal.objects.create(
+        reversal = CreditReversal.objects.create(
             org_id=lot.org_id, grant=lot, amount=amount, taken=taken, owed=owed, **trace
         )
+        if audit:
+            write_movement("reverse_grant", reversal, lot.org, before=before, actor=actor)
+        return reversal
 
 
 # --- inside ---------------------------------------------------------------------------
@@ -447,20 +479,6 @@ def _trace_of(hold: CreditHold) -> dict[str, Any]:
 
 def _hold_end() -> Any:
     return Now() + datetime.timedelta(seconds=settings.HOLD_SECONDS)
-
-
-def _require_amount(amount: int) -> None:
-    if type(amount) is not int or not 1 <= amount <= MAX_AMOUNT:
-        raise Invalid(f"The amount must be a whole number of credits from 1 to {MAX_AMOUNT}.")
-
-
-def _require_trace(reason: str, actor: str, idempotency_key: str) -> None:
-    if not (reason.strip() and actor and idempotency_key):
-        raise Invalid("A credit transaction needs a reason, an actor and an idempotency key.")
-    if len(reason) > MAX_REASON or len(idempotency_key) > MAX_KEY:
-        raise Invalid(
-            f"A reason has at most {MAX_REASON} characters and an idempotency key {MAX_KEY}."
-        )
 
 
 def _require_not_too_much(hold_id: uuid.UUID, fence: int, amount: int | None) -> None:

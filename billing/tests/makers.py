@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from billing import services
 from billing.models import Payment, PlanPeriod, Subscription
-from clipforge.devtools.testing.factories import make_tier_limits
+from clipforge.devtools.testing.factories import TESTER, make_tier_limits
 from clipforge.devtools.testing.stripe import Stripe
 from clipforge.orgs.models import Organization
 
@@ -34,7 +34,7 @@ def make_payment(org: Organization, code: str = "pack-100", **overrides: Any) ->
             "reference": f"transfer {next(_numbers)}",
             "paid_on": timezone.now().date(),
             "reason": "paid by transfer",
-            "actor": "user:7",
+            "actor": TESTER,
             **overrides,
         }
     )

@@ -15,7 +15,7 @@ from billing import services
 from billing.models import Payment, Price, StripeEvent
 from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
 from clipforge.audit.models import AuditEntry
-from clipforge.devtools.testing.factories import make_organization, make_user
+from clipforge.devtools.testing.factories import TESTER, make_organization, make_user
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import nothing_changes
 from credits.selectors import balance
@@ -185,7 +185,9 @@ def test_of_two_who_set_an_event_aside_at_once_one_did():
     event = StripeEvent.objects.create(
         id="evt_odd", type="invoice.paid", payload={}, status="FAILED", created_at=timezone.now()
     )
-    done = run_together(2, lambda _: services.set_aside(event=event, reason="refunded there"))
+    done = run_together(
+        2, lambda _: services.set_aside(event=event, reason="refunded there", actor=TESTER)
+    )
     assert sorted(each is None for each in done) == [False, True]
     event.refresh_from_db()
     assert event.error.count("Set aside") == 1

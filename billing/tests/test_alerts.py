@@ -11,7 +11,13 @@ from django.utils import timezone
 from billing import alerts, services, tasks
 from billing.models import Alert
 from clipforge.common.errors import Invalid
-from clipforge.devtools.testing.factories import make_grant, make_organization, make_user
+from clipforge.devtools.testing.factories import (
+    REASON,
+    TESTER,
+    make_grant,
+    make_organization,
+    make_user,
+)
 from clipforge.devtools.testing.races import run_together
 from clipforge.orgs.models import Membership, Organization
 from credits.models import GrantKind
@@ -27,7 +33,7 @@ def make_watched(threshold=50, amount=100):
     Membership.objects.create(user=make_user(email="own@a.example"), organization=org, role="owner")
     Membership.objects.create(user=make_user(email="adm@a.example"), organization=org, role="admin")
     Membership.objects.create(user=make_user(email="m@a.example"), organization=org, role="member")
-    services.set_low_balance_threshold(org=org, threshold=threshold, actor="user:7")
+    services.set_low_balance_threshold(org=org, threshold=threshold, reason=REASON, actor=TESTER)
     return org
 
 
@@ -76,14 +82,14 @@ def test_another_threshold_is_a_crossing_of_its_own():
     make_spend(org, 60)
     tasks.alert(timestamp=0)
     for _ in range(2):
-        services.set_low_balance_threshold(org=org, threshold=45, actor="user:7")
+        services.set_low_balance_threshold(org=org, threshold=45, reason=REASON, actor=TESTER)
         tasks.alert(timestamp=0)
     assert told() == ["Acme: 40 credits left", "Acme: 40 credits left"]
 
 
 def test_without_a_threshold_no_mail_is_sent():
     org = make_watched()
-    services.set_low_balance_threshold(org=org, threshold=None, actor="user:7")
+    services.set_low_balance_threshold(org=org, threshold=None, reason=REASON, actor=TESTER)
     make_spend(org, 100)
     tasks.alert(timestamp=0)
     assert told() == []
@@ -184,7 +190,7 @@ def test_one_organization_that_fails_does_not_stop_the_alerts_of_others(caplog):
             "ALTER TABLE billing_alert ADD CONSTRAINT cursed CHECK (subject NOT LIKE 'Cursed%')"
         )
     cursed, org = make_organization(name="Cursed", credits_=100), make_watched()
-    services.set_low_balance_threshold(org=cursed, threshold=50, actor="user:7")
+    services.set_low_balance_threshold(org=cursed, threshold=50, reason=REASON, actor=TESTER)
     for each in (cursed, org):
         make_spend(each, 60)
         make_grant(each, 5, expires_at=timezone.now() + DAY)
@@ -209,6 +215,6 @@ def test_what_was_noticed_before_is_sent_though_nothing_can_be_noticed_now(monke
 
 def test_an_organization_without_anybody_to_tell_is_shown_to_staff():
     org = make_organization(credits_=1)
-    services.set_low_balance_threshold(org=org, threshold=50, actor="user:7")
+    services.set_low_balance_threshold(org=org, threshold=50, reason=REASON, actor=TESTER)
     tasks.alert(timestamp=0)
     assert (Alert.objects.get().status, told()) == ("FAILED", [])

@@ -13,6 +13,7 @@ from billing.models import Price
 from billing.selectors import price_for_sale
 from clipforge.audit.models import AuditEntry
 from clipforge.common.errors import Conflict, Invalid
+from clipforge.devtools.testing.factories import REASON, TESTER
 from clipforge.orgs.models import TierLimits
 
 pytestmark = pytest.mark.django_db
@@ -59,7 +60,7 @@ def test_the_migration_can_run_again_and_adds_nothing():
 
 def test_a_price_that_was_never_offered_is_revised_in_place():
     before = price()
-    after = services.revise_price(price=before, amount=1000, actor="user:7")
+    after = services.revise_price(price=before, amount=1000, reason=REASON, actor=TESTER)
     assert (after.pk, after.version, after.amount) == (before.pk, 1, 1000)
     assert price().amount == 1000
 
@@ -67,7 +68,9 @@ def test_a_price_that_was_never_offered_is_revised_in_place():
 def test_a_price_that_was_sold_stays_and_its_next_version_is_sold():
     before = price()
     Price.objects.filter(pk=before.pk).freeze()
-    after = services.revise_price(price=before, amount=1000, credits=120, actor="user:7")
+    after = services.revise_price(
+        price=before, amount=1000, credits=120, reason=REASON, actor=TESTER
+    )
     assert (after.code, after.version, after.amount, after.credits) == ("pack-100", 2, 1000, 120)
     assert (after.validity_days, after.frozen_at, after.is_active) == (365, None, True)
     before.refresh_from_db()
@@ -77,16 +80,18 @@ def test_a_price_that_was_sold_stays_and_its_next_version_is_sold():
 
 def test_the_same_terms_make_no_version_and_announce_nothing(heard):
     Price.objects.filter(pk=price().pk).freeze()
-    assert services.revise_price(price=price(), amount=900, actor="user:7").version == 1
+    assert (
+        services.revise_price(price=price(), amount=900, reason=REASON, actor=TESTER).version == 1
+    )
     assert heard == []
 
 
 def test_only_the_version_being_sold_can_be_revised():
     old = price()
     Price.objects.filter(pk=old.pk).freeze()
-    services.revise_price(price=old, amount=1000, actor="user:7")
+    services.revise_price(price=old, amount=1000, reason=REASON, actor=TESTER)
     with pytest.raises(Conflict, match="not sold any more"):
-        services.revise_price(price=old, amount=1, actor="user:7")
+        services.revise_price(price=old, amount=1, reason=REASON, actor=TESTER)
     assert Price.objects.filter(code="pack-100").count() == 2
 
 
@@ -96,7 +101,7 @@ def test_only_the_version_being_sold_can_be_revised():
 )
 def test_what_makes_no_price_is_refused_and_nothing_changes(terms):
     with pytest.raises(Invalid):
-        services.revise_price(price=price(), actor="user:7", **terms)
+        services.revise_price(price=price(), reason=REASON, actor=TESTER, **terms)
     assert (price().amount, price().credits, price().currency) == (900, 100, "usd")
 
 
@@ -121,8 +126,13 @@ def test_a_code_has_one_active_version():
 
 
 def test_a_withdrawn_price_is_not_for_sale_and_is_withdrawn_once():
-    assert services.withdraw_price(price=price(), actor="user:7") is True
-    assert services.withdraw_price(price=Price.objects.get(code="pack-100"), actor="u") is False
+    assert services.withdraw_price(price=price(), reason=REASON, actor=TESTER) is True
+    assert (
+        services.withdraw_price(
+            price=Price.objects.get(code="pack-100"), reason=REASON, actor=TESTER
+        )
+        is False
+    )
     with pytest.raises(Invalid) as refused:
         price_for_sale("pack-100")
     assert refused.value.error_code == "price_inactive"
@@ -146,7 +156,7 @@ def test_what_cannot_be_bought_has_a_code(code, currency, refusal):
 
 
 def by_service():
-    services.revise_price(price=price(), amount=1000, actor="user:7")
+    services.revise_price(price=price(), amount=1000, reason=REASON, actor=TESTER)
 
 
 def by_save():

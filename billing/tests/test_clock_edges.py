@@ -13,7 +13,7 @@ from billing.models import Alert, Payment, PlanPeriod, Price, Subscription
 from billing.subscriptions import grant_monthly, offer_by_hand
 from billing.tests.makers import make_catalogue, make_payment, start_checkout
 from clipforge.devtools.testing.clocks import MICROSECOND, around, clocks_at, refuses
-from clipforge.devtools.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
 from clipforge.devtools.testing.stripe import WEBHOOK_SECRET, Stripe
 from clipforge.orgs.models import Organization
 from credits.models import CreditGrant
@@ -184,9 +184,9 @@ def test_what_is_given_again_after_its_end_is_good_for_thirty_days(org):
 
     def end_of_the_lot() -> Any:
         payment.refresh_from_db()
-        payments.reverse(payment, payment.amount, reason="dispute", actor="test")
+        payments.reverse(payment, payment.amount, reason="it was disputed", actor=TESTER)
         payment.refresh_from_db()
-        payments.reverse(payment, 0, reason="won", actor="test")
+        payments.reverse(payment, 0, reason="the dispute was won", actor=TESTER)
         return CreditGrant.objects.latest("pk").expires_at
 
     assert around(EDGE, end_of_the_lot) == [EDGE, EDGE + late, EDGE + MICROSECOND + late]

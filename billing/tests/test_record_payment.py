@@ -93,7 +93,7 @@ def test_bad_input_has_a_code_and_grants_nothing(org, overrides, code):
 
 
 def test_a_price_that_is_not_sold_any_more_cannot_be_paid(org):
-    services.withdraw_price(price=Price.objects.get(code="pack-100"), actor="user:7")
+    services.withdraw_price(price=Price.objects.get(code="pack-100"), reason=REASON, actor=TESTER)
     with nothing_changes(), pytest.raises(Invalid) as refused:
         make_payment(org)
     assert refused.value.error_code == "price_inactive"
@@ -102,7 +102,9 @@ def test_a_price_that_is_not_sold_any_more_cannot_be_paid(org):
 def test_paying_freezes_the_price(org):
     make_payment(org)
     assert Price.objects.get(code="pack-100").frozen_at is not None
-    services.revise_price(price=Price.objects.get(code="pack-100"), amount=1000, actor="user:7")
+    services.revise_price(
+        price=Price.objects.get(code="pack-100"), amount=1000, reason=REASON, actor=TESTER
+    )
     assert make_payment(org).amount == 1000
     assert list(Payment.objects.order_by("pk").values_list("amount", flat=True)) == [900, 1000]
 
@@ -377,7 +379,10 @@ def test_reversed_eight_times_at_once_it_goes_back_once():
     org = make_organization(tier="FREE")
     payment = make_payment(org, "plan-pro")
     results = run_together(
-        8, lambda _: services.reverse_payment(payment=payment, reason="bounced", actor="user:7")
+        8,
+        lambda _: services.reverse_payment(
+            payment=payment, reason="the transfer bounced", actor=TESTER
+        ),
     )
     assert sorted(type(each).__name__ for each in results) == ["NoneType"] * 7 + ["Payment"]
     assert (ledger_rows(org), tier(org)) == ([("GRANT", 1000), ("ADJUST", -1000)], "FREE")
@@ -386,7 +391,7 @@ def test_reversed_eight_times_at_once_it_goes_back_once():
 def test_what_cannot_have_gone_back_is_refused(org, stripe):
     make_payment(org, reference="SEPA 1")
     services.reverse_payment(
-        payment=Payment.objects.get(), amount=450, reason="bounced", actor="user:7"
+        payment=Payment.objects.get(), amount=450, reason="the transfer bounced", actor=TESTER
     )
     bought = start_checkout(org, "pack-500")
     stripe.pay(bought.checkout_id)
@@ -403,14 +408,14 @@ def test_what_cannot_have_gone_back_is_refused(org, stripe):
             with pytest.raises(CommandError):
                 run("reverse_payment", *argv)
         with pytest.raises(Invalid):
-            services.reverse_payment(payment=bought, reason="bounced", actor="user:7")
+            services.reverse_payment(payment=bought, reason="the transfer bounced", actor=TESTER)
 
 
 def test_a_plan_whose_transfer_bounced_ends_and_can_be_paid_again_at_once(org):
     for amount in (4900, 4900):
         payment = make_payment(org, "plan-pro")
         assert (tier(org), payment.amount) == ("PRO", amount)
-        services.reverse_payment(payment=payment, reason="bounced", actor="user:7")
+        services.reverse_payment(payment=payment, reason="the transfer bounced", actor=TESTER)
         assert (tier(org), balance(org).posted) == ("FREE", 0)
         assert set(Subscription.objects.values_list("status", flat=True)) == {"ENDED"}
 
@@ -418,7 +423,7 @@ def test_a_plan_whose_transfer_bounced_ends_and_can_be_paid_again_at_once(org):
 def test_an_upgrade_that_bounced_leaves_the_plan_before_it_and_costs_the_same_again(org):
     make_payment(org, "plan-starter")
     upgrade = make_payment(org, "plan-pro")
-    services.reverse_payment(payment=upgrade, reason="bounced", actor="user:7")
+    services.reverse_payment(payment=upgrade, reason="the transfer bounced", actor=TESTER)
     assert (tier(org), balance(org).posted) == ("STARTER", 300)
     assert Subscription.objects.get().price.code == "plan-starter"
     again = make_payment(org, "plan-pro")
@@ -428,7 +433,7 @@ def test_an_upgrade_that_bounced_leaves_the_plan_before_it_and_costs_the_same_ag
 def test_a_month_paid_ahead_that_bounced_does_not_come(org):
     make_payment(org, "plan-pro")
     ahead = make_payment(org, "plan-pro")
-    services.reverse_payment(payment=ahead, reason="bounced", actor="user:7")
+    services.reverse_payment(payment=ahead, reason="the transfer bounced", actor=TESTER)
     (first, second) = PlanPeriod.objects.order_by("starts_at")
     assert Subscription.objects.get().period_end == first.ends_at == second.starts_at
     age(org, 32)

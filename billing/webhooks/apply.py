@@ -21,6 +21,7 @@ from billing.webhooks.facts import (
     org_hinted,
     subscription_facts,
 )
+from clipforge.audit.actor import Actor
 from clipforge.common.errors import Invalid, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ def _apply(
     event: StripeEvent | None, look_up: Callable[[], Facts | None], org_id: uuid.UUID | None
 ) -> str:
     """`org_id` is whose it probably is: the version has to be read before Stripe is asked."""
+    actor = Actor.of_stripe("" if event is None else event.pk)
     for _ in range(ATTEMPTS):
         version = _version_of(org_id)
         facts = look_up()
@@ -82,8 +84,8 @@ def _apply(
                 continue
             account.sync_version += 1
             account.save(update_fields=["sync_version"])
-            why_not = facts.write(account)
-            subscriptions.settle_tier(account, now=timezone.now())
+            why_not = facts.write(account, actor)
+            subscriptions.settle_tier(account, now=timezone.now(), actor=actor)
             status = EventStatus.FAILED if why_not else EventStatus.APPLIED
             return _finish(event, status, org_id=org_id, error=why_not)
     raise Unavailable("Too much is happening at once. Send the event again.")

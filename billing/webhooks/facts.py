@@ -26,12 +26,11 @@ from billing.models import (
     Subscription,
     SubscriptionStatus,
 )
+from clipforge.audit.actor import Actor
 from clipforge.common.errors import Invalid
 from clipforge.orgs.models import Organization
 
 logger = logging.getLogger(__name__)
-
-ACTOR = "stripe"
 
 # What Stripe calls the states of a subscription; those that are not here have not begun.
 STATUSES = {
@@ -55,7 +54,7 @@ class Facts(NamedTuple):
     """
 
     org_id: uuid.UUID
-    write: Callable[[BillingAccount], str]
+    write: Callable[[BillingAccount, Actor], str]
 
 
 def org_hinted(thing: dict[str, Any]) -> uuid.UUID | None:
@@ -93,11 +92,12 @@ def checkout_facts(thing: dict[str, Any]) -> Facts | None:
     is_new = is_paid and payment.status != PaymentStatus.PAID
     back = _gone_back(session["payment_intent"]) if is_new else 0
 
-    def write(_: BillingAccount) -> str:
+    def write(_: BillingAccount, actor: Actor) -> str:
         _note_checkout(payment.pk, session)
         if is_new:
-            _settle_pack(Payment.objects.select_related("price", "org").get(pk=payment.pk), session)
-            _follow(payment.pk, back)
+            paid = Payment.objects.select_related("price", "org").get(pk=payment.pk)
+            _settle_pack(paid, session, actor)
+            _follow(payment.pk, back, actor)
         elif is_paid and session["id"] != payment.checkout_id:
             return f"Payment {payment.pk} was paid already. Refund {session['payment_intent']}."
         return ""
@@ -111,7 +111,7 @@ def _note_checkout(payment_id: uuid.UUID, session: dict[str, Any]) -> None:
         pending.update(status=PaymentStatus.EXPIRED)
 
 
-def _settle_pack(payment: Payment, session: dict[str, Any]) -> None:
+def _settle_pack(payment: Payment, session: dict[str, Any], actor: Actor) -> None:
     asked = (payment.amount, payment.currency)
     came = (session["amount_total"], session["currency"])
     if asked != came:
@@ -119,7 +119,7 @@ def _settle_pack(payment: Payment, session: dict[str, Any]) -> None:
     payments.mark_paid(
         payment,
         paid_at=timezone.now(),
-        actor=ACTOR,
+        actor=actor,
         checkout_id=session["id"],
         payment_intent_id=session["payment_intent"],
     )
@@ -145,7 +145,7 @@ def subscription_facts(thing: dict[str, Any], invoice_id: str = "") -> Facts | N
     back = {invoice["id"]: _gone_back(_intent_of(invoice)) for invoice in invoices}
     keys = _lookup_keys(found, invoices)
 
-    def write(account: BillingAccount) -> str:
+    def write(account: BillingAccount, actor: Actor) -> str:
         subscription = _copy_subscription(account, found, keys)
         if subscription is None:
             return ""
@@ -153,8 +153,8 @@ def subscription_facts(thing: dict[str, Any], invoice_id: str = "") -> Facts | N
         for invoice in invoices:
             try:
                 with atomic():  # one that is odd keeps none of the others back
-                    payment = _settle_invoice(account, subscription, found, invoice, keys)
-                    _follow(payment.pk, back[invoice["id"]])
+                    payment = _settle_invoice(account, subscription, found, invoice, keys, actor)
+                    _follow(payment.pk, back[invoice["id"]], actor)
             except Invalid as error:
                 logger.error("invoice cannot be settled", extra={"why": error.message})
                 why_not[invoice["id"]] = error.message
@@ -211,6 +211,7 @@ def _settle_invoice(
     found: dict[str, Any],
     invoice: dict[str, Any],
     keys: dict[str, str],
+    actor: Actor,
 ) -> Payment:
     """Note a paid invoice as a payment, with the period that it paid and its credits."""
     line, price = _of_our_plans(invoice["lines"]["data"], keys)
@@ -224,7 +225,7 @@ def _settle_invoice(
         payment = _payment_named(found["metadata"])
     if payment is not None and payment.org_id != account.org_id:
         raise Invalid(f"Invoice {invoice['id']} names the payment of another organization.")
-    payment = payment or Payment(org=account.org, method=PaymentMethod.STRIPE, actor=ACTOR)
+    payment = payment or Payment(org=account.org, method=PaymentMethod.STRIPE, actor=str(actor))
     payment.price = price
     payment.amount = invoice["amount_paid"]
     payment.currency = invoice["currency"]
@@ -233,7 +234,7 @@ def _settle_invoice(
     payments.mark_paid(
         payment,
         paid_at=timezone.now(),
-        actor=ACTOR,
+        actor=actor,
         invoice_id=invoice["id"],
         payment_intent_id=_intent_of(invoice),
     )
@@ -309,10 +310,10 @@ def reversal_facts(thing: dict[str, Any]) -> Facts | None:
         return None
     back = _gone_back(intent_id)
 
-    def write(_: BillingAccount) -> str:
+    def write(_: BillingAccount, actor: Actor) -> str:
         payment = Payment.objects.filter(payment_intent_id=intent_id).first()
         if payment is not None:
-            _follow(payment.pk, back)
+            _follow(payment.pk, back, actor)
         return ""
 
     return Facts(org_id, write)
@@ -335,13 +336,13 @@ def _gone_back(payment_intent_id: str | None) -> int:
     return int(refunded + disputed)
 
 
-def _follow(payment_id: uuid.UUID, back: int) -> None:
+def _follow(payment_id: uuid.UUID, back: int, actor: Actor) -> None:
     payment = Payment.objects.select_related("price", "org").get(pk=payment_id)
     payments.reverse(
         payment,
         min(back, payment.amount),
         reason=f"{payment}: {min(back, payment.amount) / 100:.2f} went back",
-        actor=ACTOR,
+        actor=actor,
     )
 
 

@@ -42,7 +42,12 @@ class Actor:
     address: str | None = None
 
     def __str__(self) -> str:
-        """The name in the ledger and in the log: `user:5`, `command:set_tier`, `system:sweeper`."""
+        """The name in the ledger and in the log: `user:5`, `command:set_tier`, `system:sweeper`.
+
+        Stripe is one there; its events are told apart in the audit.
+        """
+        if self.kind is ActorKind.STRIPE:
+            return self.kind.value
         return f"{self.kind.value}:{self.id}"
 
     @classmethod

@@ -36,7 +36,7 @@ class StaffPermission(models.Model):
         return "staff permission"
 
 
-class MovementKind(models.TextChoices):
+class ApprovalKind(models.TextChoices):
     GRANT = "GRANT", "Grant"
     ADJUST = "ADJUST", "Adjustment"
     PAYMENT = "PAYMENT", "Payment"
@@ -49,18 +49,18 @@ class RequestStatus(models.TextChoices):
     EXPIRED = "EXPIRED", "Expired"
 
 
-class MoneyRequest(models.Model):
-    """A large movement of credits: one person asks for it, another decides, once.
+class ApprovalRequest(models.Model):
+    """A large credit transaction: one person asks for it, another decides, once.
 
-    A payment by hand moves what its price brings; its ticket is the reference of the transfer.
+    A payment by hand brings what its price does; its ticket is the reference of the transfer.
 
     What was asked never changes and no row is deleted; a trigger refuses both. Written by
     `clipforge.staff.approvals.services` alone.
     """
 
-    token = models.UUIDField(unique=True, help_text="Of the form; the movement's ledger key.")
+    token = models.UUIDField(unique=True, help_text="Of the form; the transaction's ledger key.")
     org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
-    kind = models.CharField(max_length=8, choices=MovementKind)
+    kind = models.CharField(max_length=8, choices=ApprovalKind)
     amount = models.BigIntegerField()
     grant_kind = models.CharField(max_length=16, choices=GrantKind, blank=True)
     expires_at = models.DateTimeField(null=True, help_text="When the granted credits end.")
@@ -80,9 +80,11 @@ class MoneyRequest(models.Model):
     decided_at = models.DateTimeField(null=True)
     decision_reason = models.TextField(blank=True)
 
-    objects = OrgQuerySet["MoneyRequest"].as_manager()
+    objects = OrgQuerySet["ApprovalRequest"].as_manager()
 
     class Meta:
+        # A renamed table would stop the code that runs during a deployment.
+        db_table = "staff_moneyrequest"
         default_permissions = ()
         constraints = [
             # The backstop of the four eyes.
@@ -90,10 +92,10 @@ class MoneyRequest(models.Model):
                 condition=~Q(decided_by=F("requested_by")), name="staff_moneyrequest_two_persons"
             ),
             models.CheckConstraint(
-                condition=Q(kind=MovementKind.GRANT, amount__gt=0, price=None, paid_on=None)
+                condition=Q(kind=ApprovalKind.GRANT, amount__gt=0, price=None, paid_on=None)
                 & ~Q(grant_kind="")
                 | Q(
-                    kind=MovementKind.ADJUST,
+                    kind=ApprovalKind.ADJUST,
                     grant_kind="",
                     expires_at=None,
                     price=None,
@@ -101,7 +103,7 @@ class MoneyRequest(models.Model):
                 )
                 & ~Q(amount=0)
                 | Q(
-                    kind=MovementKind.PAYMENT,
+                    kind=ApprovalKind.PAYMENT,
                     amount__gt=0,
                     grant_kind="",
                     expires_at=None,
@@ -135,7 +137,7 @@ class MoneyRequest(models.Model):
         ]
 
     def __str__(self) -> str:
-        sign = "+" if self.kind == MovementKind.ADJUST else ""
+        sign = "+" if self.kind == ApprovalKind.ADJUST else ""
         return f"{self.get_kind_display()} of {self.amount:{sign},} credits"
 
 

@@ -39,8 +39,8 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
             view(approval_views.adjust_credits),
             name="adjust-credits",
         ),
-        path("credits/requests/", view(approval_views.movements), name="movements"),
-        path("credits/requests/<int:pk>/", view(approval_views.movement), name="movement"),
+        path("credits/requests/", view(approval_views.approvals), name="approvals"),
+        path("credits/requests/<int:pk>/", view(approval_views.approval), name="approval"),
         # What staff do to an organization and its keys.
         path(f"{organization}tier/", view(actions.change_tier), name="change-tier"),
         path(f"{organization}limit/", view(actions.override_limit), name="override-limit"),

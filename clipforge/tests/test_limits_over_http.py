@@ -279,6 +279,8 @@ def test_a_movement_of_credits_shows_in_every_process_on_the_next_request(limite
 def test_a_change_of_prices_shows_in_every_process_on_the_next_request(limited: Limited):
     _, client = limited.customer("ENTERPRISE")
     code = "from billing.models import Price; from billing import services;"
+    code += "from clipforge.audit.actor import Actor;"
+    code += "by = {'reason': 'for a test', 'actor': Actor.of_system('test')};"
     code += "prices = Price.objects.filter(is_active=True);"
 
     def shown() -> set[tuple[int | None, ...]]:
@@ -291,10 +293,10 @@ def test_a_change_of_prices_shows_in_every_process_on_the_next_request(limited: 
     assert None not in (before, other)
     for change, after in [
         (
-            "services.revise_price(price=prices.get(code='pack-100'), actor='a', amount=1)",
+            "services.revise_price(price=prices.get(code='pack-100'), amount=1, **by)",
             (1, other),
         ),
-        ("services.withdraw_price(price=prices.get(code='pack-100'), actor='a')", (None, other)),
+        ("services.withdraw_price(price=prices.get(code='pack-100'), **by)", (None, other)),
         ("prices.filter(code='pack-500').delete()", (None, None)),
     ]:
         limited.manage("shell", "-c", code + change)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.devtools.testing.factories import make_grant
+from clipforge.devtools.testing.factories import TESTER, make_grant
 from credits import services
 from credits.errors import InsufficientCredits
 from credits.models import CreditGrant, CreditTransaction
@@ -19,7 +19,8 @@ def adjust(org, amount, **overrides) -> CreditTransaction:
             "org": org,
             "amount": amount,
             "reason": "counted wrongly",
-            "actor": "user:7",
+            "actor": TESTER,
+            "audit": False,
             "idempotency_key": f"adjust:{amount}",
             **overrides,
         }
@@ -29,7 +30,7 @@ def adjust(org, amount, **overrides) -> CreditTransaction:
 def test_an_adjustment_upward_is_a_lot_of_its_own(organization):
     up = adjust(organization, 5)
     assert (up.type, up.amount, up.balance_after) == ("ADJUST", 5, 5)
-    assert (up.reason, up.actor) == ("counted wrongly", "user:7")
+    assert (up.reason, up.actor) == ("counted wrongly", "system:test")
     lot = CreditGrant.objects.get()
     assert (lot.kind, lot.remaining) == ("ADJUST", 5)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from clipforge.devtools.testing.factories import make_grant
+from clipforge.devtools.testing.factories import TESTER, make_grant
 from clipforge.devtools.testing.state import nothing_changes
 from credits import services
 from credits.models import (
@@ -43,7 +43,12 @@ def test_nothing_that_a_superuser_sends_adds_changes_or_deletes_a_row(staff, org
     bought = make_grant(organization, 10)
     make_hold(organization, 4)
     services.reverse_grant(
-        transaction=bought, amount=8, reason="money back", actor="test", idempotency_key="back"
+        transaction=bought,
+        amount=8,
+        reason="money back",
+        actor=TESTER,
+        audit=False,
+        idempotency_key="back",
     )
     row = model.objects.latest("pk")
     fields = {

@@ -20,7 +20,7 @@ from clipforge.common.cache import versioned_cache
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.metrics import metrics
 from clipforge.common.cache.versioned_cache import BORN_KEY, FLOOR_SUFFIX, Versioned
-from clipforge.devtools.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
 from clipforge.devtools.testing.queries import round_trips
 from clipforge.devtools.testing.redis_server import redis_server
 from clipforge.devtools.testing.service import eventually
@@ -90,9 +90,13 @@ def test_every_movement_shows_at_once():
     services.release(hold_id=make_hold(org, 2).pk, actor="test")
     assert shown() == Balance(7, 0, 7)
     assert spend is not None
-    services.refund(transaction=spend, reason="sorry", actor="test", idempotency_key="refund")
+    services.refund(
+        transaction=spend, reason="sorry", actor=TESTER, audit=False, idempotency_key="refund"
+    )
     assert shown() == Balance(10, 0, 10)
-    services.adjust(org=org, amount=-1, reason="a slip", actor="test", idempotency_key="adjust")
+    services.adjust(
+        org=org, amount=-1, reason="a slip", actor=TESTER, audit=False, idempotency_key="adjust"
+    )
     assert shown() == Balance(9, 0, 9)
     lapse(make_hold(org, 5))
     assert shown() == Balance(4, 5, 9)

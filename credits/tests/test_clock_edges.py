@@ -9,6 +9,7 @@ import pytest
 
 from clipforge.devtools.testing.clocks import MICROSECOND, around, clocks_at, refuses
 from clipforge.devtools.testing.factories import (
+    TESTER,
     make_grant,
     make_movements,
     make_organization,
@@ -51,7 +52,7 @@ def test_a_lot_can_be_reserved_until_it_ends(org):
 def test_a_lot_can_be_taken_from_until_it_ends(org):
     def adjust() -> Any:
         return services.adjust(
-            org=org, amount=-10, reason="wrong", actor="test", idempotency_key="adjust"
+            org=org, amount=-10, reason="wrong", actor=TESTER, audit=False, idempotency_key="adjust"
         )
 
     assert around(EDGE, lambda: refuses(adjust)) == [False, True, True]
@@ -93,7 +94,9 @@ def test_what_is_refunded_to_a_lot_that_ended_is_good_for_thirty_days(org):
         spend = make_spend(org, 10)
 
     def refund() -> list[tuple[str, int, datetime.datetime | None]]:
-        services.refund(transaction=spend, reason="bad", actor="test", idempotency_key="refund")
+        services.refund(
+            transaction=spend, reason="bad", actor=TESTER, audit=False, idempotency_key="refund"
+        )
         lots = CreditGrant.objects.filter(remaining__gt=0)
         return list(lots.values_list("kind", "remaining", "expires_at"))
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from clipforge.devtools.testing.factories import make_grant, make_organization
+from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
 from clipforge.devtools.testing.faults import crash_at
 from clipforge.orgs.models import Organization
 from credits import services
@@ -30,7 +30,13 @@ MANY = 60
 
 def granting(org: Organization) -> Act:
     return lambda: services.grant(
-        org=org, amount=5, kind=GrantKind.PURCHASE, reason="r", actor="a", idempotency_key="k"
+        org=org,
+        amount=5,
+        kind=GrantKind.PURCHASE,
+        reason="r",
+        actor=TESTER,
+        audit=False,
+        idempotency_key="k",
     )
 
 
@@ -75,22 +81,28 @@ def handing_over(org: Organization) -> Act:
 def refunding(org: Organization) -> Act:
     spend = make_spend(org, 12)
     return lambda: services.refund(
-        transaction=spend, amount=11, reason="r", actor="a", idempotency_key="k"
+        transaction=spend, amount=11, reason="r", actor=TESTER, audit=False, idempotency_key="k"
     )
 
 
 def refunding_to_a_lot_that_ended(org: Organization) -> Act:
     spend = make_spend(org, 12)
     end(*CreditGrant.objects.for_org(org))
-    return lambda: services.refund(transaction=spend, reason="r", actor="a", idempotency_key="k")
+    return lambda: services.refund(
+        transaction=spend, reason="r", actor=TESTER, audit=False, idempotency_key="k"
+    )
 
 
 def adjusting_up(org: Organization) -> Act:
-    return lambda: services.adjust(org=org, amount=3, reason="r", actor="a", idempotency_key="k")
+    return lambda: services.adjust(
+        org=org, amount=3, reason="r", actor=TESTER, audit=False, idempotency_key="k"
+    )
 
 
 def adjusting_down(org: Organization) -> Act:
-    return lambda: services.adjust(org=org, amount=-12, reason="r", actor="a", idempotency_key="k")
+    return lambda: services.adjust(
+        org=org, amount=-12, reason="r", actor=TESTER, audit=False, idempotency_key="k"
+    )
 
 
 def expiring_holds(org: Organization) -> Act:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 def test_the_first_grant_creates_the_account(organization):
     assert balance(organization) == Balance(available=0, held=0, posted=0)
-    granted = make_grant(organization, 40, reason="welcome", actor="user:7")
+    granted = make_grant(organization, 40, reason="welcome")
     assert balance(organization) == Balance(available=40, held=0, posted=40)
     assert (granted.type, granted.amount, granted.balance_after, granted.org_seq) == (
         "GRANT",
@@ -24,7 +24,7 @@ def test_the_first_grant_creates_the_account(organization):
         40,
         1,
     )
-    assert (granted.reason, granted.actor) == ("welcome", "user:7")
+    assert (granted.reason, granted.actor) == ("welcome", "system:test")
     lot = CreditGrant.objects.get()
     assert granted.inputs == {"grants": {str(lot.pk): 40}}
     assert (lot.kind, lot.amount, lot.remaining, lot.held, lot.expires_at) == (

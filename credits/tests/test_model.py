@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 )
 
 from clipforge.common.errors import Conflict, DomainError
-from clipforge.devtools.testing.factories import make_organization
+from clipforge.devtools.testing.factories import TESTER, make_organization
 from clipforge.devtools.testing.faults import crash_at
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.seeded_bugs import sum_then_insert, without_checks
@@ -81,7 +81,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def adjust(self, amount: int, crash: int) -> None:
         def act(key: str = self._key()) -> Any:
             return services.adjust(
-                org=self.org, amount=amount, reason="r", actor="a", idempotency_key=key
+                org=self.org,
+                amount=amount,
+                reason="r",
+                actor=TESTER,
+                audit=False,
+                idempotency_key=key,
             )
 
         if self._may(act, crash, needed=-amount):
@@ -166,7 +171,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
         def act(key: str = self._key()) -> Any:
             return services.refund(
-                transaction=spend, amount=amount, reason="r", actor="a", idempotency_key=key
+                transaction=spend,
+                amount=amount,
+                reason="r",
+                actor=TESTER,
+                audit=False,
+                idempotency_key=key,
             )
 
         if amount > work.refundable:
@@ -234,7 +244,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 amount=amount,
                 kind=kind,
                 reason="r",
-                actor="a",
+                actor=TESTER,
+                audit=False,
                 idempotency_key=key,
                 expires_at=expires_at,
             ),

@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 
 from billing import services
 from billing.selectors import payment_of_transfer
+from clipforge.audit.actor import Actor
 from clipforge.common.commands import OperatorCommand
 from clipforge.orgs.selectors import find_organization
 from credits import selectors as credit_selectors
@@ -46,7 +47,7 @@ class Command(OperatorCommand):
             reference=reference,
             paid_on=paid_on,
             reason=reason,
-            actor=f"command:{self.command_name}",
+            actor=Actor.of_command(self.command_name),
         )
         available = credit_selectors.balance(organization).available
         before = " was recorded before, and nothing was changed" if is_repetition else ""

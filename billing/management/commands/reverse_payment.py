@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from billing import selectors, services
+from clipforge.audit.actor import Actor
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import NotFound
 from credits import selectors as credit_selectors
@@ -34,7 +35,7 @@ class Command(OperatorCommand):
         if payment is None:
             raise NotFound(f'No payment was recorded under "{reference}".')
         reversed_ = services.reverse_payment(
-            payment=payment, amount=amount, reason=reason, actor=f"command:{self.command_name}"
+            payment=payment, amount=amount, reason=reason, actor=Actor.of_command(self.command_name)
         )
         payment = reversed_ or payment
         left = credit_selectors.balance(payment.org)

@@ -15,7 +15,7 @@ from billing.models import BillingAccount, Payment, Price
 from billing.tests.makers import deliver, make_catalogue, make_payment, start_checkout
 from clipforge.common.errors import Conflict, Unavailable
 from clipforge.devtools.testing.api import assert_problem, invalid_fields
-from clipforge.devtools.testing.factories import make_client, make_organization
+from clipforge.devtools.testing.factories import REASON, TESTER, make_client, make_organization
 from clipforge.devtools.testing.races import run_together, until_a_lock_is_waited_for
 from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs.models import Organization
@@ -204,7 +204,7 @@ def test_twenty_at_once_under_one_key_are_one_payment_and_one_page(stripe):
     ],
 )
 def test_what_cannot_be_bought_has_a_code_and_charges_nothing(api, stripe, body, code):
-    services.withdraw_price(price=Price.objects.get(code="pack-2000"), actor="user:7")
+    services.withdraw_price(price=Price.objects.get(code="pack-2000"), reason=REASON, actor=TESTER)
     BillingAccount.objects.all().delete()
     answer = api.post(URL, body, HTTP_IDEMPOTENCY_KEY="k")
     assert_problem(answer, 422, code)
@@ -379,7 +379,9 @@ def test_what_is_bought_while_its_price_is_revised_is_bought_at_the_new_terms(st
                 return buy(org, code)
             with transaction.atomic():
                 price = Price.objects.get(code=code)
-                services.revise_price(price=price, amount=1700, credits=120, actor="user:7")
+                services.revise_price(
+                    price=price, amount=1700, credits=120, reason=REASON, actor=TESTER
+                )
                 revised.set()
                 until_a_lock_is_waited_for()
             return None

@@ -7,6 +7,7 @@ import pytest
 from billing import services
 from billing.models import Price
 from clipforge.devtools.testing.api import assert_problem
+from clipforge.devtools.testing.factories import REASON, TESTER
 from clipforge.devtools.testing.queries import statements
 
 pytestmark = pytest.mark.django_db
@@ -50,14 +51,16 @@ def test_the_same_list_is_the_same_to_the_byte(anonymous):
 
 def test_a_change_shows_on_the_next_request(anonymous):
     before = anonymous.get(URL).json()
-    services.revise_price(price=Price.objects.get(code="pack-100"), amount=1000, actor="user:7")
+    services.revise_price(
+        price=Price.objects.get(code="pack-100"), amount=1000, reason=REASON, actor=TESTER
+    )
     after = anonymous.get(URL).json()
     assert after["packs"][0]["amount"] == 1000
     assert after["version"] == before["version"] + 1
 
 
 def test_what_is_not_sold_any_more_is_not_listed(anonymous):
-    services.withdraw_price(price=Price.objects.get(code="pack-500"), actor="user:7")
+    services.withdraw_price(price=Price.objects.get(code="pack-500"), reason=REASON, actor=TESTER)
     packs = anonymous.get(URL).json()["packs"]
     assert [each["code"] for each in packs] == ["pack-100", "pack-2000"]
 

@@ -32,7 +32,7 @@ def test_each_kind_has_one_word_in_the_ledger_and_the_log():
         f"user:{user.pk}",
         "command:set_tier",
         "command:set_tier",
-        "stripe:evt_1",
+        "stripe",
         "system:sweeper",
         "key:abcd1234",
     ]

@@ -36,7 +36,8 @@ def main(rounds: int) -> None:
             amount=100,
             kind=GrantKind.PROMO,
             reason="benchmark",
-            actor="benchmark",
+            actor=Actor.of_system("benchmark"),
+            audit=False,
             idempotency_key="benchmark",
         )
         costs = measuring.in_turn(

@@ -96,7 +96,8 @@ def _organizations() -> list[Any]:
             amount=1_000_000,
             kind=GrantKind.PROMO,
             reason="benchmark",
-            actor="benchmark",
+            actor=Actor.of_system("benchmark"),
+            audit=False,
             idempotency_key="benchmark",
         )
         made.append(org.pk)

@@ -23,7 +23,7 @@ from clipforge.orgs.models import Organization, User
 from clipforge.staff.approvals import views as approval_views
 from clipforge.staff.downloads import selectors as download_selectors
 from clipforge.staff.downloads.selectors import Selection
-from clipforge.staff.models import MoneyRequest
+from clipforge.staff.models import ApprovalRequest
 from clipforge.staff.organizations import overview, timeline
 from clipforge.staff.search.views import STRIPE, find
 from clipforge.staff.work import selectors as work_selectors
@@ -61,10 +61,10 @@ def admin_pages() -> Iterator[Page]:
 def approval_pages() -> Iterator[Page]:
     """Movements of credits that await a second person, one of them, and the form that makes them."""
     yield Page(
-        "admin second person", "", budgets.ADMIN, partial(_respond, approval_views.movements)
+        "admin second person", "", budgets.ADMIN, partial(_respond, approval_views.approvals)
     )
-    last = MoneyRequest.objects.order_by("-id").first()
-    one = partial(if_there, _respond, approval_views.movement, last.pk if last else 0)
+    last = ApprovalRequest.objects.order_by("-id").first()
+    one = partial(if_there, _respond, approval_views.approval, last.pk if last else 0)
     yield Page("admin second person, one", "", budgets.ADMIN_ONE, one)
     for subject in subjects():
         form = partial(_respond, approval_views.grant_credits, subject.org.pk)

@@ -36,6 +36,7 @@ from psycopg.errors import DeadlockDetected
 
 from clipforge.common.errors import DomainError
 from clipforge.common.faultpoints import EXIT_CODE
+from clipforge.devtools.testing.factories import TESTER
 from clipforge.devtools.testing.faults import environment
 from clipforge.devtools.testing.seeded_bugs import sum_then_insert
 from clipforge.devtools.testing.state import lapse_lease
@@ -300,7 +301,12 @@ class StressThread:
         number = self._key()
         spend = CreditTransaction.objects.filter(org=org, type="SPEND").order_by("-pk").first()
         return spend and services.refund(
-            transaction=spend, amount=1, reason="r", actor="a", idempotency_key=f"r{number}"
+            transaction=spend,
+            amount=1,
+            reason="r",
+            actor=TESTER,
+            audit=False,
+            idempotency_key=f"r{number}",
         )
 
     def grant(self, org: Organization) -> CreditTransaction:
@@ -311,7 +317,8 @@ class StressThread:
             amount=number % 5 + 1,
             kind=self.random.choice(GrantKind.values),
             reason="r",
-            actor="a",
+            actor=TESTER,
+            audit=False,
             idempotency_key=f"g{number}:{int(time.time()) // 5}",
             expires_at=soon if number % 2 else None,
         )
@@ -320,7 +327,12 @@ class StressThread:
         number = self._key()
         amount = 1 if number % 2 else -1
         return services.adjust(
-            org=org, amount=amount, reason="r", actor="a", idempotency_key=f"a{number}"
+            org=org,
+            amount=amount,
+            reason="r",
+            actor=TESTER,
+            audit=False,
+            idempotency_key=f"a{number}",
         )
 
     # --- work and its workers

@@ -93,7 +93,8 @@ def make_grant(org: Organization, amount: int, **overrides: Any) -> Any:
             "amount": amount,
             "kind": GrantKind.PROMO,
             "reason": "for a test",
-            "actor": "test",
+            "actor": TESTER,
+            "audit": False,
             "idempotency_key": f"test:{next(_numbers)}",
             **overrides,
         }

@@ -14,6 +14,7 @@ from billing import services as billing_services
 from billing.models import Alert, Price, StripeEvent
 from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
+    TESTER,
     make_api_key,
     make_export,
     make_moment,
@@ -54,9 +55,9 @@ def left_by_a_payment(label: str) -> Callable[[], models.Model]:
             reference=f"transfer of {org.pk}",
             paid_on=timezone.now().date(),
             reason="paid by transfer",
-            actor="test",
+            actor=TESTER,
         )
-        payments.reverse(payment, payment.amount, reason="refund", actor="test")
+        payments.reverse(payment, payment.amount, reason="all of it was refunded", actor=TESTER)
         row: models.Model | None = apps.get_model(label)._default_manager.order_by("-pk").first()
         assert row is not None
         return row

@@ -29,6 +29,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from clipforge.devtools.testing.factories import TESTER
 from clipforge.devtools.testing.service import eventually
 
 if TYPE_CHECKING:
@@ -221,7 +222,8 @@ def write(
                 amount=1,
                 kind="PROMO",
                 reason="hammered",
-                actor="test",
+                actor=TESTER,
+                audit=False,
                 idempotency_key=str(uuid7()),
             )
             if invalidation == "delete":

@@ -107,7 +107,7 @@ def _make_payment(org: Organization, name: str, number: int) -> Payment:
         reference=f"{name} transfer {number}",
         paid_on=timezone.now().date(),
         reason="for a test",
-        actor="test",
+        actor=TESTER,
     )
 
 

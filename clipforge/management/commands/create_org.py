@@ -38,7 +38,7 @@ class Command(AuditedCommand):
                     amount=amount,
                     kind=GrantKind.PROMO,
                     reason="credits to start with",
-                    actor=str(self.actor),
+                    actor=self.actor,
                     idempotency_key="create_org",
                 )
         self.say(f"{organization.name} ({tier}) created with {amount} credits: {organization.pk}")

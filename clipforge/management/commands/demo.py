@@ -100,7 +100,7 @@ class Command(OperatorCommand):
             amount=FIRST_CREDITS,
             kind=GrantKind.PROMO,
             reason="credits for a demonstration",
-            actor=str(actor),
+            actor=actor,
             idempotency_key="demo",
         )
         key = org_services.create_api_key(

@@ -100,7 +100,7 @@ class Command(OperatorCommand):
             amount=FIRST_CREDITS,
             kind=GrantKind.PROMO,
             reason="credits to start with",
-            actor=str(actor),
+            actor=actor,
             idempotency_key="up",
         )
         return org_services.create_api_key(

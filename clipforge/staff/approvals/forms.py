@@ -6,14 +6,14 @@ from django import forms
 
 from clipforge.audit.forms import ReasonField
 from clipforge.orgs.models import Organization
-from clipforge.staff.approvals.services import Movement
+from clipforge.staff.approvals.proposals import Proposal
 from clipforge.staff.forms import DayField
-from clipforge.staff.models import MovementKind
+from clipforge.staff.models import ApprovalKind
 from credits.models import GrantKind
-from credits.services import MAX_AMOUNT, MAX_REASON
+from credits.rules import MAX_AMOUNT, MAX_REASON
 
 
-class MovementForm(forms.Form):
+class TransactionForm(forms.Form):
     ticket = forms.CharField(
         label="Ticket or reference",
         required=False,
@@ -27,7 +27,7 @@ class MovementForm(forms.Form):
     )
 
 
-class GrantForm(MovementForm):
+class GrantForm(TransactionForm):
     amount = forms.IntegerField(
         label="Amount", min_value=1, max_value=MAX_AMOUNT, help_text="Credits, a whole number."
     )
@@ -48,10 +48,10 @@ class GrantForm(MovementForm):
 
     field_order = ["amount", "kind", "expiry", "ticket", "reason"]
 
-    def movement(self, org: Organization) -> Movement:
-        return Movement(
+    def proposal(self, org: Organization) -> Proposal:
+        return Proposal(
             org=org,
-            kind=MovementKind.GRANT,
+            kind=ApprovalKind.GRANT,
             amount=self.cleaned_data["amount"],
             grant_kind=self.cleaned_data["kind"],
             expires_at=self.cleaned_data["expiry"],
@@ -60,7 +60,7 @@ class GrantForm(MovementForm):
         )
 
 
-class AdjustForm(MovementForm):
+class AdjustForm(TransactionForm):
     amount = forms.IntegerField(
         label="Amount",
         min_value=-MAX_AMOUNT,
@@ -76,10 +76,10 @@ class AdjustForm(MovementForm):
             raise forms.ValidationError("Nothing would move. Give an amount above or below zero.")
         return amount
 
-    def movement(self, org: Organization) -> Movement:
-        return Movement(
+    def proposal(self, org: Organization) -> Proposal:
+        return Proposal(
             org=org,
-            kind=MovementKind.ADJUST,
+            kind=ApprovalKind.ADJUST,
             amount=self.cleaned_data["amount"],
             ticket=self.cleaned_data["ticket"],
             reason=self.cleaned_data["reason"],

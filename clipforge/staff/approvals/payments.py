@@ -11,10 +11,12 @@ from django.shortcuts import redirect
 from billing.admin import PaymentAdmin as BillingPaymentAdmin
 from billing.models import Payment
 from billing.selectors import normal_reference
+from clipforge.audit.actor import Actor
 from clipforge.audit.forms import REASON
 from clipforge.common.errors import Conflict
 from clipforge.staff.approvals import services as approval_services
-from clipforge.staff.models import MoneyRequest, MovementKind
+from clipforge.staff.approvals.proposals import Proposal
+from clipforge.staff.models import ApprovalKind, ApprovalRequest
 
 admin.site.unregister(Payment)
 
@@ -24,16 +26,16 @@ class PaymentAdmin(BillingPaymentAdmin):
     def save_model(self, request: HttpRequest, obj: Payment, form: Any, change: bool) -> None:
         """Record it, or ask a second person to. All is one transaction, with the person locked."""
         price = obj.price
-        movement = approval_services.Movement(
+        proposal = Proposal(
             org=obj.org,
-            kind=MovementKind.PAYMENT,
+            kind=ApprovalKind.PAYMENT,
             amount=price.credits,
             reason=form.cleaned_data[REASON],
             ticket=normal_reference(obj.reference),
             price=price,
             paid_on=form.cleaned_data["paid_on"],
         )
-        request.asked = approval_services.ask_to_record(movement, request=request)  # type: ignore[attr-defined]
+        request.asked = approval_services.ask_to_record(proposal, actor=Actor.of_request(request))  # type: ignore[attr-defined]
         if _asked(request):
             return
         super().save_model(request, obj, form, change)
@@ -45,8 +47,6 @@ class PaymentAdmin(BillingPaymentAdmin):
     ) -> Any:
         if _asked(request):
             return []  # the request has left its row
-        form.changed_data.append("credits")
-        form.cleaned_data["credits"] = form.instance.credits
         return super().construct_change_message(request, form, formsets, add)
 
     def log_addition(self, request: HttpRequest, obj: Payment, message: Any) -> Any:
@@ -60,8 +60,8 @@ class PaymentAdmin(BillingPaymentAdmin):
             return super().response_add(request, obj, post_url_continue)
         text = "Nothing is recorded yet: a second person has to confirm this."
         messages.warning(request, text)
-        return redirect("admin:movement", asked.pk)
+        return redirect("admin:approval", asked.pk)
 
 
-def _asked(request: HttpRequest) -> MoneyRequest | None:
+def _asked(request: HttpRequest) -> ApprovalRequest | None:
     return getattr(request, "asked", None)

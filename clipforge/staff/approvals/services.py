@@ -1,9 +1,7 @@
 """Credits that staff move by hand: once a form, and above a limit only with a second person.
 
-Grants, adjustments and payments that are recorded by hand count together.
-
-Locks are taken in the order person, request, account: whatever one person asks for stands in a
-line, so that several small movements at once cannot pass for less than their sum.
+Locks are taken in the order person, request, account: the proposals of one person wait for each
+other, so that several small ones at once cannot pass for less than their sum.
 """
 
 from __future__ import annotations
@@ -12,240 +10,119 @@ import datetime
 import uuid
 from typing import Any, NamedTuple, cast
 
-from django.conf import settings
-from django.db.models import BigIntegerField, Q, QuerySet, Sum
-from django.db.models.fields.json import KT
-from django.db.models.functions import Abs, Cast, Coalesce, Now
+from django.db.models.functions import Now
 from django.db.transaction import atomic
-from django.http import HttpRequest
-from django.utils import timezone
 
 from billing import services as billing_services
 from billing.models import Payment, Price
 from billing.selectors import payment_of_transfer, price_for_sale
-from clipforge.audit.actor import Actor, actor_of
-from clipforge.audit.models import AuditEntry
+from clipforge.audit.actor import Actor
 from clipforge.audit.services import sufficient_reason, write_entry
-from clipforge.common.errors import Conflict, Forbidden, Invalid, NotFound
-from clipforge.orgs.models import Organization, User
-from clipforge.staff.approvals.selectors import REQUEST_LIFE, open_requests
-from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
-from credits import services
-from credits.errors import InsufficientCredits
-from credits.models import CreditAccount, CreditGrant, CreditTransaction, TransactionType
-
-# Of the ledger rows that staff made; the token of the form follows.
-KEY = "staff:"
-# What a second person confirmed refers to its request, what one person did to the ticket, if any.
-BY_REQUEST, BY_TICKET = "staff_request", "ticket"
-# Movements of one person count together for so long.
-WINDOW = datetime.timedelta(hours=24)
-# Who made or changed an account can sign in as its owner, for so long at least.
-ACQUAINTANCE = datetime.timedelta(days=30)
-# What one person did alone, by its row in the audit: the ledger has no index on who it was.
-ALONE = Q(verb__in=["grant_credits", "adjust_credits"]) | Q(
-    verb="add", object_type=Payment._meta.label_lower
+from clipforge.common.errors import Conflict, Forbidden, NotFound
+from clipforge.orgs.models import User
+from clipforge.staff.approvals.limits import ACQUAINTANCE, KEY, made_account_of, why_two_persons
+from clipforge.staff.approvals.proposals import (
+    Proposal,
+    facts_of,
+    not_covered,
+    proposal_of,
+    require_possible,
 )
-# The permission that the requester must still have when a second person confirms.
+from clipforge.staff.approvals.selectors import REQUEST_LIFE, open_requests
+from clipforge.staff.models import ApprovalKind, ApprovalRequest, RequestStatus
+from credits import services as credit_services
+from credits.errors import InsufficientCredits
+from credits.models import CreditGrant, CreditTransaction, TransactionType
+from credits.rules import Funds, funds_of
+
+# A transaction that a second person confirmed refers to its request, one made alone to its ticket.
+BY_REQUEST, BY_TICKET = "staff_request", "ticket"
+# The permission to ask, which the first person must still have when the second one confirms.
 NEEDED = {
-    MovementKind.GRANT: "staff.grant_credits",
-    MovementKind.ADJUST: "staff.adjust_credits",
-    MovementKind.PAYMENT: "billing.add_payment",
+    ApprovalKind.GRANT: "staff.grant_credits",
+    ApprovalKind.ADJUST: "staff.adjust_credits",
+    ApprovalKind.PAYMENT: "billing.add_payment",
 }
-
-
-class Funds(NamedTuple):
-    """The credits of an account, from its row and never from a cache."""
-
-    posted: int
-    held: int
-    debt: int
-
-    @property
-    def available(self) -> int:
-        return self.posted - self.held
-
-    def as_facts(self) -> dict[str, int]:
-        return {"available": self.available, **self._asdict()}
-
-
-class Movement(NamedTuple):
-    """The change that a form requests. `grant_kind` is empty for an adjustment, which may be negative.
-
-    Of a payment, `amount` is the most that its price brings and `ticket` the transfer's reference.
-    """
-
-    org: Organization
-    kind: str
-    amount: int
-    reason: str
-    grant_kind: str = ""
-    expires_at: datetime.datetime | None = None
-    ticket: str = ""
-    price: Price | None = None
-    paid_on: datetime.date | None = None
-
-    @property
-    def verb(self) -> str:
-        return "grant_credits" if self.kind == MovementKind.GRANT else "adjust_credits"
 
 
 class Outcome(NamedTuple):
     """The ledger row, or the request that a second person has to confirm."""
 
-    made: CreditTransaction | MoneyRequest
+    made: CreditTransaction | ApprovalRequest
     is_repetition: bool
 
     @property
-    def request(self) -> MoneyRequest | None:
-        return self.made if isinstance(self.made, MoneyRequest) else None
+    def request(self) -> ApprovalRequest | None:
+        return self.made if isinstance(self.made, ApprovalRequest) else None
 
 
-def funds(org: Organization) -> Funds:
-    account = CreditAccount.objects.filter(pk=org.pk).first()
-    return Funds(account.posted, account.held, account.debt) if account else Funds(0, 0, 0)
-
-
-def forecast(movement: Movement, now: Funds) -> Funds:
-    """The account after the change. Only an adjustment does not settle debt."""
-    settled = 0 if movement.kind == MovementKind.ADJUST else min(now.debt, movement.amount)
-    posted = now.posted + movement.amount - settled
-    return now._replace(posted=posted, debt=now.debt - settled)
-
-
-def require_covered(movement: Movement, now: Funds) -> None:
-    """Raises Conflict when more is to be taken than is available."""
-    if movement.amount + now.available < 0:
-        raise _not_covered(-movement.amount, now)
-
-
-class Lately(NamedTuple):
-    """Credits that somebody moved alone in the last day, up and down alike."""
-
-    for_org: int
-    in_all: int
-
-
-def why_second_person(movement: Movement, user: User) -> str:
-    """The reason why a second person has to confirm this; empty when that is not needed."""
-    lately, amount = moved_lately(movement.org, user), abs(movement.amount)
-    limit, in_all = settings.STAFF_GRANT_CONFIRM_CREDITS, settings.STAFF_DAY_CONFIRM_CREDITS
-    if lately.for_org + amount > limit:
-        return (
-            f"This, with what you moved for {movement.org.name} in the last 24 hours, is more than "
-            f"{limit:,} credits."
-        )
-    if lately.in_all + amount > in_all:
-        return (
-            "This, with what you moved for all organizations in the last 24 hours, is more than "
-            f"{in_all:,} credits."
-        )
-    if movement.price is not None and _changed_lately(movement.price, user):
-        return "You changed this price within the last 24 hours."
-    return ""
-
-
-def moved_lately(org: Organization, user: User) -> Lately:
-    amount = Abs(Cast(Coalesce(KT("after__amount"), KT("after__credits")), BigIntegerField()))
-    alone = AuditEntry.objects.filter(ALONE, actor=user, created_at__gt=Now() - WINDOW)
-    sums = alone.aggregate(
-        for_org=Sum(amount, filter=Q(org=org), default=0), in_all=Sum(amount, default=0)
-    )
-    return Lately(**sums)
-
-
-def same_lately(movement: Movement, user: User) -> CreditTransaction | None:
-    """The last time within a day that the person moved exactly as much, by another form."""
-    return _lately(movement.org, user).filter(amount=movement.amount).order_by("-org_seq").first()
-
-
-def submit(movement: Movement, *, token: uuid.UUID, request: HttpRequest) -> Outcome:
+def submit(proposal: Proposal, *, token: uuid.UUID, actor: Actor) -> Outcome:
     """Move the credits, or ask for a second person; the same token again returns what it made.
 
-    Raises Conflict when the token made something else, or more would be taken than is available.
+    The actor is a person, or a command with an operator. Raises Conflict when the token made
+    something else, or more would be taken than is available.
     """
-    person = cast("User", request.user)
     with atomic():
-        User.objects.select_for_update(no_key=True).get(pk=person.pk)
-        if earlier := _earlier(movement, token):
+        person = _locked(actor)
+        if earlier := _earlier(proposal, token):
             return Outcome(earlier, True)
-        if why_second_person(movement, person):
-            return Outcome(_ask(movement, token, request), False)
-        made = _move(
-            movement,
-            token,
-            person,
-            request=request,
-            reference_type=BY_TICKET if movement.ticket else "",
-            reference_id=movement.ticket,
-        )
-        return Outcome(made, False)
+        if why_two_persons(proposal, person):
+            return Outcome(_ask(proposal, token, actor), False)
+        ticket = (BY_TICKET, proposal.ticket) if proposal.ticket else ("", "")
+        return Outcome(_move(proposal, token, actor, reference=ticket), False)
 
 
-def ask_to_record(movement: Movement, *, request: HttpRequest) -> MoneyRequest | None:
+def ask_to_record(proposal: Proposal, *, actor: Actor) -> ApprovalRequest | None:
     """The request for a payment that needs a second person; None when the person may record it.
 
     Requires a transaction, in which it is recorded then. The reference names the payment: sent
     again it is the same request, or the payment that was recorded. Raises Invalid, Conflict.
     """
-    person, price = cast("User", request.user), cast("Price", movement.price)
+    price = cast("Price", proposal.price)
     billing_services.require_recordable(
-        reference=movement.ticket,
-        paid_on=cast("datetime.date", movement.paid_on),
-        reason=movement.reason,
+        reference=proposal.ticket,
+        paid_on=cast("datetime.date", proposal.paid_on),
+        reason=proposal.reason,
     )
-    User.objects.select_for_update(no_key=True).get(pk=person.pk)
-    if payment_of_transfer(movement.ticket) is not None:
+    person = _locked(actor)
+    if payment_of_transfer(proposal.ticket) is not None:
         return None
-    waiting = open_requests().filter(kind=MovementKind.PAYMENT, ticket=movement.ticket).first()
+    waiting = open_requests().filter(kind=ApprovalKind.PAYMENT, ticket=proposal.ticket).first()
     if waiting is not None:
-        if (waiting.org_id, waiting.price_id) != (movement.org.pk, price.pk):
-            raise Conflict(f'The reference "{movement.ticket}" waits for a second person already.')
+        if (waiting.org_id, waiting.price_id) != (proposal.org.pk, price.pk):
+            raise Conflict(f'The reference "{proposal.ticket}" waits for a second person already.')
         return waiting
-    if not why_second_person(movement, person):
+    if not why_two_persons(proposal, person):
         return None
     # Its terms stand from now on: what is confirmed is what is asked for.
     price = price_for_sale(price.code)
-    return _ask(movement._replace(price=price, amount=price.credits), uuid.uuid4(), request)
+    return _ask(proposal._replace(price=price, amount=price.credits), uuid.uuid4(), actor)
 
 
-def confirm(
-    asked: MoneyRequest, *, reason: str, request: HttpRequest
-) -> CreditTransaction | Payment:
+def confirm(asked: ApprovalRequest, *, reason: str, actor: Actor) -> CreditTransaction | Payment:
     """Move what another person asked for. Raises Conflict, Forbidden as `refuse` does.
 
-    Also Conflict when the requester lost the permission, and Forbidden when both may be one person.
-    Where more would be taken than is available, nothing happened, and the request still waits.
+    Also Conflict when the first person may not ask any more, and Forbidden when the two can be one
+    person. Where more would be taken than is available, nothing happened, and the request waits.
     """
     with atomic():
-        decided = _decide(asked, RequestStatus.CONFIRMED, reason, request)
-        if doubt := why_not_confirmed(decided, cast("User", request.user)):
+        decided = _decide(asked, RequestStatus.CONFIRMED, reason, actor)
+        if doubt := why_not_confirmed(decided, User.objects.get(pk=_person_of(actor))):
             raise doubt
-        if decided.kind == MovementKind.PAYMENT:
-            return _record(decided, request=request)
-        return _move(
-            movement_of(decided),
-            decided.token,
-            decided.requested_by,
-            reference_type=BY_REQUEST,
-            reference_id=str(decided.pk),
-            request=request,
-            confirmed=decided,
-        )
+        if decided.kind == ApprovalKind.PAYMENT:
+            return _record(decided, actor)
+        return _move_confirmed(decided, actor)
 
 
-def why_not_confirmed(asked: MoneyRequest, person: User) -> Conflict | Forbidden | None:
-    """The reason why this person cannot confirm the request; None if they can.
-
-    Refusing is always possible.
-    """
+def why_not_confirmed(asked: ApprovalRequest, person: User) -> Conflict | Forbidden | None:
+    """The refusal of this person's yes to the request. A request can always be refused."""
     asker = asked.requested_by
-    if not (asker.is_staff and asker.has_perm(NEEDED[MovementKind(asked.kind)])):
+    if not (asker.is_staff and asker.has_perm(NEEDED[ApprovalKind(asked.kind)])):
         return Conflict(
             f"{asker} may not ask for this any more, so it cannot be confirmed. Refuse it; if it "
             "should be done all the same, somebody else asks anew."
         )
-    if _made(asker, person) or _made(person, asker):
+    if made_account_of(asker, person) or made_account_of(person, asker):
         return Forbidden(
             f"Within the last {ACQUAINTANCE.days} days one of you and {asker} made or changed the "
             "account of the other, or of somebody who did, so you do not count as two persons. "
@@ -254,243 +131,201 @@ def why_not_confirmed(asked: MoneyRequest, person: User) -> Conflict | Forbidden
     return None
 
 
-def refuse(asked: MoneyRequest, *, reason: str, request: HttpRequest) -> MoneyRequest:
+def refuse(asked: ApprovalRequest, *, reason: str, actor: Actor) -> ApprovalRequest:
     """Let nothing move. Raises Conflict when it was decided or has expired, Forbidden for who asked."""
     with atomic():
-        decided = _decide(asked, RequestStatus.REFUSED, reason, request)
+        decided = _decide(asked, RequestStatus.REFUSED, reason, actor)
         write_entry(
-            actor=Actor.of_request(request),
+            actor=actor,
             verb="refuse_credits",
             subject=decided,
             org=decided.org,
             before={"status": RequestStatus.PENDING},
-            after={"status": decided.status, **facts_of(movement_of(decided))},
+            after={"status": decided.status, **facts_of(proposal_of(decided))},
             reason=reason,
         )
     return decided
 
 
 def expire_requests() -> int:
-    """Expire the requests that were not decided in time. Returns how many."""
-    late = MoneyRequest.objects.filter(
+    """End the requests that were not decided in time. Returns how many."""
+    late = ApprovalRequest.objects.filter(
         status=RequestStatus.PENDING, requested_at__lte=Now() - REQUEST_LIFE
     )
     return late.update(status=RequestStatus.EXPIRED, decided_at=Now())
 
 
-def movement_of(asked: MoneyRequest) -> Movement:
-    return Movement(
-        org=asked.org,
-        kind=asked.kind,
-        amount=asked.amount,
-        reason=asked.reason,
-        grant_kind=asked.grant_kind,
-        expires_at=asked.expires_at,
-        ticket=asked.ticket,
-        price=asked.price,
-        paid_on=asked.paid_on,
-    )
-
-
-def facts_of(movement: Movement) -> dict[str, Any]:
-    """As the audit keeps it."""
-    facts = {
-        "amount": movement.amount,
-        "kind": movement.grant_kind,
-        "expires_at": movement.expires_at,
-        "ticket": movement.ticket,
-        "price": str(movement.price or ""),
-        "paid_on": movement.paid_on,
-    }
-    return {name: value for name, value in facts.items() if value}
-
-
 # --- inside ---------------------------------------------------------------------------
 
 
-def _lately(org: Organization, user: User) -> QuerySet[CreditTransaction]:
-    """The transactions that the person made by these forms within the window."""
-    return CreditTransaction.objects.for_org(org).filter(
-        type__in=[TransactionType.GRANT, TransactionType.PURCHASE, TransactionType.ADJUST],
-        created_at__gt=Now() - WINDOW,
-        actor=actor_of(user),
-        idempotency_key__startswith=KEY,
-    )
+def _person_of(actor: Actor) -> int:
+    """Raises Forbidden for an actor without a person: two persons have to be two people."""
+    if actor.user_id is None:
+        raise Forbidden("Only a member of staff can ask for credits or confirm them.")
+    return actor.user_id
 
 
-def _changed_lately(price: Price, user: User) -> bool:
-    versions = Price.objects.filter(code=price.code).values_list("pk", flat=True)
-    return AuditEntry.objects.filter(
-        actor=user,
-        created_at__gt=Now() - WINDOW,
-        object_type=Price._meta.label_lower,
-        object_id__in=[str(pk) for pk in versions],
-    ).exists()
+def _locked(actor: Actor) -> User:
+    """The person who asks, locked until the transaction ends."""
+    return User.objects.select_for_update(no_key=True).get(pk=_person_of(actor))
 
 
-def _made(maker: User, person: User) -> bool:
-    """Whether one made or changed the other's account lately, or that of somebody who did."""
-    seen, found = {person.pk}, {person.pk}
-    while found:
-        acts = AuditEntry.objects.filter(
-            object_type=User._meta.label_lower,
-            object_id__in=[str(pk) for pk in found],
-            created_at__gt=Now() - ACQUAINTANCE,
-        )
-        found = set(acts.values_list("actor", flat=True)) - seen
-        if maker.pk in found:
-            return True
-        seen |= found
-    return False
-
-
-def _record(decided: MoneyRequest, *, request: HttpRequest) -> Payment:
+def _record(decided: ApprovalRequest, actor: Actor) -> Payment:
     """The payment that was asked for, with its audit row. Requires the lock of the request."""
     price = cast("Price", decided.price)
     if payment_of_transfer(decided.ticket) is not None:
         raise Conflict("A payment with this reference was recorded meanwhile. Refuse this one.")
-    before = funds(decided.org)
+    before = funds_of(decided.org_id)
     payment = billing_services.record_payment(
         org=decided.org,
         code=price.code,
         reference=decided.ticket,
         paid_on=cast("datetime.date", decided.paid_on),
         reason=decided.reason,
-        actor=actor_of(decided.requested_by),
+        actor=Actor.of_user(decided.requested_by),
+        audit=False,
     )
     if payment.price_id != price.pk:
         raise Conflict(
             f"{price} is not sold any more. Refuse this; what was paid is recorded anew."
         )
-    facts = facts_of(movement_of(decided)) | {"credits": payment.credits}
-    write_entry(
-        actor=Actor.of_request(request),
-        verb="confirm_credits",
-        subject=payment,
-        org=decided.org,
-        before=before.as_facts(),
-        after={
-            **funds(decided.org).as_facts(),
-            **facts,
-            "request": decided.pk,
-            "asked_by": str(decided.requested_by),
-        },
-        reason=decided.decision_reason,
-    )
+    _write_confirmed(decided, payment, before, actor, credits=payment.credits)
     return payment
 
 
-def _move(
-    movement: Movement,
-    token: uuid.UUID,
-    person: User,
-    *,
-    request: HttpRequest,
-    confirmed: MoneyRequest | None = None,
-    reference_type: str = "",
-    reference_id: str = "",
-) -> CreditTransaction:
-    """Through the service, with its audit row. Requires the lock of the person or the request."""
-    trace: dict[str, Any] = {
-        "org": movement.org,
-        "amount": movement.amount,
-        "reason": movement.reason,
-        "actor": actor_of(person),
-        "idempotency_key": f"{KEY}{token}",
-        "reference_type": reference_type,
-        "reference_id": reference_id,
-    }
-    try:
-        if movement.kind == MovementKind.GRANT:
-            made = services.grant(kind=movement.grant_kind, expires_at=movement.expires_at, **trace)
-        else:
-            made = services.adjust(**trace)
-    except InsufficientCredits:
-        raise _not_covered(-movement.amount, funds(movement.org)) from None
-    # The service has locked the account, so that it did not change in between.
-    after = funds(movement.org)
+def _move_confirmed(decided: ApprovalRequest, actor: Actor) -> CreditTransaction:
+    """The ledger row that was asked for. Requires the lock of the request."""
+    made = _move(
+        proposal_of(decided),
+        decided.token,
+        Actor.of_user(decided.requested_by),
+        reference=(BY_REQUEST, str(decided.pk)),
+        audit=False,
+    )
+    # The service has locked the account: nothing else moved it in between.
+    after = funds_of(decided.org_id)
     before = Funds(
         posted=made.balance_after - made.amount,
         held=after.held,
         debt=after.debt + made.balance_after - after.posted,
     )
-    facts = facts_of(movement)
-    if confirmed is not None:
-        facts |= {"request": confirmed.pk, "asked_by": str(confirmed.requested_by)}
-    write_entry(
-        actor=Actor.of_request(request),
-        verb="confirm_credits" if confirmed else movement.verb,
-        subject=made,
-        org=movement.org,
-        before=before.as_facts(),
-        after={**after.as_facts(), **facts},
-        reason=confirmed.decision_reason if confirmed else movement.reason,
-    )
+    _write_confirmed(decided, made, before, actor)
     return made
 
 
-def _ask(movement: Movement, token: uuid.UUID, request: HttpRequest) -> MoneyRequest:
-    require_covered(movement, funds(movement.org))
-    if movement.expires_at is not None and movement.expires_at <= timezone.now():
-        raise Invalid("The end of the credits has passed already.")
-    asked = MoneyRequest.objects.create(
-        token=token, requested_by=cast("User", request.user), **movement._asdict()
+def _write_confirmed(
+    decided: ApprovalRequest,
+    made: CreditTransaction | Payment,
+    before: Funds,
+    actor: Actor,
+    **more: Any,
+) -> None:
+    """One row for the act of two: its actor confirmed, and it names the person who asked."""
+    write_entry(
+        actor=actor,
+        verb="confirm_credits",
+        subject=made,
+        org=decided.org,
+        before=before.as_facts(),
+        after={
+            **funds_of(decided.org_id).as_facts(),
+            **facts_of(proposal_of(decided)),
+            **more,
+            "request": decided.pk,
+            "asked_by": str(decided.requested_by),
+        },
+        reason=decided.decision_reason,
+    )
+
+
+def _move(
+    proposal: Proposal,
+    token: uuid.UUID,
+    actor: Actor,
+    *,
+    reference: tuple[str, str],
+    audit: bool = True,
+) -> CreditTransaction:
+    """Through the service of the ledger. Requires the lock of the person or the request."""
+    trace: dict[str, Any] = {
+        "org": proposal.org,
+        "amount": proposal.amount,
+        "reason": proposal.reason,
+        "actor": actor,
+        "audit": audit,
+        "idempotency_key": f"{KEY}{token}",
+        "reference_type": reference[0],
+        "reference_id": reference[1],
+    }
+    try:
+        if proposal.kind == ApprovalKind.GRANT:
+            return credit_services.grant(
+                kind=proposal.grant_kind, expires_at=proposal.expires_at, **trace
+            )
+        return credit_services.adjust(**trace)
+    except InsufficientCredits:
+        raise not_covered(-proposal.amount, funds_of(proposal.org.pk)) from None
+
+
+def _ask(proposal: Proposal, token: uuid.UUID, actor: Actor) -> ApprovalRequest:
+    require_possible(proposal, funds_of(proposal.org.pk))
+    asked = ApprovalRequest.objects.create(
+        token=token, requested_by_id=_person_of(actor), **proposal._asdict()
     )
     write_entry(
-        actor=Actor.of_request(request),
+        actor=actor,
         verb="request_credits",
         subject=asked,
-        org=movement.org,
-        after={"status": RequestStatus.PENDING, **facts_of(movement)},
-        reason=movement.reason,
+        org=proposal.org,
+        after={"status": RequestStatus.PENDING, **facts_of(proposal)},
+        reason=proposal.reason,
     )
     return asked
 
 
-def _decide(asked: MoneyRequest, status: str, reason: str, request: HttpRequest) -> MoneyRequest:
+def _decide(asked: ApprovalRequest, status: str, reason: str, actor: Actor) -> ApprovalRequest:
     """Take the request out of PENDING, once. Requires a transaction."""
-    person = cast("User", request.user)
     reason = sufficient_reason(reason)
     decided = (
         open_requests()
         .filter(pk=asked.pk)
-        .exclude(requested_by=person)
-        .update(status=status, decided_by=person, decided_at=Now(), decision_reason=reason)
+        .exclude(requested_by=actor.user_id)
+        .update(status=status, decided_by=actor.user_id, decided_at=Now(), decision_reason=reason)
     )
-    rows = MoneyRequest.objects.select_related("org", "requested_by", "price")
+    rows = ApprovalRequest.objects.select_related("org", "requested_by", "price")
     found = rows.filter(pk=asked.pk).first()
     if found is None:
         raise NotFound("There is no such request.")
     if decided:
         return found
-    if found.requested_by_id == person.pk:
+    if found.requested_by_id == actor.user_id:
         raise Forbidden("You asked for this. Somebody else has to confirm or refuse it.")
     if found.status == RequestStatus.PENDING:
         raise Conflict("Nobody decided this in seven days, so it has expired. Ask anew.")
     raise Conflict(f"This was decided already: {found.get_status_display().lower()}.")
 
 
-def _earlier(movement: Movement, token: uuid.UUID) -> CreditTransaction | MoneyRequest | None:
-    """The result that the token made before. Raises Conflict if it was used for another change."""
-    asked = MoneyRequest.objects.filter(token=token).first()
+def _earlier(proposal: Proposal, token: uuid.UUID) -> CreditTransaction | ApprovalRequest | None:
+    """What the token made before. Raises Conflict if that is not this proposal."""
+    asked = ApprovalRequest.objects.filter(token=token).first()
     if asked is not None:
-        if movement_of(asked) != movement:
+        if proposal_of(asked) != proposal:
             raise _used()
         return asked
-    moved = CreditTransaction.objects.for_org(movement.org).filter(idempotency_key=f"{KEY}{token}")
+    moved = CreditTransaction.objects.for_org(proposal.org).filter(idempotency_key=f"{KEY}{token}")
     earlier = moved.first()
-    if earlier is not None and not _is_same(earlier, movement):
+    if earlier is not None and not _is_same(earlier, proposal):
         raise _used()
     return earlier
 
 
-def _is_same(earlier: CreditTransaction, movement: Movement) -> bool:
-    if (earlier.amount, earlier.reason) != (movement.amount, movement.reason):
+def _is_same(earlier: CreditTransaction, proposal: Proposal) -> bool:
+    if (earlier.amount, earlier.reason) != (proposal.amount, proposal.reason):
         return False
-    if movement.kind == MovementKind.ADJUST:
+    if proposal.kind == ApprovalKind.ADJUST:
         return earlier.type == TransactionType.ADJUST
     lot = CreditGrant.objects.get(pk=next(iter(earlier.inputs["grants"])))
-    return (lot.kind, lot.expires_at) == (movement.grant_kind, movement.expires_at)
+    return (lot.kind, lot.expires_at) == (proposal.grant_kind, proposal.expires_at)
 
 
 def _used() -> Conflict:
@@ -498,13 +333,4 @@ def _used() -> Conflict:
         "This form has done its work already, with other values. Nothing more was moved: "
         "look at the ledger, and open the form anew if you want another movement.",
         code="form_used",
-    )
-
-
-def _not_covered(needed: int, now: Funds) -> Conflict:
-    waits = f" Running work holds {now.held:,} more." if now.held else ""
-    return Conflict(
-        f"{needed:,} credits cannot be taken: {max(0, now.available):,} are available now.{waits} "
-        "Nothing was moved. Take less, or wait for running work to finish.",
-        code="not_covered",
     )

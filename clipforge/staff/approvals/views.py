@@ -12,16 +12,20 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 
+from clipforge.audit.actor import Actor
 from clipforge.common.errors import DomainError
 from clipforge.orgs.models import Organization, User
 from clipforge.staff import formatting, tokens
+from clipforge.staff.approvals import limits
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.approvals.forms import AdjustForm, GrantForm
+from clipforge.staff.approvals.proposals import Proposal, forecast, proposal_of, require_possible
 from clipforge.staff.approvals.selectors import REQUEST_LIFE, open_requests
 from clipforge.staff.forms import ReasonForm
-from clipforge.staff.models import MoneyRequest, MovementKind, RequestStatus
+from clipforge.staff.models import ApprovalKind, ApprovalRequest, RequestStatus
 from clipforge.staff.pages import needs, page
 from credits.models import GrantKind
+from credits.rules import Funds, funds_of
 
 KINDS: dict[str, str] = {
     GrantKind.PROMO: "promotion",
@@ -37,15 +41,15 @@ MOST_WAITING, MOST_DECIDED = 100, 25
 
 @needs("staff.grant_credits")
 def grant_credits(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return _movement(request, pk, GrantForm, "grant-credits", "Grant credits")
+    return _transaction_page(request, pk, GrantForm, "grant-credits", "Grant credits")
 
 
 @needs("staff.adjust_credits")
 def adjust_credits(request: HttpRequest, pk: UUID) -> HttpResponse:
-    return _movement(request, pk, AdjustForm, "adjust-credits", "Adjust credits")
+    return _transaction_page(request, pk, AdjustForm, "adjust-credits", "Adjust credits")
 
 
-def _movement(
+def _transaction_page(
     request: HttpRequest, pk: UUID, form_class: type[GrantForm | AdjustForm], name: str, title: str
 ) -> HttpResponse:
     """GET shows the form. POST shows what it would do; POST with `confirm` does it, once."""
@@ -55,16 +59,16 @@ def _movement(
         "org": org,
         "title": f"{title}: {org.name}",
         "action": reverse(f"admin:{name}", args=[org.pk]),
-        "now": approval_services.funds(org),
+        "now": funds_of(org.pk),
     }
 
     def show(form: Any, token: str) -> HttpResponse:
         return page(
             request,
-            "staff/approvals/movement_form.html",
+            "staff/approvals/transaction_form.html",
             form=form,
             token=token,
-            lately=approval_services.moved_lately(org, user).for_org,
+            lately=limits.moved_lately(org, user).for_org,
             limit=_limit(),
             **context,
         )
@@ -82,32 +86,34 @@ def _movement(
         return show(form, tokens.make(request, name, org))
     if not form.is_valid():
         return show(form, token)
-    movement = form.movement(org)
+    proposal = form.proposal(org)
     try:
         if "confirm" in request.POST:
             return _done(
-                request, approval_services.submit(movement, token=key, request=request), movement
+                request,
+                approval_services.submit(proposal, token=key, actor=Actor.of_request(request)),
+                proposal,
             )
-        approval_services.require_covered(movement, context["now"])
+        require_possible(proposal, context["now"])
     except DomainError as error:
         form.add_error(None, error.message)
         return show(form, token)
     return page(
         request,
-        "staff/approvals/movement_confirm.html",
+        "staff/approvals/transaction_confirm.html",
         form=form,
         token=token,
-        movement=movement,
-        sentences=_sentences(movement, context["now"]),
-        rows=_rows(movement, context["now"]),
-        second=approval_services.why_second_person(movement, user),
-        same=approval_services.same_lately(movement, user),
+        proposal=proposal,
+        sentences=_sentences(proposal, context["now"]),
+        rows=_rows(proposal, context["now"]),
+        second=limits.why_two_persons(proposal, user),
+        same=limits.same_lately(proposal, user),
         **context,
     )
 
 
 def _done(
-    request: HttpRequest, outcome: approval_services.Outcome, movement: approval_services.Movement
+    request: HttpRequest, outcome: approval_services.Outcome, proposal: Proposal
 ) -> HttpResponse:
     """Said where the person goes next: on the page of the organization, or of the request."""
     if asked := outcome.request:
@@ -117,26 +123,26 @@ def _done(
             else ("Nothing has moved yet: a second person has to confirm this.")
         )
         messages.warning(request, text)
-        return redirect(reverse("admin:movement", args=[asked.pk]))
+        return redirect(reverse("admin:approval", args=[asked.pk]))
     if outcome.is_repetition:
         messages.info(request, "This form has done its work already. Nothing more was moved.")
     else:
-        has = approval_services.funds(movement.org).available
+        has = funds_of(proposal.org.pk).available
         messages.success(
-            request, f"{_what(movement)} {movement.org.name} has {has:,} credits available now."
+            request, f"{_what(proposal)} {proposal.org.name} has {has:,} credits available now."
         )
-    return redirect(reverse("admin:orgs_organization_change", args=[movement.org.pk]))
+    return redirect(reverse("admin:orgs_organization_change", args=[proposal.org.pk]))
 
 
 @needs(*ASKING)
-def movements(request: HttpRequest) -> HttpResponse:
+def approvals(request: HttpRequest) -> HttpResponse:
     """The requests that wait for a second person, the oldest first, and the last decisions."""
     people = ("org", "requested_by", "decided_by")
     waiting = open_requests().select_related(*people)
-    decided = MoneyRequest.objects.exclude(status=RequestStatus.PENDING).select_related(*people)
+    decided = ApprovalRequest.objects.exclude(status=RequestStatus.PENDING).select_related(*people)
     return page(
         request,
-        "staff/approvals/movements.html",
+        "staff/approvals/approvals.html",
         title="Movements of credits that await a second person",
         waiting=waiting.order_by("requested_at")[:MOST_WAITING],
         decided=decided.order_by("-id")[:MOST_DECIDED],
@@ -146,10 +152,10 @@ def movements(request: HttpRequest) -> HttpResponse:
 
 
 @needs(*ASKING)
-def movement(request: HttpRequest, pk: int) -> HttpResponse:
+def approval(request: HttpRequest, pk: int) -> HttpResponse:
     """The page of one request: its present effect, and two buttons for those who may decide it."""
     asked = get_object_or_404(
-        MoneyRequest.objects.select_related("org", "requested_by", "decided_by", "price"), pk=pk
+        ApprovalRequest.objects.select_related("org", "requested_by", "decided_by", "price"), pk=pk
     )
     if request.method == "POST":
         return _decision(request, asked)
@@ -157,7 +163,7 @@ def movement(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @needs("staff.confirm_credits")
-def _decision(request: HttpRequest, asked: MoneyRequest) -> HttpResponse:
+def _decision(request: HttpRequest, asked: ApprovalRequest) -> HttpResponse:
     form = ReasonForm(request.POST)
     is_confirmed = "confirm" in request.POST
     if not is_confirmed and "refuse" not in request.POST:
@@ -167,33 +173,31 @@ def _decision(request: HttpRequest, asked: MoneyRequest) -> HttpResponse:
     reason = form.cleaned_data["reason"]
     try:
         if is_confirmed:
-            approval_services.confirm(asked, reason=reason, request=request)
+            approval_services.confirm(asked, reason=reason, actor=Actor.of_request(request))
         else:
-            approval_services.refuse(asked, reason=reason, request=request)
+            approval_services.refuse(asked, reason=reason, actor=Actor.of_request(request))
     except DomainError as error:
         asked.refresh_from_db()
         form.add_error(None, error.message)
         return _request_page(request, asked, form)
-    done = (
-        "Confirmed. " + _what(approval_services.movement_of(asked)) if is_confirmed else "Refused."
-    )
+    done = "Confirmed. " + _what(proposal_of(asked)) if is_confirmed else "Refused."
     messages.success(request, done if is_confirmed else f"{done} Nothing was moved.")
-    return redirect(reverse("admin:movement", args=[asked.pk]))
+    return redirect(reverse("admin:approval", args=[asked.pk]))
 
 
-def _request_page(request: HttpRequest, asked: MoneyRequest, form: ReasonForm) -> HttpResponse:
-    wanted, now = approval_services.movement_of(asked), approval_services.funds(asked.org)
+def _request_page(request: HttpRequest, asked: ApprovalRequest, form: ReasonForm) -> HttpResponse:
+    wanted, now = proposal_of(asked), funds_of(asked.org_id)
     is_late = asked.requested_at <= timezone.now() - REQUEST_LIFE
     is_open = asked.status == RequestStatus.PENDING and not is_late
     is_own = asked.requested_by_id == request.user.pk
     may_decide = is_open and not is_own and request.user.has_perm("staff.confirm_credits")
     return page(
         request,
-        "staff/approvals/movement.html",
+        "staff/approvals/approval.html",
         title=f"{asked} for {asked.org.name}",
         asked=asked,
         org=asked.org,
-        movement=wanted,
+        proposal=wanted,
         form=form,
         is_open=is_open,
         is_own=is_own,
@@ -212,13 +216,11 @@ def _limit() -> int:
     return int(settings.STAFF_GRANT_CONFIRM_CREDITS)
 
 
-def _rows(
-    movement: approval_services.Movement, now: approval_services.Funds
-) -> list[tuple[str, int, int]]:
+def _rows(proposal: Proposal, now: Funds) -> list[tuple[str, int, int]]:
     """The account before and after, as rows. None for a plan, which depends on the running one."""
-    if movement.price is not None and movement.price.is_plan:
+    if proposal.price is not None and proposal.price.is_plan:
         return []
-    before, after = now.as_facts(), approval_services.forecast(movement, now).as_facts()
+    before, after = now.as_facts(), forecast(proposal, now).as_facts()
     names = {
         "available": "Available",
         "held": "Held for running work",
@@ -228,12 +230,12 @@ def _rows(
     return [(label, before[name], after[name]) for name, label in names.items()]
 
 
-def _sentences(movement: approval_services.Movement, now: approval_services.Funds) -> list[str]:
+def _sentences(proposal: Proposal, now: Funds) -> list[str]:
     """The effect of the change, in words."""
-    name, amount = movement.org.name, abs(movement.amount)
-    if price := movement.price:
+    name, amount = proposal.org.name, abs(proposal.amount)
+    if price := proposal.price:
         paid = formatting.money(price.amount, price.currency)
-        said = [f"{name} paid {paid} for {price} by transfer, on {movement.paid_on}."]
+        said = [f"{name} paid {paid} for {price} by transfer, on {proposal.paid_on}."]
         if price.is_plan:
             said.append(
                 f"The plan begins or is prolonged: {amount:,} credits a month. A higher one begins "
@@ -242,15 +244,15 @@ def _sentences(movement: approval_services.Movement, now: approval_services.Fund
         else:
             said.append(f"{name} gets {amount:,} credits.")
         return said
-    if movement.kind == MovementKind.GRANT:
-        said = [f"{name} gets {amount:,} credits as a {KINDS[movement.grant_kind]}."]
-        said.append(_until(movement))
-        if settled := now.debt - approval_services.forecast(movement, now).debt:
+    if proposal.kind == ApprovalKind.GRANT:
+        said = [f"{name} gets {amount:,} credits as a {KINDS[proposal.grant_kind]}."]
+        said.append(_until(proposal))
+        if settled := now.debt - forecast(proposal, now).debt:
             said.append(
                 f"{settled:,} of them settle at once what is owed for credits that were taken back."
             )
         return said
-    if movement.amount > 0:
+    if proposal.amount > 0:
         return [f"{name} gets {amount:,} credits, which never end."]
     return [
         f"{amount:,} credits are taken from {name}, from its grants in the order in which they "
@@ -259,16 +261,16 @@ def _sentences(movement: approval_services.Movement, now: approval_services.Fund
     ]
 
 
-def _until(movement: approval_services.Movement) -> str:
-    if movement.expires_at is None:
+def _until(proposal: Proposal) -> str:
+    if proposal.expires_at is None:
         return "They never end."
-    return f"What is unused on {movement.expires_at:%Y-%m-%d} at 00:00 UTC ends then."
+    return f"What is unused on {proposal.expires_at:%Y-%m-%d} at 00:00 UTC ends then."
 
 
-def _what(movement: approval_services.Movement) -> str:
-    if movement.kind == MovementKind.PAYMENT:
+def _what(proposal: Proposal) -> str:
+    if proposal.kind == ApprovalKind.PAYMENT:
         return "The payment is recorded."
-    verb = "granted" if movement.kind == MovementKind.GRANT else "added"
-    if movement.amount < 0:
+    verb = "granted" if proposal.kind == ApprovalKind.GRANT else "added"
+    if proposal.amount < 0:
         verb = "taken"
-    return f"{abs(movement.amount):,} credits {verb}."
+    return f"{abs(proposal.amount):,} credits {verb}."

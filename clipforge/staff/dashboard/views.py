@@ -59,7 +59,7 @@ def action_items(counts: Counts) -> list[ActionItem]:
         ActionItem(
             "Credits that await a second person",
             counts.approvals,
-            reverse("admin:movements"),
+            reverse("admin:approvals"),
             ("staff.grant_credits", "staff.adjust_credits", "staff.confirm_credits"),
         ),
         ActionItem(

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.core import signing
 from django.core.exceptions import ValidationError
-from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import Alert, PlanPeriod, Price
 from billing.tests.makers import make_catalogue
+from clipforge.audit.actor import Actor
 from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.clocks import MICROSECOND, around, clocks_at, refuses
 from clipforge.devtools.testing.factories import (
@@ -26,11 +26,13 @@ from clipforge.devtools.testing.staff import make_staff
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import APIKey, Organization, User
 from clipforge.staff import tokens
+from clipforge.staff.approvals import limits
 from clipforge.staff.approvals import selectors as approval_selectors
 from clipforge.staff.approvals import services as approval_services
+from clipforge.staff.approvals.proposals import Proposal
 from clipforge.staff.dashboard import selectors as dashboard_selectors
 from clipforge.staff.forms import DayField
-from clipforge.staff.models import MoneyRequest
+from clipforge.staff.models import ApprovalRequest
 from clipforge.staff.organizations import overview, recent_lists
 from clipforge.staff.organizations.forms import KeyForm
 from clipforge.staff.work import selectors as work_selectors
@@ -53,9 +55,11 @@ def user() -> User:
 # --- approvals ------------------------------------------------------------------------------
 
 
-def make_request(user: User, org: Organization, *, ends: datetime.datetime = EDGE) -> MoneyRequest:
+def make_request(
+    user: User, org: Organization, *, ends: datetime.datetime = EDGE
+) -> ApprovalRequest:
     """A request whose seven days are over then."""
-    return MoneyRequest.objects.create(
+    return ApprovalRequest.objects.create(
         token=uuid.uuid4(),
         org=org,
         requested_by=user,
@@ -68,7 +72,7 @@ def make_request(user: User, org: Organization, *, ends: datetime.datetime = EDG
 
 
 @pytest.fixture
-def asked(user: User, organization: Organization) -> MoneyRequest:
+def asked(user: User, organization: Organization) -> ApprovalRequest:
     return make_request(user, organization)
 
 
@@ -81,12 +85,11 @@ def test_a_request_expires_after_seven_days(asked):
 
 
 def test_a_request_is_decided_within_seven_days(asked):
-    request: Any = RequestFactory().post("/")
-    request.user = make_staff("superuser")
+    actor = Actor.of_user(make_staff("superuser"))
 
     def is_late() -> bool:
         return refuses(
-            lambda: approval_services.refuse(asked, reason="not agreed with us", request=request)
+            lambda: approval_services.refuse(asked, reason="not agreed with us", actor=actor)
         )
 
     assert around(EDGE, is_late) == [False, True, True]
@@ -97,7 +100,7 @@ def test_the_page_of_a_request_has_its_buttons_for_seven_days(user, organization
     asked = make_request(user, organization, ends=edge)
 
     def has_buttons() -> bool:
-        answer = staff.get(reverse("admin:movement", args=[asked.pk]))
+        answer = staff.get(reverse("admin:approval", args=[asked.pk]))
         return 'name="confirm"' in answer.content.decode()
 
     assert around(edge, has_buttons) == [True, False, False]
@@ -114,25 +117,24 @@ def test_what_one_person_moved_counts_for_a_day(user, organization):
     )
 
     def in_all() -> int:
-        return approval_services.moved_lately(organization, user).in_all
+        return limits.moved_lately(organization, user).in_all
 
     assert around(EDGE, in_all) == [70, 0, 0]
 
 
 def test_the_same_movement_is_asked_about_for_a_day(user, organization):
-    from clipforge.audit.actor import actor_of
 
     make_grant(
         organization,
         70,
-        actor=actor_of(user),
-        idempotency_key=f"{approval_services.KEY}{uuid.uuid4()}",
+        actor=str(Actor.of_user(user)),
+        idempotency_key=f"{limits.KEY}{uuid.uuid4()}",
     )
-    movement = approval_services.Movement(organization, "GRANT", 70, "asked for", "PROMO")
+    proposal = Proposal(organization, "GRANT", 70, "asked for", "PROMO")
     created_at = CreditTransaction.objects.get().created_at  # which nothing may change
 
     def is_same() -> bool:
-        return approval_services.same_lately(movement, user) is not None
+        return limits.same_lately(proposal, user) is not None
 
     assert around(created_at + DAY, is_same) == [True, False, False]
 
@@ -147,7 +149,7 @@ def test_a_price_that_one_changed_within_a_day_needs_another(user):
         object_id=str(price.pk),
         created_at=EDGE - DAY,
     )
-    changed = around(EDGE, lambda: approval_services._changed_lately(price, user))
+    changed = around(EDGE, lambda: limits._changed_lately(price, user))
     assert changed == [True, False, False]
 
 
@@ -158,9 +160,9 @@ def test_whoever_made_an_account_is_no_second_person_for_thirty_days(user):
         verb="add",
         object_type="orgs.user",
         object_id=str(user.pk),
-        created_at=EDGE - approval_services.ACQUAINTANCE,
+        created_at=EDGE - limits.ACQUAINTANCE,
     )
-    made = around(EDGE, lambda: approval_services._made(other, user))
+    made = around(EDGE, lambda: limits.made_account_of(other, user))
     assert made == [True, False, False]
 
 

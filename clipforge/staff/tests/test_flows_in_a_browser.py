@@ -190,7 +190,7 @@ def test_a_large_grant_is_confirmed_by_somebody_else(ada, made, browser, service
     assert faults_of(ada) == []
     here = ada.page.url.removeprefix(ada.url)
     bob = signed_in(browser, service, "bob")
-    bob.go(reverse("admin:movements"))
+    bob.go(reverse("admin:approvals"))
     assert faults_of(bob) == []
     picture(bob, "movements", "light")
     bob.follow(f"a[href='{here}']")

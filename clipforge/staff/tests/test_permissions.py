@@ -18,7 +18,7 @@ from django.urls import URLResolver, get_resolver, reverse
 from clipforge.devtools.testing.factories import make_organization, make_user
 from clipforge.devtools.testing.rows import MAKERS
 from clipforge.devtools.testing.staff import make_staff, signed_in
-from clipforge.staff.models import MoneyRequest, MovementKind, RescueRun
+from clipforge.staff.models import ApprovalKind, ApprovalRequest, RescueRun
 from credits.models import GrantKind
 
 pytestmark = pytest.mark.django_db
@@ -78,8 +78,8 @@ find                            -       nsfeaR      405
 organization-timeline           org     sfeaR       sfeaR
 grant-credits                   org     faR         faR
 adjust-credits                  org     faR         faR
-movements                       -       faR         faR
-movement                        request faR         faR
+approvals                       -       faR         faR
+approval                        request faR         faR
 change-tier                     org     faR         faR
 override-limit                  org     eaR         eaR
 suspend                         org     eaR         eaR
@@ -108,7 +108,7 @@ THINGS = {
     "project": "projects.Project",
     "export": "exports.Export",
     "payment": "billing.Payment",
-    "request": "staff.MoneyRequest",
+    "request": "staff.ApprovalRequest",
     "run": "staff.RescueRun",
 }
 # Ends the session of who sends it: it has a test of its own.
@@ -183,11 +183,11 @@ def unrendered(settings: Any) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "clipforge.devtools.testing.staff.unrendered"]
 
 
-def make_request() -> MoneyRequest:
-    return MoneyRequest.objects.create(
+def make_request() -> ApprovalRequest:
+    return ApprovalRequest.objects.create(
         token=uuid.uuid4(),
         org=make_organization(),
-        kind=MovementKind.GRANT,
+        kind=ApprovalKind.GRANT,
         grant_kind=GrantKind.PROMO,
         amount=100_000,
         reason="a long outage in May",
@@ -199,7 +199,7 @@ def make_request() -> MoneyRequest:
 def world() -> dict[str, Model]:
     """A row of every model, by the label of the model in small letters."""
     rows = {label.lower(): make() for label, make in MAKERS.items()}
-    rows["staff.moneyrequest"] = make_request()
+    rows["staff.approvalrequest"] = make_request()
     rows["staff.rescuerun"] = RescueRun.objects.create(
         token=uuid.uuid4(), actor=make_user(), action="retry", reason="their worker was lost"
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from clipforge.audit.actor import Actor
 from clipforge.common.commands import OperatorCommand, day
 from clipforge.common.models import uuid7
 from clipforge.orgs.selectors import find_organization
@@ -43,7 +44,7 @@ class Command(OperatorCommand):
             kind=GrantKind.PROMO,
             reason=reason,
             expires_at=expires,
-            actor=f"command:{self.command_name}",
+            actor=Actor.of_command(self.command_name),
             idempotency_key=key or f"command:{self.command_name}:{uuid7()}",
         )
         available = selectors.balance(organization).available

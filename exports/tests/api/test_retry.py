@@ -10,7 +10,12 @@ import pytest
 from rest_framework.test import APIClient
 
 from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
-from clipforge.devtools.testing.factories import make_export, make_organization, make_project
+from clipforge.devtools.testing.factories import (
+    TESTER,
+    make_export,
+    make_organization,
+    make_project,
+)
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
@@ -57,7 +62,7 @@ def test_without_credits_nothing_changes(
 ):
     export = make_export(project, status="FAILED")
     credit_services.adjust(
-        org=organization, amount=-1, reason="spent", actor="test", idempotency_key="x"
+        org=organization, amount=-1, reason="spent", actor=TESTER, audit=False, idempotency_key="x"
     )
     with nothing_changes():
         body = assert_problem(api.post(url(export.pk)), 402, "insufficient_credits")

@@ -10,7 +10,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
-from clipforge.devtools.testing.factories import make_organization, make_project
+from clipforge.devtools.testing.factories import TESTER, make_organization, make_project
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
@@ -52,7 +52,7 @@ def test_without_credits_nothing_changes(api: APIClient, organization: Organizat
     from credits import services as credit_services
 
     credit_services.adjust(
-        org=organization, amount=-2, reason="spent", actor="test", idempotency_key="x"
+        org=organization, amount=-2, reason="spent", actor=TESTER, audit=False, idempotency_key="x"
     )
     with nothing_changes():
         body = assert_problem(api.post(url(project.pk)), 402, "insufficient_credits")

@@ -21,8 +21,9 @@ from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.devtools.testing.staff_client import REASON, open_form
 from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs.models import Organization, User
+from clipforge.staff.approvals import limits
 from clipforge.staff.approvals import services as approval_services
-from clipforge.staff.models import MoneyRequest
+from clipforge.staff.models import ApprovalRequest
 from credits.models import CreditTransaction
 from credits.selectors import balance
 
@@ -33,7 +34,7 @@ NEW = "a better horse battery"
 
 
 @pytest.fixture(autouse=True)
-def limits(settings: Any) -> None:
+def low_limits(settings: Any) -> None:
     settings.STAFF_GRANT_CONFIRM_CREDITS = 1000
     settings.STAFF_DAY_CONFIRM_CREDITS = 2500
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -86,14 +87,14 @@ def revise(client: Client, code: str, **terms: Any) -> None:
     assert client.post(f"/admin/billing/price/{price.pk}/change/", form).status_code == 302
 
 
-def decide(client: Client, decision: str = "confirm", asked: MoneyRequest | None = None) -> Any:
-    asked = asked or MoneyRequest.objects.get()
-    url = reverse("admin:movement", args=[asked.pk])
+def decide(client: Client, decision: str = "confirm", asked: ApprovalRequest | None = None) -> Any:
+    asked = asked or ApprovalRequest.objects.get()
+    url = reverse("admin:approval", args=[asked.pk])
     return client.post(url, {"reason": REASON, decision: "yes"})
 
 
-def page(client: Client, asked: MoneyRequest) -> str:
-    return client.get(reverse("admin:movement", args=[asked.pk])).content.decode()
+def page(client: Client, asked: ApprovalRequest) -> str:
+    return client.get(reverse("admin:approval", args=[asked.pk])).content.decode()
 
 
 def is_asked(answer: Any) -> bool:
@@ -107,8 +108,8 @@ def test_a_large_payment_waits_for_a_second_person_and_is_recorded_as_it_was_ask
     finance, user, organization
 ):
     answer = record(finance, organization, "pack-2000", "SEPA 1")
-    asked = MoneyRequest.objects.get()
-    assert answer["Location"] == reverse("admin:movement", args=[asked.pk])
+    asked = ApprovalRequest.objects.get()
+    assert answer["Location"] == reverse("admin:approval", args=[asked.pk])
     assert (asked.kind, asked.amount, asked.ticket, asked.price) == (
         "PAYMENT",
         2000,
@@ -143,14 +144,14 @@ def test_a_large_payment_waits_for_a_second_person_and_is_recorded_as_it_was_ask
         str(user),
     )
     # What two did counts for neither of them.
-    assert approval_services.moved_lately(organization, user) == (0, 0)
-    assert approval_services.moved_lately(organization, colleague) == (0, 0)
+    assert limits.moved_lately(organization, user) == (0, 0)
+    assert limits.moved_lately(organization, colleague) == (0, 0)
 
 
 def test_a_plan_that_is_paid_by_transfer_begins_when_it_is_confirmed(finance, organization):
     assert is_asked(record(finance, organization, "plan-enterprise", "SEPA 1"))
     colleague = signed_in(make_staff("admin"))
-    assert "20,000 credits a month" in page(colleague, MoneyRequest.objects.get())
+    assert "20,000 credits a month" in page(colleague, ApprovalRequest.objects.get())
     assert decide(colleague).status_code == 302
     organization.refresh_from_db()
     assert (organization.tier, balance(organization).available) == ("ENTERPRISE", 20_000)
@@ -158,7 +159,7 @@ def test_a_plan_that_is_paid_by_transfer_begins_when_it_is_confirmed(finance, or
 
 def test_grants_and_payments_count_together(finance, user, organization):
     assert not is_asked(record(finance, organization, "pack-500", "SEPA 1"))
-    assert approval_services.moved_lately(organization, user) == (500, 500)
+    assert limits.moved_lately(organization, user) == (500, 500)
     assert not is_asked(grant(finance, organization, 400))
     assert is_asked(record(finance, organization, "pack-500", "SEPA 2"))
     assert is_asked(grant(finance, organization, 101))
@@ -229,7 +230,7 @@ def test_several_payments_at_once_do_not_pass_for_less_than_their_sum():
     answers = run_together(6, lambda n: record(clients[n], org, "pack-500", f"SEPA {n}"))
     assert sum(is_asked(answer) for answer in answers) == 4
     assert balance(org).available == 1000
-    assert (Payment.objects.count(), MoneyRequest.objects.count()) == (2, 4)
+    assert (Payment.objects.count(), ApprovalRequest.objects.count()) == (2, 4)
 
 
 # --- over all organizations ------------------------------------------------------------
@@ -242,7 +243,7 @@ def test_many_organizations_do_not_make_many_limits(finance, user):
     url = reverse("admin:grant-credits", args=[third.pk])
     form = open_form(finance, url, amount=1000, kind="PROMO")
     assert not is_asked(finance.post(url, {**form, "confirm": "yes"}))
-    assert approval_services.moved_lately(third, user) == (1000, 2500)
+    assert limits.moved_lately(third, user) == (1000, 2500)
     form = open_form(
         finance, url := reverse("admin:grant-credits", args=[second.pk]), amount=1, kind="PROMO"
     )
@@ -275,7 +276,7 @@ def test_an_admin_is_not_two_persons_by_the_account_of_a_colleague(organization)
     assert client.post(url, form).status_code == 302
     other.refresh_from_db()
     theirs = signed_in(other)
-    text = page(theirs, MoneyRequest.objects.get())
+    text = page(theirs, ApprovalRequest.objects.get())
     assert "do not count as two persons" in text
     assert 'name="confirm"' not in text
     with nothing_changes():
@@ -317,7 +318,7 @@ def test_who_counts_as_another_person(acts, may):
     for act in acts:
         actor, _, person = act.partition(" > ")
         act_on(people[actor], people[person])
-    asked = MoneyRequest(kind="GRANT", requested_by=people["asker"])
+    asked = ApprovalRequest(kind="GRANT", requested_by=people["asker"])
     assert (approval_services.why_not_confirmed(asked, people["confirmer"]) is None) is may
 
 
@@ -326,13 +327,13 @@ def test_after_thirty_days_they_count_as_two_again(user):
     act_on(user, confirmer, days=30.01)
     assert (
         approval_services.why_not_confirmed(
-            MoneyRequest(kind="GRANT", requested_by=user), confirmer
+            ApprovalRequest(kind="GRANT", requested_by=user), confirmer
         )
         is None
     )
     act_on(user, confirmer, days=29.99)
     assert approval_services.why_not_confirmed(
-        MoneyRequest(kind="GRANT", requested_by=user), confirmer
+        ApprovalRequest(kind="GRANT", requested_by=user), confirmer
     )
 
 
@@ -349,7 +350,7 @@ def test_what_somebody_asked_who_was_dismissed_is_refused_and_not_confirmed(
     else:
         User.objects.filter(pk=user.pk).update(**{how: False})
     colleague = signed_in(make_staff("finance"))
-    text = page(colleague, MoneyRequest.objects.get())
+    text = page(colleague, ApprovalRequest.objects.get())
     assert "may not ask for this any more" in text
     assert 'name="confirm"' not in text
     with nothing_changes():

@@ -41,7 +41,7 @@ from clipforge.staff.approvals.selectors import REQUEST_LIFE
 from clipforge.staff.capped_counts import Count
 from clipforge.staff.dashboard import selectors as dashboard_selectors
 from clipforge.staff.dashboard.selectors import Badge, collect
-from clipforge.staff.models import MoneyRequest
+from clipforge.staff.models import ApprovalRequest
 from credits.models import CreditAccount, LedgerCheck
 from credits.reconciling import check_ledger
 from exports.models import Export
@@ -148,9 +148,9 @@ def test_what_only_a_person_takes_further_is_counted_and_leads_to_it(support):
         )
     request: dict[str, Any] = {"kind": "GRANT", "amount": 5, "grant_kind": "PROMO"}
     request |= {"org": org, "requested_by": make_user(), "reason": "promised at the fair"}
-    MoneyRequest.objects.create(token=uuid.uuid4(), **request)
+    ApprovalRequest.objects.create(token=uuid.uuid4(), **request)
     forgotten = timezone.now() - 2 * REQUEST_LIFE
-    MoneyRequest.objects.create(token=uuid.uuid4(), requested_at=forgotten, **request)
+    ApprovalRequest.objects.create(token=uuid.uuid4(), requested_at=forgotten, **request)
     assert panels(support)["Waits for you"] == (
         "Items that need a person Item Count Dead letters: analyses 1 Dead letters: renders None"
         " Dead letters: queue entries 1 Credits that await a second person 1 Alerts that could not be sent 2 Alerts not sent yet 1"

@@ -19,6 +19,7 @@ from django.utils import timezone
 from billing import services as billing_services
 from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
+    TESTER,
     make_grant,
     make_organization,
     make_project,
@@ -65,7 +66,7 @@ def record_payment(org: Any, reference: str) -> Any:
         reference=reference,
         paid_on=timezone.now().date(),
         reason="paid by transfer",
-        actor="test",
+        actor=TESTER,
     )
 
 

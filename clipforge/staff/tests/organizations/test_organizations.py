@@ -18,6 +18,7 @@ from billing import services as billing_services
 from billing.models import PlanPeriod
 from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
+    TESTER,
     make_api_key,
     make_client,
     make_export,
@@ -135,7 +136,7 @@ def test_what_is_owed_and_what_is_paid_for_are_shown(staff):
         reference="transfer 1",
         paid_on=timezone.now().date(),
         reason="paid by transfer",
-        actor="test",
+        actor=TESTER,
     )
     period = PlanPeriod.objects.get()
     plan = shown(staff, org)["Plan"]
@@ -159,7 +160,8 @@ def test_what_is_owed_and_what_is_paid_for_are_shown(staff):
         transaction=grant,
         amount=grant.amount,
         reason="the money went back",
-        actor="test",
+        actor=TESTER,
+        audit=False,
         idempotency_key="back",
         reference_type="payment",
         reference_id="1",
@@ -325,7 +327,7 @@ def test_the_way_to_all_shows_those_of_this_organization_and_nobody_elses(staff)
             reference=f"transfer of {owner.pk}",
             paid_on=timezone.now().date(),
             reason="paid by transfer",
-            actor="test",
+            actor=TESTER,
         )
     for panel in panels_of(staff, org).values():
         with CaptureQueriesContext(connection) as queries:
@@ -421,7 +423,7 @@ def busy() -> Organization:
         reference=f"transfer of {org.pk}",
         paid_on=timezone.now().date(),
         reason="paid by transfer",
-        actor="test",
+        actor=TESTER,
     )
     AuditEntry.objects.create(
         actor=make_user(), org=org, verb="change", object_label="it", reason="because of it"

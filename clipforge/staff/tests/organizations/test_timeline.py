@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from billing import payments
 from billing import services as billing_services
+from clipforge.audit.actor import Actor
 from clipforge.audit.models import AuditEntry
 from clipforge.common.models import uuid7
 from clipforge.devtools.query_plans.explain import captured, cost_of
@@ -103,14 +104,16 @@ def test_every_movement_of_the_ledger_is_said_with_its_credits_and_why():
     org = make_organization()
     bought = make_grant(org, 1200, kind="PURCHASE", reason="Pack bought", actor="stripe")
     make_grant(org, 5, reason="a present")
-    credit_services.adjust(org=org, amount=-3, reason="a slip", actor="test", idempotency_key="a")
     credit_services.adjust(
-        org=org, amount=1, reason="half a slip", actor="test", idempotency_key="b"
+        org=org, amount=-3, reason="a slip", actor=TESTER, audit=False, idempotency_key="a"
+    )
+    credit_services.adjust(
+        org=org, amount=1, reason="half a slip", actor=TESTER, audit=False, idempotency_key="b"
     )
     project = make_project(org)
     spend = CreditTransaction.objects.get(type="SPEND", reference_id=str(project.pk))
     credit_services.refund(
-        transaction=spend, reason="a bad analysis", actor="test", idempotency_key="c"
+        transaction=spend, reason="a bad analysis", actor=TESTER, audit=False, idempotency_key="c"
     )
     make_grant(org, 2, reason="for a day")
     CreditGrant.objects.filter(amount=2).update(expires_at=NOON)
@@ -168,7 +171,7 @@ def test_a_payment_is_said_with_its_money_and_what_went_back():
         reference="transfer 1",
         paid_on=timezone.now().date(),
         reason="paid by transfer",
-        actor=f"user:{person.pk}",
+        actor=Actor.of_user(person),
     )
     sum_ = f"{payment.amount / 100:.2f} {payment.currency.upper()}"
     plan, paid = sorted(timeline_page(org, kind="payments").entries, key=lambda entry: entry.what)
@@ -176,7 +179,7 @@ def test_a_payment_is_said_with_its_money_and_what_went_back():
     assert (plan.status, plan.state, plan.who) == ("Active", "ok", "")
     assert paid.what == f"Paid {sum_} for {payment.price.name}"
     assert (paid.status, paid.state, paid.who) == ("Paid", "ok", "fin@example.com")
-    payments.reverse(payment, payment.amount, reason="refund", actor="test")
+    payments.reverse(payment, payment.amount, reason="all of it was refunded", actor=TESTER)
     paid = next(e for e in timeline_page(org, kind="payments").entries if e.what.startswith("Paid"))
     assert (paid.status, paid.state) == (f"Paid, {sum_} went back", "bad")
 
@@ -361,7 +364,7 @@ def test_what_happened_to_others_is_never_in_it():
         reference="transfer 2",
         paid_on=timezone.now().date(),
         reason="paid by transfer",
-        actor="test",
+        actor=TESTER,
     )
     assert len(timeline_page(other).entries) >= 9
     assert timeline_page(org) == TimelinePage([], None, None)

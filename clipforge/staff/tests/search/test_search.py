@@ -21,6 +21,7 @@ from billing import services as billing_services
 from billing.models import BillingAccount, Payment, StripeEvent, Subscription
 from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
+    TESTER,
     make_api_key,
     make_export,
     make_moment,
@@ -76,7 +77,7 @@ def world(db: None) -> World:
         reference="INV 2026/17",
         paid_on=timezone.now().date(),
         reason="paid by transfer",
-        actor="test",
+        actor=TESTER,
     )
     price = payment.price
     subscription = Subscription.objects.create(
