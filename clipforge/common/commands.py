@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
 from clipforge.common.cache.metrics import metrics
 from clipforge.common.errors import DomainError
@@ -62,6 +63,30 @@ class OperatorCommand(BaseCommand):
     def command_name(self) -> str:
         """As it is typed after `manage.py`."""
         return self.__module__.rpartition(".")[2]
+
+
+class DryRunCommand(OperatorCommand):
+    """Can be tried without an effect.
+
+    `--dry-run` does everything in one transaction, prints the result and rolls it back. Only what
+    PostgreSQL does not hold needs care in `run`, which asks `self.is_dry_run`.
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--dry-run", action="store_true", help="print what would change, and change nothing"
+        )
+        super().add_arguments(parser)
+
+    def perform(self, **options: Any) -> dict[str, Any]:
+        self.is_dry_run: bool = options["dry_run"]
+        if not self.is_dry_run:
+            return super().perform(**options)
+        with transaction.atomic():
+            result = super().perform(**options)
+            transaction.set_rollback(True)
+        self.say("Dry run: nothing was changed.")
+        return {**result, "dry_run": True}
 
 
 def day(text: str) -> datetime.datetime:

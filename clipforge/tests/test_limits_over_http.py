@@ -233,7 +233,7 @@ def test_a_new_tier_an_override_and_a_new_figure_hold_in_every_process_from_the_
     for _ in range(50):
         client.get(ME)
     assert {answer.status_code for answer in everywhere(limited, client)} == {429}
-    limited.manage("set_tier", org, "PRO", "--reason", "paid")
+    limited.manage("set_tier", org, "PRO", "--reason", "was paid for")
     assert {answer.json()["organization"]["tier"] for answer in everywhere(limited, client)} == {
         "PRO"
     }
@@ -271,7 +271,7 @@ def test_a_revoked_key_and_a_suspended_organization_are_refused_in_every_process
 def test_a_movement_of_credits_shows_in_every_process_on_the_next_request(limited: Limited):
     org, client = limited.customer("ENTERPRISE")
     for amount in (1, 2):
-        limited.manage("grant_credits", org, "1", "--reason", "test")
+        limited.manage("grant_credits", org, "1", "--reason", "for a test")
         balances = {answer.json()["available"] for answer in everywhere(limited, client, BALANCE)}
         assert balances == {10 + amount}
 

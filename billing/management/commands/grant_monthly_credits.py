@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 from billing import subscriptions
-from clipforge.common.commands import OperatorCommand
+from clipforge.common.commands import DryRunCommand
 
 
-class Command(OperatorCommand):
+class Command(DryRunCommand):
     help = (
         "Grant the credits of every plan whose period has begun, and of the free plan's month; end "
         "plans that were not renewed. Runs every hour by itself; running it again, or twice at "

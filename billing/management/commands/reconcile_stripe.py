@@ -5,10 +5,10 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from billing import reconciling
-from clipforge.common.commands import OperatorCommand
+from clipforge.common.commands import DryRunCommand
 
 
-class Command(OperatorCommand):
+class Command(DryRunCommand):
     help = (
         "Compare Stripe, payments and ledger. Events that never came are fetched and applied, and "
         "those that failed are tried again; everything else that does not agree is reported and "

@@ -5,13 +5,12 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from billing import selectors, services
-from clipforge.audit.actor import Actor
-from clipforge.common.commands import OperatorCommand
+from clipforge.audit.commands import AuditedCommand
 from clipforge.common.errors import NotFound
 from credits import selectors as credit_selectors
 
 
-class Command(OperatorCommand):
+class Command(AuditedCommand):
     help = (
         "Note that money which was recorded by hand went back: a transfer that bounced, or that was "
         "recorded by mistake. Unused credits of it go back too, spent ones are owed, and a plan "
@@ -26,7 +25,6 @@ class Command(OperatorCommand):
             metavar="CENTS",
             help="what went back in all, in minor units of the currency; all of it unless given",
         )
-        parser.add_argument("--reason", required=True, help="why: the transfer bounced")
 
     def run(
         self, *, reference: str, amount: int | None, reason: str, **options: Any
@@ -35,7 +33,7 @@ class Command(OperatorCommand):
         if payment is None:
             raise NotFound(f'No payment was recorded under "{reference}".')
         reversed_ = services.reverse_payment(
-            payment=payment, amount=amount, reason=reason, actor=Actor.of_command(self.command_name)
+            payment=payment, amount=amount, reason=reason, actor=self.actor
         )
         payment = reversed_ or payment
         left = credit_selectors.balance(payment.org)

@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.core.management import CommandError, call_command
+from django.core.management import (
+    CommandError,
+    call_command,
+    get_commands,
+    load_command_class,
+)
 
 from clipforge.audit.models import AuditEntry
+from clipforge.common.commands import DryRunCommand
 from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
 from clipforge.devtools.testing.staff import make_staff
 from clipforge.orgs.models import Organization, User
@@ -117,3 +123,27 @@ def test_each_leaves_one_row_in_its_name(command, acme):
 def test_a_new_organization_is_one_row(acme):
     run("create_org", "Globex")
     assert AuditEntry.objects.get().after == {"name": "Globex", "tier": "FREE"}
+
+
+# Commands without `--dry-run`, each with the reason.
+NO_DRY_RUN = {
+    "up": "starts the service, and fills a database that is empty",
+    "demo": "makes an organization of its own to show what the service does",
+    "worker": "is the service",
+    "reconcile_credits": "only reads; notes that it did",
+    "check_indexes": "only reads",
+    "lint_migrations": "only reads",
+    "faultdrill": "breaks a service of its own, started for it",
+    "loadtest": "is load, with keys that it revokes itself",
+    "seed_load": "fills a database that is there to be filled",
+}
+
+
+def test_every_command_that_changes_something_can_be_tried():
+    ours = {
+        name: load_command_class(app, name)
+        for name, app in get_commands().items()
+        if app.partition(".")[0] in {"clipforge", "credits", "projects", "exports", "billing"}
+    }
+    without = {name for name, command in ours.items() if not isinstance(command, DryRunCommand)}
+    assert without == set(NO_DRY_RUN)

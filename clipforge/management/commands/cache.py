@@ -13,7 +13,7 @@ from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.log import families_of
 from clipforge.common.cache.metrics import KEEP_HOURS, metrics
 from clipforge.common.cache.redis import RedisError
-from clipforge.common.commands import OperatorCommand
+from clipforge.common.commands import DryRunCommand
 from clipforge.common.errors import Invalid, NotFound, Unavailable
 from clipforge.orgs import caching as org_caching
 from clipforge.orgs.models import APIKey, Organization, Tier
@@ -22,7 +22,7 @@ from credits import caching as credit_caching
 ACTIONS_WITH_KEY = {"get", "ttl", "purge"}
 
 
-class Command(OperatorCommand):
+class Command(DryRunCommand):
     help = (
         "Inspect the cache: hit rates, the value of a key, its time to live; purge keys by a pattern, or "
         "warm it after a restart of Redis. Answers are correct without any of this."
@@ -91,6 +91,10 @@ class Command(OperatorCommand):
         return {"key": key, "seconds": seconds}
 
     def _purge(self, *, key: str, **options: Any) -> dict[str, Any]:
+        if self.is_dry_run:
+            count = sum(1 for _ in default_cache().client.iter_keys(key))
+            self.say(f"{count} keys would be deleted.")
+            return {"pattern": key, "purged": count}
         purged = default_cache().delete_pattern(key)
         self.say(f"{purged} keys deleted. What is asked for comes back from the database.")
         return {"pattern": key, "purged": purged}

@@ -5,15 +5,19 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import transaction
 
-from clipforge.audit.commands import AuditedCommand
 from clipforge.orgs import services as org_services
 from clipforge.orgs.models import Tier
-from credits import services as credit_services
+from clipforge.staff.approvals.commands import ProposingCommand, token_of
+from clipforge.staff.approvals.proposals import Proposal
+from clipforge.staff.approvals.services import submit
+from clipforge.staff.models import ApprovalKind
 from credits.models import GrantKind
+from credits.rules import require_amount
 
 
-class Command(AuditedCommand):
+class Command(ProposingCommand):
     help = "Create an organization, with an owner and credits if asked for."
+    kind = ApprovalKind.GRANT
     default_reason = "created by an operator"
 
     def arguments(self, parser: CommandParser) -> None:
@@ -28,25 +32,31 @@ class Command(AuditedCommand):
         self, *, name: str, tier: str, owner: str | None, reason: str, **options: Any
     ) -> dict[str, Any]:
         amount: int = options["credits"]
+        asked = None
         with transaction.atomic():
             organization = org_services.create_organization(
                 name=name, tier=tier, owner_email=owner, reason=reason, actor=self.actor
             )
             if amount:
-                credit_services.grant(
+                require_amount(amount)
+                proposal = Proposal(
                     org=organization,
+                    kind=self.kind,
                     amount=amount,
-                    kind=GrantKind.PROMO,
                     reason="credits to start with",
-                    actor=self.actor,
-                    idempotency_key="create_org",
+                    grant_kind=GrantKind.PROMO,
                 )
-        self.say(f"{organization.name} ({tier}) created with {amount} credits: {organization.pk}")
+                token = token_of(organization, self.command_name)
+                asked = submit(proposal, token=token, actor=self.actor).request
+        given = 0 if asked else amount
+        self.say(f"{organization.name} ({tier}) created with {given} credits: {organization.pk}")
+        waiting = self.pending(asked) if asked else {}
         self.say(f"Next: manage.py create_api_key {organization.slug}")
         return {
+            **waiting,
             "id": organization.pk,
             "slug": organization.slug,
             "tier": tier,
             "owner": owner,
-            "credits": amount,
+            "credits": given,
         }

@@ -15,7 +15,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Abs, Cast, Coalesce, Now
 
 from billing.models import Payment, Price
-from clipforge.audit.actor import Actor
+from clipforge.audit.actor import Actor, ActorKind
 from clipforge.audit.models import AuditEntry
 from clipforge.orgs.models import Organization, User
 from clipforge.staff.approvals.proposals import Proposal
@@ -41,8 +41,11 @@ class Lately(NamedTuple):
     in_all: int
 
 
-def why_two_persons(proposal: Proposal, user: User) -> str:
-    """The sentence that says why a second person has to confirm it; empty when none has to."""
+def why_two_persons(proposal: Proposal, user: User | None) -> str:
+    """The sentence that says why a second person has to confirm it; empty when none has to.
+
+    `user` is None for commands that name no operator: they count as one person.
+    """
     lately, amount = moved_lately(proposal.org, user), abs(proposal.amount)
     limit, in_all = settings.STAFF_GRANT_CONFIRM_CREDITS, settings.STAFF_DAY_CONFIRM_CREDITS
     if lately.for_org + amount > limit:
@@ -55,14 +58,16 @@ def why_two_persons(proposal: Proposal, user: User) -> str:
             "This, with what you moved for all organizations in the last 24 hours, is more than "
             f"{in_all:,} credits."
         )
-    if proposal.price is not None and _changed_lately(proposal.price, user):
+    if user and proposal.price is not None and _changed_lately(proposal.price, user):
         return "You changed this price within the last 24 hours."
     return ""
 
 
-def moved_lately(org: Organization, user: User) -> Lately:
+def moved_lately(org: Organization, user: User | None) -> Lately:
     amount = Abs(Cast(Coalesce(KT("after__amount"), KT("after__credits")), BigIntegerField()))
     alone = AuditEntry.objects.filter(ALONE, actor=user, created_at__gt=Now() - WINDOW)
+    if user is None:
+        alone = alone.filter(actor_kind=ActorKind.COMMAND)
     sums = alone.aggregate(
         for_org=Sum(amount, filter=Q(org=org), default=0), in_all=Sum(amount, default=0)
     )

@@ -10,6 +10,7 @@ import datetime
 import uuid
 from typing import Any, NamedTuple, cast
 
+from django.db import connection
 from django.db.models.functions import Now
 from django.db.transaction import atomic
 
@@ -33,7 +34,7 @@ from clipforge.staff.models import ApprovalKind, ApprovalRequest, RequestStatus
 from credits import services as credit_services
 from credits.errors import InsufficientCredits
 from credits.models import CreditGrant, CreditTransaction, TransactionType
-from credits.rules import Funds, funds_of
+from credits.rules import Funds, funds_of, require_trace
 
 # A transaction that a second person confirmed refers to its request, one made alone to its ticket.
 BY_REQUEST, BY_TICKET = "staff_request", "ticket"
@@ -59,8 +60,8 @@ class Outcome(NamedTuple):
 def submit(proposal: Proposal, *, token: uuid.UUID, actor: Actor) -> Outcome:
     """Move the credits, or ask for a second person; the same token again returns what it made.
 
-    The actor is a person, or a command with an operator. Raises Conflict when the token made
-    something else, or more would be taken than is available.
+    The actor is a person or a command. Raises Conflict when the token made something else, or more
+    would be taken than is available, and Forbidden for a command that needs an operator to ask.
     """
     with atomic():
         person = _locked(actor)
@@ -159,15 +160,25 @@ def expire_requests() -> int:
 
 
 def _person_of(actor: Actor) -> int:
-    """Raises Forbidden for an actor without a person: two persons have to be two people."""
+    """Raises Forbidden for an actor without a person: then there are no two who could agree."""
     if actor.user_id is None:
-        raise Forbidden("Only a member of staff can ask for credits or confirm them.")
+        raise Forbidden(
+            "This is more than may be moved without a second person. Name the member of staff who "
+            "asks for it: --operator EMAIL."
+        )
     return actor.user_id
 
 
-def _locked(actor: Actor) -> User:
-    """The person who asks, locked until the transaction ends."""
-    return User.objects.select_for_update(no_key=True).get(pk=_person_of(actor))
+def _locked(actor: Actor) -> User | None:
+    """The person who asks, locked until the transaction ends; None for a command without one.
+
+    Commands without an operator wait for each other as the proposals of one person do.
+    """
+    if actor.user_id is None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", ["staff.approvals"])
+        return None
+    return User.objects.select_for_update(no_key=True).get(pk=actor.user_id)
 
 
 def _record(decided: ApprovalRequest, actor: Actor) -> Payment:
@@ -268,6 +279,7 @@ def _move(
 
 
 def _ask(proposal: Proposal, token: uuid.UUID, actor: Actor) -> ApprovalRequest:
+    require_trace(proposal.reason, str(actor), str(token))
     require_possible(proposal, funds_of(proposal.org.pk))
     asked = ApprovalRequest.objects.create(
         token=token, requested_by_id=_person_of(actor), **proposal._asdict()

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from clipforge.common.commands import OperatorCommand
+from clipforge.common.commands import DryRunCommand
 from credits import services
 
 
-class Command(OperatorCommand):
+class Command(DryRunCommand):
     help = (
         "Give back reservations that were not renewed, and end unused credits whose time has come, "
         "over all organizations. Runs every minute by itself; running it again, or twice at once, "
