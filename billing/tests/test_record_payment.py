@@ -398,12 +398,12 @@ def test_what_cannot_have_gone_back_is_refused(org, stripe):
     deliver(stripe)
     with nothing_changes():
         for argv in (
-            ["SEPA 2", "--reason", "bounced"],
-            ["SEPA 1", "--reason", "bounced", "--amount", "449"],
-            ["SEPA 1", "--reason", "bounced", "--amount", "901"],
-            ["SEPA 1", "--reason", "bounced", "--amount", "0"],
+            ["SEPA 2", "--reason", "the transfer bounced"],
+            ["SEPA 1", "--reason", "the transfer bounced", "--amount", "449"],
+            ["SEPA 1", "--reason", "the transfer bounced", "--amount", "901"],
+            ["SEPA 1", "--reason", "the transfer bounced", "--amount", "0"],
             ["SEPA 1", "--reason", " "],
-            ["", "--reason", "bounced"],
+            ["", "--reason", "the transfer bounced"],
         ):
             with pytest.raises(CommandError):
                 run("reverse_payment", *argv)
