@@ -262,7 +262,7 @@ def submit() -> Act:
 def ask_to_record() -> Act:
     actor, price = Actor.of_user(make_staff("finance")), pack()
     AuditEntry.objects.create(  # who changed a price just now records no payment of it alone
-        actor_id=actor.user_id, verb="change", object_type="billing.price", object_id=price.pk
+        actor_id=actor.user_id, verb="change", object_type="billing.price", object_id=str(price.pk)
     )
     asked = proposal(price.credits)._replace(
         kind=ApprovalKind.PAYMENT,

@@ -29,7 +29,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from clipforge.devtools.testing.factories import TESTER
 from clipforge.devtools.testing.service import eventually
 
 if TYPE_CHECKING:
@@ -207,6 +206,7 @@ def write(
     from django.db import transaction
 
     from clipforge.common.models import uuid7
+    from clipforge.devtools.testing.factories import TESTER
     from clipforge.orgs.models import Organization
     from credits import services
 
