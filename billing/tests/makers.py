@@ -35,6 +35,7 @@ def make_payment(org: Organization, code: str = "pack-100", **overrides: Any) ->
             "paid_on": timezone.now().date(),
             "reason": "paid by transfer",
             "actor": TESTER,
+            "audit": False,
             **overrides,
         }
     )

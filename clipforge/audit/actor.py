@@ -101,8 +101,3 @@ def _os_user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
         return ""
-
-
-def actor_of(user: Any) -> str:
-    """One of the staff, as services, the ledger and the log name them."""
-    return f"user:{user.pk}"

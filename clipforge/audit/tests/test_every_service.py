@@ -39,11 +39,13 @@ from clipforge.devtools.testing.factories import (
     make_user,
 )
 from clipforge.devtools.testing.staff import code_of, make_staff, phone_of
+from clipforge.jobs.rules import Action
 from clipforge.orgs import services as org_services
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.approvals.proposals import Proposal
 from clipforge.staff.login import second_factor
 from clipforge.staff.models import ApprovalKind, ApprovalRequest
+from clipforge.staff.work import services as work_services
 from credits import services as credit_services
 from credits.models import CreditTransaction
 
@@ -62,6 +64,7 @@ EXEMPT = {
     "credits.services.capture": "work of machines, for every job: its trail is the ledger",
     "credits.services.release": "work of machines, for every job: its trail is the ledger",
     "credits.ledger": "the inside of the ledger: its services leave the row",
+    "credits.rules.require_trace": "a rule that changes nothing",
     "credits.reconciling.check_ledger": "only reads, and keeps its result in a table of its own",
     "clipforge.jobs": "a customer's job, of which the row of the job and the ledger tell",
     "projects": "a customer's work, of which its own rows and the ledger tell",
@@ -319,6 +322,13 @@ def reset() -> Act:
     return lambda: second_factor.reset(user=user, **BECAUSE)
 
 
+def carry_out() -> Act:
+    failed = make_project(status="FAILED")
+    plan = work_services.plan(Action.RETRY, [f"project:{failed.pk}"])
+    actor = Actor.of_user(make_staff("engineer"))
+    return lambda: work_services.carry_out(uuid.uuid4(), plan, reason=REASON, actor=actor)
+
+
 SCENARIOS: dict[str, Callable[[], Act]] = {
     **{
         f"clipforge.orgs.services.{each.__name__}": each
@@ -358,6 +368,7 @@ SCENARIOS: dict[str, Callable[[], Act]] = {
         f"clipforge.staff.login.second_factor.{each.__name__}": each
         for each in (set_up, new_recovery_codes, note_recovery, reset)
     },
+    "clipforge.staff.work.services.carry_out": carry_out,
 }
 
 

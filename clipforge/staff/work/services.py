@@ -17,10 +17,9 @@ from typing import Any, NamedTuple, cast
 from django.core import signing
 from django.db import DatabaseError, transaction
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
 from django.utils import timezone
 
-from clipforge.audit.actor import Actor, actor_of
+from clipforge.audit.actor import Actor
 from clipforge.audit.services import write_entry
 from clipforge.common.errors import Conflict, DomainError, Invalid, NotFound
 from clipforge.jobs import queue, rules
@@ -251,18 +250,16 @@ def unseal(text: str, *, user: User) -> tuple[uuid.UUID, RescuePlan]:
 # --- now -------------------------------------------------------------------------------
 
 
-def carry_out(
-    request: HttpRequest, token: uuid.UUID, made: RescuePlan, *, reason: str
-) -> RescueRun:
-    """Do what was confirmed. The second request with the token gets the run that the first one began."""
+def carry_out(token: uuid.UUID, made: RescuePlan, *, reason: str, actor: Actor) -> RescueRun:
+    """Do what was confirmed, with a row in the audit for each item. The second request with the token gets the run that the first one began."""
     run, first = RescueRun.objects.get_or_create(
         token=token,
-        defaults={"actor": cast("User", request.user), "action": made.action, "reason": reason},
+        defaults={"actor_id": cast("int", actor.user_id), "action": made.action, "reason": reason},
     )
     if not first:
         return run
     for item in made.items:
-        why = _refused(partial(_do, request, made.action, item, reason))
+        why = _refused(partial(_do, made.action, item, reason, actor))
         run.results.append({"label": item.label, "key": item.key, "done": not why, "why": why})
     run.finished_at = timezone.now()
     run.save(update_fields=["results", "finished_at"])
@@ -294,17 +291,16 @@ class Done(NamedTuple):
     after: dict[str, Any]
 
 
-def _do(request: HttpRequest, action: Action, item: RescueItem, reason: str) -> None:
+def _do(action: Action, item: RescueItem, reason: str, actor: Actor) -> None:
     """In the caller's transaction: lock, look again, act, write down."""
-    actor = actor_of(request.user)
     if item.kind == ENTRY:
         done = _put_back(action, item)
     elif item.kind == HOLD:
-        done = _release(item, actor)
+        done = _release(item, str(actor))
     else:
-        done = _do_job(action, item, actor)
+        done = _do_job(action, item, str(actor))
     write_entry(
-        actor=Actor.of_request(request),
+        actor=actor,
         verb=f"{action.value}_{'hold' if action is Action.RELEASE else 'work'}",
         subject=done.subject,
         org=done.org,

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_safe
 
+from clipforge.audit.actor import Actor
 from clipforge.audit.forms import ReasonField
 from clipforge.common.errors import DomainError, Invalid
 from clipforge.jobs import kinds
@@ -156,7 +157,9 @@ def _carry_out(request: HttpRequest) -> HttpResponse:
         # As it stands by now; what is sealed stays what was confirmed.
         again = work_services.plan(sealed.action, [item.key for item in sealed.items])
         return _confirmation(request, again, form)
-    run = work_services.carry_out(request, token, sealed, reason=form.cleaned_data["reason"])
+    run = work_services.carry_out(
+        token, sealed, reason=form.cleaned_data["reason"], actor=Actor.of_request(request)
+    )
     return redirect("admin:rescue-run", token=run.pk)
 
 

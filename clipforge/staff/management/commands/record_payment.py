@@ -50,8 +50,8 @@ class Command(ProposingCommand):
         reference = normal_reference(reference)
         is_repetition = payment_of_transfer(reference) is not None
         if not is_repetition:
-            sold = price_for_sale(price)
             with atomic():
+                sold = price_for_sale(price)
                 proposal = Proposal(
                     org=organization,
                     kind=self.kind,

@@ -15,10 +15,11 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
-from django.test import Client, RequestFactory
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from procrastinate.contrib.django import app
 
+from clipforge.audit.actor import Actor
 from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
     TESTER,
@@ -456,9 +457,7 @@ def _in_a_thread(client: Client, sealed: str) -> str:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("action", ["cancel", "requeue"])
 def test_of_a_worker_that_finishes_and_staff_at_the_same_moment_one_wins(roles, action):
-    user = make_user(is_staff=True, is_superuser=True)
-    request: Any = RequestFactory().post(CONFIRM)
-    request.user = user
+    actor = Actor.of_user(make_user(is_staff=True, is_superuser=True))
     org = make_organization(credits_=100)
     charged = 0
     for _ in range(8):
@@ -471,7 +470,7 @@ def test_of_a_worker_that_finishes_and_staff_at_the_same_moment_one_wins(roles, 
         def act(number: int, project: Project = project, made: RescuePlan = made) -> object:
             if number == 0:
                 return lifecycle.succeed(project, status="READY", actor="worker")
-            return work_services.carry_out(request, uuid.uuid4(), made, reason=REASON)
+            return work_services.carry_out(uuid.uuid4(), made, reason=REASON, actor=actor)
 
         done, run = run_together(2, act)
         assert isinstance(run, RescueRun), run
