@@ -57,7 +57,7 @@ class HoldOutcome(enum.IntEnum):
 
 @dataclass
 class Jobs:
-    """Paid work, one row each in arrays side by side. `seconds` is what the price is made of."""
+    """Jobs, one row each in arrays side by side. `seconds` is what the price is made of."""
 
     kind: Ints
     org: Ints

@@ -69,7 +69,7 @@ BESIDE_JOBS = {
 }
 EFFECTS = {
     Action.RETRY: "queued again from the start; its price is reserved anew",
-    Action.REQUEUE: "given a new task; its credits stay reserved",
+    Action.REQUEUE: "given a new queue entry; its credits stay reserved",
     Action.CANCEL: "stopped; its reserved credits go back",
     Action.RELEASE: "its reserved credits go back",
 }

@@ -244,7 +244,7 @@ def test_a_suspension_holds_from_the_next_request_until_it_is_restored(acme):
     assert customer.get("/api/v1/me").status_code == 200
 
 
-def test_a_suspension_says_what_becomes_of_running_work(acme):
+def test_a_suspension_says_what_becomes_of_running_jobs(acme):
     make_grant(acme, 10)
     make_hold(acme, 3)
     page = text(client_for("suspend").get(url("suspend", acme.pk)))
