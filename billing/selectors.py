@@ -12,6 +12,7 @@ from billing import caching
 from billing.models import (
     Alert,
     AlertStatus,
+    BillingAccount,
     EventStatus,
     Payment,
     PaymentMethod,
@@ -67,6 +68,11 @@ def get_payment(org: Organization, payment_id: uuid.UUID) -> Payment:
     if payment is None:
         raise NotFound
     return payment
+
+
+def account_with_plan(org: Organization) -> BillingAccount | None:
+    """The account whose tier a paid plan has set; None without such a plan."""
+    return BillingAccount.objects.filter(pk=org.pk).exclude(plan_tier="").first()
 
 
 def subscriptions(org: Organization) -> OrgQuerySet[Subscription]:

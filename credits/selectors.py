@@ -26,6 +26,7 @@ __all__ = [
     "Balance",
     "ReversedTotals",
     "Statement",
+    "account",
     "all_accounts",
     "all_holds",
     "all_transactions",
@@ -70,6 +71,11 @@ def holds(org: Organization) -> OrgQuerySet[CreditHold]:
 def all_holds() -> OrgQuerySet[CreditHold]:
     """The holds of all organizations: for staff."""
     return CreditHold.objects.all()
+
+
+def account(org: Organization) -> CreditAccount | None:
+    """The account as it is now, never from a cache; None for one that never had a credit."""
+    return CreditAccount.objects.filter(pk=org.pk).first()
 
 
 def all_accounts() -> QuerySet[CreditAccount]:

@@ -44,6 +44,10 @@ def api_keys(org: Organization) -> QuerySet[APIKey]:
     return APIKey.objects.filter(organization=org)
 
 
+def all_api_keys() -> QuerySet[APIKey]:
+    return APIKey.objects.all()
+
+
 def all_tier_limits() -> QuerySet[TierLimits]:
     return TierLimits.objects.all()
 

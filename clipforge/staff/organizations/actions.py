@@ -13,17 +13,18 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 
-from billing.models import BillingAccount
+from billing import selectors as billing_selectors
 from clipforge.audit.actor import Actor
 from clipforge.common.errors import Conflict, DomainError
+from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import services
 from clipforge.orgs.idempotency import Answer, once
-from clipforge.orgs.models import APIKey, Organization, TierLimits, User
+from clipforge.orgs.models import Organization, User
 from clipforge.staff import tokens
 from clipforge.staff.forms import ReasonForm
 from clipforge.staff.organizations.forms import KeyForm, LimitForm, SuspendForm, TierForm
 from clipforge.staff.pages import needs, page
-from credits.models import CreditAccount
+from credits import selectors as credit_selectors
 
 
 class Done(NamedTuple):
@@ -35,7 +36,7 @@ class Done(NamedTuple):
 
 @needs("staff.change_tier")
 def change_tier(request: HttpRequest, pk: UUID) -> HttpResponse:
-    org = get_object_or_404(Organization, pk=pk)
+    org = get_object_or_404(org_selectors.all_organizations(), pk=pk)
     form = TierForm(_sent(request), initial={"tier": org.tier, "seen": org.tier})
 
     def act() -> Done:
@@ -46,7 +47,7 @@ def change_tier(request: HttpRequest, pk: UUID) -> HttpResponse:
         services.change_tier(organization=org, tier=tier, **_because(request, form))
         return Done(f"{org.name} is {tier} now; it was {current}.")
 
-    paid = BillingAccount.objects.filter(pk=org.pk).exclude(plan_tier="").first()
+    paid = billing_selectors.account_with_plan(org)
     notes = [
         "The limits of the new tier hold from the next request on. No credits are granted by it."
     ]
@@ -66,20 +67,22 @@ def change_tier(request: HttpRequest, pk: UUID) -> HttpResponse:
         facts=[("Tier now", org.tier)],
         notes=notes,
         warning=warning,
-        tiers=sorted(TierLimits.objects.all(), key=lambda limits: limits.requests_per_minute),
+        tiers=sorted(
+            org_selectors.all_tier_limits(), key=lambda limits: limits.requests_per_minute
+        ),
         button="Change tier",
     )
 
 
 @needs("staff.override_limit")
 def override_limit(request: HttpRequest, pk: UUID) -> HttpResponse:
-    org = get_object_or_404(Organization, pk=pk)
+    org = get_object_or_404(org_selectors.all_organizations(), pk=pk)
     own = org.rate_limit_override
     form = LimitForm(
         _sent(request),
         initial={"requests_per_minute": own, "seen": "" if own is None else own},
     )
-    of_tier = TierLimits.objects.get(tier=org.tier).requests_per_minute
+    of_tier = org_selectors.all_tier_limits().get(tier=org.tier).requests_per_minute
 
     def act() -> Done:
         current, wanted = (
@@ -118,7 +121,7 @@ def override_limit(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @needs("staff.suspend_organization")
 def suspend(request: HttpRequest, pk: UUID) -> HttpResponse:
-    org = get_object_or_404(Organization, pk=pk)
+    org = get_object_or_404(org_selectors.all_organizations(), pk=pk)
     form = SuspendForm(_sent(request), organization=org)
 
     def act() -> Done:
@@ -126,7 +129,7 @@ def suspend(request: HttpRequest, pk: UUID) -> HttpResponse:
             return Done(f"{org.name} was suspended already. Nothing was changed.", False)
         return Done(f"{org.name} is suspended.")
 
-    account = CreditAccount.objects.filter(pk=org.pk).first()
+    account = credit_selectors.account(org)
     notes = [
         "Every request is refused (403) from the next one on, whichever key it has. The keys stay, "
         "and work again once it is restored.",
@@ -150,7 +153,7 @@ def suspend(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @needs("staff.suspend_organization")
 def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
-    org = get_object_or_404(Organization, pk=pk)
+    org = get_object_or_404(org_selectors.all_organizations(), pk=pk)
     form = ReasonForm(_sent(request))
 
     def act() -> Done:
@@ -173,7 +176,7 @@ def restore(request: HttpRequest, pk: UUID) -> HttpResponse:
 @needs("staff.manage_keys")
 def issue_key(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The secret is in the answer to the POST that made the key, and nowhere else."""
-    org = get_object_or_404(Organization, pk=pk)
+    org = get_object_or_404(org_selectors.all_organizations(), pk=pk)
     form = KeyForm(request.POST if request.method == "POST" else None)
     token = request.POST.get("token", "")
     if request.method == "POST":
@@ -227,13 +230,13 @@ def _issued(request: HttpRequest, org: Organization, form: KeyForm, token: UUID)
         title=f"A key for {org.name}" if made else "This form has made its key",
         org=org,
         secret=made[0].secret if made else "",
-        key=APIKey.objects.get(pk=answer.body),
+        key=org_selectors.api_keys(org).get(pk=answer.body),
     )
 
 
 @needs("staff.manage_keys")
 def revoke_key(request: HttpRequest, pk: UUID) -> HttpResponse:
-    key = get_object_or_404(APIKey.objects.select_related("organization"), pk=pk)
+    key = get_object_or_404(org_selectors.all_api_keys().select_related("organization"), pk=pk)
     org = key.organization
     form = ReasonForm(_sent(request))
 
@@ -291,7 +294,7 @@ def _because(request: HttpRequest, form: forms.Form) -> dict[str, Any]:
 
 
 def _locked(org: Organization) -> Organization:
-    return Organization.objects.select_for_update(no_key=True).get(pk=org.pk)
+    return org_selectors.all_organizations().select_for_update(no_key=True).get(pk=org.pk)
 
 
 def _require_as_seen(form: forms.Form, what: str, current: str) -> None:

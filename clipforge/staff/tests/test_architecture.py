@@ -37,7 +37,6 @@ QUERY_THEMSELVES = {
     "approvals/services.py": "counts what one person moved, across ledger, audit and price list",
     "approvals/views.py": "finds the organization of its address",
     "login/second_factor.py": "a device of django-otp, of either kind",
-    "organizations/actions.py": "locks the rows that it changes",
     "search/views.py": "looks an id up in the tables of all models that have one",
 }
 MANAGERS = {"objects", "_default_manager", "_base_manager"}
