@@ -54,6 +54,11 @@ def price_for_sale(code: str, *, currency: str | None = None) -> Price:
     return price
 
 
+def versions_of(price: Price) -> QuerySet[Price]:
+    """All versions of what is sold under the code of this price, itself included."""
+    return Price.objects.filter(code=price.code)
+
+
 def payments(org: Organization) -> OrgQuerySet[Payment]:
     return Payment.objects.for_org(org).select_related("price")
 

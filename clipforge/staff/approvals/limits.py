@@ -14,11 +14,13 @@ from django.db.models import BigIntegerField, Q, Sum
 from django.db.models.fields.json import KT
 from django.db.models.functions import Abs, Cast, Coalesce, Now
 
+from billing import selectors as billing_selectors
 from billing.models import Payment, Price
+from clipforge.audit import selectors as audit_selectors
 from clipforge.audit.actor import Actor, ActorKind
-from clipforge.audit.models import AuditEntry
 from clipforge.orgs.models import Organization, User
 from clipforge.staff.approvals.proposals import Proposal
+from credits import selectors as credit_selectors
 from credits.models import CreditTransaction, TransactionType
 
 # Begins the idempotency key of the ledger rows that staff made; the token of the form follows.
@@ -65,7 +67,7 @@ def why_two_persons(proposal: Proposal, user: User | None) -> str:
 
 def moved_lately(org: Organization, user: User | None) -> Lately:
     amount = Abs(Cast(Coalesce(KT("after__amount"), KT("after__credits")), BigIntegerField()))
-    alone = AuditEntry.objects.filter(ALONE, actor=user, created_at__gt=Now() - WINDOW)
+    alone = audit_selectors.all_entries().filter(ALONE, actor=user, created_at__gt=Now() - WINDOW)
     if user is None:
         alone = alone.filter(actor_kind=ActorKind.COMMAND)
     sums = alone.aggregate(
@@ -76,7 +78,7 @@ def moved_lately(org: Organization, user: User | None) -> Lately:
 
 def same_lately(proposal: Proposal, user: User) -> CreditTransaction | None:
     """The last time within a day that the person moved exactly as much, by another form."""
-    made = CreditTransaction.objects.for_org(proposal.org).filter(
+    made = credit_selectors.transactions(proposal.org).filter(
         type__in=[TransactionType.GRANT, TransactionType.PURCHASE, TransactionType.ADJUST],
         created_at__gt=Now() - WINDOW,
         actor=str(Actor.of_user(user)),
@@ -89,7 +91,7 @@ def made_account_of(maker: User, person: User) -> bool:
     """Whether one made or changed the other's account lately, or that of somebody who did."""
     seen, found = {person.pk}, {person.pk}
     while found:
-        acts = AuditEntry.objects.filter(
+        acts = audit_selectors.all_entries().filter(
             object_type=User._meta.label_lower,
             object_id__in=[str(pk) for pk in found],
             created_at__gt=Now() - ACQUAINTANCE,
@@ -102,10 +104,14 @@ def made_account_of(maker: User, person: User) -> bool:
 
 
 def _changed_lately(price: Price, user: User) -> bool:
-    versions = Price.objects.filter(code=price.code).values_list("pk", flat=True)
-    return AuditEntry.objects.filter(
-        actor=user,
-        created_at__gt=Now() - WINDOW,
-        object_type=Price._meta.label_lower,
-        object_id__in=[str(pk) for pk in versions],
-    ).exists()
+    versions = billing_selectors.versions_of(price).values_list("pk", flat=True)
+    return (
+        audit_selectors.all_entries()
+        .filter(
+            actor=user,
+            created_at__gt=Now() - WINDOW,
+            object_type=Price._meta.label_lower,
+            object_id__in=[str(pk) for pk in versions],
+        )
+        .exists()
+    )

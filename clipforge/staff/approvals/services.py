@@ -20,6 +20,7 @@ from billing.selectors import payment_of_transfer, price_for_sale
 from clipforge.audit.actor import Actor
 from clipforge.audit.services import sufficient_reason, write_entry
 from clipforge.common.errors import Conflict, Forbidden, NotFound
+from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import User
 from clipforge.staff.approvals.limits import ACQUAINTANCE, KEY, made_account_of, why_two_persons
 from clipforge.staff.approvals.proposals import (
@@ -31,9 +32,10 @@ from clipforge.staff.approvals.proposals import (
 )
 from clipforge.staff.approvals.selectors import REQUEST_LIFE, open_requests
 from clipforge.staff.models import ApprovalKind, ApprovalRequest, RequestStatus
+from credits import selectors as credit_selectors
 from credits import services as credit_services
 from credits.errors import InsufficientCredits
-from credits.models import CreditGrant, CreditTransaction, TransactionType
+from credits.models import CreditTransaction, TransactionType
 from credits.rules import Funds, funds_of, require_trace
 
 # A transaction that a second person confirmed refers to its request, one made alone to its ticket.
@@ -108,7 +110,7 @@ def confirm(asked: ApprovalRequest, *, reason: str, actor: Actor) -> CreditTrans
     """
     with atomic():
         decided = _decide(asked, RequestStatus.CONFIRMED, reason, actor)
-        if doubt := why_not_confirmed(decided, User.objects.get(pk=_person_of(actor))):
+        if doubt := why_not_confirmed(decided, org_selectors.all_users().get(pk=_person_of(actor))):
             raise doubt
         if decided.kind == ApprovalKind.PAYMENT:
             return _record(decided, actor)
@@ -178,7 +180,7 @@ def _locked(actor: Actor) -> User | None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", ["staff.approvals"])
         return None
-    return User.objects.select_for_update(no_key=True).get(pk=actor.user_id)
+    return org_selectors.all_users().select_for_update(no_key=True).get(pk=actor.user_id)
 
 
 def _record(decided: ApprovalRequest, actor: Actor) -> Payment:
@@ -324,7 +326,7 @@ def _earlier(proposal: Proposal, token: uuid.UUID) -> CreditTransaction | Approv
         if proposal_of(asked) != proposal:
             raise _used()
         return asked
-    moved = CreditTransaction.objects.for_org(proposal.org).filter(idempotency_key=f"{KEY}{token}")
+    moved = credit_selectors.transactions(proposal.org).filter(idempotency_key=f"{KEY}{token}")
     earlier = moved.first()
     if earlier is not None and not _is_same(earlier, proposal):
         raise _used()
@@ -336,7 +338,7 @@ def _is_same(earlier: CreditTransaction, proposal: Proposal) -> bool:
         return False
     if proposal.kind == ApprovalKind.ADJUST:
         return earlier.type == TransactionType.ADJUST
-    lot = CreditGrant.objects.get(pk=next(iter(earlier.inputs["grants"])))
+    lot = credit_selectors.lot_of(earlier)
     return (lot.kind, lot.expires_at) == (proposal.grant_kind, proposal.expires_at)
 
 

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from clipforge.audit.actor import Actor
 from clipforge.common.errors import DomainError
-from clipforge.orgs.models import Organization, User
+from clipforge.orgs import selectors as org_selectors
+from clipforge.orgs.models import User
 from clipforge.staff import formatting, tokens
 from clipforge.staff.approvals import limits
 from clipforge.staff.approvals import services as approval_services
@@ -53,7 +54,7 @@ def _transaction_page(
     request: HttpRequest, pk: UUID, form_class: type[GrantForm | AdjustForm], name: str, title: str
 ) -> HttpResponse:
     """GET shows the form. POST shows what it would do; POST with `confirm` does it, once."""
-    org = get_object_or_404(Organization, pk=pk)
+    org = get_object_or_404(org_selectors.all_organizations(), pk=pk)
     user = cast("User", request.user)
     context: dict[str, Any] = {
         "org": org,

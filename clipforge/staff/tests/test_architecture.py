@@ -34,8 +34,6 @@ def test_no_import_hides_in_a_function():
 
 # Modules that query models of other apps themselves, and why.
 QUERY_THEMSELVES = {
-    "approvals/services.py": "counts what one person moved, across ledger, audit and price list",
-    "approvals/views.py": "finds the organization of its address",
     "login/second_factor.py": "a device of django-otp, of either kind",
     "search/views.py": "looks an id up in the tables of all models that have one",
 }
