@@ -70,7 +70,7 @@ def test_threads_that_ask_first_at_the_same_moment_share_a_pool(
 def test_what_is_set_is_got_under_the_very_same_key(cache: Cache):
     assert cache.set("things:one:1", {"a": [1, None, "é"]}, 30)
     assert cache.get("things:one:1") == {"a": [1, None, "é"]}
-    assert cache.redis.keys("*one*") == [b"things:one:1"]
+    assert cache.redis.keys("*:one*") == [b"things:one:1"]
     assert cache.get("things:one:2", "default") == "default"
     assert (counted("things:one", "hit"), counted("things:one", "miss")) == (1, 1)
 

@@ -28,7 +28,7 @@ from clipforge.common.failure_excerpt import MOST, failure_excerpt, safe_traceba
         ("<b>bold</b>", "<b>bold</b>"),
     ],
 )
-def test_words_are_kept_and_what_is_nobodys_business_is_not(said: str, kept: str):
+def test_words_are_kept_and_places_addresses_and_secrets_are_not(said: str, kept: str):
     assert failure_excerpt(said) == kept
 
 
@@ -46,11 +46,11 @@ def test_the_end_is_kept_of_what_is_too_long():
     assert kept.endswith("the end")
 
 
-def test_of_an_error_its_kind_and_its_way_are_kept_and_not_its_message():
+def test_of_an_error_its_kind_and_its_lines_are_kept_and_its_text_is_not():
     try:
         int("a secret")
     except ValueError as error:
         said = safe_traceback(error)
     assert said.endswith("\nValueError")
     assert "test_failure_excerpt.py" in said
-    assert "secret" not in said.replace("and_not_its_message", "")
+    assert "secret" not in said

@@ -75,7 +75,7 @@ def test_two_threads_have_two_contexts():
     assert logs.context() == {"request_id": "mine"}
 
 
-def test_binding_does_not_change_what_somebody_holds():
+def test_binding_does_not_change_a_context_that_was_read_before():
     logs.start_context(request_id="r1")
     held = logs.context()
     logs.bind(org="o1")

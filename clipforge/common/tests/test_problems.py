@@ -196,7 +196,7 @@ def test_retry_after_says_when_the_same_request_may_succeed(refuse, error, secon
 
 
 @pytest.mark.parametrize("address", ["/refuse", "/broken"])
-def test_what_nobody_foresaw_is_a_500_without_a_trace_and_is_logged_with_one(
+def test_an_unexpected_exception_is_a_500_without_a_trace_and_is_logged_with_one(
     client, refuse, caplog, address
 ):
     refuse(RuntimeError("the secret of the trace"))
@@ -374,7 +374,7 @@ def test_an_address_that_is_none_is_404(client, address):
 
 
 @pytest.mark.django_db
-def test_an_id_that_is_nobodys_is_404_with_another_sentence(api):
+def test_an_id_of_no_object_is_404_with_another_sentence(api):
     for pk in (uuid.uuid4(), uuid.UUID(int=0)):
         document = problem(api.get(f"/api/v1/projects/{pk}"), 404, "not_found")
         assert document["detail"] == "There is no such object in this organization."

@@ -168,7 +168,7 @@ def test_an_answer_that_is_an_error_closes_the_breaker_again(server: RedisServer
     assert client.ping()
 
 
-def test_connections_of_before_a_restart_cost_nobody_anything(server: RedisServer):
+def test_connections_of_before_a_restart_cost_no_request_anything(server: RedisServer):
     client = server.patient_client()
     client.set("key", "value")
     server.kill()

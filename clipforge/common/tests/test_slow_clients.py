@@ -62,7 +62,7 @@ def test_ten_seconds_of_waiting_are_all_that_a_byte_at_a_time_gets(pair, clock):
     assert waited == [10, 6, 2]
 
 
-def test_whoever_sends_fast_enough_may_send_for_ever(pair, clock):
+def test_a_client_that_sends_fast_enough_may_send_for_ever(pair, clock):
     client, served = pair
     clock.takes = 1
     for _ in range(100):

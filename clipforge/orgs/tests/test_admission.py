@@ -51,7 +51,7 @@ def test_the_cached_rows_are_the_rows():
             assert getattr(cached, field.attname) == getattr(stored, field.attname), field
 
 
-def test_a_right_id_with_a_wrong_secret_is_refused_from_the_cache_and_uses_up_nobodys_limit():
+def test_a_right_id_with_a_wrong_secret_is_refused_from_the_cache_and_uses_up_no_limit():
     organization = make_organization()
     new = make_api_key(organization)
     warm(new.secret)
@@ -144,7 +144,7 @@ def test_whichever_way_a_row_changes_the_cache_hears_of_it(way: str):
     assert admission.results[0].limit == 7
 
 
-def test_a_value_of_the_organization_is_brought_along_and_nobody_elses():
+def test_a_value_of_the_organization_is_prefetched_and_no_other():
     organization, other = make_organization(), make_organization()
     new = make_api_key(organization)
     cache = default_cache()
@@ -195,7 +195,7 @@ def test_what_stands_before_the_database_may_refuse():
     assert admit(new.secret, costs=ONE, before_database=stop) is not None
 
 
-def test_a_malformed_key_asks_nobody():
+def test_a_malformed_key_is_looked_up_nowhere():
     with statements(access=True) as said, round_trips() as trips:
         assert admit("cf_live_nonsense", costs=ONE) is None
     assert (said, trips) == ([], [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from clipforge.common.cache.redis import Client
 from clipforge.common.cache.scripts import Script
 from clipforge.common.models import CachedRow
 from clipforge.devtools.testing.clocks import MICROSECOND, around, clocks_at, refuses
-from clipforge.devtools.testing.factories import make_api_key, make_organization
+from clipforge.devtools.testing.factories import REASON, TESTER, make_api_key, make_organization
 from clipforge.orgs import caching, keys, services, tasks, windows
 from clipforge.orgs.models import APIKey, IdempotencyRecord, Organization, TierLimits
 from clipforge.orgs.windows import LocalWindows
@@ -33,7 +34,15 @@ def test_a_key_works_until_its_end():
 @pytest.mark.django_db
 def test_a_key_that_ends_now_is_not_made():
     org = make_organization()
-    making = around(EDGE, lambda: refuses(lambda: make_api_key(org, expires_at=EDGE)))
+    make = partial(
+        services.create_api_key,
+        organization=org,
+        name="test",
+        expires_at=EDGE,
+        reason=REASON,
+        actor=TESTER,
+    )
+    making = around(EDGE, lambda: refuses(make))
     assert making == [False, True, True]
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 ME = "/api/v1/me"
 
-# Open to everybody, on purpose. Everything else under /api/v1/ needs a key.
+# Public, on purpose. Everything else under /api/v1/ needs a key.
 PUBLIC = {"/api/v1/schema", "/api/v1/docs", "/api/v1/pricing"}
 
 
@@ -94,7 +94,7 @@ def test_a_malformed_key_is_refused_without_a_query(key, django_assert_num_queri
         assert_refused(get_me(f"Bearer {key}"))
 
 
-def test_a_key_that_nobody_has_is_refused_with_one_query(organization, django_assert_num_queries):
+def test_an_unknown_key_is_refused_with_one_query(organization, django_assert_num_queries):
     _, unknown = keys.generate()
     with django_assert_num_queries(1):  # the key by its id
         assert_refused(get_me(f"Bearer {unknown}"))
@@ -112,7 +112,7 @@ def one_minute(settings: Any) -> Iterator[None]:
 def test_an_address_that_guessed_too_often_is_refused_before_the_database_is_asked(
     organization, django_assert_num_queries
 ):
-    """By keys that could be somebody's: each would be looked up."""
+    """By well-formed keys: each would be looked up."""
 
     def guess() -> Any:
         return get_me(f"Bearer {keys.generate()[1]}")
@@ -162,13 +162,13 @@ def test_two_keys_in_one_header_are_refused(organization):
 
 
 @pytest.mark.parametrize("name", ["api_key", "key", "token", "access_token", "authorization"])
-def test_a_key_in_the_query_string_lets_nobody_in(organization, name):
+def test_a_key_in_the_query_string_is_no_authentication(organization, name):
     secret = make_api_key(organization).secret
     for value in (secret, f"Bearer {secret}"):
         assert_refused(get_me(None, data={name: value}), "not_authenticated")
 
 
-def test_a_key_in_another_header_a_cookie_or_the_body_lets_nobody_in(organization):
+def test_a_key_in_another_header_a_cookie_or_the_body_is_no_authentication(organization):
     secret = make_api_key(organization).secret
     client = APIClient()
     assert client.get(ME, headers={"X-API-Key": secret}).status_code == 401
