@@ -239,3 +239,11 @@ def test_a_refusal_tells_of_no_credits_that_came_since(organization):
     refusals = [ledger.refusal(organization.pk, needed) for needed in (5, 9, 10, 12)]
     assert [refusal.extra["available"] for refusal in refusals] == [4, 8, 9, 9]
     assert ledger.refusal(make_organization().pk, 5).extra["available"] == 0
+
+
+@pytest.mark.parametrize("missing", ["reason", "actor", "idempotency_key"])
+def test_a_hold_says_who_reserves_it_why_and_once(organization, missing: str):
+    make_grant(organization, 9)
+    with pytest.raises(Invalid):
+        make_hold(organization, 5, **{missing: ""})
+    assert not CreditHold.objects.exists()

@@ -15,7 +15,7 @@ from credits.models import (
     CreditTransaction,
     GrantKind,
 )
-from credits.selectors import Balance, balance
+from credits.selectors import Balance, balance, reversed_totals
 from credits.tests.makers import end, lots, make_hold, make_spend
 
 pytestmark = pytest.mark.django_db
@@ -234,3 +234,13 @@ def test_what_is_given_again_and_was_over_before_settles_nothing(organization):
     assert balance(organization) == Balance(available=0, held=0, posted=0, debt=20)
     rows = CreditTransaction.objects.order_by("org_seq").values_list("type", "amount")
     assert list(rows)[2:] == [("GRANT", 120), ("EXPIRE", -40), ("ADJUST", -80)]
+
+
+def test_what_was_reversed_of_a_grant_leaves_out_all_that_is_not_about_it(organization):
+    first, second = make_grant(organization, 10), make_grant(organization, 10)
+    make_spend(organization, 3)
+    reverse_grant(first, 8, key="first")
+    reverse_grant(second, 2, key="second")
+    assert reversed_totals([first]) == (8, 0)
+    assert reversed_totals([second]) == (2, 0)
+    assert reversed_totals([first, second]) == (10, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def run(
         share=share,
         seed=seed,
         record=folder / f"{name}.jsonl",
-        until=time.monotonic() + minutes * 60,
+        minutes=minutes,
         only=only,
     )
     tests = [str(ROOT / path) for path in group.tests]

@@ -62,7 +62,11 @@ GROUPS = {
     ),
     "retention": Group(
         ("exports/downloads.py", "exports/tasks.py", "exports/rendering.py", "projects/tasks.py"),
-        ("exports/tests", "projects/tests/test_analysing.py"),
+        (
+            "exports/tests/test_keeping_files.py",
+            "exports/tests/test_rendering.py",
+            "exports/tests/api/test_download.py",
+        ),
     ),
     "tenancy": Group(
         (
@@ -74,8 +78,11 @@ GROUPS = {
         (
             "clipforge/tests/test_tenancy.py",
             "clipforge/orgs/tests/test_selectors.py",
-            "projects/tests/api",
-            "exports/tests/api",
+            "projects/tests/api/test_detail.py",
+            "projects/tests/api/test_list.py",
+            "projects/tests/api/test_moments.py",
+            "exports/tests/api/test_detail.py",
+            "exports/tests/api/test_list.py",
         ),
     ),
 }

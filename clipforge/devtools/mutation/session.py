@@ -62,10 +62,10 @@ class Session:
         share: float,
         seed: int,
         record: Path,
-        until: float,
+        minutes: float,
         only: str = "",
     ) -> None:
-        self.group, self.share, self.seed, self.until = group, share, seed, until
+        self.group, self.share, self.seed, self.minutes = group, share, seed, minutes
         self.record, self.only = record, only
         self.results: list[Result] = []
         # Of each test: the lines that it executed (path and number), and its seconds.
@@ -103,8 +103,9 @@ class Session:
                 self._say(
                     "\n".join(["These fail without a mutant and are left out:", *self.failed])
                 )
+        began = time.monotonic()
         for first in range(0, len(new), CHUNK):
-            if time.monotonic() > self.until:
+            if time.monotonic() - began > self.minutes * 60:
                 self._say(f"time is over: {len(new) - first} not tried")
                 break
             self._try_some(new[first : first + CHUNK], items)

@@ -127,6 +127,13 @@ def test_a_clock_that_goes_back_neither_opens_nor_closes_a_window(on_clock: Wind
     assert on_clock.charge(1_060_000, api=(2, 1))[0].passed
 
 
+def test_a_clock_that_went_back_stands_still_for_all_that_come_meanwhile(on_clock: Windows):
+    for now in (1_000_000, 400_000, 400_000):
+        assert on_clock.charge(now, api=(3, 1))[0].passed
+    (refused,) = on_clock.charge(400_500, api=(3, 1))
+    assert (refused.retry_ms, refused.reset_ms) == (MINUTE, MINUTE)
+
+
 def test_a_new_limit_holds_from_the_next_request_on(on_clock: Windows):
     for number in range(50):
         assert on_clock.charge(1_000_000 + number, api=(50, 1))[0].passed
@@ -255,6 +262,24 @@ def test_a_process_alone_knows_how_long_to_wait(settings: Any):
     assert (uploads.passed, uploads.retry_ms) == (False, 10_000)
     clock.now += 10
     assert local.charge(ORGANIZATION, limits(), {"uploads": 1})[0].passed
+
+
+def test_a_process_alone_has_nothing_to_wait_for_when_a_request_just_fits(settings: Any):
+    settings.WEB_PROCESSES = 1
+    clock = Clock()
+    local = LocalWindows(clock=clock)
+    (result,) = local.charge(ORGANIZATION, limits(), {"uploads": 5})
+    assert result == WindowResult("uploads", True, 5, 0, 0, 60_000)
+    clock.now += 10
+    api, uploads = local.charge(ORGANIZATION, limits(), {"api": 50, "uploads": 1})
+    assert api == WindowResult("api", True, 50, 50, 0, 0)
+    assert uploads == WindowResult("uploads", False, 5, 0, 50_000, 50_000)
+
+
+def test_more_at_once_than_the_share_of_a_process_never_passes(settings: Any):
+    settings.WEB_PROCESSES = 1
+    (result,) = LocalWindows(clock=Clock()).charge(ORGANIZATION, limits(), {"uploads": 6})
+    assert result == WindowResult("uploads", False, 5, 5, -1, 0)
 
 
 def test_a_process_alone_forgets_the_oldest_rather_than_grow(monkeypatch: pytest.MonkeyPatch):
