@@ -7,6 +7,8 @@ import contextlib
 import functools
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -75,25 +77,52 @@ class Mutant:
 
 
 class Place(NamedTuple):
-    """Where a mutant can be: the `occurrence`-th position of an operator in a file."""
+    """Where a mutant can be: the `occurrence`-th position of an operator in a file.
+
+    `line` is the text of the line, and which one of its positions it is.
+    """
 
     path: str
     operator: str
     occurrence: int
+    line: str
 
 
 def places_in(path: str) -> list[Place]:
     """Cheap; not every place makes a mutant."""
     source = (ROOT / path).read_text()
+    lines = source.splitlines()
+    found: list[Place] = []
+    for operator, numbers in _positions(path, source):
+        on_line: Counter[str] = Counter()
+        for occurrence, number in enumerate(numbers):
+            text = lines[number - 1].strip()
+            on_line[text] += 1
+            found.append(Place(path, operator, occurrence, f"{text} {on_line[text]}"))
+    return found
+
+
+def drawn(places: list[Place], *, share: float, seed: int) -> list[Place]:
+    """A share of the places. A larger one begins with a smaller, and a line that did not change is
+    drawn whatever becomes of the others."""
+
+    def lot(place: Place) -> str:
+        text = f"{seed} {place.path} {place.operator} {place.line}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    most = f"{round(share * 16**8):09x}"
+    return sorted((each for each in places if f"0{lot(each)[:8]}" < most), key=lot)
+
+
+def _positions(path: str, source: str) -> Iterator[tuple[str, list[int]]]:
+    """For each operator the line numbers of its positions, in the order of its occurrences."""
     if path.endswith(".lua"):
         found = operators.found_in(source, operators.LUA_CHANGES)
-        return [Place(path, "Lua", index) for index in range(len(found))]
+        yield "Lua", [source.count("\n", 0, at) + 1 for at, _, _ in found]
+        return
     nodes = list(ast_nodes(get_ast(source)))
-    return [
-        Place(path, name, occurrence)
-        for name, operator in _operators().items()
-        for occurrence in range(sum(len(list(operator.mutation_positions(n))) for n in nodes))
-    ]
+    for name, operator in _operators().items():
+        yield name, [begin[0] for node in nodes for begin, _ in operator.mutation_positions(node)]
 
 
 def mutants_at(places: list[Place]) -> list[Mutant]:

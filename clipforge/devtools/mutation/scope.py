@@ -21,7 +21,16 @@ GROUPS = {
             f"credits/{name}.py"
             for name in ("ledger", "services", "expiry", "selectors", "reconciling", "caching")
         ),
-        ("credits/tests",),
+        (
+            *(
+                f"credits/tests/test_{name}.py"
+                for name in (
+                    *("adjust", "caching", "clock_edges", "expiry", "grant", "ledger_checks"),
+                    *("models", "reconciliation", "refund", "reserve", "reverse_grant", "settle"),
+                )
+            ),
+            "credits/tests/api",
+        ),
     ),
     "jobs": Group(
         tuple(

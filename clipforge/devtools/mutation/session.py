@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import random
 import re
 import signal
 import sys
@@ -83,19 +82,18 @@ class Session:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        from clipforge.devtools.mutation.mutants import mutants_at, places_in
+        from clipforge.devtools.mutation.mutants import drawn, mutants_at, places_in
 
         items = session.items
         paths = [path for path in self.group.sources if self.only in path]
         places = [place for path in paths for place in places_in(path)]
-        drawn = random.Random(self.seed).sample(places, round(len(places) * self.share))  # noqa: S311 - no secret
-        chosen = mutants_at(drawn)
+        chosen = mutants_at(drawn(places, share=self.share, seed=self.seed))
         known = {result.key: result for result in recorded(self.record)}
         self.results = [known[each.key] for each in chosen if each.key in known]
         new = [each for each in chosen if each.key not in known]
         if new:
             self._say(
-                f"{len(drawn)} of {len(places)} places, {len(chosen)} mutants, {len(new)} to try;"
+                f"{len(places)} places, {len(chosen)} mutants drawn, {len(new)} to try;"
                 f" {len(items)} tests are run once"
             )
             self._run_once(items)

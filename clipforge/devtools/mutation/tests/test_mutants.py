@@ -8,7 +8,7 @@ import pytest
 
 from clipforge.devtools.mutation import mutants
 from clipforge.devtools.mutation.explained import ROW, explained
-from clipforge.devtools.mutation.mutants import Mutant, mutants_at, places_in
+from clipforge.devtools.mutation.mutants import Mutant, drawn, mutants_at, places_in
 from clipforge.devtools.mutation.planting import Broken, plant
 from clipforge.devtools.mutation.scope import GROUPS, ROOT
 from clipforge.devtools.mutation.session import lines_of
@@ -51,6 +51,15 @@ def test_no_two_mutants_are_the_same_and_none_is_the_source():
     texts = {mutants._meaning(path, mutant.text) for mutant in found}
     assert len(texts) == len(found) > 10
     assert mutants._meaning(path, (ROOT / path).read_text()) not in texts
+
+
+def test_a_larger_share_begins_with_the_smaller_one():
+    places = places_in("exports/tasks.py")
+    tenth, third, every = (drawn(places, share=share, seed=1) for share in (0.1, 0.3, 1.0))
+    assert third[: len(tenth)] == tenth
+    assert every[: len(third)] == third
+    assert 0 < len(tenth) < len(third) < len(every) == len(places)
+    assert drawn(places, share=0.3, seed=2) != third
 
 
 def test_what_is_evaluated_on_import_is_executed_where_its_name_is_used():

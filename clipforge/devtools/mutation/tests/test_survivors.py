@@ -13,7 +13,7 @@ from clipforge.devtools.mutation.explained import unexplained
 from clipforge.devtools.mutation.scope import GROUPS, ROOT
 from clipforge.devtools.mutation.session import recorded
 
-SHARE = "0.08"
+SHARE = "0.05"
 
 
 @pytest.mark.long
