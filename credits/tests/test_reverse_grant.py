@@ -15,7 +15,7 @@ from credits.models import (
     CreditTransaction,
     GrantKind,
 )
-from credits.selectors import Balance, balance, reversed_totals
+from credits.selectors import Balance, balance, reversed_totals, reversible
 from credits.tests.makers import end, lots, make_hold, make_spend
 
 pytestmark = pytest.mark.django_db
@@ -244,3 +244,14 @@ def test_what_was_reversed_of_a_grant_leaves_out_all_that_is_not_about_it(organi
     assert reversed_totals([first]) == (8, 0)
     assert reversed_totals([second]) == (2, 0)
     assert reversed_totals([first, second]) == (10, 0)
+
+
+def test_what_had_ended_unused_is_reversed_without_taking_or_owing(organization):
+    granted = make_grant(organization, 10)
+    make_spend(organization, 3)
+    end(CreditGrant.objects.get())
+    services.expire_grants()
+    assert reversible(granted) == 10
+    reverse_grant(granted, 8)
+    assert reversed_totals([granted]) == (8, 7 - 2)
+    assert reversible(granted) == 2

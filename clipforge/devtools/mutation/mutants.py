@@ -140,7 +140,8 @@ def mutants_at(places: list[Place]) -> list[Mutant]:
         if meaning not in seen:
             seen.add(meaning)
             line, before, after = _difference(source, text)
-            if not any(re.search(spared, before) for spared in SPARED):
+            change = f"{before} → {after}"
+            if not any(re.search(spared, change) for spared in SPARED):
                 found.append(Mutant(place.path, place.operator, line, before, after, text))
     return found
 
@@ -189,7 +190,7 @@ class _Unannotated(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        node.annotation = ast.Constant("")
+        node.annotation = ast.copy_location(ast.Constant(""), node.annotation)
         return self.generic_visit(node)
 
 

@@ -7,6 +7,7 @@ import functools
 import gc
 import hashlib
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -104,7 +105,7 @@ class _Planter:
         }
 
     def _assignment(self, statement: ast.stmt, owner: type | None) -> None:
-        if owner is not None and issubclass(owner, Model | tuple):
+        if owner is not None and (issubclass(owner, Model | tuple) or is_dataclass(owner)):
             raise Unplantable
         names: dict[str, Any] = {}
         code = compile(ast.Module([statement], []), str(self.module.__file__), "exec")

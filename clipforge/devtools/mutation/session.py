@@ -140,6 +140,8 @@ class Session:
 
     def _run_all(self, tests: list[pytest.Item], *, to_the_end: bool = True) -> bool:
         """True if none fails. What the whole session shares stays set up, and nothing else."""
+        if not tests:
+            return True
         session: Any = tests[0].session
         for test, following in zip(tests, [*tests[1:], session], strict=True):
             _run(test, following)
@@ -183,7 +185,9 @@ class Session:
         while count < len(tests) and sum_ < MOST_SECONDS:
             sum_ += self.seconds[tests[count].nodeid]
             count += 1
-        outcome, by = self._forked(mutant, tests[:count]) if tests else (UNTESTED, "")
+        outcome, by = self._forked(mutant, tests[:count])
+        if outcome == SURVIVED and not tests:
+            outcome = UNTESTED
         return Result(
             mutant.key,
             mutant.path,
@@ -198,13 +202,17 @@ class Session:
         )
 
     def _tests_of(self, mutant: Mutant, items: list[pytest.Item]) -> list[pytest.Item]:
-        """Those that execute what differs, the quickest first; of a Lua script, all."""
+        """Those that execute what differs; of a Lua script, all. First those in the file of that name,
+        then the quickest."""
         found = [item for item in items if item.nodeid not in self.failed]
         if not mutant.path.endswith(".lua"):
             lines = lines_of((ROOT / mutant.path).read_text(), mutant.line)
             wanted = {(mutant.path, line) for line in lines}
             found = [item for item in found if wanted & self.lines[item.nodeid]]
-        return sorted(found, key=lambda item: self.seconds[item.nodeid])
+        name = Path(mutant.path).stem
+        return sorted(
+            found, key=lambda each: (name not in each.path.stem, self.seconds[each.nodeid])
+        )
 
     def _forked(self, mutant: Mutant | None, tests: list[pytest.Item]) -> tuple[int, str]:
         limit = 15 + 4 * sum(self.seconds[test.nodeid] for test in tests)

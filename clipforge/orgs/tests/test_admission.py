@@ -9,13 +9,16 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from clipforge.common.cache import versioned_cache
 from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.metrics import metrics
 from clipforge.devtools.testing.factories import REASON, TESTER, make_api_key, make_organization
 from clipforge.devtools.testing.queries import round_trips, statements
 from clipforge.devtools.testing.state import lasting_breaker
 from clipforge.orgs import caching, keys, services, windows
 from clipforge.orgs.admission import Admission, admit
 from clipforge.orgs.models import APIKey, Organization, TierLimits
+from clipforge.orgs.principal import Principal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -100,6 +103,53 @@ def test_revoking_suspending_and_restoring_hold_on_the_next_request():
     assert warm(new.secret).refusal is None
     services.revoke_api_key(api_key=new.api_key, reason=REASON, actor=TESTER)
     assert admit(new.secret, costs=ONE) is None
+
+
+def refusal_of(*retries: int) -> int | None:
+    """The wait of the window that refuses, of windows with these waits; 0 is one that passes."""
+    results = [
+        windows.WindowResult(str(number), retry == 0, 5, 0, retry, 0)
+        for number, retry in enumerate(retries)
+    ]
+    admission = Admission(Principal(APIKey(), TierLimits()), results)
+    return None if admission.refusal is None else admission.refusal.retry_ms
+
+
+def test_of_the_windows_that_refuse_the_one_that_takes_longest_is_told():
+    assert refusal_of(0, 0) is None
+    assert refusal_of(0, 7, 900, 30) == 900
+    assert refusal_of(900, -1, 30) == -1  # never is longer than any wait
+
+
+def test_requests_are_counted_by_tier_as_passed_or_limited():
+    organization = make_organization(tier="PRO")
+    Organization.objects.filter(pk=organization.pk).update(rate_limit_override=2)
+    secret = make_api_key(organization).secret
+    for _ in range(5):
+        admit(secret, costs=ONE)
+    counted = [metrics.pending(f"requests|PRO|{outcome}") for outcome in ("passed", "limited")]
+    assert counted == [2, 3]
+
+
+def test_an_invalidation_that_redis_has_missed_is_sent_before_a_key_is_admitted():
+    organization = make_organization()
+    new = make_api_key(organization)
+    warm(new.secret)
+    versioned_cache._pending[f"orgs:organization:{organization.pk}"] = 1000
+    with statements(access=True) as said:
+        assert admit(new.secret, costs=ONE) is not None
+    assert said == ["SELECT orgs_organization"]
+    assert versioned_cache._pending == {}
+
+
+def test_what_is_changed_is_forgotten_and_nothing_else():
+    changed, other = make_organization(), make_organization()
+    secret = make_api_key(other).secret
+    warm(secret)
+    Organization.objects.filter(pk=changed.pk).update(name="Other")
+    with statements(access=True) as said:
+        admit(secret, costs=ONE)
+    assert said == []
 
 
 def test_what_was_changed_is_cached_again_by_the_next_request():

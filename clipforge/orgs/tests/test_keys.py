@@ -128,3 +128,10 @@ def test_digests_are_compared_in_constant_time(monkeypatch):
     assert keys.matches(key, stored)
     assert not keys.matches(key, "0" * 64)
     assert compared == [(stored, stored), (stored, "0" * 64)]
+
+
+def test_a_longer_secret_makes_no_key_though_its_checksum_is_right():
+    body = f"{keys.PREFIX}{'a' * keys.ID_LENGTH}_{'b' * (keys.SECRET_LENGTH + 1)}"
+    assert keys.public_id_of(body + keys._checksum(body)) is None
+    body = body[:-1]
+    assert keys.public_id_of(body + keys._checksum(body)) == "a" * keys.ID_LENGTH

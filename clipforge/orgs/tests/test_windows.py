@@ -276,6 +276,32 @@ def test_a_process_alone_has_nothing_to_wait_for_when_a_request_just_fits(settin
     assert uploads == WindowResult("uploads", False, 5, 0, 50_000, 50_000)
 
 
+def test_a_process_alone_says_when_the_whole_limit_fits_again(settings: Any):
+    settings.WEB_PROCESSES = 1
+    clock = Clock()
+    local = LocalWindows(clock=clock)
+    local.charge(ORGANIZATION, limits(), {"uploads": 1})
+    clock.now += 10
+    local.charge(ORGANIZATION, limits(), {"uploads": 1})
+    (result,) = local.charge(ORGANIZATION, limits(), {"uploads": 5})
+    assert (result.passed, result.remaining, result.retry_ms) == (False, 3, 60_000)
+
+
+def test_a_limit_that_was_lowered_leaves_nothing_and_not_less(settings: Any):
+    settings.WEB_PROCESSES = 1
+    local = LocalWindows(clock=Clock())
+    local.charge(ORGANIZATION, limits(), {"uploads": 5})
+    lower = TierLimits(tier="FREE", requests_per_minute=50, uploads_per_minute=3)
+    (result,) = local.charge(ORGANIZATION, lower, {"uploads": 1})
+    assert (result.passed, result.limit, result.remaining) == (False, 3, 0)
+
+
+def test_all_that_passed_in_the_minute_is_shown():
+    redis, tier = default_cache().redis, limits(exports_per_minute=3)
+    windows.charge(redis, ORGANIZATION, tier, {"api": 4, "uploads": 3})
+    assert windows.used(redis, ORGANIZATION) == {"api": 4, "uploads": 3, "exports": 0}
+
+
 def test_more_at_once_than_the_share_of_a_process_never_passes(settings: Any):
     settings.WEB_PROCESSES = 1
     (result,) = LocalWindows(clock=Clock()).charge(ORGANIZATION, limits(), {"uploads": 6})
