@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
 from clipforge.devtools.testing.clocks import MICROSECOND, clocks_at
-from clipforge.devtools.testing.factories import make_export, make_organization
+from clipforge.devtools.testing.factories import make_export, make_organization, make_project
 from clipforge.devtools.testing.state import Funds, funds, nothing_changes, stored_files
 from clipforge.jobs import registry
 from exports import tasks
@@ -66,6 +68,17 @@ def test_retention_ends_to_the_microsecond(after: datetime.timedelta, due: bool)
     assert bool(stored_files()) is not due
 
 
+def test_only_the_file_whose_retention_ended_is_deleted():
+    kept, ended = make_export(status="READY"), make_export(status="READY")
+    end_retention(ended)
+    tasks.expire_exports(timestamp=0)
+    kept.refresh_from_db()
+    ended.refresh_from_db()
+    assert (kept.status, ended.status) == ("READY", "EXPIRED")
+    assert kept.file_key != ""
+    assert stored_files() == [Path(kept.file_key)]
+
+
 def test_an_expired_row_says_when_it_was_changed():
     export = make_export(status="READY")
     assert export.expires_at is not None
@@ -86,6 +99,7 @@ def test_of_what_is_due_the_longest_overdue_comes_first():
 @pytest.mark.parametrize("status", ["QUEUED", "RENDERING", "FAILED", "CANCELLED", "EXPIRED"])
 def test_what_is_not_ready_does_not_expire(status: str):
     end_retention(make_export(status=status))
+    assert not tasks.due_exports().exists()
     with nothing_changes():
         tasks.expire_exports(timestamp=0)
 
@@ -126,6 +140,25 @@ def test_a_day_is_over_to_the_second(older: int, removed: bool):
     with time_machine.travel(now, tick=False):
         app.tasks["exports.remove_orphans"](timestamp=0)
     assert orphan.exists() is not removed
+
+
+@pytest.mark.parametrize("kind", ["exports", "projects"])
+def test_of_old_folders_those_with_a_row_are_asked_for_and_kept(kind: str):
+    """By no more than their ids: there may be millions of rows."""
+    row = make_export() if kind == "exports" else make_project()
+    orphans = [uuid.uuid4() for _ in range(2)]
+    long_ago = time.time() - A_DAY - 60
+    for pk in (row.pk, *orphans):
+        folder = storage.path_of(f"{row.org_id}/{kind}/{pk}")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "file").touch()
+        os.utime(folder, (long_ago, long_ago))
+    with CaptureQueriesContext(connection) as said:
+        app.tasks[f"{kind}.remove_orphans"](timestamp=0)
+    left = {path.name for path in storage.path_of(f"{row.org_id}/{kind}").iterdir()}
+    assert left == {str(row.pk)}
+    (statement,) = [query["sql"] for query in said.captured_queries]
+    assert all(str(pk).replace("-", "") in statement.replace("-", "") for pk in orphans)
 
 
 def test_an_attempt_removes_what_a_killed_one_left_of_the_same_work_only():

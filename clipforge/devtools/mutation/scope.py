@@ -19,7 +19,15 @@ GROUPS = {
     "credits": Group(
         tuple(
             f"credits/{name}.py"
-            for name in ("ledger", "services", "expiry", "selectors", "reconciling", "caching")
+            for name in (
+                "ledger",
+                "services",
+                "rules",
+                "expiry",
+                "selectors",
+                "reconciling",
+                "caching",
+            )
         ),
         (
             *(
@@ -35,7 +43,10 @@ GROUPS = {
     "jobs": Group(
         tuple(
             f"clipforge/jobs/{name}.py"
-            for name in ("lifecycle", "heartbeat", "sweeping", "outcome", "selectors", "queue")
+            for name in (
+                *("lifecycle", "heartbeat", "sweeping", "outcome", "selectors", "queue"),
+                *("registry", "rules", "services"),
+            )
         ),
         (
             "clipforge/jobs/tests",

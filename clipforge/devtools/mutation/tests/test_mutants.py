@@ -54,7 +54,7 @@ def test_no_two_mutants_are_the_same_and_none_is_the_source():
 
 
 def test_a_larger_share_begins_with_the_smaller_one():
-    places = places_in("exports/tasks.py")
+    places = places_in("credits/expiry.py")
     tenth, third, every = (drawn(places, share=share, seed=1) for share in (0.1, 0.3, 1.0))
     assert third[: len(tenth)] == tenth
     assert every[: len(third)] == third
