@@ -15,12 +15,20 @@ from django.core.management import (
     get_commands,
     load_command_class,
 )
+from django.utils import timezone
 
+from billing.tests.makers import make_payment
 from clipforge.audit.models import AuditEntry
 from clipforge.common.commands import DryRunCommand
-from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
+from clipforge.devtools.testing.factories import (
+    make_api_key,
+    make_grant,
+    make_organization,
+    make_user,
+)
 from clipforge.devtools.testing.staff import make_staff
 from clipforge.orgs.models import Organization, User
+from credits.models import CreditGrant
 
 pytestmark = pytest.mark.django_db
 
@@ -94,15 +102,24 @@ COMMANDS: dict[str, list[str]] = {
     "create_org": ["Globex", "--owner", "bob@example.com", "--credits", "50"],
     "reset_second_factor": ["ada@example.com", *WHY],
     "throttle": ["reset", "acme"],
+    "grant_credits": ["acme", "5", *WHY],
+    "record_payment": ["acme", "pack-100", "--reference", "S 2", "--paid-on", "2026-01-31"],
+    "reverse_payment": ["S 1", *WHY],
 }
+# By the clock: what they do is no act of a person, and leaves its trail in the ledger.
+BY_THE_CLOCK: dict[str, list[str]] = {"grant_monthly_credits": [], "expire_credits": []}
 
 
 def arguments_of(command: str, org: Organization) -> list[str]:
+    """The arguments, with a key, a payment and credits that have ended to work on."""
     key = make_api_key(org).api_key.prefix
-    return [each.format(key=key) for each in COMMANDS[command]]
+    make_payment(org, reference="S 1")
+    make_grant(org, 5)
+    CreditGrant.objects.filter(amount=5).update(expires_at=timezone.now())
+    return [each.format(key=key) for each in (COMMANDS | BY_THE_CLOCK)[command]]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *BY_THE_CLOCK])
 @pytest.mark.usefixtures("ada")
 def test_a_dry_run_says_so_and_changes_nothing(command, acme):
     arguments = arguments_of(command, acme)
