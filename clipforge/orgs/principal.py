@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from clipforge.audit.actor import Actor
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 
 
@@ -23,4 +24,4 @@ class Principal:
     @property
     def actor(self) -> str:
         """The name of this caller in audit trails."""
-        return f"key:{self.api_key.prefix}"
+        return str(Actor.of_api_key(self.api_key.prefix))
