@@ -80,3 +80,10 @@ def test_the_last_thousand_are_kept(monkeypatch):
     for _ in range(5):
         reconciling.check_ledger(actor="test")
     assert LedgerCheck.objects.count() == 3
+
+
+def test_each_statement_may_take_what_is_left_of_the_time():
+    with reconciling.time_limit(60) as limit, connection.cursor() as cursor:
+        limit()
+        cursor.execute("SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'")
+        assert 50_000 < cursor.fetchone()[0] <= 60_000

@@ -9,7 +9,7 @@ from django.utils import timezone
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.devtools.testing.factories import make_grant, make_organization
 from credits import ledger, services
-from credits.errors import InsufficientCredits
+from credits.errors import InsufficientCredits, TooManyOpenHolds
 from credits.models import CreditAccount, CreditGrant, CreditHold, GrantKind, HoldAllocation
 from credits.pricing import Charge
 from credits.selectors import Balance, balance
@@ -247,3 +247,11 @@ def test_a_hold_says_who_reserves_it_why_and_once(organization, missing: str):
     with pytest.raises(Invalid):
         make_hold(organization, 5, **{missing: ""})
     assert not CreditHold.objects.exists()
+
+
+def test_a_refusal_says_whether_credits_or_places_are_missing(organization):
+    make_grant(organization, 9)
+    kinds = [type(ledger.refusal(organization.pk, n, max_open_holds=0)) for n in (9, 10)]
+    assert kinds == [TooManyOpenHolds, InsufficientCredits]
+    nothing = ledger.refusal(make_organization().pk, 1, max_open_holds=0)
+    assert type(nothing) is InsufficientCredits

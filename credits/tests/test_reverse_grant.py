@@ -255,3 +255,11 @@ def test_what_had_ended_unused_is_reversed_without_taking_or_owing(organization)
     reverse_grant(granted, 8)
     assert reversed_totals([granted]) == (8, 7 - 2)
     assert reversible(granted) == 2
+
+
+@pytest.mark.parametrize("missing", ["reason", "actor", "idempotency_key"])
+def test_a_reversal_says_who_made_it_why_and_once(organization, missing: str):
+    trace = {"reason": "went back", "actor": "test", "idempotency_key": "x", missing: ""}
+    granted = make_grant(organization, 10)
+    with pytest.raises(Invalid):
+        services.reverse_grant(transaction=granted, amount=1, **trace)
