@@ -149,3 +149,10 @@ def test_a_lot_that_is_held_whole_is_not_due(org):
         make_hold(org, 10)
     assert expiry.due_grants(EDGE).count() == 0
     assert expiry.expire_grants(now=EDGE) == 0
+
+
+def test_the_last_credit_of_a_lot_ends_too():
+    org = make_organization(credits_=1)
+    CreditGrant.objects.update(expires_at=EDGE)
+    assert around(EDGE, services.expire_grants) == [0, 1, 1]
+    assert credit_selectors.balance(org).posted == 1  # what was tried was taken back

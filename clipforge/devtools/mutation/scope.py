@@ -93,11 +93,10 @@ GROUPS = {
             "clipforge/common/models.py",
             "exports/selectors.py",
             "projects/selectors.py",
-            "clipforge/orgs/selectors.py",
         ),
         (
             "clipforge/tests/test_tenancy.py",
-            "clipforge/orgs/tests/test_selectors.py",
+            "clipforge/orgs/tests/test_admission.py",
             "projects/tests/api/test_detail.py",
             "projects/tests/api/test_list.py",
             "projects/tests/api/test_moments.py",
