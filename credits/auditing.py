@@ -11,7 +11,7 @@ from credits.models import CreditReversal, CreditTransaction
 from credits.rules import Funds, funds_of
 
 
-def write_movement(
+def write_transaction_entry(
     verb: str,
     made: CreditTransaction | CreditReversal,
     org: Organization,

@@ -33,7 +33,7 @@ class Funds(NamedTuple):
         return {"available": self.available, **self._asdict()}
 
     def after_grant(self, amount: int) -> Funds:
-        """What is owed is settled first."""
+        """Debts are settled first."""
         settled = min(self.debt, amount)
         return self._replace(posted=self.posted + amount - settled, debt=self.debt - settled)
 
@@ -69,7 +69,7 @@ def require_amount(amount: int) -> None:
 def require_trace(reason: str, actor: str, idempotency_key: str) -> None:
     """Raises Invalid for a transaction that nothing explains, or that does not fit its columns."""
     if not (reason.strip() and actor and idempotency_key):
-        raise Invalid("A movement of credits needs a reason, an actor and an idempotency key.")
+        raise Invalid("A credit transaction needs a reason, an actor and an idempotency key.")
     if len(reason) > MAX_REASON or len(idempotency_key) > MAX_KEY:
         raise Invalid(
             f"A reason has at most {MAX_REASON} characters and an idempotency key {MAX_KEY}."

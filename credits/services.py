@@ -31,7 +31,7 @@ from clipforge.audit.actor import Actor
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.orgs.models import Organization
 from credits import ledger
-from credits.auditing import write_movement
+from credits.auditing import write_transaction_entry
 from credits.expiry import expire_grants, expire_holds, settle_returned
 from credits.models import (
     CreditGrant,
@@ -130,7 +130,7 @@ def grant(
         if before.debt:
             ledger.settle_debt(lot, CreditReversal.objects.for_org(org), actor=by)
         if audit:
-            write_movement(
+            write_transaction_entry(
                 "grant_credits",
                 granted,
                 org,
@@ -289,7 +289,9 @@ def refund(
             **_trace_of(hold) | {"inputs": ledger.trace_of_lots(lots)},
         )
         if audit:
-            write_movement("refund_credits", refunded, hold.org, before=before, actor=actor)
+            write_transaction_entry(
+                "refund_credits", refunded, hold.org, before=before, actor=actor
+            )
         return refunded
 
 
@@ -332,7 +334,7 @@ def adjust(
             inputs=ledger.trace_of_lots(lots),
         )
         if audit:
-            write_movement("adjust_credits", adjusted, org, before=before, actor=actor)
+            write_transaction_entry("adjust_credits", adjusted, org, before=before, actor=actor)
         return adjusted
 
 
@@ -387,7 +389,7 @@ def reverse_grant(
             org_id=lot.org_id, grant=lot, amount=amount, taken=taken, owed=owed, **trace
         )
         if audit:
-            write_movement("reverse_grant", reversal, lot.org, before=before, actor=actor)
+            write_transaction_entry("reverse_grant", reversal, lot.org, before=before, actor=actor)
         return reversal
 
 

@@ -1,6 +1,6 @@
 """The token that makes a form act once; the form carries it from when it is first shown.
 
-It names one movement or key that the form may make. Sent again, twice at once, or after going
+It names one transaction or key that the form may make. Sent again, twice at once, or after going
 back, it is the same token, and the earlier result is found by it.
 """
 

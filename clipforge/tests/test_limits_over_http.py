@@ -268,7 +268,7 @@ def test_a_revoked_key_and_a_suspended_organization_are_refused_in_every_process
     }
 
 
-def test_a_movement_of_credits_shows_in_every_process_on_the_next_request(limited: Limited):
+def test_a_transaction_of_credits_shows_in_every_process_on_the_next_request(limited: Limited):
     org, client = limited.customer("ENTERPRISE")
     for amount in (1, 2):
         limited.manage("grant_credits", org, "1", "--reason", "for a test")

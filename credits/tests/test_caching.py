@@ -76,7 +76,7 @@ def test_what_was_found_already_is_a_hit_and_what_was_not_is_asked_for():
     assert (counted("hit"), counted("miss")) == (1, 1)
 
 
-def test_every_movement_shows_at_once():
+def test_every_transaction_shows_at_once():
     org = make_organization()
     shown = functools.partial(caching.balance, org.pk)
 

@@ -11,8 +11,8 @@ from clipforge.devtools.testing.clocks import MICROSECOND, around, clocks_at, re
 from clipforge.devtools.testing.factories import (
     TESTER,
     make_grant,
-    make_movements,
     make_organization,
+    make_transactions,
 )
 from clipforge.orgs.models import Organization
 from credits import expiry, services
@@ -128,7 +128,7 @@ def test_a_statement_has_the_whole_month_and_nothing_of_the_next():
     begins = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
     ends = datetime.datetime(2026, 12, 1, tzinfo=datetime.UTC)
     moments = [begins - MICROSECOND, begins, ends - MICROSECOND, ends]
-    make_movements(org, *[(moment, "GRANT", 1) for moment in moments])
+    make_transactions(org, *[(moment, "GRANT", 1) for moment in moments])
     month, opening, rows = credit_selectors.statement(org, datetime.date(2026, 11, 17))
     assert (month, opening) == (datetime.date(2026, 11, 1), 1)
     assert [row.created_at for row in rows] == [begins, ends - MICROSECOND]
@@ -139,7 +139,7 @@ def test_a_statement_is_as_long_as_its_month(month: int, days: int):
     org = make_organization()
     begins = datetime.datetime(2025, month, 1, tzinfo=datetime.UTC)
     ends = begins + days * DAY
-    make_movements(org, (ends - MICROSECOND, "GRANT", 1), (ends, "GRANT", 1))
+    make_transactions(org, (ends - MICROSECOND, "GRANT", 1), (ends, "GRANT", 1))
     rows = credit_selectors.statement(org, begins.date()).rows
     assert [row.created_at for row in rows] == [ends - MICROSECOND]
 

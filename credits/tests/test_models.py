@@ -220,7 +220,7 @@ def test_the_ledger_has_the_indexes_of_its_lists():
     assert "WHERE (remaining > 0)" in found["credits_grant_draw_order"]
 
 
-def test_every_movement_is_announced_with_the_version_of_the_account(organization):
+def test_every_transaction_is_announced_with_the_version_of_the_account(organization):
     heard: list[tuple[object, int]] = []
 
     def listen(*, org_id, version, **_):

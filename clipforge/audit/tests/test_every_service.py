@@ -20,7 +20,7 @@ from django.utils import timezone
 
 import billing
 import clipforge
-import credits as ledger_app
+import credits as credits_app
 import exports
 import projects
 from billing import payments, subscriptions
@@ -52,13 +52,13 @@ from credits.models import CreditTransaction
 pytestmark = pytest.mark.django_db
 
 ROOT = Path(clipforge.__file__).parents[1]
-OURS = (clipforge, ledger_app, projects, exports, billing)
+OURS = (clipforge, credits_app, projects, exports, billing)
 TOOLS = "clipforge.devtools"
 
 # Functions, or whole modules, that take an actor and leave no row of their own.
 EXEMPT = {
     "clipforge.audit.services.write_entry": "it is the row",
-    "credits.auditing.write_movement": "it is the row, for the services of the ledger",
+    "credits.auditing.write_transaction_entry": "it is the row, for the services of the ledger",
     "clipforge.orgs.services.end_sessions": "a part of other changes of an account, with their row",
     "credits.services.reserve": "work of machines, for every job: its trail is the ledger",
     "credits.services.capture": "work of machines, for every job: its trail is the ledger",

@@ -59,13 +59,11 @@ def admin_pages() -> Iterator[Page]:
 
 
 def approval_pages() -> Iterator[Page]:
-    """Movements of credits that await a second person, one of them, and the form that makes them."""
-    yield Page(
-        "admin second person", "", budgets.ADMIN, partial(_respond, approval_views.approvals)
-    )
+    """The requests that await two-person approval, one of them, and the form that makes them."""
+    yield Page("admin approvals", "", budgets.ADMIN, partial(_respond, approval_views.approvals))
     last = ApprovalRequest.objects.order_by("-id").first()
     one = partial(if_there, _respond, approval_views.approval, last.pk if last else 0)
-    yield Page("admin second person, one", "", budgets.ADMIN_ONE, one)
+    yield Page("admin approvals, one", "", budgets.ADMIN_ONE, one)
     for subject in subjects():
         form = partial(_respond, approval_views.grant_credits, subject.org.pk)
         yield Page(f"admin grant credits, {subject.label}", "", budgets.ADMIN_ONE, form)

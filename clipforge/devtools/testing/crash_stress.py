@@ -54,7 +54,7 @@ from projects.pricing import analysis_charge
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# Keys that all threads share: few, so that most movements are repetitions of one another.
+# Keys that all threads share: few, so that most transactions are repetitions of one another.
 KEYS = 60
 # By Django, and by the queue, which asks in its own way.
 BROKEN = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)

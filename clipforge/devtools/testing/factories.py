@@ -101,8 +101,8 @@ def make_grant(org: Organization, amount: int, **overrides: Any) -> Any:
     )
 
 
-def make_movements(
-    org: Organization, *movements: tuple[datetime.datetime, str, int], **overrides: Any
+def make_transactions(
+    org: Organization, *transactions: tuple[datetime.datetime, str, int], **overrides: Any
 ) -> None:
     """Rows of the ledger at times of the past: when, type and amount. The books agree with them.
 
@@ -115,7 +115,7 @@ def make_movements(
     account, _ = CreditAccount.objects.get_or_create(org=org)
     account.refresh_from_db()
     posted, version, rows = account.posted, account.version, []
-    for at, type_, amount in movements:
+    for at, type_, amount in transactions:
         posted, version = posted + amount, version + 1
         rows.append(
             CreditTransaction(

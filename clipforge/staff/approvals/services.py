@@ -315,12 +315,12 @@ def _decide(asked: ApprovalRequest, status: str, reason: str, actor: Actor) -> A
     if found.requested_by_id == actor.user_id:
         raise Forbidden("You asked for this. Somebody else has to confirm or refuse it.")
     if found.status == RequestStatus.PENDING:
-        raise Conflict("Nobody decided this in seven days, so it has expired. Ask anew.")
+        raise Conflict("It was not decided within seven days, so it has expired. Ask anew.")
     raise Conflict(f"This was decided already: {found.get_status_display().lower()}.")
 
 
 def _earlier(proposal: Proposal, token: uuid.UUID) -> CreditTransaction | ApprovalRequest | None:
-    """What the token made before. Raises Conflict if that is not this proposal."""
+    """The transaction or the request that the token made before. Raises Conflict if that is not this proposal."""
     asked = ApprovalRequest.objects.filter(token=token).first()
     if asked is not None:
         if proposal_of(asked) != proposal:
@@ -345,6 +345,6 @@ def _is_same(earlier: CreditTransaction, proposal: Proposal) -> bool:
 def _used() -> Conflict:
     return Conflict(
         "This form has done its work already, with other values. Nothing more was moved: "
-        "look at the ledger, and open the form anew if you want another movement.",
+        "look at the ledger, and open the form anew if you want another transaction.",
         code="form_used",
     )

@@ -144,7 +144,7 @@ def approvals(request: HttpRequest) -> HttpResponse:
     return page(
         request,
         "staff/approvals/approvals.html",
-        title="Movements of credits that await a second person",
+        title="Credits that await two-person approval",
         waiting=waiting.order_by("requested_at")[:MOST_WAITING],
         decided=decided.order_by("-id")[:MOST_DECIDED],
         limit=_limit(),

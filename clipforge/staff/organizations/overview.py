@@ -39,7 +39,7 @@ from credits.models import TransactionType
 DAYS = 30
 # Of each list on the page of an organization.
 NEWEST = 10
-# The types of movement that the days add up. By name: those are ranges of one index, amounts and all.
+# The types of transaction that the days add up. By name: those are ranges of one index, amounts and all.
 SUMMED = [TransactionType.SPEND, TransactionType.GRANT, TransactionType.PURCHASE]
 # Longer than a transaction takes: until then a day may get rows that began before its end.
 SETTLED = datetime.timedelta(hours=1)

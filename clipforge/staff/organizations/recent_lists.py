@@ -84,7 +84,7 @@ _FORMATS = {
         "The whole ledger",
         "credits_credittransaction",
         "org__id__exact",
-        ["Movement", "Balance", "Reason", "Time"],
+        ["Transaction", "Balance", "Reason", "Time"],
         lambda row: [
             Cell(f"{TransactionType(row['type']).label} {row['amount']:+,}"),
             Cell(formatting.number(row["balance"])),

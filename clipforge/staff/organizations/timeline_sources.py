@@ -85,7 +85,7 @@ DONE = {
 }
 
 
-def _movement(row: dict[str, Any]) -> dict[str, Any]:
+def _transaction(row: dict[str, Any]) -> dict[str, Any]:
     amount, type_ = row["amount"], row["type"]
     if type_ == TransactionType.ADJUST:
         what = f"{'Added' if amount > 0 else 'Took away'} {formatting.count(abs(amount), 'credit')}"
@@ -222,7 +222,7 @@ _BEFORE_JOBS = [
             "reason": "reason",
             "actor": "actor",
         },
-        _movement,
+        _transaction,
         "credits_credittransaction_change",
         _bigint,
     ),

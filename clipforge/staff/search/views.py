@@ -61,7 +61,7 @@ _LAST_TITLES: dict[type[Model], str] = {
     PlanPeriod: "Paid periods",
     StripeEvent: "Events of Stripe",
     Alert: "Alerts",
-    CreditTransaction: "Movements of credits",
+    CreditTransaction: "Credit transactions",
     CreditHold: "Holds",
     CreditGrant: "Grants",
     CreditReversal: "Reversals",

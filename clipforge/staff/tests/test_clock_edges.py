@@ -122,7 +122,7 @@ def test_what_one_person_moved_counts_for_a_day(user, organization):
     assert around(EDGE, in_all) == [70, 0, 0]
 
 
-def test_the_same_movement_is_asked_about_for_a_day(user, organization):
+def test_the_same_transaction_is_asked_about_for_a_day(user, organization):
 
     make_grant(
         organization,

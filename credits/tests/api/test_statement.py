@@ -9,7 +9,7 @@ import io
 import pytest
 
 from clipforge.devtools.testing.api import assert_problem
-from clipforge.devtools.testing.factories import make_movements, make_organization
+from clipforge.devtools.testing.factories import make_organization, make_transactions
 from clipforge.devtools.testing.queries import statements
 from credits.api import statements as credit_statements
 from credits.tests.makers import make_hold
@@ -32,11 +32,11 @@ def rows_of(response):
 
 @pytest.fixture
 def month(organization):
-    make_movements(organization, (BEGAN, "GRANT", 100))
+    make_transactions(organization, (BEGAN, "GRANT", 100))
     export = {"reason": "export of a test", "reference_type": "export"}
-    make_movements(organization, (ENDED, "SPEND", -30), **export)
+    make_transactions(organization, (ENDED, "SPEND", -30), **export)
     make_hold(organization, 5)
-    make_movements(make_organization(), (BEGAN, "GRANT", 7))
+    make_transactions(make_organization(), (BEGAN, "GRANT", 7))
 
 
 def test_a_month_opens_moves_and_closes(api, month):
@@ -77,7 +77,7 @@ def test_as_csv_it_says_the_same(api, month, how):
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_text_of_a_customer_becomes_a_formula(api, organization, start):
     evil = {"reason": f'{start}HYPERLINK("http://evil")', "reference_id": f"{start}1"}
-    make_movements(organization, (BEGAN, "GRANT", 1), **evil)
+    make_transactions(organization, (BEGAN, "GRANT", 1), **evil)
     row = rows_of(api.get(URL, {"month": MONTH, "format": "csv"}))[2]
     assert (row[4][:2], row[6]) == (f"'{start}", f"'{start}1")
 
@@ -85,7 +85,7 @@ def test_no_text_of_a_customer_becomes_a_formula(api, organization, start):
 def test_a_long_month_is_refused_as_json_and_streamed_as_csv(api, organization, monkeypatch):
     monkeypatch.setattr(credit_statements, "MAX_JSON_ROWS", 2)
     monkeypatch.setattr(credit_statements, "CHUNK_ROWS", 2)
-    make_movements(organization, *[(BEGAN, "GRANT", 1)] * 5)
+    make_transactions(organization, *[(BEGAN, "GRANT", 1)] * 5)
     assert_problem(api.get(URL, {"month": MONTH}), 409, "statement_too_long")
     assert len(rows_of(api.get(URL, {"month": MONTH, "format": "csv"}))) == 8
 

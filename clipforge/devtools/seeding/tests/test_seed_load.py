@@ -68,7 +68,7 @@ def test_there_are_exactly_as_many_rows_as_were_asked_for():
     assert Membership.objects.count() == 30
 
 
-def test_the_ledger_adds_up_and_knows_every_type_of_movement():
+def test_the_ledger_adds_up_and_knows_every_type_of_transaction():
     seed_load()
     assert broken_invariants() == []
     types = CreditTransaction.objects.values_list("type", flat=True).distinct()
@@ -98,7 +98,7 @@ def test_one_organization_does_a_fifth_of_the_work_and_all_tiers_are_there():
     assert set(tiers) == {"FREE", "STARTER", "PRO", "BUSINESS", "ENTERPRISE"}
 
 
-def test_many_movements_of_the_busiest_organization_share_one_moment():
+def test_many_transactions_of_the_busiest_organization_share_one_moment():
     seed_load()
     moments = CreditTransaction.objects.values("org", "created_at").annotate(count=Count("pk"))
     assert max(moments.values_list("count", flat=True)) >= 30

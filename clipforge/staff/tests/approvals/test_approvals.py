@@ -213,7 +213,9 @@ def test_going_back_and_sending_other_values_is_refused_and_said(finance, organi
     assert "has done its work already, with other values" in text(answer)
 
 
-def test_a_new_form_for_the_same_amount_asks_whether_it_is_another_movement(finance, organization):
+def test_a_new_form_for_the_same_amount_asks_whether_it_is_another_transaction(
+    finance, organization
+):
     for said in (False, True):
         form = grant_form(finance, organization, 50)
         page = text(finance.post(url("grant-credits", organization), form))
@@ -545,7 +547,7 @@ def test_a_decision_needs_a_reason_and_a_choice(finance, organization):
 
 
 @pytest.mark.usefixtures("low_limit")
-def test_small_movements_of_a_day_count_together_up_and_down_alike(finance, organization):
+def test_small_transactions_of_a_day_count_together_up_and_down_alike(finance, organization):
     assert "/change/" in grant(finance, organization, 60)["Location"]
     assert "/change/" in adjust(finance, organization, -30)["Location"]
     assert "/change/" in adjust(finance, organization, 10)["Location"]

@@ -1,4 +1,4 @@
-"""Four eyes are of two persons, whatever one of them tries; and payments by hand are movements too."""
+"""Four eyes are of two persons, whatever one of them tries; and payments by hand count too."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def record_payment(org: Any, reference: str) -> Any:
     )
 
 
-def test_the_ledger_has_every_movement_the_oldest_first(finance):
+def test_the_ledger_has_every_transaction_the_oldest_first(finance):
     org = make_organization(name="Acme")
     make_grant(org, 100)
     make_spend(org, 30)

@@ -23,9 +23,9 @@ from clipforge.devtools.testing.factories import (
     make_client,
     make_export,
     make_grant,
-    make_movements,
     make_organization,
     make_project,
+    make_transactions,
     make_user,
 )
 from clipforge.devtools.testing.staff import make_staff, signed_in
@@ -223,17 +223,19 @@ def test_each_day_has_what_was_spent_granted_and_begun_on_it():
         moved(project, first)
         for hours in (0, 1):
             moved(make_export(project, status="READY"), midnight + datetime.timedelta(hours=hours))
-    make_movements(org, (LONG_AGO, "GRANT", 1000))
-    make_movements(org, (first.replace(hour=0), "SPEND", -7))
-    make_movements(org, (first.replace(hour=0) - datetime.timedelta(microseconds=1), "SPEND", -99))
-    make_movements(org, (midnight - datetime.timedelta(microseconds=1), "SPEND", -3))
-    make_movements(org, (midnight, "SPEND", -2))
-    make_movements(org, (midnight, "SPEND", -1))
-    make_movements(org, (midnight, "GRANT", 50))
-    make_movements(org, (midnight, "PURCHASE", 500))
-    make_movements(org, (midnight, "REFUND", 4))
-    make_movements(org, (midnight, "ADJUST", -8))
-    make_movements(org, (midnight, "EXPIRE", -9))
+    make_transactions(org, (LONG_AGO, "GRANT", 1000))
+    make_transactions(org, (first.replace(hour=0), "SPEND", -7))
+    make_transactions(
+        org, (first.replace(hour=0) - datetime.timedelta(microseconds=1), "SPEND", -99)
+    )
+    make_transactions(org, (midnight - datetime.timedelta(microseconds=1), "SPEND", -3))
+    make_transactions(org, (midnight, "SPEND", -2))
+    make_transactions(org, (midnight, "SPEND", -1))
+    make_transactions(org, (midnight, "GRANT", 50))
+    make_transactions(org, (midnight, "PURCHASE", 500))
+    make_transactions(org, (midnight, "REFUND", 4))
+    make_transactions(org, (midnight, "ADJUST", -8))
+    make_transactions(org, (midnight, "EXPIRE", -9))
     assert days_of(org) == {
         first.date(): (7, 0, 1),
         (midnight - datetime.timedelta(days=1)).date(): (3, 0, 0),
@@ -244,31 +246,33 @@ def test_each_day_has_what_was_spent_granted_and_begun_on_it():
 
 def test_days_that_are_over_are_read_once_and_today_each_time():
     org = make_organization()
-    make_movements(org, (LONG_AGO, "GRANT", 1000))
+    make_transactions(org, (LONG_AGO, "GRANT", 1000))
     yesterday, today = NOON - datetime.timedelta(days=1), NOON
-    make_movements(org, (yesterday, "SPEND", -1))
-    make_movements(org, (today, "SPEND", -2))
+    make_transactions(org, (yesterday, "SPEND", -1))
+    make_transactions(org, (today, "SPEND", -2))
     both = {yesterday.date(): (1, 0, 0), today.date(): (2, 0, 0)}
     assert days_of(org) == both
-    make_movements(org, (yesterday, "SPEND", -10))  # as no code can
-    make_movements(org, (today, "SPEND", -20))
+    make_transactions(org, (yesterday, "SPEND", -10))  # as no code can
+    make_transactions(org, (today, "SPEND", -20))
     assert days_of(org) == {**both, today.date(): (22, 0, 0)}
 
 
 def test_a_day_is_over_an_hour_after_its_end():
     org = make_organization()
-    make_movements(org, (LONG_AGO, "GRANT", 1000))
+    make_transactions(org, (LONG_AGO, "GRANT", 1000))
     evening = NOON.replace(hour=23, minute=59)
     night = NOON.replace(hour=0, minute=59) + datetime.timedelta(days=1)
-    make_movements(org, (evening, "SPEND", -1))
+    make_transactions(org, (evening, "SPEND", -1))
     assert overview.last_days(org, now=night)[-2].spent == 1
-    make_movements(org, (evening, "SPEND", -1))  # committed after midnight
+    make_transactions(org, (evening, "SPEND", -1))  # committed after midnight
     assert overview.last_days(org, now=night)[-2].spent == 2
 
 
 def test_without_redis_the_days_are_read_each_time(dead_redis):
     org = make_organization()
-    make_movements(org, (LONG_AGO, "GRANT", 1000), (NOON - datetime.timedelta(days=1), "SPEND", -1))
+    make_transactions(
+        org, (LONG_AGO, "GRANT", 1000), (NOON - datetime.timedelta(days=1), "SPEND", -1)
+    )
     assert list(days_of(org).values()) == [(1, 0, 0)]
 
 

@@ -24,9 +24,9 @@ from clipforge.devtools.testing.factories import (
     make_api_key,
     make_export,
     make_grant,
-    make_movements,
     make_organization,
     make_project,
+    make_transactions,
     make_user,
 )
 from clipforge.devtools.testing.queries import statements
@@ -54,7 +54,7 @@ def said(org: Organization, kind: str = "") -> list[str]:
 
 
 def make_grants(org: Organization, times: list[datetime.datetime]) -> None:
-    make_movements(org, *((at, "GRANT", 1) for at in times))
+    make_transactions(org, *((at, "GRANT", 1) for at in times))
 
 
 def make_keys(org: Organization, times: list[datetime.datetime], **fields: Any) -> None:
@@ -100,7 +100,7 @@ def places(pages: list[list[Entry]]) -> list[TimelinePosition]:
 # --- what is said ----------------------------------------------------------------------
 
 
-def test_every_movement_of_the_ledger_is_said_with_its_credits_and_why():
+def test_every_transaction_of_the_ledger_is_said_with_its_credits_and_why():
     org = make_organization()
     bought = make_grant(org, 1200, kind="PURCHASE", reason="Pack bought", actor="stripe")
     make_grant(org, 5, reason="a present")
@@ -232,7 +232,7 @@ def test_a_verb_that_nobody_told_the_timeline_of_is_shown_as_it_is():
     assert said(org) == ["Fly a kite: Acme"]
 
 
-def test_work_and_movements_name_the_key_the_person_or_the_program_behind_them():
+def test_work_and_transactions_name_the_key_the_person_or_the_program_behind_them():
     org, other = make_organization(), make_organization()
     mine, foreign = make_api_key(org, name="mine").api_key, make_api_key(other, name="theirs")
     person = make_user(first_name="Ada")

@@ -182,8 +182,8 @@ def test_of_what_is_gone_the_ledger_still_speaks(staff, world):
     project = world.rows["project"]
     reference = str(project.pk)
     project.delete()
-    movement = CreditTransaction.objects.get(reference_id=reference)
-    assert staff.get(FIND, {"q": reference})["Location"] == page_of(movement)
+    transaction = CreditTransaction.objects.get(reference_id=reference)
+    assert staff.get(FIND, {"q": reference})["Location"] == page_of(transaction)
 
 
 def found_in(response: Any) -> dict[str, list[str]]:
