@@ -245,7 +245,9 @@ def test_a_transfer_of_today_is_recorded_and_one_of_tomorrow_is_not(org):
     def recorded() -> bool:
         day = midnight.date()
         return not refuses(
-            lambda: services.require_recordable(reference="r", paid_on=day, reason="paid")
+            lambda: services.require_recordable(
+                reference="r", paid_on=day, reason="paid by transfer"
+            )
         )
 
     assert around(midnight, recorded) == [False, True, True]

@@ -35,7 +35,7 @@ for name in ("Alice", "Bob"):
         make_moment(make_project(org, status=status))
     for status in ("READY", "FAILED", "QUEUED"):
         make_export(make_project(org), status=status)
-    paid = {"paid_on": timezone.now().date(), "reason": "fuzz", "actor": "fuzz"}
+    paid = {"paid_on": timezone.now().date(), "reason": "paid by transfer", "actor": TESTER}
     record_payment(org=org, code="pack-100", reference=name, **paid)
     keys[name] = make_api_key(org).secret
 print(json.dumps(keys))

