@@ -61,9 +61,7 @@ def lock_account(org_id: uuid.UUID) -> None:
     CreditAccount.objects.select_for_update(no_key=True).get(pk=org_id)
 
 
-def move(
-    org_id: uuid.UUID, *, posted: int = 0, held: int = 0, open_holds: int = 0
-) -> CreditAccount | None:
+def move(org_id: uuid.UUID, *, posted: int = 0, held: int, open_holds: int) -> CreditAccount | None:
     """Add to the sums and lock the account. None, and nothing changed, if that would overspend."""
     accounts = CreditAccount.objects.raw(
         """

@@ -9,9 +9,16 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from clipforge.devtools.testing.factories import make_grant, make_organization
-from credits import ledger, services, tasks
-from credits.models import CreditGrant, CreditHold, CreditTransaction, TransactionType
+from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
+from clipforge.devtools.testing.queries import statements
+from credits import expiry, ledger, services, tasks
+from credits.models import (
+    CreditGrant,
+    CreditHold,
+    CreditTransaction,
+    GrantKind,
+    TransactionType,
+)
 from credits.selectors import Balance, balance
 from credits.tests.makers import end, lapse, lots, make_hold, make_spend
 
@@ -133,3 +140,31 @@ def test_a_sweep_with_nothing_due_is_two_reads(django_assert_num_queries):
         services.expire_holds()
         services.expire_grants()
     assert connection.in_atomic_block
+
+
+LOCK = ["INSERT credits_creditaccount", "SELECT credits_creditaccount"]
+
+
+def test_the_account_is_locked_before_its_lots_are_read_and_ended(organization):
+    make_grant(organization, 10)
+    end(CreditGrant.objects.get())
+    with statements() as said:
+        assert services.expire_grants() == 1
+    assert said[:4] == ["SELECT credits_creditgrant", *LOCK, "SELECT credits_creditgrant"]
+
+
+def test_the_account_is_locked_before_what_came_back_settles_a_debt(organization):
+    purchase = make_grant(organization, 100, kind=GrantKind.PURCHASE)
+    hold = make_hold(organization, 60)
+    services.reverse_grant(
+        transaction=purchase,
+        amount=100,
+        reason="refund of 9.00 usd",
+        actor=TESTER,
+        audit=False,
+        idempotency_key="refund",
+    )
+    services.release(hold_id=hold.pk, actor="worker")
+    with statements() as said:
+        assert expiry.settle_returned() == 60
+    assert said[:4] == ["SELECT credits_creditreversal", *LOCK, "SELECT credits_creditgrant"]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
 from clipforge.devtools.testing.factories import make_organization
+from clipforge.orgs.models import Organization
 from credits import reconciling, tasks
+from credits.invariants import Breach
 from credits.models import CreditAccount, LedgerCheck
 
 pytestmark = pytest.mark.django_db
@@ -87,3 +91,28 @@ def test_each_statement_may_take_what_is_left_of_the_time():
         limit()
         cursor.execute("SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'")
         assert 50_000 < cursor.fetchone()[0] <= 60_000
+
+
+def statement_timeout() -> int:
+    """Milliseconds, as the connection has it now."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'")
+        return int(cursor.fetchone()[0])
+
+
+def test_a_registered_check_has_what_is_left_of_the_time_and_its_breaches_are_found(monkeypatch):
+    org = make_organization(credits_=40)
+    now, limits = [1000.0], []
+
+    def check(of: Organization | None) -> list[Breach]:
+        limits.append((of, statement_timeout()))
+        now[0] += 20
+        return [Breach(9, org.pk, f"found by check {len(limits)}")]
+
+    monkeypatch.setattr(reconciling, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(reconciling, "_registered", [check, check])
+    assert reconciling.breaches(org, seconds=60) == [
+        Breach(9, org.pk, "found by check 1"),
+        Breach(9, org.pk, "found by check 2"),
+    ]
+    assert limits == [(org, 60_000), (org, 40_000)]

@@ -7,13 +7,14 @@ from django.db.models import F, Sum
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
 from clipforge.devtools.testing.races import run_together
-from credits import services, tasks
+from credits import ledger, services, tasks
 from credits.models import (
     CreditAccount,
     CreditGrant,
     CreditReversal,
     CreditTransaction,
     GrantKind,
+    TransactionType,
 )
 from credits.selectors import Balance, balance, reversed_totals, reversible
 from credits.tests.makers import end, lots, make_hold, make_spend
@@ -146,6 +147,24 @@ def test_what_ended_unused_is_neither_taken_nor_owed(organization):
     assert balance(organization).debt == 30
 
 
+@pytest.mark.breaks_ledger
+def test_what_ended_of_another_object_with_the_same_id_is_not_of_the_lot(organization):
+    make_purchase(organization)
+    make_spend(organization, 60)
+    lot = CreditGrant.objects.get()
+    ledger.post(
+        organization.pk,
+        TransactionType.EXPIRE,
+        -5,
+        reason="of another object",
+        reference_type="other",
+        reference_id=str(lot.pk),
+        actor=TESTER,
+        idempotency_key="other",
+    )
+    assert ledger.parts_to_reverse(lot, 100) == (40, 60)
+
+
 def test_in_parts_it_is_the_same_as_at_once(organization):
     purchase = make_purchase(organization)
     make_spend(organization, 70)
@@ -164,6 +183,17 @@ def test_the_oldest_debt_is_settled_first(organization):
     make_grant(organization, 120)
     assert (parts(old), parts(new)) == ((0, 100, 100), (0, 100, 20))
     assert balance(organization).debt == 80
+
+
+def test_a_debt_that_is_settled_does_not_keep_a_later_one_from_being_settled(organization):
+    purchase = make_purchase(organization)
+    make_spend(organization, 100)
+    settled = reverse_grant(purchase, 50, "a")
+    make_grant(organization, 50)
+    open_ = reverse_grant(purchase, 50, "b")
+    make_grant(organization, 50)
+    assert (parts(settled), parts(open_)) == ((0, 50, 50), (0, 50, 50))
+    assert balance(organization) == Balance(available=0, held=0, posted=0, debt=0)
 
 
 def test_the_same_key_takes_once_and_another_amount_is_refused(organization):

@@ -8,6 +8,7 @@ from clipforge.devtools.mutation.scope import ROOT
 from clipforge.devtools.mutation.session import Result
 
 PAGE = ROOT / "clipforge/docs/mutation.md"
+HEADING = "## Survivors that are explained"
 # | `file` | `line` → `line with the fault` | reason |
 ROW = re.compile(r"^\| `([^`]+)` \| `(.*)` → `(.*)` \| (.+) \|$", re.MULTILINE)
 
@@ -15,9 +16,10 @@ Fault = tuple[str, str, str]
 
 
 def explained() -> set[Fault]:
-    """Path, line before and line after of each fault on the page."""
-    text = PAGE.read_text().replace("\\|", "|")
-    return {(path, before, after) for path, before, after, _ in ROW.findall(text)}
+    """Path, line before and line after of each fault in the table of those that are explained."""
+    text = PAGE.read_text().partition(f"\n{HEADING}\n")[2].partition("\n## ")[0]
+    rows = ROW.findall(text.replace("\\|", "|"))
+    return {(path, before, after) for path, before, after, _ in rows}
 
 
 def fault_of(result: Result) -> Fault:

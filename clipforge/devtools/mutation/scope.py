@@ -97,6 +97,7 @@ GROUPS = {
         (
             "clipforge/tests/test_tenancy.py",
             "clipforge/orgs/tests/test_admission.py",
+            "clipforge/orgs/tests/test_announced_updates.py",
             "projects/tests/api/test_detail.py",
             "projects/tests/api/test_list.py",
             "projects/tests/api/test_moments.py",

@@ -150,14 +150,15 @@ def test_the_sweeper_takes_it_from_a_worker_that_stopped(org: Organization):
 def test_files_of_none_are_removed_and_those_of_one_are_kept(org: Organization):
     transcript = submit(org)
     folders = [
-        storage.path_of(f"{org.pk}/transcripts/{pk}") for pk in (transcript.pk, uuid.uuid4())
+        storage.path_of(f"{org.pk}/transcripts/{pk}")
+        for pk in (transcript.pk, uuid.uuid4(), uuid.uuid4())
     ]
-    long_ago = time.time() - registry.ORPHAN_SECONDS - 60
-    for folder in folders:
+    a_day_ago = time.time() - 24 * 3600
+    for folder, seconds in zip(folders, (-60, -60, 60), strict=True):
         folder.mkdir(parents=True)
-        os.utime(folder, (long_ago, long_ago))
+        os.utime(folder, (a_day_ago + seconds, a_day_ago + seconds))
     app.tasks["transcripts.listen.remove_orphans"](timestamp=0)
-    assert [folder.exists() for folder in folders] == [True, False]
+    assert [folder.exists() for folder in folders] == [True, False, True]
 
 
 # --- staff --------------------------------------------------------------------------------

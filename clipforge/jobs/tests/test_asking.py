@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import TaskNotFound
@@ -18,7 +18,9 @@ from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
 from clipforge.jobs import lifecycle
 from clipforge.jobs import selectors as job_selectors
-from clipforge.orgs.models import Organization
+from clipforge.jobs import services as job_services
+from clipforge.jobs.errors import TooManyAtOnce
+from clipforge.orgs.models import Organization, Tier
 from credits import services as credit_services
 from credits.errors import InsufficientCredits
 from credits.models import CreditHold, CreditTransaction, TransactionType
@@ -110,6 +112,26 @@ def test_submitting_is_one_transaction_of_four_statements():
         "INSERT projects_project",
         "SELECT -",  # procrastinate_defer_jobs_v1()
     ]
+
+
+def test_a_row_that_is_there_already_is_not_submitted():
+    project = make_project(make_organization(credits_=5), status="UPLOADED")
+    with nothing_changes(), pytest.raises(IntegrityError, match="projects_project_pkey"):
+        submit(project)
+
+
+def test_no_more_jobs_wait_or_run_than_the_tier_allows():
+    org = make_organization(tier=Tier.STARTER, credits_=10)
+    failed = make_project(org, status="FAILED")
+    make_project(org, status="ANALYZING")
+    job_services.submit_job(job=unsaved(org), actor="test")
+    refused = TooManyAtOnce(running=2, quota=2)
+    with nothing_changes(), pytest.raises(TooManyAtOnce) as refusal:
+        job_services.submit_job(job=unsaved(org), actor="test")
+    assert refusal.value.extra == refused.extra
+    with nothing_changes(), pytest.raises(TooManyAtOnce) as refusal:
+        job_services.retry_job(job=failed, actor="test")
+    assert refusal.value.extra == refused.extra
 
 
 # --- retry ----------------------------------------------------------------------------
@@ -266,3 +288,11 @@ def test_a_reservation_that_lapsed_can_be_paid_again_by_a_retry():
     again = retry(project)
     assert again.status == "QUEUED"
     assert funds(org) == Funds(available=0, held=3)
+
+
+def test_credits_are_reserved_for_open_jobs_only():
+    for status in STATUSES:
+        make_project(status=status)
+    rows: Any = job_selectors.with_reserved(job_selectors.all_jobs(Project))
+    reserved = {row.status: row.reserved for row in rows}
+    assert reserved == {status: int(status in {"QUEUED", "ANALYZING"}) for status in STATUSES}

@@ -11,6 +11,7 @@ from clipforge.devtools.testing.clocks import around, clocks_at
 from clipforge.devtools.testing.factories import make_project
 from clipforge.jobs import heartbeat, lifecycle, queue, selectors, sweeping
 from clipforge.jobs.heartbeat import Heartbeat
+from clipforge.jobs.rules import Action, Refusal
 from credits.models import CreditHold
 from projects.models import Project
 
@@ -82,6 +83,21 @@ def test_a_job_is_orphaned_once_its_worker_was_silent_for_more_than_thirty_secon
             "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s", [silent_worker()]
         )
     assert around(EDGE, queue.orphaned_entries().count) == [0, 0, 1]
+
+
+def test_an_entry_is_requeued_by_hand_once_its_worker_was_silent_for_thirty_seconds():
+    make_project(status="QUEUED")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s", [silent_worker()]
+        )
+    entry = queue.entries_with_worker().get()
+    alive = Refusal("Its worker is alive.")
+    assert around(EDGE, lambda: queue.why_not_entry(Action.REQUEUE, entry)) == [alive, None, None]
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE procrastinate_jobs SET worker_id = NULL")
+    entry = queue.entries_with_worker().get()
+    assert queue.why_not_entry(Action.REQUEUE, entry) is None
 
 
 # --- the heartbeat, whose clock only counts ----------------------------------------------

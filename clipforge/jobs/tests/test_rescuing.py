@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from procrastinate.contrib.django import app
 
 from clipforge.common.errors import Conflict
@@ -17,6 +18,7 @@ from clipforge.jobs import lifecycle
 from clipforge.jobs import services as job_services
 from clipforge.jobs.heartbeat import Heartbeat
 from clipforge.jobs.outcome import settle_outcome
+from clipforge.jobs.queue import QueueEntry, failed_entries
 from clipforge.media import ErrorCode, MediaError
 from credits import services as credit_services
 from credits.models import CreditHold, CreditTransaction, TransactionType
@@ -135,6 +137,28 @@ def test_work_whose_hold_is_gone_is_not_queued_again():
     credit_services.release(hold_id=project.hold_id, actor="staff")
     with nothing_changes(), pytest.raises(Conflict, match="given back"):
         job_services.requeue_job(job=project)
+
+
+def test_work_whose_hold_follows_another_fence_is_not_queued_again():
+    """Neither its own hold, which is open, nor another's of the fence that it would get is taken."""
+    project, other = (make_project(status="QUEUED") for _ in range(2))
+    CreditHold.objects.filter(reference_id=str(project.pk)).update(fence=5)
+    CreditHold.objects.filter(reference_id=str(other.pk)).update(fence=project.fence + 1)
+    with nothing_changes(), pytest.raises(Conflict, match="given back"):
+        job_services.requeue_job(job=project)
+
+
+def test_failed_entries_are_those_that_failed_the_newest_first():
+    for _ in range(4):
+        make_project(status="QUEUED")
+    waiting, first, done, second = QueueEntry.objects.order_by("id").values_list("id", flat=True)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE procrastinate_jobs SET status = CASE WHEN id = %s THEN 'succeeded'"
+            " ELSE 'failed' END::procrastinate_job_status WHERE id <> %s",
+            [done, waiting],
+        )
+    assert list(failed_entries().values_list("id", flat=True)) == [second, first]
 
 
 def _act(acts: list[Callable[[], object]], number: int) -> object:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from clipforge.devtools.testing.factories import make_organization, make_project
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
-from clipforge.jobs import lifecycle, sweeping
+from clipforge.jobs import lifecycle, selectors, sweeping
+from credits import services as credit_services
 from credits.models import CreditHold
 from projects.models import Project
 
@@ -143,3 +146,41 @@ def test_the_periodic_task_sweeps_projects():
     app.tasks["projects.sweep"](timestamp=0)
     project.refresh_from_db()
     assert project.status == "QUEUED"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_another_sweeper_has_is_skipped_and_the_next_is_swept():
+    first, second = abandoned(), abandoned()
+    Project.objects.filter(pk=first.pk).update(lease_expires_at=timezone.now() - HOUR)
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT FROM projects_project WHERE id = %s FOR UPDATE", [first.pk])
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '2s'")  # to wait would be an error
+            assert sweep() == (1, 0)
+    statuses = [Project.objects.get(pk=item.pk).status for item in (first, second)]
+    assert statuses == ["ANALYZING", "QUEUED"]
+    assert sweep() == (1, 0)
+
+
+def test_what_a_sweep_took_is_logged_and_a_sweep_of_nothing_is_not(settings, caplog):
+    def swept() -> list[tuple[int, int]]:
+        caplog.clear()
+        app.tasks["projects.sweep"](timestamp=0)
+        found: list[Any] = [each for each in caplog.records if each.message == "swept jobs"]
+        return [(each.requeued, each.failed) for each in found]
+
+    settings.WORK_MAX_ATTEMPTS = 3
+    assert swept() == []
+    abandoned(2)
+    assert swept() == [(1, 0)]
+    abandoned(3)
+    assert swept() == [(0, 1)]
+
+
+def test_a_hold_that_is_not_open_any_more_does_not_age():
+    project = make_project(status="QUEUED")
+    hold = hold_of(project)
+    hold.update(expires_at=timezone.now() - HOUR)
+    assert list(selectors.aging_jobs(Project, "QUEUED")) == [project]
+    assert credit_services.expire_holds() == 1
+    assert list(selectors.aging_jobs(Project, "QUEUED")) == []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core import signing
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -16,6 +17,7 @@ from billing.models import Alert, PlanPeriod, Price
 from billing.tests.makers import make_catalogue
 from clipforge.audit.actor import Actor
 from clipforge.audit.models import AuditEntry
+from clipforge.common.errors import Invalid
 from clipforge.devtools.testing.clocks import MICROSECOND, around, clocks_at, refuses
 from clipforge.devtools.testing.factories import (
     make_api_key,
@@ -82,6 +84,31 @@ def test_a_request_is_open_for_seven_days(asked):
 
 def test_a_request_expires_after_seven_days(asked):
     assert around(EDGE, approval_services.expire_requests) == [0, 1, 1]
+
+
+def test_credits_with_an_end_are_asked_for_until_that_end(user, organization, settings):
+    settings.STAFF_GRANT_CONFIRM_CREDITS = 100
+    proposal = Proposal(
+        org=organization,
+        kind="GRANT",
+        amount=101,
+        grant_kind="PROMO",
+        expires_at=EDGE,
+        reason="asked for in writing",
+    )
+
+    def ask() -> bool:
+        """Whether a second person is asked; False where the end has passed."""
+        try:
+            with transaction.atomic():
+                found = approval_services.submit(
+                    proposal, token=uuid.uuid4(), actor=Actor.of_user(user)
+                )
+        except Invalid:
+            return False
+        return found.request is not None
+
+    assert around(EDGE, ask) == [True, False, False]
 
 
 def test_a_request_is_decided_within_seven_days(asked):

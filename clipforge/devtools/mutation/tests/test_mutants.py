@@ -7,7 +7,7 @@ import os
 import pytest
 
 from clipforge.devtools.mutation import mutants
-from clipforge.devtools.mutation.explained import ROW, explained
+from clipforge.devtools.mutation.explained import PAGE, ROW, explained
 from clipforge.devtools.mutation.mutants import Mutant, drawn, mutants_at, places_in
 from clipforge.devtools.mutation.planting import Broken, plant
 from clipforge.devtools.mutation.scope import GROUPS, ROOT
@@ -108,6 +108,11 @@ def test_the_rows_of_the_page_are_read():
     assert ROW.findall(r"| `a.py` | `x < 1` → `x <= 1` | the same |") == [
         ("a.py", "x < 1", "x <= 1", "the same")
     ]
+
+
+def test_every_survivor_on_the_page_is_explained():
+    rows = ROW.findall(PAGE.read_text().replace("\\|", "|"))
+    assert {row[:3] for row in rows} == explained() != set()
 
 
 def test_the_lines_of_the_page_are_still_in_their_files():
