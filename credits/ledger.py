@@ -30,6 +30,7 @@ from credits.models import (
     TransactionType,
 )
 from credits.pricing import Charge
+from credits.rules import why_not_hold
 
 # The lots to draw `amount` from, and how much from each: by priority, then soonest end
 # (NULL, which is never, sorts last), then oldest. `before` is the sum of the lots ahead.
@@ -110,15 +111,16 @@ def refusal(
 ) -> InsufficientCredits | TooManyOpenHolds:
     """The refusal of a hold: `needed` is not available, or `max_open_holds` are open."""
     account = CreditAccount.objects.filter(pk=org_id).first()
-    available = account.available if account else 0
-    if account and max_open_holds is not None and available >= needed:
-        # A hold that was settled since the refusal still counts: "4 are open of at most 5" is no
-        # reason.
-        return TooManyOpenHolds(
-            open_holds=max(account.open_holds, max_open_holds), limit=max_open_holds
-        )
-    # Credits that arrived since the refusal are not shown: "needs 5 and 9 are available".
-    return InsufficientCredits(needed=needed, available=min(available, needed - 1))
+    if account is None:
+        return InsufficientCredits(needed=needed, available=0)
+    stands = {"available": account.available, "open_holds": account.open_holds}
+    if refused := why_not_hold(needed, **stands, max_open_holds=max_open_holds):
+        return refused
+    # What changed since the refusal is not shown: neither "4 are open of at most 5" nor "needs 5
+    # and 9 are available" is a reason.
+    if max_open_holds is not None:
+        return TooManyOpenHolds(open_holds=max_open_holds, limit=max_open_holds)
+    return InsufficientCredits(needed=needed, available=needed - 1)
 
 
 # --- holds ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.utils import timezone
 
 from clipforge.common.errors import Invalid
-from credits.errors import InsufficientCredits
+from credits.errors import InsufficientCredits, TooManyOpenHolds
 from credits.models import CreditAccount
 
 # Credits. More in one transaction is a slip of the keyboard, and sums stay far inside a bigint.
@@ -40,6 +40,21 @@ class Funds(NamedTuple):
     def after_adjustment(self, amount: int) -> Funds:
         """Up or down; what is owed stays as it is."""
         return self._replace(posted=self.posted + amount)
+
+
+def why_not_hold(
+    needed: int, *, available: int, open_holds: int, max_open_holds: int | None
+) -> InsufficientCredits | TooManyOpenHolds | None:
+    """The refusal of a hold of `needed` credits by an account that stands so; None: it can be placed.
+
+    The service asks it in the UPDATE that places the hold (`credits.ledger.place_hold`), and here
+    only for what to say; a page that shows what would happen asks it of what it has counted down.
+    """
+    if needed > available:
+        return InsufficientCredits(needed=needed, available=available)
+    if max_open_holds is not None and open_holds >= max_open_holds:
+        return TooManyOpenHolds(open_holds=open_holds, limit=max_open_holds)
+    return None
 
 
 def funds_of(org_id: uuid.UUID) -> Funds:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from clipforge.common.errors import RateLimited
+from clipforge.common.errors import DomainError, RateLimited
+from credits.errors import TooManyOpenHolds
 
 
 class TooManyAtOnce(RateLimited):
@@ -19,3 +20,10 @@ class TooManyAtOnce(RateLimited):
             quota=quota,
             running=running,
         )
+
+
+def in_terms_of_jobs(refusal: DomainError) -> DomainError:
+    """The ledger's refusal of a hold, as a customer reads it: each open job has exactly one hold."""
+    if isinstance(refusal, TooManyOpenHolds):
+        return TooManyAtOnce(running=refusal.open_holds, quota=refusal.limit)
+    return refusal

@@ -31,7 +31,7 @@ from django.utils import timezone
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.failure_excerpt import failure_excerpt
 from clipforge.jobs import kinds, rules
-from clipforge.jobs.errors import TooManyAtOnce
+from clipforge.jobs.errors import in_terms_of_jobs
 from clipforge.jobs.failures import HOLD_LAPSED, HoldLost
 from clipforge.jobs.models import CANCELLED, FAILED, QUEUED, Job
 from clipforge.jobs.rules import Action
@@ -238,8 +238,7 @@ def _reserve(
             max_open_holds=most_open,
         )
     except TooManyOpenHolds as refusal:
-        # Each waiting or running job has exactly one open hold.
-        raise TooManyAtOnce(running=refusal.open_holds, quota=refusal.limit) from refusal
+        raise in_terms_of_jobs(refusal) from refusal
 
 
 def _release(job: Job, actor: str) -> None:

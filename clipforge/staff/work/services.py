@@ -25,6 +25,7 @@ from clipforge.common.errors import Conflict, DomainError, Invalid, NotFound
 from clipforge.jobs import queue, rules
 from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs import services as job_services
+from clipforge.jobs.errors import in_terms_of_jobs
 from clipforge.jobs.kinds import JobKind, find_kind
 from clipforge.jobs.models import Job
 from clipforge.jobs.rules import Action
@@ -41,6 +42,7 @@ from clipforge.staff.work.selectors import (
     title_of,
     url_of,
 )
+from credits import rules as credit_rules
 from credits import selectors as credit_selectors
 from credits import services as credit_services
 from credits.models import CreditHold, HoldStatus
@@ -219,10 +221,14 @@ def _refuse_what_cannot_be_paid(items: list[RescueItem]) -> None:
         if item.org is None:
             continue
         pk, limit = item.org.pk, limits[item.org.tier].concurrent_jobs
-        if free.get(pk, 0) < item.reserved:
-            item.refusal = f"It needs {item.reserved} credits and {free.get(pk, 0)} are available."
-        elif jobs[pk] >= limit:
-            item.refusal = f"{jobs[pk]} jobs of its organization wait or run, and no more may."
+        refusal = credit_rules.why_not_hold(
+            item.reserved,
+            available=free.get(pk, 0),
+            open_holds=jobs.get(pk, 0),
+            max_open_holds=limit,
+        )
+        if refusal:
+            item.refusal = in_terms_of_jobs(refusal).message
         else:
             free[pk] -= item.reserved
             jobs[pk] += 1

@@ -126,7 +126,7 @@ def test_it_says_what_cannot_be_done_and_why(engineer):
         key(make_project(org, status="READY", title="Fine")): "Fine It is READY; only FAILED",
         key(make_project(org, status="FAILED", title="Long", duration=6000)): (
             # Its price was granted to it, and the failure gave it back; the next takes 1 of it.
-            "Long It needs 100 credits and"
+            "Long This needs 100 credits and"
         ),
         key(make_project(make_organization(is_active=False), status="FAILED", title="Off")): (
             "Off Its organization is suspended."
@@ -153,11 +153,11 @@ def test_credits_and_places_are_counted_down_from_one_item_to_the_next(engineer)
     )
     text = words(ask(engineer, "retry", *map(key, projects)))
     assert "2 of 3 will be" in text
-    assert "P2 It needs 1 credits and 0 are available." in text
+    assert "P2 This needs 1 credits and 0 are available." in text
     TierLimits.objects.update(concurrent_jobs=1)
     text = words(ask(engineer, "retry", *map(key, projects)))
     assert "1 of 3 will be" in text
-    assert "P1 1 jobs of its organization wait or run, and no more may." in text
+    assert "P1 1 jobs of this organization wait or run, and its limit is 1 at a time." in text
 
 
 @pytest.mark.parametrize("action", ["retry", "requeue", "cancel", "release"])
