@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.devtools.testing.factories import make_grant, make_organization
-from credits import ledger, services
+from credits import ledger, rules, services
 from credits.errors import InsufficientCredits, TooManyOpenHolds
 from credits.models import CreditAccount, CreditGrant, CreditHold, GrantKind, HoldAllocation
 from credits.pricing import Charge
@@ -147,14 +147,15 @@ def test_credits_that_begin_later_are_not_drawn_yet(organization):
 
 def test_the_same_key_twice_reserves_once(organization):
     make_grant(organization, 10)
+    make_hold(organization, 1)
     same = {"idempotency_key": "k", "reference_id": "e1"}
     first = make_hold(organization, 4, **same)
     again = make_hold(organization, 4, **same)
     assert again == first
-    assert balance(organization).held == 4
+    assert balance(organization).held == 1 + 4
     services.release(hold_id=first.pk, actor="test")
     assert make_hold(organization, 4, **same).status == "RELEASED"
-    assert balance(organization).held == 0
+    assert balance(organization).held == 1
 
 
 @pytest.mark.parametrize(("amount", "reference_id"), [(5, "e1"), (4, "e2")])
@@ -256,3 +257,7 @@ def test_a_refusal_says_whether_credits_or_places_are_missing(organization):
     assert isinstance(refusals[1], InsufficientCredits)
     nothing = ledger.refusal(make_organization().pk, 1, max_open_holds=0)
     assert isinstance(nothing, InsufficientCredits)
+
+
+def test_an_organization_that_never_had_a_credit_has_and_owes_nothing(organization):
+    assert rules.funds_of(organization.pk) == rules.Funds(posted=0, held=0, debt=0)

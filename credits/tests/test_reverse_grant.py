@@ -4,6 +4,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import F, Sum
 
+from clipforge.audit.models import AuditEntry
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
 from clipforge.devtools.testing.races import run_together
@@ -291,3 +292,19 @@ def test_a_reversal_has_a_key_of_its_own(organization):
     granted = make_grant(organization, 10)
     with pytest.raises(Invalid):
         reverse_grant(granted, 1, key="")
+
+
+def test_it_is_in_the_audit_unless_the_caller_writes_it_there(organization):
+    purchase = make_purchase(organization)
+    reverse_grant(purchase, 10, key="a")
+    assert not AuditEntry.objects.exists()
+    reversal = services.reverse_grant(
+        transaction=purchase,
+        amount=20,
+        reason="refund of 9.00 usd",
+        actor=TESTER,
+        idempotency_key="b",
+    )
+    entry = AuditEntry.objects.get()
+    assert (entry.verb, entry.object_id) == ("reverse_grant", str(reversal.pk))
+    assert (entry.before["available"], entry.after["available"]) == (90, 70)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from clipforge.devtools.testing.api import (
@@ -16,6 +18,7 @@ from clipforge.devtools.testing.api import (
 from clipforge.devtools.testing.factories import make_moment, make_project
 from clipforge.devtools.testing.queries import statements
 from clipforge.orgs.models import Organization
+from projects.selectors import get_moment
 
 pytestmark = pytest.mark.django_db
 
@@ -130,3 +133,13 @@ def test_a_cursor_is_good_for_its_own_project_and_organization_only(
 def test_an_unknown_parameter_is_refused(api: APIClient, organization: Organization):
     project = make_project(organization)
     assert_problem(api.get(url(project.pk), {"max_score": "9"}), 400, "unknown_parameter")
+
+
+@pytest.mark.parametrize("lock", [False, True])
+def test_a_moment_is_read_with_its_project_locked_only_where_that_is_asked_for(lock: bool):
+    moment = make_moment(make_project())
+    with CaptureQueriesContext(connection) as captured:
+        assert get_moment(moment.org, moment.pk, lock=lock) == moment
+    (query,) = captured.captured_queries
+    assert query["sql"].endswith('FOR NO KEY UPDATE OF "projects_project"') == lock
+    assert ("FOR" in query["sql"].split()) == lock
