@@ -25,7 +25,7 @@ ADMITTED = "EVALSHA orgs:key"
     ("path", "trips"),
     [
         ("/api/v1/me", [ADMITTED]),
-        ("/api/v1/credits/balance", [ADMITTED]),  # which brings it along
+        ("/api/v1/credits/balance", [ADMITTED]),  # which prefetches it
         ("/api/v1/pricing", [ADMITTED, "EVALSHA pricing:all"]),
     ],
 )

@@ -84,7 +84,7 @@ class Visitor:
             self.page.keyboard.press("Enter")
 
     def looks(self, function: str) -> Any:
-        """The result of a function of looks.js on the page that is open."""
+        """The result of a function of page_audit.js on the page that is open."""
         return self.page.evaluate(f"looks.{function}()")
 
     def take_faults(self) -> list[str]:
