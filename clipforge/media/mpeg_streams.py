@@ -9,15 +9,14 @@ packets are counted in the same way, without decoding, so that both agree on the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Final
 
 import av
 
 # As ffmpeg's `dts_delta_threshold`: a step of the clock by more is a new clock. Seconds.
-JUMP: Final = Fraction(10)
+JUMP: Final = 10.0
 # As ffmpeg: going back by more than this is a new clock too. Seconds.
-BACK: Final = Fraction(1, 10)
+BACK: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +33,27 @@ def measure(container: av.container.InputContainer, video: av.VideoStream) -> Ti
     Moves the container's position to its end.
     """
     container.seek(container.start_time or 0)
-    begin = Fraction(container.start_time or 0, av.time_base)
-    end = shift = Fraction(0)
-    expected: dict[int, Fraction] = {}
+    streams = [video, *container.streams.audio]
+    # As floats, looked up once: a recording of four hours has a million packets, and a probe in a
+    # request has seconds.
+    units = {stream.index: float(stream.time_base or 0) for stream in streams}
+    begin = (container.start_time or 0) / av.time_base
+    end = shift = 0.0
+    expected: dict[int, float] = {}
     is_continuous = True
-    for packet in container.demux([video, *container.streams.audio]):
-        if packet.dts is None or not packet.time_base:
+    for packet in container.demux(streams):
+        if packet.dts is None:
             continue
-        decoded_at = packet.dts * packet.time_base + shift
-        due = expected.get(packet.stream_index)
+        index = packet.stream_index
+        unit = units[index]
+        decoded_at = packet.dts * unit + shift
+        due = expected.get(index)
         if due is not None and (abs(decoded_at - due) > JUMP or decoded_at + BACK < due):
             is_continuous = False
             shift += due - decoded_at
             decoded_at = due
-        length = (packet.duration or 0) * packet.time_base
-        expected[packet.stream_index] = decoded_at + length
-        if packet.stream_index == video.index and packet.pts is not None:
-            end = max(end, packet.pts * packet.time_base + shift + length)
-    return Timeline(float(end - begin), is_continuous)
+        length = (packet.duration or 0) * unit
+        expected[index] = decoded_at + length
+        if index == video.index and packet.pts is not None:
+            end = max(end, packet.pts * unit + shift + length)
+    return Timeline(end - begin, is_continuous)
