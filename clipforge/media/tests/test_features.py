@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import tracemalloc
 
 import numpy as np
 import pytest
 
+from clipforge.media import ffmpeg
 from clipforge.media.decoding import FRAME_BYTES, FRAME_HEIGHT, FRAME_WIDTH, SAMPLE_RATE
 from clipforge.media.features import (
     FLOOR_DB,
@@ -20,6 +22,7 @@ from clipforge.media.features import (
     per_second,
     quiet_gate,
 )
+from clipforge.media.sample import _speech
 from clipforge.media.tests import tracks
 
 
@@ -212,3 +215,30 @@ def test_memory_does_not_hold_the_media():
         tracemalloc.stop()
     assert kept < 400_000
     assert peak < 800_000
+
+
+@pytest.fixture(scope="module")
+def talker() -> np.ndarray:
+    """Twenty seconds of the made-up talker of the sample, alone."""
+    chains = ";".join([*_speech(0, 20)][1:])
+    raw = subprocess.run(
+        [
+            *(ffmpeg.executable(), "-v", "error", "-filter_complex", chains, "-map", "[a0]"),
+            *("-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "s16le", "-"),
+        ],
+        capture_output=True,
+        check=True,
+        env=ffmpeg.ENVIRONMENT,
+    ).stdout
+    return np.frombuffer(raw, "<i2") / 32768
+
+
+@pytest.mark.parametrize("decibels", [-15, -25, -35])
+def test_a_quiet_talk_is_heard_as_well_as_a_loud_one(talker, decibels):
+    """Recorded 35 dB too low, not one syllable of it was taken for speech."""
+    quiet = heard(talker * 10 ** (decibels / 20)).speech.mean()
+    assert quiet == pytest.approx(heard(talker).speech.mean(), abs=0.03)
+
+
+def test_soft_noise_is_not_raised_until_it_is_speech():
+    assert heard(noise(30) / 30).speech.sum() == 0
