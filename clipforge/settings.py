@@ -360,6 +360,10 @@ TRUSTED_PROXIES = env_networks("TRUSTED_PROXIES")
 # Each takes its share of an organization's limit while Redis is away.
 WEB_PROCESSES = env_int("WEB_PROCESSES", 2, minimum=1)
 
+# Whether what we send to addresses that customers chose may reach this machine, over plain HTTP too.
+# For tests and development.
+OUTBOUND_LOOPBACK = env_bool("OUTBOUND_LOOPBACK", False)
+
 # django-ratelimit counts there, and asks this who is asking.
 RATELIMIT_USE_CACHE = "counters"
 RATELIMIT_CACHE_PREFIX = "ratelimit:address:"

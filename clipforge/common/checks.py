@@ -19,3 +19,16 @@ def no_faultpoints(**_: Any) -> list[Error]:
             id="clipforge.E001",
         )
     ]
+
+
+@register(Tags.security, deploy=True)
+def nothing_is_sent_to_ourselves(**_: Any) -> list[Error]:
+    if not settings.OUTBOUND_LOOPBACK:
+        return []
+    return [
+        Error(
+            "OUTBOUND_LOOPBACK is set: customers can have requests sent to this machine.",
+            hint="Unset it. It is for tests and development only.",
+            id="clipforge.E002",
+        )
+    ]
