@@ -8,6 +8,7 @@ from clipforge.media import decoding, probing
 from clipforge.media.boundaries import Boundaries
 from clipforge.media.contracts import Analysis, ErrorCode, MediaError
 from clipforge.media.features import PictureExtractor, SoundExtractor, per_second
+from clipforge.media.repeats import Repeats
 from clipforge.media.scoring import SCORER_VERSION, Scorer
 from clipforge.media.selection import select
 
@@ -80,7 +81,9 @@ def _moments(source: SourceInfo, sound: Sound, picture: Picture) -> list[ScoredM
     duration = _usable(source, sound, picture)
     exact_cuts = not decoding.use_keyframes_only(source)
     boundaries = Boundaries(sound, picture, duration, exact_cuts=exact_cuts)
-    return select(Scorer(per_second(sound, picture, duration)), boundaries)
+    seconds = per_second(sound, picture, duration)
+    repeats = Repeats(sound, picture, audible=seconds.audible)
+    return select(Scorer(seconds), boundaries, repeats=repeats)
 
 
 def _usable(source: SourceInfo, sound: Sound, picture: Picture) -> float:

@@ -73,6 +73,12 @@ class SourceInfo:
         return self.audio_codec is not None
 
 
+class MomentKind(StrEnum):
+    TALK = "talk"
+    ACTION = "action"
+    MUSIC = "music"
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredMoment:
     """A stretch worth clipping. `score` and each of `subscores` lie in 0..100."""
@@ -82,6 +88,25 @@ class ScoredMoment:
     score: float
     subscores: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+    kind: str = ""  # one of MomentKind
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The wishes for a choice of moments; the defaults leave all of it to the selection.
+
+    With a `count` the moments may cover all of the source, without one at most half. `start` and
+    `end` bound the stretch in which they lie, `taken` are stretches that they stay out of.
+    """
+
+    count: int | None = None
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+    start: float = 0.0
+    end: float | None = None
+    keywords: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()  # of MomentKind; none: all
+    taken: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

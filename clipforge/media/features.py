@@ -58,6 +58,11 @@ LONGEST_CUT: Final = 2  # pictures
 MOTION_CEILING: Final = 40.0  # gray levels; a flash is not forty times a gesture
 DARK_LUMA: Final = 12.0  # mean gray level of a black picture, noise included
 
+# A beat: attacks that come again after 0.25 to 1.25 s, over eight seconds around.
+BEATS: Final = range(5, 26)  # hops
+BEAT_AROUND: Final = 8 * HOP_RATE  # hops
+LEAST_ATTACK: Final = 0.05  # dB squared; the attacks of steady noise have less
+
 # Quiet: at most a quarter of the way up from the file's own floor to its loud parts, but
 # never above or below these (dBFS). The upper bound keeps evenly loud files from having
 # "silences"; the lower is the noise of a quiet room.
@@ -238,6 +243,7 @@ class Seconds:
     motion: Floats  # gray levels, cuts left out
     cuts: Floats  # count
     dark: Floats  # share, 0..1
+    beat: Floats  # how regular the attacks around it are, 0..1: music
     audible: bool  # False: no sound track, or a silent one
 
     def __len__(self) -> int:
@@ -261,6 +267,7 @@ def per_second(sound: Sound, picture: Picture, duration: float) -> Seconds:
         motion=_rows(still, rows, FRAME_RATE, 0),
         cuts=_rows(picture.cut, rows, FRAME_RATE, 0) * FRAME_RATE,
         dark=_rows(picture.luma < DARK_LUMA, rows, FRAME_RATE, 0),
+        beat=_rows(_regularity(sound.flux), rows, HOP_RATE, 0),
         audible=bool(len(quiet)) and bool((~quiet).mean() > AUDIBLE_SHARE),
     )
 
@@ -280,6 +287,30 @@ def _swing(voice: Floats) -> Floats:
     smooth = np.convolve(voice, np.full(4, 0.25, np.float32), "valid")
     change = np.abs(np.diff(smooth, prepend=smooth[:1]))
     return np.concatenate([change, np.zeros(3, change.dtype)])
+
+
+def _regularity(flux: Floats) -> Floats:
+    """The correlation of the attacks with themselves a beat later, for the beat that fits best."""
+    if len(flux) <= BEAT_AROUND + BEATS.stop:
+        return np.zeros_like(flux)
+    attacks = flux - _around(flux)
+    energy = _around(attacks * attacks)
+    best = np.zeros_like(flux)
+    for lag in BEATS:
+        products = np.zeros_like(flux)
+        products[:-lag] = attacks[:-lag] * attacks[lag:]
+        np.maximum(best, _around(products), out=best)
+    return np.clip(best / np.maximum(energy, LEAST_ATTACK), 0, 1).astype(np.float32)
+
+
+def _around(values: Floats) -> Floats:
+    """The mean over BEAT_AROUND hops around each."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    middle = np.arange(len(values))
+    first = np.clip(middle - BEAT_AROUND // 2, 0, len(values))
+    last = np.clip(middle + BEAT_AROUND // 2, 0, len(values))
+    means: Floats = ((sums[last] - sums[first]) / np.maximum(last - first, 1)).astype(np.float32)
+    return means
 
 
 def _rows(values: NDArray[np.generic], rows: int, rate: int, fill: float) -> Floats:

@@ -3,7 +3,8 @@
 Five aspects, each 0..1 before they are shown as 0..100:
 
 * speech: how much of it is talk
-* energy: how loud and how lively the sound is; a hum or a tone is loud but not lively
+* energy: how loud and how lively the sound is; a hum or a tone is loud but not lively, and a
+  crowd that roars is, because it rises above the ambience of its file
 * motion: how much moves in the picture
 * pace: cuts in the picture, attacks in the sound
 * opening: how strong the first three seconds are, in themselves and after what came before
@@ -26,28 +27,33 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from clipforge.media.contracts import MomentKind
+from clipforge.media.features import QUIETEST_GATE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from clipforge.media.features import Seconds
+    from clipforge.media.features import Bools, Seconds
 
     Floats = NDArray[np.float64]
 
-SCORER_VERSION: Final = "1"
+SCORER_VERSION: Final = "2"
 
 # Scales: the value that counts as nothing, and the value that counts as full.
 SPEECH_SCALE: Final = (0.05, 0.70)  # share of the time; a fluent speech measures 0.67
 LEVEL_SCALE: Final = (-45.0, -20.0)  # dBFS, mean of a second
 SWING_SCALE: Final = (0.4, 2.5)  # dB per 50 ms; steady noise 0.2, speech 3
 FLUX_SCALE: Final = (1.3, 3.0)  # dB; steady noise 1.1, speech 3
+SURGE_SCALE: Final = (6.0, 18.0)  # dB above the ambience; ten sound twice as loud
 MOTION_SCALE: Final = (1.0, 12.0)  # gray levels between pictures; animation 7, hand-held 18
 CUTS_SCALE: Final = (0.0, 0.4)  # cuts per second, smoothed: one every 2.5 s is full pace
 RISE_SCALE: Final = (0.0, 0.4)  # of activity against the seconds before
 
 SMOOTH_SECONDS: Final = 5  # cuts are counted over this stretch
 OPENING_SECONDS: Final = 3.0
+EDGE_SECONDS: Final = 6.0  # before and after a stretch, longer than a pause: does it go on?
 BEFORE_SECONDS: Final = 5.0
 OPENING_RISE_SHARE: Final = 0.3  # the rest of an opening is what happens in it
 
@@ -70,17 +76,15 @@ WEIGHTS: Final[Mapping[str, float]] = {
 # to less than 1: a silent film has to move to score 60.
 SILENT_WEIGHTS: Final[Mapping[str, float]] = {"motion": 0.20, "pace": 0.20, "opening": 0.15}
 
-# A clip whose sub-score is below this does not have that quality in its reason.
+# A moment without an aspect of this much, its opening aside, is worth no clip: nothing could be said
+# for it. Calm footage has openings too, wherever a little stirs after nothing.
 WORTH_SAYING: Final = 35.0
-REASONS: Final[Mapping[str, tuple[str, str]]] = {
-    # aspect: (strong, present)
-    "speech": ("dense speech", "some speech"),
-    "energy": ("energetic sound", "lively sound"),
-    "motion": ("a lot of movement", "movement"),
-    "pace": ("a fast pace", "a brisk pace"),
-    "opening": ("a strong opening", "a fair opening"),
-}
-STRONG: Final = 65.0
+
+# Kinds: a moment is talk, else music, else action, from this share of it on.
+TALK_SHARE: Final = 0.35
+MUSIC_SHARE: Final = 0.25
+REGULAR: Final = 0.35  # a beat; talk has 0.2
+KINDS: Final = (MomentKind.TALK, MomentKind.MUSIC, MomentKind.ACTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,28 @@ class Ratings:
     total: Floats
     aspects: dict[str, Floats]
 
+    @property
+    def worth(self) -> Bools:
+        """Whether something other than the opening can be said for each."""
+        best = [values for name, values in self.aspects.items() if name != "opening"]
+        worth: Bools = np.max(best, axis=0) >= WORTH_SAYING
+        return worth
+
     def of(self, index: int) -> tuple[float, dict[str, float]]:
         """Total and sub-scores of one stretch, rounded as they are stored."""
         aspects = {name: round(float(values[index]), 1) for name, values in self.aspects.items()}
         return round(float(self.total[index]), 1), aspects
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Measures of a stretch that a viewer can check."""
+
+    speech: float  # share of the time
+    louder: float  # dB above the ambience of the file
+    cuts: int
+    livelier: float  # its movement, in that of the whole file
+    after_calm: bool  # the seconds before it had less than half of its opening
 
 
 class Scorer:
@@ -108,6 +130,13 @@ class Scorer:
         activity = _combined({name: strengths[name] for name in kept}, self._weights, weight)
         self._sums = {name: _running_sum(strengths[name]) for name in kept}
         self._activity = _running_sum(activity)
+        self._facts = {
+            "speech": _running_sum(seconds.speech),
+            "level": _running_sum(seconds.level - _ambience(seconds)),
+            "motion": _running_sum(np.minimum(seconds.motion, MOTION_SCALE[1])),
+            "cuts": _running_sum(seconds.cuts),
+            "music": _running_sum(_music(seconds)),
+        }
         self._quiet = _running_sum(seconds.quiet if seconds.audible else np.zeros(self._length))
         self._dark = _running_sum(seconds.dark)
         self._typical = self._typical_strengths()
@@ -127,6 +156,41 @@ class Scorer:
         return Ratings(
             total=100 * np.minimum(total, 1),
             aspects={name: 100 * values for name, values in standing.items()},
+        )
+
+    def kinds(self, starts: Floats, ends: Floats) -> NDArray[np.int64]:
+        """The place in KINDS of each stretch's kind."""
+        talk = self._mean(self._facts["speech"], starts, ends) >= TALK_SHARE
+        music = self._mean(self._facts["music"], starts, ends) >= MUSIC_SHARE
+        kinds: NDArray[np.int64] = np.where(talk, 0, np.where(music, 1, 2))
+        return kinds
+
+    def going_on(self, starts: Floats, ends: Floats) -> Floats:
+        """How far what happens goes on beyond the edges, 0..1: 1 cuts a passage on both sides."""
+        inside = np.maximum(self._mean(self._activity, starts, ends), 1e-6)
+        before = self._mean(self._activity, starts - EDGE_SECONDS, starts)
+        after = self._mean(self._activity, ends, ends + EDGE_SECONDS)
+        # Nobody knows what was before the recording.
+        before = np.where(starts <= 0, inside / 2, before)
+        after = np.where(ends >= self._length, inside / 2, after)
+        going_on: Floats = (np.minimum(before / inside, 1) + np.minimum(after / inside, 1)) / 2
+        return going_on
+
+    def facts(self, start: float, end: float) -> Facts:
+        """The measures of one stretch that a viewer can check."""
+        starts, ends = np.array([start]), np.array([end])
+        mean = {
+            name: float(self._mean(sums, starts, ends)[0]) for name, sums in self._facts.items()
+        }
+        typical = float(self._facts["motion"][-1]) / self._length
+        before = float(self._mean(self._activity, starts - BEFORE_SECONDS, starts)[0])
+        first = float(self._mean(self._activity, starts, starts + OPENING_SECONDS)[0])
+        return Facts(
+            speech=mean["speech"],
+            louder=mean["level"],
+            cuts=round(mean["cuts"] * (end - start)),
+            livelier=mean["motion"] / max(typical, 0.1),
+            after_calm=start >= BEFORE_SECONDS and before < first / 2,
         )
 
     def _measure(self, starts: Floats, ends: Floats) -> dict[str, Floats]:
@@ -155,34 +219,30 @@ class Scorer:
         return np.divide(sums, ends - starts, out=np.zeros_like(sums), where=ends > starts)
 
 
-def explain(aspects: Mapping[str, float]) -> str:
-    """One sentence in plain words: the two or three strongest aspects, strongest first."""
-    ranked = sorted(aspects.items(), key=lambda item: -item[1])
-    said = [
-        REASONS[name][0 if value >= STRONG else 1]
-        for name, value in ranked[:3]
-        if value >= WORTH_SAYING
-    ]
-    if not said:
-        return "Livelier than the rest of the video."
-    words = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
-    return f"{words[0].upper()}{words[1:]}."
-
-
 def _strengths(seconds: Seconds) -> dict[str, Floats]:
     """Each second's aspects on their fixed scales."""
     lively = np.maximum(_scaled(seconds.swing, SWING_SCALE), _scaled(seconds.flux, FLUX_SCALE))
+    surge = _scaled(seconds.level - _ambience(seconds), SURGE_SCALE)
     around = np.pad(seconds.cuts, SMOOTH_SECONDS // 2)
     cuts = np.convolve(around, np.full(SMOOTH_SECONDS, 1 / SMOOTH_SECONDS), "valid")
     cutting = _scaled(cuts, CUTS_SCALE)
     attacks = _scaled(seconds.flux, FLUX_SCALE)
     return {
         "speech": _scaled(seconds.speech, SPEECH_SCALE),
-        "energy": _scaled(seconds.level, LEVEL_SCALE) * lively,
+        "energy": _scaled(seconds.level, LEVEL_SCALE) * np.maximum(lively, surge),
         "motion": _scaled(seconds.motion, MOTION_SCALE),
         # Either sets the pace; half weight for sound, which is busy whenever somebody talks.
         "pace": 1 - (1 - cutting) * (1 - attacks / 2),
     }
+
+
+def _ambience(seconds: Seconds) -> np.float32:
+    """The level (dBFS) of the file when nothing much happens; a silent file counts as a quiet room."""
+    return np.float32(max(float(np.median(seconds.level)), QUIETEST_GATE))
+
+
+def _music(seconds: Seconds) -> Floats:
+    return ((seconds.beat >= REGULAR) & (seconds.quiet < 0.5)).astype(np.float64)
 
 
 def _scaled(values: NDArray[np.floating], scale: tuple[float, float]) -> Floats:

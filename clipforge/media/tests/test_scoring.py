@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clipforge.media.scoring import SILENT_WEIGHTS, WEIGHTS, Ratings, Scorer, explain
+from clipforge.media.reasons import explain
+from clipforge.media.scoring import SILENT_WEIGHTS, WEIGHTS, Ratings, Scorer
 from clipforge.media.tests.tracks import seconds
 
 FULL = {"speech": 1.0, "level": -10, "swing": 5, "flux": 5, "motion": 30, "cuts": 1}

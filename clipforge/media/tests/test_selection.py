@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 
 from clipforge.media.boundaries import LEAD, TAIL, Boundaries, Boundary, runs, speech_runs
-from clipforge.media.contracts import ScoredMoment
-from clipforge.media.features import HOP_RATE, Picture, Sound, per_second
+from clipforge.media.contracts import Choice, ScoredMoment
+from clipforge.media.features import FLOOR_DB, HOP_RATE, Picture, Sound, per_second
+from clipforge.media.repeats import Repeats
 from clipforge.media.scoring import Scorer
 from clipforge.media.selection import LONGEST, MIN_SCORE, SHORTEST, lengths, select
 from clipforge.media.tests import tracks
 
 
-def chosen(sound: Sound, picture: Picture, duration: float) -> list[ScoredMoment]:
+def chosen(sound: Sound, picture: Picture, duration: float, **wishes: Any) -> list[ScoredMoment]:
     boundaries = Boundaries(sound, picture, duration, exact_cuts=True)
-    return select(Scorer(per_second(sound, picture, duration)), boundaries)
+    seconds = per_second(sound, picture, duration)
+    repeats = Repeats(sound, picture, audible=seconds.audible)
+    return select(Scorer(seconds), boundaries, Choice(**wishes), repeats)
+
+
+def covered(moments: list[ScoredMoment]) -> float:
+    return sum(moment.end - moment.start for moment in moments)
 
 
 def spans(moments: list[ScoredMoment]) -> list[tuple[float, float]]:
@@ -33,6 +41,35 @@ def phrases(seconds: float, seed: int) -> list[tuple[float, float]]:
         found.append((round(time, 2), round(time + length, 2)))
         time += length + float(random.uniform(0.3, 1.2))
     return found
+
+
+def shifted(spoken: list[tuple[float, float]], by: float) -> list[tuple[float, float]]:
+    return [(start + by, end + by) for start, end in spoken]
+
+
+def four_times(seconds: int) -> tuple[Sound, Picture]:
+    """The same passage of talk, four times over."""
+    random = np.random.default_rng(11)
+    one = tracks.sound(seconds, *phrases(seconds, 9))
+    one.level[:] += random.normal(0, 5, len(one.level)) * (one.level > FLOOR_DB + 20)
+    luma = np.repeat(random.uniform(60, 140, seconds), 4)
+    sound = Sound(
+        level=np.tile(one.level, 4),
+        voice=np.tile(one.voice, 4),
+        flux=np.tile(one.flux, 4),
+        speech=np.tile(one.speech, 4),
+    )
+    picture = tracks.picture(4 * seconds, motion=4)
+    picture.luma[:] = np.tile(luma, 4)
+    return sound, picture
+
+
+def calm_camera(seconds: int) -> Picture:
+    """Noise of the sensor, leaves, and a light that changes: what a camera sees all night."""
+    random = np.random.default_rng(3)
+    picture = tracks.picture(seconds)
+    picture.motion[:] = 0.8 + random.exponential(0.4, len(picture.motion))
+    return picture
 
 
 class TestWhatIsChosen:
@@ -63,7 +100,7 @@ class TestWhatIsChosen:
 
     @pytest.mark.parametrize(
         ("seconds", "least", "most"),
-        [(30, 1, 1), (60, 2, 2), (120, 3, 5), (250, 7, 10), (1200, 10, 10)],
+        [(30, 1, 1), (60, 1, 1), (120, 2, 3), (250, 4, 5), (1200, 10, 10)],
     )
     def test_the_number_of_moments_grows_with_the_source(self, seconds, least, most):
         sound = tracks.sound(seconds, *phrases(seconds, 0))
@@ -81,15 +118,157 @@ class TestWhatIsChosen:
         sound = tracks.sound(seconds, lively=True)
         assert chosen(sound, tracks.picture(seconds, motion=9), seconds) == []
 
-    def test_windows_of_long_sources_are_15_to_60_seconds(self):
-        assert lengths(600) == [15, 18, 22, 26, 32, 40, 50, 60]
-        assert lengths(40) == [15, 18, 22, 26, 32, 40]
+    def test_windows_of_long_sources_are_15_to_90_seconds(self):
+        assert lengths(600) == [15, 18, 22, 26, 30, 35, 40, 46, 53, 60, 68, 78, 90]
+        assert lengths(40) == [15, 18, 22, 26, 30, 35, 40]
         assert lengths(12) == [9, 12]
         assert lengths(0.6) == [1]
 
     def test_the_same_tracks_give_the_same_moments(self):
         sound, picture = tracks.sound(300, *phrases(300, 3)), tracks.picture(300, motion=3)
         assert chosen(sound, picture, 300) == chosen(sound, picture, 300)
+
+
+class TestPlanted:
+    """Calm recordings with something in them, of which everything is known."""
+
+    @pytest.mark.parametrize("length", [25, 40, 55, 85])
+    def test_a_passage_is_one_moment_from_its_beginning_to_its_end(self, length):
+        sound = tracks.sound(300, *shifted(phrases(length, 1), 100))
+        (moment,) = chosen(sound, tracks.picture(300), 300)
+        spoken = shifted(phrases(length, 1), 100)
+        assert moment.start == pytest.approx(spoken[0][0] - LEAD, abs=0.03)
+        assert moment.end == pytest.approx(spoken[-1][1] + TAIL, abs=0.03)
+
+    def test_a_crowd_18_db_over_the_ambience_comes_before_a_dull_talk(self):
+        sound = tracks.sound(300, *[(start, start + 0.5) for start in range(200, 230, 2)])
+        sound.level[sound.level < -50] = -40
+        surge = slice(100 * HOP_RATE, 120 * HOP_RATE)
+        sound.level[surge] = sound.voice[surge] = -22
+        first, *rest = chosen(sound, tracks.picture(300), 300)
+        assert [first.start, first.end] == pytest.approx([100, 120], abs=3)
+        assert first.subscores["energy"] > 75
+        assert "16 dB above the rest" in first.reason
+        assert all(moment.score < first.score for moment in rest)
+
+    def test_of_the_same_passage_four_times_one_is_chosen(self):
+        moments = chosen(*four_times(50), 200)
+        assert moments
+        places = [(moment.start % 50, moment.end % 50) for moment in moments]
+        for (start, end), (other_start, other_end) in itertools.combinations(places, 2):
+            shared = min(end, other_end) - max(start, other_start)
+            assert shared <= 0.4 * min(end - start, other_end - other_start)
+
+    def test_the_same_song_under_other_pictures_is_another_passage(self):
+        sound, _ = four_times(50)
+        random = np.random.default_rng(5)
+        films = tracks.picture(200, motion=4)
+        films.luma[:] = np.repeat(random.uniform(20, 230, 200), 4)
+        other = Repeats(sound, films, audible=True)
+        same = Repeats(*four_times(50), audible=True)
+        assert same.of(10, 40, 200).sum() >= 3 * 28
+        assert other.of(10, 40, 200).sum() == 0
+
+    def test_a_passage_that_comes_again_softer_and_a_fraction_later_is_known(self):
+        sound, picture = four_times(50)
+        late = np.roll(sound.level, 1)
+        late[100 * HOP_RATE : 150 * HOP_RATE] -= 8
+        again = Repeats(
+            Sound(late, sound.voice, sound.flux, sound.speech), picture, audible=True
+        ).of(10, 40, 200)
+        assert again[112:138].all()
+
+    def test_a_calm_camera_without_sound_has_nothing(self):
+        assert chosen(tracks.sound(0), calm_camera(600), 600) == []
+
+    def test_of_a_calm_camera_only_the_action_is_chosen(self):
+        picture = calm_camera(600)
+        picture.motion[300 * 4 : 325 * 4] = 14
+        (moment,) = chosen(tracks.sound(0), picture, 600)
+        assert [moment.start, moment.end] == pytest.approx([300, 325], abs=3)
+        assert moment.reason.startswith("A lot of movement")
+
+    def test_an_opening_alone_is_no_reason_to_clip(self):
+        """Ten seconds of a little stir, again and again: each is a rise after calm."""
+        picture = calm_camera(600)
+        for start in range(60, 600, 60):
+            picture.motion[start * 4 : (start + 10) * 4] = 4.5
+        assert chosen(tracks.sound(0), picture, 600) == []
+
+    def test_a_talk_is_covered_to_half_at_most_unless_more_is_asked_for(self):
+        for seed in range(4):
+            sound = tracks.sound(330, *phrases(330, seed))
+            assert covered(chosen(sound, tracks.picture(330), 330)) <= 165
+        assert covered(chosen(sound, tracks.picture(330), 330, count=12)) > 200
+
+    def test_an_hour_is_chosen_from_all_over(self):
+        sound = tracks.sound(3600, *phrases(3600, 4))
+        starts = sorted(m.start for m in chosen(sound, tracks.picture(3600), 3600))
+        assert len(starts) == 10
+        assert max(later - start for start, later in itertools.pairwise([0, *starts, 3600])) < 900
+
+    def test_no_two_reasons_are_the_same(self):
+        random = np.random.default_rng(2)
+        cuts = tuple(sorted(random.uniform(1, 599, 90).tolist()))
+        sound = tracks.sound(600, *phrases(600, 2))
+        moments = chosen(sound, tracks.picture(600, motion=3, cuts=cuts), 600)
+        assert len({moment.reason for moment in moments}) == len(moments) == 10
+
+
+class TestWishes:
+    def talk(self, **wishes: Any) -> list[ScoredMoment]:
+        return chosen(tracks.sound(600, *phrases(600, 7)), tracks.picture(600), 600, **wishes)
+
+    @pytest.mark.parametrize("count", [1, 2, 12, 30])
+    def test_so_many_moments_as_are_asked_for(self, count):
+        assert len(self.talk(count=count, max_seconds=18, min_seconds=5)) == count
+
+    @pytest.mark.parametrize(("least", "most"), [(3, 6), (10, 20), (60, 75), (100, 180)])
+    def test_lengths_lie_in_the_bounds_that_are_asked_for(self, least, most):
+        moments = self.talk(min_seconds=least, max_seconds=most)
+        assert moments
+        assert all(least <= moment.end - moment.start <= most for moment in moments)
+
+    def test_moments_lie_in_the_range_that_is_asked_for(self):
+        moments = self.talk(start=120, end=300)
+        assert moments
+        assert all(moment.start >= 120 and moment.end <= 300 for moment in moments)
+        assert covered(moments) <= 90
+
+    def test_moments_stay_out_of_what_is_taken(self):
+        whole = spans(self.talk())
+        rest = spans(self.talk(taken=tuple(whole)))
+        assert rest
+        for start, end in rest:
+            assert all(end <= taken_start or start >= taken_end for taken_start, taken_end in whole)
+
+    def test_kinds_that_are_not_asked_for_are_left_out(self):
+        sound = tracks.sound(300, (40, 60))
+        picture = tracks.picture(300)
+        picture.motion[200 * 4 : 220 * 4] = 30
+        drums = slice(120 * HOP_RATE, 145 * HOP_RATE)
+        sound.level[drums] = -18
+        sound.flux[drums] = np.where(np.arange(25 * HOP_RATE) % 10 == 0, 12, 0.5)
+        kinds = {m.kind: m.start for m in chosen(sound, picture, 300)}
+        assert set(kinds) == {"talk", "action", "music"}
+        assert kinds["music"] == pytest.approx(120, abs=3)
+        for kind in kinds:
+            (moment,) = chosen(sound, picture, 300, kinds=(kind,))
+            assert moment.kind == kind
+            assert moment.start == pytest.approx(kinds[kind], abs=3)
+
+    @pytest.mark.parametrize(
+        "wishes",
+        [
+            {"start": 599.5},
+            {"start": 300, "end": 302},
+            {"start": 700},
+            {"min_seconds": 170, "end": 100},
+            {"taken": ((0.0, 600.0),)},
+        ],
+    )
+    def test_wishes_that_leave_no_room_get_nothing(self, wishes):
+        assert self.talk(**wishes) == []
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -99,7 +278,7 @@ def test_talk_is_cut_only_in_pauses_and_never_twice(seed):
     random = np.random.default_rng(seed)
     cuts = tuple(sorted(random.uniform(1, 239, 60).tolist()))
     sound, picture = tracks.sound(240, *spoken), tracks.picture(240, motion=4, cuts=cuts)
-    moments = chosen(sound, picture, 240)
+    moments = chosen(sound, picture, 240, count=8)
     assert len(moments) >= 5
     for edge in itertools.chain.from_iterable(spans(moments)):
         assert not any(start < edge < end for start, end in spoken)

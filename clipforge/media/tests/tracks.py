@@ -51,6 +51,7 @@ def seconds(count: int, **given: ArrayLike) -> Seconds:
         "motion": 0,
         "cuts": 0,
         "dark": 0,
+        "beat": 0,
     }
     series = {
         name: np.broadcast_to(np.asarray(value, np.float32), count).copy()
