@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from billing.models import Payment, Subscription
+from clipforge.common.api.serializers import ModelSerializer, Serializer
 
 AMOUNT = "In minor units of the currency: 1900 is 19.00 usd."
 
 
-class PlanSerializer(serializers.Serializer[Any]):
+class PlanSerializer(Serializer):
     code = serializers.CharField()
     name = serializers.CharField()
     tier = serializers.CharField()
@@ -18,7 +17,7 @@ class PlanSerializer(serializers.Serializer[Any]):
     currency = serializers.CharField()
 
 
-class PackSerializer(serializers.Serializer[Any]):
+class PackSerializer(Serializer):
     code = serializers.CharField()
     name = serializers.CharField()
     credits = serializers.IntegerField()
@@ -29,29 +28,29 @@ class PackSerializer(serializers.Serializer[Any]):
     currency = serializers.CharField()
 
 
-class PricingSerializer(serializers.Serializer[Any]):
+class PricingSerializer(Serializer):
     version = serializers.IntegerField(help_text="Grows with every change of the list.")
     plans = PlanSerializer(many=True)
     packs = PackSerializer(many=True)
 
 
-class CheckoutRequestSerializer(serializers.Serializer[Any]):
+class CheckoutRequestSerializer(Serializer):
     price = serializers.CharField(max_length=50, help_text="The `code` of a plan or pack.")
     currency = serializers.CharField(
         max_length=3, required=False, help_text="Refused unless the price is in it."
     )
 
 
-class CheckoutSerializer(serializers.Serializer[Any]):
+class CheckoutSerializer(Serializer):
     payment = serializers.UUIDField(help_text="Pending until Stripe says that it was paid.")
     url = serializers.CharField(help_text="Where the customer pays.")
 
 
-class PortalSerializer(serializers.Serializer[Any]):
+class PortalSerializer(Serializer):
     url = serializers.CharField(help_text="Where the customer changes or cancels its plan.")
 
 
-class PaymentSerializer(serializers.ModelSerializer[Payment]):
+class PaymentSerializer(ModelSerializer):
     price = serializers.CharField(source="price.code", read_only=True)
 
     class Meta:
@@ -72,7 +71,7 @@ class PaymentSerializer(serializers.ModelSerializer[Payment]):
         read_only_fields = fields
 
 
-class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
+class SubscriptionSerializer(ModelSerializer):
     plan = serializers.CharField(source="price.code", read_only=True)
     tier = serializers.CharField(source="price.tier", read_only=True)
 
@@ -91,5 +90,5 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
         read_only_fields = fields
 
 
-class CurrentSubscriptionSerializer(serializers.Serializer[Any]):
+class CurrentSubscriptionSerializer(Serializer):
     subscription = SubscriptionSerializer(allow_null=True, help_text="Null without a paid plan.")

@@ -79,6 +79,7 @@ class CheckoutView(OrgView):
 
 class PortalView(OrgView):
     serializer_class = PortalSerializer
+    bodyless_methods = ("post",)
     pagination_class = None
 
     @extend_schema(

@@ -2,16 +2,15 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from clipforge.common.api.serializers import ModelSerializer
+from clipforge.common.api.serializers import ModelSerializer, Serializer
 from credits.models import CreditHold, CreditTransaction
-from credits.selectors import Balance
 
 # All that an organization needs to compute its charges again. The actor is not shown: it may
 # name one of our staff.
 TRACE = ["reason", "reference_type", "reference_id", "unit_price", "price_version", "inputs"]
 
 
-class BalanceSerializer(serializers.Serializer[Balance]):
+class BalanceSerializer(Serializer):
     available = serializers.IntegerField(help_text="Credits that can be spent now.")
     held = serializers.IntegerField(help_text="Credits reserved for work under way.")
     posted = serializers.IntegerField(help_text="Credits altogether: available and held.")

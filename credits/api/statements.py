@@ -21,6 +21,7 @@ from rest_framework.response import Response
 
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_length
+from clipforge.common.api.serializers import Serializer
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.lists.csvs import attachment
 from clipforge.orgs.api.views import OrgView
@@ -36,7 +37,7 @@ CHUNK_ROWS = 2000
 COLUMNS = ["date", "type", "amount", "balance", "reason", "reference_type", "reference_id"]
 
 
-class StatementSerializer(serializers.Serializer[Any]):
+class StatementSerializer(Serializer):
     month = serializers.CharField(help_text="As it was asked for: 2026-11.")
     opening = serializers.IntegerField(help_text="Credits when the month began.")
     rows = TransactionSerializer(many=True)

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from clipforge.common.api.serializers import Serializer
 from clipforge.jobs.api.serializers import JobSerializer
 from exports.models import Export
 
@@ -44,7 +45,7 @@ class ExportSerializer(JobSerializer):
         read_only_fields = fields
 
 
-class RangeSerializer(serializers.Serializer[Any]):
+class RangeSerializer(Serializer):
     """What to export: a moment, or start and end in a project."""
 
     moment = serializers.UUIDField(required=False)
@@ -70,7 +71,7 @@ class ExportCreateSerializer(RangeSerializer):
     )
 
 
-class QuoteRequestSerializer(serializers.Serializer[Any]):
+class QuoteRequestSerializer(Serializer):
     """Either an analysis of so many seconds of source, or the export of a range."""
 
     analysis_seconds = serializers.FloatField(
@@ -86,7 +87,7 @@ class QuoteRequestSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-class QuoteSerializer(serializers.Serializer[Any]):
+class QuoteSerializer(Serializer):
     credits = serializers.IntegerField(help_text="What it would cost.")
     price_version = serializers.CharField()
     available = serializers.IntegerField(help_text="Credits that can be spent now.")

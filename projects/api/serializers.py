@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
-from clipforge.common.api.serializers import ModelSerializer
+from clipforge.common.api.serializers import ModelSerializer, Serializer
 from clipforge.jobs.api.serializers import JobSerializer
 from projects.models import Moment, Project
 
@@ -46,7 +44,7 @@ class ProjectUpdateSerializer(ModelSerializer):
         fields = ["title"]
 
 
-class ProjectUploadSerializer(serializers.Serializer[Any]):
+class ProjectUploadSerializer(Serializer):
     file = serializers.FileField(
         help_text="The video, as multipart/form-data.", allow_empty_file=True
     )

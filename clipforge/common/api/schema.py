@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import get_lib_doc_excludes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
+from rest_framework.permissions import SAFE_METHODS
 
 from clipforge.common.api.digests import ALGORITHM, HEADERS
+from clipforge.common.api.serializers import ModelSerializer, Serializer, Strict
 
 
-class FieldErrorSerializer(serializers.Serializer[Any]):
+class FieldErrorSerializer(Serializer):
     pointer = serializers.CharField(help_text="RFC 6901 pointer to the field in the body.")
     code = serializers.CharField()
     detail = serializers.CharField()
 
 
-class ProblemSerializer(serializers.Serializer[Any]):
+class ProblemSerializer(Serializer):
     """RFC 9457 problem document. `code` is stable; `detail` is for people."""
 
     type = serializers.CharField()
@@ -81,6 +84,12 @@ DIGESTS = [
 ]
 
 
+def undescribing_bases() -> list[type[Any]]:
+    """Classes whose docstrings are for developers: what extends them has to describe itself."""
+    excluded: list[type[Any]] = get_lib_doc_excludes()  # type: ignore[no-untyped-call]
+    return [*excluded, Strict, Serializer, ModelSerializer]
+
+
 class ProblemAutoSchema(AutoSchema):
     """Adds the problem responses and the Idempotency-Key header.
 
@@ -91,6 +100,14 @@ class ProblemAutoSchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         idempotent = getattr(self.view, "idempotent_methods", ())
         return [IDEMPOTENCY_KEY] if self.method.lower() in idempotent else []
+
+    def _map_basic_serializer(self, serializer: Any, direction: Direction) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_basic_serializer(  # type: ignore[no-untyped-call]
+            serializer, direction
+        )
+        if direction == "request" and isinstance(serializer, Strict):
+            schema["additionalProperties"] = False
+        return schema
 
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
@@ -108,7 +125,7 @@ class ProblemAutoSchema(AutoSchema):
             statuses.add(404)
         if self._is_list_view():
             statuses |= {400, 404, 422}
-        if self.method in {"POST", "PATCH"} and self.get_request_serializer() is not None:
+        if self.method not in SAFE_METHODS:
             statuses |= {400, 408, 411, 413, 415, 422}
         if self.method.lower() in getattr(self.view, "idempotent_methods", ()):
             statuses |= {400, 409, 422}

@@ -1,13 +1,42 @@
-"""The serializer base of every app."""
+"""The serializer bases of every app. Each refuses members of a body that it does not know."""
 
 from __future__ import annotations
 
 import copy
 import functools
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from rest_framework import serializers
+from rest_framework.fields import empty
+
+from clipforge.common.api.unknown_fields import Stranger, refuse_strangers
+
+if TYPE_CHECKING:
+    _Base = serializers.Serializer[Any]
+else:
+    _Base = object
+
+# What follows the name of a field in the fields of a form that are inside it: `lines[0]price`, `to.name`.
+_INSIDE = re.compile(r"[.\[]")
+
+
+class Strict(_Base):
+    """Validates a body only if every member of it is one that the serializer writes, at any depth.
+
+    A misspelt member must not be dropped while the work that it was about is done and charged.
+    """
+
+    def is_valid(self, *, raise_exception: bool = False) -> bool:
+        """Raises Invalid (`unknown_field`) for a body with other members, whatever `raise_exception` is."""
+        refuse_strangers(strangers(self, getattr(self, "initial_data", None)))
+        return super().is_valid(raise_exception=raise_exception)
+
+
+class Serializer(Strict, serializers.Serializer[Any]):
+    """The base of what is no row."""
 
 
 class Text(serializers.CharField):
@@ -19,7 +48,7 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
-class ModelSerializer(serializers.ModelSerializer[Any]):
+class ModelSerializer(Strict, serializers.ModelSerializer[Any]):
     """As DRF's, but makes its fields from the model once, not for each request: half of the time."""
 
     serializer_field_mapping = {
@@ -36,3 +65,30 @@ class ModelSerializer(serializers.ModelSerializer[Any]):
 def _fields_of(kind: type[serializers.ModelSerializer[Any]]) -> dict[str, Any]:
     fields: dict[str, Any] = serializers.ModelSerializer.get_fields(kind())
     return fields
+
+
+def strangers(field: Any, data: Any, path: tuple[str | int, ...] = ()) -> Iterator[Stranger]:
+    """The members of `data` that `field`, a serializer or what is in one, does not write."""
+    match field, data:
+        case serializers.Serializer(), Mapping():
+            known = {name: each for name, each in field.fields.items() if not each.read_only}
+            for name in data:
+                if _field_of(name, known, data) is None:
+                    yield Stranger((*path, name), tuple(known))
+            for name, each in known.items():
+                if (value := each.get_value(data)) is not empty:
+                    yield from strangers(each, value, (*path, name))
+        case ((serializers.ListSerializer() | serializers.ListField()), list()):
+            for number, value in enumerate(data):
+                yield from strangers(field.child, value, (*path, number))
+        case serializers.DictField(), Mapping():
+            for name, value in data.items():
+                yield from strangers(field.child, value, (*path, name))
+
+
+def _field_of(name: str, known: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+    """The field that this member of the body is for; a form writes what is inside one beside the others."""
+    if name in known or not hasattr(data, "getlist"):
+        return known.get(name)
+    field = known.get(_INSIDE.split(name, maxsplit=1)[0])
+    return field if hasattr(field, "child") or hasattr(field, "fields") else None

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from clipforge.common.api.serializers import ModelSerializer
+from clipforge.common.api.serializers import ModelSerializer, Serializer
 from clipforge.jobs.models import Job
 from clipforge.jobs.selectors import queue_position
 
 
-class FailureSerializer(serializers.Serializer[Any]):
+class FailureSerializer(Serializer):
     """Why work ended without a result. `code` is stable."""
 
     code = serializers.CharField()
     message = serializers.CharField()
 
 
-class CreditsSerializer(serializers.Serializer[Any]):
+class CreditsSerializer(Serializer):
     """What the work costs: reserved while it waits and runs, charged when it succeeded."""
 
     reserved = serializers.IntegerField()

@@ -33,6 +33,7 @@ class JobView(OrgView):
 
 
 class JobCancel(JobView):
+    bodyless_methods = ("post",)
     problems = {"post": (409,)}
 
     def post(self, request: Request, **ids: Any) -> Response:
@@ -40,6 +41,7 @@ class JobCancel(JobView):
 
 
 class JobRetry(JobView):
+    bodyless_methods = ("post",)
     idempotent_methods = ("post",)
     costs = {"post": {"api": 2}}
     problems = {"post": (402,)}

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
-
-from rest_framework import serializers
-
-from clipforge.common.api.serializers import ModelSerializer
+from clipforge.common.api.serializers import ModelSerializer, Serializer
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 
 
@@ -37,7 +33,7 @@ class APIKeySerializer(ModelSerializer):
         read_only_fields = fields
 
 
-class MeSerializer(serializers.Serializer[Any]):
+class MeSerializer(Serializer):
     organization = OrganizationSerializer()
     limits = TierLimitsSerializer()
     api_key = APIKeySerializer()

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_length
+from clipforge.common.api.unknown_fields import refuse_body
 from clipforge.orgs.api.request_path import add_limit_headers, admission_of, recognise
 from clipforge.orgs.api.serializers import MeSerializer
 from clipforge.orgs.models import Organization
@@ -33,6 +34,8 @@ class OrgView(GenericAPIView[Any]):
     costs: ClassVar[dict[str, Costs]] = {}
     # A family of cached values, one of each organization, read in the round trip that recognises the key.
     prefetch: ClassVar[str] = ""
+    # Methods that read no body, and refuse one: what it says would be ignored.
+    bodyless_methods: ClassVar[tuple[str, ...]] = ("delete",)
 
     @property
     def principal(self) -> Principal:
@@ -62,6 +65,8 @@ class OrgView(GenericAPIView[Any]):
         # A list has its filterset, which knows its parameters; nothing else has any.
         if not (request.method in SAFE_METHODS and hasattr(self, "keyset")):
             refuse_unknown_parameters(request, set())
+        if str(request.method).lower() in self.bodyless_methods:
+            refuse_body(request)
 
     def finalize_response(
         self, request: Request, response: Any, *args: object, **kwargs: object

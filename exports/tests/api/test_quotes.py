@@ -64,7 +64,6 @@ def test_a_quote_stores_nothing_and_asks_at_most_once(api: APIClient):
     ("body", "field"),
     [
         ({}, ""),
-        ({"seconds": 5}, ""),
         ({"analysis_seconds": 0}, "/analysis_seconds"),
         ({"analysis_seconds": -1}, "/analysis_seconds"),
         ({"analysis_seconds": 86401}, "/analysis_seconds"),

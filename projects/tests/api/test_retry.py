@@ -75,7 +75,7 @@ def test_the_same_key_for_something_else_is_refused(api: APIClient, organization
     with nothing_changes():
         response = api.post(url(another.pk), HTTP_IDEMPOTENCY_KEY="k")
         assert_problem(response, 422, "idempotency_key_reused")
-        response = api.post(url(project.pk), {"force": True}, HTTP_IDEMPOTENCY_KEY="k")
+        response = api.post(url(project.pk), {}, HTTP_IDEMPOTENCY_KEY="k")
         assert_problem(response, 422, "idempotency_key_reused")
 
 

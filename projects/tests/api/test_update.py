@@ -35,11 +35,12 @@ def test_the_title_is_changed_and_nothing_else(api: APIClient, organization: Org
     assert changed == {"title", "updated_at"}
 
 
-def test_what_cannot_be_written_is_ignored(api: APIClient, organization: Organization):
+def test_what_cannot_be_written_is_refused(api: APIClient, organization: Organization):
     project = make_project(organization, status="FAILED", title="Old")
     body = {"status": "READY", "org": None, "hold": None, "fence": 9, "source_key": "../x"}
     with nothing_changes():
-        assert api.patch(url(project.pk), body).json()["status"] == "FAILED"
+        document = assert_problem(api.patch(url(project.pk), body), 422, "unknown_field")
+        assert {error["pointer"] for error in document["errors"]} == {f"/{name}" for name in body}
 
 
 @pytest.mark.parametrize("title", ["", "   ", "x" * 201, None, [], {"a": 1}, 5, True])
