@@ -7,8 +7,12 @@ sizes are pixels as shown (rotation already applied).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
+
+from clipforge.media.words.transcript import Transcript
 
 
 class ErrorCode(StrEnum):
@@ -22,6 +26,7 @@ class ErrorCode(StrEnum):
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
     TRUNCATED = "truncated"  # the file ends before its declared duration
+    BAD_CAPTIONS = "captions_not_drawable"  # letters that no font has, or too many words
     BAD_RANGE = "bad_range"  # start and end do not lie inside the source
     TIMED_OUT = "timed_out"  # wall clock or CPU limit
     OUT_OF_MEMORY = "out_of_memory"
@@ -123,6 +128,67 @@ class Aspect(StrEnum):
     SQUARE = "1:1"
     WIDE = "16:9"
     SOURCE = "source"
+
+
+class CaptionMode(StrEnum):
+    """The ways to draw captions into the pictures."""
+
+    PLAIN = "plain"
+    BOLD_WORD = "bold-word"  # the word that is spoken stands out
+    KARAOKE = "karaoke"  # words change their colour when they are spoken, and keep it
+
+
+class CaptionPosition(StrEnum):
+    TOP = "top"
+    MIDDLE = "middle"
+    BOTTOM = "bottom"
+
+
+class CaptionSize(StrEnum):
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """Captions to draw: the words with their times in the source, and their look.
+
+    Colours are `#rrggbb`; ValueError for any other.
+    """
+
+    transcript: Transcript
+    mode: CaptionMode
+    position: CaptionPosition = CaptionPosition.BOTTOM
+    size: CaptionSize = CaptionSize.MEDIUM
+    color: str = "#ffffff"
+    highlight: str = "#ffd60a"
+
+    def __post_init__(self) -> None:
+        for color in (self.color, self.highlight):
+            if not re.fullmatch(r"#[0-9a-fA-F]{6}", color):
+                raise ValueError(f"not a colour: {color!r}")
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "transcript": self.transcript.as_json(),
+            "mode": self.mode,
+            "position": self.position,
+            "size": self.size,
+            "color": self.color,
+            "highlight": self.highlight,
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Captions:
+        return cls(
+            transcript=Transcript.from_json(document["transcript"]),
+            mode=CaptionMode(document["mode"]),
+            position=CaptionPosition(document["position"]),
+            size=CaptionSize(document["size"]),
+            color=document["color"],
+            highlight=document["highlight"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
