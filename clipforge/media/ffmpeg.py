@@ -28,6 +28,7 @@ MAX_STREAMS = 16
 # Containers without an index: a seek lands anywhere, and the length is what the first and the last time
 # stamp make of it.
 WITHOUT_INDEX = frozenset({"mpegts", "mpeg"})
+NOWHERE = ("-f", "null", "-")
 PROBE_BYTES = 20_000_000
 PROBE_MICROSECONDS = 15_000_000
 
@@ -64,3 +65,13 @@ def safe_input(path: Path, *, limits: Limits, options: tuple[str, ...] = ()) -> 
         *options,
         *("-i", url(path)),
     ]
+
+
+def same_clock(container: str, other: str) -> list[str]:
+    """Arguments of an output that keeps `other` (a stream of the first input) on the clock of a run.
+
+    In containers without an index, ffmpeg counts from the first time stamp of the streams that it is
+    asked for: pictures and sound that are read by two runs would be counted from two beginnings. Packets
+    are dropped unseen, which costs nothing.
+    """
+    return ["-map", other, "-c", "copy", *NOWHERE] if container in WITHOUT_INDEX else []

@@ -9,14 +9,11 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import resource
-import subprocess
-import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from clipforge.media import ffmpeg, launcher, probing
+from clipforge.media import encoding, ffmpeg, probing, soundtrack
 from clipforge.media.contracts import (
     Aspect,
     ErrorCode,
@@ -26,14 +23,14 @@ from clipforge.media.contracts import (
     RenderSpec,
     SourceInfo,
 )
-from clipforge.media.sandbox import LineSplitter, OnProgress, Tail, exit_cause, failure, pipe, pump
+from clipforge.media.encoding import THREADS, seconds_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
+    from clipforge.media.sandbox import OnProgress
+
 STAGE = "render"
-THREADS = "2"  # each for decoder, filters and encoder; more would cost memory per clip
 STANDARD_RATES = (
     Fraction(24000, 1001),
     Fraction(24),
@@ -64,7 +61,6 @@ WHITE_NITS = 203
 # Up to here (of white) brightness is kept; brighter pixels share the rest. White comes out as 244 of
 # 255. The curve before this (hable) darkened everything: white came out as 193, a light grey.
 KNEE = 0.8
-LOUDNESS = "loudnorm=I=-14:TP=-1.5:LRA=11"  # the level of the large platforms
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +70,7 @@ class RenderPlan:
     Reading begins at `start`, and the first `lead` seconds of that are dropped.
     """
 
+    container: str
     start: float
     lead: Fraction
     frames: int
@@ -93,7 +90,7 @@ class RenderPlan:
     @property
     def reading(self) -> str:
         """The seconds of the source to read, as an argument of ffmpeg."""
-        return _seconds(self.lead + self.duration)
+        return seconds_text(self.lead + self.duration)
 
 
 def render(
@@ -102,11 +99,13 @@ def render(
     """Render to `part`, verify it, and put its content on disk. Does not rename it."""
     plan = plan_render(probing.examine(source, limits), spec, limits)
     on_progress(STAGE, 0.0)
-    _encode(
-        arguments(source, part, plan, limits),
-        limits,
-        lambda seconds: on_progress(STAGE, seconds / float(plan.duration)),
-    )
+    with soundtrack.made(stretch(source, plan, limits), part.parent, limits) as sound:
+        encoding.encode(
+            arguments(source, part, plan, sound.url, limits),
+            limits,
+            lambda seconds: on_progress(STAGE, seconds / float(plan.duration)),
+            pass_fds=sound.pass_fds,
+        )
     found = _verify(part, plan, limits)
     on_progress(STAGE, 1.0)
     return Rendered(
@@ -131,6 +130,7 @@ def plan_render(examined: probing.ExaminedSource, spec: RenderSpec, limits: Limi
         )
     lead = _lead(examined, spec.start, rate)
     return RenderPlan(
+        container=examined.source.container,
         start=spec.start - float(lead),
         lead=lead,
         frames=round((end - spec.start) * rate),
@@ -169,10 +169,6 @@ def _lead(examined: probing.ExaminedSource, start: float, rate: Fraction) -> Fra
     return math.floor(lead * rate) / rate
 
 
-def _seconds(value: Fraction | float) -> str:
-    return f"{float(value):.6f}"
-
-
 def standard_rate(fps: float) -> Fraction:
     """The standard frame rate nearest to `fps`; slow sources are doubled until they are near one.
 
@@ -194,43 +190,39 @@ def output_size(source: SourceInfo, spec: RenderSpec) -> tuple[int, int]:
     return (short, long) if shape < 1 else (long, short)
 
 
-def arguments(source: Path, part: Path, plan: RenderPlan, limits: Limits) -> list[str]:
-    """The whole command line after the name of the program."""
+def arguments(source: Path, part: Path, plan: RenderPlan, sound: str, limits: Limits) -> list[str]:
+    """The whole command line after the name of the program. `sound` is the finished sound of the clip."""
     return [
-        *("-hide_banner", "-nostdin", "-y", "-v", "error", "-filter_threads", THREADS),
-        *("-nostats", "-progress", "pipe:1", "-stats_period", "0.25"),
+        *("-v", "error", "-filter_threads", THREADS),
+        *("-progress", "pipe:1", "-stats_period", "0.25"),
         *_source_input(source, plan, limits),
-        *_sound(plan),
+        *("-f", "mp4", "-i", sound, "-map", "1:a:0", "-c:a", "copy"),
         *("-map", "0:V:0", "-vf", picture_filter(plan), "-frames:v", str(plan.frames)),
         *("-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-profile:v", "high"),
         *("-maxrate", "8M", "-bufsize", "16M", "-threads:v", THREADS),
         *("-g", str(round(plan.rate * KEYFRAME_SECONDS))),
-        *("-c:a", "aac", "-b:a", "128k", "-ar", "48000", "-ac", "2"),
-        *("-ss", _seconds(plan.lead), "-t", _seconds(plan.duration)),
+        *("-t", seconds_text(plan.duration)),
         *("-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"),
         *("-movflags", "+faststart", "-f", "mp4", ffmpeg.url(part)),
+        *(ffmpeg.same_clock(plan.container, f"0:a:{plan.audio_track}") if plan.has_audio else ()),
     ]
+
+
+def stretch(source: Path, plan: RenderPlan, limits: Limits) -> soundtrack.Stretch:
+    """The sound that belongs to a plan."""
+    return soundtrack.Stretch(
+        arguments=_source_input(source, plan, limits),
+        container=plan.container,
+        track=plan.audio_track if plan.has_audio else None,
+        lead=plan.lead,
+        duration=plan.duration,
+    )
 
 
 def _source_input(source: Path, plan: RenderPlan, limits: Limits) -> list[str]:
     """Seek before `-i`: ffmpeg goes to the keyframe and drops what lies before the start."""
-    seek = ("-ss", _seconds(plan.start), "-t", plan.reading)
+    seek = ("-ss", seconds_text(plan.start), "-t", plan.reading)
     return ffmpeg.safe_input(source, limits=limits, options=("-threads", THREADS, *seek))
-
-
-def _sound(plan: RenderPlan) -> list[str]:
-    """Sound at platform loudness, as long as the pictures; silence where there is none."""
-    if not plan.has_audio:
-        silence = ("-f", "lavfi", "-t", plan.reading, "-i", "anullsrc=r=48000:cl=stereo")
-        return [*silence, "-map", "1:a:0"]
-    chain = (
-        "aresample=48000:async=1:first_pts=0",
-        "aformat=channel_layouts=stereo",  # before it is measured: mixing down changes it
-        "apad",  # before loudnorm too: less than 3 s of silence makes it put out NaN
-        LOUDNESS,
-        "aresample=48000",  # loudnorm puts out 192 kHz
-    )
-    return ["-map", f"0:a:{plan.audio_track}", "-af", ",".join(chain)]
 
 
 def picture_filter(plan: RenderPlan) -> str:
@@ -245,6 +237,8 @@ def picture_filter(plan: RenderPlan) -> str:
     steps.append("format=yuv420p")
     steps.append(f"tpad=stop_mode=clone:stop_duration={HOLD_SECONDS}")
     steps.append(f"fps=fps={plan.rate}:start_time=0:round=near")
+    if plan.lead:
+        steps.append(f"trim=start_frame={round(plan.lead * plan.rate)},setpts=PTS-STARTPTS")
     return ",".join(steps)
 
 
@@ -257,38 +251,6 @@ def _tone_map(transfer: str) -> str:
     )
 
 
-def _encode(command: list[str], limits: Limits, on_seconds: Callable[[float], None]) -> None:
-    """Run ffmpeg to its end. `on_seconds` gets the seconds written so far."""
-
-    def on_line(line: bytes) -> None:
-        name, _, value = line.partition(b"=")
-        if name == b"out_time_us" and value.strip().isdigit():  # "N/A" at first
-            on_seconds(int(value) / 1e6)
-
-    stderr = Tail()
-    process = subprocess.Popen(
-        launcher.wrap([ffmpeg.executable(), *command]),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ffmpeg.ENVIRONMENT,
-    )
-    with process:
-        pump({pipe(process.stdout): LineSplitter(on_line).feed, pipe(process.stderr): stderr.feed})
-    if process.returncode != 0:
-        raise _encoder_error(process.returncode, stderr.text(), limits)
-
-
-def _encoder_error(returncode: int, stderr: str, limits: Limits) -> MediaError:
-    sys.stderr.write(stderr)  # for the parent's log
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if used.ru_utime + used.ru_stime >= limits.cpu_seconds:
-        return failure(ErrorCode.TIMED_OUT)  # ffmpeg catches SIGXCPU and just exits with 255
-    if code := exit_cause(returncode, stderr):
-        return failure(code)
-    return _broken_off()
-
-
 def _verify(part: Path, plan: RenderPlan, limits: Limits) -> SourceInfo:
     """The properties of the written file. Raises MediaError if it is not as planned.
 
@@ -297,23 +259,15 @@ def _verify(part: Path, plan: RenderPlan, limits: Limits) -> SourceInfo:
     try:
         found = probing.probe(part, limits)
     except MediaError as error:
-        raise _broken_off() from error
+        raise encoding.broken_off() from error
     off = abs(found.duration - float(plan.duration))
     if off > 1 / plan.rate:
-        raise _broken_off()
+        raise encoding.broken_off()
     if (found.width, found.height) != (plan.width, plan.height) or not found.has_audio:
         raise MediaError(
             ErrorCode.VERIFY_FAILED, "The clip did not come out as asked for. Try again."
         )
     return found
-
-
-def _broken_off() -> MediaError:
-    return MediaError(
-        ErrorCode.VERIFY_FAILED,
-        "The video is damaged or breaks off within this clip. "
-        "Choose another part, or upload the whole file again.",
-    )
 
 
 def _digest_on_disk(part: Path) -> str:

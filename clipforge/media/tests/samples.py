@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
+import pytest
 
 from clipforge.media import ffmpeg, sandbox
 
@@ -81,6 +82,24 @@ def loudness(path: Path) -> float:
     """Integrated loudness of a file in LUFS."""
     said = run_ffmpeg("-i", path, "-vn", "-af", "ebur128", "-f", "null", "-")
     return float(re.findall(r"I:\s+(-?[\d.]+) LUFS", said)[-1])
+
+
+def true_peak(path: Path) -> float:
+    """The highest true peak of a file in dBTP."""
+    said = run_ffmpeg("-i", path, "-vn", "-af", "ebur128=peak=true", "-f", "null", "-")
+    return float(re.findall(r"Peak:\s+(-?[\d.]+) dBFS", said)[-1])
+
+
+# Real footage, which is not part of this repository: tests of it run where it lies beside it.
+FOOTAGE = Path(__file__).parents[4] / "shared" / "footage"
+
+
+def footage(name: str) -> Path:
+    """A file of real footage; skips the test where there is none."""
+    path = FOOTAGE / name
+    if not path.exists():
+        pytest.skip(f"no footage: {path.name}")
+    return path
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 60) -> None:
