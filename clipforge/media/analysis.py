@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Final
 
 from clipforge.media import decoding, probing
@@ -11,6 +13,7 @@ from clipforge.media.features import PictureExtractor, SoundExtractor, per_secon
 from clipforge.media.repeats import Repeats
 from clipforge.media.scoring import SCORER_VERSION, Scorer
 from clipforge.media.selection import select
+from clipforge.media.speech.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
 
     from clipforge.media.contracts import Limits, ScoredMoment, SourceInfo
     from clipforge.media.features import Picture, Sound
+    from clipforge.media.speech.models import SpeechModel
+    from clipforge.media.words.transcript import Transcript
+
+    OnProgress = Callable[[str, float], None]
 
 KEYFRAMES_SUFFIX: Final = "+keyframes"
 
@@ -27,29 +34,38 @@ MISSING_SECONDS: Final = 2.0
 MISSING_SHARE: Final = 0.02
 
 
-def analyse(path: Path, limits: Limits, on_progress: Callable[[str, float], None]) -> Analysis:
+def analyse(
+    path: Path, limits: Limits, on_progress: OnProgress, speech_model: SpeechModel | None = None
+) -> Analysis:
     """The analysis of a file, with its moments worth clipping; an empty list if there are none.
 
-    Reports the stages "probing", "decoding" and "scoring", each 0..1. Sources over an hour
-    are judged by their keyframes, and `scorer_version` then ends in `+keyframes`.
+    Reports the stages "probing", "decoding", where there is a model and somebody speaks "listening",
+    and "scoring", each 0..1. Sources over an hour are judged by their keyframes, and
+    `scorer_version` then ends in `+keyframes`.
     Raises `MediaError` for a file that the probe refuses, for a file in which no picture decodes
     (NOT_A_VIDEO) and for one that ends well before its declared duration (TRUNCATED).
     """
     on_progress("probing", 0.0)
     source = probing.probe(path, limits)
     on_progress("probing", 1.0)
-    sound, picture = _decode(path, source, limits, on_progress)
-    check_complete(source, sound, picture)
+    with contextlib.ExitStack() as stack:
+        audio = SoundExtractor()
+        spool = stack.enter_context(Spool(audio)) if speech_model else None
+        picture = _decode(path, source, spool or audio, limits, on_progress)
+        sound = audio.finish()
+        check_complete(source, sound, picture)
+        transcript = None
+        if spool and speech_model:
+            transcript = _listen(spool, sound, speech_model, on_progress)
     on_progress("scoring", 0.0)
     moments = _moments(source, sound, picture)
     on_progress("scoring", 1.0)
-    return Analysis(source=source, moments=moments, scorer_version=_version(source))
+    return Analysis(source, moments, _version(source), transcript)
 
 
 def _decode(
-    path: Path, source: SourceInfo, limits: Limits, on_progress: Callable[[str, float], None]
-) -> tuple[Sound, Picture]:
-    audio = SoundExtractor()
+    path: Path, source: SourceInfo, audio: decoding.Sink, limits: Limits, on_progress: OnProgress
+) -> Picture:
     video = PictureExtractor(keyframes_only=decoding.use_keyframes_only(source))
     decoding.decode(
         path,
@@ -59,7 +75,25 @@ def _decode(
         video=video,
         on_progress=lambda share: on_progress("decoding", share),
     )
-    return audio.finish(), video.finish()
+    return video.finish()
+
+
+def _listen(
+    spool: Spool, sound: Sound, model: SpeechModel, on_progress: OnProgress
+) -> Transcript | None:
+    if not sound.speech.any():
+        return None
+    from clipforge.media.speech import listening  # loads what only listening needs
+
+    on_progress("listening", 0.0)
+    try:
+        return listening.listen(
+            spool, sound.speech, model, lambda share: on_progress("listening", share)
+        )
+    except listening.ModelUnusable as error:
+        # A fault of the installation, not of the video, which can be analysed without words.
+        sys.stderr.write(f"no transcript: {error}\n")
+        return None
 
 
 def check_complete(source: SourceInfo, sound: Sound, picture: Picture) -> None:

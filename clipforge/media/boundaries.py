@@ -155,13 +155,19 @@ def runs(mask: Bools, rate: int) -> Floats:
 
 def speech_runs(speech: Bools) -> Floats:
     """Phrases: speech with its short gaps closed, without clicks."""
+    phrases = joined_runs(speech)
+    return phrases[phrases[:, 1] - phrases[:, 0] >= SHORTEST_SPEECH]
+
+
+def joined_runs(speech: Bools) -> Floats:
+    """Stretches of speech as rows of (start, end) in seconds, with their short gaps closed."""
     found = runs(speech, HOP_RATE)
     gaps = found[1:, 0] - found[:-1, 1]
     apart = gaps >= PAUSE
     starts = found[np.concatenate([[True], apart]), 0] if len(found) else found[:, 0]
     ends = found[np.concatenate([apart, [True]]), 1] if len(found) else found[:, 1]
-    phrases: Floats = np.stack([starts, ends], axis=1)
-    return phrases[phrases[:, 1] - phrases[:, 0] >= SHORTEST_SPEECH]
+    joined: Floats = np.stack([starts, ends], axis=1)
+    return joined
 
 
 def _pause_cost(gaps: Floats) -> Floats:

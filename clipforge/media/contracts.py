@@ -121,6 +121,8 @@ class Analysis:
     source: SourceInfo
     moments: list[ScoredMoment]
     scorer_version: str
+    # None where nothing is spoken, or nothing in a language that the model speaks.
+    transcript: Transcript | None = None
 
 
 class Aspect(StrEnum):

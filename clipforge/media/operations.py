@@ -30,12 +30,14 @@ from clipforge.media.contracts import (
     ScoredMoment,
     SourceInfo,
 )
+from clipforge.media.words.transcript import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from clipforge.media.sandbox import OnProgress, ShouldStop
+    from clipforge.media.speech.models import SpeechModel
 
 DEFAULT_LIMITS = Limits()
 PROBE_SECONDS = 60  # wall and CPU; a probe that takes longer is stuck
@@ -61,15 +63,22 @@ def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceInfo:
 def analyse(
     path: Path,
     *,
+    speech_model: SpeechModel | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Analysis:
-    """Probe and decode a whole file and score its moments."""
+    """Probe and decode a whole file, write down what is spoken, and score its moments.
+
+    Without `speech_model` there is no transcript.
+    """
     _require_file(path)
     result = sandbox.run(
         "analyse",
-        {"path": str(path.absolute())},
+        {
+            "path": str(path.absolute()),
+            "speech_model": asdict(speech_model) if speech_model else None,
+        },
         limits=limits,
         on_progress=on_progress,
         should_stop=should_stop,
@@ -146,13 +155,15 @@ def _malformed_result_as_crash() -> Iterator[None]:
     """Raise MediaError(DECODER_CRASHED) where the child's result does not have the expected fields."""
     try:
         yield
-    except (TypeError, LookupError) as error:
+    except (TypeError, LookupError, ValueError) as error:
         raise sandbox.failure(ErrorCode.DECODER_CRASHED) from error
 
 
 def _analysis(result: dict[str, Any]) -> Analysis:
+    transcript = result["transcript"]
     return Analysis(
         source=SourceInfo(**result["source"]),
         moments=[ScoredMoment(**moment) for moment in result["moments"]],
         scorer_version=result["scorer_version"],
+        transcript=Transcript.from_json(transcript) if transcript else None,
     )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import resource
 import selectors
@@ -29,6 +30,8 @@ from typing import IO, Any, Final
 
 from clipforge.media import ffmpeg
 from clipforge.media.contracts import ErrorCode, Limits, MediaError
+
+logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[str, float], None]
 ShouldStop = Callable[[], bool]
@@ -223,7 +226,9 @@ def run(
             _await_exit(process.pid, check)
         finally:
             _end_group(process)
-    return response.result(process.returncode, stderr.text())
+    if said := stderr.text():
+        logger.info("the media child said: %s", said)
+    return response.result(process.returncode, said)
 
 
 def pump(
@@ -279,6 +284,7 @@ def environment() -> dict[str, str]:
         "LC_ALL": "C.UTF-8",  # file names pass through undamaged
         "OPENBLAS_NUM_THREADS": "1",  # one stack per core would eat the memory limit
         "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",  # models are on this machine, or they are not
     }
 
 

@@ -196,7 +196,7 @@ def test_stage_and_progress_reach_the_row_while_it_runs(
     monkeypatch.setattr(Heartbeat, "note", note)
     run(project)
     stages = list(dict.fromkeys(stage for stage, _ in seen))
-    assert stages == ["probing", "decoding", "scoring"]
+    assert stages == ["probing", "decoding", "listening", "scoring"]
     decoded = [share for stage, share in seen if stage == "decoding"]
     assert decoded == sorted(decoded)
     assert all(0 <= share <= 1 for share in decoded)

@@ -5,6 +5,7 @@ Plain data that survives JSON. Times are seconds into the source, confidences li
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,10 +83,16 @@ class Transcript:
     def from_json(cls, document: dict[str, Any]) -> Transcript:
         """The transcript that `as_json` wrote; raises LookupError, TypeError or ValueError for anything else."""
         return cls(
-            document["language"],
+            str(document["language"]),
             tuple(
-                Sentence(tuple(Word(text, start, end, sure) for text, start, end, sure in words))
-                for words in document["sentences"]
+                Sentence(tuple(_word(*word) for word in words)) for words in document["sentences"]
             ),
-            document["model"],
+            str(document["model"]),
         )
+
+
+def _word(text: str, start: float, end: float, confidence: float) -> Word:
+    """Raises ValueError for times that are no times: the document may come from a child that was attacked."""
+    if not 0 <= start <= end < math.inf or not 0 <= confidence <= 1:
+        raise ValueError("no time or no confidence")
+    return Word(str(text), float(start), float(end), float(confidence))
