@@ -38,6 +38,11 @@ GROUPS = {
                 )
             ),
             "credits/tests/api",
+            "clipforge/audit/tests/test_every_service.py",
+            "clipforge/staff/tests/approvals",
+            "clipforge/staff/tests/work/test_services.py",
+            "billing/tests/test_record_payment.py",
+            "billing/tests/api",
         ),
     ),
     "jobs": Group(
@@ -54,6 +59,7 @@ GROUPS = {
             "projects/tests/api/test_retry.py",
             "exports/tests/api/test_cancel.py",
             "exports/tests/api/test_retry.py",
+            "clipforge/staff/tests/work",
         ),
     ),
     "limits": Group(
