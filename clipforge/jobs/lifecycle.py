@@ -246,13 +246,11 @@ def _release(job: Job, actor: str) -> None:
         credit_services.release(hold_id=job.hold_id, fence=job.fence, actor=actor)
 
 
-def _stop(locked: Job, actor: str) -> bool:
-    """Cancel a locked row that is queued or running. False: it is neither, nothing changed."""
-    if not locked.is_open:
-        return False
-    _settle(locked, status=CANCELLED, fence=F("fence") + 1)
-    _release(locked, actor)
-    return True
+def _stop(locked: Job, actor: str) -> None:
+    """Cancel a locked row if it is queued or running."""
+    if locked.is_open:
+        _settle(locked, status=CANCELLED, fence=F("fence") + 1)
+        _release(locked, actor)
 
 
 def _transfer_hold(job: Job, *, from_fence: int, to_fence: int) -> bool:

@@ -34,15 +34,12 @@ GROUPS = {
                 f"credits/tests/test_{name}.py"
                 for name in (
                     *("adjust", "caching", "clock_edges", "expiry", "grant", "ledger_checks"),
-                    *("models", "reconciliation", "refund", "reserve", "reverse_grant", "settle"),
+                    *("models", "neighbours", "races", "reconciliation", "refund", "reserve"),
+                    *("reverse_grant", "rules", "settle"),
                 )
             ),
             "credits/tests/api",
             "clipforge/audit/tests/test_every_service.py",
-            "clipforge/staff/tests/approvals",
-            "clipforge/staff/tests/work/test_services.py",
-            "billing/tests/test_record_payment.py",
-            "billing/tests/api",
         ),
     ),
     "jobs": Group(
@@ -59,7 +56,6 @@ GROUPS = {
             "projects/tests/api/test_retry.py",
             "exports/tests/api/test_cancel.py",
             "exports/tests/api/test_retry.py",
-            "clipforge/staff/tests/work",
         ),
     ),
     "limits": Group(

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from clipforge.devtools.mutation.mutants import Mutant
 
 SKIPPED = ("long", "slow", "faults", "browser")
-# Of a mutant's tests, the quickest that take so long together are run.
-MOST_SECONDS = 30
+# Of a mutant's tests, the quickest that take so long together are run. More is spent on survivors only.
+MOST_SECONDS = 120
 # So many mutants are tried before the tests that noticed them are run without any.
 CHUNK = 10
 KILLED, SURVIVED, HANGS, UNTESTED, UNPLANTABLE, ERROR = range(6)

@@ -1,0 +1,121 @@
+"""The lifecycle of a job beside its neighbours and its own past."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from clipforge.common.errors import Conflict
+from clipforge.devtools.testing.factories import make_project
+from clipforge.devtools.testing.state import lapse_lease, nothing_changes
+from clipforge.jobs import lifecycle, rules
+from clipforge.jobs.failures import INTERNAL_ERROR
+from clipforge.jobs.heartbeat import Heartbeat
+from clipforge.jobs.outcome import settle_outcome
+from clipforge.jobs.queue import QueueEntry
+from clipforge.media import ErrorCode, MediaError
+from credits import services as credit_services
+from credits.models import CreditHold
+from projects.jobs import ANALYSIS
+from projects.models import Project
+
+pytestmark = pytest.mark.django_db
+
+
+def hold_of(project: Project) -> CreditHold:
+    assert project.hold_id is not None
+    return CreditHold.objects.get(pk=project.hold_id)
+
+
+def test_a_claim_begins_without_a_stage_and_at_nothing():
+    project = make_project(status="QUEUED")
+    Project.objects.filter(pk=project.pk).update(stage="decoding", progress=0.5)
+    claimed = lifecycle.claim(Project, project.pk, fence=0)
+    assert claimed is not None
+    assert (claimed.stage, claimed.progress) == ("", 0)
+
+
+def test_a_beat_is_of_its_own_job():
+    project, other = make_project(status="ANALYZING"), make_project(status="ANALYZING")
+    assert lifecycle.beat(project, stage="decoding", progress=0.5)
+    other.refresh_from_db()
+    assert other.stage == ""
+
+
+def test_a_job_that_has_ended_does_not_beat():
+    project = make_project(status="ANALYZING")
+    assert lifecycle.succeed(project, status="READY", actor="worker")
+    with nothing_changes():
+        assert not lifecycle.beat(project, stage="decoding", progress=0.5)
+
+
+def test_an_end_has_its_time_and_no_stage_and_no_lease():
+    project = make_project(status="ANALYZING")
+    assert lifecycle.beat(project, stage="decoding", progress=0.5)
+    Project.objects.filter(pk=project.pk).update(updated_at=project.created_at)
+    assert lifecycle.fail(project, error=INTERNAL_ERROR, actor="worker")
+    project.refresh_from_db()
+    assert (project.stage, project.lease_expires_at) == ("", None)
+    assert project.updated_at == project.finished_at
+
+
+def test_a_hold_that_follows_another_attempt_is_not_given_back_by_this_one():
+    project = make_project(status="ANALYZING")
+    CreditHold.objects.filter(pk=project.hold_id).update(fence=9)
+    assert lifecycle.fail(project, error=INTERNAL_ERROR, actor="worker")
+    assert hold_of(project).status == "HELD"
+
+
+def test_work_that_comes_back_goes_before_new_work():
+    project = make_project(status="ANALYZING")
+    assert lifecycle.hand_back(project)
+    new, returned = (
+        QueueEntry.objects.get(args__project_id=str(project.pk), args__fence=fence)
+        for fence in (0, 2)
+    )
+    assert returned.priority > new.priority
+
+
+@pytest.mark.parametrize("act", ["requeue", "release_left_hold"])
+def test_what_staff_do_locks_the_job_before_it_looks(act: str):
+    project = make_project(status="ANALYZING")
+    options: dict[str, Any] = {}
+    if act == "requeue":
+        lapse_lease(project)
+    else:
+        Project.objects.filter(pk=project.pk).update(status="FAILED", finished_at=timezone.now())
+        options = {"actor": "staff"}
+    with CaptureQueriesContext(connection) as queries:
+        getattr(lifecycle, act)(project, **options)
+    selects = [each["sql"] for each in queries if each["sql"].startswith("SELECT")]
+    assert "FOR UPDATE" in selects[0]
+    assert 'FROM "projects_project"' in selects[0]
+
+
+def test_a_hold_that_was_settled_while_staff_looked_is_a_conflict(monkeypatch):
+    project = make_project(status="ANALYZING")
+    Project.objects.filter(pk=project.pk).update(status="FAILED", finished_at=timezone.now())
+    require = rules.require
+
+    def settle_meanwhile(action: rules.Action, job: Any) -> None:
+        require(action, job)
+        credit_services.release(hold_id=job.hold_id, actor="somebody else")
+
+    monkeypatch.setattr(rules, "require", settle_meanwhile)
+    with pytest.raises(Conflict, match="It was settled meanwhile"):
+        lifecycle.release_left_hold(project, actor="staff")
+
+
+@pytest.mark.parametrize(("lost", "status"), [(False, "QUEUED"), (True, "ANALYZING")])
+def test_an_interrupted_job_is_handed_back_while_it_is_ours(lost: bool, status: str):
+    project = make_project(status="ANALYZING")
+    heartbeat = Heartbeat(project)
+    heartbeat.lost = lost
+    with settle_outcome(ANALYSIS, project, heartbeat):
+        raise MediaError(ErrorCode.CANCELLED, "It was stopped.")
+    project.refresh_from_db()
+    assert project.status == status
