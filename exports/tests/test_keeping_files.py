@@ -200,3 +200,18 @@ def test_an_upload_is_abandoned_to_the_second(older: int, removed: int):
     with time_machine.travel(now, tick=False):
         project_tasks.remove_uploads(timestamp=0)
     assert len(list(storage.path_of(storage.INCOMING).iterdir())) == 2 - removed
+
+
+def test_an_export_that_was_deleted_or_changed_meanwhile_is_not_marked_as_expired(monkeypatch):
+    export = make_export(status="READY")
+    end_retention(export)
+    delete = storage.delete
+
+    def change_meanwhile(key: str) -> None:
+        delete(key)
+        Export.objects.filter(pk=export.pk).update(status="FAILED")
+
+    monkeypatch.setattr(storage, "delete", change_meanwhile)
+    tasks.expire_exports(timestamp=0)
+    export.refresh_from_db()
+    assert export.status == "FAILED"

@@ -318,7 +318,7 @@ def test_a_database_that_goes_away_at_the_end_costs_nothing_extra(
     assert funds(org) == Funds(available=10, held=0)
 
 
-@pytest.mark.parametrize(("seconds", "wall"), [(15.0, 300), (15.1, 302), (60.0, 1200)])
+@pytest.mark.parametrize(("seconds", "wall"), [(1.0, 300), (15.0, 300), (15.1, 302), (60.0, 1200)])
 def test_a_stuck_render_is_given_twenty_times_its_length_and_five_minutes_at_least(
     seconds: float, wall: float
 ):
@@ -327,3 +327,18 @@ def test_a_stuck_render_is_given_twenty_times_its_length_and_five_minutes_at_lea
     limits = rendering._limits(make_export(project, status="QUEUED", start=1.0, end=1.0 + seconds))
     assert limits.wall_seconds == pytest.approx(wall)
     assert limits.max_duration == 121.0
+
+
+def test_a_render_runs_within_the_limits_of_its_length(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    export = queued(project)
+    given = []
+
+    def listen(*arguments: Any, limits: Any, **options: Any) -> Any:
+        given.append(limits)
+        return render(*arguments, limits=limits, **options)
+
+    monkeypatch.setattr(rendering, "render", listen)
+    run(export)
+    assert given == [rendering._limits(export)]

@@ -73,6 +73,7 @@ GROUPS = {
                 for name in (
                     "windows",
                     "admission",
+                    "caching",
                     "clock_edges",
                     "keys",
                     "idempotency",
@@ -100,6 +101,7 @@ GROUPS = {
             "clipforge/tests/test_tenancy.py",
             "clipforge/orgs/tests/test_admission.py",
             "clipforge/orgs/tests/test_announced_updates.py",
+            "projects/tests/test_selectors.py",
             "projects/tests/api/test_detail.py",
             "projects/tests/api/test_list.py",
             "projects/tests/api/test_moments.py",
@@ -118,4 +120,5 @@ SPARED = {
     r"\bstep\b|\bgrowing\b": "a loop inside Redis that would not end, and Redis with it",
     r"\bRetryStrategy\(": "a pause before a task is tried again",
     r"\blru_cache\(": "how much a process remembers",
+    r"^abstract = ": "a base class of models, made when it is imported",
 }

@@ -65,7 +65,7 @@ def test_an_end_has_its_time_and_no_stage_and_no_lease():
 
 def test_a_hold_that_follows_another_attempt_is_not_given_back_by_this_one():
     project = make_project(status="ANALYZING")
-    CreditHold.objects.filter(pk=project.hold_id).update(fence=9)
+    CreditHold.objects.filter(pk=hold_of(project).pk).update(fence=9)
     assert lifecycle.fail(project, error=INTERNAL_ERROR, actor="worker")
     assert hold_of(project).status == "HELD"
 

@@ -314,3 +314,14 @@ def test_a_process_alone_forgets_the_oldest_rather_than_grow(monkeypatch: pytest
     for name in ("first", "second", "third"):
         local.charge(Organization(name=name, tier="FREE"), limits(), {"api": 1})
     assert len(local._windows) == 2
+
+
+def test_a_local_window_is_reset_when_its_oldest_entry_leaves():
+    now = [100.0]
+    local = LocalWindows(clock=lambda: now[0])
+    limits = TierLimits(tier="FREE", requests_per_minute=50)
+    (scope,) = [name for name, field in windows.SCOPES.items() if field == "requests_per_minute"]
+    local.charge(ORGANIZATION, limits, {scope: 1})
+    now[0] = 130.0
+    (result,) = local.charge(ORGANIZATION, limits, {scope: 1})
+    assert result.reset_ms == 30_000
