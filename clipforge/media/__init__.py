@@ -3,27 +3,37 @@
 from clipforge.media.contracts import (
     Analysis,
     Aspect,
+    Choice,
+    Chosen,
     ErrorCode,
     Limits,
     MediaError,
+    MomentKind,
     Rendered,
     RenderSpec,
     ScoredMoment,
+    Snap,
     SourceInfo,
 )
-from clipforge.media.operations import analyse, probe, render
+from clipforge.media.operations import analyse, choose, place, probe, render
 
 __all__ = [
     "Analysis",
     "Aspect",
+    "Choice",
+    "Chosen",
     "ErrorCode",
     "Limits",
     "MediaError",
+    "MomentKind",
     "RenderSpec",
     "Rendered",
     "ScoredMoment",
+    "Snap",
     "SourceInfo",
     "analyse",
+    "choose",
+    "place",
     "probe",
     "render",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -9,16 +10,21 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clipforge.media import launcher, sandbox
 from clipforge.media.contracts import (
     Aspect,
+    Choice,
     ErrorCode,
     Limits,
     MediaError,
     RenderSpec,
 )
+
+if TYPE_CHECKING:
+    from clipforge.media.kept import Kept
+    from clipforge.media.words.transcript import Transcript
 
 PROGRESS_SECONDS = 0.25
 
@@ -81,10 +87,43 @@ def analyse(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgres
 
     wanted = arguments["speech_model"]
     found = analysis.analyse(
-        Path(arguments["path"]), limits, on_progress, SpeechModel(**wanted) if wanted else None
+        Path(arguments["path"]),
+        limits,
+        on_progress,
+        SpeechModel(**wanted) if wanted else None,
+        wishes_of(arguments["wishes"]),
     )
     transcript = found.transcript.as_json() if found.transcript else None
     return asdict(replace(found, transcript=None)) | {"transcript": transcript}
+
+
+def choose(arguments: Arguments, _limits: Limits, _on_progress: sandbox.OnProgress) -> Result:
+    from clipforge.media import choosing
+
+    return asdict(choosing.choose(*_what_is_kept(arguments), wishes_of(arguments["wishes"])))
+
+
+def place(arguments: Arguments, _limits: Limits, _on_progress: sandbox.OnProgress) -> Result:
+    from clipforge.media import choosing
+
+    start, end, snap = (arguments[name] for name in ("start", "end", "snap"))
+    return asdict(choosing.place(*_what_is_kept(arguments), start, end, snap))
+
+
+def _what_is_kept(arguments: Arguments) -> tuple[Kept, Transcript | None]:
+    from clipforge.media import kept
+    from clipforge.media.words.transcript import Transcript
+
+    spoken = arguments["transcript"]
+    features = base64.b64decode(arguments["features"], validate=True)
+    return kept.unpack(features), Transcript.from_json(spoken) if spoken else None
+
+
+def wishes_of(wishes: dict[str, Any]) -> Choice:
+    """The wishes as JSON left them: its lists are tuples here."""
+    lists = {name: tuple(value) for name, value in wishes.items() if isinstance(value, list)}
+    taken = tuple((start, end) for start, end in wishes.get("taken", ()))
+    return Choice(**{**wishes, **lists, "taken": taken})
 
 
 def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Result:
@@ -96,9 +135,15 @@ def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress
     return asdict(rendering.render(source, part, spec, limits, on_progress))
 
 
-OPERATIONS: dict[str, Operation] = {"probe": probe, "analyse": analyse, "render": render}
-# These decode in this process. The others start ffmpeg, which may start no further process.
-IN_PROCESS = {"probe"}
+OPERATIONS: dict[str, Operation] = {
+    "probe": probe,
+    "analyse": analyse,
+    "choose": choose,
+    "place": place,
+    "render": render,
+}
+# These work in this process. The others start ffmpeg, which may start no further process.
+IN_PROCESS = {"probe", "choose", "place"}
 
 
 def claim_stdout() -> int:

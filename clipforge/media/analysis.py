@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import sys
 from typing import TYPE_CHECKING, Final
 
 from clipforge.media import decoding, probing
-from clipforge.media.boundaries import Boundaries
-from clipforge.media.contracts import Analysis, ErrorCode, MediaError
-from clipforge.media.features import PictureExtractor, SoundExtractor, per_second
-from clipforge.media.repeats import Repeats
-from clipforge.media.scoring import SCORER_VERSION, Scorer
-from clipforge.media.selection import select
+from clipforge.media.choosing import choose
+from clipforge.media.contracts import Analysis, Choice, ErrorCode, MediaError
+from clipforge.media.features import PictureExtractor, SoundExtractor
+from clipforge.media.kept import keep, unpack
 from clipforge.media.speech.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from clipforge.media.contracts import Limits, ScoredMoment, SourceInfo
+    from clipforge.media.contracts import Limits, SourceInfo
     from clipforge.media.features import Picture, Sound
     from clipforge.media.speech.models import SpeechModel
     from clipforge.media.words.transcript import Transcript
 
     OnProgress = Callable[[str, float], None]
-
-KEYFRAMES_SUFFIX: Final = "+keyframes"
 
 # The missing end (seconds, or a share of the whole) up to which a file does not count as cut off:
 # declared durations are rounded, and a decoder drops a last damaged picture.
@@ -35,7 +32,11 @@ MISSING_SHARE: Final = 0.02
 
 
 def analyse(
-    path: Path, limits: Limits, on_progress: OnProgress, speech_model: SpeechModel | None = None
+    path: Path,
+    limits: Limits,
+    on_progress: OnProgress,
+    speech_model: SpeechModel | None = None,
+    wishes: Choice = Choice(),  # noqa: B008 - frozen
 ) -> Analysis:
     """The analysis of a file, with its moments worth clipping; an empty list if there are none.
 
@@ -58,9 +59,18 @@ def analyse(
         if spool and speech_model:
             transcript = _listen(spool, sound, speech_model, on_progress)
     on_progress("scoring", 0.0)
-    moments = _moments(source, sound, picture)
+    exact_cuts = not decoding.use_keyframes_only(source)
+    features = keep(sound, picture, _usable(source, sound, picture), exact_cuts=exact_cuts)
+    chosen = choose(unpack(features), transcript, wishes)
     on_progress("scoring", 1.0)
-    return Analysis(source, moments, _version(source), transcript)
+    return Analysis(
+        source=source,
+        moments=chosen.moments,
+        scorer_version=chosen.scorer_version,
+        transcript=transcript,
+        others=chosen.others,
+        features=base64.b64encode(features).decode(),
+    )
 
 
 def _decode(
@@ -111,15 +121,6 @@ def check_complete(source: SourceInfo, sound: Sound, picture: Picture) -> None:
         )
 
 
-def _moments(source: SourceInfo, sound: Sound, picture: Picture) -> list[ScoredMoment]:
-    duration = _usable(source, sound, picture)
-    exact_cuts = not decoding.use_keyframes_only(source)
-    boundaries = Boundaries(sound, picture, duration, exact_cuts=exact_cuts)
-    seconds = per_second(sound, picture, duration)
-    repeats = Repeats(sound, picture, audible=seconds.audible)
-    return select(Scorer(seconds), boundaries, repeats=repeats)
-
-
 def _usable(source: SourceInfo, sound: Sound, picture: Picture) -> float:
     """Seconds that can be clipped: no further than there are pictures.
 
@@ -128,9 +129,3 @@ def _usable(source: SourceInfo, sound: Sound, picture: Picture) -> float:
     if decoding.use_keyframes_only(source):
         return min(source.duration, max(sound.seconds, picture.seconds))
     return min(source.duration, picture.seconds)
-
-
-def _version(source: SourceInfo) -> str:
-    if decoding.use_keyframes_only(source):
-        return SCORER_VERSION + KEYFRAMES_SUFFIX
-    return SCORER_VERSION

@@ -114,15 +114,38 @@ class Choice:
     taken: tuple[tuple[float, float], ...] = ()
 
 
+class Snap(StrEnum):
+    """The places to which an edge of a moment may move."""
+
+    WORD = "word"
+    SENTENCE = "sentence"
+    CUT = "cut"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Moments, best first. `others`: there are none, but without the wishes there would be."""
+
+    moments: list[ScoredMoment]
+    scorer_version: str
+    others: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The result of `analyse`. No moments means: decoded well, nothing worth clipping."""
+    """The result of `analyse`. No moments means: decoded well, nothing worth clipping.
+
+    `features` is what choosing again needs, in base64; `others` is meant as in Chosen.
+    """
 
     source: SourceInfo
     moments: list[ScoredMoment]
     scorer_version: str
     # None where nothing is spoken, or nothing in a language that the model speaks.
     transcript: Transcript | None = None
+    others: bool = False
+    features: str = ""
 
 
 class Aspect(StrEnum):

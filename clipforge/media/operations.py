@@ -1,4 +1,4 @@
-"""The operations of this package: probe, analyse, render. Each runs in a child process.
+"""The operations of this package: probe, analyse, choose, place, render. Each runs in a child process.
 
 All of them block, for up to `limits.wall_seconds`. Each raises `MediaError` for a fault of
 the video or of the work, and `OSError` for a fault of the call: no such file, no such
@@ -12,6 +12,7 @@ raised. Both are called in the calling thread, and may raise to end the work.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import secrets
@@ -22,12 +23,15 @@ from typing import TYPE_CHECKING, Any
 from clipforge.media import sandbox
 from clipforge.media.contracts import (
     Analysis,
+    Choice,
+    Chosen,
     ErrorCode,
     Limits,
     MediaError,
     Rendered,
     RenderSpec,
     ScoredMoment,
+    Snap,
     SourceInfo,
 )
 from clipforge.media.words.transcript import Transcript
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
     from clipforge.media.speech.models import SpeechModel
 
 DEFAULT_LIMITS = Limits()
+# Choosing from four hours takes a second; a request waits for it.
+CHOOSING_LIMITS = Limits(wall_seconds=20, cpu_seconds=15, memory_bytes=1 << 30)
 PROBE_SECONDS = 60  # wall and CPU; a probe that takes longer is stuck
 PART_PREFIX, PART_SUFFIX = ".render-", ".part"
 
@@ -64,11 +70,12 @@ def analyse(
     path: Path,
     *,
     speech_model: SpeechModel | None = None,
+    wishes: Choice = Choice(),  # noqa: B008 - frozen
     limits: Limits = DEFAULT_LIMITS,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Analysis:
-    """Probe and decode a whole file, write down what is spoken, and score its moments.
+    """Probe and decode a whole file, write down what is spoken, and choose its moments.
 
     Without `speech_model` there is no transcript.
     """
@@ -78,6 +85,7 @@ def analyse(
         {
             "path": str(path.absolute()),
             "speech_model": asdict(speech_model) if speech_model else None,
+            "wishes": asdict(wishes),
         },
         limits=limits,
         on_progress=on_progress,
@@ -85,6 +93,22 @@ def analyse(
     )
     with _malformed_result_as_crash():
         return _analysis(result)
+
+
+def choose(features: bytes, transcript: Transcript | None, wishes: Choice) -> Chosen:
+    """Choose moments from kept features and words again. Decodes nothing; takes half a second.
+
+    In a child all the same: it keeps numpy out of a process that serves requests, and what a hostile
+    file left in the features away from it.
+    """
+    return _chosen("choose", features, transcript, wishes=asdict(wishes))
+
+
+def place(
+    features: bytes, transcript: Transcript | None, *, start: float, end: float, snap: Snap
+) -> Chosen:
+    """One moment from `start` to `end`, its edges moved to the nearest of `snap`, and rated."""
+    return _chosen("place", features, transcript, start=start, end=end, snap=snap)
 
 
 def render(
@@ -119,6 +143,16 @@ def render(
         part.unlink(missing_ok=True)
     _sync_folder(part.parent)
     return rendered
+
+
+def _chosen(
+    operation: str, features: bytes, transcript: Transcript | None, **arguments: Any
+) -> Chosen:
+    spoken = transcript.as_json() if transcript else None
+    kept = {"features": base64.b64encode(features).decode(), "transcript": spoken}
+    result = sandbox.run(operation, {**kept, **arguments}, limits=CHOOSING_LIMITS)
+    with _malformed_result_as_crash():
+        return Chosen(**{**result, "moments": _moments(result)})
 
 
 def _require_file(path: Path) -> None:
@@ -163,7 +197,13 @@ def _analysis(result: dict[str, Any]) -> Analysis:
     transcript = result["transcript"]
     return Analysis(
         source=SourceInfo(**result["source"]),
-        moments=[ScoredMoment(**moment) for moment in result["moments"]],
+        moments=_moments(result),
         scorer_version=result["scorer_version"],
         transcript=Transcript.from_json(transcript) if transcript else None,
+        others=bool(result["others"]),
+        features=str(result["features"]),
     )
+
+
+def _moments(result: dict[str, Any]) -> list[ScoredMoment]:
+    return [ScoredMoment(**moment) for moment in result["moments"]]

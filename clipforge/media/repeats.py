@@ -8,6 +8,7 @@ music under other pictures is another passage. Without sound the pictures are co
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 PIECE: Final = 8  # s that are recognised at once; of 288,000 others in four hours none is as alike
+PIECES: Final = 4  # of a moment, spread over it
 SAME_SOUND: Final = 0.85  # correlation; strangers reach 0.6
+# Looked for at five values a second, which costs a quarter, and then compared in full.
+COARSE: Final = 4  # values in one
+NEARLY_SAME: Final = 0.75
 SAME_PICTURE: Final = 0.5  # a picture is compared where the sound agrees already
 SAME_FILM: Final = 0.9  # pictures alone
 SAME_BRIGHTNESS: Final = 12.0  # gray levels, mean
@@ -40,25 +45,27 @@ class Repeats:
         self._luma = picture.luma.astype(np.float64)
         self._audible = audible
         if audible:
-            self._rate, self._flat = HOP_RATE, FLAT_LEVEL
+            self._rate, self._flat, self._coarse = HOP_RATE, FLAT_LEVEL, COARSE
             self._series = np.maximum(sound.level, QUIETEST).astype(np.float64)
         else:
-            self._rate, self._flat, self._series = FRAME_RATE, FLAT_PICTURE, self._motion
-        self._series = self._series - self._series.mean() if len(self._series) else self._series
+            self._rate, self._flat, self._coarse = FRAME_RATE, FLAT_PICTURE, 1
+            self._series = self._motion
+        self._thin = _thinned(self._series, self._coarse)
         self._length = PIECE * self._rate
-        self._size = 1 << (len(self._series) + self._length).bit_length()
-        self._transform = np.fft.rfft(self._series, self._size)
-        self._deviation = _moving_deviation(self._series, self._length)
+        self._size = 1 << (len(self._thin) + self._length // self._coarse).bit_length()
+        self._transform = np.fft.rfft(self._thin, self._size)
+        self._deviation = _moving_deviation(self._thin, self._length // self._coarse)
 
     def of(self, start: float, end: float, rows: int) -> Bools:
         """The seconds, of `rows`, in which a piece of [start, end) comes again elsewhere."""
         again = np.zeros(rows, np.bool_)
         if end - start < PIECE:
             return again
-        begins = np.arange(start, end - PIECE, PIECE).tolist()
-        for begin in [*begins, end - PIECE]:
+        count = min(math.ceil((end - start) / PIECE), PIECES)
+        stride = (end - start) / count  # each piece stands for as much
+        for begin in np.linspace(start, end - PIECE, count).tolist():
             for time in self._places(begin).tolist():
-                again[round(time) : round(time) + PIECE] = True
+                again[round(time) : round(time + max(stride, PIECE))] = True
         again[int(start) : round(end)] = False
         return again
 
@@ -68,15 +75,30 @@ class Repeats:
         piece = self._series[first : first + self._length]
         if len(piece) < self._length or piece.std() < self._flat:
             return np.zeros(0)
-        piece = (piece - piece.mean()) / (piece.std() * self._length)
+        least = NEARLY_SAME if self._audible else SAME_FILM
+        times = self._nearly_alike(_thinned(piece, self._coarse), least) * self._coarse / self._rate
+        times = times[np.abs(times - begin) >= PIECE]
+        times = times[self._pictures_agree(begin, times)]
+        same: Floats = times[self._sounds_agree(piece, times)] if self._audible else times
+        return same
+
+    def _nearly_alike(self, piece: Floats, least: float) -> NDArray[np.int64]:
+        """The places in the thin series at which it is like the piece, one a second at most."""
+        piece = (piece - piece.mean()) / max(float(piece.std()) * len(piece), 1e-9)
         products = np.fft.irfft(self._transform * np.conj(np.fft.rfft(piece, self._size)))
-        alike = products[: len(self._deviation)] / np.maximum(self._deviation, self._flat / 2)
-        alike[max(first - self._length, 0) : first + self._length] = 0
-        hits = _best_a_second(alike, self._rate, SAME_SOUND if self._audible else SAME_FILM)
-        times = hits / self._rate
-        agreed = self._pictures_agree(begin, times)
-        agreeing: Floats = times[agreed]
-        return agreeing
+        alike = products[: len(self._deviation)] / np.maximum(self._deviation, self._flat / 4)
+        return _best_a_second(alike, self._rate // self._coarse, least)
+
+    def _sounds_agree(self, piece: Floats, times: Floats) -> Bools:
+        """A mask of the times around which the sound is that of the piece, to an instant."""
+        best = np.zeros(len(times))
+        span = np.arange(self._length)
+        for shift in range(-COARSE, COARSE + 1):
+            first = np.round(times * self._rate).astype(np.int64) + shift
+            places = np.clip(first[:, np.newaxis] + span, 0, len(self._series) - 1)
+            np.maximum(best, _correlation(piece, self._series[places]), out=best)
+        agreed: Bools = best >= SAME_SOUND
+        return agreed
 
     def _pictures_agree(self, begin: float, times: Floats) -> Bools:
         """A mask of the times at which the pictures go on as they do from `begin`."""
@@ -93,6 +115,13 @@ class Repeats:
             if series[here].std() >= FLAT_PICTURE:
                 agree &= _correlation(series[here], series[there]) >= SAME_PICTURE
         return agree
+
+
+def _thinned(series: Floats, by: int) -> Floats:
+    """Means of `by` values each, around zero."""
+    whole = len(series) // by * by
+    means: Floats = series[:whole].reshape(-1, by).mean(axis=1)
+    return means - means.mean() if len(means) else means
 
 
 def _best_a_second(alike: Floats, rate: int, least: float) -> NDArray[np.int64]:

@@ -219,6 +219,11 @@ class Scorer:
         return np.divide(sums, ends - starts, out=np.zeros_like(sums), where=ends > starts)
 
 
+def is_worth(aspects: Mapping[str, float]) -> bool:
+    """Whether something other than the opening can be said for a stretch."""
+    return any(value >= WORTH_SAYING for name, value in aspects.items() if name != "opening")
+
+
 def _strengths(seconds: Seconds) -> dict[str, Floats]:
     """Each second's aspects on their fixed scales."""
     lively = np.maximum(_scaled(seconds.swing, SWING_SCALE), _scaled(seconds.flux, FLUX_SCALE))

@@ -25,7 +25,7 @@ import numpy as np
 
 from clipforge.media.contracts import Choice, ScoredMoment
 from clipforge.media.reasons import explain
-from clipforge.media.scoring import KINDS
+from clipforge.media.scoring import KINDS, is_worth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,6 +96,20 @@ def lengths(duration: float, least: float = SHORTEST, most: float = LONGEST) -> 
 def shortest(duration: float) -> float:
     """The least a moment of a source of this duration may last, in seconds."""
     return min(SHORTEST, max(duration * SHORTEST_SHARE, SHORTEST_CLIP))
+
+
+def rated(scorer: Scorer, start: float, end: float) -> ScoredMoment:
+    """The stretch as a moment, with its score and the reason for it."""
+    starts, ends = np.array([start]), np.array([end])
+    score, aspects = scorer.rate(starts, ends).of(0)
+    return ScoredMoment(
+        start=round(start, 3),
+        end=math.floor(end * 1000) / 1000,  # never past the end of the source
+        score=score,
+        subscores=aspects,
+        reason=explain(aspects, scorer.facts(start, end), end - start),
+        kind=KINDS[int(scorer.kinds(starts, ends)[0])],
+    )
 
 
 @dataclass(slots=True)
@@ -201,12 +215,19 @@ class _Selection:
         placed = self._place(start, end)
         if placed is None:
             return None
-        moment = self._moment(*placed)
+        moment = rated(self._scorer, *placed)
         covered = sum(each.end - each.start for each in moments) + moment.end - moment.start
         # A single moment may be most of a short source.
-        if moment.score < MIN_SCORE or (moments and covered > self._budget):
-            return None
-        return moment
+        fits = not moments or covered <= self._budget
+        return moment if fits and self._is_wanted(moment) else None
+
+    def _is_wanted(self, moment: ScoredMoment) -> bool:
+        """The window was; its edges have moved since."""
+        return (
+            moment.score >= MIN_SCORE
+            and is_worth(moment.subscores)
+            and (not self._kinds or moment.kind in self._kinds)
+        )
 
     def _leave_out(self, moment: ScoredMoment) -> None:
         """Take the windows away that the moment leaves no room for, or that repeat it."""
@@ -245,15 +266,3 @@ class _Selection:
             else:
                 high = min(high, taken_start)
         return low, high
-
-    def _moment(self, start: float, end: float) -> ScoredMoment:
-        starts, ends = np.array([start]), np.array([end])
-        score, aspects = self._scorer.rate(starts, ends).of(0)
-        return ScoredMoment(
-            start=round(start, 3),
-            end=math.floor(end * 1000) / 1000,  # never past the end of the source
-            score=score,
-            subscores=aspects,
-            reason=explain(aspects, self._scorer.facts(start, end), end - start),
-            kind=KINDS[int(self._scorer.kinds(starts, ends)[0])],
-        )

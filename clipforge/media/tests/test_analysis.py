@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from clipforge.media import decoding, probing
-from clipforge.media.analysis import KEYFRAMES_SUFFIX, analyse, check_complete
+from clipforge.media.analysis import analyse, check_complete
+from clipforge.media.choosing import KEYFRAMES_SUFFIX
 from clipforge.media.contracts import Analysis, ErrorCode, Limits, MediaError
 from clipforge.media.sample import make_still
 from clipforge.media.scoring import SCORER_VERSION
