@@ -11,10 +11,11 @@ from clipforge.jobs import lifecycle
 from clipforge.jobs.failures import JobFailed
 from clipforge.jobs.kinds import RunControl
 from clipforge.media import Analysis, Limits, analyse
+from clipforge.media.words.transcript import Transcript
 from clipforge.orgs import selectors as org_selectors
 from projects import speech
 from projects.failures import SOURCE_MISSING
-from projects.models import Moment, Project
+from projects.models import Moment, Project, ProjectTranscript
 
 # A whole analysis runs many times faster than the source plays, the words of a talk included; this only
 # ends a stuck one.
@@ -61,6 +62,7 @@ def _record(project: Project, analysis: Analysis) -> None:
             scorer_version=analysis.scorer_version,
         )
         if ours:
+            _record_transcript(project, analysis.transcript)
             Moment.objects.bulk_create(
                 Moment(
                     org=project.org,
@@ -75,3 +77,10 @@ def _record(project: Project, analysis: Analysis) -> None:
                 )
                 for moment in analysis.moments
             )
+
+
+def _record_transcript(project: Project, spoken: Transcript | None) -> None:
+    if spoken is not None:
+        row = ProjectTranscript(project=project, org=project.org)
+        row.content = spoken
+        row.save(force_insert=True)

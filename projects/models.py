@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from typing import ClassVar
 
 from django.db import models
@@ -10,6 +12,7 @@ from django.db.models import F
 from clipforge.common.lists.search import lowered
 from clipforge.common.models import OrgQuerySet, UUIDModel
 from clipforge.jobs.models import Job
+from clipforge.media.words.transcript import Transcript
 from clipforge.orgs.models import Organization
 
 
@@ -153,3 +156,32 @@ class Moment(UUIDModel):
     @property
     def duration(self) -> float:
         return self.end - self.start
+
+
+class ProjectTranscript(models.Model):
+    """The words that are spoken in a source. One row a project: a row a word would be ten thousand."""
+
+    project = models.OneToOneField(Project, models.CASCADE, primary_key=True)
+    # No index: it is read by its project.
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    language = models.CharField(max_length=8, help_text="ISO 639-1.")
+    model = models.CharField(max_length=100, help_text="The speech model, with its version.")
+    document = models.BinaryField(editable=False, help_text="The words with their times, packed.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = OrgQuerySet["ProjectTranscript"].as_manager()
+
+    def __str__(self) -> str:
+        return f"Transcript of {self.project_id}"
+
+    @property
+    def content(self) -> Transcript:
+        """The words. Unpacked each time: 10 ms an hour of speech."""
+        return Transcript.from_json(json.loads(zlib.decompress(self.document)))
+
+    @content.setter
+    def content(self, transcript: Transcript) -> None:
+        self.language, self.model = transcript.language, transcript.model
+        packed = json.dumps(transcript.as_json(), ensure_ascii=False, separators=(",", ":"))
+        self.document = zlib.compress(packed.encode())

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from clipforge.common.errors import NotFound
 from clipforge.jobs.selectors import with_reserved
 from clipforge.orgs.models import Organization
-from projects.models import Moment, Project
+from projects.models import Moment, Project, ProjectTranscript
 
 
 def projects(org: Organization) -> QuerySet[Project]:
@@ -51,3 +51,8 @@ def get_moment(org: Organization, moment_id: uuid.UUID, *, lock: bool = False) -
         raise NotFound
     moment.project.org = org
     return moment
+
+
+def transcript(project: Project) -> ProjectTranscript | None:
+    """The transcript of a project, which the caller knows to be the organization's; None without one."""
+    return ProjectTranscript.objects.filter(project=project).first()

@@ -13,6 +13,7 @@ from django.utils.text import slugify
 from rest_framework.test import APIClient
 
 from clipforge.audit.actor import Actor
+from clipforge.media.words.transcript import Sentence, Transcript, Word
 from clipforge.orgs import keys
 from clipforge.orgs import services as org_services
 from clipforge.orgs.models import APIKey, Organization, Tier, TierLimits, User
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from clipforge.jobs.models import Job
     from credits.pricing import Charge
     from exports.models import Export
-    from projects.models import Moment, Project
+    from projects.models import Moment, Project, ProjectTranscript
 
 J = TypeVar("J", bound="Job")
 
@@ -230,6 +231,23 @@ def make_moment(project: Project, **overrides: Any) -> Moment:
             **overrides,
         }
     )
+
+
+def make_transcript(project: Project, *sentences: str, **overrides: Any) -> ProjectTranscript:
+    """Sentences of words of half a second each, one after the other, from 1 s on."""
+    from projects.models import ProjectTranscript
+
+    spoken, at = [], 1.0
+    for sentence in sentences or ("Hello world.", "How are you?"):
+        words = []
+        for text in sentence.split():
+            words.append(Word(text, at, at + 0.5, 0.9))
+            at += 0.5
+        spoken.append(Sentence(tuple(words)))
+    row = ProjectTranscript(project=project, org=project.org, **overrides)
+    row.content = Transcript("en", tuple(spoken), "test 1.0")
+    row.save(force_insert=True)
+    return row
 
 
 def make_export(
