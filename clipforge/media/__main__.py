@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from clipforge.media import launcher, sandbox
 from clipforge.media.contracts import (
-    Aspect,
     Choice,
     ErrorCode,
     Limits,
@@ -129,8 +128,7 @@ def wishes_of(wishes: dict[str, Any]) -> Choice:
 def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Result:
     from clipforge.media import rendering
 
-    wanted = arguments["spec"]
-    spec = RenderSpec(**{**wanted, "aspect": Aspect(wanted["aspect"])})
+    spec = RenderSpec.from_json(arguments["spec"])
     source, part = Path(arguments["source"]), Path(arguments["part"])
     return asdict(rendering.render(source, part, spec, limits, on_progress))
 

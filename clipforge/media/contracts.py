@@ -8,7 +8,7 @@ sizes are pixels as shown (rotation already applied).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -155,6 +155,14 @@ class Aspect(StrEnum):
     SOURCE = "source"
 
 
+class Format(StrEnum):
+    """The container and codecs of a clip."""
+
+    MP4 = "mp4"  # H.264 and AAC, which every phone plays
+    HEVC = "mp4-hevc"
+    WEBM = "webm"  # VP9 and Opus
+
+
 class CaptionMode(StrEnum):
     """The ways to draw captions into the pictures."""
 
@@ -222,13 +230,33 @@ class RenderSpec:
 
     `resolution` is the length of the shorter side in pixels (720 gives 720x1280 for
     9:16, 720x720 for 1:1, 1280x720 for 16:9). With `Aspect.SOURCE` the shape of the
-    source is kept, and it is never enlarged.
+    source is kept, and it is never enlarged. `fps` is the highest rate of pictures; it
+    never raises the source's.
     """
 
     start: float
     end: float
     aspect: Aspect
     resolution: int
+    fps: int | None = None
+    format: Format = Format.MP4
+    captions: Captions | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        captions = self.captions and self.captions.as_json()
+        return {**asdict(replace(self, captions=None)), "captions": captions}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> RenderSpec:
+        captions = document["captions"]
+        return cls(
+            **{
+                **document,
+                "aspect": Aspect(document["aspect"]),
+                "format": Format(document["format"]),
+                "captions": captions and Captions.from_json(captions),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)

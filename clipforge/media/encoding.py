@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from clipforge.media import ffmpeg, launcher
@@ -12,8 +13,9 @@ from clipforge.media.contracts import ErrorCode, Limits, MediaError
 from clipforge.media.sandbox import LineSplitter, Tail, exit_cause, failure, pipe, pump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from fractions import Fraction
+    from pathlib import Path
 
 THREADS = "2"  # each for decoder, filters and encoder; more would cost memory per clip
 
@@ -29,15 +31,20 @@ def encode(
     on_seconds: Callable[[float], None],
     *,
     pass_fds: Sequence[int] = (),
+    folder: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Run ffmpeg to its end. `on_seconds` gets the seconds written so far."""
+    """Run ffmpeg to its end. `on_seconds` gets the seconds written so far.
+
+    It runs inside `folder`, with `environment` besides its own.
+    """
 
     def on_line(line: bytes) -> None:
         name, _, value = line.partition(b"=")
         if name == b"out_time_us" and value.strip().isdigit():  # "N/A" at first
             on_seconds(int(value) / 1e6)
 
-    run(command, limits, on_line, pass_fds=pass_fds)
+    run(command, limits, on_line, pass_fds=pass_fds, folder=folder, environment=environment)
 
 
 def run(
@@ -46,6 +53,8 @@ def run(
     on_line: Callable[[bytes], None] | None = None,
     *,
     pass_fds: Sequence[int] = (),
+    folder: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Run ffmpeg to its end and return the end of what it said.
 
@@ -59,7 +68,8 @@ def run(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=ffmpeg.ENVIRONMENT,
+        env={**ffmpeg.ENVIRONMENT, **environment},
+        cwd=folder,
         pass_fds=pass_fds,
     )
     lines = LineSplitter(on_line or (lambda _line: None))

@@ -16,11 +16,13 @@ import base64
 import contextlib
 import os
 import secrets
+import shutil
 import stat
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from clipforge.media import sandbox
+from clipforge.media.captions.burning import captions_folder
 from clipforge.media.contracts import (
     Analysis,
     Choice,
@@ -120,7 +122,7 @@ def render(
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Rendered:
-    """Render a part of `source` to `target` (MP4), replacing an earlier file.
+    """Render a part of `source` to `target`, replacing an earlier file.
 
     `target` appears whole, verified and on disk, or not at all. It is written beside
     itself first, as `.render-*.part`; such a file older than the longest render was
@@ -131,7 +133,7 @@ def render(
     try:
         result = sandbox.run(
             "render",
-            {"source": str(source.absolute()), "part": str(part), "spec": asdict(spec)},
+            {"source": str(source.absolute()), "part": str(part), "spec": spec.as_json()},
             limits=limits,
             on_progress=on_progress,
             should_stop=should_stop,
@@ -141,6 +143,7 @@ def render(
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+        shutil.rmtree(captions_folder(part), ignore_errors=True)  # of a child that was killed
     _sync_folder(part.parent)
     return rendered
 

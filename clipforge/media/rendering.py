@@ -1,7 +1,7 @@
 """Rendering: encodes a stretch of a video as a clip. Runs in the child.
 
-The clip has the format that every phone plays: MP4, H.264 High, yuv420p, AAC 48 kHz stereo, index
-in front. It is encoded anew: without that, a cut could only lie on a keyframe.
+Unless another is asked for, the clip has the format that every phone plays: MP4, H.264 High, yuv420p,
+AAC 48 kHz stereo, index in front. It is encoded anew: without that, a cut could only lie on a keyframe.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from clipforge.media import encoding, ffmpeg, probing, soundtrack
+from clipforge.media import encoding, ffmpeg, formats, probing, soundtrack
+from clipforge.media.captions import burning
 from clipforge.media.contracts import (
     Aspect,
     ErrorCode,
+    Format,
     Limits,
     MediaError,
     Rendered,
@@ -46,7 +48,6 @@ SHAPES = {
     Aspect.SQUARE: Fraction(1),
     Aspect.WIDE: Fraction(16, 9),
 }
-KEYFRAME_SECONDS = 2
 # Where the sound outlasts the pictures by a moment, the last picture stands still for
 # at most this many seconds. A source that breaks off is short by more.
 HOLD_SECONDS = 0.25
@@ -81,6 +82,7 @@ class RenderPlan:
     has_audio: bool
     audio_track: int
     hdr_transfer: str | None
+    format: Format
 
     @property
     def duration(self) -> Fraction:
@@ -99,12 +101,17 @@ def render(
     """Render to `part`, verify it, and put its content on disk. Does not rename it."""
     plan = plan_render(probing.examine(source, limits), spec, limits)
     on_progress(STAGE, 0.0)
-    with soundtrack.made(stretch(source, plan, limits), part.parent, limits) as sound:
+    with (
+        soundtrack.made(stretch(source, plan, limits), part.parent, limits) as sound,
+        burning.prepared(spec, (plan.width, plan.height), part) as captions,
+    ):
         encoding.encode(
-            arguments(source, part, plan, sound.url, limits),
+            arguments(source, part, plan, sound.url, limits, captions.filters),
             limits,
             lambda seconds: on_progress(STAGE, seconds / float(plan.duration)),
             pass_fds=sound.pass_fds,
+            folder=captions.folder,
+            environment=captions.environment,
         )
     found = _verify(part, plan, limits)
     on_progress(STAGE, 1.0)
@@ -121,7 +128,7 @@ def plan_render(examined: probing.ExaminedSource, spec: RenderSpec, limits: Limi
     """The plan of a clip. Raises MediaError for a range or a size that is not possible."""
     source = examined.source
     end = _end_within(source, spec)
-    rate = standard_rate(source.fps)
+    rate = output_rate(source.fps, spec.fps)
     width, height = output_size(source, spec)
     if min(width, height) < probing.MIN_SIDE or width * height > limits.max_pixels:
         raise MediaError(
@@ -141,6 +148,7 @@ def plan_render(examined: probing.ExaminedSource, spec: RenderSpec, limits: Limi
         has_audio=source.has_audio,
         audio_track=source.audio_track,
         hdr_transfer=examined.hdr_transfer,
+        format=spec.format,
     )
 
 
@@ -178,6 +186,12 @@ def standard_rate(fps: float) -> Fraction:
     return min(STANDARD_RATES, key=lambda rate: abs(float(rate) - wanted))
 
 
+def output_rate(fps: float, at_most: int | None) -> Fraction:
+    """The rate of a clip: the source's, or the lower one that was asked for."""
+    rate = standard_rate(fps)
+    return rate if at_most is None else min(rate, Fraction(at_most))
+
+
 def output_size(source: SourceInfo, spec: RenderSpec) -> tuple[int, int]:
     """Width and height in even pixels, as yuv420p needs them."""
     shape = SHAPES.get(spec.aspect)
@@ -190,20 +204,30 @@ def output_size(source: SourceInfo, spec: RenderSpec) -> tuple[int, int]:
     return (short, long) if shape < 1 else (long, short)
 
 
-def arguments(source: Path, part: Path, plan: RenderPlan, sound: str, limits: Limits) -> list[str]:
-    """The whole command line after the name of the program. `sound` is the finished sound of the clip."""
+def arguments(
+    source: Path,
+    part: Path,
+    plan: RenderPlan,
+    sound: str,
+    limits: Limits,
+    drawing: tuple[str, ...] = (),
+) -> list[str]:
+    """The whole command line after the name of the program.
+
+    `sound` is the finished sound of the clip, `drawing` are filters that draw into the finished pictures.
+    """
+    filters = ",".join((picture_filter(plan), *drawing))
     return [
         *("-v", "error", "-filter_threads", THREADS),
         *("-progress", "pipe:1", "-stats_period", "0.25"),
         *_source_input(source, plan, limits),
-        *("-f", "mp4", "-i", sound, "-map", "1:a:0", "-c:a", "copy"),
-        *("-map", "0:V:0", "-vf", picture_filter(plan), "-frames:v", str(plan.frames)),
-        *("-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-profile:v", "high"),
-        *("-maxrate", "8M", "-bufsize", "16M", "-threads:v", THREADS),
-        *("-g", str(round(plan.rate * KEYFRAME_SECONDS))),
+        *("-f", "mp4", "-i", sound, "-map", "1:a:0"),
+        *formats.sound(plan.format),
+        *("-map", "0:V:0", "-vf", filters, "-frames:v", str(plan.frames)),
+        *formats.pictures(plan.format, plan.rate, plan.width * plan.height),
         *("-t", seconds_text(plan.duration)),
         *("-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"),
-        *("-movflags", "+faststart", "-f", "mp4", ffmpeg.url(part)),
+        *(*formats.container(plan.format), ffmpeg.url(part)),
         *(ffmpeg.same_clock(plan.container, f"0:a:{plan.audio_track}") if plan.has_audio else ()),
     ]
 

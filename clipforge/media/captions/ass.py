@@ -107,10 +107,9 @@ def document(
     frame: Frame,
     *,
     faces: Sequence[FaceBox] = (),
-    delay: float = 0.0,
 ) -> Document:
-    """The document that draws the cues, `delay` seconds late. A cue on a face goes to the other side."""
-    writer = _Writer(captions, frame, faces, delay)
+    """The document that draws the cues. A cue that would cover a face goes elsewhere."""
+    writer = _Writer(captions, frame, faces)
     events = [event for cue in cues for event in writer.events(cue)]
     return Document(writer.header() + "".join(events), frozenset(writer.fonts))
 
@@ -140,13 +139,10 @@ class _Line:
 
 
 class _Writer:
-    def __init__(
-        self, captions: Captions, frame: Frame, faces: Sequence[FaceBox], delay: float
-    ) -> None:
+    def __init__(self, captions: Captions, frame: Frame, faces: Sequence[FaceBox]) -> None:
         self._captions = captions
         self._frame = frame
         self._faces = faces
-        self._delay = delay
         self._base = fonts.load(*fonts.LATIN)
         self.fonts: set[Path] = {self._base.path}
 
@@ -263,7 +259,7 @@ class _Writer:
             yield self._event(1, start, end, place + "".join(parts))
 
     def _event(self, layer: int, start: float, end: float, content: str) -> str:
-        begin, finish = _time(start + self._delay), _time(end + self._delay)
+        begin, finish = _time(start), _time(end)
         if begin == finish:
             return ""
         return f"Dialogue: {layer},{begin},{finish},Caption,,0,0,0,,{content}\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,10 +12,10 @@ from clipforge.media.captions.cues import COLUMNS, cues_of
 from clipforge.media.contracts import ErrorCode, MediaError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from clipforge.media.contracts import Captions
+    from clipforge.media.contracts import Captions, RenderSpec
     from clipforge.media.words.transcript import Transcript
 
 SCRIPT, FONTS, FONTCONFIG = "captions.ass", "fonts", "fonts.conf"
@@ -26,18 +28,36 @@ SPARE_WORDS = 50
 
 @dataclass(frozen=True, slots=True)
 class Burning:
-    """Captions ready to be drawn by an ffmpeg that runs inside `folder`."""
+    """Captions for an ffmpeg that runs inside `folder`: the filters that draw them, or none."""
 
-    folder: Path
+    folder: Path | None = None
 
     @property
-    def filter(self) -> str:
+    def filters(self) -> tuple[str, ...]:
         # Relative names, since a path may have any character, and a filter gives some a meaning.
-        return f"ass=filename={SCRIPT}:fontsdir={FONTS}"
+        return (f"ass=filename={SCRIPT}:fontsdir={FONTS}",) if self.folder else ()
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"FONTCONFIG_FILE": str(self.folder / FONTCONFIG)}
+        return {"FONTCONFIG_FILE": str(self.folder / FONTCONFIG)} if self.folder else {}
+
+
+def captions_folder(part: Path) -> Path:
+    """Where the files for the captions of the clip `part` are, while it is encoded."""
+    return part.with_name(part.name + ".captions")
+
+
+@contextlib.contextmanager
+def prepared(spec: RenderSpec, size: tuple[int, int], part: Path) -> Iterator[Burning]:
+    """The captions of a clip of `size` (width, height), as long as the block lasts."""
+    if spec.captions is None:
+        yield Burning()
+        return
+    folder = captions_folder(part.absolute())
+    try:
+        yield prepare(spec.captions, spec.start, spec.end, size, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def require_drawable(transcript: Transcript, start: float, end: float) -> None:
@@ -67,7 +87,6 @@ def prepare(
     size: tuple[int, int],
     folder: Path,
     *,
-    delay: float = 0.0,
     faces: Sequence[ass.FaceBox] = (),
 ) -> Burning:
     """Write what draws the words of the source's [start, end) into pictures of `size` (width, height).
@@ -78,7 +97,7 @@ def prepare(
     frame = ass.Frame(*size)
     columns = frame.columns(captions.size, COLUMNS)
     cues = cues_of(captions.transcript, start, end, columns=columns)
-    document = ass.document(captions, cues, frame, faces=faces, delay=delay)
+    document = ass.document(captions, cues, frame, faces=faces)
     (folder / FONTS).mkdir(parents=True)
     for number, path in enumerate(sorted(document.fonts)):
         (folder / FONTS / f"{number}{path.suffix}").symlink_to(path)

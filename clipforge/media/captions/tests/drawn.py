@@ -79,7 +79,7 @@ def drawn(
     command = [
         *(ffmpeg.executable(), "-hide_banner", "-nostdin", "-v", "info"),
         *("-f", "lavfi", "-i", f"{grey},format=yuv420p"),
-        *("-vf", f"{burned.filter},{last},scale=out_range=pc", "-frames:v", "1"),
+        *("-vf", f"{burned.filters[0]},{last},scale=out_range=pc", "-frames:v", "1"),
         *("-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"),
     ]
     done = subprocess.run(

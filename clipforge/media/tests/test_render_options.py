@@ -1,0 +1,177 @@
+"""Clips with captions, other formats and lower frame rates, rendered in the sandbox."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from clipforge.media import Aspect, ErrorCode, MediaError, RenderSpec, operations, rendering
+from clipforge.media.captions.tests.spoken import at, spoken
+from clipforge.media.contracts import CaptionMode, CaptionPosition, Captions, Format
+from clipforge.media.tests.samples import AAC, H264, counted, make_counter, make_video, run_ffmpeg
+
+GREY = "geq=lum=128:cb=128:cr=128"
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("options") / "grey.mp4"
+    return make_video(path, seconds=4, picture="color", picture_filter=GREY, size="640x360")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    folder = tmp_path / "clips, it's [one]; 100%"  # what a filter would take for syntax
+    folder.mkdir()
+    return folder / "clip.mp4"
+
+
+def wanted(**changes: Any) -> RenderSpec:
+    return replace(RenderSpec(0.5, 3.5, Aspect.VERTICAL, 360), **changes)
+
+
+def ink(path: Path) -> list[bool]:
+    """For each frame, whether something white is drawn in it."""
+    with av.open(str(path)) as container:
+        return [bool((f.to_ndarray(format="gray") > 230).any()) for f in container.decode(video=0)]
+
+
+# --- captions ----------------------------------------------------------------------
+
+
+def test_captions_are_in_exactly_the_frames_of_their_time(grey: Path, clip: Path) -> None:
+    """The word is spoken from 1.5 to 2.5 s of the source: from 1.0 to 2.0 s of the clip, and lingers."""
+    captions = Captions(at(("Now", 1.5, 2.5)), CaptionMode.PLAIN)
+    operations.render(grey, clip, wanted(captions=captions))
+    shown = [number / 30 for number, has in enumerate(ink(clip)) if has]
+    assert shown[0] == pytest.approx(1.0, abs=1 / 30)
+    assert shown[-1] == pytest.approx(2.5 - 1 / 30, abs=1 / 30)
+    assert len(shown) == 45
+
+
+def test_frames_without_words_are_those_of_a_clip_without_captions(grey: Path, clip: Path) -> None:
+    captions = Captions(at(("Now", 2.5, 3.5)), CaptionMode.KARAOKE)
+    operations.render(grey, clip, wanted(captions=captions))
+    bare = clip.with_name("bare.mp4")
+    operations.render(grey, bare, wanted())
+    with av.open(str(clip)) as one, av.open(str(bare)) as other:
+        pairs = list(zip(one.decode(video=0), other.decode(video=0), strict=True))
+    differences = [
+        int(np.abs(a.to_ndarray().astype(int) - b.to_ndarray().astype(int)).max()) for a, b in pairs
+    ]
+    assert max(differences[:55]) <= 3  # the encoder, which knows what comes
+    assert min(differences[65:]) > 50
+
+
+def test_nothing_but_the_clip_is_left(grey: Path, clip: Path) -> None:
+    captions = Captions(spoken("one two"), CaptionMode.PLAIN, CaptionPosition.TOP)
+    operations.render(grey, clip, wanted(captions=captions))
+    assert [path.name for path in clip.parent.iterdir()] == ["clip.mp4"]
+
+
+def test_captions_of_a_transport_stream_are_in_time(grey: Path, clip: Path) -> None:
+    """Reading begins early there, and what comes before the clip is dropped."""
+    source = clip.with_name("source.ts")
+    run_ffmpeg("-i", grey, *H264, *AAC, source)
+    captions = Captions(at(("Now", 1.5, 2.5)), CaptionMode.PLAIN)
+    operations.render(source, clip, wanted(captions=captions))
+    shown = [number / 30 for number, has in enumerate(ink(clip)) if has]
+    assert shown[0] == pytest.approx(1.0, abs=1 / 30)
+    assert len(shown) == 45
+
+
+def test_captions_that_cannot_be_drawn_are_refused_and_nothing_is_left(
+    grey: Path, clip: Path
+) -> None:
+    captions = Captions(spoken("ᚠᚢᚦ", start=1), CaptionMode.PLAIN)
+    with pytest.raises(MediaError) as refused:
+        operations.render(grey, clip, wanted(captions=captions))
+    assert refused.value.code is ErrorCode.BAD_CAPTIONS
+    assert list(clip.parent.iterdir()) == []
+
+
+def test_words_full_of_syntax_are_drawn(grey: Path, clip: Path) -> None:
+    words = "{\\an8}';[a]:%{n} \\N\0\n"
+    captions = Captions(at((words, 0.5, 3.5)), CaptionMode.PLAIN)
+    operations.render(grey, clip, wanted(captions=captions))
+    assert all(ink(clip)[3:60])
+
+
+def test_a_spec_survives_json() -> None:
+    captions = Captions(spoken("one two", language="he"), CaptionMode.KARAOKE, color="#010203")
+    spec = wanted(captions=captions, fps=25, format=Format.WEBM)
+    assert RenderSpec.from_json(json.loads(json.dumps(spec.as_json()))) == spec
+    assert RenderSpec.from_json(json.loads(json.dumps(wanted().as_json()))) == wanted()
+
+
+# --- formats and frame rates --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chosen", "container", "video", "audio"),
+    [
+        (Format.MP4, "mov,mp4,m4a,3gp,3g2,mj2", "h264", "aac"),
+        (Format.HEVC, "mov,mp4,m4a,3gp,3g2,mj2", "hevc", "aac"),
+        (Format.WEBM, "matroska,webm", "vp9", "opus"),
+    ],
+)
+def test_a_clip_has_the_format_that_was_asked_for(
+    grey: Path, clip: Path, chosen: Format, container: str, video: str, audio: str
+) -> None:
+    rendered = operations.render(grey, clip, wanted(format=chosen))
+    found = operations.probe(clip)
+    assert (found.container, found.video_codec, found.audio_codec) == (container, video, audio)
+    assert (found.width, found.height, found.fps) == (360, 640, 30)
+    assert rendered.duration == pytest.approx(3.0, abs=1 / 30)
+
+
+def test_phones_find_hevc_by_its_tag(grey: Path, clip: Path) -> None:
+    operations.render(grey, clip, wanted(format=Format.HEVC))
+    with av.open(str(clip)) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
+@pytest.mark.parametrize(
+    ("fps", "at_most", "rate"),
+    [
+        (60, 30, Fraction(30)),
+        (60, 24, Fraction(24)),
+        (30, 60, Fraction(30)),
+        (29.97, 30, Fraction(30000, 1001)),
+        (25, None, Fraction(25)),
+        (12.5, 50, Fraction(25)),
+        (50, 50, Fraction(50)),
+    ],
+)
+def test_the_rate_of_a_clip_is_never_above_the_sources(
+    fps: float, at_most: int | None, rate: Fraction
+) -> None:
+    assert rendering.output_rate(fps, at_most) == rate
+
+
+def test_half_the_rate_keeps_every_other_frame(tmp_path: Path) -> None:
+    source = make_counter(tmp_path / "s.mp4", seconds=3, rate="50", options=(*H264, *AAC))
+    clip = tmp_path / "clip.mp4"
+    spec = RenderSpec(1.0, 2.0, Aspect.SOURCE, 90, fps=25)
+    operations.render(source, clip, spec)
+    assert counted(clip) == list(range(50, 100, 2))
+
+
+def test_a_clip_of_four_times_the_pixels_may_have_four_times_the_bits() -> None:
+    from clipforge.media import formats
+
+    full = formats.pictures(Format.MP4, Fraction(30), 1080 * 1920)
+    ultra = formats.pictures(Format.MP4, Fraction(30), 2160 * 3840)
+    small = formats.pictures(Format.HEVC, Fraction(30), 480 * 854)
+    assert [found[found.index("-maxrate") + 1] for found in (full, ultra, small)] == [
+        "8000000",
+        "32000000",
+        "8000000",
+    ]
