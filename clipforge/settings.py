@@ -412,6 +412,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["clipforge.common.api.parsers.LimitedJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "clipforge.common.api.pagination.KeysetPagination",
     "DEFAULT_FILTER_BACKENDS": ["clipforge.common.api.filters.StrictFilterBackend"],
+    "DEFAULT_METADATA_CLASS": "clipforge.common.api.metadata.Methods",
     "DEFAULT_SCHEMA_CLASS": "clipforge.common.api.schema.ProblemAutoSchema",
     "EXCEPTION_HANDLER": "clipforge.common.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,

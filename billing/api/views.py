@@ -28,9 +28,9 @@ class PricingView(OrgView):
     """Public: a visitor has no key yet. With a key the limit of its organization counts."""
 
     permission_classes = [AllowAny]
+    cache_control = "public, no-cache"
     pagination_class = None
     serializer_class = PricingSerializer
-    problems = {"get": (400,)}
 
     @extend_schema(
         operation_id="pricing",

@@ -43,7 +43,7 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
             what="events",
         )
         status = _take(_document(request))
-        return JsonResponse({"status": status})
+        return JsonResponse({"status": status}, headers={"Cache-Control": "no-store"})
     except (OperationalError, InterfaceError):
         return _problem(Unavailable("The database cannot be reached right now."))
     except DomainError as error:

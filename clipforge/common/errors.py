@@ -37,7 +37,7 @@ class DomainError(Exception):
 
 
 class BadRequest(DomainError):
-    """The request cannot be understood (malformed, or an unknown parameter)."""
+    """The request cannot be read: what it is made of is not HTTP, JSON, a form or text."""
 
 
 class Forbidden(DomainError):
@@ -71,8 +71,14 @@ class UnsupportedMedia(DomainError):
     status, code, title = 415, "not_a_video", "Not a video that we accept"
 
 
+class UnsupportedCoding(UnsupportedMedia):
+    """The body is compressed. Bodies are read as they come: a small one could grow without a bound."""
+
+    code, title = "unsupported_content_encoding", "Unsupported content coding"
+
+
 class Invalid(DomainError):
-    """A value is wrong, or an idempotency key was used for something else."""
+    """The request can be read, and a name or a value in it is wrong, wherever it stands."""
 
     status, code, title = 422, "invalid", "Invalid value"
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from clipforge.common.early_refusals import ProblemSocket
 from clipforge.common.errors import ClientTooSlow
 
 # Bytes a second. Far below any connection that a video is sent over.
@@ -72,6 +73,17 @@ class SlowClientSocket(socket.socket):
 
 class SlowClientWorker(ThreadWorker):  # type: ignore[misc] # no type information is published
     """gunicorn's gthread, with sockets that a slow client cannot keep waiting for ever."""
+
+    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+        """Read what is left of a body also where the connection is closed then.
+
+        A close with unread bytes resets the connection, and a client that is still sending never
+        sees its answer. gunicorn reads on for some seconds where it keeps the connection, and 64 KiB where not.
+        """
+        return super()._keepalive_after(conn, True) and keepalive
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        super().handle_error(req, ProblemSocket(client), addr, exc)
 
     def accept(self, listener: socket.socket) -> None:
         """Wait for the first bytes among all the others that wait, not in a thread."""

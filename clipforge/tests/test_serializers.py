@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import CharField, TextField
 from django.urls import get_resolver
+from rest_framework.fields import FloatField
 from rest_framework.serializers import BaseSerializer
 
-from clipforge.common.api.serializers import Strict
+from clipforge.common.api.serializers import Decimals, MaybeText, Strict
 from clipforge.devtools.testing.factories import make_project
 
 OURS = [
@@ -80,6 +83,9 @@ FIELDS: dict[str, tuple[str, str]] = {
     "APIKeySerializer": ("id name prefix created_at last_used_at expires_at", ""),
 }
 
+# Read only from bodies: numbers go in as they come.
+REQUESTS = {"RangeSerializer", "ExportCreateSerializer", "QuoteRequestSerializer"}
+
 # These are only ever given out, never filled from a request: what they could take does not matter.
 ANSWERS: dict[str, str] = {
     "BalanceSerializer": "available held posted debt",
@@ -132,6 +138,29 @@ def test_every_serializer_is_in_a_table():
 def test_every_serializer_refuses_members_that_it_does_not_know():
     loose = [name for name, kind in serializers().items() if not issubclass(kind, Strict)]
     assert loose == []
+
+
+def test_every_number_of_seconds_has_three_decimals_and_an_absent_text_is_null():
+    kinds = {
+        f"{name}.{field}": type(each)
+        for name, kind in serializers().items()
+        for field, each in kind().fields.items()
+        if isinstance(each, FloatField) and not each.write_only and name not in REQUESTS
+    }
+    assert {each for each, kind in kinds.items() if kind is not Decimals} == {
+        "MomentSerializer.score"
+    }
+    assert Decimals().to_representation(15.350000000000009) == 15.35
+    for name, kind in serializers().items():
+        meta: Any = getattr(kind, "Meta", None)
+        for field in getattr(meta, "read_only_fields", ()):
+            try:
+                column = meta.model._meta.get_field(field)
+            except FieldDoesNotExist:
+                continue
+            if isinstance(column, CharField | TextField) and column.blank:
+                assert isinstance(kind().fields[field], MaybeText), f"{name}.{field}"
+    assert MaybeText().to_representation("") is None
 
 
 @pytest.mark.parametrize("name", FIELDS)

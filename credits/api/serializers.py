@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import math
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from clipforge.common.api.serializers import ModelSerializer, Serializer
@@ -19,7 +23,35 @@ class BalanceSerializer(Serializer):
     )
 
 
+@extend_schema_field(
+    {
+        "type": "object",
+        "description": "The numbers of the price: what was measured, and what is counted of it.",
+        "properties": {
+            "item": {"type": "string", "description": "What is priced: a key of the price list."},
+            "seconds": {"type": "number", "description": "The length."},
+            "minutes": {"type": "integer", "description": "Started minutes of it."},
+        },
+        "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+    }
+)
+class InputsField(serializers.JSONField):
+    def to_representation(self, value: Any) -> Any:
+        shown: Any = super().to_representation(value)
+        return {
+            name: _milliseconds(each) if isinstance(each, float) else each
+            for name, each in shown.items()
+        }
+
+
+def _milliseconds(number: float) -> float:
+    """Never rounded up: fractions of a second are free, and the price is computed again from this."""
+    return math.floor(number * 1000 + 1e-6) / 1000
+
+
 class TransactionSerializer(ModelSerializer):
+    inputs = InputsField(read_only=True)
+
     class Meta:
         model = CreditTransaction
         fields = ["id", "type", "amount", "balance_after", "hold_id", *TRACE, "created_at"]
@@ -27,6 +59,8 @@ class TransactionSerializer(ModelSerializer):
 
 
 class HoldSerializer(ModelSerializer):
+    inputs = InputsField(read_only=True)
+
     class Meta:
         model = CreditHold
         fields = [

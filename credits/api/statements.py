@@ -20,7 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api.filters import refuse_unknown_parameters
-from clipforge.common.api.parsers import require_length
+from clipforge.common.api.parsers import require_readable
 from clipforge.common.api.serializers import Serializer
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.lists.csvs import attachment
@@ -60,11 +60,11 @@ class StatementView(OrgView):
     serializer_class = StatementSerializer
     pagination_class = None
     renderer_classes = [JSONRenderer, CSVRenderer]
-    problems = {"get": (400, 404, 409, 422)}  # 404: another format
+    problems = {"get": (404, 409)}  # 404: another format
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super(OrgView, self).initial(request, *args, **kwargs)
-        require_length(request)
+        require_readable(request)
         refuse_unknown_parameters(request, {"month", "format"})
 
     @extend_schema(

@@ -8,8 +8,6 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_safe
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.mixins import ListModelMixin
@@ -17,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api.files import serve_file
-from clipforge.common.api.problems import problem_response
+from clipforge.common.api.problems import problem_response, safe_only
 from clipforge.common.errors import DomainError
 from clipforge.jobs.api.views import JobCancel, JobRetry, JobView
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
@@ -208,8 +206,7 @@ class QuoteView(OrgView):
         )
 
 
-@csrf_exempt  # so that the next line answers 405, and not CSRF with 403
-@require_safe
+@safe_only
 def download_file(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
     """The file behind a signed URL, whole or in ranges. No API key: the link is the permission."""
     try:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from clipforge.common.api.serializers import ModelSerializer, Serializer
+from clipforge.common.api.serializers import Decimals, ModelSerializer, Serializer
 from clipforge.jobs.api.serializers import JobSerializer
 from projects.models import Moment, Project
 
@@ -52,7 +52,9 @@ class ProjectUploadSerializer(Serializer):
 
 
 class MomentSerializer(ModelSerializer):
-    duration = serializers.FloatField(help_text="Seconds.", read_only=True)
+    duration = Decimals(help_text="Seconds.", read_only=True)
+    # To its last bit: it is what a list of moments is ordered by.
+    score = serializers.FloatField(help_text="0 to 100.", read_only=True)
 
     class Meta:
         model = Moment

@@ -72,8 +72,8 @@ def test_a_key_is_not_needed_but_a_good_one_counts_for_its_organization(anonymou
     assert anonymous.get(URL).status_code == 401
 
 
-def test_an_unknown_parameter_is_400(anonymous):
-    assert_problem(anonymous.get(URL, {"currency": "eur"}), 400, "unknown_parameter")
+def test_an_unknown_parameter_is_422(anonymous):
+    assert_problem(anonymous.get(URL, {"currency": "eur"}), 422, "unknown_parameter")
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])

@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from clipforge.common.errors import BadRequest, Invalid
+from clipforge.common.errors import Invalid
 
 HEADERS = ("Content-Digest", "Repr-Digest")
 ALGORITHM = "sha-256"
@@ -28,7 +28,7 @@ _MEMBER = re.compile(
 def expected_digests(headers: Mapping[str, str]) -> dict[str, bytes]:
     """Header to the SHA-256 that it gives; empty if the client sent none of them.
 
-    Raises BadRequest for one that cannot be read, or that gives no SHA-256: what is not checked must
+    Raises Invalid for one that cannot be read, or that gives no SHA-256: what is not checked must
     not look as if it were.
     """
     return {name: _parse(name, headers[name]) for name in HEADERS if headers.get(name) is not None}
@@ -63,8 +63,8 @@ def _parse(name: str, value: str) -> bytes:
     return digest
 
 
-def _malformed(name: str) -> BadRequest:
-    return BadRequest(
+def _malformed(name: str) -> Invalid:
+    return Invalid(
         f"{name} must be {ALGORITHM}=:BASE64:, the SHA-256 of the file or of the whole body.",
         code="invalid_digest",
     )

@@ -17,6 +17,7 @@ from whitenoise.responders import (
 )
 
 from clipforge.common import storage
+from clipforge.common.api.problems import problem_response
 from clipforge.common.errors import NotFound
 
 Headers = list[tuple[str, str]]
@@ -36,6 +37,13 @@ def serve_file(request: HttpRequest, key: str, *, download_name: str) -> HttpRes
         raise NotFound("The file is gone.") from None
     answer = file.get_response(request.method or "GET", request.META)
     response: HttpResponseBase
+    if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return problem_response(
+            answer.status,
+            "range_not_satisfiable",
+            "The file has no such range.",
+            headers={name: value for name, value in answer.headers if name == "Content-Range"},
+        )
     if answer.file is None:
         response = HttpResponse(status=answer.status)
     else:

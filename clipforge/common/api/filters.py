@@ -12,7 +12,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from clipforge.common.api.parsers import refuse_null_characters
-from clipforge.common.errors import BadRequest
+from clipforge.common.errors import Invalid
 
 # Parameters of the pagination, known to every list.
 PAGING = {"cursor", "page_size"}
@@ -47,10 +47,10 @@ class CreatedBefore(django_filters.IsoDateTimeFilter):
 
 
 def refuse_unknown_parameters(request: Request, known: set[str]) -> None:
-    """Raises BadRequest naming what was not understood and what would be."""
+    """Raises Invalid (`unknown_parameter`) naming what is not known here and what is."""
     unknown = sorted(set(request.query_params) - known)
     if unknown:
-        raise BadRequest(
+        raise Invalid(
             f"Unknown query parameter: {', '.join(unknown)}. "
             f"Known here: {', '.join(sorted(known)) or 'none'}.",
             code="unknown_parameter",
@@ -58,7 +58,7 @@ def refuse_unknown_parameters(request: Request, known: set[str]) -> None:
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """Applies the view's `filterset_class`. Unknown names and NUL are 400, bad and empty values 422."""
+    """Applies the view's `filterset_class`. NUL is 400; unknown names, bad and empty values are 422."""
 
     def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> Any:
         filterset_class = self.get_filterset_class(view, queryset)

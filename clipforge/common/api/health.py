@@ -14,9 +14,8 @@ from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_safe
 
+from clipforge.common.api.problems import safe_only
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.redis import RedisError
 
@@ -24,16 +23,14 @@ from clipforge.common.cache.redis import RedisError
 MINIMUM_FREE_SHARE = 0.1
 
 
-@csrf_exempt  # so that a POST is told 405, not that its cookie is missing
-@require_safe
+@safe_only
 @never_cache
 def live(request: HttpRequest) -> JsonResponse:
     """The process is up. Depends on nothing: a restart would not cure a missing database."""
     return JsonResponse({"status": "ok"})
 
 
-@csrf_exempt
-@require_safe
+@safe_only
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:
     """The process can serve: the database answers and its migrations are applied."""

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from clipforge.common.api.filters import AnyOf
-from clipforge.common.errors import BadRequest, NotFound
+from clipforge.common.errors import Invalid, NotFound
 from clipforge.common.lists.keyset import beyond, place_of, values_at
 
 DEFAULT_PAGE_SIZE = 50
@@ -91,7 +91,7 @@ class KeysetPagination(BasePagination):
         ]
 
     def _decode(self, cursor: str, model: type[Model], fields: tuple[str, ...]) -> list[Any]:
-        malformed = BadRequest(
+        malformed = Invalid(
             "The cursor is malformed. Use next_cursor of the page before, unchanged.",
             code="invalid_cursor",
         )
@@ -102,7 +102,7 @@ class KeysetPagination(BasePagination):
         if org != self.scope[0]:
             raise NotFound
         if path != self.scope[1]:
-            raise BadRequest("The cursor belongs to another list.", code="invalid_cursor")
+            raise Invalid("The cursor belongs to another list.", code="invalid_cursor")
         try:
             return values_at(model, fields, texts)
         except ValueError:  # of a release that ordered the list by something else
@@ -160,7 +160,7 @@ def _page_size(request: Request) -> int:
     digits = len(str(MAX_PAGE_SIZE))
     plain = text.isascii() and text.isdigit() and len(text) <= digits
     if not plain or not 1 <= int(text) <= MAX_PAGE_SIZE:
-        raise BadRequest(
+        raise Invalid(
             f"page_size must be a whole number from 1 to {MAX_PAGE_SIZE}.", code="invalid_page_size"
         )
     return int(text)

@@ -11,7 +11,7 @@ from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.utils.json import strict_constant
 
-from clipforge.common.errors import BadRequest, DomainError
+from clipforge.common.errors import BadRequest, DomainError, UnsupportedCoding
 
 # Bodies of this API are flat. Python's parser and `repr` give up at about a thousand levels; far
 # fewer brackets than that cannot nest too deeply.
@@ -62,9 +62,15 @@ def refuse_null_characters(data: Any) -> None:
                 refuse_null_characters(item)
 
 
-def require_length(request: Request) -> None:
-    """Refuse a chunked body: Django would take it for an empty one. Raises LengthRequired."""
+def require_readable(request: Request) -> None:
+    """Refuse a chunked body, which Django would take for an empty one, and a compressed one.
+
+    Raises LengthRequired, UnsupportedCoding.
+    """
     if "Transfer-Encoding" in request.headers:
         raise LengthRequired(
             "Send the body with a Content-Length; chunked bodies are not accepted."
         )
+    coding = request.headers.get("Content-Encoding", "").strip()
+    if coding.lower() not in {"", "identity"}:
+        raise UnsupportedCoding("Send the body as it is, without a Content-Encoding.")

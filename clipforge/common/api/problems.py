@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import http
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from procrastinate.exceptions import ConnectorException
 from rest_framework import exceptions
 from rest_framework.renderers import JSONRenderer
@@ -26,6 +30,7 @@ from clipforge.common.errors import (
     RequestTimeout,
     TooLarge,
     Unavailable,
+    UnsupportedCoding,
 )
 from clipforge.common.pages import is_page
 
@@ -78,6 +83,24 @@ def problem_response(
     return _response(problem(status, code, detail), headers or {})
 
 
+def safe_only(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """For a view outside DRF: GET and HEAD, and a problem for any other method."""
+
+    @csrf_exempt  # so that a POST is told 405, not that its cookie is missing
+    @functools.wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method in {"GET", "HEAD"}:
+            return view(request, *args, **kwargs)
+        return problem_response(
+            405,
+            "method_not_allowed",
+            f'Method "{request.method}" not allowed.',
+            headers={"Allow": "GET, HEAD"},
+        )
+
+    return answer
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if is_page(request):
         return defaults.page_not_found(request, exception)
@@ -100,14 +123,20 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def _response(document: dict[str, Any], headers: dict[str, str]) -> HttpResponse:
     # Not DRF's Response, which would render it as whatever the view renders: the docs are HTML.
-    body = JSONRenderer().render(document)
-    return HttpResponse(body, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
+    return HttpResponse(
+        JSONRenderer().render(document),
+        status=document["status"],
+        headers={"Cache-Control": "no-store", **headers},
+        content_type=CONTENT_TYPE,
+    )
 
 
 def _document(exc: Exception) -> tuple[dict[str, Any] | None, dict[str, str]]:
     exc = _as_ours(exc)
     if isinstance(exc, DomainError):
         headers = {} if exc.retry_after is None else {"Retry-After": str(exc.retry_after)}
+        if isinstance(exc, UnsupportedCoding):
+            headers["Accept-Encoding"] = "identity"  # RFC 9110, 12.5.3: it was the coding
         return problem(
             exc.status, exc.error_code, exc.message, title=exc.title, **exc.extra
         ), headers

@@ -47,7 +47,7 @@ class ProblemSerializer(Serializer):
 Direction = Literal["request", "response"]
 
 DESCRIPTIONS = {
-    400: "The request is malformed or has an unknown parameter.",
+    400: "The request cannot be read.",
     401: "No API key, or a bad one.",
     402: "Not enough credits: `needed` and `available` say how many.",
     403: "The organization is suspended.",
@@ -58,7 +58,7 @@ DESCRIPTIONS = {
     411: "The body has no Content-Length.",
     413: "The body is too large.",
     415: "Not a video, or not a media type that is accepted here.",
-    422: "A field is wrong, or the idempotency key was used for something else.",
+    422: "A name or a value is wrong: of a member, a parameter or a header. `errors` points at members.",
     429: "A limit was reached: `limit` says which, `Retry-After` when to come back.",
     503: "A dependency is down. `Retry-After` says when to come back.",
     507: "Storage is full.",
@@ -118,17 +118,17 @@ class ProblemAutoSchema(AutoSchema):
 
     def _problem_statuses(self) -> set[int]:
         statuses = set(getattr(self.view, "problems", {}).get(self.method.lower(), ()))
-        statuses |= {406, 429, 503}
+        statuses |= {400, 406, 422, 429, 503}
         if self.get_auth():
             statuses |= {401, 403}
         if "{" in self.path:
             statuses.add(404)
         if self._is_list_view():
-            statuses |= {400, 404, 422}
+            statuses.add(404)
         if self.method not in SAFE_METHODS:
-            statuses |= {400, 408, 411, 413, 415, 422}
+            statuses |= {408, 411, 413, 415}
         if self.method.lower() in getattr(self.view, "idempotent_methods", ()):
-            statuses |= {400, 409, 422}
+            statuses.add(409)
         return statuses
 
     def _problem_body(self, status: int) -> dict[str, Any]:

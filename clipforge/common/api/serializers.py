@@ -48,6 +48,20 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class MaybeText(Text):
+    """A text that is there or null: the database keeps an absent one as an empty one."""
+
+    def to_representation(self, value: Any) -> Any:
+        return super().to_representation(value) or None
+
+
+class Decimals(serializers.FloatField):
+    """A number with three decimals at most: of seconds, milliseconds."""
+
+    def to_representation(self, value: Any) -> Any:
+        return round(float(value), 3)
+
+
 class ModelSerializer(Strict, serializers.ModelSerializer[Any]):
     """As DRF's, but makes its fields from the model once, not for each request: half of the time."""
 
@@ -55,10 +69,18 @@ class ModelSerializer(Strict, serializers.ModelSerializer[Any]):
         **serializers.ModelSerializer.serializer_field_mapping,
         models.CharField: Text,
         models.TextField: Text,
+        models.FloatField: Decimals,
     }
 
     def get_fields(self) -> dict[str, Any]:
         return copy.deepcopy(_fields_of(type(self)))
+
+    def build_standard_field(self, field_name: str, model_field: Any) -> Any:
+        kind, options = super().build_standard_field(field_name, model_field)
+        read_only = field_name in getattr(self.Meta, "read_only_fields", ())
+        if kind is Text and model_field.blank and read_only:
+            return MaybeText, {**options, "allow_null": True}
+        return kind, options
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from rest_framework.parsers import DataAndFiles, MultiPartParser
 
 from clipforge.common.api.digests import expected_digests, require_match
 from clipforge.common.api.parsers import refuse_null_characters
-from clipforge.common.errors import BadRequest, DomainError, TooLarge
+from clipforge.common.errors import BadRequest, DomainError, Invalid, TooLarge
 from clipforge.common.storage import PartWriter, require_room
 
 # What multipart adds around the file, and the other fields: generous, in bytes.
@@ -46,7 +46,7 @@ class PartUploadHandler(FileUploadHandler):
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
         if self.writer is not None:
-            self._refuse(BadRequest("Send one file a request.", code="too_many_files"))
+            self._refuse(Invalid("Send one file a request.", code="too_many_files"))
         self.writer = PartWriter()
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import pytest
 
 from clipforge.common.api.digests import expected_digests, require_match
-from clipforge.common.errors import BadRequest, Invalid
+from clipforge.common.errors import Invalid
 
 FILE, BODY, OTHER = (hashlib.sha256(text).digest() for text in (b"file", b"body", b"other"))
 
@@ -62,7 +62,7 @@ def test_the_sha_256_is_found_among_what_else_is_there(value):
     ],
 )
 def test_what_cannot_be_read_is_refused(value):
-    with pytest.raises(BadRequest) as refusal:
+    with pytest.raises(Invalid) as refusal:
         expected_digests({"Content-Digest": value})
     assert refusal.value.error_code == "invalid_digest"
     assert refusal.value.message.startswith("Content-Digest must be")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -75,7 +76,8 @@ def test_a_range_comes_alone(asked, first, last):
 @pytest.mark.parametrize("asked", ["bytes=100-", "bytes=100-200", "bytes=1000-", "bytes=-0"])
 def test_a_range_outside_the_file_is_416_and_says_how_long_it_is(asked):
     response = serve(Range=asked)
-    assert (response.status_code, content(response)) == (416, b"")
+    assert (response.status_code, response["Content-Type"]) == (416, "application/problem+json")
+    assert json.loads(content(response))["code"] == "range_not_satisfiable"
     assert response["Content-Range"] == "bytes */100"
 
 

@@ -167,7 +167,7 @@ def test_a_page_has_1_to_100_rows_and_50_unless_asked(api, organization, asked, 
 def test_any_other_page_size_is_refused(api, organization, size):
     make_projects(organization, 101)
     response = api.get(PROJECTS, {"page_size": size})
-    assert refused(response) == (400, "invalid_page_size")
+    assert refused(response) == (422, "invalid_page_size")
     assert response.json()["detail"] == "page_size must be a whole number from 1 to 100."
 
 
@@ -185,20 +185,20 @@ def cursor(api, organization) -> str:
     "text", ["", "x", "::", "a:b:c", "é", "\0", "\udfff".encode(errors="surrogatepass"), "x" * 9000]
 )
 def test_a_malformed_cursor_is_refused(api, text):
-    assert refused(api.get(PROJECTS, {"cursor": text})) == (400, "invalid_cursor")
+    assert refused(api.get(PROJECTS, {"cursor": text})) == (422, "invalid_cursor")
 
 
 def test_a_cursor_with_any_character_changed_is_refused(api, cursor):
     for place in range(0, len(cursor), 7):
         other = "A" if cursor[place] != "A" else "B"
         changed = cursor[:place] + other + cursor[place + 1 :]
-        assert refused(api.get(PROJECTS, {"cursor": changed})) == (400, "invalid_cursor")
-    assert refused(api.get(PROJECTS, {"cursor": cursor[:-1]})) == (400, "invalid_cursor")
+        assert refused(api.get(PROJECTS, {"cursor": changed})) == (422, "invalid_cursor")
+    assert refused(api.get(PROJECTS, {"cursor": cursor[:-1]})) == (422, "invalid_cursor")
 
 
 def test_a_cursor_of_another_list_is_refused(api, cursor):
     response = api.get("/api/v1/exports", {"cursor": cursor})
-    assert refused(response) == (400, "invalid_cursor")
+    assert refused(response) == (422, "invalid_cursor")
     assert response.json()["detail"] == "The cursor belongs to another list."
 
 
@@ -210,13 +210,13 @@ def test_a_cursor_of_another_organization_is_not_found(client_of, cursor):
 
 def test_a_cursor_signed_for_something_else_is_refused(api, organization):
     forged = signing.dumps([str(organization.pk), PROJECTS, NOW.isoformat(), "x"], salt="other")
-    assert refused(api.get(PROJECTS, {"cursor": forged})) == (400, "invalid_cursor")
+    assert refused(api.get(PROJECTS, {"cursor": forged})) == (422, "invalid_cursor")
 
 
 @pytest.mark.parametrize("values", [[], ["2026"], ["no time", str(uuid7())], ["1", "2", "3"]])
 def test_a_cursor_of_a_release_with_another_order_is_refused(api, organization, values):
     old = signing.dumps([str(organization.pk), PROJECTS, *values], salt="cursor")
-    assert refused(api.get(PROJECTS, {"cursor": old})) == (400, "invalid_cursor")
+    assert refused(api.get(PROJECTS, {"cursor": old})) == (422, "invalid_cursor")
 
 
 # --- what PostgreSQL does --------------------------------------------------------------

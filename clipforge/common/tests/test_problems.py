@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import logging
 import uuid
@@ -27,7 +28,7 @@ from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
 from clipforge.common import errors
-from clipforge.common.api.parsers import LengthRequired, LimitedJSONParser, require_length
+from clipforge.common.api.parsers import LengthRequired, LimitedJSONParser, require_readable
 from clipforge.devtools.testing.factories import make_moment, make_project
 from clipforge.devtools.testing.state import nothing_changes
 from clipforge.jobs import errors as job_errors
@@ -56,7 +57,7 @@ class Refusing(APIView):
         raise self.error
 
     def post(self, request: Request) -> Response:
-        require_length(request)
+        require_readable(request)
         form = Rectangle(data=request.data, many=isinstance(request.data, list))
         form.is_valid(raise_exception=True)
         return Response(form.validated_data)
@@ -110,7 +111,7 @@ def problem(response: Any, status: int, code: str) -> dict[str, Any]:
 
 RAISED: list[tuple[Exception, int, str]] = [
     (errors.BadRequest("Sentence."), 400, "bad_request"),
-    (errors.BadRequest("Sentence.", code="unknown_parameter"), 400, "unknown_parameter"),
+    (errors.Invalid("Sentence.", code="unknown_parameter"), 422, "unknown_parameter"),
     (credit_errors.InsufficientCredits(needed=5, available=3), 402, "insufficient_credits"),
     (errors.Forbidden("Sentence."), 403, "forbidden"),
     (errors.NotFound(), 404, "not_found"),
@@ -119,6 +120,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (errors.RequestTimeout("Sentence."), 408, "request_timeout"),
     (errors.TooLarge("Sentence."), 413, "too_large"),
     (errors.UnsupportedMedia("Sentence."), 415, "not_a_video"),
+    (errors.UnsupportedCoding("Sentence."), 415, "unsupported_content_encoding"),
     (errors.Invalid("Sentence."), 422, "invalid"),
     (errors.RateLimited("Sentence."), 429, "rate_limited"),
     (job_errors.TooManyAtOnce(running=4, quota=4), 429, "concurrent_jobs"),
@@ -395,10 +397,39 @@ def test_the_docs_too_refuse_in_json(client):
 
 
 @pytest.mark.django_db
-def test_options_tells_the_methods_and_changes_nothing(api):
+@pytest.mark.parametrize("coding", ["gzip", "br", "GZIP", "identity, gzip", "nonsense"])
+def test_a_compressed_body_is_refused_with_the_coding_that_would_be_read(api, coding):
+    body = gzip.compress(b'{"export_seconds": 60}')
+    response = api.generic(
+        "POST", "/api/v1/quotes", body, "application/json", HTTP_CONTENT_ENCODING=coding
+    )
+    problem(response, 415, "unsupported_content_encoding")
+    assert response["Accept-Encoding"] == "identity"
+    plain = api.post("/api/v1/quotes", {"export_seconds": 60}, HTTP_CONTENT_ENCODING="identity")
+    assert plain.status_code == 200
+
+
+@pytest.mark.django_db
+def test_answers_say_whether_they_may_be_kept(api, client):
+    shown = {"private, no-cache": [ME, PROJECTS, "/api/v1/credits/balance"]}
+    shown["public, no-cache"] = ["/api/v1/pricing"]
+    for directive, addresses in shown.items():
+        for address in addresses:
+            assert api.get(address)["Cache-Control"] == directive, address
+    quote = api.post("/api/v1/quotes", {"export_seconds": 60})
+    for response in [quote, api.post("/api/v1/quotes", {}), client.get(ME), client.get("/no")]:
+        assert response["Cache-Control"] == "no-store"
+
+
+@pytest.mark.django_db
+def test_options_tells_the_methods_and_leaves_the_rest_to_the_schema(api):
     with nothing_changes():
         response = api.options("/api/v1/projects")
     assert response.status_code == 200
+    assert response.json() == {
+        "methods": ["GET", "POST", "HEAD", "OPTIONS"],
+        "schema": "http://testserver/api/v1/schema",
+    }
     assert response["Allow"] == "GET, POST, HEAD, OPTIONS"
 
 
@@ -458,7 +489,7 @@ def test_an_unknown_parameter_is_named_with_those_that_are_known(api):
         ("POST", "/api/v1/projects", "none"),
     ]:
         response = api.generic(method, f"{address}?sort=size&b=1&b=2")
-        document = problem(response, 400, "unknown_parameter")
+        document = problem(response, 422, "unknown_parameter")
         assert document["detail"] == f"Unknown query parameter: b, sort. Known here: {known}."
 
 

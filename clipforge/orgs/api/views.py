@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api.filters import refuse_unknown_parameters
-from clipforge.common.api.parsers import require_length
+from clipforge.common.api.parsers import require_readable
 from clipforge.common.api.unknown_fields import refuse_body
 from clipforge.orgs.api.request_path import add_limit_headers, admission_of, recognise
 from clipforge.orgs.api.serializers import MeSerializer
@@ -34,6 +34,8 @@ class OrgView(GenericAPIView[Any]):
     costs: ClassVar[dict[str, Costs]] = {}
     # A family of cached values, one of each organization, read in the round trip that recognises the key.
     prefetch: ClassVar[str] = ""
+    # Of what a GET shows: a cache may keep it, and asks each time whether it is still so.
+    cache_control: ClassVar[str] = "private, no-cache"
     # Methods that read no body, and refuse one: what it says would be ignored.
     bodyless_methods: ClassVar[tuple[str, ...]] = ("delete",)
 
@@ -61,7 +63,7 @@ class OrgView(GenericAPIView[Any]):
         super().initial(request, *args, **kwargs)
         if not hasattr(self, str(request.method).lower()):
             return  # 405 whatever else is wrong with it
-        require_length(request)
+        require_readable(request)
         # A list has its filterset, which knows its parameters; nothing else has any.
         if not (request.method in SAFE_METHODS and hasattr(self, "keyset")):
             refuse_unknown_parameters(request, set())
@@ -73,6 +75,8 @@ class OrgView(GenericAPIView[Any]):
     ) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
         add_limit_headers(response, admission_of(request))
+        is_shown = request.method in SAFE_METHODS and response.status_code == 200
+        response.headers.setdefault("Cache-Control", self.cache_control if is_shown else "no-store")
         return response
 
 

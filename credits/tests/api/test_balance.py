@@ -31,9 +31,9 @@ def test_without_a_key_it_is_401(anonymous):
     assert anonymous.get(URL).status_code == 401
 
 
-def test_an_unknown_parameter_is_400(api):
+def test_an_unknown_parameter_is_422(api):
     response = api.get(URL, {"org": "other"})
-    assert (response.status_code, response.json()["code"]) == (400, "unknown_parameter")
+    assert (response.status_code, response.json()["code"]) == (422, "unknown_parameter")
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])

@@ -66,9 +66,9 @@ def test_another_organizations_holds_are_not_in_it(api):
     assert api.get(URL).json()["results"] == []
 
 
-def test_a_bad_status_is_422_and_an_unknown_parameter_400(api):
+def test_a_bad_status_and_an_unknown_parameter_are_422(api):
     assert api.get(URL, {"status": "OPEN"}).status_code == 422
-    assert api.get(URL, {"state": "HELD"}).status_code == 400
+    assert api.get(URL, {"state": "HELD"}).status_code == 422
 
 
 def test_without_a_key_it_is_401(anonymous):

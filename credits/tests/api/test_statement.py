@@ -103,8 +103,8 @@ def test_what_is_no_month_is_422(api, month):
     assert_problem(api.get(URL, {"month": month}), 422, "invalid_month")
 
 
-def test_an_unknown_parameter_is_400(api):
-    assert_problem(api.get(URL, {"month": MONTH, "org": "x"}), 400, "unknown_parameter")
+def test_an_unknown_parameter_is_422(api):
+    assert_problem(api.get(URL, {"month": MONTH, "org": "x"}), 422, "unknown_parameter")
 
 
 def test_it_needs_a_key(anonymous):

@@ -114,9 +114,9 @@ def test_a_bad_filter_is_422(api, parameters):
     assert (response.status_code, response.json()["code"]) == (422, "invalid")
 
 
-def test_an_unknown_parameter_is_400(api):
+def test_an_unknown_parameter_is_422(api):
     response = api.get(URL, {"kind": "SPEND"})
-    assert (response.status_code, response.json()["code"]) == (400, "unknown_parameter")
+    assert (response.status_code, response.json()["code"]) == (422, "unknown_parameter")
 
 
 def test_without_a_key_it_is_401(anonymous):

@@ -75,7 +75,7 @@ def test_what_is_no_id_is_not_found(api: APIClient, text: str):
 
 def test_an_unknown_parameter_is_refused(api: APIClient, project: Project):
     export = make_export(project)
-    assert_problem(api.get(url(export.pk), {"expand": "moment"}), 400, "unknown_parameter")
+    assert_problem(api.get(url(export.pk), {"expand": "moment"}), 422, "unknown_parameter")
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete", "post"])

@@ -144,7 +144,7 @@ def test_a_value_that_cannot_be_one_is_refused(api: APIClient, parameter: str, v
 
 @pytest.mark.parametrize("parameter", ["moment", "org", "Project", "id"])
 def test_an_unknown_parameter_is_refused(api: APIClient, parameter: str):
-    assert_problem(api.get(URL, {parameter: "x"}), 400, "unknown_parameter")
+    assert_problem(api.get(URL, {parameter: "x"}), 422, "unknown_parameter")
 
 
 # --- cursors --------------------------------------------------------------------------
@@ -161,4 +161,4 @@ def test_the_cursor_of_another_organization_is_404(
 
 def test_a_cursor_of_the_clients_own_making_is_refused(api: APIClient):
     for cursor in ("x", "nul\0", "a:b:c"):
-        assert_problem(api.get(URL, {"cursor": cursor}), 400, "invalid_cursor")
+        assert_problem(api.get(URL, {"cursor": cursor}), 422, "invalid_cursor")

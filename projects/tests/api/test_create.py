@@ -69,7 +69,7 @@ def test_an_upload_becomes_a_queued_project_with_its_price_reserved(
         "id": str(project.pk),
         "title": "My talk",
         "status": "QUEUED",
-        "stage": "",
+        "stage": None,
         "progress": 0,
         "queue_position": 1,
         "error": None,
@@ -288,7 +288,7 @@ def test_a_video_longer_than_the_tier_allows_is_refused(
 def test_two_files_are_refused(api: APIClient, video: bytes):
     form = {"file": SimpleUploadedFile("a.mp4", video), "more": SimpleUploadedFile("b.mp4", video)}
     with nothing_changes():
-        assert_problem(api.post(URL, form, format="multipart"), 400, "too_many_files")
+        assert_problem(api.post(URL, form, format="multipart"), 422, "too_many_files")
 
 
 def test_a_file_in_the_wrong_field_is_refused(api: APIClient, video: bytes):
@@ -458,7 +458,7 @@ def test_a_digest_that_cannot_be_read_is_refused_before_the_body_is(api: APIClie
 
     with nothing_changes():
         response = send(api, Unread(), length="1000", HTTP_REPR_DIGEST="sha-256=abc")
-        assert_problem(response, 400, "invalid_digest")
+        assert_problem(response, 422, "invalid_digest")
 
 
 # --- when it fails at the very end ----------------------------------------------------

@@ -104,4 +104,4 @@ def test_another_organizations_project_is_not_told_from_none(api: APIClient, sti
 def test_an_unknown_parameter_is_refused(api: APIClient, organization: Organization):
     project = make_project(organization)
     with nothing_changes():
-        assert_problem(api.delete(f"{url(project.pk)}?force=1"), 400, "unknown_parameter")
+        assert_problem(api.delete(f"{url(project.pk)}?force=1"), 422, "unknown_parameter")

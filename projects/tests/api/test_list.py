@@ -151,12 +151,12 @@ def test_the_ends_of_the_calendar_are_no_fault(api: APIClient, moment: str):
 
 @pytest.mark.parametrize("parameter", ["state", "Status", "org", "organization", "id", "page"])
 def test_an_unknown_parameter_is_refused(api: APIClient, parameter: str):
-    assert_problem(api.get(URL, {parameter: "x"}), 400, "unknown_parameter")
+    assert_problem(api.get(URL, {parameter: "x"}), 422, "unknown_parameter")
 
 
 @pytest.mark.parametrize("size", ["0", "101", "-1", "1.5", "ten", "", "\uff11", "9" * 30, "1\0"])
 def test_a_page_size_out_of_bounds_is_refused(api: APIClient, size: str):
-    assert_problem(api.get(URL, {"page_size": size}), 400, "invalid_page_size")
+    assert_problem(api.get(URL, {"page_size": size}), 422, "invalid_page_size")
 
 
 # --- cursors --------------------------------------------------------------------------
@@ -176,16 +176,16 @@ def test_the_cursor_of_another_list_is_refused(api: APIClient, organization: Org
     for _ in range(2):
         make_project(organization, status="UPLOADED")
     cursor = api.get(URL, {"page_size": 1}).json()["next_cursor"]
-    assert_problem(api.get("/api/v1/exports", {"cursor": cursor}), 400, "invalid_cursor")
+    assert_problem(api.get("/api/v1/exports", {"cursor": cursor}), 422, "invalid_cursor")
 
 
 @pytest.mark.parametrize("cursor", ["x", "nul\0", "a:b:c", "é", "x" * 5000])
 def test_a_cursor_of_the_clients_own_making_is_refused(api: APIClient, cursor: str):
-    assert_problem(api.get(URL, {"cursor": cursor}), 400, "invalid_cursor")
+    assert_problem(api.get(URL, {"cursor": cursor}), 422, "invalid_cursor")
 
 
 def test_a_tampered_cursor_is_refused(api: APIClient, organization: Organization):
     for _ in range(2):
         make_project(organization, status="UPLOADED")
     cursor = api.get(URL, {"page_size": 1}).json()["next_cursor"]
-    assert_problem(api.get(URL, {"cursor": f"{cursor[:-1]}~"}), 400, "invalid_cursor")
+    assert_problem(api.get(URL, {"cursor": f"{cursor[:-1]}~"}), 422, "invalid_cursor")

@@ -125,14 +125,14 @@ def test_a_cursor_is_good_for_its_own_project_and_organization_only(
         make_moment(project)
         make_moment(project)
     cursor = api.get(url(mine.pk), {"page_size": 1}).json()["next_cursor"]
-    assert_problem(api.get(url(another.pk), {"cursor": cursor}), 400, "invalid_cursor")
+    assert_problem(api.get(url(another.pk), {"cursor": cursor}), 422, "invalid_cursor")
     foreign = client_of(theirs.org).get(url(theirs.pk), {"page_size": 1}).json()["next_cursor"]
     assert_problem(api.get(url(mine.pk), {"cursor": foreign}), 404, "not_found")
 
 
 def test_an_unknown_parameter_is_refused(api: APIClient, organization: Organization):
     project = make_project(organization)
-    assert_problem(api.get(url(project.pk), {"max_score": "9"}), 400, "unknown_parameter")
+    assert_problem(api.get(url(project.pk), {"max_score": "9"}), 422, "unknown_parameter")
 
 
 @pytest.mark.parametrize("lock", [False, True])

@@ -94,7 +94,7 @@ def test_an_override_shows_in_place_of_the_tiers_limit(api, organization):
 
 def test_a_parameter_that_me_does_not_know_is_refused(api):
     response = api.get(ME, {"org": "another"})
-    assert (response.status_code, response.json()["code"]) == (400, "unknown_parameter")
+    assert (response.status_code, response.json()["code"]) == (422, "unknown_parameter")
     assert response.json()["detail"] == "Unknown query parameter: org. Known here: none."
 
 
