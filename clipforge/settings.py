@@ -323,9 +323,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024**2
 
 # Credits. The version is stored with every charge; change it whenever a number changes.
 PRICES = {
-    "version": "2026-11",
+    "version": "2026-12",
     "analysis_per_source_minute": 1,
     "export_per_output_minute": 1,
+    # So many times that above 1080, whose pixels are as many times more.
+    "export_resolution_factors": {1440: 2, 2160: 4},
 }
 
 # The speech model that makes transcripts: the absolute path of a folder, or the name of an installed

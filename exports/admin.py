@@ -8,7 +8,16 @@ from exports.models import Export
 
 @admin.register(Export)
 class ExportAdmin(BigTable, MovedByServices, admin.ModelAdmin[Export]):
-    list_display = ["id", "org", "project", "status", "aspect", "resolution", "created_at"]
+    list_display = [
+        "id",
+        "org",
+        "project",
+        "status",
+        "aspect",
+        "resolution",
+        "captions",
+        "created_at",
+    ]
     list_filter = ["status"]
     list_select_related = ["org", "project"]
     org_field = "org"

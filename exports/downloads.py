@@ -30,7 +30,7 @@ def signed_url(export: Export) -> str:
             code="export_not_ready",
         )
     token = signing.dumps(export.file_key, salt=SALT)
-    return reverse("download-file", args=[token, f"{export.pk}.mp4"])
+    return reverse("download-file", args=[token, f"{export.pk}.{export.extension}"])
 
 
 def key_of(token: str) -> str:

@@ -9,7 +9,7 @@ from clipforge.jobs import registry
 from clipforge.jobs.kinds import Fact, JobFiles, JobKind, StaffView
 from exports import rendering
 from exports.models import Export
-from exports.pricing import export_charge
+from exports.pricing import charge_of
 from projects import failures
 from projects.models import Project
 
@@ -30,7 +30,7 @@ RENDER = JobKind(
     argument="export_id",
     maintenance="exports",
     run=rendering.run,
-    price=lambda export: export_charge(export.start, export.end),
+    price=charge_of,
     reason=_reason,
     errors=failures.failure_of,
     error_codes=failures.ERROR_CODES,

@@ -31,6 +31,26 @@ class Export(Job):
         SD = 480, "480"
         HD = 720, "720"
         FULL_HD = 1080, "1080"
+        QUAD_HD = 1440, "1440"
+        ULTRA_HD = 2160, "2160"
+
+    class FrameRate(models.IntegerChoices):
+        FILM = 24, "24"
+        PAL = 25, "25"
+        NTSC = 30, "30"
+        FAST_PAL = 50, "50"
+        FAST = 60, "60"
+
+    class Format(models.TextChoices):
+        MP4 = "mp4", "MP4, H.264"
+        HEVC = "mp4-hevc", "MP4, HEVC"
+        WEBM = "webm", "WebM, VP9"
+
+    class Captions(models.TextChoices):
+        NONE = "none", "None"
+        PLAIN = "plain", "Plain"
+        BOLD_WORD = "bold-word", "The spoken word stands out"
+        KARAOKE = "karaoke", "Words change their colour when they are spoken"
 
     RUNNING: ClassVar[str] = Status.RENDERING
     REFERENCE_TYPE: ClassVar[str] = "export"
@@ -46,6 +66,28 @@ class Export(Job):
     aspect = models.CharField(max_length=8, choices=Aspect, default=Aspect.VERTICAL)
     resolution = models.PositiveIntegerField(
         choices=Resolution, default=Resolution.FULL_HD, help_text="Pixels of the shorter side."
+    )
+    fps = models.SmallIntegerField(
+        choices=FrameRate,
+        null=True,
+        blank=True,
+        help_text="Pictures a second at most; empty: as many as the source has.",
+    )
+    format = models.CharField(
+        max_length=16, choices=Format, default=Format.MP4, db_default=Format.MP4
+    )
+    captions = models.CharField(
+        max_length=16,
+        choices=Captions,
+        default=Captions.NONE,
+        db_default=Captions.NONE,
+        help_text="How the words are drawn into the pictures.",
+    )
+    caption_style = models.JSONField(
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        blank=True,
+        help_text="Position, size and colours; what is left out is as usual.",
     )
     # Known once it is READY.
     file_key = models.CharField(max_length=255, blank=True, editable=False)
@@ -141,6 +183,11 @@ class Export(Job):
                 name="exports_export_range",
             )
         ]
+
+    @property
+    def extension(self) -> str:
+        """The ending of the file's name, without the point."""
+        return "webm" if self.format == self.Format.WEBM else "mp4"
 
     def __str__(self) -> str:
         return f"{self.start:.1f}–{self.end:.1f} s, {self.aspect}"

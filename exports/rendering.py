@@ -11,9 +11,25 @@ from clipforge.common import storage
 from clipforge.jobs import lifecycle
 from clipforge.jobs.failures import DATABASE_FAULTS, JobFailed
 from clipforge.jobs.kinds import RunControl
-from clipforge.media import Aspect, Limits, Rendered, RenderSpec, render
+from clipforge.media import (
+    Aspect,
+    ErrorCode,
+    Limits,
+    MediaError,
+    Rendered,
+    RenderSpec,
+    render,
+)
+from clipforge.media.contracts import (
+    CaptionMode,
+    CaptionPosition,
+    Captions,
+    CaptionSize,
+    Format,
+)
 from clipforge.orgs import selectors as org_selectors
 from exports.models import Export
+from projects import selectors as project_selectors
 from projects.failures import SOURCE_MISSING
 
 # Rendering runs about as fast as the clip plays on one core; this only ends a stuck one.
@@ -27,13 +43,13 @@ def run(export: Export, control: RunControl) -> None:
     if not source.is_file():
         raise JobFailed(SOURCE_MISSING)
     # The fence in the key: a worker that came back from the dead overwrites no file of another.
-    key = f"{export.org_id}/exports/{export.pk}/{export.fence}.mp4"
+    key = f"{export.org_id}/exports/{export.pk}/{export.fence}.{export.extension}"
     with storage.full_disk_is_refused(), storage.workspace(export.pk, export.fence) as folder:
-        part = folder / "clip.mp4"
+        part = folder / f"clip.{export.extension}"
         rendered = render(
             source,
             part,
-            RenderSpec(export.start, export.end, Aspect(export.aspect), export.resolution),
+            _spec(export),
             limits=_limits(export),
             on_progress=control.note,
             should_stop=control.must_stop,
@@ -52,6 +68,34 @@ def run(export: Export, control: RunControl) -> None:
         storage.delete_others(key)
     else:
         storage.delete(key)
+
+
+def _spec(export: Export) -> RenderSpec:
+    return RenderSpec(
+        start=export.start,
+        end=export.end,
+        aspect=Aspect(export.aspect),
+        resolution=export.resolution,
+        fps=export.fps,
+        format=Format(export.format),
+        captions=_captions(export),
+    )
+
+
+def _captions(export: Export) -> Captions | None:
+    if export.captions == Export.Captions.NONE:
+        return None
+    transcript = project_selectors.transcript(export.project)
+    if transcript is None:
+        raise MediaError(ErrorCode.BAD_CAPTIONS, "The project has no transcript any more.")
+    style = export.caption_style
+    return Captions(
+        transcript=transcript.content.between(export.start, export.end),
+        mode=CaptionMode(export.captions),
+        position=CaptionPosition(style.get("position", CaptionPosition.BOTTOM)),
+        size=CaptionSize(style.get("size", CaptionSize.MEDIUM)),
+        **{name: style[name] for name in ("color", "highlight") if name in style},
+    )
 
 
 def _record(export: Export, key: str, rendered: Rendered) -> bool:

@@ -8,11 +8,16 @@ from django.conf import settings
 from django.db import transaction
 
 from clipforge.common import storage
-from clipforge.common.errors import Conflict, Invalid
+from clipforge.common.errors import Conflict, Forbidden, Invalid
 from clipforge.common.models import uuid7
 from clipforge.jobs import lifecycle
 from clipforge.jobs import services as job_services
+from clipforge.media import MediaError
+from clipforge.media.captions import burning
+from clipforge.orgs import selectors as org_selectors
+from clipforge.orgs.models import Organization
 from exports.models import Export
+from projects import selectors as project_selectors
 from projects.models import Moment, Project
 
 # A clip of less is no clip. Seconds.
@@ -40,6 +45,31 @@ def require_exportable(*, project: Project, start: float, end: float) -> None:
         )
 
 
+def require_in_tier(*, org: Organization, resolution: int) -> None:
+    """Raises Forbidden for a resolution above the tier's."""
+    highest = org_selectors.limits_of(org).max_resolution
+    if resolution > highest:
+        raise Forbidden(
+            f"The {org.tier} tier renders up to {highest}; {resolution} was asked for.",
+            code="resolution_not_in_tier",
+            max_resolution=highest,
+        )
+
+
+def require_captions(*, project: Project, start: float, end: float) -> None:
+    """Raises Invalid where there are no words to show, or none that can be drawn."""
+    transcript = project_selectors.transcript(project)
+    if transcript is None:
+        raise Invalid(
+            "The project has no transcript to take captions from. Export without captions.",
+            code="captions_without_transcript",
+        )
+    try:
+        burning.require_drawable(transcript.content, start, end)
+    except MediaError as error:
+        raise Invalid(error.message, code=error.code) from error
+
+
 def start_export(
     *,
     project: Project,
@@ -48,14 +78,21 @@ def start_export(
     end: float,
     aspect: str,
     resolution: int,
+    fps: int | None = None,
+    file_format: str = Export.Format.MP4,
+    captions: str = Export.Captions.NONE,
+    caption_style: dict[str, str] | None = None,
     actor: str,
 ) -> Export:
     """Queue the render of [start, end) of the project, paid by a hold.
 
     Row, hold and task are one transaction. Where the project may be deleted meanwhile, read it with
-    `lock=True` in the caller's. Raises Conflict, Invalid, InsufficientCredits.
+    `lock=True` in the caller's. Raises Conflict, Invalid, Forbidden, InsufficientCredits.
     """
     require_exportable(project=project, start=start, end=end)
+    require_in_tier(org=project.org, resolution=resolution)
+    if captions != Export.Captions.NONE:
+        require_captions(project=project, start=start, end=end)
     export = Export(
         id=uuid7(),
         org=project.org,
@@ -65,6 +102,10 @@ def start_export(
         end=end,
         aspect=aspect,
         resolution=resolution,
+        fps=fps,
+        format=file_format,
+        captions=captions,
+        caption_style=caption_style or {},
     )
     job_services.submit_job(job=export, actor=actor)
     return export

@@ -18,6 +18,7 @@ class TierLimitsAdmin(NotMadeByHand, AuditedAdmin[TierLimits]):
         "exports_per_minute",
         "concurrent_jobs",
         "max_source_seconds",
+        "max_resolution",
         "retention_days",
         "monthly_credits",
     ]

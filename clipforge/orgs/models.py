@@ -68,6 +68,9 @@ class TierLimits(CachedRow):
         help_text="Analyses and exports that wait or run at the same time."
     )
     max_source_seconds = models.PositiveIntegerField(help_text="Longest source video, in seconds.")
+    max_resolution = models.PositiveIntegerField(
+        default=1080, db_default=1080, help_text="Of exports: pixels of the shorter side."
+    )
     retention_days = models.PositiveIntegerField(help_text="Finished files are kept this long.")
     monthly_credits = models.PositiveIntegerField()
 

@@ -47,18 +47,23 @@ FIELDS: dict[str, tuple[str, str]] = {
         "",
     ),
     "ExportSerializer": (
-        f"{WORK} {TIMES} project moment start end aspect resolution size duration width height"
+        f"{WORK} {TIMES} project moment start end aspect resolution fps format captions caption_style"
+        " size duration width height"
         " sha256 expires_at",
         "",
     ),
+    "CaptionStyleSerializer": (
+        "position size color highlight",
+        "position size color highlight",
+    ),
     "RangeSerializer": ("moment project start end", "moment project start end"),
     "ExportCreateSerializer": (
-        "moment project start end aspect resolution",
-        "moment project start end aspect resolution",
+        "moment project start end aspect resolution fps format captions caption_style",
+        "moment project start end aspect resolution fps format captions caption_style",
     ),
     "QuoteRequestSerializer": (
-        "analysis_seconds export_seconds",
-        "analysis_seconds export_seconds",
+        "analysis_seconds export_seconds resolution",
+        "analysis_seconds export_seconds resolution",
     ),
     "TransactionSerializer": (f"id type amount balance_after hold_id {TRACE} created_at", ""),
     "HoldSerializer": (
@@ -68,7 +73,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "OrganizationSerializer": ("id name slug tier created_at", ""),
     "TierLimitsSerializer": (
         "requests_per_minute uploads_per_minute exports_per_minute concurrent_jobs"
-        " max_source_seconds retention_days monthly_credits",
+        " max_source_seconds max_resolution retention_days monthly_credits",
         "",
     ),
     "CheckoutRequestSerializer": ("price currency", "price currency"),

@@ -6,7 +6,22 @@ from rest_framework import serializers
 
 from clipforge.common.api.serializers import Serializer
 from clipforge.jobs.api.serializers import JobSerializer
+from clipforge.media.contracts import CaptionPosition, CaptionSize
 from exports.models import Export
+
+# `\Z`, since `$` lets a line end follow.
+COLOR = r"^#[0-9a-fA-F]{6}\Z"
+
+
+class CaptionStyleSerializer(Serializer):
+    """The look of captions."""
+
+    position = serializers.ChoiceField(choices=[*CaptionPosition], default=CaptionPosition.BOTTOM)
+    size = serializers.ChoiceField(choices=[*CaptionSize], default=CaptionSize.MEDIUM)
+    color = serializers.RegexField(COLOR, default="#ffffff", help_text="Of the text, `#rrggbb`.")
+    highlight = serializers.RegexField(
+        COLOR, default="#ffd60a", help_text="Of the spoken words, `#rrggbb`."
+    )
 
 
 class ExportSerializer(JobSerializer):
@@ -30,6 +45,10 @@ class ExportSerializer(JobSerializer):
             "end",
             "aspect",
             "resolution",
+            "fps",
+            "format",
+            "captions",
+            "caption_style",
             "size",
             "duration",
             "width",
@@ -67,8 +86,21 @@ class ExportCreateSerializer(RangeSerializer):
     resolution = serializers.ChoiceField(
         choices=Export.Resolution.choices,
         default=Export.Resolution.FULL_HD,
-        help_text="Pixels of the shorter side.",
+        help_text="Pixels of the shorter side; at most `max_resolution` of the tier.",
     )
+    fps = serializers.ChoiceField(
+        choices=Export.FrameRate.choices,
+        allow_null=True,
+        default=None,
+        help_text="Pictures a second at most. Null, and a rate above the source's: the source's.",
+    )
+    format = serializers.ChoiceField(choices=Export.Format.choices, default=Export.Format.MP4)
+    captions = serializers.ChoiceField(
+        choices=Export.Captions.choices,
+        default=Export.Captions.NONE,
+        help_text="Words drawn into the pictures. Needs a transcript.",
+    )
+    caption_style = CaptionStyleSerializer(required=False)
 
 
 class QuoteRequestSerializer(Serializer):
@@ -81,8 +113,14 @@ class QuoteRequestSerializer(Serializer):
         required=False, min_value=0.001, max_value=24 * 3600, help_text="Length of the clip."
     )
 
+    resolution = serializers.ChoiceField(
+        choices=Export.Resolution.choices,
+        default=Export.Resolution.FULL_HD,
+        help_text="Of the clip. Above 1080, a clip costs more.",
+    )
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not attrs:
+        if not {"analysis_seconds", "export_seconds"} & set(attrs):
             raise serializers.ValidationError("Give analysis_seconds, export_seconds, or both.")
         return attrs
 

@@ -59,8 +59,9 @@ class ExportList(ListModelMixin, OrgView):
     @extend_schema(
         operation_id="create_export",
         summary="Render a moment, or start to end of a project",
-        description="Reserves 1 credit for each started minute of the clip; they are charged when "
-        "the file is ready, and given back otherwise.",
+        description="Reserves 1 credit for each started minute of the clip, 2 above 1080 and 4 in "
+        "2160; they are charged when the file is ready, and given back otherwise. Captions cost "
+        "nothing.",
         request=ExportCreateSerializer,
         responses={201: ExportSerializer},
         examples=[
@@ -70,6 +71,16 @@ class ExportList(ListModelMixin, OrgView):
                     "moment": "01a20e35-5b0c-7a3e-9f4d-0c1a6c0f4e2b",
                     "aspect": "9:16",
                     "resolution": 1080,
+                },
+                request_only=True,
+            ),
+            OpenApiExample(
+                "With captions",
+                {
+                    "moment": "01a20e35-5b0c-7a3e-9f4d-0c1a6c0f4e2b",
+                    "captions": "bold-word",
+                    "caption_style": {"position": "middle", "highlight": "#00e5ff"},
+                    "fps": 30,
                 },
                 request_only=True,
             ),
@@ -100,6 +111,10 @@ class ExportList(ListModelMixin, OrgView):
             end=end,
             aspect=form.validated_data["aspect"],
             resolution=form.validated_data["resolution"],
+            fps=form.validated_data["fps"],
+            file_format=form.validated_data["format"],
+            captions=form.validated_data["captions"],
+            caption_style=form.validated_data.get("caption_style"),
             actor=self.principal.actor,
         )
         return answer(
@@ -193,7 +208,7 @@ class QuoteView(OrgView):
         if seconds := form.validated_data.get("analysis_seconds"):
             charges.append(analysis_charge(seconds))
         if seconds := form.validated_data.get("export_seconds"):
-            charges.append(export_charge(0, seconds))
+            charges.append(export_charge(0, seconds, form.validated_data["resolution"]))
         cost = sum(charge.credits for charge in charges)
         available = credit_selectors.balance(self.organization).available
         return Response(

@@ -18,6 +18,7 @@ FIGURES = {
     "exports_per_minute": 10,
     "concurrent_jobs": 1,
     "max_source_seconds": 1800,
+    "max_resolution": 1080,
     "retention_days": 7,
     "monthly_credits": 60,
 }

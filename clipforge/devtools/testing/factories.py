@@ -66,6 +66,7 @@ def make_tier_limits(**overrides: Any) -> None:
     scoped = importlib.import_module(
         "clipforge.orgs.migrations.0003_cached_rows_and_scoped_limits"
     ).SCOPED
+    highest = importlib.import_module("clipforge.orgs.migrations.0011_resolution").HIGHEST
     for tier, (requests, jobs, source, retention, monthly) in first.items():
         uploads, exports = scoped[tier]
         TierLimits.objects.get_or_create(
@@ -76,6 +77,7 @@ def make_tier_limits(**overrides: Any) -> None:
                 "exports_per_minute": exports,
                 "concurrent_jobs": jobs,
                 "max_source_seconds": source,
+                "max_resolution": highest.get(tier, 1080),
                 "retention_days": retention,
                 "monthly_credits": monthly,
             },

@@ -20,6 +20,7 @@ class TierLimitsSerializer(ModelSerializer):
             "exports_per_minute",
             "concurrent_jobs",
             "max_source_seconds",
+            "max_resolution",
             "retention_days",
             "monthly_credits",
         ]

@@ -165,6 +165,7 @@ def test_a_new_figure_for_a_tier_can_be_saved(staff):
         "exports_per_minute": 10,
         "concurrent_jobs": 1,
         "max_source_seconds": 1800,
+        "max_resolution": 1080,
         "retention_days": 7,
         "monthly_credits": 60,
     }

@@ -50,6 +50,7 @@ LIMITS = (
     "exports_per_minute",
     "concurrent_jobs",
     "max_source_seconds",
+    "max_resolution",
     "retention_days",
     "monthly_credits",
 )

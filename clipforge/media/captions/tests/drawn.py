@@ -1,4 +1,4 @@
-"""What libass draws, as pixels."""
+"""Pictures with captions that libass has drawn."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ def test_me_tells_the_organization_its_limits_and_the_key_in_use():
             "exports_per_minute": 40,
             "concurrent_jobs": 4,
             "max_source_seconds": 7200,
+            "max_resolution": 1440,
             "retention_days": 60,
             "monthly_credits": 1000,
         },
