@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clipforge.common.errors import NotFound
 from clipforge.jobs.failures import INTERRUPTED, Failure
 from clipforge.media import ErrorCode, MediaError
 
@@ -11,6 +12,16 @@ SOURCE_MISSING = Failure(
 )
 
 ERROR_CODES = frozenset({SOURCE_MISSING.code, *(code.value for code in ErrorCode)})
+
+
+class NoTranscript(NotFound):
+    code, title = "no_transcript", "No transcript"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no transcript: the project is not analysed yet, nothing is spoken in it, or "
+            "nothing in a language that is understood."
+        )
 
 
 def failure_of(error: Exception) -> Failure | None:

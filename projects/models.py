@@ -6,6 +6,8 @@ import json
 import zlib
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import F
 
@@ -14,6 +16,7 @@ from clipforge.common.models import OrgQuerySet, UUIDModel
 from clipforge.jobs.models import Job
 from clipforge.media.words.transcript import Transcript
 from clipforge.orgs.models import Organization
+from projects import word_search
 
 
 class Project(Job):
@@ -167,10 +170,20 @@ class ProjectTranscript(models.Model):
     language = models.CharField(max_length=8, help_text="ISO 639-1.")
     model = models.CharField(max_length=100, help_text="The speech model, with its version.")
     document = models.BinaryField(editable=False, help_text="The words with their times, packed.")
+    search = SearchVectorField(null=True, editable=False)
+    corrected_at = models.DateTimeField(null=True, blank=True)
+    corrected_by = models.CharField(max_length=100, blank=True, db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     objects = OrgQuerySet["ProjectTranscript"].as_manager()
+
+    class Meta:
+        indexes = [
+            # `GET /transcripts`: an organization's transcripts with some words in them. Its lexeme in
+            # each vector makes the organization the first key.
+            GinIndex(fields=["search"], name="projects_transcript_search"),
+        ]
 
     def __str__(self) -> str:
         return f"Transcript of {self.project_id}"
@@ -182,6 +195,8 @@ class ProjectTranscript(models.Model):
 
     @content.setter
     def content(self, transcript: Transcript) -> None:
+        """Set `org` before. The vector is computed when the row is saved."""
         self.language, self.model = transcript.language, transcript.model
         packed = json.dumps(transcript.as_json(), ensure_ascii=False, separators=(",", ":"))
         self.document = zlib.compress(packed.encode())
+        self.search = word_search.vector(self.org_id, self.language, transcript.text)

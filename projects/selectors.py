@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from clipforge.common.errors import NotFound
 from clipforge.jobs.selectors import with_reserved
 from clipforge.orgs.models import Organization
+from projects.failures import NoTranscript
 from projects.models import Moment, Project, ProjectTranscript
 
 
@@ -53,6 +54,18 @@ def get_moment(org: Organization, moment_id: uuid.UUID, *, lock: bool = False) -
     return moment
 
 
-def transcript(project: Project) -> ProjectTranscript | None:
-    """The transcript of a project, which the caller knows to be the organization's; None without one."""
-    return ProjectTranscript.objects.filter(project=project).first()
+def transcript(project: Project, *, lock: bool = False) -> ProjectTranscript | None:
+    """The transcript of a project, which the caller knows to be the organization's; None without one.
+
+    `lock`: nobody else changes it before the caller's transaction ends. The vector is not read.
+    """
+    found = ProjectTranscript.objects.filter(project=project).defer("search")
+    return (found.select_for_update(no_key=True) if lock else found).first()
+
+
+def get_transcript(project: Project, *, lock: bool = False) -> ProjectTranscript:
+    """As above, but raises NoTranscript where nothing is spoken."""
+    found = transcript(project, lock=lock)
+    if found is None:
+        raise NoTranscript
+    return found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from clipforge.common import storage
 from clipforge.common.errors import DomainError, Invalid, NotFound, UnsupportedMedia
@@ -13,16 +15,22 @@ from clipforge.common.models import uuid7
 from clipforge.jobs import lifecycle
 from clipforge.jobs import services as job_services
 from clipforge.media import ErrorCode, Limits, MediaError, SourceInfo, probe
+from clipforge.media.words.transcript import CONTROL
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import Organization
+from projects import selectors
 from projects.events import project_deleting
-from projects.models import Project
+from projects.models import Project, ProjectTranscript
 
 # A probe reads headers; a file that keeps it busy for longer is not one that we accept. Seconds.
 PROBE_WALL_SECONDS = 20
 PROBE_CPU_SECONDS = 15
 # Bytes. Probes run beside one another, one a request; the largest picture that we accept needs less than half.
 PROBE_MEMORY = 1 << 30
+
+# Of a transcript. The longest place name has 58; an hour of fast speech has 60,000 in all.
+MAX_WORD_CHARACTERS = 64
+MAX_TRANSCRIPT_CHARACTERS = 500_000
 
 # Files that are no video at all, against videos with something wrong about them.
 _NOT_A_VIDEO = {
@@ -95,6 +103,43 @@ def rename_project(*, project: Project, title: str) -> Project:
         raise NotFound
     project.title = title
     return project
+
+
+def correct_words(
+    *, project: Project, words: Sequence[tuple[int, str]], actor: str
+) -> ProjectTranscript:
+    """Write words of the transcript anew, given by their indices; the last of equal indices counts.
+
+    Times stay. Raises NoTranscript, and Invalid for an index that is not there, for what is no word, or
+    for a transcript that would grow too long. Then nothing is changed.
+    """
+    with transaction.atomic():
+        row = selectors.get_transcript(project, lock=True)
+        corrections = {index: _word(text) for index, text in words}
+        before = row.content
+        if missing := [index for index in corrections if index >= len(before.words)]:
+            raise Invalid(f"The transcript has no word {missing[0]}.", code="no_such_word")
+        after = before.corrected(corrections)
+        if len(after.text) > max(MAX_TRANSCRIPT_CHARACTERS, len(before.text)):
+            raise Invalid(
+                f"A transcript has at most {MAX_TRANSCRIPT_CHARACTERS} characters.",
+                code="transcript_too_long",
+            )
+        row.content = after
+        row.corrected_at, row.corrected_by = timezone.now(), actor
+        row.save()
+    return row
+
+
+def _word(text: str) -> str:
+    """The text with its blanks made single; raises Invalid for what captions could not show."""
+    word = " ".join(text.split())
+    if not 0 < len(word) <= MAX_WORD_CHARACTERS or CONTROL.search(word):
+        raise Invalid(
+            f"A word has 1 to {MAX_WORD_CHARACTERS} characters, none of them a control character.",
+            code="not_a_word",
+        )
+    return word
 
 
 def delete_project(*, project: Project, actor: str) -> None:

@@ -46,6 +46,8 @@ FIELDS: dict[str, tuple[str, str]] = {
         "id project start end duration score subscores reason scorer_version",
         "",
     ),
+    "CorrectionsSerializer": ("words", "words"),
+    "CorrectionSerializer": ("index text", "index text"),
     "ExportSerializer": (
         f"{WORK} {TIMES} project moment start end aspect resolution fps format captions caption_style"
         " size duration width height"
@@ -93,6 +95,9 @@ REQUESTS = {"RangeSerializer", "ExportCreateSerializer", "QuoteRequestSerializer
 
 # These are only ever given out, never filled from a request: what they could take does not matter.
 ANSWERS: dict[str, str] = {
+    "TranscriptSerializer": "language model start end corrected_at sentences",
+    "SentenceSerializer": "start end text words",
+    "WordSerializer": "index text start end confidence",
     "BalanceSerializer": "available held posted debt",
     "StatementSerializer": "month opening rows closing",
     "PlanSerializer": "code name tier credits_per_month amount currency",

@@ -50,12 +50,16 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("project-cancel", "POST"): (200, 404, "running project"),
     ("project-retry", "POST"): (200, 404, "failed project"),
     ("moments", "GET"): (200, 404, "project"),
+    ("transcript", "GET"): (200, 404, "project"),
+    ("transcript", "PATCH"): (200, 404, "project"),
+    ("moment-transcript", "GET"): (200, 404, "moment"),
     ("exports", "GET"): (200, 200, None),
     ("exports", "POST"): (201, 404, None),
     ("export", "GET"): (200, 404, "export"),
     ("export-cancel", "POST"): (200, 404, "queued export"),
     ("export-retry", "POST"): (200, 404, "failed export"),
     ("export-download", "GET"): (302, 404, "export"),
+    ("export-transcript", "GET"): (200, 404, "export"),
     ("credits-statement", "GET"): (200, 200, None),
     # This service takes no payments through Stripe; those that it takes are billing's own tests'.
     ("billing-checkout", "POST"): (503, 503, None),
@@ -157,6 +161,8 @@ def body_of(name: str, method: str, world: World, video: bytes) -> Any:
             return {"export_seconds": 60}
         case "project", "PATCH":
             return {"title": "Mine now"}
+        case "transcript", "PATCH":
+            return {"words": [{"index": 0, "text": "Mine"}]}
     return None
 
 

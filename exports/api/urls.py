@@ -1,6 +1,6 @@
 from django.urls import path
 
-from exports.api import views
+from exports.api import transcripts, views
 
 urlpatterns = [
     path("quotes", views.QuoteView.as_view(), name="quotes"),
@@ -10,6 +10,11 @@ urlpatterns = [
     path("exports/<uuid:export_id>/retry", views.ExportRetry.as_view(), name="export-retry"),
     path(
         "exports/<uuid:export_id>/download", views.ExportDownload.as_view(), name="export-download"
+    ),
+    path(
+        "exports/<uuid:export_id>/transcript",
+        transcripts.TranscriptOfExport.as_view(),
+        name="export-transcript",
     ),
 ]
 file_urlpatterns = [

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from projects.api import views
+from projects.api import transcripts, views
 
 urlpatterns = [
     path("projects", views.ProjectList.as_view(), name="projects"),
@@ -8,4 +8,14 @@ urlpatterns = [
     path("projects/<uuid:project_id>/cancel", views.ProjectCancel.as_view(), name="project-cancel"),
     path("projects/<uuid:project_id>/retry", views.ProjectRetry.as_view(), name="project-retry"),
     path("projects/<uuid:project_id>/moments", views.MomentList.as_view(), name="moments"),
+    path(
+        "moments/<uuid:moment_id>/transcript",
+        transcripts.TranscriptOfMoment.as_view(),
+        name="moment-transcript",
+    ),
+    path(
+        "projects/<uuid:project_id>/transcript",
+        transcripts.TranscriptOfProject.as_view(),
+        name="transcript",
+    ),
 ]

@@ -26,6 +26,7 @@ from clipforge.devtools.testing.factories import (
     make_moment,
     make_organization,
     make_project,
+    make_transcript,
 )
 from clipforge.orgs.models import APIKey, Organization, Tier
 from clipforge.orgs.services import revoke_api_key
@@ -90,6 +91,7 @@ def make_world(name: str, *, is_active: bool = True) -> World:
             "failed project": make_project(org, title=f"{name} failed", status="FAILED"),
             "moment": make_moment(ready, reason=f"{name} speaks"),
             "other moment": make_moment(ready, score=60.0, reason=f"{name} speaks again"),
+            "transcript": make_transcript(ready, f"{name} speaks."),
             "export": exported,
             "queued export": make_export(ready, status="QUEUED"),
             "failed export": make_export(ready, status="FAILED"),

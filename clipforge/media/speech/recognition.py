@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from faster_whisper import WhisperModel
 
-from clipforge.media.words.transcript import Word
+from clipforge.media.words.transcript import CONTROL, Word
 
 if TYPE_CHECKING:
     from clipforge.media.features import Floats
@@ -92,7 +92,7 @@ class Recognizer:
 
 def _word(word: Any) -> Word:
     start, end = float(word.start), float(word.end)
-    return Word(word.word.strip(), start, max(start, end), float(word.probability))
+    return Word(CONTROL.sub("", word.word).strip(), start, max(start, end), float(word.probability))
 
 
 def _is_credible(segment: Any) -> bool:

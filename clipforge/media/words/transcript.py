@@ -5,9 +5,18 @@ Plain data that survives JSON. Times are seconds into the source, confidences li
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
-from typing import Any
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+# Characters that are in no word. Half of a surrogate pair cannot be stored.
+CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,18 @@ class Transcript:
             self.language, tuple(Sentence(words) for words in kept if words), self.model
         )
 
+    def corrected(self, texts: Mapping[int, str]) -> Transcript:
+        """The transcript with other texts for some words, by their indices; a person is sure of them."""
+        index = itertools.count()
+        return Transcript(
+            self.language,
+            tuple(
+                Sentence(tuple(_corrected(word, texts.get(next(index))) for word in sentence.words))
+                for sentence in self.sentences
+            ),
+            self.model,
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The transcript as JSON: a word is a list of text, start, end and confidence."""
         return {
@@ -91,8 +112,14 @@ class Transcript:
         )
 
 
+def _corrected(word: Word, text: str | None) -> Word:
+    return word if text is None else replace(word, text=text, confidence=1.0)
+
+
 def _word(text: str, start: float, end: float, confidence: float) -> Word:
-    """Raises ValueError for times that are no times: the document may come from a child that was attacked."""
+    """Raises ValueError for what is no word: the document may come from a child that was attacked."""
+    if CONTROL.search(text):
+        raise ValueError("a control character or half of one")
     if not 0 <= start <= end < math.inf or not 0 <= confidence <= 1:
         raise ValueError("no time or no confidence")
-    return Word(str(text), float(start), float(end), float(confidence))
+    return Word(text, float(start), float(end), float(confidence))

@@ -32,6 +32,8 @@ class OrgView(GenericAPIView[Any]):
 
     # The cost of a request in each window, by method: `{"post": {"api": 2, "exports": 1}}`.
     costs: ClassVar[dict[str, Costs]] = {}
+    # The query parameters that it knows, by method; a list has those of its filterset.
+    query_parameters: ClassVar[dict[str, frozenset[str]]] = {}
     # A family of cached values, one of each organization, read in the round trip that recognises the key.
     prefetch: ClassVar[str] = ""
     # Of what a GET shows: a cache may keep it, and asks each time whether it is still so.
@@ -64,9 +66,9 @@ class OrgView(GenericAPIView[Any]):
         if not hasattr(self, str(request.method).lower()):
             return  # 405 whatever else is wrong with it
         require_readable(request)
-        # A list has its filterset, which knows its parameters; nothing else has any.
         if not (request.method in SAFE_METHODS and hasattr(self, "keyset")):
-            refuse_unknown_parameters(request, set())
+            known = self.query_parameters.get(str(request.method).lower(), frozenset())
+            refuse_unknown_parameters(request, set(known))
         if str(request.method).lower() in self.bodyless_methods:
             refuse_body(request)
 

@@ -1,0 +1,33 @@
+"""Transcripts of exports over HTTP."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+
+from clipforge.common.api import transcripts as formats
+from clipforge.orgs.api.views import OrgView
+from exports import selectors
+from projects import selectors as project_selectors
+from projects.transcripts import Part
+
+
+class TranscriptOfExport(formats.TranscriptAnswers, OrgView):
+    query_parameters = {"get": frozenset({"format"})}
+    problems = {"get": (404,)}
+
+    @extend_schema(
+        operation_id="get_export_transcript",
+        summary="The words that are spoken in a clip",
+        description="Times are seconds into the clip. 404 `no_transcript` where there are none.",
+        parameters=[formats.FORMAT],
+        responses=formats.RESPONSES,
+        examples=formats.EXAMPLES,
+    )
+    def get(self, request: Request, export_id: uuid.UUID) -> HttpResponse:
+        export = selectors.get_export(self.organization, export_id)
+        row = project_selectors.get_transcript(export.project)
+        return self.shown(request, Part(row, export.start, export.end, origin=export.start))
