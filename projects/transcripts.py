@@ -23,8 +23,8 @@ class Part:
         return {
             "language": self.row.language,
             "model": self.row.model,
-            "start": self.start,
-            "end": self.end,
+            "start": round(self.start, 3),
+            "end": round(self.end, 3),
             "corrected_at": self.row.corrected_at,
             "sentences": list(self._sentences()),
         }

@@ -14,7 +14,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clipforge.common.api.serializers import Serializer
+from clipforge.common.api.serializers import Decimals, Serializer
 from clipforge.common.errors import Invalid
 
 if TYPE_CHECKING:
@@ -58,14 +58,14 @@ RENDERERS: list[type[BaseRenderer]] = [
 class WordSerializer(Serializer):
     index = serializers.IntegerField(help_text="Its place in the whole transcript, from 0.")
     text = serializers.CharField(help_text="With its punctuation.")
-    start = serializers.FloatField(help_text="Seconds.")
-    end = serializers.FloatField(help_text="Seconds.")
-    confidence = serializers.FloatField(help_text="0 to 1; 1 when a person corrected it.")
+    start = Decimals(help_text="Seconds.")
+    end = Decimals(help_text="Seconds.")
+    confidence = Decimals(help_text="0 to 1; 1 when a person corrected it.")
 
 
 class SentenceSerializer(Serializer):
-    start = serializers.FloatField(help_text="Seconds.")
-    end = serializers.FloatField(help_text="Seconds.")
+    start = Decimals(help_text="Seconds.")
+    end = Decimals(help_text="Seconds.")
     text = serializers.CharField()
     words = WordSerializer(many=True)
 
@@ -73,8 +73,8 @@ class SentenceSerializer(Serializer):
 class TranscriptSerializer(Serializer):
     language = serializers.CharField(help_text="ISO 639-1.")
     model = serializers.CharField(help_text="The speech model that wrote it, with its version.")
-    start = serializers.FloatField(help_text="Where the range begins in the source. Seconds.")
-    end = serializers.FloatField(help_text="Where the range ends in the source. Seconds.")
+    start = Decimals(help_text="Where the range begins in the source. Seconds.")
+    end = Decimals(help_text="Where the range ends in the source. Seconds.")
     corrected_at = serializers.DateTimeField(
         allow_null=True, help_text="When a word was last corrected; null if never."
     )

@@ -54,7 +54,7 @@ def test_a_clip_of_a_silent_project_has_none(api: APIClient, organization: Organ
 
 
 def test_a_range_is_not_asked_for(api: APIClient, export: Export):
-    assert_problem(api.get(url(export.pk), {"start": "1"}), 400, "unknown_parameter")
+    assert_problem(api.get(url(export.pk), {"start": "1"}), 422, "unknown_parameter")
 
 
 def test_a_read_is_three_queries(api: APIClient, export: Export):

@@ -121,7 +121,7 @@ def test_a_format_that_there_is_not_is_refused(api: APIClient, project: Project)
 
 
 def test_an_unknown_parameter_is_refused(api: APIClient, project: Project):
-    assert_problem(api.get(url(project.pk), {"from": "1"}), 400, "unknown_parameter")
+    assert_problem(api.get(url(project.pk), {"from": "1"}), 422, "unknown_parameter")
 
 
 def test_a_project_without_speech_has_none(api: APIClient, organization: Organization):
