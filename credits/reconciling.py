@@ -56,12 +56,17 @@ def time_limit(seconds: float | None) -> Iterator[Callable[[], None]]:
     end = time.monotonic() + seconds
 
     def limit() -> None:
-        left = max(1, round((end - time.monotonic()) * 1000))  # 0 would be no limit
+        timeout = f"{milliseconds_until(end)}ms"
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{left}ms"])
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [timeout])
 
     with transaction.atomic():
         yield limit
+
+
+def milliseconds_until(end: float) -> int:
+    """From now to `end` of the monotonic clock; at least 1, since a timeout of 0 would be none."""
+    return max(1, round((end - time.monotonic()) * 1000))
 
 
 def check_ledger(*, actor: str, seconds: float | None = None) -> tuple[LedgerCheck, list[Breach]]:
