@@ -29,19 +29,64 @@ from clipforge.audit.actor import Actor
 from clipforge.audit.admin import AuditedAdmin
 from clipforge.audit.forms import REASON
 from clipforge.common.admin import BigTable, MovedByServices, NotDeleted, NotMadeByHand
+from clipforge.common.money import major_units, minor_units, money
+
+
+def money_column(field: str, title: str) -> Any:
+    """A column of an amount of minor units, with the currency of its row."""
+
+    @admin.display(description=title, empty_value="–")
+    def column(row: Price | Payment) -> str:
+        return money(getattr(row, field), row.currency)
+
+    return column
+
+
+class PriceForm(forms.ModelForm[Price]):
+    """The amount is typed as people write it: 9.00, and not 900."""
+
+    amount = forms.DecimalField(
+        label="Amount", min_value=0, help_text="In the currency itself: 9.00 for nine dollars."
+    )
+
+    class Meta:
+        model = Price
+        fields = "__all__"  # noqa: DJ007 - PriceAdmin.fields chooses
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "amount" in self.fields:
+            self.initial["amount"] = major_units(self.instance.amount, self.instance.currency)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        currency = str(cleaned.get("currency", ""))
+        if cleaned.get("amount") is not None and currency:
+            try:
+                cleaned["amount"] = minor_units(cleaned["amount"], currency)
+            except ValueError as error:
+                self.add_error("amount", str(error))
+        return cleaned
 
 
 @admin.register(Price)
 class PriceAdmin(NotMadeByHand, AuditedAdmin[Price]):
     """Saving a price that was ever sold makes its next version, and leaves this one as it is."""
 
-    list_display = ["code", "version", "kind", "credits", "amount", "currency", "is_active"]
+    form = PriceForm
+    list_display = ["code", "version", "kind", "credits", "costs", "is_active"]
+    costs = staticmethod(money_column("amount", "Amount"))
     list_filter = ["is_active", "kind"]
     ordering = ["code", "-version"]
-    fields = ["code", "version", "kind", *sorted(services.TERMS), "is_active", "frozen_at"]
     readonly_fields = ["code", "version", "kind", "is_active", "frozen_at"]
     actions = ["withdraw"]
     written_by_service = frozenset({"change"})
+
+    def get_fields(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        terms = sorted(services.TERMS)
+        if not self.has_change_permission(request, obj):
+            terms = ["costs" if name == "amount" else name for name in terms]
+        return ["code", "version", "kind", *terms, "is_active", "frozen_at"]
 
     def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.is_active)
@@ -102,7 +147,9 @@ class PaymentForm(forms.ModelForm[Payment]):
 class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
     """Payments are read, recorded by hand, and reversed; none is ever edited or deleted."""
 
-    list_display = ["created_at", "org", "price", "method", "status", "amount", "reversed_amount"]
+    list_display = ["created_at", "org", "price", "method", "status", "paid", "went_back"]
+    paid = staticmethod(money_column("amount", "Amount"))
+    went_back = staticmethod(money_column("reversed_amount", "Went back"))
     list_filter = ["status", "method"]
     list_select_related = ["org", "price"]
     org_field = "org"
@@ -129,7 +176,8 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
     def get_fields(self, request: HttpRequest, obj: Payment | None = None) -> Any:
         if obj is None:
             return [*PaymentForm.Meta.fields, "paid_on"]
-        return super().get_fields(request, obj)
+        written = {"amount": "paid", "reversed_amount": "went_back"}
+        return [written.get(str(name), name) for name in super().get_fields(request, obj)]
 
     def save_model(self, request: HttpRequest, obj: Payment, form: Any, change: bool) -> None:
         if payment_of_transfer(obj.reference) is not None:

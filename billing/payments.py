@@ -16,6 +16,7 @@ from billing.subscriptions import LATE_LIFE, credits_reversed
 from clipforge.audit.actor import Actor
 from clipforge.audit.services import write_entry
 from clipforge.common.errors import Invalid
+from clipforge.common.money import money
 from credits import selectors as credit_selectors
 from credits import services as credit_services
 from credits.models import CreditTransaction, GrantKind
@@ -78,8 +79,8 @@ def reverse(payment: Payment, reversed_amount: int, *, reason: str, actor: Actor
         verb="reverse_payment",
         subject=payment,
         org=payment.org,
-        before={"reversed_amount": was_reversed},
-        after={"reversed_amount": reversed_amount},
+        before={"went back": money(was_reversed, payment.currency)},
+        after={"went back": money(reversed_amount, payment.currency)},
         reason=reason,
     )
     logger.info(
@@ -101,8 +102,7 @@ def _write_paid(payment: Payment, actor: Actor) -> None:
         after={
             "price": str(payment.price),
             "credits": payment.credits,
-            "paid": payment.amount,
-            "currency": payment.currency,
+            "paid": money(payment.amount, payment.currency),
             **(facts if by_hand else {}),
         },
         reason=payment.reason if by_hand else f"{payment.price} was paid through Stripe",

@@ -36,6 +36,7 @@ from clipforge.audit.actor import Actor
 from clipforge.audit.services import sufficient_reason, write_entry
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.models import uuid7
+from clipforge.common.money import money
 from clipforge.orgs.models import Organization
 
 __all__ = [
@@ -79,7 +80,7 @@ def revise_price(*, price: Price, reason: str, actor: Actor, **terms: Any) -> Pr
         changes = {name: new for name, new in terms.items() if getattr(current, name) != new}
         if not changes:
             return current
-        before = {name: getattr(current, name) for name in changes}
+        before, was = {name: getattr(current, name) for name in changes}, current.currency
         if current.frozen_at is not None:
             current = _next_version(current)
         for name, new in changes.items():
@@ -90,8 +91,8 @@ def revise_price(*, price: Price, reason: str, actor: Actor, **terms: Any) -> Pr
             actor=actor,
             verb="change",
             subject=current,
-            before=before,
-            after=changes,
+            before=_as_written(before, was),
+            after=_as_written(changes, current.currency),
             reason=reason,
         )
     facts = {"price": str(current), "actor": str(actor), "changes": changes}
@@ -176,10 +177,13 @@ def reverse_payment(
             raise Invalid("This was paid through Stripe. Refund it there: we follow.")
         amount = payment.amount if amount is None else amount
         if not 1 <= amount <= payment.amount:
-            raise Invalid(f"What went back is 1 to {payment.amount}, in minor units, as was paid.")
+            paid = money(payment.amount, payment.currency)
+            raise Invalid(
+                f"What went back is at least {money(1, payment.currency)}, at most {paid}."
+            )
         if amount < payment.reversed_amount:
             raise Conflict(
-                f"Of this payment {payment.reversed_amount} went back already.",
+                f"Of this payment {money(payment.reversed_amount, payment.currency)} went back already.",
                 code="already_reversed",
             )
         if not payments.reverse(payment, amount, reason=reason, actor=actor):
@@ -321,6 +325,12 @@ def _next_version(price: Price) -> Price:
         kind=price.kind,
         **{name: getattr(price, name) for name in TERMS},
     )
+
+
+def _as_written(terms: dict[str, Any], currency: str) -> dict[str, Any]:
+    """Terms for people: the amount with its currency."""
+    amount = terms.get("amount")
+    return terms if amount is None else terms | {"amount": money(amount, currency)}
 
 
 def _require_valid(price: Price) -> None:

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from billing.models.catalogue import Price
 from clipforge.common.models import OrgQuerySet, UUIDModel
+from clipforge.common.money import money
 from clipforge.orgs.models import Organization, Tier
 
 
@@ -165,7 +166,7 @@ class Payment(UUIDModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount / 100:.2f} {self.currency} for {self.price}"
+        return f"{money(self.amount, self.currency)} for {self.price}"
 
     @property
     def ledger_key(self) -> str:

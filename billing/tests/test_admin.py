@@ -125,7 +125,7 @@ def test_finance_reverses_what_bounced_once_however_often_the_button_is_pressed(
     assert balance(organization).available == 0
     actions = AuditEntry.objects.order_by("pk")
     assert [(each.verb, each.object_id, each.org, each.after) for each in actions] == [
-        ("reverse_payment", str(payment.pk), organization, {"reversed_amount": 900})
+        ("reverse_payment", str(payment.pk), organization, {"went back": "$9.00"})
         for payment in (first, second)
     ]
 

@@ -307,9 +307,9 @@ def test_ten_expire_commands_at_once_end_each_lot_once():
 
 def test_record_payment_says_what_it_did(org):
     argv = ["record_payment", org.slug, "pack-500", "--reference", "S1", "--paid-on", "2026-01-31"]
-    assert run(*argv) == (f"{org.name}: 39.00 usd for pack-500 v1; 500 credits are available.\n")
+    assert run(*argv) == (f"{org.name}: $39.00 for pack-500 v1; 500 credits are available.\n")
     assert run(*argv) == (
-        f"{org.name}: 39.00 usd for pack-500 v1 was recorded before, and nothing was changed; "
+        f"{org.name}: $39.00 for pack-500 v1 was recorded before, and nothing was changed; "
         "500 credits are available.\n"
     )
     printed = json.loads(run(*argv, "--json"))
@@ -351,7 +351,7 @@ def test_a_transfer_that_bounced_takes_its_credits_back_or_leaves_them_owed(org)
     make_spend(org, 70)
     argv = ["reverse_payment", " SEPA  1", "--reason", "the transfer bounced"]
     assert run(*argv, "--amount", "450") == (
-        f"{org.name}: of 9.00 usd for pack-100 v1, 4.50 went back; "
+        f"{org.name}: of $9.00 for pack-100 v1, $4.50 went back; "
         "0 credits are available and 20 are owed.\n"
     )
     assert json.loads(run(*argv, "--json")) == {
@@ -364,7 +364,7 @@ def test_a_transfer_that_bounced_takes_its_credits_back_or_leaves_them_owed(org)
     }
     with nothing_changes():
         assert run(*argv) == (
-            f"{org.name}: of 9.00 usd for pack-100 v1, 9.00 went back already, and nothing was "
+            f"{org.name}: of $9.00 for pack-100 v1, $9.00 went back already, and nothing was "
             "changed; 0 credits are available and 70 are owed.\n"
         )
     taken = org.credit_reversals.order_by("pk").values_list("reason", "actor", "reference_id")

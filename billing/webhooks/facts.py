@@ -28,6 +28,7 @@ from billing.models import (
 )
 from clipforge.audit.actor import Actor
 from clipforge.common.errors import Invalid
+from clipforge.common.money import money
 from clipforge.orgs.models import Organization
 
 logger = logging.getLogger(__name__)
@@ -338,12 +339,9 @@ def _gone_back(payment_intent_id: str | None) -> int:
 
 def _follow(payment_id: uuid.UUID, back: int, actor: Actor) -> None:
     payment = Payment.objects.select_related("price", "org").get(pk=payment_id)
-    payments.reverse(
-        payment,
-        min(back, payment.amount),
-        reason=f"{payment}: {min(back, payment.amount) / 100:.2f} went back",
-        actor=actor,
-    )
+    back = min(back, payment.amount)
+    reason = f"{payment}: {money(back, payment.currency)} went back"
+    payments.reverse(payment, back, reason=reason, actor=actor)
 
 
 def _time(stamp: int) -> datetime.datetime:

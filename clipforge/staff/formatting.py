@@ -43,11 +43,6 @@ def length(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def money(minor: int, currency: str) -> str:
-    """`49.00 USD`, of minor units."""
-    return f"{minor / 100:,.2f} {currency.upper()}"
-
-
 def day(date: datetime.date) -> str:
     """`3 Nov 2026`."""
     return f"{date.day} {date:%b %Y}"

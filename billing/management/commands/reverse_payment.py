@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 from billing import selectors, services
 from clipforge.audit.commands import AuditedCommand
 from clipforge.common.errors import NotFound
+from clipforge.common.money import money
 from credits import selectors as credit_selectors
 
 
@@ -37,8 +38,9 @@ class Command(AuditedCommand):
         )
         payment = reversed_ or payment
         left = credit_selectors.balance(payment.org)
+        back = money(payment.reversed_amount, payment.currency)
         self.say(
-            f"{payment.org.name}: of {payment}, {payment.reversed_amount / 100:.2f} went back"
+            f"{payment.org.name}: of {payment}, {back} went back"
             f"{'' if reversed_ else ' already, and nothing was changed'}; "
             f"{left.available} credits are available and {left.debt} are owed."
         )

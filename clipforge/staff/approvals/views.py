@@ -14,9 +14,10 @@ from django.utils import timezone
 
 from clipforge.audit.actor import Actor
 from clipforge.common.errors import DomainError
+from clipforge.common.money import money
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import User
-from clipforge.staff import formatting, tokens
+from clipforge.staff import tokens
 from clipforge.staff.approvals import limits
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.approvals.forms import AdjustForm, GrantForm
@@ -235,7 +236,7 @@ def _sentences(proposal: Proposal, now: Funds) -> list[str]:
     """The effect of the change, in words."""
     name, amount = proposal.org.name, abs(proposal.amount)
     if price := proposal.price:
-        paid = formatting.money(price.amount, price.currency)
+        paid = money(price.amount, price.currency)
         said = [f"{name} paid {paid} for {price} by transfer, on {proposal.paid_on}."]
         if price.is_plan:
             said.append(

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from billing import selectors as billing_selectors
+from clipforge.common.money import money
 from clipforge.orgs.models import Organization
 from credits import selectors as credit_selectors
 from projects import selectors as project_selectors
@@ -34,6 +35,8 @@ class Sheet(NamedTuple):
     rows_of: Callable[[Organization], QuerySet[Any]]
     columns: dict[str, str]
     order: Sequence[Any]  # of all rows
+    # Columns of minor units, and the names under which they come once more as people write them.
+    money: dict[str, str] = {}
 
 
 class Selection(NamedTuple):
@@ -112,8 +115,19 @@ PAYMENTS = Sheet(
         "payment_intent": "payment_intent_id",
     },
     ["pk"],
+    {"amount_in_minor_units": "amount", "reversed_in_minor_units": "reversed"},
 )
 SHEETS = (LEDGER, PROJECTS, PAYMENTS)
+
+
+def header(sheet: Sheet) -> list[str]:
+    return [*sheet.columns, *sheet.money.values()]
+
+
+def line(sheet: Sheet, values: Sequence[Any]) -> list[Any]:
+    """The values of a row, and its amounts of money in the currency that it names."""
+    row = dict(zip(sheet.columns, values, strict=True))
+    return [*values, *(money(row[minor], row["currency"]) for minor in sheet.money)]
 
 
 def rows_of_sheet(sheet: Sheet, selection: Selection) -> QuerySet[Any, Any]:

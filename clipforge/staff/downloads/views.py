@@ -18,7 +18,14 @@ from clipforge.audit.services import write_entry
 from clipforge.common.lists.csvs import attachment
 from clipforge.orgs.models import User
 from clipforge.staff.downloads.forms import DownloadForm
-from clipforge.staff.downloads.selectors import Selection, Sheet, rows_of_sheet, streamed
+from clipforge.staff.downloads.selectors import (
+    Selection,
+    Sheet,
+    header,
+    line,
+    rows_of_sheet,
+    streamed,
+)
 from clipforge.staff.pages import needs, page
 
 
@@ -60,11 +67,11 @@ def export(sheet: Sheet) -> Callable[..., HttpResponse]:
 
 
 def _lines(sheet: Sheet, selection: Selection) -> Iterator[Sequence[object]]:
-    yield [*sheet.columns]
+    yield header(sheet)
     count = 0
     for row in streamed(rows_of_sheet(sheet, selection)):
         count += 1
-        yield row
+        yield line(sheet, row)
     yield [f"# end: {count} rows"]
 
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import PaymentStatus
+from clipforge.common.money import money
 from clipforge.jobs.kinds import JobKind, all_kinds
 from clipforge.orgs import keys
 from clipforge.orgs.models import Organization, Role
@@ -100,7 +101,7 @@ _FORMATS = {
         ["For", "Amount", "State", "Time"],
         lambda row: [
             Cell(row["price"]),
-            Cell(formatting.money(row["amount"], row["currency"])),
+            Cell(money(row["amount"], row["currency"])),
             _payment_state(row),
             _time(row["at"]),
         ],

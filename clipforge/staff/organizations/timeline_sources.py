@@ -14,6 +14,7 @@ from django.db.models.functions import Cast, Concat
 from billing import selectors as billing_selectors
 from billing.models import PaymentMethod, PaymentStatus, SubscriptionStatus
 from clipforge.audit import selectors as audit_selectors
+from clipforge.common.money import money
 from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs.kinds import JobKind, all_kinds
 from clipforge.orgs import keys
@@ -113,10 +114,10 @@ def _key(did: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def _payment(row: dict[str, Any]) -> dict[str, Any]:
-    sum_ = formatting.money(row["amount"], row["currency"])
+    sum_ = money(row["amount"], row["currency"])
     status, state = str(PaymentStatus(row["status"]).label), formatting.state_of(row["status"])
     if row["reversed"]:
-        back = formatting.money(row["reversed"], row["currency"])
+        back = money(row["reversed"], row["currency"])
         status, state = f"{status}, {back} went back", "bad"
     began = "Paid" if row["status"] == PaymentStatus.PAID else "Was asked to pay"
     return {"what": f"{began} {sum_} for {row['price']}", "status": status, "state": state}

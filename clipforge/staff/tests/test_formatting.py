@@ -38,10 +38,6 @@ def test_what_is_counted_agrees_with_its_number():
     assert formatting.count(0, "entry", "entries") == "0 entries"
 
 
-def test_money_has_its_currency():
-    assert formatting.money(123456, "usd") == "1,234.56 USD"
-
-
 def test_every_status_of_work_and_payments_has_a_state():
     assert formatting.state_of("READY") == "ok"
     assert formatting.state_of("RENDERING") == "busy"

@@ -124,7 +124,7 @@ def test_a_large_payment_waits_for_a_second_person_and_is_recorded_as_it_was_ask
     assert decide(finance).status_code == 200
     colleague = make_staff("finance")
     text = page(signed_in(colleague), asked)
-    assert "paid 129.00 USD for pack-2000 v1 by transfer, on 2026-01-31." in text
+    assert "paid $129.00 for pack-2000 v1 by transfer, on 2026-01-31." in text
     assert "gets 2,000 credits." in text
     assert decide(signed_in(colleague)).status_code == 302
     payment = Payment.objects.get()

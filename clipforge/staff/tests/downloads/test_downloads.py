@@ -99,11 +99,12 @@ def test_projects_have_what_each_is(finance):
     assert (row["status"], row["error_code"], row["seconds"]) == ("FAILED", "timed_out", "60.0")
 
 
-def test_payments_have_what_was_paid_in_minor_units(finance):
+def test_payments_have_what_was_paid_in_minor_units_and_as_people_write_it(finance):
     payment = record_payment(make_organization(), "INV 17")
     (row,) = rows_of(finance.get(url_of("payments")))
     assert (row["id"], row["reference"], row["status"]) == (str(payment.pk), "INV 17", "PAID")
-    assert row["amount_in_minor_units"] == str(payment.amount)
+    assert row["amount_in_minor_units"] == str(payment.amount) == "900"
+    assert (row["amount"], row["reversed"]) == ("$9.00", "$0.00")
     assert row["paid_at"] == payment.paid_at.isoformat()
 
 
