@@ -139,12 +139,7 @@ def put_back(action: Action, entry: Any) -> None:
     if refusal := why_not_entry(action, entry):
         raise refusal.as_error()
     try:
-        app.job_manager.retry_job_by_id(
-            entry.pk,
-            timezone.now(),
-            priority=entry.priority,
-            queue=entry.queue_name,
-            lock=entry.lock,
-        )
+        # It keeps its queue, its priority and its lock.
+        app.job_manager.retry_job_by_id(entry.pk, timezone.now())
     except UniqueViolation as error:
         raise Conflict("Another entry of its task waits already, and will do the same.") from error

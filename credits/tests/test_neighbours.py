@@ -11,6 +11,7 @@ import datetime
 import pytest
 from django.utils import timezone
 
+from clipforge.audit.models import AuditEntry
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
 from clipforge.devtools.testing.queries import statements
@@ -75,6 +76,22 @@ def neighbours(organization):
         make_hold(other, 1)
         make_spend(other, 2)
     return others
+
+
+def test_the_audit_says_the_kind_of_a_grant_and_its_end(organization):
+    ends = timezone.now().replace(microsecond=0) + datetime.timedelta(days=1)
+    services.grant(
+        org=organization,
+        amount=5,
+        kind=GrantKind.PROMO,
+        reason="a long outage",
+        actor=TESTER,
+        idempotency_key="g",
+        expires_at=ends,
+    )
+    facts = AuditEntry.objects.latest("pk").after
+    assert facts["kind"] == "PROMO"
+    assert datetime.datetime.fromisoformat(facts["expires_at"]) == ends
 
 
 # --- holds ------------------------------------------------------------------------------
@@ -307,12 +324,23 @@ def test_a_debt_is_settled_out_of_the_lot_that_it_is_about(organization):
     assert lots(organization) == [(100, 100), (40, 0)]
 
 
-def test_a_sweep_reads_once_where_no_debt_can_be_settled(organization, django_assert_num_queries):
-    settled = purchase(organization)
-    reverse(settled, 40, "one")  # owes nothing, and its lot has credits
-    owing = purchase(organization)
-    make_spend(organization, 160)
-    reverse(owing, 100, "two")  # owes, and its lot has none
+def test_a_sweep_reads_once_where_no_debt_is_left(organization, django_assert_num_queries):
+    spent = purchase(organization)
+    make_spend(organization, 100)
+    reverse(spent, 100, "one")
+    settles = purchase(organization, 200)
+    reverse(settles, 40, "two")  # which owes nothing, and its lot has 60 left
+    owed = CreditReversal.objects.order_by("pk").values_list("owed", "settled")
+    assert list(owed) == [(100, 100), (0, 0)]
+    assert lots(organization) == [(0, 0), (60, 0)]
+    with django_assert_num_queries(1):
+        assert services.settle_returned() == 0
+
+
+def test_a_sweep_reads_once_where_nothing_came_back(organization, django_assert_num_queries):
+    spent = purchase(organization)
+    make_spend(organization, 100)
+    reverse(spent, 100)
     assert balance(organization).debt == 100
     with django_assert_num_queries(1):
         assert services.settle_returned() == 0

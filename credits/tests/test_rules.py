@@ -8,7 +8,7 @@ import pytest
 
 from clipforge.common.errors import Invalid
 from clipforge.devtools.testing.factories import make_grant, make_organization
-from credits import reconciling
+from credits import ledger, reconciling, services
 from credits.errors import InsufficientCredits, TooManyOpenHolds
 from credits.invariants import Breach
 from credits.rules import (
@@ -19,7 +19,6 @@ from credits.rules import (
     require_amount,
     why_not_hold,
 )
-from credits.services import PRIORITIES
 from credits.tests.makers import make_hold, make_spend
 
 
@@ -68,7 +67,13 @@ def test_a_hold_is_refused_for_credits_or_for_places():
 
 
 def test_gifts_go_first_and_what_was_paid_for_last():
-    assert PRIORITIES == {"PROMO": 10, "PLAN": 20, "REFUND": 30, "ADJUST": 40, "PURCHASE": 50}
+    assert services.PRIORITIES == {
+        "PROMO": 10,
+        "PLAN": 20,
+        "REFUND": 30,
+        "ADJUST": 40,
+        "PURCHASE": 50,
+    }
 
 
 @pytest.mark.django_db
@@ -88,6 +93,14 @@ def test_the_places_of_an_organization_are_counted_to_the_last(organization):
     assert (refused.value.open_holds, refused.value.limit) == (2, 2)
     assert funds_of(organization.pk) == Funds(10, 2, 0)
     assert make_hold(organization, 1, max_open_holds=3).status == "HELD"
+
+
+@pytest.mark.django_db
+def test_a_refusal_whose_cause_is_gone_meanwhile_names_the_limit(organization):
+    make_grant(organization, 10)
+    refused = ledger.refusal(organization.pk, 5, max_open_holds=3)
+    assert isinstance(refused, TooManyOpenHolds)
+    assert (refused.open_holds, refused.limit) == (3, 3)
 
 
 @pytest.mark.django_db

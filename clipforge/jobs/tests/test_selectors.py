@@ -19,6 +19,7 @@ from clipforge.jobs import kinds, queue, registry
 from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs.queue import QueueEntry
 from clipforge.jobs.rules import Action, Refusal, why_not_release
+from clipforge.jobs.tests.third_kind import third_kind
 from credits import services as credit_services
 from credits.models import CreditHold, HoldStatus
 from projects.jobs import ANALYSIS
@@ -163,13 +164,13 @@ def test_an_entry_is_not_put_back_beside_one_that_waits():
 
 
 def test_a_task_of_a_job_comes_again_after_any_fault_and_waits_in_the_queue_of_its_kind():
-    for kind in kinds.all_kinds():
+    with third_kind() as kind:
         task: Any = app.tasks[kind.task]
         assert (task.queue, task.retry_strategy) == (kind.queue, registry.RETRY_EVERY_FAULT)
 
 
 def test_of_each_maintenance_at_most_one_waits():
-    for kind in kinds.all_kinds():
+    with third_kind() as kind:
         task: Any = app.tasks[f"{kind.maintenance_name}.sweep"]
         assert task.queue == "maintenance"
         assert task.queueing_lock == f"{kind.maintenance_name}.sweep"
