@@ -96,7 +96,7 @@ def settle_returned(*, failed: set[str] | None = None) -> int:
     def settle(reversal: CreditReversal) -> int:
         ledger.lock_account(reversal.org_id)
         lot = CreditGrant.objects.get(pk=reversal.grant_id)
-        return ledger.settle_debt(lot, open_debts.filter(grant=lot), actor=ACTOR)
+        return ledger.settle_debt(lot, own=True, actor=ACTOR)
 
     return _sum_each(settle, returned.order_by("pk")[:BATCH], failed)
 

@@ -18,20 +18,21 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Now
-from django.db.transaction import atomic
+from django.db.transaction import Atomic, atomic
 from django.utils import timezone
 
 from clipforge.audit.actor import Actor
-from clipforge.common.errors import Conflict, Invalid
+from clipforge.common.errors import Conflict, DomainError, Invalid
 from clipforge.orgs.models import Organization
 from credits import ledger
 from credits.auditing import write_transaction_entry
+from credits.errors import InsufficientCredits
 from credits.expiry import expire_grants, expire_holds, settle_returned
 from credits.models import (
     CreditGrant,
@@ -128,7 +129,7 @@ def grant(
         if ended:
             ledger.expire_part(lot, ended, actor=by, idempotency_key=f"{ENDED_KEY_PREFIX}{lot.pk}")
         if before.debt:
-            ledger.settle_debt(lot, CreditReversal.objects.for_org(org), actor=by)
+            ledger.settle_debt(lot, own=False, actor=by)
         if audit:
             write_transaction_entry(
                 "grant_credits",
@@ -162,8 +163,8 @@ def reserve(
     """
     require_amount(charge.credits)
     require_trace(reason, actor, idempotency_key)
-    with atomic():
-        hold = ledger.place_hold(
+    with _one_statement():
+        placed = ledger.place_hold(
             org_id=org.pk,
             charge=charge,
             reason=reason,
@@ -174,9 +175,11 @@ def reserve(
             fence=fence,
             max_open_holds=max_open_holds,
         )
-        if hold is None:
-            return _earlier_hold(org.pk, idempotency_key, charge.credits, reference_id)
-        ledger.draw_for_hold(hold)
+    hold = placed.hold
+    if hold is None:
+        raise _refusal(placed, org.pk, charge.credits, max_open_holds)
+    if placed.outcome == "repeated":
+        _require_same(hold, charge.credits, reference_id)
     hold.org = org
     return hold
 
@@ -206,27 +209,13 @@ def capture(
     """
     if amount is not None:
         require_amount(amount)
-    with atomic():
-        hold = ledger.close_hold(
+    with _one_statement():
+        settled = ledger.settle_hold(
             hold_id, status=HoldStatus.CAPTURED, captured=amount, fence=fence, actor=actor
         )
-        if hold is None:
-            _require_not_too_much(hold_id, fence, amount)
-            return None
-        spend = _posted(
-            hold.org_id,
-            TransactionType.SPEND,
-            -hold.captured,
-            held=-hold.amount,
-            open_holds=-1,
-            hold=hold,
-            actor=actor,
-            reason=hold.reason,
-            idempotency_key=f"capture:{hold.pk}",
-            **_trace_of(hold),
-        )
-        ledger.settle_lots(hold, actor=actor)
-        return spend
+    if not settled.done and amount is not None and settled.held is not None:
+        raise Invalid(f"{amount} credits cannot be captured: {settled.held} are held.")
+    return settled.spend
 
 
 def release(
@@ -244,7 +233,7 @@ def release(
     status = HoldStatus(status)
     if status not in {HoldStatus.RELEASED, HoldStatus.EXPIRED}:
         raise Invalid(f"A hold cannot be released as {status}.")
-    with atomic():
+    with _one_statement():
         return ledger.release_hold(hold_id, status=status, fence=fence, actor=actor)
 
 
@@ -318,6 +307,7 @@ def adjust(
             return earlier
         before = funds_of(org.pk)
         require_adjustable(amount, before)
+        lots: Mapping[Any, int]
         if amount > 0:
             lots = {_new_lot(org.pk, GrantKind.ADJUST, amount).pk: amount}
         else:
@@ -396,6 +386,15 @@ def reverse_grant(
 # --- inside ---------------------------------------------------------------------------
 
 
+def _one_statement() -> Atomic:
+    """A transaction around a function of the ledger and the announcement of what it did.
+
+    No savepoint in the caller's: it would cost two round trips, and one statement is whole anyway.
+    Raise no refusal inside: it would spoil the caller's transaction.
+    """
+    return atomic(savepoint=False)
+
+
 def _posted(
     org_id: uuid.UUID, type_: TransactionType, amount: int, **fields: Any
 ) -> CreditTransaction:
@@ -454,11 +453,18 @@ def _earlier(org_id: uuid.UUID, key: str, **same: Any) -> CreditTransaction | No
     return earlier
 
 
-def _earlier_hold(org_id: uuid.UUID, key: str, amount: int, reference_id: str) -> CreditHold:
-    earlier = CreditHold.objects.get(org=org_id, idempotency_key=key)
+def _require_same(earlier: CreditHold, amount: int, reference_id: str) -> None:
+    """Raise Conflict where the key of a hold is used for another one."""
     if (earlier.amount, earlier.reference_id) != (amount, reference_id):
-        raise _key_reused(key)
-    return earlier
+        raise _key_reused(earlier.idempotency_key)
+
+
+def _refusal(
+    placed: ledger.Placed, org_id: uuid.UUID, needed: int, max_open_holds: int | None
+) -> DomainError:
+    if placed.available is not None:
+        return InsufficientCredits(needed=needed, available=placed.available)
+    return ledger.refusal(org_id, needed, max_open_holds=max_open_holds)
 
 
 def _key_reused(key: str) -> Conflict:
@@ -481,10 +487,3 @@ def _trace_of(hold: CreditHold) -> dict[str, Any]:
 
 def _hold_end() -> Any:
     return Now() + datetime.timedelta(seconds=settings.HOLD_SECONDS)
-
-
-def _require_not_too_much(hold_id: uuid.UUID, fence: int, amount: int | None) -> None:
-    """Raise Invalid where a capture failed because it asked for more than is held."""
-    open_hold = CreditHold.objects.filter(pk=hold_id, status=HoldStatus.HELD, fence=fence)
-    if amount is not None and (held := open_hold.filter(amount__lt=amount).first()):
-        raise Invalid(f"{amount} credits cannot be captured: {held.amount} are held.")

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from django.test.utils import CaptureQueriesContext
 from clipforge.common.cache import versioned_cache
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.metrics import metrics
-from clipforge.common.cache.versioned_cache import BORN_KEY, FLOOR_SUFFIX, Versioned
+from clipforge.common.cache.versioned_cache import BORN_KEY, FLOOR_SUFFIX, Versioned, VersionedCache
 from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
 from clipforge.devtools.testing.queries import round_trips
 from clipforge.devtools.testing.redis_server import redis_server
@@ -189,6 +190,48 @@ def test_a_writer_that_dies_after_its_commit_has_said_so_before(monkeypatch: pyt
     monkeypatch.setattr(versioned_cache._RaiseFloorAgain, "__call__", lambda _: None)
     make_grant(org, 1)
     assert caching.balance(org.pk) == Balance(6, 0, 6)
+
+
+@pytest.mark.parametrize(("seconds", "trips"), [(0.999, 0), (1.0, 1), (1.001, 1)])
+def test_a_commit_is_told_again_only_when_its_floor_may_be_gone(
+    seconds: float, trips: int, monkeypatch: pytest.MonkeyPatch
+):
+    """It cannot be gone within the second: floors live for two minutes, and a new Redis waits for two seconds."""
+    assert versioned_cache.AGAIN_AFTER == 1.0
+    assert versioned_cache.AGAIN_AFTER * 1000 < versioned_cache.YOUNG_MS
+    org = make_organization(credits_=5)
+    now = [100.0]
+    monkeypatch.setattr(
+        versioned_cache, "time", SimpleNamespace(**vars(time) | {"monotonic": lambda: now[0]})
+    )
+    with transaction.atomic():
+        make_hold(org, 1)
+        now[0] += seconds
+        default_cache().redis.flushdb()
+    assert default_cache().redis.exists(f"{caching.balance_key(org.pk)}{FLOOR_SUFFIX}") == trips
+
+
+def test_a_reservation_is_two_statements_around_its_own_and_one_trip_to_redis():
+    org = make_organization(credits_=5)
+    with round_trips() as trips:
+        make_hold(org, 1)
+    assert len(trips) == 1
+
+
+def test_an_announcement_that_did_not_get_through_is_made_again_after_the_commit():
+    org = make_organization(credits_=5)
+    heard: list[int] = []
+    raise_floors = VersionedCache._raise_floors
+
+    def fail_first(self: Any, versions: dict[str, int]) -> bool:
+        heard.extend(versions.values())
+        return len(heard) > 1 and raise_floors(self, versions)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VersionedCache, "_raise_floors", fail_first)
+        make_hold(org, 1)
+    assert heard == [2, 2]
+    assert caching.balance(org.pk) == Balance(4, 1, 5)
 
 
 def test_a_full_redis_hears_of_a_change_and_of_nothing_else(settings: Any):

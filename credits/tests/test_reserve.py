@@ -194,14 +194,25 @@ def test_the_transaction_around_a_refusal_goes_on(organization):
     assert balance(organization) == Balance(available=0, held=1, posted=1)
 
 
-def test_a_reservation_takes_four_statements_at_any_number_of_grants(
+def test_a_reservation_is_one_statement_at_any_number_of_grants(
     organization, django_assert_num_queries
 ):
     for _ in range(30):
         make_grant(organization, 1)
-    # SAVEPOINT; hold and account; grants and allocations; RELEASE SAVEPOINT.
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(1):
         make_hold(organization, 30)
+
+
+def test_a_repetition_is_one_statement_and_a_refusal_one_more(
+    organization, django_assert_num_queries
+):
+    make_grant(organization, 10)
+    same = {"idempotency_key": "k", "reference_id": "e1"}
+    first = make_hold(organization, 4, **same)
+    with django_assert_num_queries(1):
+        assert make_hold(organization, 4, **same) == first
+    with django_assert_num_queries(2), pytest.raises(InsufficientCredits):
+        make_hold(organization, 7)
 
 
 def test_a_hold_goes_to_a_new_attempt_once(organization):

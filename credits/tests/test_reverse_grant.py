@@ -160,7 +160,8 @@ def test_what_ended_of_another_object_with_the_same_id_is_not_of_the_lot(organiz
         reason="of another object",
         reference_type="other",
         reference_id=str(lot.pk),
-        actor=TESTER,
+        inputs={},
+        actor=str(TESTER),
         idempotency_key="other",
     )
     assert ledger.parts_to_reverse(lot, 100) == (40, 60)

@@ -10,7 +10,7 @@ every change, and beside it lives a *version floor*: the highest version that wa
     store        refused if the version is below the floor, or the floor has another fill token
     invalidate   raises the floor and deletes the value: inside the transaction, so that a writer
                  that dies after COMMIT has announced its version, and again after it, should the
-                 floor have ended meanwhile
+                 floor have been lost meanwhile; it cannot be within AGAIN_AFTER of the first time
 
 A rollback leaves the floor too high: values are then loaded but not stored until it ends, which
 is slow for two minutes and never wrong. If Redis restarts or is emptied, floors begin again with
@@ -28,11 +28,12 @@ The fill token is the lease of "Scaling Memcache at Facebook" (NSDI 2013), secti
 from __future__ import annotations
 
 import json
+import math
 import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +50,10 @@ from clipforge.common.cache.singleflight import Singleflight
 FLOOR_MS = 120_000
 # A Redis without memory stores nothing for so long. Milliseconds.
 YOUNG_MS = 2_000
+# A floor that was raised so long ago may be gone when the transaction has committed. Seconds. Below
+# both lives above, with room for the commit itself: a Redis that lost it meanwhile stores nothing yet,
+# and ours never drop a key before its end (maxmemory-policy noeviction).
+AGAIN_AFTER = 1.0
 BORN_KEY = "versioned_cache:born"
 # Of the key of a floor. Stored, and read by releases that run beside one another: it keeps its name.
 FLOOR_SUFFIX = ":guard"
@@ -118,7 +123,9 @@ class VersionedCache:
         if connection.in_atomic_block:
             if any(again.is_covered_by(entry[1]) for entry in connection.run_on_commit):
                 return
-            self._raise_floors({key: version})
+            asked_at = time.monotonic()
+            if self._raise_floors({key: version}):
+                again = replace(again, until=asked_at + AGAIN_AFTER)
         transaction.on_commit(again, robust=True)
 
     def flush_pending_invalidations(self) -> None:
@@ -177,7 +184,8 @@ class VersionedCache:
         finally:
             log_operation("store", key, outcome, started)
 
-    def _raise_floors(self, versions: dict[str, int]) -> None:
+    def _raise_floors(self, versions: dict[str, int]) -> bool:
+        """False: Redis was not reached, and hears of it later."""
         started, outcome = time.perf_counter(), "error"
         breaker_is_open = self.redis.connection_pool.breaker.is_open
         try:
@@ -191,18 +199,21 @@ class VersionedCache:
             for key in versions:
                 record(key, "invalidation" if outcome == "ok" else "error")
                 log_operation("invalidate", key, outcome, started)
+        return outcome == "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class _RaiseFloorAgain:
-    """The invalidation that is repeated after a commit."""
+    """The invalidation that is repeated after a commit, unless that comes before `until`."""
 
     cache: VersionedCache
     key: str
     version: int
+    until: float = -math.inf
 
     def __call__(self) -> None:
-        self.cache._raise_floors({self.key: self.version})
+        if time.monotonic() >= self.until:
+            self.cache._raise_floors({self.key: self.version})
 
     def is_covered_by(self, other: object) -> bool:
         """The transaction has registered the same before, and was not rolled back to before that."""

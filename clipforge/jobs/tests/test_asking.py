@@ -102,13 +102,12 @@ def test_a_fault_after_submit_in_the_same_transaction_leaves_no_job_no_hold_and_
     assert jobs_of(project) == []
 
 
-def test_submitting_is_one_transaction_of_four_statements():
+def test_submitting_is_one_transaction_of_three_statements():
     project = unsaved(make_organization(credits_=5))
     with statements() as said:
         submit(project)
     assert said == [
-        "INSERT credits_credithold",  # and the account
-        "SELECT credits_creditgrant",  # lots drawn, allocations written
+        "SELECT credits_reserve",  # hold, account and lots
         "INSERT projects_project",
         "SELECT -",  # procrastinate_defer_jobs_v1()
     ]

@@ -135,8 +135,7 @@ def test_an_export_is_under_ten_statements_in_one_transaction(api: APIClient, mo
         "SELECT -",  # pg_try_advisory_xact_lock()
         "SELECT orgs_idempotencyrecord",
         "SELECT projects_moment",  # with its project, locked against deletion
-        "INSERT credits_credithold",  # and the account
-        "SELECT credits_creditgrant",  # lots drawn, allocations written
+        "SELECT credits_reserve",  # hold, account and lots
         "INSERT exports_export",
         "SELECT -",  # procrastinate_defer_jobs_v1()
         "SELECT exports_export",  # queue_position

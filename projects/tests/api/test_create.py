@@ -121,14 +121,13 @@ def test_the_title_is_what_was_given_or_the_name_of_the_file(
     assert (response.status_code, response.json()["title"]) == (201, expected)
 
 
-def test_an_upload_is_eight_statements(api: APIClient, video: bytes):
+def test_an_upload_is_seven_statements(api: APIClient, video: bytes):
     with statements() as said:
         assert upload(api, video, HTTP_IDEMPOTENCY_KEY="k").status_code == 201
     assert said == [
         "SELECT -",  # pg_try_advisory_xact_lock()
         "SELECT orgs_idempotencyrecord",
-        "INSERT credits_credithold",
-        "SELECT credits_creditgrant",
+        "SELECT credits_reserve",  # hold, account and lots
         "INSERT projects_project",
         "SELECT -",  # procrastinate_defer_jobs_v1()
         "SELECT projects_project",  # queue_position
