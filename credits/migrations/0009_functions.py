@@ -288,7 +288,7 @@ BEGIN
         UPDATE credits_creditaccount AS account
            SET held = account.held - placed.amount, open_holds = account.open_holds - 1,
                version = account.version + 1
-         WHERE account.org_id = org
+         WHERE account.org_id = org AND account.posted >= account.held - placed.amount
         RETURNING account.version INTO version;
     END IF;
     IF version IS NULL THEN

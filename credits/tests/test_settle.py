@@ -174,7 +174,8 @@ def test_an_account_without_what_is_held_is_a_broken_ledger_and_nothing_changes(
     hold = make_hold(organization, 4)
     with connection.cursor() as cursor:  # behind which this cannot happen
         cursor.execute(
-            "ALTER TABLE credits_creditaccount DROP CONSTRAINT credits_account_not_overspent"
+            "SET CONSTRAINTS ALL IMMEDIATE;"
+            " ALTER TABLE credits_creditaccount DROP CONSTRAINT credits_account_not_overspent"
         )
     CreditAccount.objects.update(posted=3)
     broken = pytest.raises(ledger.LedgerBroken, match=f"hold {hold.pk} cannot be settled")

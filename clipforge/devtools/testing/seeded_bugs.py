@@ -55,7 +55,13 @@ def without_checks() -> Iterator[None]:
 
 
 def _reserve(
-    *, org: Organization, charge: Charge, idempotency_key: str, fence: int = 0, **fields: Any
+    *,
+    org: Organization,
+    charge: Charge,
+    idempotency_key: str,
+    fence: int = 0,
+    max_open_holds: int | None = None,  # noqa: ARG001 - none is seen to
+    **fields: Any,
 ) -> CreditHold:
     """Right only as long as no other transaction does it at the same moment."""
     amount = charge.credits
