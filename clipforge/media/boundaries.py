@@ -3,6 +3,9 @@
 Clips that begin or end within a word are the most frequent complaint about tools of this
 kind. So a boundary is never inside speech unless there is no pause in reach, and then it is
 at the quietest point.
+
+Where the words are known, it is between two sentences; and where no sentence begins or ends in reach,
+in a breath, never within a word.
 """
 
 from __future__ import annotations
@@ -16,13 +19,17 @@ from clipforge.media.decoding import FRAME_RATE
 from clipforge.media.features import HOP_RATE, quiet_gate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from clipforge.media.features import Bools, Picture, Sound
+    from clipforge.media.words.transcript import Sentence, Transcript, Word
 
     Floats = NDArray[np.float64]
 
 REACH: Final = 3.0  # s, how far a boundary may move from the wanted time
+SENTENCE_REACH: Final = 15.0  # s, how far to the start or the end of a sentence; few are longer
 
 # Detected speech is joined into phrases: short gaps are closed and clicks dropped.
 PAUSE: Final = 0.25  # s; a shorter gap is inside a phrase
@@ -42,6 +49,8 @@ BREATH_COST: Final = 1.0  # for the shortest pause; none for a full one
 SILENCE_COST: Final = 0.3  # more than for a pause between phrases as long
 CUT_COST: Final = 0.3
 UNMARKED_COST: Final = 2.0  # at no pause, silence or cut, but outside speech
+# More than the way to the next sentence: where one is in reach, it is taken.
+WITHIN_SENTENCE_COST: Final = 60.0
 WITHIN_SPEECH_COST: Final = 100.0
 
 
@@ -53,31 +62,61 @@ class Boundary:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Possible boundaries of a file: times in seconds, ascending, and the cost of each."""
+    """Possible boundaries of a file: times in seconds, ascending, the cost and the reach of each."""
 
     times: Floats
     costs: Floats
+    reaches: Floats
 
     def near(self, time: float) -> list[Boundary]:
-        """The boundaries in reach of `time`, with the distance added to their cost."""
-        first = np.searchsorted(self.times, time - REACH, "left")
-        last = np.searchsorted(self.times, time + REACH, "right")
-        found = zip(self.times[first:last].tolist(), self.costs[first:last].tolist(), strict=True)
-        return [Boundary(at, cost + abs(at - time)) for at, cost in found]
+        """The boundaries that reach `time`, with the distance added to their cost."""
+        first = np.searchsorted(self.times, time - SENTENCE_REACH, "left")
+        last = np.searchsorted(self.times, time + SENTENCE_REACH, "right")
+        columns = (self.times[first:last], self.costs[first:last], self.reaches[first:last])
+        found = zip(*(column.tolist() for column in columns), strict=True)
+        return [
+            Boundary(at, cost + abs(at - time))
+            for at, cost, reach in found
+            if abs(at - time) <= reach
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """Where the sentences and the words of a source are: rows of (start, end) in seconds."""
+
+    sentences: Floats
+    words: Floats
+
+    @classmethod
+    def of(cls, transcript: Transcript | None) -> Spoken:
+        if transcript is None:
+            return cls(np.zeros((0, 2)), np.zeros((0, 2)))
+        return cls(_places(transcript.sentences), _places(transcript.words))
 
 
 class Boundaries:
-    """The clip boundaries of one file of `duration` seconds.
+    """The clip boundaries of one file of `duration` seconds; without a transcript, by its phrases.
 
     Without `exact_cuts` (only keyframes were decoded, so a cut is known to some seconds)
     cuts are not used.
     """
 
     def __init__(
-        self, sound: Sound, picture: Picture, duration: float, *, exact_cuts: bool
+        self,
+        sound: Sound,
+        picture: Picture,
+        duration: float,
+        *,
+        exact_cuts: bool,
+        transcript: Transcript | None = None,
     ) -> None:
         self.duration = duration
         self.speech = speech_runs(sound.speech)
+        self._spoken = Spoken.of(transcript)
+        unknown = self.speech[~_overlapping(self.speech, self._spoken.sentences)]
+        self._uncut = np.concatenate([unknown, self._spoken.words])
+        self._uncut = self._uncut[np.argsort(self._uncut[:, 0], kind="stable")]
         self._level = sound.level
         quiet = runs(sound.level < quiet_gate(sound), HOP_RATE)
         quiet = quiet[quiet[:, 1] - quiet[:, 0] >= SHORTEST_SILENCE]
@@ -93,18 +132,28 @@ class Boundaries:
         """The possible ends of a clip that should end at `time`; never empty."""
         return self._near(self._ends, time)
 
-    def inside_speech(self, times: Floats) -> Bools:
-        """A mask of the times that lie inside speech."""
-        index = np.searchsorted(self.speech[:, 0], times, "left") - 1
-        inside = np.zeros(len(times), np.bool_)
-        inside[index >= 0] = times[index >= 0] < self.speech[index[index >= 0], 1]
-        return inside
-
     def _near(self, candidates: Candidates, time: float) -> list[Boundary]:
         boundaries = candidates.near(time)
-        if not self.inside_speech(np.array([time]))[0]:
-            boundaries.append(Boundary(time, UNMARKED_COST))
-        return boundaries or [self._quietest(time)]
+        at = np.array([time])
+        if not _inside(self._uncut, at)[0]:
+            within = WITHIN_SENTENCE_COST * bool(_inside(self._spoken.sentences, at)[0])
+            boundaries.append(Boundary(time, UNMARKED_COST + within))
+        return boundaries or [self._between_words(time) or self._quietest(time)]
+
+    def _between_words(self, time: float) -> Boundary | None:
+        """The nearest time between two words of a sentence; None outside of all sentences."""
+        words = self._spoken.words
+        after = int(np.searchsorted(words[:, 0], time, "right"))
+        gaps = [
+            float(words[number - 1, 1] + words[number, 0]) / 2
+            for number in (after - 1, after)
+            if 0 < number < len(words)
+        ]
+        near = [at for at in gaps if abs(at - time) <= REACH]
+        if not near:
+            return None
+        middle = min(near, key=lambda at: abs(at - time))
+        return Boundary(middle, WITHIN_SPEECH_COST + abs(middle - time))
 
     def _quietest(self, time: float) -> Boundary:
         """The middle of the quietest fifth of a second in reach: the best boundary within speech."""
@@ -123,6 +172,7 @@ class Boundaries:
             (self.speech[:, 0] - lead, _pause_cost(gaps)),
             (quiet[:, 1] - LEAD / 2, SILENCE_COST + _pause_cost(lengths)),
             (cuts + CUT_MARGIN, np.full(len(cuts), CUT_COST)),
+            sentences=self._before(self._spoken.sentences[:, 0]),
         )
 
     def _end_candidates(self, quiet: Floats, cuts: Floats) -> Candidates:
@@ -133,17 +183,57 @@ class Boundaries:
             (self.speech[:, 1] + tail, _pause_cost(gaps)),
             (quiet[:, 0] + TAIL / 2, SILENCE_COST + _pause_cost(lengths)),
             (cuts - CUT_MARGIN, np.full(len(cuts), CUT_COST)),
+            sentences=self._after(self._spoken.sentences[:, 1]),
         )
 
-    def _candidates(self, *kinds: tuple[Floats, Floats]) -> Candidates:
-        """All kinds together with both ends of the file, without those inside speech."""
-        times = np.concatenate([[0.0, self.duration], *(times for times, _ in kinds)])
-        costs = np.concatenate([[0.0, 0.0], *(costs for _, costs in kinds)])
+    def _before(self, starts: Floats) -> Floats:
+        """A little before each of these starts of words, in the pause that is there."""
+        ends = np.concatenate([[0.0], self._spoken.words[:, 1]])
+        pauses = starts - ends[np.searchsorted(self._spoken.words[:, 0], starts, "left")]
+        places: Floats = starts - np.clip(pauses / 2, 0, LEAD)
+        return places
+
+    def _after(self, ends: Floats) -> Floats:
+        """A little after each of these ends of words, in the pause that is there."""
+        starts = np.concatenate([self._spoken.words[:, 0], [self.duration]])
+        pauses = starts[np.searchsorted(self._spoken.words[:, 1], ends, "right")] - ends
+        places: Floats = ends + np.clip(pauses / 2, 0, TAIL)
+        return places
+
+    def _candidates(self, *kinds: tuple[Floats, Floats], sentences: Floats) -> Candidates:
+        """All kinds together with both ends of the file, without those inside words and speech."""
+        times = np.concatenate([[0.0, self.duration], *(times for times, _ in kinds), sentences])
+        costs = np.concatenate(
+            [[0.0, 0.0], *(costs for _, costs in kinds), np.zeros(len(sentences))]
+        )
+        reaches = np.full(len(times), REACH)
+        reaches[len(times) - len(sentences) :] = SENTENCE_REACH
         times = np.clip(times, 0, self.duration)
-        good = ~self.inside_speech(times)
+        costs = costs + WITHIN_SENTENCE_COST * _inside(self._spoken.sentences, times)
+        good = ~_inside(self._uncut, times)
         good[:2] = True  # the file itself begins and ends there
         order = np.argsort(times[good], kind="stable")
-        return Candidates(times[good][order], costs[good][order])
+        return Candidates(times[good][order], costs[good][order], reaches[good][order])
+
+
+def _places(spoken: Sequence[Sentence] | Sequence[Word]) -> Floats:
+    """Rows of start and end."""
+    return np.array([(each.start, each.end) for each in spoken], np.float64).reshape(-1, 2)
+
+
+def _inside(stretches: Floats, times: Floats) -> Bools:
+    """A mask of the times that lie inside a stretch; those are in order, and hardly overlap."""
+    index = np.searchsorted(stretches[:, 0], times, "left") - 1
+    inside = np.zeros(len(times), np.bool_)
+    inside[index >= 0] = times[index >= 0] < stretches[index[index >= 0], 1]
+    return inside
+
+
+def _overlapping(stretches: Floats, others: Floats) -> Bools:
+    """A mask of the stretches that overlap one of the others, which are in order and apart."""
+    first = np.searchsorted(others[:, 1], stretches[:, 0], "right")
+    mask: Bools = np.concatenate([others[:, 0], [np.inf]])[first] < stretches[:, 1]
+    return mask
 
 
 def runs(mask: Bools, rate: int) -> Floats:

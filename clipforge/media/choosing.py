@@ -29,9 +29,9 @@ KEYFRAMES_SUFFIX: Final = "+keyframes"
 SNAP_REACH: Final = 3.0  # s that an edge may move
 
 
-def choose(kept: Kept, _transcript: Transcript | None, wishes: Choice) -> Chosen:
+def choose(kept: Kept, transcript: Transcript | None, wishes: Choice) -> Chosen:
     """The moments that the wishes leave, and whether there are others without them."""
-    scorer, boundaries, repeats = _judges(kept)
+    scorer, boundaries, repeats = _judges(kept, transcript)
     moments = select(scorer, boundaries, wishes, repeats)
     others = (
         not moments and wishes != Choice() and bool(select(scorer, boundaries, Choice(), repeats))
@@ -45,7 +45,7 @@ def place(kept: Kept, transcript: Transcript | None, start: float, end: float, s
     There a word or a sentence begins or ends, or the shot changes. An edge without one in reach
     stays where it is, as all do with "none", and where nothing would be left between them.
     """
-    scorer, boundaries, _ = _judges(kept)
+    scorer, boundaries, _ = _judges(kept, transcript)
     starts, ends = _edges(kept, transcript, boundaries, snap)
     first, last = _nearest(starts, start), _nearest(ends, end)
     if first < last:
@@ -59,8 +59,14 @@ def version(kept: Kept) -> str:
     return SCORER_VERSION if kept.exact_cuts else SCORER_VERSION + KEYFRAMES_SUFFIX
 
 
-def _judges(kept: Kept) -> tuple[Scorer, Boundaries, Repeats]:
-    boundaries = Boundaries(kept.sound, kept.picture, kept.duration, exact_cuts=kept.exact_cuts)
+def _judges(kept: Kept, transcript: Transcript | None) -> tuple[Scorer, Boundaries, Repeats]:
+    boundaries = Boundaries(
+        kept.sound,
+        kept.picture,
+        kept.duration,
+        exact_cuts=kept.exact_cuts,
+        transcript=transcript,
+    )
     seconds = per_second(kept.sound, kept.picture, kept.duration)
     repeats = Repeats(kept.sound, kept.picture, audible=seconds.audible)
     return Scorer(seconds), boundaries, repeats

@@ -226,9 +226,11 @@ def run(
             _await_exit(process.pid, check)
         finally:
             _end_group(process)
-    if said := stderr.text():
+    said = stderr.text()
+    result = response.result(process.returncode, said)
+    if said:
         logger.info("the media child said: %s", said)
-    return response.result(process.returncode, said)
+    return result
 
 
 def pump(
