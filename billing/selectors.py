@@ -23,6 +23,7 @@ from billing.models import (
     StripeEvent,
     Subscription,
     SubscriptionStatus,
+    blankless,
 )
 from clipforge.common.errors import Conflict, Invalid, NotFound
 from clipforge.common.models import OrgQuerySet
@@ -94,14 +95,19 @@ def open_subscription(org: Organization) -> Subscription | None:
 
 
 def payment_of_transfer(reference: str) -> Payment | None:
-    """The payment recorded by hand under the reference, however many blanks are in it."""
-    known = Payment.objects.filter(reference=normal_reference(reference)).exclude(reference="")
-    return known.select_related("price", "org").first()
+    """The payment recorded by hand under the reference, whatever blanks are in either."""
+    known = Payment.objects.alias(same=blankless("reference")).exclude(reference="")
+    return known.filter(same=without_blanks(reference)).select_related("price", "org").first()
 
 
 def normal_reference(text: str) -> str:
-    """As it is kept: a transfer copied with another blank is the same transfer."""
+    """As it is kept and shown: one blank where there are any."""
     return " ".join(text.split())
+
+
+def without_blanks(reference: str) -> str:
+    """What references are compared by: banks print one with blanks that another leaves out."""
+    return "".join(reference.split())
 
 
 def open_plan_pages(org: Organization) -> OrgQuerySet[Payment]:

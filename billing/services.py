@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.db.transaction import atomic
 from django.utils import timezone
 
@@ -29,6 +30,7 @@ from billing.selectors import (
     payment_of_transfer,
     plan_already_active,
     price_for_sale,
+    without_blanks,
 )
 from billing.webhooks.apply import apply_event
 from billing.webhooks.intake import receive_event
@@ -142,6 +144,7 @@ def record_payment(
     is_plan = Price.objects.filter(code=code, kind=PriceKind.PLAN, is_active=True).exists()
     closed = close_plan_pages(org) if is_plan and payment_of_transfer(reference) is None else []
     with atomic():
+        _lock_transfer(reference)
         account = lock_account(org.pk)
         earlier = payment_of_transfer(reference)
         if earlier is not None:
@@ -286,6 +289,16 @@ def _pay_by_hand(
     if offer is not None:
         subscriptions.begin_or_prolong_by_hand(payment, offer)
     return payment
+
+
+def _lock_transfer(reference: str) -> None:
+    """Let two records of one transfer wait for each other, also of two organizations.
+
+    The unique constraint knows only references that are equal to the blank.
+    """
+    with connection.cursor() as cursor:
+        name = f"billing.transfer:{without_blanks(reference)}"
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
 
 
 def _same_payment(earlier: Payment, org: Organization, code: str) -> Payment:

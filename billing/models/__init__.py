@@ -16,6 +16,7 @@ from billing.models.payments import (
     StripeEvent,
     Subscription,
     SubscriptionStatus,
+    blankless,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "StripeEvent",
     "Subscription",
     "SubscriptionStatus",
+    "blankless",
 ]

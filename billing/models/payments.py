@@ -6,13 +6,18 @@ Every row is written by the services only.
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import F, Q, Value
+from django.db.models.functions import Now, Replace
 
 from billing.models.catalogue import Price
 from clipforge.common.models import OrgQuerySet, UUIDModel
 from clipforge.common.money import money
 from clipforge.orgs.models import Organization, Tier
+
+
+def blankless(field: str) -> Replace:
+    """The references of transfers as they are compared: banks print one with blanks or without."""
+    return Replace(F(field), Value(" "), Value(""))
 
 
 class BillingAccount(models.Model):
@@ -162,6 +167,12 @@ class Payment(UUIDModel):
                 fields=["-id"],
                 condition=Q(method=PaymentMethod.MANUAL),
                 name="billing_payment_hand",
+            ),
+            # `billing.selectors.payment_of_transfer`: the same transfer, whatever blanks are in it.
+            models.Index(
+                blankless("reference"),
+                condition=~Q(reference=""),
+                name="billing_payment_transfer",
             ),
         ]
 

@@ -247,7 +247,7 @@ def test_staff_revise_a_sold_price_into_its_next_version(staff):
         "name": "100 credits",
         "tier": "",
         "credits": 100,
-        "amount": 950,
+        "amount": "9.50",
         "currency": "usd",
         "validity_days": 365,
     }
@@ -261,7 +261,7 @@ def test_staff_revise_a_sold_price_into_its_next_version(staff):
     assert (old.amount, old.is_active) == (900, False)
     action = AuditEntry.objects.get()
     assert (action.object_id, action.object_label) == (str(price().pk), "pack-100 v2")
-    assert (action.before["amount"], action.after["amount"]) == (900, 950)
+    assert (action.before["amount"], action.after["amount"]) == ("$9.00", "$9.50")
 
 
 def test_terms_that_make_no_price_are_said_beside_what_was_typed(staff):
@@ -269,12 +269,12 @@ def test_terms_that_make_no_price_are_said_beside_what_was_typed(staff):
         "name": "100 credits",
         "tier": "PRO",
         "credits": 100,
-        "amount": 950,
+        "amount": "9.50",
         "currency": "usd",
         "audit_reason": "the new price list",
     }
     answer = staff.post(f"/admin/billing/price/{price().pk}/change/", form)
-    assert (answer.status_code, b'value="950"' in answer.content) == (200, True)
+    assert (answer.status_code, b'value="9.50"' in answer.content) == (200, True)
     assert price().amount == 900
     assert not AuditEntry.objects.exists()
 

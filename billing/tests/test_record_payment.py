@@ -64,6 +64,9 @@ def test_the_same_reference_again_returns_the_first_and_changes_nothing(org):
     with nothing_changes():
         assert make_payment(org, reference="SEPA 1") == first
         assert make_payment(org, reference=" SEPA\t 1\u00a0") == first
+        assert make_payment(org, reference="SEPA1") == first
+        assert make_payment(org, reference="SE PA 1") == first
+    assert first.reference == "SEPA 1"
 
 
 def test_a_reference_stands_for_one_payment(org):
@@ -116,6 +119,23 @@ def test_submitted_twenty_times_at_once_it_is_one_payment():
     results = run_together(20, lambda _: make_payment(org, reference="SEPA 1").pk)
     assert len({str(each) for each in results}) == 1
     assert ledger_rows(org) == [("PURCHASE", 100)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_recorded_at_once_with_and_without_blanks_for_two_payers_it_is_one_payment():
+    make_catalogue()
+    orgs = [make_organization(tier="FREE") for _ in range(2)]
+
+    def record(number: int) -> bool:
+        try:
+            make_payment(orgs[number % 2], reference="SEPA 1" if number % 2 else "SEPA1")
+        except Conflict:
+            return False
+        return True
+
+    assert run_together(10, record).count(True) == 5  # the first, and its repetitions
+    assert Payment.objects.count() == 1
+    assert sum(balance(org).posted for org in orgs) == 100
 
 
 # --- plans -----------------------------------------------------------------------------

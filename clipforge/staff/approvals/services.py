@@ -15,8 +15,8 @@ from django.db.models.functions import Now
 from django.db.transaction import atomic
 
 from billing import services as billing_services
-from billing.models import Payment, Price
-from billing.selectors import payment_of_transfer, price_for_sale
+from billing.models import Payment, Price, blankless
+from billing.selectors import payment_of_transfer, price_for_sale, without_blanks
 from clipforge.audit.actor import Actor
 from clipforge.audit.services import sufficient_reason, write_entry
 from clipforge.common.errors import Conflict, Forbidden, NotFound
@@ -90,7 +90,8 @@ def ask_to_record(proposal: Proposal, *, actor: Actor) -> ApprovalRequest | None
     person = _locked(actor)
     if payment_of_transfer(proposal.ticket) is not None:
         return None
-    waiting = open_requests().filter(kind=ApprovalKind.PAYMENT, ticket=proposal.ticket).first()
+    asked = open_requests().filter(kind=ApprovalKind.PAYMENT).alias(same=blankless("ticket"))
+    waiting = asked.filter(same=without_blanks(proposal.ticket)).first()
     if waiting is not None:
         if (waiting.org_id, waiting.price_id) != (proposal.org.pk, price.pk):
             raise Conflict(f'The reference "{proposal.ticket}" waits for a second person already.')

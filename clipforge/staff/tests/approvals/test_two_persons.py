@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ def revise(client: Client, code: str, **terms: Any) -> None:
         "name": price.name,
         "tier": price.tier,
         "credits": price.credits,
-        "amount": price.amount,
+        "amount": Decimal(price.amount) / 100,
         "currency": "usd",
         "validity_days": "",
         "audit_reason": REASON,
@@ -121,6 +122,7 @@ def test_a_large_payment_waits_for_a_second_person_and_is_recorded_as_it_was_ask
     assert (action.verb, action.after["price"]) == ("request_credits", "pack-2000 v1")
     # The button again is the same request, and the requester cannot confirm it.
     assert record(finance, organization, "pack-2000", " SEPA  1")["Location"] == answer["Location"]
+    assert record(finance, organization, "pack-2000", "SEPA1")["Location"] == answer["Location"]
     assert decide(finance).status_code == 200
     colleague = make_staff("finance")
     text = page(signed_in(colleague), asked)
