@@ -127,10 +127,19 @@ def wishes_of(wishes: dict[str, Any]) -> Choice:
 
 def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Result:
     from clipforge.media import rendering
+    from clipforge.media.reframing.models import FaceModel
 
-    spec = RenderSpec.from_json(arguments["spec"])
-    source, part = Path(arguments["source"]), Path(arguments["part"])
-    return asdict(rendering.render(source, part, spec, limits, on_progress))
+    model = arguments["face_model"]
+    return asdict(
+        rendering.render(
+            Path(arguments["source"]),
+            Path(arguments["part"]),
+            RenderSpec.from_json(arguments["spec"]),
+            limits,
+            on_progress,
+            FaceModel(**model) if model else None,
+        )
+    )
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -163,6 +163,15 @@ class Format(StrEnum):
     WEBM = "webm"  # VP9 and Opus
 
 
+class Layout(StrEnum):
+    """The ways to bring a picture into another shape."""
+
+    AUTO = "auto"  # one of those below, by what is seen
+    CROP = "crop"  # a part of the picture, which follows the subject
+    FIT = "fit"  # the whole picture, with itself blurred above and below
+    SPLIT = "split"  # two people, one above the other
+
+
 class CaptionMode(StrEnum):
     """The ways to draw captions into the pictures."""
 
@@ -241,6 +250,7 @@ class RenderSpec:
     fps: int | None = None
     format: Format = Format.MP4
     captions: Captions | None = None
+    layout: Layout = Layout.AUTO
 
     def as_json(self) -> dict[str, Any]:
         captions = self.captions and self.captions.as_json()
@@ -253,6 +263,7 @@ class RenderSpec:
             **{
                 **document,
                 "aspect": Aspect(document["aspect"]),
+                "layout": Layout(document["layout"]),
                 "format": Format(document["format"]),
                 "captions": captions and Captions.from_json(captions),
             }
@@ -268,3 +279,5 @@ class Rendered:
     height: int
     size: int
     sha256: str
+    # The layout that was chosen; None where the clip has the shape of its source.
+    layout: str | None = None

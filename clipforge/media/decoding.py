@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 from clipforge.media import ffmpeg, launcher, sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from clipforge.media.contracts import Limits, SourceInfo
@@ -39,6 +39,10 @@ OVERRUN = 1.0
 
 PIPE_BYTES = 1 << 20  # lets ffmpeg run ahead while features are computed
 PROGRESS_STEP = 0.005
+
+
+# The function that takes the bytes, and the one that gives the arguments for a pipe.
+Output = tuple["Callable[[bytes], None]", "Callable[[str], list[str]]"]
 
 
 class Sink(Protocol):
@@ -99,26 +103,44 @@ def decode(
     Raises `MediaError` if the decoder crashed or hit a limit.
     """
     report = _rising(on_progress, source.duration)
-    wanted = [(_counted(video, FRAME_BYTES * FRAME_RATE, report), video_arguments)]
+    outputs: list[Output] = [
+        (
+            _counted(video, FRAME_BYTES * FRAME_RATE, report),
+            lambda pipe: video_arguments(source, limits, pipe),
+        )
+    ]
     if source.has_audio:
-        wanted.append((_counted(audio, SAMPLE_BYTES * SAMPLE_RATE, report), audio_arguments))
-    command = input_arguments(path, source, limits)
+        outputs.append(
+            (
+                _counted(audio, SAMPLE_BYTES * SAMPLE_RATE, report),
+                lambda pipe: audio_arguments(source, limits, pipe),
+            )
+        )
+    stream(input_arguments(path, source, limits), outputs)
+    on_progress(1.0)
+
+
+def stream(command: list[str], outputs: Sequence[Output]) -> None:
+    """Run one ffmpeg that opens its input by `command`, until all its outputs have ended.
+
+    Each output is the function that takes its bytes, and one that gives its arguments for the pipe
+    that it is to be written to. Raises `MediaError` if the decoder crashed or hit a limit.
+    """
     errors = sandbox.Tail()
     with contextlib.ExitStack() as read_ends, contextlib.ExitStack() as write_ends:
         reader, stderr = _pipe(read_ends, write_ends)
         streams: dict[IO[bytes], Callable[[bytes], None]] = {reader: errors.feed}
         pass_fds = []
-        for feed, arguments in wanted:
+        for feed, arguments in outputs:
             reader, writer = _pipe(read_ends, write_ends)
             streams[reader] = feed
             pass_fds.append(writer)
-            command += arguments(source, limits, f"pipe:{writer}")
+            command = [*command, *arguments(f"pipe:{writer}")]
         with _running(command, stderr, pass_fds) as process:
             write_ends.close()  # or the pipes would never end
             sandbox.pump(streams)
             returncode = process.wait()
     _check(returncode, errors.text())
-    on_progress(1.0)
 
 
 def _bound(source: SourceInfo, limits: Limits) -> str:

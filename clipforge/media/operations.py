@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from clipforge.media.reframing.models import FaceModel
     from clipforge.media.sandbox import OnProgress, ShouldStop
     from clipforge.media.speech.models import SpeechModel
 
@@ -118,6 +119,7 @@ def render(
     target: Path,
     spec: RenderSpec,
     *,
+    face_model: FaceModel | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
@@ -126,14 +128,20 @@ def render(
 
     `target` appears whole, verified and on disk, or not at all. It is written beside
     itself first, as `.render-*.part`; such a file older than the longest render was
-    left by a worker that was killed, and may be deleted.
+    left by a worker that was killed, and may be deleted. Without `face_model` the picture follows
+    movement, not faces.
     """
     _require_file(source)
     part = _create_part(target)
     try:
         result = sandbox.run(
             "render",
-            {"source": str(source.absolute()), "part": str(part), "spec": spec.as_json()},
+            {
+                "source": str(source.absolute()),
+                "part": str(part),
+                "spec": spec.as_json(),
+                "face_model": asdict(face_model) if face_model else None,
+            },
             limits=limits,
             on_progress=on_progress,
             should_stop=should_stop,

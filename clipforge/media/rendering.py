@@ -19,6 +19,7 @@ from clipforge.media.contracts import (
     Aspect,
     ErrorCode,
     Format,
+    Layout,
     Limits,
     MediaError,
     Rendered,
@@ -26,13 +27,18 @@ from clipforge.media.contracts import (
     SourceInfo,
 )
 from clipforge.media.encoding import THREADS, seconds_text
+from clipforge.media.reframing import filters, framing, looking
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from clipforge.media.reframing.framing import Framing
+    from clipforge.media.reframing.models import FaceModel
     from clipforge.media.sandbox import OnProgress
 
-STAGE = "render"
+STAGE, FRAMING = "render", "framing"
+# Of the picture: a crop that leaves out less cannot be told from none.
+NEARLY_SAME = 0.995
 STANDARD_RATES = (
     Fraction(24000, 1001),
     Fraction(24),
@@ -78,7 +84,8 @@ class RenderPlan:
     rate: Fraction
     width: int
     height: int
-    crop: bool
+    shown: tuple[int, int]  # width and height of the source
+    keeps_shape: bool
     has_audio: bool
     audio_track: int
     hdr_transfer: str | None
@@ -96,20 +103,32 @@ class RenderPlan:
 
 
 def render(
-    source: Path, part: Path, spec: RenderSpec, limits: Limits, on_progress: OnProgress
+    source: Path,
+    part: Path,
+    spec: RenderSpec,
+    limits: Limits,
+    on_progress: OnProgress,
+    face_model: FaceModel | None = None,
 ) -> Rendered:
-    """Render to `part`, verify it, and put its content on disk. Does not rename it."""
+    """Render to `part`, verify it, and put its content on disk. Does not rename it.
+
+    Without `face_model` no faces are looked for. Reports the stages FRAMING, where the clip has another
+    shape than the source, and STAGE.
+    """
     plan = plan_render(probing.examine(source, limits), spec, limits)
+    shown = frame(source, plan, spec.layout, face_model, limits, on_progress)
     on_progress(STAGE, 0.0)
     with (
         soundtrack.made(stretch(source, plan, limits), part.parent, limits) as sound,
         burning.prepared(spec, (plan.width, plan.height), part) as captions,
+        filters.moving(shown, plan.rate, plan.lead, part.parent) as moves,
     ):
+        drawn = picture_filter(plan, shown, moves.url, captions.filters)
         encoding.encode(
-            arguments(source, part, plan, sound.url, limits, captions.filters),
+            arguments(source, part, plan, sound.url, limits, drawn),
             limits,
             lambda seconds: on_progress(STAGE, seconds / float(plan.duration)),
-            pass_fds=sound.pass_fds,
+            pass_fds=(*sound.pass_fds, *moves.pass_fds),
             folder=captions.folder,
             environment=captions.environment,
         )
@@ -121,6 +140,51 @@ def render(
         height=found.height,
         size=found.size,
         sha256=_digest_on_disk(part),
+        layout=shown.layout if shown else None,
+    )
+
+
+def frame(
+    source: Path,
+    plan: RenderPlan,
+    layout: Layout,
+    face_model: FaceModel | None,
+    limits: Limits,
+    on_progress: OnProgress,
+) -> Framing | None:
+    """What the clip shows of its source; None: all of it.
+
+    The pictures are looked at only where that matters.
+    """
+    if plan.keeps_shape:
+        return None
+    source_shape, shape = plan.shown[0] / plan.shown[1], plan.width / plan.height
+    if layout is Layout.FIT:
+        return framing.Framing(layout)
+    if layout is not Layout.SPLIT and min(framing.extents(source_shape, shape)) > NEARLY_SAME:
+        return framing.centred(source_shape, shape)
+    on_progress(FRAMING, 0.0)
+    seen = looking.look(
+        _view(source, plan, limits),
+        looking.detector(face_model),
+        lambda share: on_progress(FRAMING, share),
+    )
+    if not seen.pictures:
+        return framing.centred(source_shape, shape)
+    return framing.frame(seen, float(plan.rate), source_shape, shape, layout)
+
+
+def _view(source: Path, plan: RenderPlan, limits: Limits) -> looking.View:
+    arguments = _source_input(source, plan, limits)
+    at = arguments.index("-i")
+    clock = (f"trim=start={seconds_text(plan.lead)}", f"setpts=PTS-{seconds_text(plan.lead)}/TB")
+    return looking.View(
+        # Blocks that were not smoothed are good enough to look at.
+        arguments=[*arguments[:at], "-skip_loop_filter", "all", *arguments[at:]],
+        clock=clock if plan.lead else (),
+        size=plan.shown,
+        rate=plan.rate,
+        pictures=plan.frames,
     )
 
 
@@ -144,7 +208,8 @@ def plan_render(examined: probing.ExaminedSource, spec: RenderSpec, limits: Limi
         rate=rate,
         width=width,
         height=height,
-        crop=spec.aspect is not Aspect.SOURCE,
+        shown=(source.width, source.height),
+        keeps_shape=spec.aspect is Aspect.SOURCE,
         has_audio=source.has_audio,
         audio_track=source.audio_track,
         hdr_transfer=examined.hdr_transfer,
@@ -210,20 +275,19 @@ def arguments(
     plan: RenderPlan,
     sound: str,
     limits: Limits,
-    drawing: tuple[str, ...] = (),
+    drawn: str,
 ) -> list[str]:
     """The whole command line after the name of the program.
 
-    `sound` is the finished sound of the clip, `drawing` are filters that draw into the finished pictures.
+    `sound` is the finished sound of the clip, `drawn` are the filters that make its pictures.
     """
-    filters = ",".join((picture_filter(plan), *drawing))
     return [
         *("-v", "error", "-filter_threads", THREADS),
         *("-progress", "pipe:1", "-stats_period", "0.25"),
         *_source_input(source, plan, limits),
         *("-f", "mp4", "-i", sound, "-map", "1:a:0"),
         *formats.sound(plan.format),
-        *("-map", "0:V:0", "-vf", filters, "-frames:v", str(plan.frames)),
+        *("-map", "0:V:0", "-vf", drawn, "-frames:v", str(plan.frames)),
         *formats.pictures(plan.format, plan.rate, plan.width * plan.height),
         *("-t", seconds_text(plan.duration)),
         *("-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"),
@@ -249,13 +313,20 @@ def _source_input(source: Path, plan: RenderPlan, limits: Limits) -> list[str]:
     return ffmpeg.safe_input(source, limits=limits, options=("-threads", THREADS, *seek))
 
 
-def picture_filter(plan: RenderPlan) -> str:
-    """Deinterlace, crop the middle, scale, 8 bit, constant rate. ffmpeg has turned the picture upright."""
+def picture_filter(
+    plan: RenderPlan,
+    shown: Framing | None = None,
+    moves: str = "",
+    drawing: tuple[str, ...] = (),
+) -> str:
+    """Deinterlace, crop, scale, 8 bit, constant rate. ffmpeg has turned the picture upright.
+
+    `shown` is the part of the source that is shown (None: all), `moves` names the file of the commands
+    that move it, `drawing` are filters that draw into the finished pictures.
+    """
+    size = (plan.width, plan.height)
     steps = [DEINTERLACE]
-    if plan.crop:
-        shape = f"{plan.width}/{plan.height}"
-        steps.append(f"crop=w='min(iw,ih*{shape}/sar)':h='min(ih,iw*sar/({shape}))'")
-    steps.append(f"scale={plan.width}:{plan.height}:flags=bicubic:out_range=tv,setsar=1")
+    steps += filters.steps(shown, plan.shown, size, moves) if shown else [filters.scaled(size)]
     if plan.hdr_transfer:
         steps.append(_tone_map(plan.hdr_transfer))
     steps.append("format=yuv420p")
@@ -263,7 +334,7 @@ def picture_filter(plan: RenderPlan) -> str:
     steps.append(f"fps=fps={plan.rate}:start_time=0:round=near")
     if plan.lead:
         steps.append(f"trim=start_frame={round(plan.lead * plan.rate)},setpts=PTS-STARTPTS")
-    return ",".join(steps)
+    return ",".join((*steps, *drawing))
 
 
 def _tone_map(transfer: str) -> str:

@@ -156,7 +156,12 @@ class TestCommandLine:
     def arguments(self, wanted: RenderSpec, **changes) -> list[str]:
         plan = make_plan(wanted, **changes)
         return rendering.arguments(
-            Path("/in/a.mp4"), Path("/out/b.part"), plan, "file:/in/sound", LIMITS
+            Path("/in/a.mp4"),
+            Path("/out/b.part"),
+            plan,
+            "file:/in/sound",
+            LIMITS,
+            rendering.picture_filter(plan),
         )
 
     def test_the_source_is_opened_only_behind_the_lists_of_what_is_safe(self):

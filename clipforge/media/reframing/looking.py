@@ -1,0 +1,243 @@
+"""Looks at the pictures of a clip before they are rendered: faces, cuts, movement, and whether it is a screen.
+
+One ffmpeg gives two streams, on the clock of the clip: every picture small and gray, for cuts and movement,
+and two a second in colour, for faces. Nothing but numbers is kept, about 2 kB a second. Runs in the child.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clipforge.media import decoding
+from clipforge.media.features import PictureExtractor
+from clipforge.media.reframing.faces import ALIGNMENT, Box, FaceDetector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from fractions import Fraction
+
+    from numpy.typing import NDArray
+
+    from clipforge.media.reframing.models import FaceModel
+
+SAMPLE_RATE = 2  # pictures a second in which faces are looked for
+LONG_SIDE = 512  # pixels of those, where a face of a twentieth of the width is found
+GRAY_WIDTH, GRAY_HEIGHT = 2 * decoding.FRAME_WIDTH, 2 * decoding.FRAME_HEIGHT
+GRAY_BYTES = GRAY_WIDTH * GRAY_HEIGHT
+MAX_WAITING = 60  # samples whose movement waits for their faces
+CHANGED = 6  # gray levels; less is noise
+# A screen: mostly flat, with sharp edges, and nearly nothing in it moves.
+FLAT, SHARP = 1, 40  # gray levels between neighbours
+SCREEN_FLAT, SCREEN_SHARP, SCREEN_CHANGED = 0.55, 0.02, 0.06  # shares of the picture
+# Where the mouth is in the box of a face, and where nothing speaks: left, top, right, bottom.
+MOUTH, BROW = (0.2, 0.62, 0.8, 1.0), (0.1, 0.0, 0.9, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face in one sample. `speaking`: how much more its mouth moves than its brow, in gray levels."""
+
+    box: Box
+    speaking: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A moment of the clip: its faces, and where it moves, by columns and by rows."""
+
+    faces: tuple[Face, ...]
+    columns: NDArray[np.float32]
+    rows: NDArray[np.float32]
+    screen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Everything that was seen: sample N is at N / SAMPLE_RATE seconds. `cuts` are numbers of pictures."""
+
+    samples: list[Sample]
+    cuts: list[int]
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is to be looked at: `arguments` open the source, and `clock` are filters that begin at 0 s.
+
+    `size` is width and height as shown. There are `pictures` of them, `rate` a second.
+    """
+
+    arguments: list[str]
+    clock: tuple[str, ...]
+    size: tuple[int, int]
+    rate: Fraction
+    pictures: int
+
+
+def look(view: View, detector: FaceDetector | None, on_progress: Callable[[float], None]) -> Seen:
+    """Look at the pictures of a clip. Without a detector there are no faces.
+
+    `on_progress` gets the share of them that was seen. Damaged pictures are left out.
+    """
+    width, height = _detection_size(view.size)
+    watcher = Watcher(view.rate, (width, height), detector)
+    small = f"scale={GRAY_WIDTH}:{GRAY_HEIGHT}:flags=fast_bilinear,format=gray"
+    large = f"scale={width}:{height}:flags=bilinear,format=rgb24"
+    # `up`: the last picture up to the time of a sample, and not one of up to half a sample later.
+    every, some = f"fps={view.rate}:start_time=0", f"fps={SAMPLE_RATE}:start_time=0:round=up"
+    samples = math.ceil(view.pictures / view.rate * SAMPLE_RATE)
+
+    def feed(data: bytes) -> None:
+        watcher.feed_gray(data)
+        on_progress(watcher.pictures / view.pictures)
+
+    decoding.stream(
+        view.arguments,
+        [
+            (feed, _raw((*view.clock, every, small), view.pictures)),
+            (watcher.feed_colour, _raw((*view.clock, some, large), samples)),
+        ],
+    )
+    return watcher.finish()
+
+
+def _detection_size(size: tuple[int, int]) -> tuple[int, int]:
+    scale = LONG_SIDE / max(size)
+    width, height = (max(1, round(side * scale / ALIGNMENT)) * ALIGNMENT for side in size)
+    return width, height
+
+
+def _raw(filters: tuple[str, ...], count: int) -> Callable[[str], list[str]]:
+    """The arguments of an output of so many raw pictures, for a pipe."""
+    return lambda pipe: [
+        *("-map", "0:V:0", "-vf", ",".join(filters), "-frames:v", str(count)),
+        *("-c:v", "rawvideo", "-f", "rawvideo", pipe),
+    ]
+
+
+def detector(model: FaceModel | None) -> FaceDetector | None:
+    """The detector with this model. A file that is no such model counts as none: the clip is made."""
+    if model is None:
+        return None
+    try:
+        return FaceDetector(model)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"no faces: the model {model.name} cannot be used: {error}\n")
+        return None
+
+
+class Frames:
+    """Cuts a stream of bytes into frames."""
+
+    def __init__(self, size: int, take: Callable[[NDArray[np.uint8]], None]) -> None:
+        self._size, self._take, self._rest = size, take, bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self._rest += data
+        while len(self._rest) >= self._size:
+            frame = np.frombuffer(bytes(self._rest[: self._size]), np.uint8)
+            del self._rest[: self._size]
+            self._take(frame)
+
+
+class Watcher:
+    """Takes both streams, whichever is ahead, and keeps what was seen."""
+
+    def __init__(
+        self, rate: Fraction, size: tuple[int, int], detector: FaceDetector | None
+    ) -> None:
+        self._rate, self._size, self._detector = rate, size, detector
+        self._extractor = PictureExtractor()
+        self._gray = Frames(GRAY_BYTES, self._take_gray)
+        self._colour = Frames(size[0] * size[1] * 3, self._take_colour)
+        self.pictures = 0
+        self._before: NDArray[np.int16] | None = None
+        self._change = np.zeros((GRAY_HEIGHT, GRAY_WIDTH), np.float32)
+        self._changes: dict[int, NDArray[np.float32]] = {}
+        self._moved: list[tuple[NDArray[np.float32], NDArray[np.float32], float]] = []
+        self._found: list[tuple[list[Box], bool]] = []
+        self._speaking: dict[int, list[float]] = {}
+
+    def feed_gray(self, data: bytes) -> None:
+        self._gray.feed(data)
+
+    def feed_colour(self, data: bytes) -> None:
+        self._colour.feed(data)
+
+    def finish(self) -> Seen:
+        self._close_window()
+        self._meet()
+        cuts = [int(cut) for cut in np.flatnonzero(self._extractor.finish().cut)]
+        count = min(len(self._found), len(self._moved))
+        return Seen([self._sample(index) for index in range(count)], cuts, self.pictures)
+
+    def _sample(self, index: int) -> Sample:
+        boxes, screen = self._found[index]
+        columns, rows, changed = self._moved[index]
+        speaking = self._speaking.get(index, [0.0] * len(boxes))
+        return Sample(
+            faces=tuple(Face(box, value) for box, value in zip(boxes, speaking, strict=True)),
+            columns=columns,
+            rows=rows,
+            screen=screen and changed <= SCREEN_CHANGED,
+        )
+
+    def _take_gray(self, frame: NDArray[np.uint8]) -> None:
+        picture = frame.reshape(GRAY_HEIGHT, GRAY_WIDTH)
+        self._extractor.feed(picture[::2, ::2].tobytes())
+        now = picture.astype(np.int16)
+        if self._before is not None:
+            self._change += np.abs(now - self._before)
+        self._before = now
+        self.pictures += 1
+        # The window of sample N lies around it, half before and half after.
+        if self.pictures >= (len(self._moved) + 0.5) * self._rate / SAMPLE_RATE:
+            self._close_window()
+            self._meet()
+
+    def _close_window(self) -> None:
+        change = self._change * (SAMPLE_RATE / float(self._rate))
+        moving = np.where(change > CHANGED, change, 0)
+        self._changes[len(self._moved)] = change
+        self._moved.append((moving.sum(axis=0), moving.sum(axis=1), float((moving > 0).mean())))
+        self._change = np.zeros_like(self._change)
+        if len(self._changes) > MAX_WAITING:
+            del self._changes[min(self._changes)]
+
+    def _take_colour(self, frame: NDArray[np.uint8]) -> None:
+        width, height = self._size
+        picture = frame.reshape(height, width, 3)
+        boxes = self._detector.find(picture) if self._detector else []
+        self._found.append((boxes, _looks_like_screen(picture)))
+        self._meet()
+
+    def _meet(self) -> None:
+        """Bring together the faces and the movement of samples that have both."""
+        for index in [index for index in self._changes if index < len(self._found)]:
+            change = self._changes.pop(index)
+            self._speaking[index] = [_speaking(box, change) for box in self._found[index][0]]
+
+
+def _speaking(face: Box, change: NDArray[np.float32]) -> float:
+    return max(0.0, _mean(face, MOUTH, change) - _mean(face, BROW, change))
+
+
+def _mean(face: Box, part: tuple[float, float, float, float], change: NDArray[np.float32]) -> float:
+    height, width = change.shape
+    left, right = ((face.left + face.width * part[side]) * width for side in (0, 2))
+    top, bottom = ((face.top + face.height * part[side]) * height for side in (1, 3))
+    seen = change[
+        int(top) : max(int(top) + 1, round(bottom)), int(left) : max(int(left) + 1, round(right))
+    ]
+    return float(seen.mean()) if seen.size else 0.0
+
+
+def _looks_like_screen(picture: NDArray[np.uint8]) -> bool:
+    """Whether a picture is flat with sharp edges, as windows and slides are and what a camera sees is not."""
+    steps = np.abs(np.diff(picture[:, :, 1].astype(np.int16), axis=1))
+    return bool((steps <= FLAT).mean() >= SCREEN_FLAT and (steps >= SHARP).mean() >= SCREEN_SHARP)
