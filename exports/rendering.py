@@ -14,6 +14,7 @@ from clipforge.jobs.kinds import RunControl
 from clipforge.media import (
     Aspect,
     ErrorCode,
+    Layout,
     Limits,
     MediaError,
     Rendered,
@@ -28,6 +29,7 @@ from clipforge.media.contracts import (
     Format,
 )
 from clipforge.orgs import selectors as org_selectors
+from exports import faces
 from exports.models import Export
 from projects import selectors as project_selectors
 from projects.failures import SOURCE_MISSING
@@ -50,6 +52,7 @@ def run(export: Export, control: RunControl) -> None:
             source,
             part,
             _spec(export),
+            face_model=faces.model(),
             limits=_limits(export),
             on_progress=control.note,
             should_stop=control.must_stop,
@@ -76,6 +79,7 @@ def _spec(export: Export) -> RenderSpec:
         end=export.end,
         aspect=Aspect(export.aspect),
         resolution=export.resolution,
+        layout=Layout(export.layout),
         fps=export.fps,
         format=Format(export.format),
         captions=_captions(export),

@@ -20,6 +20,7 @@ from exports.models import Export
 from projects import selectors as project_selectors
 from projects.models import Moment, Project
 
+TALL_ENOUGH = frozenset({Export.Aspect.VERTICAL, Export.Aspect.SQUARE})
 # A clip of less is no clip. Seconds.
 MIN_SECONDS = 1.0
 
@@ -56,6 +57,16 @@ def require_in_tier(*, org: Organization, resolution: int) -> None:
         )
 
 
+def require_room_for_layout(*, aspect: str, layout: str) -> None:
+    """Raises Invalid for two people one above the other in a picture that is too low for that."""
+    if layout == Export.Layout.SPLIT and aspect not in TALL_ENOUGH:
+        raise Invalid(
+            f"In {aspect} there is no room for two people one above the other. Ask for 9:16 or 1:1, "
+            "or for another layout.",
+            code="layout_needs_height",
+        )
+
+
 def require_captions(*, project: Project, start: float, end: float) -> None:
     """Raises Invalid where there are no words to show, or none that can be drawn."""
     transcript = project_selectors.transcript(project)
@@ -78,6 +89,7 @@ def start_export(
     end: float,
     aspect: str,
     resolution: int,
+    layout: str = Export.Layout.AUTO,
     fps: int | None = None,
     file_format: str = Export.Format.MP4,
     captions: str = Export.Captions.NONE,
@@ -91,6 +103,7 @@ def start_export(
     """
     require_exportable(project=project, start=start, end=end)
     require_in_tier(org=project.org, resolution=resolution)
+    require_room_for_layout(aspect=aspect, layout=layout)
     if captions != Export.Captions.NONE:
         require_captions(project=project, start=start, end=end)
     export = Export(
@@ -102,6 +115,7 @@ def start_export(
         end=end,
         aspect=aspect,
         resolution=resolution,
+        layout=layout,
         fps=fps,
         format=file_format,
         captions=captions,

@@ -49,7 +49,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "CorrectionsSerializer": ("words", "words"),
     "CorrectionSerializer": ("index text", "index text"),
     "ExportSerializer": (
-        f"{WORK} {TIMES} project moment start end aspect resolution fps format captions caption_style"
+        f"{WORK} {TIMES} project moment start end aspect resolution layout fps format captions caption_style"
         " size duration width height"
         " sha256 expires_at",
         "",
@@ -60,8 +60,8 @@ FIELDS: dict[str, tuple[str, str]] = {
     ),
     "RangeSerializer": ("moment project start end", "moment project start end"),
     "ExportCreateSerializer": (
-        "moment project start end aspect resolution fps format captions caption_style",
-        "moment project start end aspect resolution fps format captions caption_style",
+        "moment project start end aspect resolution layout fps format captions caption_style",
+        "moment project start end aspect resolution layout fps format captions caption_style",
     ),
     "QuoteRequestSerializer": (
         "analysis_seconds export_seconds resolution",

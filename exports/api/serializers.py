@@ -45,6 +45,7 @@ class ExportSerializer(JobSerializer):
             "end",
             "aspect",
             "resolution",
+            "layout",
             "fps",
             "format",
             "captions",
@@ -87,6 +88,11 @@ class ExportCreateSerializer(RangeSerializer):
         choices=Export.Resolution.choices,
         default=Export.Resolution.FULL_HD,
         help_text="Pixels of the shorter side; at most `max_resolution` of the tier.",
+    )
+    layout = serializers.ChoiceField(
+        choices=Export.Layout.choices,
+        default=Export.Layout.AUTO,
+        help_text="How the picture is brought into the shape; nothing to do where it has that shape.",
     )
     fps = serializers.ChoiceField(
         choices=Export.FrameRate.choices,

@@ -111,6 +111,7 @@ class ExportList(ListModelMixin, OrgView):
             end=end,
             aspect=form.validated_data["aspect"],
             resolution=form.validated_data["resolution"],
+            layout=form.validated_data["layout"],
             fps=form.validated_data["fps"],
             file_format=form.validated_data["format"],
             captions=form.validated_data["captions"],

@@ -195,3 +195,40 @@ def test_the_file_is_downloaded_under_a_name_of_its_format(
     export = make_export(project, format="webm")
     location = api.get(f"{URL}/{export.pk}/download")["Location"]
     assert location.endswith(f"/{export.pk}.webm")
+
+
+# --- layout --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", ["auto", "crop", "fit", "split"])
+def test_a_layout_is_kept_and_costs_nothing(
+    api: APIClient, organization: Organization, project: Project, layout: str
+):
+    response = post(api, project, layout=layout)
+    assert response.status_code == 201, response.content
+    assert response.json()["layout"] == layout
+    assert Export.objects.get().layout == layout
+    assert funds(organization) == Funds(available=18, held=2)
+
+
+def test_without_a_word_about_it_the_layout_is_chosen_by_what_is_seen(
+    api: APIClient, project: Project
+):
+    assert post(api, project).json()["layout"] == "auto"
+
+
+def test_an_unknown_layout_is_refused(api: APIClient, project: Project):
+    with nothing_changes():
+        response = post(api, project, layout="mosaic")
+    assert invalid_fields(response) == {"layout"}
+
+
+@pytest.mark.parametrize("aspect", ["16:9", "source"])
+def test_two_people_one_above_the_other_need_height(api: APIClient, project: Project, aspect: str):
+    with nothing_changes():
+        response = post(api, project, layout="split", aspect=aspect)
+    assert_problem(response, 422, "layout_needs_height")
+
+
+def test_a_square_is_high_enough_for_them(api: APIClient, project: Project):
+    assert post(api, project, layout="split", aspect="1:1").status_code == 201

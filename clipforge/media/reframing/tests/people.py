@@ -51,8 +51,10 @@ def still(x: float, y: float, size: int, *, mirrored: bool = False) -> Person:
 @functools.cache
 def _head(size: int, *, mirrored: bool) -> NDArray[np.uint8]:
     head = Image.fromarray(data.astronaut()).crop(HEAD).resize((size, size))
-    pixels = np.array(head, np.uint8)
-    return pixels[:, ::-1].copy() if mirrored else pixels
+    pixels: NDArray[np.uint8] = np.array(head, np.uint8)
+    if mirrored:
+        pixels = pixels[:, ::-1]
+    return pixels
 
 
 def background(size: tuple[int, int], seed: int = 1) -> NDArray[np.uint8]:
