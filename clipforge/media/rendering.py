@@ -152,7 +152,7 @@ def frame(
     limits: Limits,
     on_progress: OnProgress,
 ) -> Framing | None:
-    """What the clip shows of its source; None: all of it.
+    """The part of its source that the clip shows; None: all of it.
 
     The pictures are looked at only where that matters.
     """

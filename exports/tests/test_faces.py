@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from django.core import checks
-from pytest_django.fixtures import SettingsWrapper
 
 from exports import faces
 
@@ -24,7 +23,7 @@ def test_the_model_is_that_of_the_package():
     assert said() == []
 
 
-def test_an_empty_name_turns_it_off_without_a_word(settings: SettingsWrapper):
+def test_an_empty_name_turns_it_off_without_a_word(settings):
     settings.FACE_MODEL = ""
     assert faces.model() is None
     assert said() == []
@@ -32,7 +31,7 @@ def test_an_empty_name_turns_it_off_without_a_word(settings: SettingsWrapper):
 
 @pytest.mark.parametrize("name", ["faces-of-yesterday", "/no/such/file.onnx"])
 def test_where_it_is_missing_clips_are_made_without_it_and_the_check_says_so(
-    settings: SettingsWrapper, name: str, caplog: pytest.LogCaptureFixture
+    settings, name, caplog
 ):
     settings.FACE_MODEL = name
     assert faces.model() is None

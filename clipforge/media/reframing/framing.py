@@ -1,4 +1,4 @@
-"""What a clip shows of its source: the layout, and for each crop where it is in each picture. Plain numbers.
+"""The part of its source that a clip shows: the layout, and for each crop where it is in each picture. Plain numbers.
 
 Who is followed: the faces of a shot that fit into the crop together, else the one that matters most; without
 faces, where something moves; without either, the middle.

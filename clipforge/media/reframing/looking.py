@@ -67,7 +67,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is to be looked at: `arguments` open the source, and `clock` are filters that begin at 0 s.
+    """The pictures to look at: `arguments` open the source, and `clock` are filters that begin at 0 s.
 
     `size` is width and height as shown. There are `pictures` of them, `rate` a second.
     """

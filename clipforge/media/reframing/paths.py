@@ -28,7 +28,7 @@ MARGIN = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a sample asks of the crop: to begin between `low` and `high`, best at `best`."""
+    """The demand of a sample on the crop: to begin between `low` and `high`, best at `best`."""
 
     low: float
     high: float

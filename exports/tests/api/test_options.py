@@ -220,7 +220,7 @@ def test_without_a_word_about_it_the_layout_is_chosen_by_what_is_seen(
 def test_an_unknown_layout_is_refused(api: APIClient, project: Project):
     with nothing_changes():
         response = post(api, project, layout="mosaic")
-    assert invalid_fields(response) == {"layout"}
+    assert invalid_fields(response) == {"/layout"}
 
 
 @pytest.mark.parametrize("aspect", ["16:9", "source"])

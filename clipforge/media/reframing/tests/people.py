@@ -62,7 +62,8 @@ def background(size: tuple[int, int], seed: int = 1) -> NDArray[np.uint8]:
     noise = np.random.default_rng(seed)
     coarse = noise.integers(60, 130, (9, 16, 3), np.uint8)
     wall = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC), np.int16)
-    return np.clip(wall + noise.integers(-6, 7, wall.shape), 0, 255).astype(np.uint8)
+    grainy = np.clip(wall + noise.integers(-6, 7, wall.shape), 0, 255)
+    return np.array(grainy, np.uint8)
 
 
 def make_film(
