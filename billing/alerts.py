@@ -14,6 +14,7 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from billing.models import Alert, AlertKind, AlertStatus, BillingAccount
+from clipforge.events import outbox
 from clipforge.orgs.models import Membership, Organization, Role
 from credits.models import CreditGrant, GrantKind
 
@@ -110,6 +111,7 @@ def _cross(account: BillingAccount) -> bool:
     here = BillingAccount.objects.filter(pk=account.pk)
     if not here.filter(is_low=False).update(is_low=True, crossings=F("crossings") + 1):
         return False
+    outbox.record("credits.low", account, org=account.org)
     available = account.org.credit_account.available
     Alert.objects.create(
         org=account.org,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from django.db.transaction import atomic
 
-from billing import gateway, subscriptions
+from billing import gateway, payments, subscriptions
 from billing.accounts import lock_account
 from billing.models import BillingAccount, Payment, PaymentMethod, PaymentStatus, PriceKind
 from billing.selectors import (
@@ -65,10 +65,8 @@ def close_plan_pages(org: Organization) -> list[Payment]:
 
 
 def note_closed(pages: Iterable[Payment]) -> None:
-    pending = Payment.objects.filter(
-        pk__in=[page.pk for page in pages], status=PaymentStatus.PENDING
-    )
-    pending.update(status=PaymentStatus.EXPIRED)
+    with atomic():
+        payments.mark_expired([page.pk for page in pages])
 
 
 def open_portal(*, org: Organization) -> str:

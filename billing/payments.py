@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import datetime
 import logging
+import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils import timezone
@@ -17,6 +19,7 @@ from clipforge.audit.actor import Actor
 from clipforge.audit.services import write_entry
 from clipforge.common.errors import Invalid
 from clipforge.common.money import money
+from clipforge.events import outbox
 from credits import selectors as credit_selectors
 from credits import services as credit_services
 from credits.models import CreditTransaction, GrantKind
@@ -48,11 +51,21 @@ def mark_paid(
         _grant_pack(payment, actor)
     if audit:
         _write_paid(payment, actor)
+    outbox.record("payment.succeeded", payment, org=payment.org)
     logger.info(
         "payment received",
         extra={"org": str(payment.org_id), "payment": str(payment.pk), "actor": str(actor)},
     )
     return True
+
+
+def mark_expired(payment_ids: Iterable[uuid.UUID]) -> None:
+    """Take payments that still wait for their money to EXPIRED. Their pages are closed."""
+    waiting = Payment.objects.filter(pk__in=payment_ids, status=PaymentStatus.PENDING)
+    for payment in waiting.select_for_update(of=("self",)).select_related("org").order_by("pk"):
+        payment.status = PaymentStatus.EXPIRED
+        payment.save(update_fields=["status"])
+        outbox.record("payment.failed", payment, org=payment.org)
 
 
 def reverse(payment: Payment, reversed_amount: int, *, reason: str, actor: Actor) -> bool:
@@ -83,6 +96,7 @@ def reverse(payment: Payment, reversed_amount: int, *, reason: str, actor: Actor
         after={"went back": money(reversed_amount, payment.currency)},
         reason=reason,
     )
+    outbox.record("payment.refunded", payment, org=payment.org)
     logger.info(
         "payment reversed",
         extra={"payment": str(payment.pk), "reversed": reversed_amount, "actor": str(actor)},

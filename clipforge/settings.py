@@ -197,6 +197,7 @@ INSTALLED_APPS = [
     "clipforge.orgs",
     "credits",
     "clipforge.jobs",
+    "clipforge.events",
     "projects",
     "exports",
     "billing",
@@ -439,6 +440,13 @@ SPECTACULAR_SETTINGS = {
     "GET_LIB_DOC_EXCLUDES": "clipforge.common.api.schema.undescribing_bases",
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {"DeliveryStatusEnum": "clipforge.events.models.DeliveryStatus"},
+    # A list, by its name: it is made of the types that the apps register.
+    "WEBHOOKS": "clipforge.events.api.schema.WEBHOOKS",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "clipforge.events.api.schema.add_headers",
+    ],
 }
 
 # --- logs ----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("projects.api.urls")),
     path("", include("exports.api.urls")),
     path("", include("billing.api.urls")),
+    path("", include("clipforge.events.api.urls")),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     # Its only renderer is a template, which has nothing to say to OPTIONS. Its script is a request of
     # its own, as the content security policy wants it.

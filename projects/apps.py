@@ -5,6 +5,10 @@ class ProjectsConfig(AppConfig):
     name = "projects"
 
     def ready(self) -> None:
-        from projects import jobs, speech  # noqa: F401 - registers its check
+        from projects import (
+            jobs,
+            signals,  # noqa: F401 - connects the receivers
+            speech,  # noqa: F401 - registers its check
+        )
 
         jobs.register()

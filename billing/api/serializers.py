@@ -71,6 +71,15 @@ class PaymentSerializer(ModelSerializer):
         read_only_fields = fields
 
 
+class LowBalanceSerializer(Serializer):
+    """The balance of an organization, as `GET /credits/balance` answers."""
+
+    available = serializers.IntegerField()
+    held = serializers.IntegerField()
+    posted = serializers.IntegerField()
+    debt = serializers.IntegerField()
+
+
 class SubscriptionSerializer(ModelSerializer):
     plan = serializers.CharField(source="price.code", read_only=True)
     tier = serializers.CharField(source="price.tier", read_only=True)

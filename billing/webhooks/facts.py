@@ -108,8 +108,7 @@ def checkout_facts(thing: dict[str, Any]) -> Facts | None:
 
 def _note_checkout(payment_id: uuid.UUID, session: dict[str, Any]) -> None:
     if session["status"] == "expired":
-        pending = Payment.objects.filter(pk=payment_id, status=PaymentStatus.PENDING)
-        pending.update(status=PaymentStatus.EXPIRED)
+        payments.mark_expired([payment_id])
 
 
 def _settle_pack(payment: Payment, session: dict[str, Any], actor: Actor) -> None:

@@ -32,6 +32,7 @@ from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.failure_excerpt import failure_excerpt
 from clipforge.jobs import kinds, rules
 from clipforge.jobs.errors import in_terms_of_jobs
+from clipforge.jobs.events import job_ended
 from clipforge.jobs.failures import HOLD_LAPSED, HoldLost
 from clipforge.jobs.models import CANCELLED, FAILED, QUEUED, Job
 from clipforge.jobs.rules import Action
@@ -286,20 +287,21 @@ def _locked(job: J) -> J:
 
 
 def _settle(job: Job, *, status: str, error: tuple[str, str] = ("", ""), **fields: Any) -> bool:
-    """Finish a row whose fence is still the one that `job` knows."""
+    """Finish a row whose fence is still the one that `job` knows. Requires a transaction."""
     code, message = error
-    return bool(
-        _here(job).update(
-            status=status,
-            error_code=code,
-            error_message=message,
-            stage="",
-            lease_expires_at=None,
-            finished_at=Now(),
-            updated_at=Now(),
-            **fields,
-        )
+    settled = _here(job).update(
+        status=status,
+        error_code=code,
+        error_message=message,
+        stage="",
+        lease_expires_at=None,
+        finished_at=Now(),
+        updated_at=Now(),
+        **fields,
     )
+    if settled:
+        job_ended.send(sender=type(job), job=job, status=status)
+    return bool(settled)
 
 
 def _as_it_is(job: J) -> J:

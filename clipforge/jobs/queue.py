@@ -46,7 +46,7 @@ _JOB_OF_OWN = Coalesce(*(KT(f"args__{name}") for name in OWN_ARGUMENTS))
 
 
 class Workers(NamedTuple):
-    """How many are alive (each process has two), and when any was last seen; None: none ever."""
+    """How many are alive (each process has three), and when any was last seen; None: none ever."""
 
     alive: int
     last_seen: datetime.datetime | None

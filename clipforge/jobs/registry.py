@@ -19,6 +19,8 @@ from clipforge.jobs.kinds import JobFiles, JobKind
 logger = logging.getLogger(__name__)
 
 MAINTENANCE = "maintenance"
+# Tasks that only wait for other people's servers: coroutines, all of them.
+OUTBOUND = "outbound"
 EVERY_SWEEP = "* * * * * */15"
 
 # A task that failed comes again, whatever the fault: one that could not even claim its job is

@@ -1,8 +1,9 @@
 """The worker process: does what is queued until it is asked to stop.
 
-Two procrastinate workers share the process. One does the jobs, of all kinds that are registered, as
-many at once as there are slots; the other does the maintenance (sweeps, expiry), so that long jobs
-never keep the sweeper from running. A third loop gives the queue entries of dead workers to living
+Three procrastinate workers share the process. One does the jobs, of all kinds that are registered, as
+many at once as there are slots; one does the maintenance (sweeps, expiry), so that long jobs never
+keep the sweeper from running; and one has coroutines that wait for other people's servers, of which
+many at once cost next to nothing. A further loop gives the queue entries of dead workers to living
 ones; the fence of the row makes a task that runs twice harmless.
 """
 
@@ -24,12 +25,14 @@ from procrastinate.jobs import DeleteJobCondition, Status
 
 from clipforge.common.shutdown import stopping
 from clipforge.jobs.kinds import job_queues
-from clipforge.jobs.registry import MAINTENANCE
+from clipforge.jobs.registry import MAINTENANCE, OUTBOUND
 
 logger = logging.getLogger(__name__)
 
 # Asked to stop, a job is handed back within a second; this bounds what is not. Seconds.
 GRACE_SECONDS = 20.0
+# Coroutines that wait for other people's servers.
+OUTBOUND_AT_ONCE = 100
 # How often queue entries of dead workers are looked for. Seconds; procrastinate calls a worker dead after 30.
 RESCUE_SECONDS = 10.0
 # How long anything waits for a connection from the pool. Without a database nothing can be said to
@@ -72,6 +75,7 @@ async def _work(concurrency: int, stop: asyncio.Event) -> None:
         workers = [
             asyncio.create_task(_procrastinate_worker(app, job_queues(), concurrency)),
             asyncio.create_task(_procrastinate_worker(app, [MAINTENANCE], 1)),
+            asyncio.create_task(_procrastinate_worker(app, [OUTBOUND], OUTBOUND_AT_ONCE)),
             asyncio.create_task(_rescue_forever(app)),
         ]
         stopped = asyncio.create_task(stop.wait())

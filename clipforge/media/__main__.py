@@ -165,7 +165,7 @@ def claim_stdout() -> int:
 
 def main() -> None:
     launcher.die_with_parent(int(sys.argv[1]))
-    events = Events(claim_stdout())
+    parent = Events(claim_stdout())
     request = json.load(sys.stdin)
     limits = Limits(**request["limits"])
     sandbox.confine(limits)
@@ -173,12 +173,12 @@ def main() -> None:
     if request["operation"] in IN_PROCESS:
         launcher.forbid_new_processes()
     try:
-        result = operation(request["arguments"], limits, events.progress)
-        events.write(encode(result=result))
+        result = operation(request["arguments"], limits, parent.progress)
+        parent.write(encode(result=result))
     except MediaError as error:
-        events.write(encode_error(error))
+        parent.write(encode_error(error))
     except MemoryError:
-        events.write(OUT_OF_MEMORY)
+        parent.write(OUT_OF_MEMORY)
 
 
 if __name__ == "__main__":

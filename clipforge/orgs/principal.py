@@ -24,4 +24,9 @@ class Principal:
     @property
     def actor(self) -> str:
         """The name of this caller in audit trails."""
-        return str(Actor.of_api_key(self.api_key.prefix))
+        return str(self.cause)
+
+    @property
+    def cause(self) -> Actor:
+        """This caller, for services that leave a row in the audit."""
+        return Actor.of_api_key(self.api_key.prefix)

@@ -6,7 +6,16 @@ Every group may view every table of ours; its further permissions are listed her
 from __future__ import annotations
 
 # Apps whose tables every role may view.
-VIEWED_APPS = ("audit", "orgs", "credits", "projects", "exports", "billing", "procrastinate")
+VIEWED_APPS = (
+    "audit",
+    "orgs",
+    "credits",
+    "events",
+    "projects",
+    "exports",
+    "billing",
+    "procrastinate",
+)
 
 SUPPORT = frozenset({"staff.retry_work", "staff.manage_keys"})
 FINANCE = frozenset(

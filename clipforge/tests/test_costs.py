@@ -30,6 +30,11 @@ POSTS = {
     "quotes": ONE,
     "billing-checkout": ONE,
     "billing-portal": ONE,
+    "webhook-endpoints": ONE,
+    "webhook-secret": ONE,
+    "webhook-test": ONE,
+    "webhook-replay": ONE,
+    "webhook-delivery-replay": ONE,
 }
 PATHS = {
     route.name: re.sub(r"<[^>]+>", lambda _: str(uuid.uuid4()), route.pattern)

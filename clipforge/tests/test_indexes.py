@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parents[2]
 
 # The apps whose models are ours.
-OURS = {"orgs", "staff", "credits", "projects", "exports", "billing"}
+OURS = {"orgs", "staff", "credits", "events", "projects", "exports", "billing"}
 
 # An index that is the beginning of another costs every write and serves no read that the other could
 # not. The exceptions, with the reason that is written beside them.

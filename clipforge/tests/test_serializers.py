@@ -34,6 +34,15 @@ WORK = "id status stage progress queue_position error credits attempts"
 TIMES = "created_at queued_at started_at finished_at"
 TRACE = "reason reference_type reference_id unit_price price_version inputs"
 
+ENDPOINT = (
+    "id url description event_types is_enabled disabled_at disabled_because failing_since"
+    " former_secret_until created_at updated_at"
+)
+DELIVERY = (
+    "id endpoint event event_type object_id sequence status tries next_try_at answer_status error"
+    " created_at delivered_at"
+)
+
 # Read, then written. Fields inside a field are those of its own serializer.
 FIELDS: dict[str, tuple[str, str]] = {
     "ProjectSerializer": (
@@ -87,6 +96,17 @@ FIELDS: dict[str, tuple[str, str]] = {
         "id status method plan tier period_start period_end cancel_at_period_end",
         "",
     ),
+    "EndpointSerializer": (ENDPOINT, ""),
+    "EndpointWithSecretSerializer": (f"{ENDPOINT} secret", ""),
+    "EndpointCreateSerializer": ("url description event_types", "url description event_types"),
+    "EndpointUpdateSerializer": (
+        "url description event_types is_enabled",
+        "url description event_types is_enabled",
+    ),
+    "ReplaySerializer": ("created_after created_before", "created_after created_before"),
+    "DeliverySerializer": (DELIVERY, ""),
+    "DeliveryDetailSerializer": (f"{DELIVERY} body attempts", ""),
+    "AttemptSerializer": ("url sent_at seconds answer_status error answer", ""),
     "APIKeySerializer": ("id name prefix created_at last_used_at expires_at", ""),
 }
 
@@ -99,6 +119,8 @@ ANSWERS: dict[str, str] = {
     "SentenceSerializer": "start end text words",
     "WordSerializer": "index text start end confidence",
     "BalanceSerializer": "available held posted debt",
+    "LowBalanceSerializer": "available held posted debt",
+    "ReplayedSerializer": "events",
     "StatementSerializer": "month opening rows closing",
     "PlanSerializer": "code name tier credits_per_month amount currency",
     "PackSerializer": "code name credits validity_days amount currency",

@@ -67,6 +67,17 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("billing-payments", "GET"): (200, 200, None),
     ("billing-payment", "GET"): (200, 404, "payment"),
     ("billing-subscription", "GET"): (200, 200, None),
+    ("webhook-endpoints", "GET"): (200, 200, None),
+    ("webhook-endpoints", "POST"): (201, 201, None),
+    ("webhook-endpoint", "GET"): (200, 404, "endpoint"),
+    ("webhook-endpoint", "PATCH"): (200, 404, "endpoint"),
+    ("webhook-endpoint", "DELETE"): (204, 404, "endpoint"),
+    ("webhook-secret", "POST"): (200, 404, "endpoint"),
+    ("webhook-test", "POST"): (201, 404, "endpoint"),
+    ("webhook-replay", "POST"): (202, 404, "endpoint"),
+    ("webhook-deliveries", "GET"): (200, 404, "endpoint"),
+    ("webhook-delivery", "GET"): (200, 404, "delivery"),
+    ("webhook-delivery-replay", "POST"): (202, 404, "delivery"),
 }
 
 # Public routes, with the methods that they answer. The link of a file is its own permission.
@@ -106,10 +117,19 @@ FILTERS: dict[str, dict[str, str]] = {
         "created_after": "2020-01-01T00:00:00Z",
         "created_before": "2100-01-01T00:00:00Z",
     },
+    "webhook-endpoints": {},
+    "webhook-deliveries": {
+        "status": "PENDING",
+        "created_after": "2020-01-01T00:00:00Z",
+        "created_before": "2100-01-01T00:00:00Z",
+    },
 }
 
+# Lists of what belongs to a thing.
+BELOW = {"moments": "project", "webhook-deliveries": "endpoint"}
+
 # Requests that create rows, in the caller's own organization alone.
-CREATES = {("projects", "POST")}
+CREATES = {("projects", "POST"), ("webhook-endpoints", "POST")}
 
 PATTERNS = {route.name: route.pattern for route in routes()}
 
@@ -159,6 +179,13 @@ def body_of(name: str, method: str, world: World, video: bytes) -> Any:
             return {"price": "pack-100"}
         case "quotes", "POST":
             return {"export_seconds": 60}
+        case "webhook-endpoints", "POST":
+            return {"url": "https://example.com/new"}
+        case "webhook-replay", "POST":
+            return {
+                "created_after": "2026-01-01T00:00:00Z",
+                "created_before": "2026-01-02T00:00:00Z",
+            }
         case "project", "PATCH":
             return {"title": "Mine now"}
         case "transcript", "PATCH":
@@ -290,7 +317,7 @@ def test_an_id_in_a_body_is_answered_as_if_it_did_not_exist(owner, stranger):
 def test_a_list_narrowed_to_the_owners_rows_shows_a_stranger_none_of_them(owner, stranger):
     theirs, mine = client_of(stranger), client_of(owner)
     for name, parameters in FILTERS.items():
-        thing = "project" if name == "moments" else None
+        thing = BELOW.get(name)
         for parameter, value in parameters.items():
             value = value.format(project=owner.objects["project"].pk)
             path = f"{path_of(name, owner, thing)}?{parameter}={value}"
@@ -313,7 +340,7 @@ def test_a_filter_by_anothers_id_is_answered_as_if_it_did_not_exist(owner, stran
 def test_a_cursor_of_the_owners_is_worth_nothing_to_a_stranger(owner, stranger):
     mine, theirs = client_of(owner), client_of(stranger)
     for name in FILTERS:
-        path = path_of(name, owner, "project" if name == "moments" else None)
+        path = path_of(name, owner, BELOW.get(name))
         cursor = ask(mine, "GET", f"{path}?page_size=1").json()["next_cursor"]
         assert cursor, f"{name} needs two rows of the owner's"
         response = ask(theirs, "GET", f"{path}?page_size=1&cursor={cursor}")

@@ -33,12 +33,15 @@ from clipforge.devtools.testing.factories import (
     REASON,
     TESTER,
     make_api_key,
+    make_endpoint,
     make_grant,
     make_organization,
     make_project,
     make_user,
 )
 from clipforge.devtools.testing.staff import code_of, make_staff, phone_of
+from clipforge.events import disabling
+from clipforge.events import services as event_services
 from clipforge.jobs.rules import Action
 from clipforge.orgs import services as org_services
 from clipforge.staff.approvals import services as approval_services
@@ -218,6 +221,33 @@ def set_low_balance_threshold() -> Act:
     return lambda: billing_services.set_low_balance_threshold(org=org, threshold=5, **BECAUSE)
 
 
+def create_endpoint() -> Act:
+    org = make_organization()
+    return lambda: event_services.create_endpoint(org=org, url="https://example.com/", **BECAUSE)
+
+
+def update_endpoint() -> Act:
+    endpoint = make_endpoint(make_organization())
+    return lambda: event_services.update_endpoint(
+        endpoint=endpoint, description="of the shop", **BECAUSE
+    )
+
+
+def delete_endpoint() -> Act:
+    endpoint = make_endpoint(make_organization())
+    return lambda: event_services.delete_endpoint(endpoint=endpoint, **BECAUSE)
+
+
+def rotate_secret() -> Act:
+    endpoint = make_endpoint(make_organization())
+    return lambda: event_services.rotate_secret(endpoint=endpoint, **BECAUSE)
+
+
+def disable() -> Act:
+    endpoint = make_endpoint(make_organization())
+    return lambda: disabling.disable(endpoint, because="BY_HAND", **BECAUSE)
+
+
 def of_stripe() -> Payment:
     """A payment through Stripe that waits for its money."""
     price = pack()
@@ -357,6 +387,11 @@ SCENARIOS: dict[str, Callable[[], Act]] = {
             set_low_balance_threshold,
         )
     },
+    **{
+        f"clipforge.events.services.{each.__name__}": each
+        for each in (create_endpoint, update_endpoint, delete_endpoint, rotate_secret)
+    },
+    "clipforge.events.disabling.disable": disable,
     "billing.payments.mark_paid": mark_paid,
     "billing.payments.reverse": reverse,
     "billing.subscriptions.settle_tier": settle_tier,

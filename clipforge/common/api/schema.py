@@ -117,6 +117,8 @@ class ProblemAutoSchema(AutoSchema):
         return bodies
 
     def _problem_statuses(self) -> set[int]:
+        if self.path == "/":  # no route of ours, but a request that we send: others answer it
+            return set()
         statuses = set(getattr(self.view, "problems", {}).get(self.method.lower(), ()))
         statuses |= {400, 406, 422, 429, 503}
         if self.get_auth():

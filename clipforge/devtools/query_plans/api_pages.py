@@ -22,6 +22,7 @@ from clipforge.common.api.pagination import DEFAULT_PAGE_SIZE, cursor_at, keyset
 from clipforge.common.models import CachedRow
 from clipforge.devtools.query_plans import budgets
 from clipforge.devtools.query_plans.subjects import COUNTED, DEEP, Page, Subject, if_there
+from clipforge.events import selectors as event_selectors
 from clipforge.orgs.caching import stored
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 from clipforge.orgs.principal import Principal
@@ -44,7 +45,8 @@ class ListView(NamedTuple):
 
     name: str
     view_class: Any
-    needs_project: bool
+    # The ids in its address, as in `project_id`.
+    needs: list[str]
 
 
 def list_views() -> list[ListView]:
@@ -53,7 +55,7 @@ def list_views() -> list[ListView]:
     for pattern in _patterns(get_resolver().url_patterns):
         view_class = getattr(pattern.callback, "view_class", None)
         if hasattr(view_class, "keyset"):
-            needs = "project_id" in pattern.pattern.converters
+            needs = list(pattern.pattern.converters)
             found.append(ListView(str(pattern.name), view_class, needs))
     return found
 
@@ -68,7 +70,7 @@ def _patterns(entries: list[URLPattern | URLResolver]) -> Iterator[URLPattern]:
 
 def api_pages(subject: Subject) -> Iterator[Page]:
     for listed in list_views():
-        if listed.needs_project and subject.project is None:
+        if None in _ids(listed, subject).values():
             continue
         for params in _filters(listed.view_class, subject):
             yield from _list(listed, subject, params)
@@ -132,9 +134,7 @@ def _short(value: str | list[str]) -> str:
 
 def _view(listed: ListView, subject: Subject, params: Params) -> Any:
     """The view as it is when it answers a client of the organization."""
-    kwargs: dict[str, Any] = {}
-    if listed.needs_project and subject.project is not None:
-        kwargs["project_id"] = subject.project.pk
+    kwargs = _ids(listed, subject)
     request = Request(RequestFactory().get(reverse(listed.name, kwargs=kwargs), params))
     request.user = cast(
         "Any", Principal(APIKey(organization=subject.org, prefix="plans"), TierLimits())
@@ -143,6 +143,12 @@ def _view(listed: ListView, subject: Subject, params: Params) -> Any:
     view.setup(request, **kwargs)
     view.request, view.format_kwarg = request, None
     return view
+
+
+def _ids(listed: ListView, subject: Subject) -> dict[str, Any]:
+    """The ids of the things whose list it is; None for what the organization has not."""
+    named = {name: getattr(subject, name.removesuffix("_id")) for name in listed.needs}
+    return {name: getattr(thing, "pk", None) for name, thing in named.items()}
 
 
 def _show(view: Any) -> object:
@@ -180,8 +186,17 @@ def details(subject: Subject) -> Iterator[Page]:
         yield Page(f"delete project, {subject.label}", "", budgets.ALL_OF_PROJECT, collect)
     if export := subject.export:
         details["export"] = partial(export_selectors.get_export, org, export.pk)
+    if endpoint := subject.endpoint:
+        details["webhook endpoint"] = partial(event_selectors.get_endpoint, org, endpoint.pk)
+        if delivery := event_selectors.deliveries(endpoint).first():
+            details["webhook delivery"] = partial(_delivery, org, delivery.pk)
     for name, run in details.items():
         yield Page(f"{name}, {subject.label}", "", budgets.ONE, run)
+
+
+def _delivery(org: Organization, pk: uuid.UUID) -> object:
+    delivery = event_selectors.get_delivery(org, pk)
+    return list(event_selectors.latest_attempts(delivery))
 
 
 def statements(subject: Subject) -> Iterator[Page]:

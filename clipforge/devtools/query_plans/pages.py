@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
+
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 
 from billing.caching import stored_pricing
 from clipforge.devtools.query_plans import api_pages, budgets, staff_pages
 from clipforge.devtools.query_plans.subjects import Page, subjects
+from clipforge.events import selectors as event_selectors
+from clipforge.events.models import Endpoint, Event
+from clipforge.events.sweeping import RETENTION
 from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs.kinds import all_kinds
 from clipforge.jobs.models import QUEUED
@@ -47,10 +54,21 @@ def _queue() -> Iterator[Page]:
         if job := job_selectors.queued_jobs(model).reverse().first():
             position = partial(job_selectors.queue_position, job)
             yield Page(f"queue position of {name}", "", budgets.QUEUE, position)
-    due = {
+    due: dict[str, QuerySet[Any]] = {
         "due holds": expiry.due_holds().order_by("expires_at"),
         "due grants": expiry.due_grants().order_by("expires_at"),
         "due exports": due_exports(),
     }
+    due["events to forget"] = Event.objects.filter(created_at__lt=Now() - RETENTION).order_by(
+        "created_at", "id"
+    )
+    if endpoint := Endpoint.objects.first():
+        due["due deliveries"] = event_selectors.due_deliveries().filter(endpoint=endpoint)
+    yield Page(
+        "waiting endpoints",
+        "",
+        budgets.WAITING,
+        partial(list, event_selectors.waiting_endpoints()[:1000]),
+    )
     for name, queryset in due.items():
         yield Page(name, "", budgets.QUEUE, partial(list, queryset[:1000]))

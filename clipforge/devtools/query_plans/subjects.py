@@ -12,6 +12,8 @@ from django.http import Http404
 
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.devtools.query_plans.budgets import Budget
+from clipforge.events import selectors as event_selectors
+from clipforge.events.models import Endpoint
 from clipforge.orgs.models import Organization
 from credits.models import CreditAccount
 from exports import selectors as export_selectors
@@ -32,12 +34,13 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """An organization whose pages are looked at, and a project and an export of it."""
+    """An organization whose pages are looked at, and a project, an export and an endpoint of it."""
 
     label: str
     org: Organization
     project: Project | None
     export: Export | None
+    endpoint: Endpoint | None
 
 
 def subjects() -> list[Subject]:
@@ -55,7 +58,8 @@ def _subject(label: str, org: Organization) -> Subject:
     # The one with the most to list.
     project = ready.annotate(found=Count("moments")).order_by("-found", "id").first()
     export = export_selectors.exports(org).order_by("-created_at").first()
-    return Subject(label, org, project, export)
+    endpoint = event_selectors.endpoints(org).first()
+    return Subject(label, org, project, export, endpoint)
 
 
 def if_there(read: Callable[..., object], *args: Any) -> None:

@@ -21,6 +21,7 @@ from clipforge.orgs.models import APIKey, Organization, Tier, TierLimits, User
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from clipforge.events.models import Endpoint
     from clipforge.jobs.models import Job
     from credits.pricing import Charge
     from exports.models import Export
@@ -172,6 +173,18 @@ def make_client(organization: Organization, **overrides: Any) -> APIClient:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {new.secret}")
     return client
+
+
+def make_endpoint(
+    org: Organization, url: str = "https://example.com/hook", **overrides: Any
+) -> Endpoint:
+    """A webhook endpoint, as its service makes one, but without a row in the audit."""
+    from clipforge.events import signing
+    from clipforge.events.models import Endpoint
+
+    return Endpoint.objects.create(
+        **{"org": org, "url": url, "salt": signing.new_salt(), **overrides}
+    )
 
 
 # --- projects, moments and exports -----------------------------------------------------

@@ -17,7 +17,7 @@ class Received(NamedTuple):
     body: bytes
 
 
-# Writes a whole answer, or something else.
+# Writes a whole answer, or something else. `got` of the handler is what it answers to.
 Reply = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -34,7 +34,7 @@ def status(code: int, body: bytes = b"ok", **headers: str) -> Reply:
 
 
 class Receiver:
-    """What arrived, in order; `replies` says how each path is answered, with 200 unless told."""
+    """Keeps all that arrives, in order; `replies` says how a path is answered, with 200 unless told."""
 
     def __init__(self, server: ThreadingHTTPServer, scheme: str) -> None:
         self.received: list[Received] = []
@@ -79,7 +79,8 @@ def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            receiver.keep(Received(self.path, dict(self.headers), body))
+            self.got = Received(self.path, dict(self.headers), body)
+            receiver.keep(self.got)
             receiver.replies[self.path](self)
 
         def do_GET(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django.apps import apps
 from django.contrib.auth.models import Group
 from django.db import models
+from django.db.transaction import atomic
 from django.utils import timezone
 
 from billing import payments
@@ -16,12 +17,15 @@ from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
     TESTER,
     make_api_key,
+    make_endpoint,
     make_export,
     make_moment,
     make_organization,
     make_project,
     make_user,
 )
+from clipforge.events import outbox
+from clipforge.events.models import Delivery
 from clipforge.orgs.idempotency import Answer, once
 from clipforge.orgs.models import IdempotencyRecord, Membership, TierLimits
 
@@ -84,6 +88,11 @@ def make_alert() -> Alert:
     return Alert.objects.create(org=org, kind="EXPIRING", key="k", subject="Told", body="Told.")
 
 
+def make_told() -> Delivery:
+    with atomic():
+        return outbox.record_for(make_endpoint(make_organization()), "endpoint.test")
+
+
 # Every registered model has its maker here: clipforge/orgs/tests/test_admin.py says which is missing.
 MAKERS: dict[str, Callable[[], models.Model]] = {
     "auth.Group": lambda: Group.objects.create(name=f"Support {Group.objects.count()}"),
@@ -112,4 +121,7 @@ MAKERS: dict[str, Callable[[], models.Model]] = {
     "projects.Project": make_project,
     "projects.Moment": lambda: make_moment(make_project()),
     "exports.Export": make_export,
+    "events.Endpoint": lambda: make_endpoint(make_organization()),
+    "events.Event": lambda: make_told().event,
+    "events.Delivery": make_told,
 }

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from clipforge.orgs.models import Organization
 
 # The apps whose every row counts, and the single models besides.
-WATCHED_APPS = ("credits", "projects", "exports", "billing")
+WATCHED_APPS = ("credits", "events", "projects", "exports", "billing")
 WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db.transaction import atomic
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import URLResolver, get_resolver
 from django.utils import timezone
@@ -22,12 +23,14 @@ from clipforge.devtools.testing.factories import (
     TESTER,
     make_api_key,
     make_client,
+    make_endpoint,
     make_export,
     make_moment,
     make_organization,
     make_project,
     make_transcript,
 )
+from clipforge.events import outbox
 from clipforge.orgs.models import APIKey, Organization, Tier
 from clipforge.orgs.services import revoke_api_key
 
@@ -83,6 +86,10 @@ def make_world(name: str, *, is_active: bool = True) -> World:
     org.refresh_from_db()
     ready = make_project(org, title=f"{name} ready")
     exported = make_export(ready)
+    endpoint = make_endpoint(org, f"https://{org.slug}.example/hook")
+    with atomic():
+        delivery = outbox.record_for(endpoint, "endpoint.test")
+        other_delivery = outbox.record_for(endpoint, "endpoint.test")
     return World(
         org,
         {
@@ -98,6 +105,11 @@ def make_world(name: str, *, is_active: bool = True) -> World:
             "hold": exported.hold,
             "payment": _make_payment(org, name, 1),
             "other payment": _make_payment(org, name, 2),
+            "endpoint": endpoint,
+            "other endpoint": make_endpoint(org, f"https://{org.slug}.example/other"),
+            "delivery": delivery,
+            "other delivery": other_delivery,
+            "event": delivery.event,
         },
     )
 

@@ -50,6 +50,9 @@ credits.creditgrant             sfeaR   -       -       -
 credits.credithold              sfeaR   -       -       -
 credits.creditreversal          sfeaR   -       -       -
 credits.credittransaction       sfeaR   -       -       -
+events.delivery                 sfeaR   -       -       -
+events.endpoint                 sfeaR   -       -       -
+events.event                    sfeaR   -       -       -
 exports.export                  sfeaR   -       -       -
 orgs.apikey                     sfeaR   -       -       -
 orgs.idempotencyrecord          sfeaR   -       -       -
