@@ -26,6 +26,12 @@ def exports_of(project: Project) -> QuerySet[Export]:
     return with_reserved(Export.objects.filter(project=project)).defer("failure_detail")
 
 
+def exported_moments(project: Project) -> set[uuid.UUID]:
+    """The ids of the moments that exports of the project were made of."""
+    made_of = Export.objects.filter(project=project).values_list("moment_id", flat=True)
+    return {moment_id for moment_id in made_of if moment_id is not None}
+
+
 def get_export(org: Organization, export_id: uuid.UUID) -> Export:
     """Raises NotFound, the same for an unknown id and another organization's."""
     export = exports(org).filter(pk=export_id).first()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.dispatch import receiver
 
 from clipforge.events import outbox
 from clipforge.jobs.events import job_ended
-from exports import services
+from exports import selectors, services
 from exports.models import Export
-from projects.events import project_deleting
+from projects.events import moments_replacing, project_deleting
 from projects.models import Project
 
 
@@ -22,3 +23,8 @@ def drop_exports(sender: Any, project: Project, actor: str, **kwargs: Any) -> No
 @receiver(job_ended, sender=Export)
 def record_end(sender: Any, job: Export, status: str, **kwargs: Any) -> None:
     outbox.record(f"export.{status.lower()}", job, org=job.org)
+
+
+@receiver(moments_replacing)
+def need_moments(sender: Any, project: Project, **kwargs: Any) -> set[uuid.UUID]:
+    return selectors.exported_moments(project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 
 from django.db import transaction
@@ -15,7 +16,9 @@ from clipforge.media.words.transcript import Transcript
 from clipforge.orgs import selectors as org_selectors
 from projects import speech
 from projects.failures import SOURCE_MISSING
-from projects.models import Moment, Project, ProjectTranscript
+from projects.models import Project, ProjectFeatures, ProjectTranscript
+from projects.recording import record_moments
+from projects.wishes import choice_of
 
 # A whole analysis runs many times faster than the source plays, the words of a talk included; this only
 # ends a stuck one.
@@ -31,6 +34,7 @@ def run(project: Project, control: RunControl) -> None:
     analysis = analyse(
         source,
         speech_model=speech.model(),
+        wishes=choice_of(project.wishes),
         limits=_limits(project),
         on_progress=control.note,
         should_stop=control.must_stop,
@@ -52,7 +56,8 @@ def _limits(project: Project) -> Limits:
 
 
 def _record(project: Project, analysis: Analysis) -> None:
-    found = bool(analysis.moments)
+    # Something is worth clipping, though it is not what was wished for: choosing again shows it.
+    found = bool(analysis.moments) or analysis.others
     with transaction.atomic():
         ours = lifecycle.succeed(
             project,
@@ -63,20 +68,16 @@ def _record(project: Project, analysis: Analysis) -> None:
         )
         if ours:
             _record_transcript(project, analysis.transcript)
-            Moment.objects.bulk_create(
-                Moment(
-                    org=project.org,
-                    project=project,
-                    start=moment.start,
-                    # By a rounding error later, and it could not be exported.
-                    end=min(moment.end, project.duration),
-                    score=moment.score,
-                    subscores=moment.subscores,
-                    reason=moment.reason,
-                    scorer_version=analysis.scorer_version,
-                )
-                for moment in analysis.moments
-            )
+            _record_features(project, analysis.features)
+            record_moments(project, analysis.moments, scorer_version=analysis.scorer_version)
+
+
+def _record_features(project: Project, features: str) -> None:
+    content = base64.b64decode(features)
+    if content:
+        ProjectFeatures.objects.create(
+            project=project, org=project.org, format=content[0], content=content
+        )
 
 
 def _record_transcript(project: Project, spoken: Transcript | None) -> None:

@@ -4,3 +4,6 @@ from django.dispatch import Signal
 
 # Before a project's row goes: `project`, `actor`. What hangs on it is settled by the receivers.
 project_deleting = Signal()
+
+# Before moments are replaced: `project`. Each receiver returns the ids of those that it needs.
+moments_replacing = Signal()

@@ -47,6 +47,8 @@ class Project(Job):
     height = models.PositiveIntegerField(help_text="Pixels, as shown.")
     has_audio = models.BooleanField()
     scorer_version = models.CharField(max_length=32, blank=True, editable=False)
+    # As they came with the upload; `projects.wishes` reads them.
+    wishes = models.JSONField(null=True, blank=True, editable=False)
 
     objects = OrgQuerySet["Project"].as_manager()
 
@@ -120,7 +122,23 @@ class Project(Job):
 
 
 class Moment(UUIDModel):
-    """A stretch of the source worth clipping, with the reasons for its score."""
+    """A stretch of the source worth clipping, with the reasons for its score.
+
+    Choosing again replaces it, unless a customer made it, pinned it, rated it or exported it.
+    """
+
+    class Kind(models.TextChoices):
+        TALK = "talk", "Talk"
+        ACTION = "action", "Action"
+        MUSIC = "music", "Music"
+
+    class Origin(models.TextChoices):
+        CHOSEN = "chosen", "Chosen by the scorer"
+        MADE = "made", "Made by hand"
+
+    class Rating(models.TextChoices):
+        UP = "up", "Up"
+        DOWN = "down", "Down"
 
     # Both carried by composite indexes below.
     org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
@@ -131,6 +149,24 @@ class Moment(UUIDModel):
     subscores = models.JSONField(default=dict, help_text="What the score is made of, 0 to 100.")
     reason = models.TextField(help_text="Why, in a sentence.")
     scorer_version = models.CharField(max_length=32)
+    kind = models.CharField(max_length=16, choices=Kind, blank=True, default="", db_default="")
+    title = models.CharField(max_length=200, blank=True, default="", db_default="")
+    hook = models.CharField(
+        max_length=300,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Its first words, to quote.",
+    )
+    origin = models.CharField(
+        max_length=16, choices=Origin, default=Origin.CHOSEN, db_default=Origin.CHOSEN
+    )
+    pinned = models.BooleanField(
+        default=False, db_default=False, help_text="Choosing again leaves it as it is."
+    )
+    rating = models.CharField(
+        max_length=8, choices=Rating, blank=True, default="", db_default="", help_text="up or down."
+    )
 
     objects = OrgQuerySet["Moment"].as_manager()
 
@@ -200,3 +236,45 @@ class ProjectTranscript(models.Model):
         packed = json.dumps(transcript.as_json(), ensure_ascii=False, separators=(",", ":"))
         self.document = zlib.compress(packed.encode())
         self.search = word_search.vector(self.org_id, self.language, transcript.text)
+
+
+class ProjectFeatures(models.Model):
+    """The measures of a source, of which moments are chosen again without decoding it. One row a project."""
+
+    project = models.OneToOneField(Project, models.CASCADE, primary_key=True)
+    # No index: it is read by its project.
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    format = models.PositiveSmallIntegerField(help_text="Of the bytes: `clipforge.media.kept`.")
+    content = models.BinaryField(editable=False, help_text="About 100 KB an hour.")
+
+    objects = OrgQuerySet["ProjectFeatures"].as_manager()
+
+    def __str__(self) -> str:
+        return f"Features of {self.project_id}"
+
+
+class MomentFeedback(models.Model):
+    """The rating of a moment beside the scores that it was given: what a better scorer learns from.
+
+    The figures are those of the moment as it was rated, whatever becomes of it later.
+    """
+
+    # No reference: what was learnt stays when the moment goes, until the project does.
+    moment_id = models.UUIDField(primary_key=True, editable=False)
+    project = models.ForeignKey(Project, models.CASCADE, related_name="+")
+    # No index: `export_feedback` reads all of them.
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    rating = models.CharField(max_length=8, choices=Moment.Rating)
+    rated_at = models.DateTimeField(auto_now=True)
+    start = models.FloatField()
+    end = models.FloatField()
+    kind = models.CharField(max_length=16, blank=True)
+    origin = models.CharField(max_length=16)
+    score = models.FloatField()
+    subscores = models.JSONField(default=dict)
+    scorer_version = models.CharField(max_length=32)
+
+    objects = OrgQuerySet["MomentFeedback"].as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.rating}: {self.moment_id}"

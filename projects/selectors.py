@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 
-from django.db.models import QuerySet
+from django.db.models import CharField, Func, QuerySet
 
 from clipforge.common.errors import NotFound
 from clipforge.jobs.selectors import with_reserved
 from clipforge.orgs.models import Organization
 from projects.failures import NoTranscript
-from projects.models import Moment, Project, ProjectTranscript
+from projects.models import (
+    Moment,
+    MomentFeedback,
+    Project,
+    ProjectFeatures,
+    ProjectTranscript,
+)
 
 
 def projects(org: Organization) -> QuerySet[Project]:
@@ -69,3 +76,28 @@ def get_transcript(project: Project, *, lock: bool = False) -> ProjectTranscript
     if found is None:
         raise NoTranscript
     return found
+
+
+def features(project: Project) -> bytes | None:
+    """The kept features of a project; None for one that was analysed before they were kept."""
+    found = ProjectFeatures.objects.filter(project=project).values_list("content", flat=True)
+    content = found.first()
+    return None if content is None else bytes(content)
+
+
+def feedback(
+    *, since: datetime.datetime | None = None, scorer_version: str | None = None
+) -> QuerySet[MomentFeedback]:
+    """Ratings of all organizations with the scores that were rated, in the order of the moments."""
+    rows = MomentFeedback.objects.order_by("pk")
+    if since is not None:
+        rows = rows.filter(rated_at__gte=since)
+    return rows if scorer_version is None else rows.filter(scorer_version=scorer_version)
+
+
+def score_names(rows: QuerySet[MomentFeedback]) -> list[str]:
+    """The names of all sub-scores that any of the ratings was given for."""
+    keys = rows.order_by().annotate(
+        name=Func("subscores", function="jsonb_object_keys", output_field=CharField())
+    )
+    return sorted(set(keys.values_list("name", flat=True)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -70,9 +71,12 @@ def create_project(
     size: int,
     sha256: str,
     source: SourceInfo,
+    wishes: Mapping[str, Any] | None = None,
     actor: str,
 ) -> Project:
     """Keep an inspected upload and queue its analysis, paid by a hold.
+
+    `wishes`, as `projects.wishes` reads them, are for the choice of its moments.
 
     Call inside a transaction: row, hold and task are one. The file is moved to its place as the
     last step; should the commit fail after that, the removal of orphans finds the file. Raises
@@ -89,6 +93,7 @@ def create_project(
         width=source.width,
         height=source.height,
         has_audio=source.has_audio,
+        wishes=dict(wishes) if wishes else None,
     )
     project.source_key = f"{org.pk}/projects/{project.pk}/source"
     with transaction.atomic():

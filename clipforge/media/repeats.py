@@ -62,10 +62,16 @@ class Repeats:
         if end - start < PIECE:
             return again
         count = min(math.ceil((end - start) / PIECE), PIECES)
-        stride = (end - start) / count  # each piece stands for as much
-        for begin in np.linspace(start, end - PIECE, count).tolist():
-            for time in self._places(begin).tolist():
-                again[round(time) : round(time + max(stride, PIECE))] = True
+        stride = max((end - start) / count, PIECE)  # each piece stands for as much
+        begins = np.linspace(start, end - PIECE, count).tolist()
+        places = [self._places(begin) for begin in begins]
+        later = [found - begin for found, begin in zip(places, begins, strict=True)]
+        for number, times in enumerate(places):
+            others = np.concatenate([np.zeros(0), *later[:number], *later[number + 1 :]])
+            for time in times.tolist():
+                # One piece alone may be alike by chance: talk that sets in after silence.
+                if count == 1 or _among(time - begins[number], others):
+                    again[round(time) : round(time + stride)] = True
         again[int(start) : round(end)] = False
         return again
 
@@ -111,10 +117,18 @@ class Repeats:
         there = np.minimum(there, len(self._luma) - 1)
         bright = np.abs(self._luma[there].mean(axis=1) - self._luma[here].mean())
         agree: Bools = bright <= SAME_BRIGHTNESS
-        for series in (self._luma, self._motion):
-            if series[here].std() >= FLAT_PICTURE:
-                agree &= _correlation(series[here], series[there]) >= SAME_PICTURE
-        return agree
+        alike = [
+            _correlation(series[here], series[there]) >= SAME_PICTURE
+            for series in (self._luma, self._motion)
+            if series[here].std() >= FLAT_PICTURE
+        ]
+        # Either will do: a cut right before a passage changes what seems to move in its beginning.
+        return agree & np.any(alike, axis=0) if alike else agree
+
+
+def _among(shift: float, others: Floats) -> bool:
+    """Whether another piece comes again after the same time, to a second."""
+    return bool(len(others)) and float(np.abs(others - shift).min()) <= 1
 
 
 def _thinned(series: Floats, by: int) -> Floats:

@@ -32,6 +32,7 @@ OURS = [
 
 WORK = "id status stage progress queue_position error credits attempts"
 TIMES = "created_at queued_at started_at finished_at"
+WISHES = "count min_seconds max_seconds range keywords kinds"
 TRACE = "reason reference_type reference_id unit_price price_version inputs"
 
 ENDPOINT = (
@@ -50,13 +51,20 @@ FIELDS: dict[str, tuple[str, str]] = {
         "title",
     ),
     "ProjectUpdateSerializer": ("title", "title"),
-    "ProjectUploadSerializer": ("file title", "file title"),
+    "ProjectUploadSerializer": (f"file title {WISHES}", f"file title {WISHES}"),
+    "WishesSerializer": (WISHES, WISHES),
     "MomentSerializer": (
-        "id project start end duration score subscores reason scorer_version",
+        "id project start end duration title hook kind score subscores reason scorer_version origin"
+        " pinned rating",
         "",
     ),
     "CorrectionsSerializer": ("words", "words"),
     "CorrectionSerializer": ("index text", "index text"),
+    "EdgesSerializer": ("start end snap title", "start end snap title"),
+    "MomentUpdateSerializer": (
+        "start end snap title pinned rating",
+        "start end snap title pinned rating",
+    ),
     "ExportSerializer": (
         f"{WORK} {TIMES} project moment start end aspect resolution layout fps format captions caption_style"
         " size duration width height"
@@ -111,10 +119,19 @@ FIELDS: dict[str, tuple[str, str]] = {
 }
 
 # Read only from bodies: numbers go in as they come.
-REQUESTS = {"RangeSerializer", "ExportCreateSerializer", "QuoteRequestSerializer"}
+REQUESTS = {
+    "RangeSerializer",
+    "ExportCreateSerializer",
+    "QuoteRequestSerializer",
+    "ProjectUploadSerializer",
+    "WishesSerializer",
+    "EdgesSerializer",
+    "MomentUpdateSerializer",
+}
 
 # These are only ever given out, never filled from a request: what they could take does not matter.
 ANSWERS: dict[str, str] = {
+    "ChosenSerializer": "results",
     "TranscriptSerializer": "language model start end corrected_at sentences",
     "SentenceSerializer": "start end text words",
     "WordSerializer": "index text start end confidence",

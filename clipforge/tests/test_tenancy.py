@@ -53,6 +53,12 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("transcript", "GET"): (200, 404, "project"),
     ("transcript", "PATCH"): (200, 404, "project"),
     ("moment-transcript", "GET"): (200, 404, "moment"),
+    ("moments", "POST"): (201, 404, "project"),
+    # Nothing is kept of the project here: projects/tests/api/test_select_moments.py has those that are.
+    ("moments-select", "POST"): (409, 404, "project"),
+    ("moment", "GET"): (200, 404, "moment"),
+    ("moment", "PATCH"): (200, 404, "moment"),
+    ("moment", "DELETE"): (204, 404, "moment"),
     ("exports", "GET"): (200, 200, None),
     ("exports", "POST"): (201, 404, None),
     ("export", "GET"): (200, 404, "export"),
@@ -186,7 +192,9 @@ def body_of(name: str, method: str, world: World, video: bytes) -> Any:
                 "created_after": "2026-01-01T00:00:00Z",
                 "created_before": "2026-01-02T00:00:00Z",
             }
-        case "project", "PATCH":
+        case "moments", "POST":
+            return {"start": 1, "end": 11}
+        case (("project" | "moment"), "PATCH"):
             return {"title": "Mine now"}
         case "transcript", "PATCH":
             return {"words": [{"index": 0, "text": "Mine"}]}

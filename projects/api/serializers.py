@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from rest_framework import serializers
 
-from clipforge.common.api.serializers import Decimals, ModelSerializer, Serializer
+from clipforge.common.api.serializers import (
+    Decimals,
+    MaybeText,
+    ModelSerializer,
+    Serializer,
+    Text,
+)
 from clipforge.jobs.api.serializers import JobSerializer
+from clipforge.media import Snap
 from projects.models import Moment, Project
 
 
@@ -44,7 +54,57 @@ class ProjectUpdateSerializer(ModelSerializer):
         fields = ["title"]
 
 
-class ProjectUploadSerializer(Serializer):
+class Seconds(serializers.FloatField):
+    """As DRF's FloatField, which takes the texts "NaN" and "Infinity" for numbers within any limits."""
+
+    def to_internal_value(self, data: Any) -> float:
+        value = super().to_internal_value(data)
+        if not math.isfinite(value):
+            self.fail("invalid")
+        return value
+
+
+class WishesSerializer(Serializer):
+    """What the moments should be like. All of it may be left out."""
+
+    count = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=30,
+        help_text="So many moments at most, though they cover more than half of the source.",
+    )
+    min_seconds = Seconds(required=False, min_value=3, max_value=180, help_text="Of each moment.")
+    max_seconds = Seconds(required=False, min_value=3, max_value=180, help_text="Of each moment.")
+    range = serializers.ListField(
+        child=Seconds(min_value=0),
+        required=False,
+        min_length=2,
+        max_length=2,
+        help_text="The stretch of the source in which they lie: start and end in seconds.",
+    )
+    keywords = serializers.ListField(
+        child=Text(max_length=60),
+        required=False,
+        max_length=20,
+        help_text="Moments that speak of them rank higher.",
+    )
+    kinds = serializers.ListField(
+        child=serializers.ChoiceField(choices=Moment.Kind.choices),
+        required=False,
+        min_length=1,
+        max_length=3,
+        help_text="Only moments of these kinds.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("min_seconds", 0) > attrs.get("max_seconds", 180):
+            raise serializers.ValidationError({"max_seconds": "It is less than min_seconds."})
+        if (span := attrs.get("range")) and span[0] >= span[1]:
+            raise serializers.ValidationError({"range": "It ends before it begins."})
+        return attrs
+
+
+class ProjectUploadSerializer(WishesSerializer):
     file = serializers.FileField(
         help_text="The video, as multipart/form-data.", allow_empty_file=True
     )
@@ -55,6 +115,8 @@ class MomentSerializer(ModelSerializer):
     duration = Decimals(help_text="Seconds.", read_only=True)
     # To its last bit: it is what a list of moments is ordered by.
     score = serializers.FloatField(help_text="0 to 100.", read_only=True)
+    kind = MaybeText(help_text="talk, action or music.", read_only=True, allow_null=True)
+    rating = MaybeText(help_text="up or down.", read_only=True, allow_null=True)
 
     class Meta:
         model = Moment
@@ -64,9 +126,53 @@ class MomentSerializer(ModelSerializer):
             "start",
             "end",
             "duration",
+            "title",
+            "hook",
+            "kind",
             "score",
             "subscores",
             "reason",
             "scorer_version",
+            "origin",
+            "pinned",
+            "rating",
         ]
         read_only_fields = fields
+
+
+class ChosenSerializer(Serializer):
+    results = MomentSerializer(many=True, help_text="The newly chosen moments, best first.")
+
+
+class EdgesSerializer(Serializer):
+    """A stretch of the source, and to what its edges move."""
+
+    start = Seconds(min_value=0, help_text="Seconds into the source.")
+    end = Seconds(min_value=0, help_text="Seconds into the source.")
+    snap = serializers.ChoiceField(
+        choices=[snap.value for snap in Snap],
+        default=Snap.NONE.value,
+        help_text="Move each edge, by 3 seconds at most, to where a word or a sentence begins or ends, "
+        "or the shot changes.",
+    )
+    title = Text(max_length=200, required=False, allow_blank=True)
+
+
+class MomentUpdateSerializer(EdgesSerializer):
+    """Whatever is left out stays as it is; `snap` alone moves the edges that are there."""
+
+    start = Seconds(required=False, min_value=0, help_text="Seconds into the source.")
+    end = Seconds(required=False, min_value=0, help_text="Seconds into the source.")
+    snap = serializers.ChoiceField(choices=[snap.value for snap in Snap], required=False)
+    pinned = serializers.BooleanField(
+        required=False, help_text="Choosing again leaves it as it is."
+    )
+    rating = serializers.ChoiceField(
+        choices=Moment.Rating.choices,
+        required=False,
+        allow_null=True,
+        help_text="up or down; null takes it back.",
+    )
+
+    def validate_rating(self, rating: str | None) -> str:
+        return rating or ""

@@ -1,13 +1,19 @@
 from django.urls import path
 
-from projects.api import transcripts, views
+from projects.api import moment_views, transcripts, views
 
 urlpatterns = [
     path("projects", views.ProjectList.as_view(), name="projects"),
     path("projects/<uuid:project_id>", views.ProjectDetail.as_view(), name="project"),
     path("projects/<uuid:project_id>/cancel", views.ProjectCancel.as_view(), name="project-cancel"),
     path("projects/<uuid:project_id>/retry", views.ProjectRetry.as_view(), name="project-retry"),
-    path("projects/<uuid:project_id>/moments", views.MomentList.as_view(), name="moments"),
+    path("projects/<uuid:project_id>/moments", moment_views.MomentList.as_view(), name="moments"),
+    path(
+        "projects/<uuid:project_id>/moments/select",
+        moment_views.MomentSelect.as_view(),
+        name="moments-select",
+    ),
+    path("moments/<uuid:moment_id>", moment_views.MomentDetail.as_view(), name="moment"),
     path(
         "moments/<uuid:moment_id>/transcript",
         transcripts.TranscriptOfMoment.as_view(),

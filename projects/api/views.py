@@ -20,14 +20,14 @@ from clipforge.jobs.api.views import JobCancel, JobRetry, JobView
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from projects import selectors, services
-from projects.api.filters import MomentFilter, ProjectFilter
+from projects.api.filters import ProjectFilter
 from projects.api.serializers import (
-    MomentSerializer,
     ProjectSerializer,
     ProjectUpdateSerializer,
     ProjectUploadSerializer,
 )
-from projects.models import Moment, Project
+from projects.models import Project
+from projects.wishes import require_inside
 
 
 class ProjectList(ListModelMixin, OrgView):
@@ -57,7 +57,8 @@ class ProjectList(ListModelMixin, OrgView):
         operation_id="create_project",
         summary="Upload a video and start its analysis",
         description="Reserves 1 credit for each started minute of the source; they are charged when "
-        "moments were found, and given back otherwise.",
+        "something is worth clipping, and given back otherwise. What the moments should be like may be "
+        "said here; it can be said again for nothing, see `POST /projects/{id}/moments/select`.",
         parameters=DIGESTS,
         request={"multipart/form-data": ProjectUploadSerializer},
         responses={201: ProjectSerializer},
@@ -75,8 +76,10 @@ class ProjectList(ListModelMixin, OrgView):
         form.is_valid(raise_exception=True)
         upload: UploadedPart = form.validated_data["file"]
         title: str = form.validated_data.get("title", "")
+        wishes = {k: v for k, v in form.validated_data.items() if k not in {"file", "title"}}
         writer = upload.writer
         source = services.inspect_source(org=self.organization, path=writer.path)
+        require_inside(wishes, duration=source.duration)
 
         def create() -> Answer:
             project = services.create_project(
@@ -87,6 +90,7 @@ class ProjectList(ListModelMixin, OrgView):
                 size=writer.size,
                 sha256=writer.sha256,
                 source=source,
+                wishes=wishes,
                 actor=self.principal.actor,
             )
             return answer(
@@ -95,7 +99,7 @@ class ProjectList(ListModelMixin, OrgView):
                 location=reverse("project", args=[project.pk]),
             )
 
-        content = f"{writer.sha256}\n{title}\n{upload.name}".encode()
+        content = f"{writer.sha256}\n{title}\n{upload.name}\n{wishes}".encode()
         return respond_once(request, self.organization, create, content=content)
 
 
@@ -161,19 +165,3 @@ class ProjectCancel(ProjectView, JobCancel):
 )
 class ProjectRetry(ProjectView, JobRetry):
     pass
-
-
-class MomentList(ListModelMixin, OrgView):
-    serializer_class = MomentSerializer
-    filterset_class = MomentFilter
-    keyset = ("score", "id")
-
-    queryset = Moment.objects.none()  # names the model; what is listed comes from get_queryset
-
-    def get_queryset(self) -> QuerySet[Moment]:
-        project = selectors.get_project(self.organization, self.kwargs["project_id"])
-        return selectors.moments(project)
-
-    @extend_schema(operation_id="list_moments", summary="Moments of a project, best first")
-    def get(self, request: Request, project_id: uuid.UUID) -> Response:
-        return self.list(request)

@@ -29,7 +29,8 @@ from clipforge.orgs.models import Organization
 from credits import services as credit_services
 from credits.models import CreditTransaction, TransactionType
 from projects import analysing
-from projects.models import Moment, Project
+from projects import moments as project_moments
+from projects.models import Moment, Project, ProjectFeatures
 
 pytestmark = pytest.mark.django_db
 
@@ -127,6 +128,40 @@ def test_a_retry_after_a_failure_is_charged_once(org: Organization, talk: Path):
     project = run(job_services.retry_job(job=project, actor="test"))
     assert (project.status, project.attempts, spends()) == ("READY", 1, [-1])
     assert project.moments.count() == 1
+
+
+def test_features_are_kept_of_which_the_same_is_chosen_again(org: Organization, talk: Path):
+    project = run(make_project(org, status="QUEUED", source=talk, duration=30.0))
+    row = ProjectFeatures.objects.get(project=project)
+    assert (row.org, row.format) == (org, 1)
+    assert 500 < len(row.content) < 5000
+    moment = project.moments.get()
+    (again,) = project_moments.choose_again(project=project, wishes={}).moments
+    assert (again.start, again.end, again.score) == (moment.start, moment.end, moment.score)
+
+
+def test_features_of_a_video_without_moments_are_kept_too(org: Organization, still: Path):
+    project = run(make_project(org, status="QUEUED", source=still, duration=6.0))
+    assert ProjectFeatures.objects.filter(project=project).exists()
+
+
+def test_what_was_wished_for_is_chosen(org: Organization, talk: Path):
+    wishes = {"max_seconds": 8.0, "min_seconds": 3.0, "count": 1, "range": [10.0, 30.0]}
+    project = make_project(org, status="QUEUED", source=talk, duration=30.0, wishes=wishes)
+    moment = run(project).moments.get()
+    assert 10 <= moment.start < moment.end
+    assert moment.duration <= 8
+
+
+def test_one_with_nothing_that_was_wished_for_is_ready_charged_and_can_be_chosen_from(
+    org: Organization, talk: Path
+):
+    """Else an analysis would be free for whoever wishes for what is not there, and then chooses again."""
+    project = run(
+        make_project(org, status="QUEUED", source=talk, duration=30.0, wishes={"kinds": ["music"]})
+    )
+    assert (project.status, project.moments.count(), spends()) == ("READY", 0, [-1])
+    assert len(project_moments.choose_again(project=project, wishes={}).moments) == 1
 
 
 # --- what happens meanwhile -----------------------------------------------------------

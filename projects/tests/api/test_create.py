@@ -224,6 +224,63 @@ def test_two_uploads_at_once_with_one_key_make_one_project(
     assert len(stored_files()) == 1
 
 
+# --- what the moments should be like ---------------------------------------------------
+
+
+def test_wishes_come_with_the_upload_and_are_kept(api: APIClient, video: bytes):
+    wishes: dict[str, Any] = {
+        "count": "5",
+        "min_seconds": "10",
+        "max_seconds": "45.5",
+        "range": ["1", "5"],
+        "keywords": ["funding", "first customer"],
+        "kinds": ["talk"],
+    }
+    assert upload(api, video, **wishes).status_code == 201
+    assert Project.objects.get().wishes == {
+        "count": 5,
+        "min_seconds": 10.0,
+        "max_seconds": 45.5,
+        "range": [1.0, 5.0],
+        "keywords": ["funding", "first customer"],
+        "kinds": ["talk"],
+    }
+
+
+def test_without_wishes_there_are_none(api: APIClient, video: bytes):
+    upload(api, video)
+    assert Project.objects.get().wishes is None
+
+
+@pytest.mark.parametrize(
+    ("wishes", "pointer"),
+    [
+        ({"count": "31"}, "/count"),
+        ({"max_seconds": "NaN"}, "/max_seconds"),
+        ({"range": ["5"]}, "/range"),
+        ({"kinds": ["dance"]}, "/kinds/0"),
+        ({"min_seconds": "50", "max_seconds": "40"}, "/max_seconds"),
+    ],
+)
+def test_an_upload_with_wishes_that_are_wrong_is_refused(
+    api: APIClient, video: bytes, wishes: Any, pointer: str
+):
+    with nothing_changes():
+        assert invalid_fields(upload(api, video, **wishes)) == {pointer}
+    assert stored_files() == []
+
+
+def test_an_upload_with_a_range_past_its_end_is_refused(api: APIClient, video: bytes):
+    with nothing_changes():
+        assert_problem(upload(api, video, range=["6.5", "9"]), 422, "bad_range")
+
+
+def test_the_same_video_with_other_wishes_is_another_request(api: APIClient, video: bytes):
+    assert upload(api, video, count="1", HTTP_IDEMPOTENCY_KEY="k").status_code == 201
+    other = upload(api, video, count="2", HTTP_IDEMPOTENCY_KEY="k")
+    assert_problem(other, 422, "idempotency_key_reused")
+
+
 # --- files that are no video ----------------------------------------------------------
 
 
