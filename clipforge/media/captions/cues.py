@@ -52,7 +52,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What is shown from `start` to `end`: one or two lines of words."""
+    """One or two lines of words, shown from `start` to `end`."""
 
     start: float
     end: float
