@@ -172,6 +172,14 @@ class Layout(StrEnum):
     SPLIT = "split"  # two people, one above the other
 
 
+class Tighten(StrEnum):
+    """How much of the pauses is left out."""
+
+    OFF = "off"
+    GENTLE = "gentle"
+    HARD = "hard"  # short pauses and filler words too
+
+
 class CaptionMode(StrEnum):
     """The ways to draw captions into the pictures."""
 
