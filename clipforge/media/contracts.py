@@ -248,7 +248,8 @@ class RenderSpec:
     `resolution` is the length of the shorter side in pixels (720 gives 720x1280 for
     9:16, 720x720 for 1:1, 1280x720 for 16:9). With `Aspect.SOURCE` the shape of the
     source is kept, and it is never enlarged. `fps` is the highest rate of pictures; it
-    never raises the source's.
+    never raises the source's. Where `kept` has ranges of the source, in order and inside
+    the clip's, only these are in the clip.
     """
 
     start: float
@@ -259,6 +260,7 @@ class RenderSpec:
     format: Format = Format.MP4
     captions: Captions | None = None
     layout: Layout = Layout.AUTO
+    kept: tuple[tuple[float, float], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         captions = self.captions and self.captions.as_json()
@@ -272,6 +274,7 @@ class RenderSpec:
                 **document,
                 "aspect": Aspect(document["aspect"]),
                 "layout": Layout(document["layout"]),
+                "kept": tuple((first, last) for first, last in document["kept"]),
                 "format": Format(document["format"]),
                 "captions": captions and Captions.from_json(captions),
             }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from clipforge.media import encoding, ffmpeg, formats, probing, soundtrack
+from clipforge.media import encoding, ffmpeg, formats, probing, soundtrack, tightening
 from clipforge.media.captions import burning
 from clipforge.media.contracts import (
     Aspect,
@@ -90,11 +90,21 @@ class RenderPlan:
     audio_track: int
     hdr_transfer: str | None
     format: Format
+    kept: tuple[tuple[int, int], ...]  # frames that are in the clip; none: all of them
 
     @property
     def duration(self) -> Fraction:
-        """Seconds, a whole number of frames."""
+        """Seconds of the source, a whole number of frames."""
         return self.frames / self.rate
+
+    @property
+    def clip_frames(self) -> int:
+        return sum(after - first for first, after in self.kept) if self.kept else self.frames
+
+    @property
+    def clip_duration(self) -> Fraction:
+        """Seconds that the clip lasts."""
+        return self.clip_frames / self.rate
 
     @property
     def reading(self) -> str:
@@ -123,11 +133,12 @@ def render(
         burning.prepared(spec, (plan.width, plan.height), part) as captions,
         filters.moving(shown, plan.rate, plan.lead, part.parent) as moves,
     ):
-        drawn = picture_filter(plan, shown, moves.url, captions.filters)
+        cut = tightening.picture_filters(plan.kept, plan.rate)
+        drawn = picture_filter(plan, shown, moves.url, (*cut, *captions.filters))
         encoding.encode(
             arguments(source, part, plan, sound.url, limits, drawn),
             limits,
-            lambda seconds: on_progress(STAGE, seconds / float(plan.duration)),
+            lambda seconds: on_progress(STAGE, seconds / float(plan.clip_duration)),
             pass_fds=(*sound.pass_fds, *moves.pass_fds),
             folder=captions.folder,
             environment=captions.environment,
@@ -214,7 +225,15 @@ def plan_render(examined: probing.ExaminedSource, spec: RenderSpec, limits: Limi
         audio_track=source.audio_track,
         hdr_transfer=examined.hdr_transfer,
         format=spec.format,
+        kept=_kept_frames(spec, rate),
     )
+
+
+def _kept_frames(spec: RenderSpec, rate: Fraction) -> tuple[tuple[int, int], ...]:
+    kept = tightening.in_frames(spec.kept, spec.start, rate)
+    if spec.kept and not kept:
+        raise MediaError(ErrorCode.BAD_RANGE, "Nothing of this range is kept. Choose another.")
+    return tuple(kept)
 
 
 def _end_within(source: SourceInfo, spec: RenderSpec) -> float:
@@ -287,9 +306,9 @@ def arguments(
         *_source_input(source, plan, limits),
         *("-f", "mp4", "-i", sound, "-map", "1:a:0"),
         *formats.sound(plan.format),
-        *("-map", "0:V:0", "-vf", drawn, "-frames:v", str(plan.frames)),
+        *("-map", "0:V:0", "-vf", drawn, "-frames:v", str(plan.clip_frames)),
         *formats.pictures(plan.format, plan.rate, plan.width * plan.height),
-        *("-t", seconds_text(plan.duration)),
+        *("-t", seconds_text(plan.clip_duration)),
         *("-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"),
         *(*formats.container(plan.format), ffmpeg.url(part)),
         *(ffmpeg.same_clock(plan.container, f"0:a:{plan.audio_track}") if plan.has_audio else ()),
@@ -303,7 +322,12 @@ def stretch(source: Path, plan: RenderPlan, limits: Limits) -> soundtrack.Stretc
         container=plan.container,
         track=plan.audio_track if plan.has_audio else None,
         lead=plan.lead,
-        duration=plan.duration,
+        duration=plan.clip_duration,
+        cut=(
+            tightening.sound_filters(plan.kept, plan.rate, float(plan.duration))
+            if plan.kept
+            else ""
+        ),
     )
 
 
@@ -355,7 +379,7 @@ def _verify(part: Path, plan: RenderPlan, limits: Limits) -> SourceInfo:
         found = probing.probe(part, limits)
     except MediaError as error:
         raise encoding.broken_off() from error
-    off = abs(found.duration - float(plan.duration))
+    off = abs(found.duration - float(plan.clip_duration))
     if off > 1 / plan.rate:
         raise encoding.broken_off()
     if (found.width, found.height) != (plan.width, plan.height) or not found.has_audio:

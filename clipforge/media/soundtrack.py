@@ -32,7 +32,8 @@ QUIET, SAYING = ("-v", "error"), ("-v", "info")
 class Stretch:
     """The sound to make: `arguments` open the source, `track` is None where there is no sound.
 
-    Of what is read, `lead` seconds are dropped and the next `duration` seconds kept.
+    Of what is read, `lead` seconds are dropped; `cut` are filters that leave out parts of the rest; of that,
+    `duration` seconds are kept.
     """
 
     arguments: list[str]
@@ -40,6 +41,7 @@ class Stretch:
     track: int | None
     lead: Fraction
     duration: Fraction
+    cut: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,8 @@ def _chosen(stretch: Stretch) -> tuple[str, ...]:
 
 def _kept(stretch: Stretch) -> tuple[str, ...]:
     """The filters that leave the stretch, beginning at 0 s."""
-    if not stretch.lead:
-        return STEREO
-    return (*STEREO, f"atrim=start={seconds_text(stretch.lead)}", "asetpts=PTS-STARTPTS")
+    late = (f"atrim=start={seconds_text(stretch.lead)}", "asetpts=PTS-STARTPTS")
+    return (*STEREO, *(late if stretch.lead else ()), *((stretch.cut,) if stretch.cut else ()))
 
 
 def _written(stretch: Stretch, sound: SoundFile) -> tuple[str, ...]:

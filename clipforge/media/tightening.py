@@ -26,8 +26,10 @@ FADE_SECONDS = 0.03
 SHORTEST_PIECE = 0.15  # between two cuts: less is a click, and no word
 # Each cut is a filter of the sound; the longest pauses are left out first.
 MOST_CUTS = 100
-FILLERS = frozenset("um umm uh uhh uhm er erm hm hmm mhm äh ähm euh".split())
-PUNCTUATION = ".,;:!?…-– "  # noqa: RUF001 - as it is written
+FILLERS = frozenset(
+    ["um", "umm", "uh", "uhh", "uhm", "er", "erm", "hm", "hmm", "mhm", "äh", "ähm", "euh"]
+)
+PUNCTUATION = ".,;:!?…-– "
 
 
 @dataclass(frozen=True, slots=True)

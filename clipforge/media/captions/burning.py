@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from clipforge.media import tightening
 from clipforge.media.captions import ass, fonts
 from clipforge.media.captions.cues import COLUMNS, cues_of
 from clipforge.media.contracts import ErrorCode, MediaError
@@ -55,9 +56,16 @@ def prepared(spec: RenderSpec, size: tuple[int, int], part: Path) -> Iterator[Bu
         return
     folder = captions_folder(part.absolute())
     try:
-        yield prepare(spec.captions, spec.start, spec.end, size, folder)
+        yield _prepared(spec, spec.captions, size, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prepared(spec: RenderSpec, captions: Captions, size: tuple[int, int], folder: Path) -> Burning:
+    if not spec.kept:
+        return prepare(captions, spec.start, spec.end, size, folder)
+    moved = replace(captions, transcript=tightening.retimed(captions.transcript, spec.kept))
+    return prepare(moved, 0.0, tightening.seconds(spec.kept), size, folder)
 
 
 def require_drawable(transcript: Transcript, start: float, end: float) -> None:

@@ -106,7 +106,7 @@ def test_words_full_of_syntax_are_drawn(grey: Path, clip: Path) -> None:
 
 def test_a_spec_survives_json() -> None:
     captions = Captions(spoken("one two", language="he"), CaptionMode.KARAOKE, color="#010203")
-    spec = wanted(captions=captions, fps=25, format=Format.WEBM)
+    spec = wanted(captions=captions, fps=25, format=Format.WEBM, kept=((0.5, 1.5), (2.0, 3.0)))
     assert RenderSpec.from_json(json.loads(json.dumps(spec.as_json()))) == spec
     assert RenderSpec.from_json(json.loads(json.dumps(wanted().as_json()))) == wanted()
 
@@ -175,3 +175,89 @@ def test_a_clip_of_four_times_the_pixels_may_have_four_times_the_bits() -> None:
         "32000000",
         "8000000",
     ]
+
+
+# --- tightening ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds whose frame N shows N, and whose second S has a tone of 300 + 100 S Hz."""
+    folder = tmp_path_factory.mktemp("steps")
+    counter = make_counter(folder / "c.mp4", seconds=6, rate="30", options=(*H264, *AAC))
+    tone = "aevalsrc='sin(2*PI*(300+100*floor(t))*t)':s=48000:d=6"
+    path = folder / "steps.mp4"
+    run_ffmpeg(
+        "-i", counter, "-f", "lavfi", "-i", tone, *("-map", "0:v", "-map", "1:a"), *H264, *AAC, path
+    )
+    return path
+
+
+def pitches(path: Path) -> list[int]:
+    """The pitch of each tenth of a second, in hundreds of Hz."""
+    with av.open(str(path)) as container:
+        sound = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+    tenth = 4800
+    found = []
+    for at in range(0, len(sound) - tenth + 1, tenth):
+        spectrum = np.abs(np.fft.rfft(sound[at : at + tenth] * np.hanning(tenth)))
+        found.append(round(int(spectrum.argmax()) * 48000 / tenth / 100))
+    return found
+
+
+def test_only_what_is_kept_is_in_the_clip_and_sound_and_picture_stay_together(
+    steps: Path, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    kept = ((1.0, 2.0), (3.0, 3.5), (5.0, 5.5))
+    spec = RenderSpec(0.5, 5.5, Aspect.SOURCE, 90, kept=kept)
+    rendered = operations.render(steps, clip, spec)
+    assert rendered.duration == pytest.approx(2.0, abs=1 / 30)
+    assert counted(clip) == [*range(30, 60), *range(90, 105), *range(150, 165)]
+    heard = pitches(clip)
+    # A tenth that a cut touches has both tones.
+    assert heard[:9] == [4] * 9
+    assert heard[11:14] == [6] * 3
+    assert heard[16:19] == [8] * 3
+
+
+def test_a_transport_stream_is_tightened_alike(steps: Path, tmp_path: Path) -> None:
+    source, clip = tmp_path / "steps.ts", tmp_path / "clip.mp4"
+    run_ffmpeg("-i", steps, *H264, *AAC, source)
+    operations.render(
+        source, clip, RenderSpec(0.5, 5.5, Aspect.SOURCE, 90, kept=((1.0, 2.0), (3.0, 3.5)))
+    )
+    shown = counted(clip)
+    late = 30 - shown[0]  # the clock of a transport stream may begin within a frame
+    assert late in {0, 1}
+    assert shown == [*range(30 - late, 60 - late), *range(90 - late, 105 - late)]
+    assert pitches(clip)[11:14] == [6] * 3
+
+
+def test_a_cut_makes_no_click(tmp_path: Path) -> None:
+    """A steady tone, cut where its wave does not fit: nothing is louder or rougher than the tone."""
+    source = make_video(tmp_path / "s.mp4", seconds=4, sound="aevalsrc='0.5*sin(2*PI*311*t)'")
+    clip = tmp_path / "clip.mp4"
+    operations.render(
+        source, clip, RenderSpec(0, 4, Aspect.SOURCE, 90, kept=((0.0, 1.2), (2.1, 3.0)))
+    )
+    with av.open(str(clip)) as container:
+        sound = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+    jumps = np.abs(np.diff(sound))
+    assert jumps[int(1.1 * 48000) : int(1.3 * 48000)].max() < 1.5 * jumps[4800:43200].max()
+
+
+def test_captions_follow_the_shortened_time(grey: Path, clip: Path) -> None:
+    """The word is spoken at 2.5 s of the source, a second and a half of which are left out before."""
+    captions = Captions(at(("Now", 2.5, 3.0)), CaptionMode.PLAIN)
+    spec = wanted(captions=captions, kept=((0.5, 1.0), (2.5, 3.5)))
+    operations.render(grey, clip, spec)
+    shown = [number / 30 for number, has in enumerate(ink(clip)) if has]
+    assert shown[0] == pytest.approx(0.5, abs=1 / 30)
+    assert len(shown) == 30
+
+
+def test_a_range_of_which_nothing_is_kept_is_refused(grey: Path, clip: Path) -> None:
+    with pytest.raises(MediaError) as refused:
+        operations.render(grey, clip, wanted(kept=((1.0, 1.001),)))
+    assert refused.value.code is ErrorCode.BAD_RANGE

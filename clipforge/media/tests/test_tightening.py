@@ -15,7 +15,9 @@ PAUSE = at(("one", 1.0, 1.5), ("two", 3.5, 4.0), ("three", 4.6, 5.0))
 RATE = Fraction(30)
 
 
-def kept(transcript: Transcript, how: str, start: float = 0, end: float = 6) -> list[tuple]:
+def kept(
+    transcript: Transcript, how: str, start: float = 0, end: float = 6
+) -> list[tuple[float, float]]:
     found = tightening.kept(transcript, start, end, Tighten(how))
     return [(round(first, 3), round(last, 3)) for first, last in found]
 
