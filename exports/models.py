@@ -52,6 +52,11 @@ class Export(Job):
         HEVC = "mp4-hevc", "MP4, HEVC"
         WEBM = "webm", "WebM, VP9"
 
+    class Tighten(models.TextChoices):
+        OFF = "off", "Nothing is left out"
+        GENTLE = "gentle", "Long pauses are left out"
+        HARD = "hard", "Pauses and filler words are left out"
+
     class Captions(models.TextChoices):
         NONE = "none", "None"
         PLAIN = "plain", "Plain"
@@ -101,6 +106,13 @@ class Export(Job):
         db_default=models.Value({}, models.JSONField()),
         blank=True,
         help_text="Position, size and colours; what is left out is as usual.",
+    )
+    tighten = models.CharField(
+        max_length=16, choices=Tighten, default=Tighten.OFF, db_default=Tighten.OFF
+    )
+    # Fixed when it is asked for, and paid for: a correction of the transcript changes no price.
+    kept = models.JSONField(
+        null=True, blank=True, help_text="Ranges of the source that are in the clip; empty: all."
     )
     # Known once it is READY.
     file_key = models.CharField(max_length=255, blank=True, editable=False)
@@ -196,6 +208,11 @@ class Export(Job):
                 name="exports_export_range",
             )
         ]
+
+    @property
+    def ranges(self) -> list[tuple[float, float]]:
+        """The ranges of the source that are in the clip, in seconds and in order."""
+        return [(first, last) for first, last in self.kept or [(self.start, self.end)]]
 
     @property
     def extension(self) -> str:

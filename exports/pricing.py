@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from clipforge.media.tightening import seconds
 from credits.pricing import Charge, per_started_minute
 
 if TYPE_CHECKING:
@@ -34,5 +35,5 @@ def export_charge(start: float, end: float, resolution: int = 1080) -> Charge:
 
 
 def charge_of(export: Export) -> Charge:
-    """The price of this export."""
-    return export_charge(export.start, export.end, export.resolution)
+    """The price of this export: what tightening leaves out is not charged."""
+    return export_charge(0, seconds(export.ranges), export.resolution)

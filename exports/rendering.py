@@ -83,6 +83,7 @@ def _spec(export: Export) -> RenderSpec:
         fps=export.fps,
         format=Format(export.format),
         captions=_captions(export),
+        kept=tuple(export.ranges) if export.kept else (),
     )
 
 

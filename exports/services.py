@@ -12,8 +12,9 @@ from clipforge.common.errors import Conflict, Forbidden, Invalid
 from clipforge.common.models import uuid7
 from clipforge.jobs import lifecycle
 from clipforge.jobs import services as job_services
-from clipforge.media import MediaError
+from clipforge.media import MediaError, tightening
 from clipforge.media.captions import burning
+from clipforge.media.contracts import Tighten
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import Organization
 from exports.models import Export
@@ -81,6 +82,25 @@ def require_captions(*, project: Project, start: float, end: float) -> None:
         raise Invalid(error.message, code=error.code) from error
 
 
+def ranges_kept(
+    *, project: Project, start: float, end: float, tighten: str
+) -> list[tuple[float, float]]:
+    """The ranges that tightening keeps. Raises Invalid without a transcript, or for less than a clip."""
+    transcript = project_selectors.transcript(project)
+    if transcript is None:
+        raise Invalid(
+            "The project has no transcript that says where nobody speaks. Export without tighten.",
+            code="tighten_without_transcript",
+        )
+    found = tightening.kept(transcript.content, start, end, Tighten(tighten))
+    ranges = [(round(first, 3), round(last, 3)) for first, last in found]
+    if tightening.seconds(ranges) < MIN_SECONDS:
+        raise Invalid(
+            f"Tightening leaves less than {MIN_SECONDS:g} second of this range.", code="bad_range"
+        )
+    return ranges
+
+
 def start_export(
     *,
     project: Project,
@@ -94,6 +114,7 @@ def start_export(
     file_format: str = Export.Format.MP4,
     captions: str = Export.Captions.NONE,
     caption_style: dict[str, str] | None = None,
+    tighten: str = Export.Tighten.OFF,
     actor: str,
 ) -> Export:
     """Queue the render of [start, end) of the project, paid by a hold.
@@ -106,6 +127,9 @@ def start_export(
     require_room_for_layout(aspect=aspect, layout=layout)
     if captions != Export.Captions.NONE:
         require_captions(project=project, start=start, end=end)
+    kept = None
+    if tighten != Export.Tighten.OFF:
+        kept = ranges_kept(project=project, start=start, end=end, tighten=tighten)
     export = Export(
         id=uuid7(),
         org=project.org,
@@ -120,6 +144,8 @@ def start_export(
         format=file_format,
         captions=captions,
         caption_style=caption_style or {},
+        tighten=tighten,
+        kept=kept,
     )
     job_services.submit_job(job=export, actor=actor)
     return export

@@ -115,6 +115,16 @@ def seconds(ranges: Sequence[Range]) -> float:
     return sum(last - first for first, last in ranges)
 
 
+def position(moment: float, ranges: Sequence[Range]) -> float | None:
+    """Where a moment of the source is when the ranges follow each other; None where it is left out."""
+    offset = 0.0
+    for first, last in ranges:
+        if first <= moment < last:
+            return offset + moment - first
+        offset += last - first
+    return None
+
+
 def retimed(transcript: Transcript, ranges: Sequence[Range]) -> Transcript:
     """The words of the ranges, timed as if these followed each other from 0 on."""
     offsets = [0.0, *itertools.accumulate(last - first for first, last in ranges)]

@@ -66,7 +66,7 @@ FIELDS: dict[str, tuple[str, str]] = {
         "start end snap title pinned rating",
     ),
     "ExportSerializer": (
-        f"{WORK} {TIMES} project moment start end aspect resolution layout fps format captions caption_style"
+        f"{WORK} {TIMES} project moment start end aspect resolution layout fps format captions caption_style tighten"
         " size duration width height"
         " sha256 expires_at",
         "",
@@ -77,8 +77,8 @@ FIELDS: dict[str, tuple[str, str]] = {
     ),
     "RangeSerializer": ("moment project start end", "moment project start end"),
     "ExportCreateSerializer": (
-        "moment project start end aspect resolution layout fps format captions caption_style",
-        "moment project start end aspect resolution layout fps format captions caption_style",
+        "moment project start end aspect resolution layout fps format captions caption_style tighten",
+        "moment project start end aspect resolution layout fps format captions caption_style tighten",
     ),
     "QuoteRequestSerializer": (
         "analysis_seconds export_seconds resolution",

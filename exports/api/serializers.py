@@ -50,6 +50,7 @@ class ExportSerializer(JobSerializer):
             "format",
             "captions",
             "caption_style",
+            "tighten",
             "size",
             "duration",
             "width",
@@ -107,6 +108,11 @@ class ExportCreateSerializer(RangeSerializer):
         help_text="Words drawn into the pictures. Needs a transcript.",
     )
     caption_style = CaptionStyleSerializer(required=False)
+    tighten = serializers.ChoiceField(
+        choices=Export.Tighten.choices,
+        default=Export.Tighten.OFF,
+        help_text="Leaves out pauses, and with `hard` filler words too. Needs a transcript.",
+    )
 
 
 class QuoteRequestSerializer(Serializer):

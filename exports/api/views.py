@@ -116,6 +116,7 @@ class ExportList(ListModelMixin, OrgView):
             file_format=form.validated_data["format"],
             captions=form.validated_data["captions"],
             caption_style=form.validated_data.get("caption_style"),
+            tighten=form.validated_data["tighten"],
             actor=self.principal.actor,
         )
         return answer(

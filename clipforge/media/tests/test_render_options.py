@@ -199,8 +199,8 @@ def pitches(path: Path) -> list[int]:
         sound = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
     tenth = 4800
     found = []
-    for at in range(0, len(sound) - tenth + 1, tenth):
-        spectrum = np.abs(np.fft.rfft(sound[at : at + tenth] * np.hanning(tenth)))
+    for begin in range(0, len(sound) - tenth + 1, tenth):
+        spectrum = np.abs(np.fft.rfft(sound[begin : begin + tenth] * np.hanning(tenth)))
         found.append(round(int(spectrum.argmax()) * 48000 / tenth / 100))
     return found
 

@@ -84,6 +84,7 @@ def test_a_moment_becomes_a_queued_export_with_its_price_reserved(
         "format": "mp4",
         "captions": "none",
         "caption_style": {},
+        "tighten": "off",
         "size": None,
         "duration": None,
         "width": None,

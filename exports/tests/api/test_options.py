@@ -114,6 +114,7 @@ def test_the_transcript_of_another_project_gives_no_captions(
         ({"fps": 29.97}, "/fps"),
         ({"fps": 120}, "/fps"),
         ({"format": "gif"}, "/format"),
+        ({"tighten": "yes"}, "/tighten"),
         ({"resolution": 4320}, "/resolution"),
     ],
 )
@@ -123,6 +124,45 @@ def test_an_option_that_does_not_exist_is_refused(
     make_transcript(project)
     with nothing_changes():
         assert invalid_fields(post(api, project, **options)) == {field}
+
+
+# --- tightening ------------------------------------------------------------------------
+
+
+def test_a_tightened_export_is_charged_for_what_it_keeps(
+    api: APIClient, organization: Organization, project: Project
+):
+    """Words from 1 to 3.5 s, and nothing said until 61 s: one minute and not two."""
+    make_transcript(project, "Hello world.", "How are you?")
+    response = post(api, project, tighten="hard")
+    assert response.status_code == 201, response.content
+    assert response.json()["tighten"] == "hard"
+    assert Export.objects.get().kept == [[0.9, 3.6]]
+    assert funds(organization) == Funds(available=19, held=1)
+
+
+def test_a_correction_after_it_was_asked_for_changes_neither_price_nor_cuts(
+    api: APIClient, organization: Organization, project: Project
+):
+    row = make_transcript(project, "Hello world.")
+    post(api, project, tighten="gentle")
+    row.delete()
+    export = Export.objects.get()
+    assert export.ranges == [(0.0, 2.25)] or export.ranges == [(0.0, 2.25), (60.75, 61.0)]
+    assert funds(organization).held == 1
+
+
+def test_tightening_without_a_transcript_is_refused_before_anything_is_reserved(
+    api: APIClient, project: Project
+):
+    with nothing_changes():
+        assert_problem(post(api, project, tighten="hard"), 422, "tighten_without_transcript")
+
+
+def test_what_tightening_leaves_less_than_a_second_of_is_refused(api: APIClient, project: Project):
+    make_transcript(project, "Hello.")
+    with nothing_changes():
+        assert_problem(post(api, project, tighten="hard"), 422, "bad_range")
 
 
 # --- formats, rates and resolutions ---------------------------------------------------
