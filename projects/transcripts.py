@@ -6,18 +6,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from clipforge.media import tightening
 from clipforge.media.captions import cues, sidecar
+from clipforge.media.words.transcript import Word
 from projects.models import ProjectTranscript
 
 
 @dataclass(frozen=True)
 class Part:
-    """The words from `start` to `end` of a source (seconds). Their times count from `origin`."""
+    """The words from `start` to `end` of a source (seconds). Their times count from `origin`.
+
+    Where it has `ranges`, only what lies in these, timed as if they followed each other from 0 on.
+    """
 
     row: ProjectTranscript
     start: float
     end: float
     origin: float = 0.0
+    ranges: tuple[tuple[float, float], ...] = ()
+    columns: int = cues.COLUMNS
 
     def document(self) -> dict[str, Any]:
         return {
@@ -31,13 +38,17 @@ class Part:
 
     def written_as(self, form: str) -> str:
         """The part as `srt`, `vtt` or `txt`, which is a sentence a line."""
+        content, start, end, origin = self.row.content, self.start, self.end, self.origin
+        if self.ranges:
+            content = tightening.retimed(content, self.ranges)
+            start, end, origin = 0.0, tightening.seconds(self.ranges), 0.0
         if form == "txt":
-            kept = self.row.content.between(self.start, self.end)
+            kept = content.between(start, end)
             return "".join(f"{sentence.text}\n" for sentence in kept.sentences)
-        shift = self.start - self.origin
+        shift = start - origin
         shown = [
             replace(cue, start=cue.start + shift, end=cue.end + shift)
-            for cue in cues.cues_of(self.row.content, self.start, self.end)
+            for cue in cues.cues_of(content, start, end, columns=self.columns)
         ]
         return sidecar.srt(shown) if form == "srt" else sidecar.webvtt(shown)
 
@@ -47,13 +58,13 @@ class Part:
             words = [
                 {
                     "index": number,
-                    "text": word.text,
-                    "start": self._time(word.start),
-                    "end": self._time(word.end),
-                    "confidence": word.confidence,
+                    "text": shown.text,
+                    "start": round(shown.start, 3),
+                    "end": round(shown.end, 3),
+                    "confidence": shown.confidence,
                 }
                 for number, word in enumerate(sentence.words, index)
-                if self.start <= (word.start + word.end) / 2 < self.end
+                if (shown := self._placed(word)) is not None
             ]
             index += len(sentence.words)
             if words:
@@ -64,5 +75,10 @@ class Part:
                     "words": words,
                 }
 
-    def _time(self, seconds: float) -> float:
-        return round(seconds - self.origin, 3)
+    def _placed(self, word: Word) -> Word | None:
+        """The word with its times in this part; None where it is not in it."""
+        if self.ranges:
+            return tightening.moved(word, self.ranges)
+        if not self.start <= (word.start + word.end) / 2 < self.end:
+            return None
+        return replace(word, start=word.start - self.origin, end=word.end - self.origin)

@@ -6,7 +6,6 @@ sound is faded over a few hundredths of a second across each cut, and neither ga
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -115,22 +114,10 @@ def seconds(ranges: Sequence[Range]) -> float:
     return sum(last - first for first, last in ranges)
 
 
-def position(moment: float, ranges: Sequence[Range]) -> float | None:
-    """Where a moment of the source is when the ranges follow each other; None where it is left out."""
-    offset = 0.0
-    for first, last in ranges:
-        if first <= moment < last:
-            return offset + moment - first
-        offset += last - first
-    return None
-
-
 def retimed(transcript: Transcript, ranges: Sequence[Range]) -> Transcript:
     """The words of the ranges, timed as if these followed each other from 0 on."""
-    offsets = [0.0, *itertools.accumulate(last - first for first, last in ranges)]
-    places = list(zip(ranges, offsets, strict=False))
     sentences = (
-        tuple(moved for word in sentence.words if (moved := _moved(word, places)) is not None)
+        tuple(found for word in sentence.words if (found := moved(word, ranges)) is not None)
         for sentence in transcript.sentences
     )
     return Transcript(
@@ -140,12 +127,15 @@ def retimed(transcript: Transcript, ranges: Sequence[Range]) -> Transcript:
     )
 
 
-def _moved(word: Word, places: Sequence[tuple[Range, float]]) -> Word | None:
+def moved(word: Word, ranges: Sequence[Range]) -> Word | None:
+    """The word as `retimed` times it; None where it is left out."""
     middle = (word.start + word.end) / 2
-    for (first, last), offset in places:
+    offset = 0.0
+    for first, last in ranges:
         if first <= middle < last:
             begin, finish = max(word.start, first), min(word.end, last)
             return replace(word, start=offset + begin - first, end=offset + finish - first)
+        offset += last - first
     return None
 
 

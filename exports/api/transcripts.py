@@ -9,8 +9,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from clipforge.common.api import transcripts as formats
+from clipforge.media.captions import cues
 from clipforge.orgs.api.views import OrgView
 from exports import selectors
+from exports.models import Export
 from projects import selectors as project_selectors
 from projects.transcripts import Part
 
@@ -30,4 +32,14 @@ class TranscriptOfExport(formats.TranscriptAnswers, OrgView):
     def get(self, request: Request, export_id: uuid.UUID) -> HttpResponse:
         export = selectors.get_export(self.organization, export_id)
         row = project_selectors.get_transcript(export.project)
-        return self.shown(request, Part(row, export.start, export.end, origin=export.start))
+        part = Part(
+            row,
+            export.start,
+            export.end,
+            origin=export.start,
+            ranges=tuple(export.ranges) if export.kept else (),
+            columns=cues.VERTICAL_COLUMNS
+            if export.aspect == Export.Aspect.VERTICAL
+            else cues.COLUMNS,
+        )
+        return self.shown(request, part)

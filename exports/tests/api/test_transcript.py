@@ -76,3 +76,39 @@ def test_another_organizations_clip_is_not_told_from_none(api: APIClient):
     make_transcript(project)
     theirs = make_export(project)
     assert_not_told_apart(lambda pk: api.get(url(pk)), theirs.pk)
+
+
+def test_the_words_of_a_tightened_clip_have_its_times(api: APIClient, organization: Organization):
+    """Words from 1 to 3.5 s of the source; of the ten seconds, 0.9 to 2 and 2.5 to 3.6 are in the clip."""
+    project = make_project(organization, duration=60.0)
+    make_transcript(project, "Hello world.", "How are you?")
+    kept = [[0.9, 2.0], [2.5, 3.6]]
+    export = make_export(project, start=0.0, end=10.0, tighten="hard", kept=kept)
+    words = [
+        (word["index"], word["text"], word["start"], word["end"])
+        for sentence in api.get(url(export.pk)).json()["sentences"]
+        for word in sentence["words"]
+    ]
+    assert words == [
+        (0, "Hello", 0.1, 0.6),
+        (1, "world.", 0.6, 1.1),
+        (3, "are", 1.1, 1.6),
+        (4, "you?", 1.6, 2.1),
+    ]
+    assert api.get(url(export.pk), {"format": "vtt"}).content.decode() == (
+        "WEBVTT\n\n00:00:00.100 --> 00:00:01.100\nHello world.\n"
+        "\n00:00:01.100 --> 00:00:02.200\nare you?\n"
+    )
+
+
+def test_the_subtitles_of_a_vertical_clip_have_shorter_lines(
+    api: APIClient, organization: Organization
+):
+    project = make_project(organization, duration=60.0)
+    make_transcript(project, "Ask not what your country can do.")
+    lines = {}
+    for aspect in ("9:16", "16:9"):
+        export = make_export(project, start=0.0, end=10.0, aspect=aspect)
+        written = api.get(url(export.pk), {"format": "srt"}).content.decode()
+        lines[aspect] = max(len(line) for line in written.splitlines()[2:])
+    assert lines["9:16"] <= 28 < lines["16:9"]
