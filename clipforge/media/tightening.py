@@ -71,7 +71,7 @@ class _Gap:
     fillers: list[Word]
 
     def cut(self, rule: Rule, *, leads: bool, trails: bool) -> Range | None:
-        """What is left out of it. Nothing is left before the first word but its share, and so at the end."""
+        """The part of it that is left out. Nothing is left before the first word but its share, and so at the end."""
         if not self.fillers and self.end - self.start <= rule.pause:
             return None
         first = self.start if leads else self.start + rule.rest / 2

@@ -1,4 +1,4 @@
-"""What tightening keeps, and where the words are afterwards."""
+"""Ranges that tightening keeps, and the places of the words afterwards."""
 
 from __future__ import annotations
 
