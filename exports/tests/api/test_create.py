@@ -80,6 +80,7 @@ def test_a_moment_becomes_a_queued_export_with_its_price_reserved(
         "end": 21.5,
         "aspect": "1:1",
         "resolution": 480,
+        "layout": "auto",
         "fps": None,
         "format": "mp4",
         "captions": "none",
