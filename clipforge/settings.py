@@ -122,9 +122,21 @@ def secret(name: str) -> str:
     return path.read_text()
 
 
+def env_earlier_secrets(name: str) -> list[str]:
+    """Secrets that are being replaced, the newest first: what they signed is good until they go."""
+    earlier = env_list(name)
+    if short := [value for value in earlier if len(value) < 50]:
+        raise ImproperlyConfigured(
+            f"{name} has {len(short)} of fewer than 50 characters; they were never in use."
+        )
+    return earlier
+
+
 SECRET_KEY = secret("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env_earlier_secrets("SECRET_KEY_FALLBACKS")
 # Keys the digest of API keys. Apart from SECRET_KEY, so that rotating that one leaves keys valid.
 API_KEY_PEPPER = secret("API_KEY_PEPPER")
+API_KEY_PEPPER_FALLBACKS = env_earlier_secrets("API_KEY_PEPPER_FALLBACKS")
 
 DEBUG = env_bool("DEBUG", False)
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.utils import timezone
 
 from clipforge.common.cache.backend import default_cache
@@ -35,13 +36,15 @@ class Admission:
 
     `results` is empty when the organization is suspended. `shared` is False when only this process
     counted, because Redis could not be reached. `prefetched` is the cached value that was asked for
-    along with it, None where there is none.
+    along with it, None where there is none. `is_outdated`: the digest of the key is under an earlier
+    pepper, to be renewed.
     """
 
     principal: Principal
     results: list[WindowResult]
     shared: bool = True
     prefetched: bytes | None = None
+    is_outdated: bool = False
 
     @property
     def refusal(self) -> WindowResult | None:
@@ -97,6 +100,9 @@ def _admit_cached(key: str, public_id: str, costs: Costs, prefetch: str) -> Admi
         raise _NotCached
     record(cached_key, "hit")
     if outcome == "refused":
+        if settings.API_KEY_PEPPER_FALLBACKS:
+            # Its digest may be under an earlier pepper, which the script does not know.
+            raise _NotCached
         return None
     record("orgs:organization", "hit")
     record("orgs:limits", "hit")
@@ -116,13 +122,15 @@ def _admit_stored(key: str, public_id: str, costs: Costs) -> Admission | None:
         return None
     if not keys.matches(key, api_key.digest) or not api_key.is_usable(timezone.now()):
         return None
+    is_outdated = not keys.is_current(key, api_key.digest)
     organization = api_key.organization = caching.organization(api_key.organization_id)
     limits = caching.limits(organization.tier)
     principal = Principal(api_key, limits)
     if not organization.is_active:
-        return Admission(principal, [])
+        return Admission(principal, [], is_outdated=is_outdated)
     try:
-        return Admission(principal, charge(default_cache().redis, organization, limits, costs))
+        results = charge(default_cache().redis, organization, limits, costs)
+        return Admission(principal, results, is_outdated=is_outdated)
     except RedisError:
         local = local_windows.charge(organization, limits, costs)
-        return Admission(principal, local, shared=False)
+        return Admission(principal, local, shared=False, is_outdated=is_outdated)

@@ -57,12 +57,27 @@ def public_id_of(key: str) -> str | None:
 
 def digest(key: str) -> str:
     """The stored digest: HMAC-SHA256 under the pepper, which is not in the database."""
-    return hmac.new(settings.API_KEY_PEPPER.encode(), key.encode(), hashlib.sha256).hexdigest()
+    return _digest(key, settings.API_KEY_PEPPER)
 
 
 def matches(key: str, stored: str) -> bool:
-    """Compare in constant time."""
+    """Is it the key of this digest, under today's pepper or one that is being replaced?
+
+    Compares in constant time.
+    """
+    return is_current(key, stored) or any(
+        hmac.compare_digest(_digest(key, pepper), stored)
+        for pepper in settings.API_KEY_PEPPER_FALLBACKS
+    )
+
+
+def is_current(key: str, stored: str) -> bool:
+    """Is it the key of this digest under today's pepper? Compares in constant time."""
     return hmac.compare_digest(digest(key), stored)
+
+
+def _digest(key: str, pepper: str) -> str:
+    return hmac.new(pepper.encode(), key.encode(), hashlib.sha256).hexdigest()
 
 
 def _random(length: int) -> str:

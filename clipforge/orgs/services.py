@@ -288,6 +288,16 @@ def record_key_use(*, api_key: APIKey) -> None:
     APIKey.objects.filter(stale, pk=api_key.pk).update(last_used_at=now)
 
 
+def renew_digest(*, api_key: APIKey, key: str) -> None:
+    """Store the digest of the key under today's pepper, in place of one under an earlier pepper.
+
+    Once all keys in use were used since, the earlier pepper can go.
+    """
+    renewed = keys.digest(key)
+    APIKey.objects.filter(pk=api_key.pk, digest=api_key.digest).update(digest=renewed)
+    api_key.digest = renewed
+
+
 def end_sessions(*, user: User, actor: Actor) -> None:
     """Sign a person out everywhere, at once. The caller renews the session that shall go on.
 

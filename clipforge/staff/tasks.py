@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.sessions.backends.db import SessionStore
 from procrastinate.contrib.django import app
 
 from clipforge.staff.approvals import services as approval_services
@@ -11,3 +12,10 @@ from clipforge.staff.approvals import services as approval_services
 @app.task(queue="maintenance", queueing_lock="staff.requests", name="staff.expire_requests")
 def expire_requests(timestamp: int) -> None:
     approval_services.expire_requests()
+
+
+@app.periodic(cron="23 4 * * *")
+@app.task(queue="maintenance", queueing_lock="staff.sessions", name="staff.forget_sessions")
+def forget_sessions(timestamp: int) -> None:
+    """Delete sessions that have ended; the table would grow for ever."""
+    SessionStore.clear_expired()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.metrics import metrics
@@ -16,6 +17,9 @@ from clipforge.common.cache.versioned_cache import FLOOR_SUFFIX
 from clipforge.devtools.testing.factories import make_api_key, make_organization
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.state import lasting_breaker
+from clipforge.management.commands.cache import STATE
+from clipforge.orgs import windows
+from clipforge.orgs.models import TierLimits
 from credits import caching as credit_caching
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,6 +78,31 @@ def test_purge_deletes_what_matches():
     assert cache("purge", f"credits:balance:*{FLOOR_SUFFIX}")["purged"] == 2
     assert cache("purge", "credits:balance:*")["purged"] == 2
     assert default_cache().redis.keys("credits:*") == []
+
+
+def every_key() -> set[str]:
+    return set(default_cache().client.iter_keys("*"))
+
+
+def test_a_purge_of_everything_leaves_limits_and_counters_unless_told():
+    org = make_organization(credits_=1)
+    credit_caching.balance(org.pk)
+    redis = default_cache().redis
+    limits = TierLimits.objects.get(tier=org.tier)
+    windows.charge(redis, org, limits, {"api": 3})
+    Client().get("/api/v1/pricing")  # counted by address
+    metrics.flush(at_once=True)
+    before = {name for name in every_key() if name.startswith(STATE)}
+    assert {name.partition(":")[0] for name in before} == {"limit", "ratelimit", "metrics"}
+    said = told("purge", "*", "--dry-run")
+    assert "would be deleted" in said
+    assert redis.exists(f"credits:balance:{org.pk}")
+    assert "--including-state takes them too" in told("purge", "*")
+    assert every_key() >= before
+    assert not redis.exists(f"credits:balance:{org.pk}")
+    assert windows.used(redis, org)["api"] == 3
+    assert cache("purge", "*", "--including-state")["left"] == 0
+    assert windows.used(redis, org)["api"] == 0
 
 
 def test_warm_loads_what_requests_ask_for():

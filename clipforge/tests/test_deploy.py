@@ -71,7 +71,10 @@ def test_no_secret_has_a_default(compose: dict[str, Any]):
         name: value
         for name, value in environment.items()
         if any(word in name for word in ("SECRET", "PASSWORD", "PEPPER", "_URL"))
+        and not name.endswith("_FALLBACKS")
     }
+    earlier = {value for name, value in environment.items() if name.endswith("_FALLBACKS")}
+    assert earlier == {"${SECRET_KEY_FALLBACKS:-}", "${API_KEY_PEPPER_FALLBACKS:-}"}
     assert len(secret) == 14
     assert all(":?" in value for value in secret.values()), secret
 

@@ -41,6 +41,7 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         ({**PRODUCTION, "ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS must name the hosts"),
         ({**PRODUCTION, "SECRET_KEY": ""}, "SECRET_KEY is not set"),
         ({**PRODUCTION, "API_KEY_PEPPER": "short"}, "API_KEY_PEPPER must have at least 50"),
+        ({**PRODUCTION, "SECRET_KEY_FALLBACKS": "short"}, "SECRET_KEY_FALLBACKS has 1 of fewer"),
         ({**PRODUCTION, "DEBUG": "yes"}, 'DEBUG is "yes"; it must be "true" or "false"'),
         (
             {**PRODUCTION, "WORK_LEASE_SECONDS": "1m"},

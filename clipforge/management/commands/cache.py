@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -19,6 +20,9 @@ from clipforge.orgs import caching as org_caching
 from clipforge.orgs.models import APIKey, Organization, Tier
 from credits import caching as credit_caching
 
+# Keys that are no copy of anything: windows of limits, counts of addresses, counters of each hour.
+STATE = ("limit:", "ratelimit:", "metrics:")
+SCAN_COUNT = 1000  # keys at a time
 ACTIONS_WITH_KEY = {"get", "ttl", "purge"}
 
 
@@ -32,6 +36,11 @@ class Command(DryRunCommand):
         parser.add_argument("action", choices=["stats", "get", "ttl", "purge", "warm"])
         parser.add_argument(
             "key", nargs="?", help="for get and ttl: a key; for purge: a glob, credits:balance:*"
+        )
+        parser.add_argument(
+            "--including-state",
+            action="store_true",
+            help="purge also what begins at nothing then: limits of requests and sign-ins, counters",
         )
         parser.add_argument(
             "--hours", type=int, default=KEEP_HOURS, help="stats of the last so many hours"
@@ -90,14 +99,21 @@ class Command(DryRunCommand):
         )
         return {"key": key, "seconds": seconds}
 
-    def _purge(self, *, key: str, **options: Any) -> dict[str, Any]:
-        if self.is_dry_run:
-            count = sum(1 for _ in default_cache().client.iter_keys(key))
-            self.say(f"{count} keys would be deleted.")
-            return {"pattern": key, "purged": count}
-        purged = default_cache().delete_pattern(key)
-        self.say(f"{purged} keys deleted. What is asked for comes back from the database.")
-        return {"pattern": key, "purged": purged}
+    def _purge(self, *, key: str, including_state: bool, **options: Any) -> dict[str, Any]:
+        purged = left = 0
+        keys = default_cache().client.iter_keys(key, itersize=SCAN_COUNT)
+        while found := list(islice(keys, SCAN_COUNT)):
+            going = [name for name in found if including_state or not name.startswith(STATE)]
+            left += len(found) - len(going)
+            purged += len(going) if self.is_dry_run else default_cache().delete_many(going)
+        verb = "would be deleted" if self.is_dry_run else "deleted"
+        self.say(f"{purged} keys {verb}. What is cached comes back from the database.")
+        if left:
+            self.say(
+                f"{left} keys of limits and counters stay: deleted, they would begin at nothing. "
+                "--including-state takes them too."
+            )
+        return {"pattern": key, "purged": purged, "left": left}
 
     def _warm(self, **options: Any) -> dict[str, Any]:
         for tier in Tier.values:

@@ -15,11 +15,13 @@ The round trip itself, and what happens where rows are not cached or Redis is aw
 
 from __future__ import annotations
 
+import contextlib
 import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http import HttpResponseBase
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
@@ -69,6 +71,11 @@ def recognise(request: Request, *, costs: Costs, prefetch: str = "") -> Admissio
     if admission is None:
         _limit_address(request)
         raise AuthenticationFailed(REFUSAL)
+    if admission.is_outdated:
+        with contextlib.suppress(
+            InterfaceError, OperationalError
+        ):  # the next request with it tries again
+            services.renew_digest(api_key=admission.principal.api_key, key=key.strip())
     return admission
 
 

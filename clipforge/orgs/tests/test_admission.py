@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.test import Client
 from django.utils import timezone
 
 from clipforge.common.cache import versioned_cache
@@ -14,6 +15,7 @@ from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.metrics import metrics
 from clipforge.devtools.testing.factories import REASON, TESTER, make_api_key, make_organization
 from clipforge.devtools.testing.queries import round_trips, statements
+from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import lasting_breaker
 from clipforge.orgs import caching, keys, services, windows
 from clipforge.orgs.admission import Admission, admit
@@ -249,3 +251,60 @@ def test_a_malformed_key_is_looked_up_nowhere():
     with statements(access=True) as said, round_trips() as trips:
         assert admit("cf_live_nonsense", costs=ONE) is None
     assert (said, trips) == ([], [])
+
+
+# --- a pepper that is replaced ------------------------------------------------------------
+
+
+OLD, NEW = "old pepper " * 5, "new pepper " * 5
+
+
+def replace_pepper(settings: Any) -> None:
+    settings.API_KEY_PEPPER, settings.API_KEY_PEPPER_FALLBACKS = NEW, [OLD]
+
+
+@pytest.fixture
+def old_key(settings: Any) -> services.NewKey:
+    """Made under the pepper that is replaced then."""
+    settings.API_KEY_PEPPER = OLD
+    return make_api_key(make_organization(tier="PRO"))
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_key_under_an_earlier_pepper_comes_in_and_is_told_apart(old_key, settings, cached: bool):
+    if cached:
+        warm(old_key.secret)
+    replace_pepper(settings)
+    admission = admit(old_key.secret, costs=ONE)
+    assert admission is not None
+    assert admission.is_outdated
+    services.renew_digest(api_key=admission.principal.api_key, key=old_key.secret)
+    settings.API_KEY_PEPPER_FALLBACKS = []
+    assert not warm(old_key.secret).is_outdated
+
+
+def test_a_key_that_was_not_used_before_its_pepper_went_is_refused(old_key, settings):
+    settings.API_KEY_PEPPER = NEW
+    assert admit(old_key.secret, costs=ONE) is None
+    assert admit(old_key.secret, costs=ONE) is None
+
+
+def test_a_wrong_secret_is_refused_under_every_pepper(old_key, settings):
+    warm(old_key.secret)
+    replace_pepper(settings)
+    body = f"cf_live_{old_key.api_key.prefix}_{'x' * 43}"
+    assert admit(body + keys._checksum(body), costs=ONE) is None
+
+
+def test_twenty_requests_at_once_hash_a_key_anew_once(old_key, settings):
+    replace_pepper(settings)
+
+    def ask(_: int) -> int:
+        client = Client(headers={"Authorization": f"Bearer {old_key.secret}"})
+        return client.get("/api/v1/me").status_code
+
+    assert run_together(20, ask) == [200] * 20
+    key = APIKey.objects.get()
+    assert key.digest == keys.digest(old_key.secret)
+    settings.API_KEY_PEPPER_FALLBACKS = []
+    assert ask(0) == 200
