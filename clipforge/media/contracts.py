@@ -242,6 +242,16 @@ class Captions:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceBox:
+    """A face in a clip from `start` to `end` (seconds), as shares of the picture's height."""
+
+    start: float
+    end: float
+    top: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
 class RenderSpec:
     """A clip to render: [start, end) of the source, reframed.
 

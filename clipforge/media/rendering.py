@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from clipforge.media.contracts import (
     SourceInfo,
 )
 from clipforge.media.encoding import THREADS, seconds_text
-from clipforge.media.reframing import filters, framing, looking
+from clipforge.media.reframing import filters, framing, looking, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,7 +130,9 @@ def render(
     on_progress(STAGE, 0.0)
     with (
         soundtrack.made(stretch(source, plan, limits), part.parent, limits) as sound,
-        burning.prepared(spec, (plan.width, plan.height), part) as captions,
+        burning.prepared(
+            spec, (plan.width, plan.height), part, shown.faces if shown else ()
+        ) as captions,
         filters.moving(shown, plan.rate, plan.lead, part.parent) as moves,
     ):
         cut = tightening.picture_filters(plan.kept, plan.rate)
@@ -182,7 +184,9 @@ def frame(
     )
     if not seen.pictures:
         return framing.centred(source_shape, shape)
-    return framing.frame(seen, float(plan.rate), source_shape, shape, layout)
+    rate = float(plan.rate)
+    found = framing.frame(seen, rate, source_shape, shape, layout)
+    return replace(found, faces=visible.faces(seen, found, rate, source_shape, shape))
 
 
 def _view(source: Path, plan: RenderPlan, limits: Limits) -> looking.View:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from clipforge.media.captions import fonts, text
-from clipforge.media.contracts import CaptionMode, CaptionPosition, CaptionSize
+from clipforge.media.contracts import CaptionMode, CaptionPosition, CaptionSize, FaceBox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -81,16 +81,6 @@ class Frame:
     def columns(self, size: CaptionSize, at_most: int) -> int:
         """So many letters of this size fit into a line."""
         return min(at_most, max(6, int(self.line_pixels / (LETTER_EMS * self.em(size)))))
-
-
-@dataclass(frozen=True, slots=True)
-class FaceBox:
-    """A face from `start` to `end` (seconds into the clip), as shares of the picture's height."""
-
-    start: float
-    end: float
-    top: float
-    bottom: float
 
 
 @dataclass(frozen=True, slots=True)

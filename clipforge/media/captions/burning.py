@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from clipforge.media.contracts import Captions, RenderSpec
+    from clipforge.media.contracts import Captions, FaceBox, RenderSpec
     from clipforge.media.words.transcript import Transcript
 
 SCRIPT, FONTS, FONTCONFIG = "captions.ass", "fonts", "fonts.conf"
@@ -49,23 +49,45 @@ def captions_folder(part: Path) -> Path:
 
 
 @contextlib.contextmanager
-def prepared(spec: RenderSpec, size: tuple[int, int], part: Path) -> Iterator[Burning]:
-    """The captions of a clip of `size` (width, height), as long as the block lasts."""
+def prepared(
+    spec: RenderSpec, size: tuple[int, int], part: Path, faces: Sequence[FaceBox] = ()
+) -> Iterator[Burning]:
+    """The captions of a clip of `size` (width, height), as long as the block lasts.
+
+    The times of `faces` count from the start of the range, before anything is left out of it.
+    """
     if spec.captions is None:
         yield Burning()
         return
     folder = captions_folder(part.absolute())
     try:
-        yield _prepared(spec, spec.captions, size, folder)
+        yield _prepared(spec, spec.captions, size, folder, faces)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _prepared(spec: RenderSpec, captions: Captions, size: tuple[int, int], folder: Path) -> Burning:
+def _prepared(
+    spec: RenderSpec,
+    captions: Captions,
+    size: tuple[int, int],
+    folder: Path,
+    faces: Sequence[FaceBox],
+) -> Burning:
     if not spec.kept:
-        return prepare(captions, spec.start, spec.end, size, folder)
+        return prepare(captions, spec.start, spec.end, size, folder, faces=faces)
     moved = replace(captions, transcript=tightening.retimed(captions.transcript, spec.kept))
-    return prepare(moved, 0.0, tightening.seconds(spec.kept), size, folder)
+    seen = [found for face in faces for found in _kept_parts(face, spec)]
+    return prepare(moved, 0.0, tightening.seconds(spec.kept), size, folder, faces=seen)
+
+
+def _kept_parts(face: FaceBox, spec: RenderSpec) -> Iterator[FaceBox]:
+    """The face with its times in the shortened clip, once for each range that has some of it."""
+    offset = 0.0
+    for first, last in spec.kept:
+        begin, end = max(first, face.start + spec.start), min(last, face.end + spec.start)
+        if begin < end:
+            yield replace(face, start=offset + begin - first, end=offset + end - first)
+        offset += last - first
 
 
 def require_drawable(transcript: Transcript, start: float, end: float) -> None:
@@ -95,7 +117,7 @@ def prepare(
     size: tuple[int, int],
     folder: Path,
     *,
-    faces: Sequence[ass.FaceBox] = (),
+    faces: Sequence[FaceBox] = (),
 ) -> Burning:
     """Write what draws the words of the source's [start, end) into pictures of `size` (width, height).
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipforge.media.contracts import Layout
+from clipforge.media.contracts import FaceBox, Layout
 from clipforge.media.reframing import subjects
 from clipforge.media.reframing.faces import Box
 from clipforge.media.reframing.looking import SAMPLE_RATE
@@ -55,6 +55,7 @@ class Framing:
 
     layout: Layout
     crops: tuple[Crop, ...] = ()
+    faces: tuple[FaceBox, ...] = ()  # as far as they were looked for
 
 
 @dataclass(frozen=True, slots=True)

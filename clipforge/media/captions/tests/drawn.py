@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from clipforge.media.captions.ass import FaceBox
-    from clipforge.media.contracts import Captions
+    from clipforge.media.contracts import Captions, FaceBox
 
 GREY = (128, 128, 128)
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from clipforge.media.captions import burning
-from clipforge.media.captions.ass import FaceBox
 from clipforge.media.captions.tests.drawn import Picture, drawn
 from clipforge.media.captions.tests.spoken import at, spoken
 from clipforge.media.contracts import (
@@ -17,6 +16,7 @@ from clipforge.media.contracts import (
     Captions,
     CaptionSize,
     ErrorCode,
+    FaceBox,
     MediaError,
 )
 
