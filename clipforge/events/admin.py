@@ -108,8 +108,16 @@ class AttemptInline(admin.TabularInline[Attempt, Delivery]):
 
 @admin.register(Delivery)
 class DeliveryAdmin(RetriedByStaff, BigTable, MovedByServices, AuditedAdmin[Delivery]):
-    list_display = ["created_at", "org", "event", "endpoint", "status", "tries", "answer_status"]
-    list_select_related = ["org", "event", "endpoint"]
+    list_display = [
+        "created_at",
+        "org",
+        "event_type",
+        "endpoint",
+        "status",
+        "tries",
+        "answer_status",
+    ]
+    list_select_related = ["org", "endpoint"]
     org_field = "org"
     search_fields = ["=id", "=event__id"]
     search_help_text = "The id of a delivery or event, or the slug or id of an organization."

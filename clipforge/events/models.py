@@ -144,7 +144,8 @@ class Delivery(UUIDModel):
         Endpoint, models.CASCADE, db_index=False, related_name="deliveries"
     )
     event = models.ForeignKey(Event, models.CASCADE, db_index=False, related_name="deliveries")
-    # Of the event, for the order.
+    # Of the event: what it is, for lists that do not look up each, and its place in the order.
+    event_type = models.CharField(max_length=64, default="", db_default="", editable=False)
     object_id = models.UUIDField(editable=False)
     sequence = models.PositiveIntegerField(editable=False)
     status = models.CharField(max_length=9, choices=DeliveryStatus, default=DeliveryStatus.PENDING)

@@ -58,6 +58,7 @@ def deliveries_of(events: list[Event], endpoint: uuid.UUID) -> list[Delivery]:
             org_id=event.org_id,
             endpoint_id=endpoint,
             event=event,
+            event_type=event.type,
             object_id=event.object_id,
             sequence=event.sequence,
         )

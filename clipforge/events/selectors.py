@@ -30,7 +30,7 @@ def get_endpoint(org: Organization, endpoint_id: uuid.UUID) -> Endpoint:
 
 def deliveries(endpoint: Endpoint) -> QuerySet[Delivery]:
     """Those of an endpoint, which the caller knows to be the organization's."""
-    return Delivery.objects.filter(endpoint=endpoint).select_related("event")
+    return Delivery.objects.filter(endpoint=endpoint)
 
 
 def get_delivery(org: Organization, delivery_id: uuid.UUID) -> Delivery:

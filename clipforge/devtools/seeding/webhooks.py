@@ -37,9 +37,9 @@ STATEMENTS = [
     """,
     # One in forty was given up, and one in forty is still to come.
     """
-    INSERT INTO events_delivery (id, org_id, endpoint_id, event_id, object_id, sequence, status,
-        tries, next_try_at, answer_status, error, created_at, delivered_at)
-    SELECT gen_random_uuid(), event.org_id, endpoint.id, event.id, object_id, sequence, state, 1,
+    INSERT INTO events_delivery (id, org_id, endpoint_id, event_id, event_type, object_id, sequence,
+        status, tries, next_try_at, answer_status, error, created_at, delivered_at)
+    SELECT gen_random_uuid(), event.org_id, endpoint.id, event.id, type, object_id, sequence, state, 1,
         CASE state WHEN 'PENDING' THEN now() + interval '1 day' END,
         CASE state WHEN 'DELIVERED' THEN 200 ELSE 500 END, '', event.created_at,
         CASE state WHEN 'DELIVERED' THEN event.created_at END

@@ -70,7 +70,7 @@ class DeliverySerializer(ModelSerializer):
 
     event = serializers.UUIDField(source="event_id", read_only=True, help_text="`webhook-id`.")
     endpoint = serializers.UUIDField(source="endpoint_id", read_only=True)
-    event_type = serializers.CharField(source="event.type", read_only=True)
+    event_type = serializers.CharField(read_only=True)
 
     class Meta:
         model = Delivery
