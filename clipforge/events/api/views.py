@@ -135,6 +135,8 @@ class EndpointDetail(EndpointView):
 
 
 class SecretRotation(EndpointView):
+    bodyless_methods = ("post",)
+
     @extend_schema(
         operation_id="rotate_webhook_secret",
         summary="Give an endpoint a new secret",
@@ -151,6 +153,7 @@ class SecretRotation(EndpointView):
 
 
 class EndpointTest(EndpointView):
+    bodyless_methods = ("post",)
     idempotent_methods = ("post",)
     problems = {"post": (409,)}
 
@@ -244,6 +247,7 @@ class DeliveryDetail(DeliveryView):
 
 
 class DeliveryReplay(DeliveryView):
+    bodyless_methods = ("post",)
     problems = {"post": (409,)}
 
     @extend_schema(

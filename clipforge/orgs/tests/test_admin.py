@@ -41,6 +41,9 @@ NO_ADDING = {
     "billing.BillingAccount",
     "billing.StripeEvent",
     "billing.Alert",
+    "events.Endpoint",
+    "events.Event",
+    "events.Delivery",
 }
 every_model = pytest.mark.parametrize("label", MAKERS)
 
