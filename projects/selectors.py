@@ -10,6 +10,7 @@ from django.db.models import CharField, Func, QuerySet
 from clipforge.common.errors import NotFound
 from clipforge.jobs.selectors import with_reserved
 from clipforge.orgs.models import Organization
+from projects import word_search
 from projects.failures import NoTranscript
 from projects.models import (
     Moment,
@@ -101,3 +102,10 @@ def score_names(rows: QuerySet[MomentFeedback]) -> list[str]:
         name=Func("subscores", function="jsonb_object_keys", output_field=CharField())
     )
     return sorted(set(keys.values_list("name", flat=True)))
+
+
+def transcripts_with(org: Organization, text: str) -> QuerySet[ProjectTranscript]:
+    """Transcripts in which the words of `text` are spoken, with their projects, the newest project first."""
+    found = ProjectTranscript.objects.for_org(org).select_related("project").defer("search")
+    # By the identifier, which is ordered by time.
+    return found.filter(word_search.says(org.pk, text)).order_by("-project_id")

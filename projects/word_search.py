@@ -12,6 +12,7 @@ import uuid
 from typing import Final
 
 from django.contrib.postgres.search import SearchQueryField, SearchVectorField
+from django.db.models import BooleanField, F, Func
 from django.db.models.expressions import RawSQL
 
 # Of the languages that PostgreSQL stems, those that we expect.
@@ -38,15 +39,26 @@ def vector(org_id: uuid.UUID, language: str, text: str) -> RawSQL:
     return RawSQL(_VECTOR, parameters, SearchVectorField())  # noqa: S611 - values are parameters
 
 
-def query(org_id: uuid.UUID, text: str) -> RawSQL:
-    """The query for what people type: words, "phrases", -without, this or that; for no words, nothing."""
+def says(org_id: uuid.UUID, text: str) -> Func:
+    """Whether a transcript of the organization says what people type, as a condition.
+
+    Words, "phrases", -without, this or that. Nobody says no words.
+    """
     configurations = sorted({*CONFIGURATIONS.values(), UNSTEMMED})
     parameters: list[str] = [_quoted(_organization(org_id))]
     for configuration in configurations:
         parameters += [_quoted(_stemming(configuration)), configuration, text]
     words = " || ".join([_WORDS] * len(configurations))
     sql = f"(%s::tsquery && ({words}))"
-    return RawSQL(sql, parameters, SearchQueryField())  # noqa: S611 - values are parameters
+    query = RawSQL(sql, parameters, SearchQueryField())  # noqa: S611 - values are parameters
+    # Not the lookup of Django, which takes for plain text what it did not make itself.
+    return Func(
+        F("search"),
+        query,
+        template="%(expressions)s",
+        arg_joiner=" @@ ",
+        output_field=BooleanField(),
+    )
 
 
 def _organization(org_id: uuid.UUID) -> str:

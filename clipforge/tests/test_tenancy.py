@@ -52,6 +52,7 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("moments", "GET"): (200, 404, "project"),
     ("transcript", "GET"): (200, 404, "project"),
     ("transcript", "PATCH"): (200, 404, "project"),
+    ("transcripts", "GET"): (200, 200, None),
     ("moment-transcript", "GET"): (200, 404, "moment"),
     ("moments", "POST"): (201, 404, "project"),
     # Nothing is kept of the project here: projects/tests/api/test_select_moments.py has those that are.
@@ -169,6 +170,8 @@ def address(name: str, pk: str, world: World) -> str:
         return signed_url(world.objects["export"])
     if name == "credits-statement":
         return f"{PATTERNS[name]}?month={timezone.now():%Y-%m}"
+    if name == "transcripts":
+        return f"{PATTERNS[name]}?q=speaks"
     path, filled = re.subn(r"<uuid:\w+>", pk, PATTERNS[name])
     assert "<" not in path, f"{path}: this test cannot fill that in"
     assert bool(filled) == bool(pk), f"{path}: say whose thing it is about"

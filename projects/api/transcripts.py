@@ -5,16 +5,23 @@ from __future__ import annotations
 import uuid
 
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api import transcripts as formats
-from clipforge.common.api.serializers import Serializer, Text
+from clipforge.common.api.parsers import refuse_null_characters
+from clipforge.common.api.serializers import Decimals, Serializer, Text
+from clipforge.common.errors import Invalid
 from clipforge.orgs.api.views import OrgView
 from projects import selectors, services
+from projects.quotes import quotes
 from projects.transcripts import Part
+
+MAX_QUERY_CHARACTERS = 200
+MOST_FOUND = 20
+MOST_QUOTES = 3
 
 
 class CorrectionSerializer(Serializer):
@@ -26,6 +33,59 @@ class CorrectionSerializer(Serializer):
 
 class CorrectionsSerializer(Serializer):
     words = CorrectionSerializer(many=True, allow_empty=False)
+
+
+class QuoteOfTranscriptSerializer(Serializer):
+    start = Decimals(help_text="Seconds into the source.")
+    end = Decimals(help_text="Seconds into the source.")
+    text = serializers.CharField()
+
+
+class FoundTranscriptSerializer(Serializer):
+    project = serializers.UUIDField()
+    title = serializers.CharField(help_text="Of the project.")
+    language = serializers.CharField(help_text="ISO 639-1.")
+    quotes = QuoteOfTranscriptSerializer(many=True, help_text="Up to three sentences.")
+
+
+class FoundTranscriptsSerializer(Serializer):
+    results = FoundTranscriptSerializer(many=True)
+    more = serializers.BooleanField(help_text="Older projects have them too.")
+
+
+class TranscriptSearch(OrgView):
+    serializer_class = FoundTranscriptsSerializer
+    pagination_class = None
+    query_parameters = {"get": frozenset({"q"})}
+    problems = {"get": (422,)}
+
+    @extend_schema(
+        operation_id="search_transcripts",
+        summary="Projects in which some words are spoken",
+        description="The newest twenty, with the sentences that have most of the words. "
+        'Words are found in all their forms, and all of them must be spoken; "a phrase" in quotes, '
+        "`or` between two and `-` before a word work too.",
+        parameters=[OpenApiParameter("q", str, required=True, description="Up to 200 characters.")],
+        responses=FoundTranscriptsSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        text = request.query_params.get("q", "").strip()
+        refuse_null_characters(text)
+        if not 0 < len(text) <= MAX_QUERY_CHARACTERS:
+            raise Invalid(f"`q` must have 1 to {MAX_QUERY_CHARACTERS} characters.")
+        found = list(selectors.transcripts_with(self.organization, text)[: MOST_FOUND + 1])
+        results = [
+            {
+                "project": row.project_id,
+                "title": row.project.title,
+                "language": row.language,
+                "quotes": quotes(row.content.sentences, text, MOST_QUOTES),
+            }
+            for row in found[:MOST_FOUND]
+        ]
+        return Response(
+            FoundTranscriptsSerializer({"results": results, "more": len(found) > MOST_FOUND}).data
+        )
 
 
 class TranscriptOfProject(formats.TranscriptAnswers, OrgView):

@@ -14,6 +14,7 @@ urlpatterns = [
         name="moments-select",
     ),
     path("moments/<uuid:moment_id>", moment_views.MomentDetail.as_view(), name="moment"),
+    path("transcripts", transcripts.TranscriptSearch.as_view(), name="transcripts"),
     path(
         "moments/<uuid:moment_id>/transcript",
         transcripts.TranscriptOfMoment.as_view(),

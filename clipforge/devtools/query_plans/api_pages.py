@@ -179,6 +179,8 @@ def details(subject: Subject) -> Iterator[Page]:
         if_there, billing_selectors.get_payment, org, payment.pk if payment else NOWHERE
     )
     if project := subject.project:
+        spoken = partial(project_selectors.transcripts_with, org, "good morning")
+        yield Page(f"transcripts, {subject.label}", "", budgets.SPOKEN, lambda: list(spoken()[:20]))
         details["project"] = partial(project_selectors.get_project, org, project.pk)
         if moment := Moment.objects.filter(project=project).first():
             details["moment"] = partial(project_selectors.get_moment, org, moment.pk)
