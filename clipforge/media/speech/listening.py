@@ -74,7 +74,7 @@ def listen(
     if not len(stretches):
         return None
     recognizer = Recognizer(model)
-    language = recognizer.language_of(_sound(spool, _window(stretches, 0.0)))
+    language = model.language or recognizer.language_of(_sound(spool, _window(stretches, 0.0)))
     if language is None or not recognizer.speaks(language):
         return None
     words, refused = _heard(spool, speech, stretches, recognizer, language, on_progress)

@@ -21,10 +21,14 @@ class ModelMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SpeechModel:
-    """A model on this machine. `name` is kept with each transcript."""
+    """A model on this machine. `name` is kept with each transcript.
+
+    `language` is that of the source where somebody said so, as an ISO 639-1 code; else it is guessed.
+    """
 
     folder: str
     name: str
+    language: str | None = None
 
 
 def find(value: str) -> SpeechModel:

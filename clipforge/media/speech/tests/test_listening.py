@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,15 @@ def test_a_language_that_the_model_does_not_speak_gives_no_transcript(tmp_path, 
     assert sound.speech.mean() > 0.6  # it is heard as speech
     with spool:
         assert listen(spool, sound.speech, speakers.MODEL, lambda _: None) is None
+
+
+def test_a_language_that_was_named_is_the_one_that_must_be_spoken():
+    spool, sound = speakers.spooled(speakers.sound_of(speakers.recording("beckett")))
+    with spool:
+        for language, words in (("de", False), ("en", True)):
+            model = replace(speakers.MODEL, language=language)
+            found = listen(spool, sound.speech, model, lambda _: None)
+            assert (found is not None) == words
 
 
 def test_speech_that_nobody_understands_gives_no_transcript():

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from clipforge.media.words.transcript import Sentence, Transcript, Word
 
 SPOKEN = Transcript(
@@ -31,3 +33,32 @@ def test_a_sentence_without_a_word_in_the_range_is_left_out() -> None:
 def test_the_text_and_the_times_of_a_sentence_are_those_of_its_words() -> None:
     first = SPOKEN.sentences[0]
     assert (first.text, first.start, first.end) == ("Ask not.", 1.0, 1.8)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        ["a\0b", 0, 1, 0.5],
+        ["a\nb", 0, 1, 0.5],
+        ["\ud800", 0, 1, 0.5],
+        ["a", 2, 1, 0.5],
+        ["a", -1, 1, 0.5],
+        ["a", 0, float("inf"), 0.5],
+        ["a", 0, float("nan"), 0.5],
+        ["a", 0, 1, 1.5],
+        ["a", 0, 1],
+        ["a", "0", 1, 0.5],
+        [None, 0, 1, 0.5],
+    ],
+)
+def test_what_a_child_that_was_attacked_may_say_is_no_transcript(word):
+    with pytest.raises((TypeError, ValueError)):
+        Transcript.from_json({"language": "en", "model": "m", "sentences": [[word]]})
+
+
+def test_a_corrected_word_keeps_its_time_and_the_others_stay():
+    first, second = Word("Helo", 0, 1, 0.2), Word("world.", 1, 2, 0.9)
+    transcript = Transcript("en", (Sentence((first,)), Sentence((second,))), "m")
+    corrected = transcript.corrected({0: "Hello"})
+    assert corrected.words == (Word("Hello", 0, 1, 1.0), second)
+    assert transcript.corrected({}) == transcript
