@@ -67,10 +67,14 @@ class OrgView(GenericAPIView[Any]):
             return  # 405 whatever else is wrong with it
         require_readable(request)
         if not (request.method in SAFE_METHODS and hasattr(self, "keyset")):
-            known = self.query_parameters.get(str(request.method).lower(), frozenset())
-            refuse_unknown_parameters(request, set(known))
+            refuse_unknown_parameters(request, self._query_parameters(str(request.method)))
         if str(request.method).lower() in self.bodyless_methods:
             refuse_body(request)
+
+    def _query_parameters(self, method: str) -> set[str]:
+        if method == "OPTIONS":  # about all of them
+            return set().union(*self.query_parameters.values())
+        return set(self.query_parameters.get("get" if method == "HEAD" else method.lower(), ()))
 
     def finalize_response(
         self, request: Request, response: Any, *args: object, **kwargs: object

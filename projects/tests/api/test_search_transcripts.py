@@ -175,7 +175,7 @@ def test_a_search_enters_the_index_by_the_organization_and_reads_no_row_of_anoth
         for _ in range(100):
             rows.append(copied(project))
     Project.objects.bulk_create(rows)
-    transcripts = []
+    transcripts: list[ProjectTranscript] = []
     for project in rows:
         row = ProjectTranscript(project=project, org_id=project.org_id)
         row.content = content(f"Good morning to all of you. {others(len(transcripts))}")
