@@ -210,3 +210,10 @@ def walk(node: dict[str, Any]) -> Any:
     yield node
     for child in node.get("Plans", []):
         yield from walk(child)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_what_get_knows_is_known_to_those_that_ask_about_it(api: APIClient, method: str):
+    response = api.generic(method, "/api/v1/transcripts?q=soup")
+    assert response.status_code == 200
+    assert api.generic(method, "/api/v1/transcripts?query=soup").status_code == 422
