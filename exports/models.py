@@ -121,6 +121,13 @@ class Export(Job):
     width = models.PositiveIntegerField(null=True, blank=True)
     height = models.PositiveIntegerField(null=True, blank=True)
     sha256 = models.CharField(max_length=64, blank=True)
+    warnings = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        editable=False,
+        help_text="What is missing in the clip, as code and message.",
+    )
     expires_at = models.DateTimeField(
         null=True, blank=True, help_text="When the file is deleted: the tier's retention."
     )

@@ -31,6 +31,7 @@ from clipforge.media.contracts import (
 from clipforge.orgs import selectors as org_selectors
 from exports import faces
 from exports.models import Export
+from projects import failures
 from projects import selectors as project_selectors
 from projects.failures import SOURCE_MISSING
 
@@ -80,6 +81,7 @@ def _spec(export: Export) -> RenderSpec:
         aspect=Aspect(export.aspect),
         resolution=export.resolution,
         layout=Layout(export.layout),
+        audio_track=export.project.audio_track,
         fps=export.fps,
         format=Format(export.format),
         captions=_captions(export),
@@ -115,6 +117,7 @@ def _record(export: Export, key: str, rendered: Rendered) -> bool:
         width=rendered.width,
         height=rendered.height,
         sha256=rendered.sha256,
+        warnings=failures.warnings_of(rendered.warnings),
         expires_at=Now() + retention,
     )
 

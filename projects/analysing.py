@@ -14,7 +14,7 @@ from clipforge.jobs.kinds import RunControl
 from clipforge.media import Analysis, Limits, analyse
 from clipforge.media.words.transcript import Transcript
 from clipforge.orgs import selectors as org_selectors
-from projects import speech
+from projects import failures, speech
 from projects.failures import SOURCE_MISSING
 from projects.models import Project, ProjectFeatures, ProjectTranscript
 from projects.recording import record_moments
@@ -35,6 +35,7 @@ def run(project: Project, control: RunControl) -> None:
         source,
         speech_model=speech.model(),
         wishes=choice_of(project.wishes),
+        audio_track=project.audio_track,
         limits=_limits(project),
         on_progress=control.note,
         should_stop=control.must_stop,
@@ -65,6 +66,7 @@ def _record(project: Project, analysis: Analysis) -> None:
             charged=found,
             actor=lifecycle.ACTOR,
             scorer_version=analysis.scorer_version,
+            warnings=failures.warnings_of(analysis.warnings),
         )
         if ours:
             _record_transcript(project, analysis.transcript)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from clipforge.common.errors import NotFound
 from clipforge.jobs.failures import INTERRUPTED, Failure
-from clipforge.media import ErrorCode, MediaError
+from clipforge.media import ErrorCode, MediaError, WarningCode
+from clipforge.media.contracts import WARNINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SOURCE_MISSING = Failure(
     "source_missing",
@@ -31,3 +37,8 @@ def failure_of(error: Exception) -> Failure | None:
     if error.code is ErrorCode.CANCELLED:
         return INTERRUPTED
     return Failure(error.code.value, error.message)
+
+
+def warnings_of(codes: Iterable[WarningCode]) -> list[dict[str, str]]:
+    """Warnings of the media code as they are stored and shown."""
+    return [{"code": code.value, "message": WARNINGS[code]} for code in codes]

@@ -46,6 +46,18 @@ class Project(Job):
     width = models.PositiveIntegerField(help_text="Pixels, as shown.")
     height = models.PositiveIntegerField(help_text="Pixels, as shown.")
     has_audio = models.BooleanField()
+    audio_track = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        help_text="The sound track to use, counted from 0; empty: the one that people hear.",
+    )
+    warnings = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        editable=False,
+        help_text="What is missing in the source, as code and message.",
+    )
     scorer_version = models.CharField(max_length=32, blank=True, editable=False)
     # As they came with the upload; `projects.wishes` reads them.
     wishes = models.JSONField(null=True, blank=True, editable=False)

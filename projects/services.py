@@ -19,7 +19,7 @@ from clipforge.media import ErrorCode, Limits, MediaError, SourceInfo, probe
 from clipforge.media.words.transcript import CONTROL
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import Organization
-from projects import selectors
+from projects import failures, selectors
 from projects.events import project_deleting
 from projects.models import Project, ProjectTranscript
 
@@ -42,12 +42,12 @@ _NOT_A_VIDEO = {
 }
 
 
-def inspect_source(*, org: Organization, path: Path) -> SourceInfo:
-    """Probe an uploaded file in a child process.
+def inspect_source(*, org: Organization, path: Path, audio_track: int | None = None) -> SourceInfo:
+    """Probe an uploaded file in a child process. `audio_track` names the sound track to use.
 
     Raises UnsupportedMedia (415) for what is no video that we accept, and Invalid (422) for a
-    video that is too long for the tier, too short, or of impossible dimensions. The code is the
-    probe's.
+    video that is too long for the tier, too short, of impossible dimensions, or without the track that
+    was named. The code is the probe's.
     """
     longest = org_selectors.limits_of(org).max_source_seconds
     limits = Limits(
@@ -57,7 +57,7 @@ def inspect_source(*, org: Organization, path: Path) -> SourceInfo:
         max_duration=longest,
     )
     try:
-        return probe(path, limits=limits)
+        return probe(path, audio_track=audio_track, limits=limits)
     except MediaError as error:
         raise _refusal(error) from error
 
@@ -72,6 +72,7 @@ def create_project(
     sha256: str,
     source: SourceInfo,
     wishes: Mapping[str, Any] | None = None,
+    audio_track: int | None = None,
     actor: str,
 ) -> Project:
     """Keep an inspected upload and queue its analysis, paid by a hold.
@@ -94,6 +95,8 @@ def create_project(
         height=source.height,
         has_audio=source.has_audio,
         wishes=dict(wishes) if wishes else None,
+        audio_track=audio_track,
+        warnings=failures.warnings_of(source.warnings),
     )
     project.source_key = f"{org.pk}/projects/{project.pk}/source"
     with transaction.atomic():

@@ -15,6 +15,7 @@ from clipforge.media.contracts import (
     ScoredMoment,
     Snap,
     SourceInfo,
+    WarningCode,
 )
 from clipforge.media.operations import analyse, choose, place, probe, render
 
@@ -33,6 +34,7 @@ __all__ = [
     "ScoredMoment",
     "Snap",
     "SourceInfo",
+    "WarningCode",
     "analyse",
     "choose",
     "place",

@@ -77,7 +77,7 @@ class Events:
 def probe(arguments: Arguments, limits: Limits, _on_progress: sandbox.OnProgress) -> Result:
     from clipforge.media import probing
 
-    return asdict(probing.probe(Path(arguments["path"]), limits))
+    return asdict(probing.probe(Path(arguments["path"]), limits, arguments["audio_track"]))
 
 
 def analyse(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Result:
@@ -91,6 +91,7 @@ def analyse(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgres
         on_progress,
         SpeechModel(**wanted) if wanted else None,
         wishes_of(arguments["wishes"]),
+        arguments["audio_track"],
     )
     transcript = found.transcript.as_json() if found.transcript else None
     return asdict(replace(found, transcript=None)) | {"transcript": transcript}

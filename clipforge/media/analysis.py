@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from clipforge.media import decoding, probing
 from clipforge.media.choosing import choose
 from clipforge.media.contracts import Analysis, Choice, ErrorCode, MediaError
+from clipforge.media.damage import Complaints, warnings_of
 from clipforge.media.features import PictureExtractor, SoundExtractor
 from clipforge.media.kept import keep, unpack
 from clipforge.media.speech.spool import Spool
@@ -37,6 +38,7 @@ def analyse(
     on_progress: OnProgress,
     speech_model: SpeechModel | None = None,
     wishes: Choice = Choice(),  # noqa: B008 - frozen
+    audio_track: int | None = None,
 ) -> Analysis:
     """The analysis of a file, with its moments worth clipping; an empty list if there are none.
 
@@ -47,12 +49,13 @@ def analyse(
     (NOT_A_VIDEO) and for one that ends well before its declared duration (TRUNCATED).
     """
     on_progress("probing", 0.0)
-    source = probing.probe(path, limits)
+    source = probing.probe(path, limits, audio_track)
+    complaints = Complaints()
     on_progress("probing", 1.0)
     with contextlib.ExitStack() as stack:
         audio = SoundExtractor()
         spool = stack.enter_context(Spool(audio)) if speech_model else None
-        picture = _decode(path, source, spool or audio, limits, on_progress)
+        picture = _decode(path, source, spool or audio, limits, on_progress, complaints)
         sound = audio.finish()
         check_complete(source, sound, picture)
         transcript = None
@@ -70,11 +73,17 @@ def analyse(
         transcript=transcript,
         others=chosen.others,
         features=base64.b64encode(features).decode(),
+        warnings=warnings_of(source, complaints),
     )
 
 
 def _decode(
-    path: Path, source: SourceInfo, audio: decoding.Sink, limits: Limits, on_progress: OnProgress
+    path: Path,
+    source: SourceInfo,
+    audio: decoding.Sink,
+    limits: Limits,
+    on_progress: OnProgress,
+    complaints: Complaints,
 ) -> Picture:
     video = PictureExtractor(keyframes_only=decoding.use_keyframes_only(source))
     decoding.decode(
@@ -84,6 +93,7 @@ def _decode(
         audio=audio,
         video=video,
         on_progress=lambda share: on_progress("decoding", share),
+        on_error=complaints.feed,
     )
     return video.finish()
 

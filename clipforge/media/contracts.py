@@ -8,9 +8,10 @@ sizes are pixels as shown (rotation already applied).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from clipforge.media.words.transcript import Transcript
 
@@ -27,6 +28,7 @@ class ErrorCode(StrEnum):
     TOO_LONG = "too_long"
     TRUNCATED = "truncated"  # the file ends before its declared duration
     BAD_CAPTIONS = "captions_not_drawable"  # letters that no font has, or too many words
+    NO_SUCH_TRACK = "no_such_audio_track"
     BAD_RANGE = "bad_range"  # start and end do not lie inside the source
     TIMED_OUT = "timed_out"  # wall clock or CPU limit
     OUT_OF_MEMORY = "out_of_memory"
@@ -35,6 +37,25 @@ class ErrorCode(StrEnum):
     VERIFY_FAILED = "verify_failed"  # what was rendered is not what was asked for
     DECODER_CRASHED = "decoder_crashed"
     CANCELLED = "cancelled"  # `should_stop` returned true
+
+
+class WarningCode(StrEnum):
+    """Stable codes of what is missing in a result that was made all the same."""
+
+    PICTURE_DAMAGED = "picture_damaged"
+    SOUND_NOT_SUPPORTED = "sound_not_supported"
+
+
+WARNINGS: Final[Mapping[WarningCode, str]] = {
+    WarningCode.PICTURE_DAMAGED: (
+        "Parts of the picture are damaged and were filled in from the pictures around them. "
+        "Upload the file again if it plays well where it comes from."
+    ),
+    WarningCode.SOUND_NOT_SUPPORTED: (
+        "The format of the sound is not supported, so there are only pictures. Convert the file to "
+        "MP4 (H.264 and AAC) and upload it again."
+    ),
+}
 
 
 class MediaError(Exception):
@@ -72,6 +93,7 @@ class SourceInfo:
     audio_codec: str | None
     # The track that is heard, counted among the sound tracks; without meaning where there is none.
     audio_track: int = 0
+    warnings: list[WarningCode] = field(default_factory=list)
 
     @property
     def has_audio(self) -> bool:
@@ -146,6 +168,7 @@ class Analysis:
     transcript: Transcript | None = None
     others: bool = False
     features: str = ""
+    warnings: list[WarningCode] = field(default_factory=list)
 
 
 class Aspect(StrEnum):
@@ -271,6 +294,8 @@ class RenderSpec:
     captions: Captions | None = None
     layout: Layout = Layout.AUTO
     kept: tuple[tuple[float, float], ...] = ()
+    # The sound track to use, counted among the sound tracks; None: the one that people hear.
+    audio_track: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         captions = self.captions and self.captions.as_json()
@@ -302,3 +327,4 @@ class Rendered:
     sha256: str
     # The layout that was chosen; None where the clip has the shape of its source.
     layout: str | None = None
+    warnings: list[WarningCode] = field(default_factory=list)

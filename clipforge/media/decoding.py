@@ -95,11 +95,13 @@ def decode(
     audio: Sink,
     video: Sink,
     on_progress: Callable[[float], None],
+    on_error: Callable[[bytes], None] | None = None,
 ) -> None:
     """Decode the whole file once, feeding `audio` (if the source has any) and `video`.
 
     `on_progress` gets the decoded share of the declared duration, 0..1, rising. Errors
-    inside the file are not failures: the sinks simply get less than was declared.
+    inside the file are not failures: the sinks simply get less than was declared, and
+    `on_error` what the decoders say of it.
     Raises `MediaError` if the decoder crashed or hit a limit.
     """
     report = _rising(on_progress, source.duration)
@@ -116,11 +118,15 @@ def decode(
                 lambda pipe: audio_arguments(source, limits, pipe),
             )
         )
-    stream(input_arguments(path, source, limits), outputs)
+    stream(input_arguments(path, source, limits), outputs, on_error)
     on_progress(1.0)
 
 
-def stream(command: list[str], outputs: Sequence[Output]) -> None:
+def stream(
+    command: list[str],
+    outputs: Sequence[Output],
+    on_error: Callable[[bytes], None] | None = None,
+) -> None:
     """Run one ffmpeg that opens its input by `command`, until all its outputs have ended.
 
     Each output is the function that takes its bytes, and one that gives its arguments for the pipe
@@ -129,7 +135,13 @@ def stream(command: list[str], outputs: Sequence[Output]) -> None:
     errors = sandbox.Tail()
     with contextlib.ExitStack() as read_ends, contextlib.ExitStack() as write_ends:
         reader, stderr = _pipe(read_ends, write_ends)
-        streams: dict[IO[bytes], Callable[[bytes], None]] = {reader: errors.feed}
+
+        def complain(data: bytes) -> None:
+            errors.feed(data)
+            if on_error is not None:
+                on_error(data)
+
+        streams: dict[IO[bytes], Callable[[bytes], None]] = {reader: complain}
         pass_fds = []
         for feed, arguments in outputs:
             reader, writer = _pipe(read_ends, write_ends)

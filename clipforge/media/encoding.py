@@ -33,10 +33,11 @@ def encode(
     pass_fds: Sequence[int] = (),
     folder: Path | None = None,
     environment: Mapping[str, str] = MappingProxyType({}),
+    on_error: Callable[[bytes], None] | None = None,
 ) -> None:
     """Run ffmpeg to its end. `on_seconds` gets the seconds written so far.
 
-    It runs inside `folder`, with `environment` besides its own.
+    It runs inside `folder`, with `environment` besides its own. `on_error` gets what it says.
     """
 
     def on_line(line: bytes) -> None:
@@ -44,7 +45,15 @@ def encode(
         if name == b"out_time_us" and value.strip().isdigit():  # "N/A" at first
             on_seconds(int(value) / 1e6)
 
-    run(command, limits, on_line, pass_fds=pass_fds, folder=folder, environment=environment)
+    run(
+        command,
+        limits,
+        on_line,
+        pass_fds=pass_fds,
+        folder=folder,
+        environment=environment,
+        on_error=on_error,
+    )
 
 
 def run(
@@ -55,6 +64,7 @@ def run(
     pass_fds: Sequence[int] = (),
     folder: Path | None = None,
     environment: Mapping[str, str] = MappingProxyType({}),
+    on_error: Callable[[bytes], None] | None = None,
 ) -> str:
     """Run ffmpeg to its end and return the end of what it said.
 
@@ -72,9 +82,15 @@ def run(
         cwd=folder,
         pass_fds=pass_fds,
     )
+
+    def complain(data: bytes) -> None:
+        stderr.feed(data)
+        if on_error is not None:
+            on_error(data)
+
     lines = LineSplitter(on_line or (lambda _line: None))
     with process:
-        pump({pipe(process.stdout): lines.feed, pipe(process.stderr): stderr.feed})
+        pump({pipe(process.stdout): lines.feed, pipe(process.stderr): complain})
     if process.returncode != 0:
         raise _error(process.returncode, stderr.text(), limits)
     return stderr.text()

@@ -35,6 +35,7 @@ from clipforge.media.contracts import (
     ScoredMoment,
     Snap,
     SourceInfo,
+    WarningCode,
 )
 from clipforge.media.words.transcript import Transcript
 
@@ -53,7 +54,9 @@ PROBE_SECONDS = 60  # wall and CPU; a probe that takes longer is stuck
 PART_PREFIX, PART_SUFFIX = ".render-", ".part"
 
 
-def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceInfo:
+def probe(
+    path: Path, *, audio_track: int | None = None, limits: Limits = DEFAULT_LIMITS
+) -> SourceInfo:
     """The properties of a video file; raises `MediaError` for one that is refused.
 
     Takes well under a second.
@@ -64,9 +67,10 @@ def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceInfo:
         wall_seconds=min(limits.wall_seconds, PROBE_SECONDS),
         cpu_seconds=min(limits.cpu_seconds, PROBE_SECONDS),
     )
-    result = sandbox.run("probe", {"path": str(path.absolute())}, limits=limits)
+    arguments = {"path": str(path.absolute()), "audio_track": audio_track}
+    result = sandbox.run("probe", arguments, limits=limits)
     with _malformed_result_as_crash():
-        return SourceInfo(**result)
+        return _source(result)
 
 
 def analyse(
@@ -74,6 +78,7 @@ def analyse(
     *,
     speech_model: SpeechModel | None = None,
     wishes: Choice = Choice(),  # noqa: B008 - frozen
+    audio_track: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
@@ -89,6 +94,7 @@ def analyse(
             "path": str(path.absolute()),
             "speech_model": asdict(speech_model) if speech_model else None,
             "wishes": asdict(wishes),
+            "audio_track": audio_track,
         },
         limits=limits,
         on_progress=on_progress,
@@ -147,7 +153,7 @@ def render(
             should_stop=should_stop,
         )
         with _malformed_result_as_crash():
-            rendered = Rendered(**result)
+            rendered = Rendered(**{**result, "warnings": _warnings(result)})
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -204,10 +210,19 @@ def _malformed_result_as_crash() -> Iterator[None]:
         raise sandbox.failure(ErrorCode.DECODER_CRASHED) from error
 
 
+def _source(result: dict[str, Any]) -> SourceInfo:
+    return SourceInfo(**{**result, "warnings": _warnings(result)})
+
+
+def _warnings(result: dict[str, Any]) -> list[WarningCode]:
+    return [WarningCode(code) for code in result["warnings"]]
+
+
 def _analysis(result: dict[str, Any]) -> Analysis:
     transcript = result["transcript"]
     return Analysis(
-        source=SourceInfo(**result["source"]),
+        source=_source(result["source"]),
+        warnings=_warnings(result),
         moments=_moments(result),
         scorer_version=result["scorer_version"],
         transcript=Transcript.from_json(transcript) if transcript else None,

@@ -17,7 +17,7 @@ import av.error
 from av.stream import Disposition
 
 from clipforge.media import ffmpeg, mpeg_streams, sound_tracks
-from clipforge.media.contracts import ErrorCode, Limits, MediaError, SourceInfo
+from clipforge.media.contracts import ErrorCode, Limits, MediaError, SourceInfo, WarningCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,19 +43,22 @@ class ExaminedSource:
     can_seek: bool = True
 
 
-def probe(path: Path, limits: Limits) -> SourceInfo:
-    """Describe the first real video track of a file, or refuse the file."""
-    return examine(path, limits).source
+def probe(path: Path, limits: Limits, audio_track: int | None = None) -> SourceInfo:
+    """Describe the first real video track of a file, or refuse the file.
+
+    `audio_track` names the sound track to use, counted from 0; None: the one that people hear.
+    """
+    return examine(path, limits, audio_track).source
 
 
-def examine(path: Path, limits: Limits) -> ExaminedSource:
+def examine(path: Path, limits: Limits, audio_track: int | None = None) -> ExaminedSource:
     """As `probe`, with the properties that the renderer needs besides."""
     if path.stat().st_size == 0:
         raise MediaError(ErrorCode.EMPTY_FILE, "The file is empty. Upload it again.")
     av.logging.set_level(None)
     try:
         with av.open(ffmpeg.url(path), options=_options(), timeout=IO_SECONDS) as container:
-            return _examine(container, path, limits)
+            return _examine(container, path, limits, audio_track)
     except MemoryError:
         raise  # libav's own is an FFmpegError too
     except (av.error.ExitError, av.error.TimeoutError) as error:
@@ -77,10 +80,12 @@ def _options() -> dict[str, str]:
     }
 
 
-def _examine(container: av.container.InputContainer, path: Path, limits: Limits) -> ExaminedSource:
+def _examine(
+    container: av.container.InputContainer, path: Path, limits: Limits, audio_track: int | None
+) -> ExaminedSource:
     video = _video_stream(container)
     video_codec = _codec(video, "picture")
-    sound = _sound_tracks(container)
+    sound = _sound_tracks(container, audio_track)
     context = video.codec_context
     _check_size(context.width, context.height, limits)
     picture = _first_picture(container, video)
@@ -99,6 +104,9 @@ def _examine(container: av.container.InputContainer, path: Path, limits: Limits)
         video_codec=video_codec,
         audio_codec=_codec(heard, "sound") if heard else None,
         audio_track=list(container.streams.audio).index(heard) if heard else 0,
+        warnings=(
+            [WarningCode.SOUND_NOT_SUPPORTED] if container.streams.audio and not heard else []
+        ),
     )
     return ExaminedSource(source, HDR_TRANSFERS.get(int(picture.color_trc)), can_seek)
 
@@ -113,17 +121,24 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
     )
 
 
-def _sound_tracks(container: av.container.InputContainer) -> list[av.AudioStream]:
-    """The sound tracks that can be decoded; none in a silent film.
+def _sound_tracks(
+    container: av.container.InputContainer, wanted: int | None
+) -> list[av.AudioStream]:
+    """The sound tracks that may be used: those that can be decoded, or the one that is wanted.
 
-    Raises MediaError where there is sound, but in no format that is supported.
+    Raises MediaError where that is not there, or in no format that is supported.
     """
     tracks = list(container.streams.audio)
-    if usable := [track for track in tracks if _is_supported(track)]:
-        return usable
-    for track in tracks:
-        _codec(track, "sound")
-    return []
+    if wanted is None:
+        return [track for track in tracks if _is_supported(track)]
+    if wanted >= len(tracks):
+        there = f"0 to {len(tracks) - 1}" if tracks else "none"
+        raise MediaError(
+            ErrorCode.NO_SUCH_TRACK,
+            f"There is no sound track {wanted} in this file; there are: {there}.",
+        )
+    _codec(tracks[wanted], "sound")
+    return [tracks[wanted]]
 
 
 def _is_supported(stream: av.VideoStream | av.AudioStream) -> bool:

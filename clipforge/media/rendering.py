@@ -26,6 +26,7 @@ from clipforge.media.contracts import (
     RenderSpec,
     SourceInfo,
 )
+from clipforge.media.damage import Complaints, warnings_of
 from clipforge.media.encoding import THREADS, seconds_text
 from clipforge.media.reframing import filters, framing, looking, visible
 
@@ -125,7 +126,9 @@ def render(
     Without `face_model` no faces are looked for. Reports the stages FRAMING, where the clip has another
     shape than the source, and STAGE.
     """
-    plan = plan_render(probing.examine(source, limits), spec, limits)
+    examined = probing.examine(source, limits, spec.audio_track)
+    plan = plan_render(examined, spec, limits)
+    complaints = Complaints()
     shown = frame(source, plan, spec.layout, face_model, limits, on_progress)
     on_progress(STAGE, 0.0)
     with (
@@ -144,6 +147,8 @@ def render(
             pass_fds=(*sound.pass_fds, *moves.pass_fds),
             folder=captions.folder,
             environment=captions.environment,
+            # Where reading begins between keyframes, they complain of whole files too.
+            on_error=None if plan.lead else complaints.feed,
         )
     found = _verify(part, plan, limits)
     on_progress(STAGE, 1.0)
@@ -154,6 +159,7 @@ def render(
         size=found.size,
         sha256=_digest_on_disk(part),
         layout=shown.layout if shown else None,
+        warnings=warnings_of(examined.source, complaints),
     )
 
 

@@ -47,17 +47,22 @@ DELIVERY = (
 # Read, then written. Fields inside a field are those of its own serializer.
 FIELDS: dict[str, tuple[str, str]] = {
     "ProjectSerializer": (
-        f"{WORK} {TIMES} title source_name size duration width height has_audio",
+        f"{WORK} {TIMES} title source_name size duration width height has_audio"
+        " audio_track warnings",
         "title",
     ),
     "ProjectUpdateSerializer": ("title", "title"),
-    "ProjectUploadSerializer": (f"file title {WISHES}", f"file title {WISHES}"),
+    "ProjectUploadSerializer": (
+        f"file title audio_track {WISHES}",
+        f"file title audio_track {WISHES}",
+    ),
     "WishesSerializer": (WISHES, WISHES),
     "MomentSerializer": (
         "id project start end duration title hook kind score subscores reason scorer_version origin"
         " pinned rating",
         "",
     ),
+    "WarningSerializer": ("code message", "code message"),
     "CorrectionsSerializer": ("words", "words"),
     "CorrectionSerializer": ("index text", "index text"),
     "EdgesSerializer": ("start end snap title", "start end snap title"),
@@ -68,7 +73,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "ExportSerializer": (
         f"{WORK} {TIMES} project moment start end aspect resolution layout fps format captions caption_style tighten"
         " size duration width height"
-        " sha256 expires_at",
+        " sha256 warnings expires_at",
         "",
     ),
     "CaptionStyleSerializer": (

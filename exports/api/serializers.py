@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from clipforge.common.api.serializers import Serializer
-from clipforge.jobs.api.serializers import JobSerializer
+from clipforge.jobs.api.serializers import JobSerializer, WarningSerializer
 from clipforge.media.contracts import CaptionPosition, CaptionSize
 from exports.models import Export
 
@@ -25,6 +25,9 @@ class CaptionStyleSerializer(Serializer):
 
 
 class ExportSerializer(JobSerializer):
+    warnings = WarningSerializer(
+        many=True, read_only=True, help_text="What is missing in the clip."
+    )
     queue_position = serializers.SerializerMethodField(
         help_text="1 is next; null when it is not waiting. Only on a single export."
     )
@@ -56,6 +59,7 @@ class ExportSerializer(JobSerializer):
             "width",
             "height",
             "sha256",
+            "warnings",
             "attempts",
             "created_at",
             "queued_at",

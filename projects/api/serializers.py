@@ -12,12 +12,16 @@ from clipforge.common.api.serializers import (
     Serializer,
     Text,
 )
-from clipforge.jobs.api.serializers import JobSerializer
+from clipforge.jobs.api.serializers import JobSerializer, WarningSerializer
 from clipforge.media import Snap
+from clipforge.media.ffmpeg import MAX_STREAMS
 from projects.models import Moment, Project
 
 
 class ProjectSerializer(JobSerializer):
+    warnings = WarningSerializer(
+        many=True, read_only=True, help_text="What is missing in the source."
+    )
     queue_position = serializers.SerializerMethodField(
         help_text="1 is next; null when it is not waiting. Only on a single project."
     )
@@ -39,6 +43,8 @@ class ProjectSerializer(JobSerializer):
             "width",
             "height",
             "has_audio",
+            "audio_track",
+            "warnings",
             "attempts",
             "created_at",
             "queued_at",
@@ -109,6 +115,12 @@ class ProjectUploadSerializer(WishesSerializer):
         help_text="The video, as multipart/form-data.", allow_empty_file=True
     )
     title = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    audio_track = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=MAX_STREAMS - 1,
+        help_text="The sound track to use, counted from 0. Left out: the one that people hear.",
+    )
 
 
 class MomentSerializer(ModelSerializer):

@@ -76,9 +76,11 @@ class ProjectList(ListModelMixin, OrgView):
         form.is_valid(raise_exception=True)
         upload: UploadedPart = form.validated_data["file"]
         title: str = form.validated_data.get("title", "")
-        wishes = {k: v for k, v in form.validated_data.items() if k not in {"file", "title"}}
+        others = {"file", "title", "audio_track"}
+        wishes = {k: v for k, v in form.validated_data.items() if k not in others}
         writer = upload.writer
-        source = services.inspect_source(org=self.organization, path=writer.path)
+        track: int | None = form.validated_data.get("audio_track")
+        source = services.inspect_source(org=self.organization, path=writer.path, audio_track=track)
         require_inside(wishes, duration=source.duration)
 
         def create() -> Answer:
@@ -91,6 +93,7 @@ class ProjectList(ListModelMixin, OrgView):
                 sha256=writer.sha256,
                 source=source,
                 wishes=wishes,
+                audio_track=track,
                 actor=self.principal.actor,
             )
             return answer(
@@ -99,7 +102,8 @@ class ProjectList(ListModelMixin, OrgView):
                 location=reverse("project", args=[project.pk]),
             )
 
-        content = f"{writer.sha256}\n{title}\n{upload.name}\n{wishes}".encode()
+        named = "" if track is None else f"\n{track}"
+        content = f"{writer.sha256}\n{title}\n{upload.name}\n{wishes}{named}".encode()
         return respond_once(request, self.organization, create, content=content)
 
 

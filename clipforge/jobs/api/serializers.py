@@ -24,6 +24,13 @@ class CreditsSerializer(Serializer):
     charged = serializers.IntegerField()
 
 
+class WarningSerializer(Serializer):
+    """Something that is missing in a result that was made all the same."""
+
+    code = serializers.CharField(help_text="Stable.")
+    message = serializers.CharField(help_text="For people.")
+
+
 class JobSerializer(ModelSerializer):
     # The base of a kind's serializer, which lists the fields and describes `queue_position`. No
     # docstring: the schema would give it to each kind as its description.

@@ -29,6 +29,7 @@ from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes, stored_files
 from clipforge.media import ffmpeg
+from clipforge.media.tests.samples import AAC, H264, make_video, run_ffmpeg
 from clipforge.orgs.models import IdempotencyRecord, Organization
 from credits.models import CreditHold
 from projects.models import Project
@@ -80,6 +81,8 @@ def test_an_upload_becomes_a_queued_project_with_its_price_reserved(
         "width": 640,
         "height": 360,
         "has_audio": True,
+        "audio_track": None,
+        "warnings": [],
         "attempts": 0,
         "created_at": project.created_at.isoformat().replace("+00:00", "Z"),
         "queued_at": response.json()["queued_at"],
@@ -581,3 +584,60 @@ def age(path: Path) -> None:
     """Let it be two days old."""
     long_ago = time.time() - 2 * 24 * 3600
     os.utime(path, (long_ago, long_ago))
+
+
+# --- sound tracks --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_tracks(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("tracks") / "two.mkv"
+    picture = ("-f", "lavfi", "-i", "testsrc2=s=160x90:d=3")
+    sounds = [part for tone in (440, 880) for part in ("-f", "lavfi", "-i", f"sine=f={tone}:d=3")]
+    run_ffmpeg(*picture, *sounds, "-map", "0", "-map", "1", "-map", "2", *H264, *AAC, path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("track", [0, 1])
+def test_a_sound_track_may_be_named(api: APIClient, two_tracks: bytes, track: int):
+    response = upload(api, two_tracks, audio_track=str(track))
+    assert response.status_code == 201, response.content
+    assert response.json()["audio_track"] == track
+    assert Project.objects.get().audio_track == track
+
+
+def test_a_track_that_is_not_there_is_refused_and_nothing_is_stored(
+    api: APIClient, two_tracks: bytes
+):
+    with nothing_changes():
+        response = upload(api, two_tracks, audio_track="2")
+    problem = assert_problem(response, 422, "no_such_audio_track")
+    assert problem["detail"] == "There is no sound track 2 in this file; there are: 0 to 1."
+    assert stored_files() == []
+
+
+@pytest.mark.parametrize("track", ["-1", "16", "first"])
+def test_a_track_that_cannot_be_one_is_refused(api: APIClient, two_tracks: bytes, track: str):
+    with nothing_changes():
+        response = upload(api, two_tracks, audio_track=track)
+    assert invalid_fields(response) == {"/audio_track"}
+
+
+def test_the_same_key_with_another_track_is_another_request(api: APIClient, two_tracks: bytes):
+    first = upload(api, two_tracks, audio_track="0", HTTP_IDEMPOTENCY_KEY="upload-of-two-tracks")
+    assert first.status_code == 201
+    again = upload(api, two_tracks, audio_track="0", HTTP_IDEMPOTENCY_KEY="upload-of-two-tracks")
+    assert again.json()["id"] == first.json()["id"]
+    other = upload(api, two_tracks, audio_track="1", HTTP_IDEMPOTENCY_KEY="upload-of-two-tracks")
+    assert_problem(other, 422, "idempotency_key_reused")
+
+
+def test_sound_that_cannot_be_decoded_is_left_out_and_said_so(api: APIClient, tmp_path: Path):
+    path = make_video(tmp_path / "v.avi", options=(*H264, "-c:a", "adpcm_ms"))
+    response = upload(api, path.read_bytes())
+    assert response.status_code == 201, response.content
+    shown = response.json()
+    assert shown["has_audio"] is False
+    (warning,) = shown["warnings"]
+    assert warning["code"] == "sound_not_supported"
+    assert warning["message"].endswith("upload it again.")
