@@ -46,7 +46,7 @@ class Project(Job):
     width = models.PositiveIntegerField(help_text="Pixels, as shown.")
     height = models.PositiveIntegerField(help_text="Pixels, as shown.")
     has_audio = models.BooleanField()
-    audio_track = models.PositiveSmallIntegerField(
+    audio_track = models.SmallIntegerField(
         null=True,
         blank=True,
         help_text="The sound track to use, counted from 0; empty: the one that people hear.",

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "project",
             "audio_track",
-            models.PositiveSmallIntegerField(
+            models.SmallIntegerField(
                 blank=True,
                 help_text="The sound track to use, counted from 0; empty: the one that people hear.",
                 null=True,

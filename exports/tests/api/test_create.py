@@ -91,6 +91,7 @@ def test_a_moment_becomes_a_queued_export_with_its_price_reserved(
         "width": None,
         "height": None,
         "sha256": None,
+        "warnings": [],
         "attempts": 0,
         "created_at": export.created_at.isoformat().replace("+00:00", "Z"),
         "queued_at": response.json()["queued_at"],
