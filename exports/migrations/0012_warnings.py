@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("exports", "0010_layout")]
+    dependencies = [("exports", "0011_tighten")]
     operations = [
         migrations.AddField(
             "export",
