@@ -125,12 +125,12 @@ async def _rescue_forever(app: App) -> None:
 async def rescue(app: App) -> int:
     """Give the queue entries of dead workers back to the queue. Returns how many.
 
-    Maintenance is dropped instead: it comes again by itself, and a second entry of its task that
-    waits would break its queueing lock.
+    One with a queueing lock is dropped instead, as of maintenance: it comes again by itself, and a
+    second entry of its task that waits would break the lock.
     """
     stalled = list(await app.job_manager.get_stalled_jobs())
     for entry in stalled:
-        if entry.queue == MAINTENANCE:
+        if entry.queueing_lock is not None:
             await app.job_manager.finish_job(entry, status=Status.FAILED, delete_job=True)
         else:
             await app.job_manager.retry_job(entry)

@@ -27,6 +27,7 @@ from django.utils import timezone
 from billing.services import record_payment
 from clipforge.orgs.models import Organization
 from clipforge.devtools.testing.factories import *
+from clipforge.devtools.testing.rows import make_told
 keys = {}
 for name in ("Alice", "Bob"):
     org = make_organization(name=name, credits_=100000, tier="ENTERPRISE")
@@ -37,6 +38,7 @@ for name in ("Alice", "Bob"):
         make_export(make_project(org), status=status)
     paid = {"paid_on": timezone.now().date(), "reason": "paid by transfer", "actor": TESTER}
     record_payment(org=org, code="pack-100", reference=name, **paid)
+    make_told(make_endpoint(org, f"https://{name}.example.com/"))
     keys[name] = make_api_key(org).secret
 print(json.dumps(keys))
 """

@@ -25,7 +25,7 @@ from clipforge.devtools.testing.factories import (
     make_user,
 )
 from clipforge.events import outbox
-from clipforge.events.models import Delivery
+from clipforge.events.models import Delivery, Endpoint
 from clipforge.orgs.idempotency import Answer, once
 from clipforge.orgs.models import IdempotencyRecord, Membership, TierLimits
 
@@ -88,9 +88,11 @@ def make_alert() -> Alert:
     return Alert.objects.create(org=org, kind="EXPIRING", key="k", subject="Told", body="Told.")
 
 
-def make_told() -> Delivery:
+def make_told(endpoint: Endpoint | None = None) -> Delivery:
+    """What an endpoint is told by a test of it."""
     with atomic():
-        return outbox.record_for(make_endpoint(make_organization()), "endpoint.test")
+        endpoint = endpoint or make_endpoint(make_organization())
+        return outbox.record_for(endpoint, "endpoint.test")
 
 
 # Every registered model has its maker here: clipforge/orgs/tests/test_admin.py says which is missing.
