@@ -33,7 +33,7 @@ def run(project: Project, control: RunControl) -> None:
         raise JobFailed(SOURCE_MISSING)
     analysis = analyse(
         source,
-        speech_model=speech.model(),
+        speech_model=speech.model((project.wishes or {}).get("language")),
         wishes=choice_of(project.wishes),
         audio_track=project.audio_track,
         limits=_limits(project),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -14,12 +15,15 @@ from clipforge.media.speech.models import ModelMissing, SpeechModel
 logger = logging.getLogger(__name__)
 
 
-def model() -> SpeechModel | None:
-    """The model that writes transcripts; None where they are turned off, or where it is missing."""
+def model(language: str | None) -> SpeechModel | None:
+    """The model that writes transcripts; None where they are turned off, or where it is missing.
+
+    `language` is that of the source, where the customer named it.
+    """
     if not settings.SPEECH_MODEL:
         return None
     try:
-        return models.find(settings.SPEECH_MODEL)
+        return replace(models.find(settings.SPEECH_MODEL), language=language)
     except ModelMissing as missing:
         logger.warning("no transcript: %s", missing)
         return None

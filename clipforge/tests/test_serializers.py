@@ -53,8 +53,8 @@ FIELDS: dict[str, tuple[str, str]] = {
     ),
     "ProjectUpdateSerializer": ("title", "title"),
     "ProjectUploadSerializer": (
-        f"file title audio_track {WISHES}",
-        f"file title audio_track {WISHES}",
+        f"file title audio_track language {WISHES}",
+        f"file title audio_track language {WISHES}",
     ),
     "WishesSerializer": (WISHES, WISHES),
     "MomentSerializer": (

@@ -121,6 +121,12 @@ class ProjectUploadSerializer(WishesSerializer):
         max_value=MAX_STREAMS - 1,
         help_text="The sound track to use, counted from 0. Left out: the one that people hear.",
     )
+    language = serializers.RegexField(
+        "^[a-z]{2}$",
+        required=False,
+        help_text="The language that is spoken, as ISO 639-1; where the speech model does not speak it, "
+        "there is no transcript. Guessed where it is left out.",
+    )
 
 
 class MomentSerializer(ModelSerializer):

@@ -53,6 +53,15 @@ def test_what_is_spoken_is_kept_with_the_project(org: Organization, spoken: Path
     assert 10 <= len(row.content.words) <= 14
 
 
+def test_a_language_that_the_model_does_not_speak_gives_no_transcript(
+    org: Organization, spoken: Path
+):
+    project = queued(org, spoken)
+    Project.objects.update(wishes={"language": "de"})
+    project.refresh_from_db()
+    assert selectors.transcript(run(project)) is None
+
+
 def test_a_project_without_speech_has_no_transcript(org: Organization, still: Path):
     assert selectors.transcript(run(queued(org, still))) is None
 

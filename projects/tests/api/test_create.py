@@ -238,6 +238,7 @@ def test_wishes_come_with_the_upload_and_are_kept(api: APIClient, video: bytes):
         "range": ["1", "5"],
         "keywords": ["funding", "first customer"],
         "kinds": ["talk"],
+        "language": "en",
     }
     assert upload(api, video, **wishes).status_code == 201
     assert Project.objects.get().wishes == {
@@ -247,6 +248,7 @@ def test_wishes_come_with_the_upload_and_are_kept(api: APIClient, video: bytes):
         "range": [1.0, 5.0],
         "keywords": ["funding", "first customer"],
         "kinds": ["talk"],
+        "language": "en",
     }
 
 
@@ -262,6 +264,7 @@ def test_without_wishes_there_are_none(api: APIClient, video: bytes):
         ({"max_seconds": "NaN"}, "/max_seconds"),
         ({"range": ["5"]}, "/range"),
         ({"kinds": ["dance"]}, "/kinds/0"),
+        ({"language": "english"}, "/language"),
         ({"min_seconds": "50", "max_seconds": "40"}, "/max_seconds"),
     ],
 )
