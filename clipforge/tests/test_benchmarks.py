@@ -43,6 +43,17 @@ def test_the_benchmark_of_an_analysis_prints_how_much_of_it_is_decoding(tmp_path
     assert lines[-1].startswith("ratio ")
 
 
+def test_the_benchmark_of_captions_prints_their_cost_beside_the_plain_command(tmp_path: Path):
+    video = tmp_path / "video.mp4"
+    make_sample(video, seconds=40)
+    lines = run(
+        "import pathlib, clipforge.devtools.benchmarks.captions as it;"
+        f"it.SECONDS, it.RESOLUTION = 2.0, 180; it.main(pathlib.Path({str(video)!r}), 1)"
+    )
+    names = ["plain command", "no captions", "plain", "bold-word", "karaoke"]
+    assert [line.split("  ")[0].strip() for line in lines] == names
+
+
 def run(code: str) -> list[str]:
     """The lines that it printed."""
     done = subprocess.run(

@@ -24,7 +24,8 @@ MIN_SECONDS = 1.0
 MAX_SECONDS = 6.0
 # A cue ends with its last word or a little later; a pause of more leaves the picture free.
 LINGER_SECONDS = 0.5
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 0.7
+BREATH_SECONDS = 0.25  # a pause of more is as good a place to break as a comma
 # Cues nearer than this follow each other without a gap, which would be seen as a flicker.
 FLICKER_SECONDS = 0.25
 SHORTEST_SECONDS = 0.001  # where words have no length, or the same times
@@ -194,7 +195,9 @@ class _Division:
         if hurry > 0:
             cost += HURRIED_COST * hurry
         if not self._is_end[last]:
-            cost += CLAUSE_BREAK_COST if _ends_clause(words[last].text) else BREAK_COST
+            breath = until - words[last].end > BREATH_SECONDS
+            clause = breath or _ends_clause(words[last].text)
+            cost += CLAUSE_BREAK_COST if clause else BREAK_COST
         return cost
 
 

@@ -69,9 +69,17 @@ def test_a_cue_ends_with_the_clip() -> None:
     assert shown(cues_of(at(("No.", 2.0, 2.2)), 0, 2.5)) == [(2.0, 2.5, ("No.",))]
 
 
-def test_a_pause_of_more_than_a_second_leaves_the_picture_free() -> None:
+def test_a_pause_of_more_than_07_seconds_ends_a_cue_and_leaves_the_picture_free() -> None:
     pause = at(("Wait", 0.0, 0.5), ("for", 0.5, 1.0), ("it.", 2.5, 3.0))
     assert shown(cues_of(pause, 0, 5)) == [(0.0, 1.5, ("Wait for",)), (2.5, 3.5, ("it.",))]
+    edge = at(("Wait", 0.0, 1.0), ("for", 1.7, 2.7), ("it.", 3.41, 4.5))
+    assert [cue.texts for cue in cues_of(edge, 0, 5)] == [("Wait for",), ("it.",)]
+
+
+def test_where_words_have_no_punctuation_lines_break_where_the_speaker_breathes() -> None:
+    words = [(f"w{n}", 0.5 * n + 0.3 * (n > 6), 0.5 * n + 0.5 + 0.3 * (n > 6)) for n in range(14)]
+    found = cues_of(at(*words), 0, 9, columns=13)
+    assert "w7" in {cue.words[0].text for cue in found}
 
 
 def test_a_gap_of_less_than_a_quarter_of_a_second_is_closed() -> None:
