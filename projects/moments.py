@@ -116,7 +116,7 @@ def make_moment(*, project: Project, placed: Chosen, title: str) -> Moment:
         org=project.org,
         project=project,
         **figures_of(project, moment, placed.scorer_version),
-        title=title,
+        title=title or moment.title,
         origin=Moment.Origin.MADE,
     )
 

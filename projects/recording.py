@@ -14,14 +14,22 @@ def record_moments(
     """Insert chosen moments, best first, in the caller's transaction."""
     # Of equal scores the list has the latest row first.
     rows = [
-        Moment(org=project.org, project=project, **figures_of(project, moment, scorer_version))
+        Moment(
+            org=project.org,
+            project=project,
+            title=moment.title,
+            **figures_of(project, moment, scorer_version),
+        )
         for moment in reversed(moments)
     ]
     return Moment.objects.bulk_create(rows)[::-1]
 
 
 def figures_of(project: Project, moment: ScoredMoment, scorer_version: str) -> dict[str, object]:
-    """The fields of a row that media gives: its place, its scores and what is said for it."""
+    """The fields of a row that media gives: its place, its scores and what is said for it.
+
+    Not its title, which the customer may have changed.
+    """
     return {
         "start": moment.start,
         # By a rounding error later, and it could not be exported.
@@ -30,5 +38,6 @@ def figures_of(project: Project, moment: ScoredMoment, scorer_version: str) -> d
         "subscores": moment.subscores,
         "reason": moment.reason,
         "kind": moment.kind,
+        "hook": moment.hook,
         "scorer_version": scorer_version,
     }

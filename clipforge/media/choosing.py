@@ -16,6 +16,7 @@ from clipforge.media.features import per_second
 from clipforge.media.repeats import Repeats
 from clipforge.media.scoring import SCORER_VERSION, Scorer
 from clipforge.media.selection import rated, select
+from clipforge.media.spoken import Spoken
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,7 @@ SNAP_REACH: Final = 3.0  # s that an edge may move
 
 def choose(kept: Kept, transcript: Transcript | None, wishes: Choice) -> Chosen:
     """The moments that the wishes leave, and whether there are others without them."""
-    scorer, boundaries, repeats = _judges(kept, transcript)
+    scorer, boundaries, repeats = _judges(kept, transcript, wishes.keywords)
     moments = select(scorer, boundaries, wishes, repeats)
     others = (
         not moments and wishes != Choice() and bool(select(scorer, boundaries, Choice(), repeats))
@@ -59,7 +60,9 @@ def version(kept: Kept) -> str:
     return SCORER_VERSION if kept.exact_cuts else SCORER_VERSION + KEYFRAMES_SUFFIX
 
 
-def _judges(kept: Kept, transcript: Transcript | None) -> tuple[Scorer, Boundaries, Repeats]:
+def _judges(
+    kept: Kept, transcript: Transcript | None, keywords: tuple[str, ...] = ()
+) -> tuple[Scorer, Boundaries, Repeats]:
     boundaries = Boundaries(
         kept.sound,
         kept.picture,
@@ -69,7 +72,8 @@ def _judges(kept: Kept, transcript: Transcript | None) -> tuple[Scorer, Boundari
     )
     seconds = per_second(kept.sound, kept.picture, kept.duration)
     repeats = Repeats(kept.sound, kept.picture, audible=seconds.audible)
-    return Scorer(seconds), boundaries, repeats
+    spoken = Spoken(transcript, keywords) if transcript and transcript.sentences else None
+    return Scorer(seconds, spoken), boundaries, repeats
 
 
 def _edges(

@@ -116,6 +116,8 @@ class ScoredMoment:
     subscores: dict[str, float] = field(default_factory=dict)
     reason: str = ""
     kind: str = ""  # one of MomentKind
+    title: str = ""  # in its own words, as is the line to quote; "" where nothing is said
+    hook: str = ""
 
 
 @dataclass(frozen=True, slots=True)

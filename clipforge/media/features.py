@@ -61,6 +61,7 @@ DARK_LUMA: Final = 12.0  # mean gray level of a black picture, noise included
 # A beat: attacks that come again after 0.25 to 1.25 s, over eight seconds around.
 BEATS: Final = range(5, 26)  # hops
 BEAT_AROUND: Final = 8 * HOP_RATE  # hops
+ATTACK_AROUND: Final = HOP_RATE // 2  # hops that an attack stands out of; what swells is none
 LEAST_ATTACK: Final = 0.05  # dB squared; the attacks of steady noise have less
 
 # Quiet: at most a quarter of the way up from the file's own floor to its loud parts, but
@@ -293,22 +294,22 @@ def _regularity(flux: Floats) -> Floats:
     """The correlation of the attacks with themselves a beat later, for the beat that fits best."""
     if len(flux) <= BEAT_AROUND + BEATS.stop:
         return np.zeros_like(flux)
-    attacks = flux - _around(flux)
-    energy = _around(attacks * attacks)
+    attacks = flux - _around(flux, ATTACK_AROUND)
+    energy = _around(attacks * attacks, BEAT_AROUND)
     best = np.zeros_like(flux)
     for lag in BEATS:
         products = np.zeros_like(flux)
         products[:-lag] = attacks[:-lag] * attacks[lag:]
-        np.maximum(best, _around(products), out=best)
+        np.maximum(best, _around(products, BEAT_AROUND), out=best)
     return np.clip(best / np.maximum(energy, LEAST_ATTACK), 0, 1).astype(np.float32)
 
 
-def _around(values: Floats) -> Floats:
-    """The mean over BEAT_AROUND hops around each."""
+def _around(values: Floats, hops: int) -> Floats:
+    """The mean over so many hops around each."""
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     middle = np.arange(len(values))
-    first = np.clip(middle - BEAT_AROUND // 2, 0, len(values))
-    last = np.clip(middle + BEAT_AROUND // 2, 0, len(values))
+    first = np.clip(middle - hops // 2, 0, len(values))
+    last = np.clip(middle + hops // 2, 0, len(values))
     means: Floats = ((sums[last] - sums[first]) / np.maximum(last - first, 1)).astype(np.float32)
     return means
 

@@ -22,27 +22,43 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
 }
 STRONG: Final = 65.0
 MOST_SAID: Final = 3
+# What is said in the words of the moment itself, in this order.
+QUOTED: Final = ("keywords", "hook", "reaction", "payoff")
+MOST_QUOTED: Final = 2
 
 # Facts that are worth a figure.
 LOUDER: Final = 3.0  # dB
 LIVELIER: Final = 1.5
 
 
-def explain(aspects: Mapping[str, float], facts: Facts | None = None, seconds: float = 0) -> str:
+def explain(
+    aspects: Mapping[str, float],
+    facts: Facts | None = None,
+    seconds: float = 0,
+    quotes: Mapping[str, str] | None = None,
+) -> str:
     """One sentence in plain words: the two or three strongest aspects, strongest first.
 
-    With the facts of a stretch of so many seconds, each says by what it can be seen.
+    With the facts of a stretch of so many seconds, each says by what it can be seen. Quotes come first.
     """
-    ranked = sorted(aspects.items(), key=lambda item: -item[1])
+    quotes = quotes or {}
+    quoted = [
+        quotes[name] for name in QUOTED if name in quotes and aspects.get(name, 0) >= WORTH_SAYING
+    ][:MOST_QUOTED]
+    ranked = sorted(
+        ((name, value) for name, value in aspects.items() if name in REASONS),
+        key=lambda item: -item[1],
+    )
     figures = _figures(facts, seconds) if facts else {}
     said = [
         " ".join(filter(None, [REASONS[name][0 if value >= STRONG else 1], figures.get(name)]))
-        for name, value in ranked[:MOST_SAID]
+        for name, value in ranked[: MOST_SAID - len(quoted)]
         if value >= WORTH_SAYING
     ]
-    if not said:
+    if not said and not quoted:
         return "Livelier than the rest of the video."
-    words = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+    joined = " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
+    words = "; ".join(filter(None, [*quoted, joined]))
     return f"{words[0].upper()}{words[1:]}."
 
 

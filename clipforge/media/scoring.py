@@ -9,6 +9,9 @@ Five aspects, each 0..1 before they are shown as 0..100:
 * pace: cuts in the picture, attacks in the sound
 * opening: how strong the first three seconds are, in themselves and after what came before
 
+Where the words are known (`spoken`), what is said counts too: hook, complete, payoff, density,
+reaction of the room, and the keywords that were asked for.
+
 An aspect is first measured on a fixed scale, and then lowered by up to `STANDING_OUT` if
 the stretch does not stand out in its own file. Standing out only ever lowers: the best
 moment of a dull file is still dull (scores by percentile, as in our first prototype, gave
@@ -36,10 +39,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clipforge.media.features import Bools, Seconds
+    from clipforge.media.spoken import Spoken
 
     Floats = NDArray[np.float64]
 
-SCORER_VERSION: Final = "2"
+SCORER_VERSION: Final = "3"
 
 # Scales: the value that counts as nothing, and the value that counts as full.
 SPEECH_SCALE: Final = (0.05, 0.70)  # share of the time; a fluent speech measures 0.67
@@ -76,6 +80,20 @@ WEIGHTS: Final[Mapping[str, float]] = {
 # to less than 1: a silent film has to move to score 60.
 SILENT_WEIGHTS: Final[Mapping[str, float]] = {"motion": 0.20, "pace": 0.20, "opening": 0.15}
 
+# Of a stretch that is all talk, what is said makes up this share of the total; of one without words, none.
+WORDS_SHARE: Final = 0.35
+WORD_WEIGHTS: Final[Mapping[str, float]] = {
+    "hook": 0.34,
+    "complete": 0.20,
+    "payoff": 0.20,
+    "density": 0.14,
+    "reaction": 0.12,
+}
+KEYWORDS_SHARE: Final = 0.5  # of the total, where keywords are asked for
+REACTION_LOUDER: Final = 6.0  # dB above the ambience
+REACTION_AFTER: Final = 3.0  # s after the end of a moment in which it still is one to it
+REACTION_FULL: Final = 3.0  # s of laughter or applause in a moment
+
 # A moment without an aspect of this much, its opening aside, is worth no clip: nothing could be said
 # for it. Calm footage has openings too, wherever a little stirs after nothing.
 WORTH_SAYING: Final = 35.0
@@ -83,7 +101,7 @@ WORTH_SAYING: Final = 35.0
 # Kinds: a moment is talk, else music, else action, from this share of it on.
 TALK_SHARE: Final = 0.35
 MUSIC_SHARE: Final = 0.25
-REGULAR: Final = 0.35  # a beat; talk has 0.2
+REGULAR: Final = 0.5  # a beat; drums have 1, talk 0.25
 KINDS: Final = (MomentKind.TALK, MomentKind.MUSIC, MomentKind.ACTION)
 
 
@@ -93,17 +111,24 @@ class Ratings:
 
     total: Floats
     aspects: dict[str, Floats]
+    # Those of words, each 0 in a stretch in which nothing is said that is understood.
+    words: dict[str, Floats]
+    presence: Floats
 
     @property
     def worth(self) -> Bools:
-        """Whether something other than the opening can be said for each."""
+        """Whether something other than the opening can be seen or heard in each."""
         best = [values for name, values in self.aspects.items() if name != "opening"]
         worth: Bools = np.max(best, axis=0) >= WORTH_SAYING
         return worth
 
     def of(self, index: int) -> tuple[float, dict[str, float]]:
         """Total and sub-scores of one stretch, rounded as they are stored."""
-        aspects = {name: round(float(values[index]), 1) for name, values in self.aspects.items()}
+        said = self.words if self.presence[index] > 0 else {}
+        aspects = {
+            name: round(float(values[index]), 1)
+            for name, values in {**self.aspects, **said}.items()
+        }
         return round(float(self.total[index]), 1), aspects
 
 
@@ -121,8 +146,11 @@ class Facts:
 class Scorer:
     """Rates any stretches of one file. Making it costs one pass over the seconds."""
 
-    def __init__(self, seconds: Seconds) -> None:
+    def __init__(self, seconds: Seconds, spoken: Spoken | None = None) -> None:
         self._length = len(seconds)
+        self.spoken = spoken
+        reactions = _reactions(seconds) * (spoken.after_sentences(self._length) if spoken else 0)
+        self._reactions = _running_sum(reactions)
         self._weights = WEIGHTS if seconds.audible else SILENT_WEIGHTS
         strengths = _strengths(seconds)
         kept = [name for name in self._weights if name != "opening"]
@@ -153,10 +181,23 @@ class Scorer:
             1 - DARK_LOSS * self._mean(self._dark, starts, ends)
         )
         total = _combined(standing, self._weights, 1.0) * losses / FULL_MARKS
+        words, presence = self._rate_words(starts, ends)
         return Ratings(
-            total=100 * np.minimum(total, 1),
+            total=100 * np.minimum(_with_words(total, words, presence), 1),
             aspects={name: 100 * values for name, values in standing.items()},
+            words={name: 100 * values for name, values in words.items()},
+            presence=presence,
         )
+
+    def _rate_words(self, starts: Floats, ends: Floats) -> tuple[dict[str, Floats], Floats]:
+        """The aspects of what is said, 0..1, and how far each stretch is talk."""
+        if not self.spoken:
+            return {}, np.zeros(len(starts))
+        heard = ends + REACTION_AFTER
+        seconds = self._mean(self._reactions, starts, heard) * (heard - starts)
+        reaction = np.clip(seconds / REACTION_FULL, 0, 1)
+        words = {**self.spoken.rate(starts, ends), "reaction": reaction}
+        return words, self.spoken.presence(starts, ends)
 
     def kinds(self, starts: Floats, ends: Floats) -> NDArray[np.int64]:
         """The place in KINDS of each stretch's kind."""
@@ -220,8 +261,27 @@ class Scorer:
 
 
 def is_worth(aspects: Mapping[str, float]) -> bool:
-    """Whether something other than the opening can be said for a stretch."""
-    return any(value >= WORTH_SAYING for name, value in aspects.items() if name != "opening")
+    """Whether something other than the opening can be seen or heard in a stretch."""
+    return any(aspects.get(name, 0) >= WORTH_SAYING for name in WEIGHTS if name != "opening")
+
+
+def _with_words(total: Floats, words: Mapping[str, Floats], presence: Floats) -> Floats:
+    """The total, of which what is said makes up its share."""
+    if not words:
+        return total
+    share = WORDS_SHARE * presence
+    said = {name: words[name] for name in WORD_WEIGHTS}
+    spoken = _combined(said, WORD_WEIGHTS, 1.0) / FULL_MARKS
+    total = np.sqrt((1 - share) * total**2 + share * spoken**2)
+    if (asked := words.get("keywords")) is not None:
+        total = np.sqrt((1 - KEYWORDS_SHARE) * total**2 + KEYWORDS_SHARE * asked**2)
+    return total
+
+
+def _reactions(seconds: Seconds) -> Floats:
+    """1 for each second of loud sound that is neither talk nor music: laughter, applause."""
+    loud = seconds.level - _ambience(seconds) >= REACTION_LOUDER
+    return (loud & (seconds.speech < TALK_SHARE) & (seconds.beat < REGULAR)).astype(np.float64)
 
 
 def _strengths(seconds: Seconds) -> dict[str, Floats]:

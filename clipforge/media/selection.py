@@ -100,6 +100,7 @@ def shortest(duration: float) -> float:
 
 def rated(scorer: Scorer, start: float, end: float) -> ScoredMoment:
     """The stretch as a moment, with its score and the reason for it."""
+    spoken = scorer.spoken
     starts, ends = np.array([start]), np.array([end])
     score, aspects = scorer.rate(starts, ends).of(0)
     return ScoredMoment(
@@ -107,8 +108,15 @@ def rated(scorer: Scorer, start: float, end: float) -> ScoredMoment:
         end=math.floor(end * 1000) / 1000,  # never past the end of the source
         score=score,
         subscores=aspects,
-        reason=explain(aspects, scorer.facts(start, end), end - start),
+        reason=explain(
+            aspects,
+            scorer.facts(start, end),
+            end - start,
+            spoken.quotes(start, end) if spoken else None,
+        ),
         kind=KINDS[int(scorer.kinds(starts, ends)[0])],
+        title=spoken.title(start, end) if spoken else "",
+        hook=spoken.hook(start, end) if spoken else "",
     )
 
 
@@ -188,12 +196,10 @@ class _Selection:
     def _rank(self, span: float) -> _Windows:
         """All windows worth clipping, by start and then length."""
         starts, ends, ranks = [], [], []
-        offsets = np.arange(max(round(span), 1), dtype=np.float64)
         favourite = min(max(FAVOURITE, self._shortest), self._longest)
         for length in lengths(span, self._shortest, self._longest):
-            begin = self._low + offsets[: max(round(span), 1) - length + 1]
-            end = np.minimum(begin + length, self._high)
-            ratings = self._scorer.rate(begin, begin + length)
+            begin, end = self._windows_of(length, span)
+            ratings = self._scorer.rate(begin, end)
             good = (ratings.total >= MIN_SCORE) & ratings.worth
             if self._kinds:
                 kinds = [KINDS[kind] in self._kinds for kind in self._scorer.kinds(begin, end)]
@@ -209,6 +215,17 @@ class _Selection:
         for taken in self._taken:
             windows.keep(~windows.overlaps(*taken))
         return windows
+
+    def _windows_of(self, length: int, span: float) -> tuple[Floats, Floats]:
+        """The windows of a length at every second; of talk, from sentence to sentence."""
+        begin = self._low + np.arange(max(round(span), 1) - length + 1, dtype=np.float64)
+        end = np.minimum(begin + length, self._high)
+        if self._scorer.spoken:
+            aligned = np.unique(np.stack(self._scorer.spoken.aligned(begin, end)), axis=1)
+            lasting = aligned[1] - aligned[0]
+            fit = (lasting >= self._shortest) & (lasting <= self._longest)
+            begin, end = aligned[:, fit & (aligned[0] >= self._low) & (aligned[1] <= self._high)]
+        return begin, end
 
     def _try(self, start: float, end: float, moments: list[ScoredMoment]) -> ScoredMoment | None:
         """The moment that a window becomes; None where it cannot be one."""
@@ -233,10 +250,15 @@ class _Selection:
         """Take the windows away that the moment leaves no room for, or that repeat it."""
         windows = self._windows
         windows.keep(~windows.overlaps(moment.start, moment.end))
+        if self._scorer.spoken:
+            again = self._scorer.spoken.said_again(
+                moment.start, moment.end, windows.start, windows.end
+            )
+            windows.keep(again <= MOST_REPEATED)
         if self._repeats is not None and len(windows.start):
             rows = math.ceil(self._boundaries.duration) + 1
-            again = self._repeats.of(moment.start, moment.end, rows)
-            sums = np.concatenate([[0], np.cumsum(again)])
+            comes_again = self._repeats.of(moment.start, moment.end, rows)
+            sums = np.concatenate([[0], np.cumsum(comes_again)])
             first, last = windows.start.astype(np.int64), np.ceil(windows.end).astype(np.int64)
             repeated = (sums[last] - sums[first]) / (windows.end - windows.start)
             windows.keep(repeated <= MOST_REPEATED)

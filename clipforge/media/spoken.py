@@ -61,6 +61,11 @@ DENSITY_SCALE: Final = (0.5, 1.5)  # new words of meaning a second
 FORGOTTEN: Final = 60.0  # s after which a word is new again
 KEYWORD_SCALE: Final = 2.0  # mentions that are enough
 SAME_WORDS: Final = 3  # in a row: said before
+FLUENT: Final = 1.5  # words a second, pauses included
+REACTION_SECONDS: Final = 6.0  # after a sentence
+# The edges of a window move so far to those of sentences, and keep so far from their words.
+ALIGN_REACH: Final = 6.0
+SENTENCE_LEAD, SENTENCE_TAIL = 0.1, 0.15  # s
 TITLE_WORDS: Final = (3, 9)
 
 PLAIN: Final = re.compile(r"[^\w'%$€£]+")
@@ -77,7 +82,9 @@ class Spoken:
         self._words: Sequence[Word] = transcript.words
         self._at = np.array([word.start for word in self._words], np.float64)
         self._plain = [plain(word.text) for word in self._words]
+        self._every = _running(np.ones(len(self._plain)))
         self._new = _running(self._new_words())
+        self._rows_of_words = _numbered(self._plain)
         self._counts = Counter(word for word in self._plain if self._means(word))
         self._hooks = [self._hook_parts(sentence) for sentence in self._sentences]
         self._hook = np.array([_together(parts.values()) for parts in self._hooks], np.float64)
@@ -113,16 +120,35 @@ class Spoken:
             rated["keywords"] = np.minimum(mentions / KEYWORD_SCALE, 1)
         return rated
 
+    def aligned(self, starts: Floats, ends: Floats) -> tuple[Floats, Floats]:
+        """The stretches with their edges at sentences, where there are any near."""
+        return (
+            _moved(starts, self._starts, -SENTENCE_LEAD),
+            _moved(ends, self._ends, SENTENCE_TAIL),
+        )
+
+    def presence(self, starts: Floats, ends: Floats) -> Floats:
+        """How far each stretch is talk that is understood, 0..1: one without words has no hook to miss."""
+        words = self._between(self._every, starts, ends)
+        present: Floats = np.minimum(words / np.maximum(ends - starts, 1e-6) / FLUENT, 1)
+        return present
+
+    def after_sentences(self, rows: int) -> Floats:
+        """1 for each second in which a room may react to what was just said."""
+        mask = np.zeros(rows)
+        nexts = [*self._starts[1:].tolist(), float(rows)]
+        for end, following in zip(self._ends.tolist(), nexts, strict=True):
+            mask[math.ceil(end) : math.ceil(min(end + REACTION_SECONDS, following))] = 1
+        return mask
+
     def said_again(self, start: float, end: float, starts: Floats, ends: Floats) -> Floats:
         """Of the words of each stretch, the share that [start, end) says in the same order."""
-        rows = self._plain
-        inside = [number for number, at in enumerate(self._at.tolist()) if start <= at < end]
-        said = {tuple(rows[number : number + SAME_WORDS]) for number in inside[: 1 - SAME_WORDS]}
-        again = np.zeros(len(rows))
-        for number in range(len(rows) - SAME_WORDS + 1):
-            if tuple(rows[number : number + SAME_WORDS]) in said:
-                again[number : number + SAME_WORDS] = 1
-        counts = self._between(_running(np.ones(len(rows))), starts, ends)
+        first, last = np.searchsorted(self._at, [start, end])
+        said = np.isin(self._rows_of_words, self._rows_of_words[first : max(last - 2, first)])
+        again = np.zeros(len(self._at), np.bool_)
+        for shift in range(SAME_WORDS):
+            again[shift : shift + len(said)] |= said
+        counts = self._between(self._every, starts, ends)
         shares: Floats = self._between(_running(again), starts, ends) / np.maximum(counts, 1)
         return shares
 
@@ -135,8 +161,7 @@ class Spoken:
         quoted = {
             "hook": self._hook_quote(first),
             "payoff": f"ends on “{shortened(self._sentences[last].text)}”",
-            "density": "says much in little time",
-            "complete": "makes sense by itself",
+            "reaction": f"laughter or applause after “{shortened(self._sentences[last].text)}”",
         }
         heard = [word for word in self.keywords if self._says(word, start, end)]
         if heard:
@@ -300,7 +325,23 @@ def _together(parts: object) -> float:
     return 1 - left
 
 
-def _running(values: Floats) -> Floats:
+def _moved(times: Floats, places: Floats, by: float) -> Floats:
+    if not len(places):
+        return times
+    index, _ = _nearest(places, times)
+    near = np.abs(places[index] - times) <= ALIGN_REACH
+    moved: Floats = np.where(near, np.maximum(places[index] + by, 0), times)
+    return moved
+
+
+def _numbered(words: Sequence[str]) -> NDArray[np.int64]:
+    """A number for each row of SAME_WORDS words, the same for the same row."""
+    numbers: dict[tuple[str, ...], int] = {}
+    rows = zip(*(words[shift:] for shift in range(SAME_WORDS)), strict=False)
+    return np.array([numbers.setdefault(row, len(numbers)) for row in rows], np.int64)
+
+
+def _running(values: NDArray[np.generic]) -> Floats:
     return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
 
 

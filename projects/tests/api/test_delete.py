@@ -68,7 +68,7 @@ def test_deleting_a_finished_project_moves_no_credits(
     assert funds(organization) == before
 
 
-def test_deleting_is_nine_statements_however_many_moments(
+def test_deleting_is_eleven_statements_however_many_moments(
     api: APIClient, organization: Organization
 ):
     project = make_project(organization)
@@ -82,6 +82,8 @@ def test_deleting_is_nine_statements_however_many_moments(
         "SELECT exports_export",  # locked
         "SELECT projects_moment",
         "DELETE projects_projecttranscript",
+        "DELETE projects_projectfeatures",
+        "DELETE projects_momentfeedback",
         "DELETE exports_export",
         "UPDATE exports_export",
         "DELETE projects_moment",
