@@ -1,9 +1,9 @@
 """Synthetic videos with known highlights, for the demo and for tests.
 
 `python -m clipforge.media.sample OUT.mp4` writes two calm minutes in which something
-happens three times: fast cuts over drums, a whirling picture, somebody talking. There is
-no talker, only pulses through vowel formants in the rhythm of syllables, but the speech
-detector takes it for one (and takes neither drums, tones nor noise for one).
+happens three times: fast cuts over drums, a whirling picture, somebody talking. The talker is
+either real (`spoken`), or only pulses through vowel formants in the rhythm of syllables, which the
+speech detector takes for one (and takes neither drums, tones nor noise for one).
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ SECONDS_PER_HIGHLIGHT: Final = 40
 HIGHLIGHT_SECONDS: Final = (12, 18)
 CALM_SECONDS: Final = 5  # at least this much before and after each
 
+# Eleven seconds of John F. Kennedy's inaugural address (1961; a work of the United States government,
+# in the public domain): "And so my fellow Americans, ask not what your country can do for you, ask what
+# you can do for your country."
+ADDRESS: Final = Path(__file__).parent / "assets" / "address.opus"
+BEFORE_ADDRESS: Final = 0.5  # s of a quiet room
+
 # Peterson and Barney's mean formants of four vowels (Hz), with usual bandwidths.
 VOWELS: Final = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480))
 FORMANTS: Final = ((90, 1.0), (130, 0.7), (160, 0.5))  # bandwidth in Hz, gain
@@ -45,19 +51,26 @@ class Highlight:
     kind: str
 
 
-def make_sample(path: Path, *, seconds: int = 120, seed: int = 0) -> list[Highlight]:
+def make_sample(
+    path: Path, *, seconds: int = 120, seed: int = 0, spoken: bool = False
+) -> list[Highlight]:
     """Write a calm video with planted highlights, one for every 40 s, and say where they are.
 
-    The same arguments give the same layout. Takes about three seconds a minute of video
-    on two cores; the encoder takes most of it.
+    The same arguments give the same layout. With `spoken` the first talker says real words, where
+    there is one. Takes about three seconds a minute of video on two cores; the encoder takes most of it.
     """
     highlights = plan_highlights(seconds, seed)
-    graph = []
+    graph: list[str] = []
+    sources: list[str] = []
     for index, (length, kind) in enumerate(_segments(highlights, seconds)):
-        graph += [*SEGMENTS[kind](index, length)]
+        if spoken and kind == "speech" and not sources:
+            sources = ["-i", str(ADDRESS)]
+            graph += [*_address(index, length)]
+        else:
+            graph += [*SEGMENTS[kind](index, length)]
     joined = "".join(f"[v{index}][a{index}]" for index in range(2 * len(highlights) + 1))
     graph.append(f"{joined}concat=n={2 * len(highlights) + 1}:v=1:a=1[v][a]")
-    _write(path, "-filter_complex", ";".join(graph), "-map", "[v]", "-map", "[a]")
+    _write(path, *sources, "-filter_complex", ";".join(graph), "-map", "[v]", "-map", "[a]")
     return highlights
 
 
@@ -141,6 +154,15 @@ def _speech(index: int, length: float) -> Iterator[str]:
         formants += names
     mix = f"amix=inputs={len(formants)}:normalize=0,volume=2"
     yield _sound(f"{''.join(formants)}{mix}", index)
+
+
+def _address(index: int, length: float) -> Iterator[str]:
+    """A real talker, in front of a calm background and in a quiet room."""
+    yield _drift(index, length)
+    yield f"anoisesrc=color=pink:amplitude=0.002:seed={index + 1}:duration={length}[room{index}]"
+    yield f"[0:a]adelay=delays={BEFORE_ADDRESS}s:all=1,apad=whole_dur={length}[talk{index}]"
+    mix = "amix=inputs=2:duration=first:normalize=0"
+    yield _sound(f"[talk{index}][room{index}]{mix}", index)
 
 
 SEGMENTS: Final = {"calm": _calm, "cuts": _cuts, "motion": _motion, "speech": _speech}

@@ -88,6 +88,8 @@ def test_demo_makes_clips_of_the_planted_highlights_and_leaves_no_process(
     done = demo(data, "--top", "1", "--aspect", "1:1", "--out", str(tmp_path / "clips"))
     assert done.returncode == 0, done.stderr
     assert "Planted highlights found: 3 of 3" in done.stdout
+    words = " ".join(done.stdout.split())
+    assert "ask not what your country can do for you" in words
     for said in ("queued", "Moments of sample", "Ledger", "Done: 1 clips in"):
         assert said in done.stdout
     (clip,) = (tmp_path / "clips").iterdir()

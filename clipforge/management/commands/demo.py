@@ -5,7 +5,9 @@ import secrets
 import signal
 import sys
 import tempfile
+from http import HTTPStatus
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import httpx
@@ -76,7 +78,7 @@ class Command(OperatorCommand):
 
     def _make_sample(self, path: Path) -> list[Highlight]:
         with self.console.status("Making a two-minute sample with planted highlights …"):
-            return make_sample(path)
+            return make_sample(path, spoken=True)
 
     def _started(self) -> Stack:
         log = settings.DATA_DIR / "logs" / "demo.log"
@@ -130,8 +132,9 @@ class Command(OperatorCommand):
             self.console.print(
                 f"Planted highlights found: {len(found)} of {len(planted)} ({', '.join(found)})"
             )
+        has_words = self._show_words(client, project)
         exports = [
-            self._export(client, rank, moment, aspect, out)
+            self._export(client, rank, moment, aspect, out, captioned=has_words)
             for rank, moment in enumerate(moments[:top], 1)
         ]
         money = self._statement(client)
@@ -154,14 +157,35 @@ class Command(OperatorCommand):
                 "Nothing in this video is worth clipping. The credits were given back."
             )
             return
-        table = Table("rank", "start – end", "score", "why", title=f"Moments of {project['title']}")
+        columns = ("rank", "start – end", "score", "title", "why")
+        table = Table(*columns, title=f"Moments of {project['title']}")
         for rank, moment in enumerate(moments, 1):
             span = f"{clock(moment['start'])} – {clock(moment['end'])}"
-            table.add_row(str(rank), span, f"{moment['score']:.0f}", moment["reason"])
+            score, title = f"{moment['score']:.0f}", moment["title"] or "–"
+            table.add_row(str(rank), span, score, title, moment["reason"])
         self.console.print(table)
 
-    def _export(self, client: Client, rank: int, moment: Json, aspect: str, out: Path) -> Json:
-        export = client.post("exports", {"moment": moment["id"], "aspect": aspect})
+    def _show_words(self, client: Client, project: Json) -> bool:
+        """Show the transcript, where anything is said; False: nothing is."""
+        try:
+            transcript = client.get(f"projects/{project['id']}/transcript")
+        except ApiError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        text = " ".join(sentence["text"] for sentence in transcript["sentences"])
+        self.console.print(
+            f"Words ({transcript['language']}): “{shorten(text, 300, placeholder=' …')}”"
+        )
+        return True
+
+    def _export(
+        self, client: Client, rank: int, moment: Json, aspect: str, out: Path, *, captioned: bool
+    ) -> Json:
+        wanted = {"moment": moment["id"], "aspect": aspect}
+        if captioned and moment["kind"] == "talk":
+            wanted["captions"] = "bold-word"
+        export = client.post("exports", wanted)
         with Stages(self.console) as stages:
             export = client.wait(f"exports/{export['id']}", seen=stages.show)
         self._require_success(export, "export")

