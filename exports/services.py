@@ -10,6 +10,7 @@ from django.db import transaction
 from clipforge.common import storage
 from clipforge.common.errors import Conflict, Forbidden, Invalid
 from clipforge.common.models import uuid7
+from clipforge.jobs import caching as job_caching
 from clipforge.jobs import lifecycle
 from clipforge.jobs import services as job_services
 from clipforge.media import MediaError, tightening
@@ -160,5 +161,7 @@ def drop_exports_of(*, project: Project, actor: str) -> None:
     for export in exports:
         if export.is_open:
             lifecycle.abandon(export, actor=actor)
+        else:
+            job_caching.deleting(export)
     keys = [export.file_key for export in exports if export.file_key]
     transaction.on_commit(functools.partial(storage.delete_all, keys), robust=True)

@@ -13,6 +13,7 @@ from procrastinate.contrib.django import app
 from clipforge.common import storage
 from clipforge.events import outbox
 from clipforge.events import selectors as event_selectors
+from clipforge.jobs import caching
 from exports.models import Export
 
 # The event, and how long before the end of the retention it is told.
@@ -30,9 +31,11 @@ def expire_exports(timestamp: int) -> None:
         # The file first: a crash in between leaves a row that is found again in an hour, never a
         # file that no row knows.
         storage.delete(export.file_key)
-        Export.objects.filter(pk=export.pk, status=Export.Status.READY).update(
-            status=Export.Status.EXPIRED, file_key="", updated_at=Now()
-        )
+        with transaction.atomic():
+            Export.objects.filter(pk=export.pk, status=Export.Status.READY).update(
+                status=Export.Status.EXPIRED, file_key="", updated_at=Now()
+            )
+            caching.changed(Export, export.pk)
 
 
 @app.periodic(cron="*/10 * * * *")

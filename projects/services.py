@@ -13,6 +13,7 @@ from django.utils import timezone
 from clipforge.common import storage
 from clipforge.common.errors import DomainError, Invalid, NotFound, UnsupportedMedia
 from clipforge.common.models import uuid7
+from clipforge.jobs import caching as job_caching
 from clipforge.jobs import lifecycle
 from clipforge.jobs import services as job_services
 from clipforge.media import ErrorCode, Limits, MediaError, SourceInfo, probe
@@ -107,8 +108,10 @@ def create_project(
 
 def rename_project(*, project: Project, title: str) -> Project:
     """Raises NotFound when it was deleted meanwhile."""
-    if not Project.objects.filter(pk=project.pk).update(title=title, updated_at=Now()):
-        raise NotFound
+    with transaction.atomic():
+        if not Project.objects.filter(pk=project.pk).update(title=title, updated_at=Now()):
+            raise NotFound
+        job_caching.changed(Project, project.pk)
     project.title = title
     return project
 

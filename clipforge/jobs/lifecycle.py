@@ -30,7 +30,7 @@ from django.utils import timezone
 
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.failure_excerpt import failure_excerpt
-from clipforge.jobs import kinds, rules
+from clipforge.jobs import caching, kinds, rules
 from clipforge.jobs.errors import in_terms_of_jobs
 from clipforge.jobs.events import job_ended
 from clipforge.jobs.failures import HOLD_LAPSED, HoldLost
@@ -97,6 +97,7 @@ def retry(
         locked.queued_at = timezone.now()
         locked.started_at = locked.finished_at = None
         locked.save()
+        caching.changed(type(job), job.pk)
         kinds.defer(kinds.kind_of(locked), locked.pk, locked.fence)
     return locked
 
@@ -119,7 +120,9 @@ def abandon(job: Job, *, actor: str) -> None:
 
     Call inside the transaction that deletes. Raises NotFound when it is gone already.
     """
-    _stop(_locked(job), actor)
+    locked = _locked(job)
+    _stop(locked, actor)
+    caching.deleting(locked)
 
 
 # --- by the worker that does it -------------------------------------------------------
@@ -139,6 +142,7 @@ def claim(model: type[J], pk: uuid.UUID, *, fence: int) -> J | None:
         )
         if not claimed:
             return None
+        caching.changed(model, pk)
         job = model._default_manager.select_related("org", "hold").get(pk=pk)
         if _transfer_hold(job, from_fence=fence, to_fence=fence + 1):
             return job
@@ -148,7 +152,11 @@ def claim(model: type[J], pk: uuid.UUID, *, fence: int) -> J | None:
 
 def beat(job: Job, *, stage: str, progress: float) -> bool:
     """Say that the job goes on. False: it is no longer ours; stop and change nothing."""
-    return bool(_mine(job).update(lease_expires_at=_lease_end(), stage=stage, progress=progress))
+    with transaction.atomic():
+        is_ours = _mine(job).update(lease_expires_at=_lease_end(), stage=stage, progress=progress)
+        if is_ours:
+            caching.changed(type(job), job.pk)
+    return bool(is_ours)
 
 
 def succeed(job: Job, *, status: str, actor: str, charged: bool = True, **fields: Any) -> bool:
@@ -300,6 +308,7 @@ def _settle(job: Job, *, status: str, error: tuple[str, str] = ("", ""), **field
         **fields,
     )
     if settled:
+        caching.changed(type(job), job.pk)
         job_ended.send(sender=type(job), job=job, status=status)
     return bool(settled)
 
@@ -321,6 +330,7 @@ def requeue_row(job: Job, **fields: Any) -> bool:
     )
     if not queued:
         return False
+    caching.changed(type(job), job.pk)
     _transfer_hold(job, from_fence=job.fence, to_fence=job.fence + 1)
     kinds.defer(kinds.kind_of(job), job.pk, job.fence + 1, priority=PRIORITY_RETURNING)
     return True

@@ -47,6 +47,8 @@ class Job(UUIDModel, TimestampedModel):
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    # A trigger raises it with every UPDATE. `caching` keeps stamps under it.
+    version = models.BigIntegerField(db_default=1, editable=False)
 
     class Meta:
         abstract = True

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Case, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
 
 from clipforge.jobs.models import FAILED, QUEUED, Job
 from clipforge.orgs.models import Organization
@@ -46,6 +47,19 @@ def queue_position(job: Job) -> int | None:
         return None
     ahead = type(job)._default_manager.filter(status=QUEUED, queued_at__lt=job.queued_at)
     return ahead[:MAX_POSITION].count() + 1
+
+
+def seconds_until_news(job: Job, position: int | None) -> int | None:
+    """When it is worth asking for an unfinished job again; None for one that has ended.
+
+    Those that wait are told by their place; of those that run, a tenth of the time that has passed.
+    """
+    if job.status == QUEUED:
+        return min(30, 2 + 3 * (position or 1))
+    if job.status != job.RUNNING or job.started_at is None:
+        return None
+    passed = (timezone.now() - job.started_at).total_seconds()
+    return max(2, min(15, round(passed / 10)))
 
 
 def queued_jobs(model: type[J]) -> models.QuerySet[J]:

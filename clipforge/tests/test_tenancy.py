@@ -113,6 +113,7 @@ FILTERS: dict[str, dict[str, str]] = {
     "credits-holds": {"status": "CAPTURED"},
     "projects": {
         "status": "READY",
+        "ids": "{project}",
         "created_after": "2020-01-01T00:00:00Z",
         "created_before": "2100-01-01T00:00:00Z",
     },
@@ -121,6 +122,7 @@ FILTERS: dict[str, dict[str, str]] = {
     "exports": {
         "project": "{project}",
         "status": "READY",
+        "ids": "{export}",
         "created_after": "2020-01-01T00:00:00Z",
         "created_before": "2100-01-01T00:00:00Z",
     },
@@ -330,7 +332,7 @@ def test_a_list_narrowed_to_the_owners_rows_shows_a_stranger_none_of_them(owner,
     for name, parameters in FILTERS.items():
         thing = BELOW.get(name)
         for parameter, value in parameters.items():
-            value = value.format(project=owner.objects["project"].pk)
+            value = value.format(**{each: owner.objects[each].pk for each in ("project", "export")})
             path = f"{path_of(name, owner, thing)}?{parameter}={value}"
             assert ask(mine, "GET", path).json()["results"], f"{path} finds nothing of the owner's"
             response = ask(theirs, "GET", path)

@@ -6,7 +6,7 @@ from typing import cast
 import django_filters
 from django.db.models import QuerySet
 
-from clipforge.common.api.filters import AnyOf, CreatedBefore
+from clipforge.common.api.filters import AnyId, AnyOf, CreatedBefore
 from clipforge.orgs.principal import Principal
 from exports.models import Export
 from exports.selectors import exports_of
@@ -17,6 +17,7 @@ class ExportFilter(django_filters.FilterSet):
     # The first to be applied: it replaces what is listed.
     project = django_filters.UUIDFilter(method="of_project")
     status = AnyOf(choices=Export.Status.choices)
+    ids = AnyId()
     created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
     created_before = CreatedBefore()
 

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from clipforge.common.api.files import serve_file
 from clipforge.common.api.problems import problem_response, safe_only
 from clipforge.common.errors import DomainError
-from clipforge.jobs.api.views import JobCancel, JobRetry, JobView
+from clipforge.jobs.api.views import JobCancel, JobDetail, JobRetry, JobView
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from credits import selectors as credit_selectors
@@ -50,7 +50,7 @@ class ExportList(ListModelMixin, OrgView):
         return selectors.exports(self.organization)
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "list": self.request.method == "GET"}
+        return {**super().get_serializer_context(), "list": self.request.method != "POST"}
 
     @extend_schema(operation_id="list_exports", summary="Exports, newest first")
     def get(self, request: Request) -> Response:
@@ -142,10 +142,12 @@ class ExportView(JobView):
         return selectors.get_export(self.organization, self.kwargs["export_id"])
 
 
-class ExportDetail(ExportView):
+class ExportDetail(ExportView, JobDetail):
+    model = Export
+
     @extend_schema(operation_id="get_export", summary="One export, with its progress")
-    def get(self, request: Request, export_id: uuid.UUID) -> Response:
-        return self.shown(self.get_job())
+    def get(self, request: Request, export_id: uuid.UUID) -> HttpResponse:
+        return self.polled(request)
 
 
 @extend_schema_view(

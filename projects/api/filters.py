@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import django_filters
 
-from clipforge.common.api.filters import AnyOf, CreatedBefore
+from clipforge.common.api.filters import AnyId, AnyOf, CreatedBefore
 from projects.models import Moment, Project
 
 
 class ProjectFilter(django_filters.FilterSet):
     status = AnyOf(choices=Project.Status.choices)
+    ids = AnyId()
     created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
     created_before = CreatedBefore()
 

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from clipforge.common.api.schema import DIGESTS
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
-from clipforge.jobs.api.views import JobCancel, JobRetry, JobView
+from clipforge.jobs.api.views import JobCancel, JobDetail, JobRetry, JobView
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from projects import selectors, services
@@ -44,7 +44,7 @@ class ProjectList(ListModelMixin, OrgView):
         return selectors.projects(self.organization)
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "list": self.request.method == "GET"}
+        return {**super().get_serializer_context(), "list": self.request.method != "POST"}
 
     def get_parsers(self) -> list[Any]:
         return [StreamedUploadParser()]
@@ -116,10 +116,12 @@ class ProjectView(JobView):
         return selectors.get_project(self.organization, self.kwargs["project_id"])
 
 
-class ProjectDetail(ProjectView):
+class ProjectDetail(ProjectView, JobDetail):
+    model = Project
+
     @extend_schema(operation_id="get_project", summary="One project, with its progress")
-    def get(self, request: Request, project_id: uuid.UUID) -> Response:
-        return self.shown(self.get_job())
+    def get(self, request: Request, project_id: uuid.UUID) -> HttpResponse:
+        return self.polled(request)
 
     @extend_schema(
         operation_id="update_project",

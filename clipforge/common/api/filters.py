@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from typing import Any, cast
 
 import django_filters
@@ -16,6 +17,8 @@ from clipforge.common.errors import Invalid
 
 # Parameters of the pagination, known to every list.
 PAGING = {"cursor", "page_size"}
+# Of a list of ids.
+MAX_IDS = 100
 
 
 class AnyOf(django_filters.MultipleChoiceFilter):
@@ -26,6 +29,19 @@ class AnyOf(django_filters.MultipleChoiceFilter):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(distinct=False, **kwargs)
+
+
+class AnyId(django_filters.BaseInFilter, django_filters.UUIDFilter):
+    """Rows with these ids, separated by commas: as many as a page can have."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("pk", **kwargs)
+
+    def filter(self, qs: QuerySet[Any], value: list[uuid.UUID] | None) -> QuerySet[Any]:
+        if value is not None and len(value) > MAX_IDS:
+            raise ValidationError({"ids": f"Give at most {MAX_IDS} ids."})
+        filtered: QuerySet[Any] = super().filter(qs, value)
+        return filtered
 
 
 class CreatedBefore(django_filters.IsoDateTimeFilter):

@@ -484,7 +484,11 @@ def test_a_time_that_the_database_cannot_hold_is_422(api, time):
 @pytest.mark.django_db
 def test_an_unknown_parameter_is_named_with_those_that_are_known(api):
     for method, address, known in [
-        ("GET", "/api/v1/projects", "created_after, created_before, cursor, page_size, status"),
+        (
+            "GET",
+            "/api/v1/projects",
+            "created_after, created_before, cursor, ids, page_size, status",
+        ),
         ("POST", "/api/v1/exports", "none"),
         ("POST", "/api/v1/projects", "none"),
     ]:

@@ -103,10 +103,18 @@ def _filters(view_class: Any, subject: Subject) -> Iterator[Params]:
         yield from ({**choice, **times} for choice in choices[:2])
     if "min_score" in filters:
         yield {"min_score": "60"}
+    if "ids" in filters:
+        yield {"ids": ",".join(str(pk) for pk in _some_ids(view_class, subject))}
     if "project" in filters and subject.project is not None:
         project: Params = {"project": str(subject.project.pk)}
         yield project
         yield from ({**project, **choice} for choice in choices)
+
+
+def _some_ids(view_class: Any, subject: Subject) -> list[Any]:
+    """A hundred of the organization's, from anywhere."""
+    rows = view_class.queryset.model._default_manager.filter(org=subject.org)
+    return list(rows.order_by("pk").values_list("pk", flat=True)[:100]) or [NOWHERE]
 
 
 def _list(listed: ListView, subject: Subject, params: Params) -> Iterator[Page]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from django.http import HttpResponse
 from rest_framework import status
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clipforge.common.api.conditional import etag_of, has_already, not_modified
+from clipforge.jobs import caching
 from clipforge.jobs import services as job_services
 from clipforge.jobs.models import Job
+from clipforge.jobs.selectors import seconds_until_news
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
+
+R = TypeVar("R", bound=HttpResponse)
 
 
 class JobView(OrgView):
@@ -30,6 +36,47 @@ class JobView(OrgView):
 
     def shown(self, job: Job) -> Response:
         return Response(self.data_of(job))
+
+
+class JobDetail(JobView):
+    """One job as it is now. Polled: a client that has it already is told so without any SQL."""
+
+    model: ClassVar[type[Job]]
+
+    def prefetch_family(self) -> str:
+        (pk,) = self.kwargs.values()
+        return caching.stamp_family(self.model, pk)
+
+    def polled(self, request: Request) -> HttpResponse:
+        """The job with its ETag, or 304; `Retry-After` says when there may be news."""
+        shown: list[HttpResponse] = []
+
+        def load() -> tuple[Job, caching.Stamp]:
+            job = self.get_job()
+            shown.append(self._as_it_is(job))
+            return job, caching.Stamp(shown[0]["ETag"], int(shown[0].get("Retry-After", "0")))
+
+        if self.prefetched is not None or "If-None-Match" in request.headers:
+            (pk,) = self.kwargs.values()
+            found = self.prefetched
+            stamp = caching.stamp_of(self.model, pk, self.organization.pk, load, found=found)
+            if has_already(request, stamp.etag):
+                return _with_hint(not_modified(None, stamp.etag), stamp.retry_after)
+        return shown[0] if shown else self._as_it_is(self.get_job())
+
+    def _as_it_is(self, job: Job) -> HttpResponse:
+        data = self.data_of(job)
+        body = JSONRenderer().render(data)
+        response = HttpResponse(body, content_type="application/json")
+        response["ETag"] = etag_of(body)
+        return _with_hint(response, seconds_until_news(job, data["queue_position"]))
+
+
+def _with_hint(response: R, seconds: int | None) -> R:
+    """`Retry-After`: when it is worth asking again."""
+    if seconds:
+        response["Retry-After"] = str(seconds)
+    return response
 
 
 class JobCancel(JobView):

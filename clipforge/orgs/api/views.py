@@ -10,6 +10,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clipforge.common.api.conditional import conditional
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_readable
 from clipforge.common.api.unknown_fields import refuse_body
@@ -55,10 +56,14 @@ class OrgView(GenericAPIView[Any]):
         admission = admission_of(self.request)
         return admission.prefetched if admission else None
 
+    def prefetch_family(self) -> str:
+        """The `prefetch` of this request."""
+        return self.prefetch
+
     def perform_authentication(self, request: Request) -> None:
         """Recognise the key and charge its windows; then let DRF's classes act on what was found."""
         costs = self.costs.get(str(request.method).lower(), ONE_REQUEST)
-        request.admission = recognise(request, costs=costs, prefetch=self.prefetch)  # type: ignore[attr-defined]
+        request.admission = recognise(request, costs=costs, prefetch=self.prefetch_family())  # type: ignore[attr-defined]
         super().perform_authentication(request)
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
@@ -80,9 +85,11 @@ class OrgView(GenericAPIView[Any]):
         self, request: Request, response: Any, *args: object, **kwargs: object
     ) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
-        add_limit_headers(response, admission_of(request))
-        is_shown = request.method in SAFE_METHODS and response.status_code == 200
+        is_shown = request.method in {"GET", "HEAD"} and response.status_code in {200, 304}
         response.headers.setdefault("Cache-Control", self.cache_control if is_shown else "no-store")
+        if is_shown and response.status_code == 200:
+            response = conditional(request, response)
+        add_limit_headers(response, admission_of(request))
         return response
 
 

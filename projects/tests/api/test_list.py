@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -189,3 +190,23 @@ def test_a_tampered_cursor_is_refused(api: APIClient, organization: Organization
         make_project(organization, status="UPLOADED")
     cursor = api.get(URL, {"page_size": 1}).json()["next_cursor"]
     assert_problem(api.get(URL, {"cursor": f"{cursor[:-1]}~"}), 422, "invalid_cursor")
+
+
+# --- ids ------------------------------------------------------------------------------
+
+
+def test_several_projects_come_by_their_ids_and_those_of_others_do_not(
+    api: APIClient, organization: Organization
+):
+    mine = [make_project(organization) for _ in range(3)]
+    ids = [str(project.pk) for project in (mine[0], mine[2], make_project())]
+    with statements() as said:
+        found = [row["id"] for row in api.get(URL, {"ids": ",".join(ids)}).json()["results"]]
+    assert found == [str(mine[2].pk), str(mine[0].pk)]
+    assert said == ["SELECT projects_project"]
+
+
+@pytest.mark.parametrize("ids", ["x", "", ",", ",".join([str(uuid.uuid4())] * 101)])
+def test_ids_that_cannot_be_are_refused(api: APIClient, ids: str):
+    assert api.get(URL, {"ids": ids}).status_code == 422
+    assert api.get(URL, {"ids": ",".join([str(uuid.uuid4())] * 100)}).json()["results"] == []

@@ -1,0 +1,229 @@
+"""Polls: an ETag on everything that is shown, and 304 for whoever has it already."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from rest_framework.test import APIClient
+
+from clipforge.common.cache.backend import default_cache
+from clipforge.devtools.testing.api import assert_problem
+from clipforge.devtools.testing.factories import (
+    make_api_key,
+    make_client,
+    make_export,
+    make_project,
+)
+from clipforge.devtools.testing.queries import round_trips, statements
+from clipforge.devtools.testing.tenancy import client_of, make_world
+from clipforge.jobs import caching, lifecycle
+from clipforge.jobs import services as job_services
+from clipforge.jobs.models import Job
+from clipforge.orgs.models import Organization
+from exports.models import Export
+from exports.tasks import expire_exports
+from projects.models import Project
+from projects.services import delete_project, rename_project
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ADMITTED = "EVALSHA orgs:key"
+ACTOR = "system:test"
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = tmp_path_factory.mktemp("schema") / "schema.json"
+    call_command("spectacular", "--format", "openapi-json", "--file", str(path))
+    return json.loads(path.read_text())
+
+
+def url_of(job: Job) -> str:
+    return f"/api/v1/{job.REFERENCE_TYPE}s/{job.pk}"
+
+
+def poll(api: APIClient, job: Job, etag: str) -> Any:
+    return api.get(url_of(job), headers={"If-None-Match": etag})
+
+
+def stamped(api: APIClient, job: Job) -> str:
+    """The ETag of the job, once it is known to Redis."""
+    etag = api.get(url_of(job))["ETag"]
+    assert poll(api, job, etag).status_code == 304
+    return str(etag)
+
+
+def test_every_json_that_a_get_shows_has_a_strong_etag_and_is_304_with_it(schema):
+    world = make_world("Poller")
+    api = client_of(world)
+    asked = 0
+    for path, methods in schema["paths"].items():
+        shown = methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+        if "application/json" not in shown or "statement" in path:
+            continue
+        url = re.sub(r"\{(\w+?)(?:_id)?\}", lambda found: str(world.objects[found[1]].pk), path)
+        first = api.get(url)
+        assert first.status_code == 200, (url, first.content)
+        assert re.fullmatch(r'"[\w-]{24}"', first["ETag"]), url
+        for method in (api.get, api.head):
+            for offered in (first["ETag"], f"W/{first['ETag']}", f'"x", {first["ETag"]}', "*"):
+                again = method(url, headers={"If-None-Match": offered})
+                assert (again.status_code, again.content) == (304, b""), url
+                assert again["ETag"] == first["ETag"]
+                assert again["Cache-Control"] == first["Cache-Control"]
+                assert "RateLimit" in again
+                assert "Content-Type" not in again
+        assert api.get(url, headers={"If-None-Match": '"other"'}).content == first.content
+        asked += 1
+    assert asked >= 10
+
+
+@pytest.mark.parametrize("make", [make_project, make_export])
+@pytest.mark.parametrize("status", ["READY", "FAILED", "CANCELLED", "running"])
+def test_a_poll_that_finds_nothing_new_costs_the_round_trip_that_admits_it(
+    api: APIClient, organization: Organization, make: Callable[..., Job], status: str
+):
+    running = "ANALYZING" if make is make_project else "RENDERING"
+    subject = organization if make is make_project else make_project(organization)
+    job = make(subject, status=running if status == "running" else status)
+    etag = stamped(api, job)
+    with statements(access=True, control=True) as said, round_trips() as asked:
+        answer = poll(api, job, etag)
+    assert (answer.status_code, answer["ETag"], said, asked) == (304, etag, [], [ADMITTED])
+    # A client that has something else, or nothing, is shown the job.
+    assert poll(api, job, '"other"').json() == api.get(url_of(job)).json()
+
+
+CHANGES: dict[str, tuple[str, Callable[[Any], object]]] = {
+    "renamed": ("READY", lambda job: rename_project(project=job, title="Another")),
+    "cancelled": ("ANALYZING", lambda job: job_services.cancel_job(job=job, actor=ACTOR)),
+    "cancelled early": ("QUEUED", lambda job: job_services.cancel_job(job=job, actor=ACTOR)),
+    "retried": ("FAILED", lambda job: job_services.retry_job(job=job, actor=ACTOR)),
+    "claimed": ("QUEUED", lambda job: lifecycle.claim(Project, job.pk, fence=job.fence)),
+    "at work": ("ANALYZING", lambda job: lifecycle.beat(job, stage="scenes", progress=0.5)),
+    "handed back": ("ANALYZING", lambda job: lifecycle.hand_back(job)),
+    "failed": ("ANALYZING", lambda job: lifecycle.fail(job, error=("x", "X."), actor=ACTOR)),
+    "done": ("ANALYZING", lambda job: lifecycle.succeed(job, status="READY", actor=ACTOR)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_is_shown_by_the_next_poll(
+    api: APIClient, organization: Organization, change: str
+):
+    status, make_it = CHANGES[change]
+    project = make_project(organization, status=status)
+    etag = stamped(api, project)
+    before = api.get(url_of(project)).json()
+    make_it(project)
+    answer = poll(api, project, etag)
+    assert answer.status_code == 200
+    assert answer.json() != before
+    assert answer["ETag"] != etag
+    assert stamped(api, project) == answer["ETag"]
+
+
+def test_what_is_deleted_is_404_for_who_had_it(api: APIClient, organization: Organization):
+    project = make_project(organization)
+    exports = [make_export(project), make_export(project, status="QUEUED")]
+    etags = {job: stamped(api, job) for job in [project, *exports]}
+    delete_project(project=project, actor=ACTOR)
+    for job, etag in etags.items():
+        assert_problem(poll(api, job, etag), 404, "not_found")
+
+
+def test_an_export_past_its_retention_is_shown_as_expired(
+    api: APIClient, organization: Organization
+):
+    export = make_export(make_project(organization))
+    Export.objects.filter(pk=export.pk).update(expires_at="2026-01-01T00:00Z")
+    etag = stamped(api, export)
+    expire_exports(0)
+    answer = poll(api, export, etag)
+    assert (answer.status_code, answer.json()["status"]) == (200, "EXPIRED")
+
+
+def test_the_tag_of_another_organization_opens_nothing(api: APIClient, organization: Organization):
+    project = make_project(organization)
+    etag = stamped(api, project)
+    stranger = make_client(make_project().org)
+    for offered in (etag, "*"):
+        assert_problem(poll(stranger, project, offered), 404, "not_found")
+
+
+def test_one_that_waits_is_asked_of_the_database_because_others_move_it(
+    api: APIClient, organization: Organization
+):
+    first, second = (make_project(organization, status="QUEUED") for _ in range(2))
+    etag = stamped(api, second)
+    job_services.cancel_job(job=first, actor=ACTOR)
+    assert poll(api, second, etag).json()["queue_position"] == 1
+
+
+def test_one_that_is_not_finished_says_when_to_ask_again(
+    api: APIClient, organization: Organization
+):
+    hints = {
+        status: api.get(url_of(make_project(organization, status=status))).get("Retry-After")
+        for status in ("QUEUED", "ANALYZING", "READY", "FAILED")
+    }
+    assert hints == {"QUEUED": "5", "ANALYZING": hints["ANALYZING"], "READY": None, "FAILED": None}
+    assert 2 <= int(hints["ANALYZING"] or 0) <= 15
+    running = make_project(organization, status="ANALYZING")
+    answer = poll(api, running, stamped(api, running))
+    assert (answer.status_code, answer["Retry-After"]) == (304, hints["ANALYZING"])
+
+
+def test_no_poll_after_a_commit_gets_the_state_before_it(
+    api: APIClient, organization: Organization
+):
+    """Beside three clients that poll all the time, and store what they read."""
+    project = make_project(organization, title="0")
+    Organization.objects.filter(pk=organization.pk).update(rate_limit_override=1_000_000)
+    secret = make_api_key(organization).secret
+    stop = threading.Event()
+
+    def keep_polling() -> None:
+        from django.db import connection
+
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+        etag = "none"
+        while not stop.is_set():
+            etag = poll(client, project, etag)["ETag"]
+        connection.close()
+
+    threads = [threading.Thread(target=keep_polling) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        etag = api.get(url_of(project))["ETag"]
+        for number in range(1, 61):
+            rename_project(project=project, title=str(number))
+            answer = poll(api, project, etag)
+            assert (answer.status_code, answer.json()["title"]) == (200, str(number))
+            etag = answer["ETag"]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_change_that_is_not_committed_yet_keeps_nothing_that_was_read_before(
+    api: APIClient, organization: Organization
+):
+    """A writer that dies after its commit has announced it all the same."""
+    project = make_project(organization)
+    etag = stamped(api, project)
+    Project.objects.filter(pk=project.pk).update(title="Another")  # as a writer that is cut off
+    key = f"{caching.stamp_family(Project, project.pk)}:{organization.pk}"
+    version = Project.objects.values_list("version", flat=True).get(pk=project.pk)
+    assert version == project.version + 1
+    default_cache()._raise_floors({key: version})
+    assert poll(api, project, etag).json()["title"] == "Another"
