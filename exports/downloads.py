@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import time
+from typing import NamedTuple
+
 from django.conf import settings
 from django.core import signing
 from django.urls import reverse
@@ -11,6 +15,7 @@ from clipforge.common.errors import Conflict, Forbidden
 from exports.models import Export
 
 SALT = "exports.download"
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 def signed_url(export: Export) -> str:
@@ -18,8 +23,10 @@ def signed_url(export: Export) -> str:
 
     Raises Conflict unless there is a file: `not_ready`, or `expired` after the retention.
     """
-    retained = export.expires_at is None or timezone.now() < export.expires_at
-    if export.status == Export.Status.EXPIRED or not retained:
+    now = timezone.now()
+    if export.status == Export.Status.EXPIRED or (
+        export.expires_at is not None and now >= export.expires_at
+    ):
         raise Conflict(
             "The file was deleted after its retention time. Export the moment again.",
             code="export_expired",
@@ -29,8 +36,52 @@ def signed_url(export: Export) -> str:
             f"The export is {export.status}; it can be downloaded once it is READY.",
             code="export_not_ready",
         )
-    token = signing.dumps(export.file_key, salt=SALT)
-    return reverse("download-file", args=[token, f"{export.pk}.{export.extension}"])
+    return _path(export, signing.TimestampSigner(salt=SALT))
+
+
+class Link(NamedTuple):
+    path: str
+    ends_at: datetime.datetime
+
+
+def steady_link(export: Export) -> Link | None:
+    """The path to the file as it is shown with the export; None where there is no file.
+
+    The same for half of its life, so that an answer which has nothing else new is the same: it is
+    good for at least the other half.
+    """
+    now = timezone.now()
+    if not is_downloadable(export, now):
+        return None
+    signer = _SteadySigner(salt=SALT)
+    ends = datetime.timedelta(seconds=signer.begins + settings.DOWNLOAD_URL_SECONDS)
+    ends_at = EPOCH + ends
+    if export.expires_at is not None:
+        ends_at = min(ends_at, export.expires_at)
+    return Link(_path(export, signer), ends_at)
+
+
+def is_downloadable(export: Export, now: datetime.datetime) -> bool:
+    retained = export.expires_at is None or now < export.expires_at
+    return export.status == Export.Status.READY and retained
+
+
+class _SteadySigner(signing.TimestampSigner):
+    """Signs with a time that stays the same for half of the life of a link."""
+
+    def __init__(self, *, salt: str) -> None:
+        super().__init__(salt=salt)
+        half = max(1, settings.DOWNLOAD_URL_SECONDS // 2)
+        self.begins = int(time.time()) // half * half
+
+    def timestamp(self) -> str:
+        return signing.b62_encode(self.begins)
+
+
+def _path(export: Export, signer: signing.TimestampSigner) -> str:
+    token = signer.sign_object(export.file_key)
+    name = export.download_name or str(export.pk)
+    return reverse("download-file", args=[token, f"{name}.{export.extension}"])
 
 
 def key_of(token: str) -> str:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F
+from django.utils.text import slugify
 
 from clipforge.common.models import OrgQuerySet
 from clipforge.jobs.models import Job
@@ -65,6 +66,17 @@ class Export(Job):
 
     RUNNING: ClassVar[str] = Status.RENDERING
     REFERENCE_TYPE: ClassVar[str] = "export"
+    # What is ordered: two exports of a project that agree in these are the same file.
+    ORDERED: ClassVar[tuple[str, ...]] = (
+        "start",
+        "end",
+        "aspect",
+        "resolution",
+        "fps",
+        "format",
+        "captions",
+        "caption_style",
+    )
 
     # Carried by a composite index below.
     project = models.ForeignKey(Project, models.CASCADE, db_index=False, related_name="exports")
@@ -114,6 +126,10 @@ class Export(Job):
     kept = models.JSONField(
         null=True, blank=True, help_text="Ranges of the source that are in the clip; empty: all."
     )
+    # The export that was the same file when this one was ordered, minutes before.
+    duplicate_of = models.UUIDField(null=True, blank=True, editable=False)
+    # For people, without its extension: the title of the project as it was then, and the range.
+    download_name = models.CharField(max_length=120, blank=True, db_default="", editable=False)
     # Known once it is READY.
     file_key = models.CharField(max_length=255, blank=True, editable=False)
     size = models.BigIntegerField(null=True, blank=True, help_text="Bytes.")
@@ -225,6 +241,11 @@ class Export(Job):
     def extension(self) -> str:
         """The ending of the file's name, without the point."""
         return "webm" if self.format == self.Format.WEBM else "mp4"
+
+    def readable_name(self) -> str:
+        """A name for the file that people can read, without its extension: `interview-12.5-32.5s-9x16`."""
+        title = slugify(self.project.title)[:80].strip("-") or "clip"
+        return f"{title}-{self.start:.1f}-{self.end:.1f}s-{self.aspect.replace(':', 'x')}"
 
     def __str__(self) -> str:
         return f"{self.start:.1f}–{self.end:.1f} s, {self.aspect}"

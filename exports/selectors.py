@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from clipforge.common.errors import NotFound
 from clipforge.jobs.selectors import with_reserved
 from clipforge.orgs.models import Organization
 from exports.models import Export
 from projects.models import Project
+
+# The same order after so long is meant; sooner it may be a mistake of whoever sent it twice.
+TWIN_AGE = datetime.timedelta(minutes=10)
 
 
 def exports(org: Organization) -> QuerySet[Export]:
@@ -30,6 +35,15 @@ def exported_moments(project: Project) -> set[uuid.UUID]:
     """The ids of the moments that exports of the project were made of."""
     made_of = Export.objects.filter(project=project).values_list("moment_id", flat=True)
     return {moment_id for moment_id in made_of if moment_id is not None}
+def recent_twin(export: Export) -> uuid.UUID | None:
+    """The latest export of the last minutes that is, or will be, the same file; None if there is none."""
+    same = Export.objects.filter(
+        project=export.project_id,
+        created_at__gte=timezone.now() - TWIN_AGE,
+        status__in=[Export.Status.QUEUED, Export.Status.RENDERING, Export.Status.READY],
+        **{field: getattr(export, field) for field in Export.ORDERED},
+    )
+    return same.order_by("-created_at", "-id").values_list("pk", flat=True).first()
 
 
 def get_export(org: Organization, export_id: uuid.UUID) -> Export:

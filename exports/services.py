@@ -18,6 +18,7 @@ from clipforge.media.captions import burning
 from clipforge.media.contracts import Tighten
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import Organization
+from exports import selectors
 from exports.models import Export
 from projects import selectors as project_selectors
 from projects.models import Moment, Project
@@ -148,8 +149,24 @@ def start_export(
         tighten=tighten,
         kept=kept,
     )
+    export.duplicate_of = selectors.recent_twin(export)
+    export.download_name = export.readable_name()
     job_services.submit_job(job=export, actor=actor)
     return export
+
+
+def delete_export(*, export: Export, actor: str) -> None:
+    """Delete the export and its file. One that waits or runs is cancelled first, and costs nothing.
+
+    What a finished one cost stays charged. Raises NotFound when it is deleted already.
+    """
+    with transaction.atomic():
+        lifecycle.abandon(export, actor=actor)
+        # As it is now: a worker may have finished it before we had the lock.
+        key = Export.objects.values_list("file_key", flat=True).get(pk=export.pk)
+        export.delete()
+        if key:
+            transaction.on_commit(functools.partial(storage.delete, key), robust=True)
 
 
 def drop_exports_of(*, project: Project, actor: str) -> None:

@@ -5,7 +5,8 @@ new costs no SQL.
 
 Stored under the version of the row, which a trigger raises with every UPDATE, and read in the round
 trip that admits the request. Whoever changes a job announces it here, in the same transaction: a stamp
-is never older than the last commit. What changes on a path round `lifecycle` (another row that is shown
+is never older than the last commit. (The progress of a job is a statement of its own, announced once it
+has committed.) What changes on a path round `lifecycle` (another row that is shown
 with the job, as the hold of one that lapsed) is seen once the stamp ends.
 """
 
@@ -62,7 +63,12 @@ def changed(model: type[Job], pk: uuid.UUID) -> None:
     row = model._default_manager.filter(pk=pk).values_list("org_id", "version").first()
     if row is not None:
         org_id, version = row
-        default_cache().invalidate(f"{stamp_family(model, pk)}:{org_id}", version)
+        now_at(model, pk, org_id, version=version)
+
+
+def now_at(model: type[Job], pk: uuid.UUID, org_id: uuid.UUID, *, version: int) -> None:
+    """As `changed`, of a row that is known to have this version now."""
+    default_cache().invalidate(f"{stamp_family(model, pk)}:{org_id}", version)
 
 
 def deleting(job: Job) -> None:

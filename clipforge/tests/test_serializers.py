@@ -73,7 +73,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "ExportSerializer": (
         f"{WORK} {TIMES} project moment start end aspect resolution layout fps format captions caption_style tighten"
         " size duration width height"
-        " sha256 warnings expires_at",
+        " sha256 warnings expires_at download_url download_expires_at duplicate_of",
         "",
     ),
     "CaptionStyleSerializer": (

@@ -63,6 +63,7 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("exports", "GET"): (200, 200, None),
     ("exports", "POST"): (201, 404, None),
     ("export", "GET"): (200, 404, "export"),
+    ("export", "DELETE"): (204, 404, "export"),
     ("export-cancel", "POST"): (200, 404, "queued export"),
     ("export-retry", "POST"): (200, 404, "failed export"),
     ("export-download", "GET"): (302, 404, "export"),

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from clipforge.common.api.serializers import Serializer
 from clipforge.jobs.api.serializers import JobSerializer, WarningSerializer
 from clipforge.media.contracts import CaptionPosition, CaptionSize
+from exports import downloads
 from exports.models import Export
 
 # `\Z`, since `$` lets a line end follow.
@@ -30,6 +33,12 @@ class ExportSerializer(JobSerializer):
     )
     queue_position = serializers.SerializerMethodField(
         help_text="1 is next; null when it is not waiting. Only on a single export."
+    )
+    download_url = serializers.SerializerMethodField(
+        help_text="Of the file, for anybody who has it, until `download_expires_at`; null without a file."
+    )
+    download_expires_at = serializers.SerializerMethodField(
+        help_text="When `download_url` ends; the export has a new one before."
     )
 
     class Meta:
@@ -66,8 +75,32 @@ class ExportSerializer(JobSerializer):
             "started_at",
             "finished_at",
             "expires_at",
+            "download_url",
+            "download_expires_at",
+            "duplicate_of",
         ]
         read_only_fields = fields
+
+    @extend_schema_field({"type": ["string", "null"], "format": "uri"})
+    def get_download_url(self, export: Export) -> str | None:
+        link = self._link(export)
+        request = self.context.get("request")
+        if link is None or request is None:
+            return link and link.path
+        return str(request.build_absolute_uri(link.path))
+
+    @extend_schema_field({"type": ["string", "null"], "format": "date-time"})
+    def get_download_expires_at(self, export: Export) -> datetime.datetime | None:
+        link = self._link(export)
+        return link and link.ends_at
+
+    def _link(self, export: Export) -> downloads.Link | None:
+        # Both members are asked for one after the other, of one and the same link.
+        if self._linked is None or self._linked[0] is not export:
+            self._linked = export, downloads.steady_link(export)
+        return self._linked[1]
+
+    _linked: tuple[Export, downloads.Link | None] | None = None
 
 
 class RangeSerializer(Serializer):

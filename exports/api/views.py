@@ -149,6 +149,17 @@ class ExportDetail(ExportView, JobDetail):
     def get(self, request: Request, export_id: uuid.UUID) -> HttpResponse:
         return self.polled(request)
 
+    @extend_schema(
+        operation_id="delete_export",
+        summary="Delete the export and its file",
+        description="One that waits or runs is cancelled first, and its credits come back. What a "
+        "finished one cost stays charged.",
+        responses={204: None},
+    )
+    def delete(self, request: Request, export_id: uuid.UUID) -> Response:
+        services.delete_export(export=self.get_job(), actor=self.principal.actor)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
 
 @extend_schema_view(
     post=extend_schema(

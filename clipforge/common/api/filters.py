@@ -38,8 +38,8 @@ class AnyId(django_filters.BaseInFilter, django_filters.UUIDFilter):
         super().__init__("pk", **kwargs)
 
     def filter(self, qs: QuerySet[Any], value: list[uuid.UUID] | None) -> QuerySet[Any]:
-        if value is not None and len(value) > MAX_IDS:
-            raise ValidationError({"ids": f"Give at most {MAX_IDS} ids."})
+        if value is not None and (None in value or len(value) > MAX_IDS):
+            raise ValidationError({"ids": f"Give 1 to {MAX_IDS} ids, separated by commas."})
         filtered: QuerySet[Any] = super().filter(qs, value)
         return filtered
 

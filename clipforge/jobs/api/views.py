@@ -32,7 +32,7 @@ class JobView(OrgView):
         raise NotImplementedError
 
     def data_of(self, job: Job) -> Any:
-        return self.get_serializer_class()(job).data
+        return self.get_serializer(job).data
 
     def shown(self, job: Job) -> Response:
         return Response(self.data_of(job))
