@@ -76,6 +76,7 @@ class Export(Job):
         "format",
         "captions",
         "caption_style",
+        "layout",
     )
 
     # Carried by a composite index below.

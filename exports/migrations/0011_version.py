@@ -10,7 +10,7 @@ CREATE TRIGGER exports_raise_version BEFORE UPDATE ON exports_export
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("exports", "0009_options"),
+        ("exports", "0010_layout"),
         ("orgs", "0003_cached_rows_and_scoped_limits"),
     ]
 
