@@ -155,6 +155,8 @@ class Export(Job):
         indexes = [
             # `GET /exports` and its deep pages: an organization's exports, newest first.
             models.Index(fields=["org", "-created_at", "-id"], name="exports_export_org_created"),
+            # `GET /exports?sort=updated_at` and `updated_after`: what a copy of the list has missed.
+            models.Index(fields=["org", "-updated_at", "-id"], name="exports_export_org_updated"),
             # `GET /exports?status=`: a page of a rare status is neither sorted nor searched for.
             models.Index(
                 fields=["org", "status", "-created_at", "-id"], name="exports_export_status_newest"

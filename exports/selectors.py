@@ -35,6 +35,8 @@ def exported_moments(project: Project) -> set[uuid.UUID]:
     """The ids of the moments that exports of the project were made of."""
     made_of = Export.objects.filter(project=project).values_list("moment_id", flat=True)
     return {moment_id for moment_id in made_of if moment_id is not None}
+
+
 def recent_twin(export: Export) -> uuid.UUID | None:
     """The latest export of the last minutes that is, or will be, the same file; None if there is none."""
     same = Export.objects.filter(

@@ -17,6 +17,7 @@ from clipforge.jobs.models import Job
 from clipforge.media.words.transcript import Transcript
 from clipforge.orgs.models import Organization
 from projects import word_search
+from projects.title_search import ProjectGroups
 
 
 class Project(Job):
@@ -61,6 +62,19 @@ class Project(Job):
     scorer_version = models.CharField(max_length=32, blank=True, editable=False)
     # As they came with the upload; `projects.wishes` reads them.
     wishes = models.JSONField(null=True, blank=True, editable=False)
+    # The customer's own: never ours to read anything from.
+    external_id = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="Your own id of it; no two have the same.",
+    )
+    metadata = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default=models.Value({}, models.JSONField()),
+        help_text="Up to 20 texts of your own, by name.",
+    )
 
     objects = OrgQuerySet["Project"].as_manager()
 
@@ -96,6 +110,14 @@ class Project(Job):
                 condition=~models.Q(status="READY"),
                 name="projects_project_unready",
             ),
+            # `GET /projects?sort=updated_at` and `updated_after`: what a copy of the list has missed.
+            models.Index(fields=["org", "-updated_at", "-id"], name="projects_project_org_updated"),
+            # `GET /projects?q=`: groups of letters of title and external_id, of one organization.
+            GinIndex(
+                ProjectGroups("org_id", "title", "external_id"),
+                fastupdate=False,
+                name="projects_project_words",
+            ),
             # Staff look for how a title begins, in any case.
             models.Index(lowered("title"), name="projects_project_title"),
             # `clipforge.jobs.sweeping.sweep`: the few that a worker holds, by the end of its lease.
@@ -127,6 +149,15 @@ class Project(Job):
                 condition=models.Q(status="FAILED"),
                 name="projects_project_failed_org",
             ),
+        ]
+        constraints = [
+            # Of two uploads with one id the second is refused, however close they come. Serves
+            # `GET /projects?external_id=`.
+            models.UniqueConstraint(
+                fields=["org", "external_id"],
+                condition=~models.Q(external_id=""),
+                name="projects_project_external_id",
+            )
         ]
 
     def __str__(self) -> str:

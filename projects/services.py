@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from clipforge.common import storage
-from clipforge.common.errors import DomainError, Invalid, NotFound, UnsupportedMedia
+from clipforge.common.errors import Conflict, DomainError, Invalid, NotFound, UnsupportedMedia
 from clipforge.common.models import uuid7
 from clipforge.jobs import caching as job_caching
 from clipforge.jobs import lifecycle
@@ -33,6 +34,9 @@ PROBE_MEMORY = 1 << 30
 # Of a transcript. The longest place name has 58; an hour of fast speech has 60,000 in all.
 MAX_WORD_CHARACTERS = 64
 MAX_TRANSCRIPT_CHARACTERS = 500_000
+
+# The name of the constraint.
+EXTERNAL_ID = "projects_project_external_id"
 
 # Files that are no video at all, against videos with something wrong about them.
 _NOT_A_VIDEO = {
@@ -67,6 +71,8 @@ def create_project(
     *,
     org: Organization,
     title: str,
+    external_id: str | None = None,
+    metadata: dict[str, str] | None = None,
     source_name: str,
     part: Path,
     size: int,
@@ -82,12 +88,15 @@ def create_project(
 
     Call inside a transaction: row, hold and task are one. The file is moved to its place as the
     last step; should the commit fail after that, the removal of orphans finds the file. Raises
-    InsufficientCredits, StorageFull.
+    InsufficientCredits, StorageFull, and Conflict when a project of the organization has this
+    `external_id`, however close the two come.
     """
     project = Project(
         id=uuid7(),
         org=org,
         title=title or Path(source_name).stem[:200] or "Untitled",
+        external_id=external_id or "",
+        metadata=metadata or {},
         source_name=source_name[:255],
         sha256=sha256,
         size=size,
@@ -100,7 +109,7 @@ def create_project(
         warnings=failures.warnings_of(source.warnings),
     )
     project.source_key = f"{org.pk}/projects/{project.pk}/source"
-    with transaction.atomic():
+    with _external_id_is_free(org, external_id), transaction.atomic():
         job_services.submit_job(job=project, actor=actor)
         storage.publish(part, project.source_key)
     return project
@@ -108,12 +117,41 @@ def create_project(
 
 def rename_project(*, project: Project, title: str) -> Project:
     """Raises NotFound when it was deleted meanwhile."""
-    with transaction.atomic():
-        if not Project.objects.filter(pk=project.pk).update(title=title, updated_at=Now()):
+    return update_project(project=project, title=title)
+
+
+def update_project(*, project: Project, **values: Any) -> Project:
+    """Set what is the customer's own: `title`, `external_id` (None for none), `metadata`.
+
+    Raises NotFound when it was deleted meanwhile, Conflict when another project has the
+    `external_id`.
+    """
+    if "external_id" in values:
+        values["external_id"] = values["external_id"] or ""
+    with _external_id_is_free(project.org, values.get("external_id")), transaction.atomic():
+        if not Project.objects.filter(pk=project.pk).update(**values, updated_at=Now()):
             raise NotFound
         job_caching.changed(Project, project.pk)
-    project.title = title
+    for name, value in values.items():
+        setattr(project, name, value)
     return project
+
+
+@contextlib.contextmanager
+def _external_id_is_free(org: Organization, external_id: str | None) -> Iterator[None]:
+    """Raises Conflict, naming the project that has the id, where the block breaks the constraint."""
+    try:
+        yield
+    except IntegrityError as error:
+        if EXTERNAL_ID not in str(error):
+            raise
+        # The other is committed: the constraint waited for it.
+        other = Project.objects.for_org(org).filter(external_id=external_id).first()
+        raise Conflict(
+            "A project of this organization has this external_id. Nothing was stored or charged.",
+            code="external_id_taken",
+            existing=other and str(other.pk),
+        ) from None
 
 
 def correct_words(

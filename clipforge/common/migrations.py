@@ -18,8 +18,8 @@ from django.contrib.postgres.operations import (
     RemoveIndexConcurrently,
     ValidateConstraint,
 )
-from django.db.migrations import AlterField, RunPython
-from django.db.models import Index
+from django.db.migrations import AddConstraint, AlterField, RunPython
+from django.db.models import Index, UniqueConstraint
 
 # A concurrent build waits for transactions older than itself, the longest of which is a report or a
 # backup. Readers and writers do not wait behind it meanwhile, so this may take long.
@@ -51,6 +51,36 @@ class AddIndexOnline(AddIndexConcurrently):
         self._ensure_not_in_transaction(schema_editor)
         with patient(schema_editor):
             schema_editor.execute(_drop(schema_editor, self.index.name))
+
+
+class AddUniqueOnline(NotInTransactionMixin, AddConstraint):
+    """AddConstraint of a partial UniqueConstraint, whose index is built beside readers and writers.
+
+    Can be run again, as AddIndexOnline. Rows that are alike make it fail: clear them up, and run it again.
+    """
+
+    constraint: UniqueConstraint
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        self._ensure_not_in_transaction(schema_editor)
+        model = to_state.apps.get_model(app_label, self.model_name)
+        with patient(schema_editor):
+            valid = validity(schema_editor, self.constraint.name)
+            if valid is False:
+                schema_editor.execute(_drop(schema_editor, self.constraint.name))
+            if not valid:
+                statement = str(self.constraint.create_sql(model, schema_editor))
+                before, made, after = statement.partition("CREATE UNIQUE INDEX")
+                schema_editor.execute(f"{before}{made} CONCURRENTLY{after}", params=None)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        self._ensure_not_in_transaction(schema_editor)
+        with patient(schema_editor):
+            schema_editor.execute(_drop(schema_editor, self.constraint.name))
 
 
 class RemoveIndexOnline(RemoveIndexConcurrently):

@@ -139,6 +139,7 @@ def claim(model: type[J], pk: uuid.UUID, *, fence: int) -> J | None:
             lease_expires_at=_lease_end(),
             stage="",
             progress=0,
+            updated_at=Now(),
         )
         if not claimed:
             return None
@@ -332,6 +333,7 @@ def requeue_row(job: Job, **fields: Any) -> bool:
         lease_expires_at=None,
         stage="",
         progress=0,
+        updated_at=Now(),
         **fields,
     )
     if not queued:

@@ -31,7 +31,7 @@ OURS = [
 ]
 
 WORK = "id status stage progress queue_position error credits attempts"
-TIMES = "created_at queued_at started_at finished_at"
+TIMES = "created_at updated_at queued_at started_at finished_at"
 WISHES = "count min_seconds max_seconds range keywords kinds"
 TRACE = "reason reference_type reference_id unit_price price_version inputs"
 
@@ -47,14 +47,14 @@ DELIVERY = (
 # Read, then written. Fields inside a field are those of its own serializer.
 FIELDS: dict[str, tuple[str, str]] = {
     "ProjectSerializer": (
-        f"{WORK} {TIMES} title source_name size duration width height has_audio"
+        f"{WORK} {TIMES} title external_id metadata source_name size duration width height has_audio"
         " audio_track warnings",
         "title",
     ),
-    "ProjectUpdateSerializer": ("title", "title"),
+    "ProjectUpdateSerializer": ("title external_id metadata", "title external_id metadata"),
     "ProjectUploadSerializer": (
-        f"file title audio_track language {WISHES}",
-        f"file title audio_track language {WISHES}",
+        f"file title external_id metadata audio_track language {WISHES}",
+        f"file title external_id metadata audio_track language {WISHES}",
     ),
     "WishesSerializer": (WISHES, WISHES),
     "MomentSerializer": (
@@ -158,7 +158,7 @@ ANSWERS: dict[str, str] = {
     "FailureSerializer": "code message",
     "CreditsSerializer": "reserved charged",
     "ProblemSerializer": "type title status code detail request_id errors needed available limit"
-    " quota running window received",
+    " quota running window received existing",
     "FieldErrorSerializer": "pointer code detail",
 }
 
@@ -236,8 +236,12 @@ def test_an_answer_has_the_members_that_are_written_here(name):
 @pytest.mark.django_db
 def test_a_member_that_cannot_be_written_is_refused_and_changes_nothing(api, organization):
     project = make_project(organization)
-    read_only = set(FIELDS["ProjectSerializer"][0].split()) - {"title"}
-    columns = {field.attname for field in project._meta.concrete_fields} - {"title"}
+    read_only = set(FIELDS["ProjectSerializer"][0].split()) - {"title", "external_id", "metadata"}
+    columns = {field.attname for field in project._meta.concrete_fields} - {
+        "title",
+        "external_id",
+        "metadata",
+    }
     url = f"/api/v1/projects/{project.pk}"
     before = api.get(url).json()
     for name in sorted(read_only | columns):

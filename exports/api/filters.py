@@ -6,7 +6,7 @@ from typing import cast
 import django_filters
 from django.db.models import QuerySet
 
-from clipforge.common.api.filters import AnyId, AnyOf, CreatedBefore
+from clipforge.common.api.filters import AnyId, AnyOf, CreatedBefore, Sort, UpdatedAfter
 from clipforge.orgs.principal import Principal
 from exports.models import Export
 from exports.selectors import exports_of
@@ -18,6 +18,8 @@ class ExportFilter(django_filters.FilterSet):
     project = django_filters.UUIDFilter(method="of_project")
     status = AnyOf(choices=Export.Status.choices)
     ids = AnyId()
+    sort = Sort()
+    updated_after = UpdatedAfter()
     created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
     created_before = CreatedBefore()
 

@@ -71,6 +71,7 @@ class ExportSerializer(JobSerializer):
             "warnings",
             "attempts",
             "created_at",
+            "updated_at",
             "queued_at",
             "started_at",
             "finished_at",

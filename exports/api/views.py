@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api.files import serve_file
+from clipforge.common.api.filters import order_of
 from clipforge.common.api.problems import problem_response, safe_only
 from clipforge.common.errors import DomainError
 from clipforge.jobs.api.views import JobCancel, JobDetail, JobRetry, JobView
@@ -39,10 +40,13 @@ from projects.pricing import analysis_charge
 class ExportList(ListModelMixin, OrgView):
     serializer_class = ExportSerializer
     filterset_class = ExportFilter
-    keyset = ("created_at", "id")
     idempotent_methods = ("post",)
     costs = {"post": {"api": 2, "exports": 1}}
     problems = {"get": (404,), "post": (402, 404)}
+
+    @property
+    def keyset(self) -> tuple[str, ...]:
+        return order_of(self.request)
 
     queryset = Export.objects.none()  # names the model; what is listed comes from get_queryset
 

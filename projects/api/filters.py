@@ -1,20 +1,35 @@
 from __future__ import annotations
 
-import django_filters
+from typing import cast
 
-from clipforge.common.api.filters import AnyId, AnyOf, CreatedBefore
+import django_filters
+from django.db.models import QuerySet
+
+from clipforge.common.api.filters import AnyId, AnyOf, CreatedBefore, Sort, UpdatedAfter
+from clipforge.orgs.principal import Principal
 from projects.models import Moment, Project
+from projects.title_search import having
 
 
 class ProjectFilter(django_filters.FilterSet):
     status = AnyOf(choices=Project.Status.choices)
     ids = AnyId()
+    external_id = django_filters.CharFilter(max_length=200)
+    q = django_filters.CharFilter(
+        method="of_text", max_length=200, help_text="In the title or the external id, in any case."
+    )
+    sort = Sort()
+    updated_after = UpdatedAfter()
     created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
     created_before = CreatedBefore()
 
     class Meta:
         model = Project
         fields: list[str] = []
+
+    def of_text(self, queryset: QuerySet[Project], name: str, value: str) -> QuerySet[Project]:
+        principal = cast("Principal", self.request and self.request.user)
+        return having(queryset, principal.organization.pk, value)
 
 
 class MomentFilter(django_filters.FilterSet):

@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from clipforge.common.api.metadata_field import MetadataField
 from clipforge.common.api.serializers import (
     Decimals,
     MaybeText,
@@ -17,6 +18,8 @@ from clipforge.media import Snap
 from clipforge.media.ffmpeg import MAX_STREAMS
 from projects.models import Moment, Project
 
+EXTERNAL_ID = "Your own id of the project. One that another project has is 409 `external_id_taken`."
+
 
 class ProjectSerializer(JobSerializer):
     warnings = WarningSerializer(
@@ -26,11 +29,15 @@ class ProjectSerializer(JobSerializer):
         help_text="1 is next; null when it is not waiting. Only on a single project."
     )
 
+    metadata = MetadataField(read_only=True)
+
     class Meta:
         model = Project
         fields = [
             "id",
             "title",
+            "external_id",
+            "metadata",
             "status",
             "stage",
             "progress",
@@ -47,17 +54,18 @@ class ProjectSerializer(JobSerializer):
             "warnings",
             "attempts",
             "created_at",
+            "updated_at",
             "queued_at",
             "started_at",
             "finished_at",
         ]
-        read_only_fields = [field for field in fields if field != "title"]
+        read_only_fields = [each for each in fields if each != "title"]
 
 
-class ProjectUpdateSerializer(ModelSerializer):
-    class Meta:
-        model = Project
-        fields = ["title"]
+class ProjectUpdateSerializer(Serializer):
+    title = Text(max_length=200, required=False)
+    external_id = Text(max_length=200, required=False, allow_null=True, help_text=EXTERNAL_ID)
+    metadata = MetadataField()
 
 
 class Seconds(serializers.FloatField):
@@ -127,6 +135,8 @@ class ProjectUploadSerializer(WishesSerializer):
         help_text="The language that is spoken, as ISO 639-1; where the speech model does not speak it, "
         "there is no transcript. Guessed where it is left out.",
     )
+    external_id = serializers.CharField(max_length=200, required=False, help_text=EXTERNAL_ID)
+    metadata = MetadataField()
 
 
 class MomentSerializer(ModelSerializer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
@@ -14,6 +15,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clipforge.common.api.filters import order_of
 from clipforge.common.api.schema import DIGESTS
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
 from clipforge.jobs.api.views import JobCancel, JobDetail, JobRetry, JobView
@@ -33,10 +35,13 @@ from projects.wishes import require_inside
 class ProjectList(ListModelMixin, OrgView):
     serializer_class = ProjectSerializer
     filterset_class = ProjectFilter
-    keyset = ("created_at", "id")
     idempotent_methods = ("post",)
     costs = {"post": {"api": 5, "uploads": 1}}
     problems = {"post": (402, 411, 413, 415, 507)}
+
+    @property
+    def keyset(self) -> tuple[str, ...]:
+        return order_of(self.request)
 
     queryset = Project.objects.none()  # names the model; what is listed comes from get_queryset
 
@@ -76,7 +81,8 @@ class ProjectList(ListModelMixin, OrgView):
         form.is_valid(raise_exception=True)
         upload: UploadedPart = form.validated_data["file"]
         title: str = form.validated_data.get("title", "")
-        others = {"file", "title", "audio_track"}
+        own = {name: form.validated_data.get(name) for name in ("external_id", "metadata")}
+        others = {"file", "title", "audio_track", *own}
         wishes = {k: v for k, v in form.validated_data.items() if k not in others}
         writer = upload.writer
         track: int | None = form.validated_data.get("audio_track")
@@ -87,6 +93,7 @@ class ProjectList(ListModelMixin, OrgView):
             project = services.create_project(
                 org=self.organization,
                 title=title,
+                **own,
                 source_name=upload.name or "",
                 part=writer.path,
                 size=writer.size,
@@ -104,6 +111,8 @@ class ProjectList(ListModelMixin, OrgView):
 
         named = "" if track is None else f"\n{track}"
         content = f"{writer.sha256}\n{title}\n{upload.name}\n{wishes}{named}".encode()
+        if any(own.values()):
+            content += f"\n{json.dumps(own, sort_keys=True)}".encode()
         return respond_once(request, self.organization, create, content=content)
 
 
@@ -118,6 +127,7 @@ class ProjectView(JobView):
 
 class ProjectDetail(ProjectView, JobDetail):
     model = Project
+    problems = {"patch": (409,)}
 
     @extend_schema(operation_id="get_project", summary="One project, with its progress")
     def get(self, request: Request, project_id: uuid.UUID) -> HttpResponse:
@@ -125,18 +135,17 @@ class ProjectDetail(ProjectView, JobDetail):
 
     @extend_schema(
         operation_id="update_project",
-        summary="Change the title",
+        summary="Change the title, the external id or the metadata",
         request=ProjectUpdateSerializer,
         responses=ProjectSerializer,
         examples=[OpenApiExample("A title", {"title": "Interview, uncut"}, request_only=True)],
     )
     def patch(self, request: Request, project_id: uuid.UUID) -> Response:
         project = self.get_job()
-        form = ProjectUpdateSerializer(project, data=request.data, partial=True)
+        form = ProjectUpdateSerializer(data=request.data, partial=True)
         form.is_valid(raise_exception=True)
-        if "title" in form.validated_data:
-            title = form.validated_data["title"]
-            project = services.rename_project(project=project, title=title)
+        if form.validated_data:
+            project = services.update_project(project=project, **form.validated_data)
         return self.shown(project)
 
     @extend_schema(

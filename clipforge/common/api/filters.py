@@ -31,6 +31,37 @@ class AnyOf(django_filters.MultipleChoiceFilter):
         super().__init__(distinct=False, **kwargs)
 
 
+# What a list may be ordered by, newest first.
+ORDERS = {"created_at": ("created_at", "id"), "updated_at": ("updated_at", "id")}
+
+
+def order_of(request: Request) -> tuple[str, ...]:
+    """The ordering of a list that has `Sort` and `UpdatedAfter`. Times of a change come in their order."""
+    asked = request.query_params.get("sort") or (
+        "updated_at" if "updated_after" in request.query_params else "created_at"
+    )
+    return ORDERS.get(asked, ORDERS["created_at"])  # any other is refused by the filter
+
+
+class Sort(django_filters.ChoiceFilter):
+    """The time that a list is ordered by; the pagination does it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        choices = [(name, name) for name in ORDERS]
+        super().__init__(choices=choices, help_text="Newest first, by this time.", **kwargs)
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs
+
+
+class UpdatedAfter(django_filters.IsoDateTimeFilter):
+    """Rows that changed at a time or later; a list of these is ordered by that time."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        about = "Changed at this time or later; ordered by the time of the change, unless `sort` says else."
+        super().__init__("updated_at", "gte", help_text=about, **kwargs)
+
+
 class AnyId(django_filters.BaseInFilter, django_filters.UUIDFilter):
     """Rows with these ids, separated by commas: as many as a page can have."""
 

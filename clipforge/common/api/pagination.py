@@ -34,8 +34,8 @@ class KeysetPagination(BasePagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
-        self.scope = _scope(request)
         fields: tuple[str, ...] = view.keyset
+        self.scope = _scope(request, fields)
         size = _page_size(request)
         cursor = request.query_params.get("cursor")
         after = None if cursor is None else self._decode(cursor, queryset.model, fields)
@@ -137,12 +137,14 @@ def keyset_page(
 
 def cursor_at(request: Request, row: Model, fields: tuple[str, ...]) -> str:
     """The cursor that `request` would be given after `row`."""
-    return signing.dumps([*_scope(request), *place_of(row, fields)], salt="cursor")
+    return signing.dumps([*_scope(request, fields), *place_of(row, fields)], salt="cursor")
 
 
-def _scope(request: Request) -> list[str]:
+def _scope(request: Request, fields: tuple[str, ...]) -> list[str]:
+    """Whose cursor it is, and of which list in which order."""
     organization = getattr(request.user, "organization", None)
-    return [str(organization.pk) if organization else "", request.path]
+    order = "?sort=updated_at" if fields[0] == "updated_at" else ""
+    return [str(organization.pk) if organization else "", request.path + order]
 
 
 def _any_of(request: Request, view: Any) -> dict[str, list[str]] | None:

@@ -37,6 +37,9 @@ class ProblemSerializer(Serializer):
         help_text="What was exceeded: bytes, with 413; the name of a limit, with 429.",
     )
     quota = serializers.IntegerField(required=False, help_text="What the limit allows, with 429.")
+    existing = serializers.UUIDField(
+        required=False, help_text="The object that has the id already, with `external_id_taken`."
+    )
     running = serializers.IntegerField(required=False, help_text="Jobs, with `concurrent_jobs`.")
     received = serializers.CharField(
         required=False, help_text="The digest of what arrived, with `digest_mismatch`."

@@ -487,14 +487,14 @@ def test_an_unknown_parameter_is_named_with_those_that_are_known(api):
         (
             "GET",
             "/api/v1/projects",
-            "created_after, created_before, cursor, ids, page_size, status",
+            "created_after, created_before, cursor, external_id, ids, page_size, q, sort, status, updated_after",
         ),
         ("POST", "/api/v1/exports", "none"),
         ("POST", "/api/v1/projects", "none"),
     ]:
-        response = api.generic(method, f"{address}?sort=size&b=1&b=2")
+        response = api.generic(method, f"{address}?order=size&b=1&b=2")
         document = problem(response, 422, "unknown_parameter")
-        assert document["detail"] == f"Unknown query parameter: b, sort. Known here: {known}."
+        assert document["detail"] == f"Unknown query parameter: b, order. Known here: {known}."
 
 
 # --- the database ----------------------------------------------------------------------

@@ -103,6 +103,12 @@ def _filters(view_class: Any, subject: Subject) -> Iterator[Params]:
         yield from ({**choice, **times} for choice in choices[:2])
     if "min_score" in filters:
         yield {"min_score": "60"}
+    if "sort" in filters:
+        yield {"sort": "updated_at"}
+        yield {"updated_after": (now - datetime.timedelta(days=60)).isoformat()}
+    if "q" in filters and subject.project is not None:
+        yield {"q": subject.project.title}
+        yield {"external_id": "none of these"}
     if "ids" in filters:
         yield {"ids": ",".join(str(pk) for pk in _some_ids(view_class, subject))}
     if "project" in filters and subject.project is not None:

@@ -29,6 +29,7 @@ from django_migration_linter.sql_analyser.postgresql import PostgresqlAnalyser
 from clipforge.common.migrations import (
     AddCheckOnline,
     AddIndexOnline,
+    AddUniqueOnline,
     DropFieldIndexOnline,
     RemoveIndexOnline,
 )
@@ -62,7 +63,7 @@ EXPLAINED = {
     "staff/0006_payments_by_two: ADD_CHECK: Create constraint staff_moneyrequest_kind_fits on model moneyrequest": _EARLY,
 }
 
-ONLINE = (AddCheckOnline, AddIndexOnline, DropFieldIndexOnline, RemoveIndexOnline)
+ONLINE = (AddCheckOnline, AddIndexOnline, AddUniqueOnline, DropFieldIndexOnline, RemoveIndexOnline)
 
 # The word COLUMN may be left out, which the linter does not know.
 RENAMED_COLUMN = re.compile(r"ALTER TABLE .* RENAME (?!TO |CONSTRAINT )")

@@ -84,7 +84,7 @@ def make_world(name: str, *, is_active: bool = True) -> World:
     org = make_organization(name=name, tier=Tier.ENTERPRISE, credits_=1000, is_active=is_active)
     Organization.objects.filter(pk=org.pk).update(rate_limit_override=1_000_000)
     org.refresh_from_db()
-    ready = make_project(org, title=f"{name} ready")
+    ready = make_project(org, title=f"{name} ready", external_id="theirs")
     exported = make_export(ready)
     endpoint = make_endpoint(org, f"https://{org.slug}.example/hook")
     with atomic():

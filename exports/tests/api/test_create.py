@@ -94,10 +94,14 @@ def test_a_moment_becomes_a_queued_export_with_its_price_reserved(
         "warnings": [],
         "attempts": 0,
         "created_at": export.created_at.isoformat().replace("+00:00", "Z"),
+        "updated_at": export.updated_at.isoformat().replace("+00:00", "Z"),
         "queued_at": response.json()["queued_at"],
         "started_at": None,
         "finished_at": None,
         "expires_at": None,
+        "download_url": None,
+        "download_expires_at": None,
+        "duplicate_of": None,
     }
     assert response.json() == api.get(response["Location"]).json()
     assert jobs_of(export) == [0]
@@ -138,6 +142,7 @@ def test_an_export_is_under_ten_statements_in_one_transaction(api: APIClient, mo
         "SELECT -",  # pg_try_advisory_xact_lock()
         "SELECT orgs_idempotencyrecord",
         "SELECT projects_moment",  # with its project, locked against deletion
+        "SELECT exports_export",  # the same order, minutes before
         "SELECT credits_reserve",  # hold, account and lots
         "INSERT exports_export",
         "SELECT -",  # procrastinate_defer_jobs_v1()

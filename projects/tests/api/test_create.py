@@ -69,6 +69,8 @@ def test_an_upload_becomes_a_queued_project_with_its_price_reserved(
     assert response.json() == {
         "id": str(project.pk),
         "title": "My talk",
+        "external_id": None,
+        "metadata": {},
         "status": "QUEUED",
         "stage": None,
         "progress": 0,
@@ -85,6 +87,7 @@ def test_an_upload_becomes_a_queued_project_with_its_price_reserved(
         "warnings": [],
         "attempts": 0,
         "created_at": project.created_at.isoformat().replace("+00:00", "Z"),
+        "updated_at": project.updated_at.isoformat().replace("+00:00", "Z"),
         "queued_at": response.json()["queued_at"],
         "started_at": None,
         "finished_at": None,

@@ -10,7 +10,7 @@ CREATE TRIGGER projects_raise_version BEFORE UPDATE ON projects_project
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("projects", "0011_word_search_index"),
+        ("projects", "0012_choice"),
         ("orgs", "0003_cached_rows_and_scoped_limits"),
     ]
 
