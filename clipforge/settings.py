@@ -220,6 +220,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "clipforge.common.middleware.RequestLogMiddleware",
+    "clipforge.common.api.cors.CORSMiddleware",
     "clipforge.common.middleware.ContentSecurityPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -458,6 +459,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "clipforge.events.api.schema.add_headers",
+        "clipforge.common.api.openapi.finish",
     ],
 }
 

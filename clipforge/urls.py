@@ -3,6 +3,8 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import conditional_page
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from billing.api.urls import webhook_urlpatterns
@@ -17,7 +19,8 @@ api: list[URLPattern | URLResolver] = [
     path("", include("exports.api.urls")),
     path("", include("billing.api.urls")),
     path("", include("clipforge.events.api.urls")),
-    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    # Long, and the same for everybody until the next release.
+    path("schema", gzip_page(conditional_page(SpectacularAPIView.as_view())), name="schema"),
     # Its only renderer is a template, which has nothing to say to OPTIONS. Its script is a request of
     # its own, as the content security policy wants it.
     path(

@@ -33,7 +33,7 @@ class PricingView(OrgView):
     serializer_class = PricingSerializer
 
     @extend_schema(
-        operation_id="pricing",
+        operation_id="get_pricing",
         summary="Plans and credit packs, cheapest first",
         # The schema's own words, which stay as clients have them.
         description="Public: whoever wants to know what it costs has no key yet. "
@@ -44,12 +44,13 @@ class PricingView(OrgView):
 
 
 class CheckoutView(OrgView):
+    scope = "billing"
     serializer_class = CheckoutSerializer
     pagination_class = None
     idempotent_methods = ("post",)
 
     @extend_schema(
-        operation_id="checkout",
+        operation_id="create_checkout",
         summary="Open a page where a plan or a credit pack is paid",
         description="Nothing is charged and no credits come until the customer has paid there.",
         request=CheckoutRequestSerializer,
@@ -78,13 +79,15 @@ class CheckoutView(OrgView):
 
 
 class PortalView(OrgView):
+    scope = "billing"
     serializer_class = PortalSerializer
     bodyless_methods = ("post",)
     pagination_class = None
 
     @extend_schema(
-        operation_id="billing_portal",
+        operation_id="create_portal_session",
         summary="Open a page where the plan is changed or cancelled",
+        description="Stripe's own page. The address is good for a short time and for this customer.",
         request=None,
     )
     def post(self, request: Request) -> Response:
@@ -99,7 +102,11 @@ class PaymentList(ListModelMixin, OrgView):
     def get_queryset(self) -> QuerySet[Payment]:
         return selectors.payments(self.organization)
 
-    @extend_schema(operation_id="list_payments", summary="Payments, newest first")
+    @extend_schema(
+        operation_id="list_payments",
+        summary="Payments, newest first",
+        description="What was asked for and what was paid, by card or by transfer, with what it bought.",
+    )
     def get(self, request: Request) -> Response:
         return self.list(request)
 
@@ -108,7 +115,11 @@ class PaymentDetail(OrgView):
     serializer_class = PaymentSerializer
     pagination_class = None
 
-    @extend_schema(operation_id="get_payment", summary="One payment")
+    @extend_schema(
+        operation_id="get_payment",
+        summary="One payment",
+        description="It is pending until Stripe says that it was paid, which may be minutes after the customer did.",
+    )
     def get(self, request: Request, payment_id: uuid.UUID) -> Response:
         payment = selectors.get_payment(self.organization, payment_id)
         return Response(PaymentSerializer(payment).data)
@@ -118,7 +129,11 @@ class SubscriptionView(OrgView):
     serializer_class = CurrentSubscriptionSerializer
     pagination_class = None
 
-    @extend_schema(operation_id="subscription", summary="The paid plan that goes on, if any")
+    @extend_schema(
+        operation_id="get_subscription",
+        summary="The paid plan that goes on, if any",
+        description="Null where no plan is paid for. A plan that ends is shown until its end.",
+    )
     def get(self, request: Request) -> Response:
         subscription = selectors.open_subscription(self.organization)
         return Response(CurrentSubscriptionSerializer({"subscription": subscription}).data)

@@ -18,6 +18,8 @@ from django.conf import settings
 from clipforge.common.secret_formats import SecretFormat
 
 PREFIX = "cf_live_"
+# Of tokens, which stand in pages where everybody can read them. As long as the other.
+TOKEN_PREFIX = "cf_page_"  # noqa: S105 - not a secret, how one begins
 ID_LENGTH = 8
 SECRET_LENGTH = 43  # base62: 43 * log2(62) = 256 bits
 CHECKSUM_LENGTH = 6  # base62 digits that hold any CRC-32
@@ -37,20 +39,20 @@ def label(public_id: str) -> str:
     return f"{PREFIX}{public_id}_…"
 
 
-def generate() -> tuple[str, str]:
+def generate(prefix: str = PREFIX) -> tuple[str, str]:
     """A new key: its public id, and the whole text that is shown once."""
     public_id = _random(ID_LENGTH)
-    body = f"{PREFIX}{public_id}_{_random(SECRET_LENGTH)}"
+    body = f"{prefix}{public_id}_{_random(SECRET_LENGTH)}"
     return public_id, body + _checksum(body)
 
 
 def public_id_of(key: str) -> str | None:
     """The id inside a well-formed key, None for any text that cannot be a key."""
     length = len(PREFIX) + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
-    if len(key) != length or not key.startswith(PREFIX) or not key.isascii():
+    if len(key) != length or not key.startswith((PREFIX, TOKEN_PREFIX)) or not key.isascii():
         return None
     body, checksum = key[:-CHECKSUM_LENGTH], key[-CHECKSUM_LENGTH:]
-    public_id, _, secret = body.removeprefix(PREFIX).partition("_")
+    public_id, _, secret = body[len(PREFIX) :].partition("_")
     well_formed = len(public_id) == ID_LENGTH and (public_id + secret).isalnum()
     return public_id if well_formed and _checksum(body) == checksum else None
 

@@ -93,6 +93,11 @@ class Organization(UUIDModel, TimestampedModel, CachedRow):
     rate_limit_override = models.PositiveIntegerField(
         null=True, blank=True, help_text="Requests per minute, instead of the tier's."
     )
+    allowed_origins = models.TextField(
+        blank=True,
+        db_default="",
+        help_text="Whose pages may read answers: origins like https://app.example.com, by blanks.",
+    )
     members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="organizations"
     )
@@ -156,6 +161,10 @@ class APIKey(UUIDModel, CachedRow):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    # What it may do, by blanks: of SCOPES. All of it where nothing is said.
+    scopes = models.CharField(max_length=100, blank=True, db_default="", editable=False)
+    # A token, for a page: it works only from the origins that the organization allows.
+    is_publishable = models.BooleanField(default=False, db_default=False, editable=False)
 
     objects = AnnouncingQuerySet["APIKey"].as_manager()
 
@@ -174,6 +183,9 @@ class APIKey(UUIDModel, CachedRow):
 
     def __str__(self) -> str:
         return f"{self.name} ({keys.label(self.prefix)})"
+
+    def may(self, scope: str) -> bool:
+        return not self.scopes or scope in self.scopes.split()
 
     def is_usable(self, now: datetime.datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

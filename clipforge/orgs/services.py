@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import logging
+import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from django.contrib.auth.hashers import make_password
@@ -33,6 +35,13 @@ logger = logging.getLogger(__name__)
 
 # Written at most this often, so that a busy key costs no UPDATE a request.
 LAST_USED_PRECISION = datetime.timedelta(hours=1)
+# Pages of a customer come from a few.
+MAX_ORIGINS = 20
+_HOST = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+ORIGIN = re.compile(
+    rf"(?:https://{_HOST}(?:\.{_HOST})*|http://(?:localhost|127\.0\.0\.1))(?::[1-9][0-9]{{0,4}})?",
+    re.ASCII,
+)
 # Requests a minute. More is a slip of the keyboard: a window keeps an entry for each in Redis.
 MAX_RATE = 1_000_000
 
@@ -214,11 +223,14 @@ def create_api_key(
     name: str,
     created_by: User | None = None,
     expires_at: datetime.datetime | None = None,
+    scopes: str = "",
+    is_publishable: bool = False,
     reason: str,
     actor: Actor,
 ) -> NewKey:
     """Make a key. Its text is in the answer and nowhere else: it cannot be shown again.
 
+    `scopes` are what it may do, by blanks; empty for all. A publishable one is a token for a page.
     Raises Invalid for a name that is empty or too long, and for an end that has passed.
     """
     if not name.strip():
@@ -226,7 +238,7 @@ def create_api_key(
     _require_length("The name of a key", name, APIKey, "name")
     if expires_at and expires_at <= timezone.now():
         raise Invalid("The key would have expired already. Choose a later date.")
-    public_id, secret = keys.generate()
+    public_id, secret = keys.generate(keys.TOKEN_PREFIX if is_publishable else keys.PREFIX)
     with transaction.atomic():
         api_key = APIKey.objects.create(
             organization=organization,
@@ -235,6 +247,8 @@ def create_api_key(
             digest=keys.digest(secret),
             created_by=created_by,
             expires_at=expires_at,
+            scopes=scopes,
+            is_publishable=is_publishable,
         )
         write_entry(
             actor=actor,
@@ -277,6 +291,38 @@ def revoke_api_key(*, api_key: APIKey, reason: str, actor: Actor) -> bool:
             },
         )
     return bool(revoked)
+
+
+def allow_origins(
+    *, organization: Organization, origins: Sequence[str], reason: str, actor: Actor
+) -> list[str]:
+    """Let pages of these origins, and of no others, read answers to this organization, at once.
+
+    Returns them as browsers write them. Raises Invalid for one that is no origin, or more than
+    MAX_ORIGINS.
+    """
+    after = " ".join(dict.fromkeys(_origin(each) for each in origins))
+    if len(after.split()) > MAX_ORIGINS:
+        raise Invalid(f"At most {MAX_ORIGINS} origins are allowed.")
+    with transaction.atomic():
+        locked = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        before, locked.allowed_origins = locked.allowed_origins, after
+        locked.save(update_fields=["allowed_origins", "updated_at"])
+        if before != after:
+            name = "allowed_origins"
+            _write(locked, "allow_origins", {name: before}, {name: after}, reason, actor)
+    return after.split()
+
+
+def _origin(text: str) -> str:
+    origin = text.strip().lower()
+    if not ORIGIN.fullmatch(origin):
+        raise Invalid(
+            f"{text[:100]} is no origin. Write it as https://app.example.com: no path, and no star; "
+            "http only for localhost.",
+            code="invalid_origin",
+        )
+    return origin
 
 
 def record_key_use(*, api_key: APIKey) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import threading
@@ -227,3 +228,51 @@ def test_a_change_that_is_not_committed_yet_keeps_nothing_that_was_read_before(
     assert version == project.version + 1
     default_cache()._raise_floors({key: version})
     assert poll(api, project, etag).json()["title"] == "Another"
+
+
+# --- fewer bytes -----------------------------------------------------------------------
+
+
+def test_a_long_answer_is_compressed_where_the_client_takes_that(
+    api: APIClient, organization: Organization
+):
+    for number in range(20):
+        make_project(organization, title=f"Talk {number}")
+    url = "/api/v1/projects"
+    plain = api.get(url)
+    assert "Content-Encoding" not in plain
+    assert "Accept-Encoding" in plain["Vary"]
+    for accepts in ("gzip", "br, gzip;q=0.5", "*", "deflate, GZIP"):
+        small = api.get(url, headers={"Accept-Encoding": accepts})
+        assert small["Content-Encoding"] == "gzip"
+        assert int(small["Content-Length"]) == len(small.content) < len(plain.content) / 5
+        assert gzip.decompress(small.content) == plain.content
+        assert small["ETag"] == f'{plain["ETag"][:-1]}-gzip"'
+    for refuses in ("gzip;q=0", "gzip; q=0.0, br", "br", "identity", "gzipped"):
+        assert api.get(url, headers={"Accept-Encoding": refuses}).content == plain.content
+
+
+def test_either_form_is_304_under_its_own_etag(api: APIClient, organization: Organization):
+    project = make_project(organization, title="T" * 190, metadata={"a": "x" * 500, "b": "y" * 500})
+    for url in (url_of(project), "/api/v1/projects"):
+        for accepts in ("gzip", ""):
+            etag = api.get(url, headers={"Accept-Encoding": accepts})["ETag"]
+            assert etag.endswith('-gzip"') is (accepts == "gzip")
+            for _ in range(2):
+                again = api.get(url, headers={"Accept-Encoding": accepts, "If-None-Match": etag})
+                assert (again.status_code, again["ETag"]) == (304, etag)
+
+
+def test_a_short_answer_and_one_with_a_secret_come_as_they_are(api: APIClient):
+    takes = {"Accept-Encoding": "gzip"}
+    assert "Content-Encoding" not in api.get("/api/v1/credits/balance", headers=takes)
+    assert "Content-Encoding" not in api.post("/api/v1/tokens", {}, headers=takes)
+
+
+def test_the_schema_is_compressed_and_304(client: Any):
+    takes = {"Accept-Encoding": "gzip", "Accept": "application/json"}
+    first = client.get("/api/v1/schema", headers=takes)
+    assert (first.status_code, first["Content-Encoding"]) == (200, "gzip")
+    assert len(first.content) < 30_000
+    again = client.get("/api/v1/schema", headers={**takes, "If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")

@@ -100,6 +100,8 @@ FIELDS: dict[str, tuple[str, str]] = {
         " max_source_seconds max_resolution retention_days monthly_credits",
         "",
     ),
+    "OriginsSerializer": ("origins", "origins"),
+    "TokenRequestSerializer": ("scope minutes", "scope minutes"),
     "CheckoutRequestSerializer": ("price currency", "price currency"),
     "PaymentSerializer": (
         "id status method price amount currency credits reversed_amount reference created_at paid_at",
@@ -136,6 +138,7 @@ REQUESTS = {
 
 # These are only ever given out, never filled from a request: what they could take does not matter.
 ANSWERS: dict[str, str] = {
+    "TokenSerializer": "token scope expires_at",
     "ChosenSerializer": "results",
     "TranscriptSerializer": "language model start end corrected_at sentences",
     "SentenceSerializer": "start end text words",

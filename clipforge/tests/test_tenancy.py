@@ -38,6 +38,9 @@ pytestmark = pytest.mark.django_db
 # and of whose things it is. What is not here is 405; HEAD is GET; OPTIONS is 200.
 GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("me", "GET"): (200, 200, None),
+    ("origins", "GET"): (200, 200, None),
+    ("origins", "PUT"): (200, 200, None),
+    ("tokens", "POST"): (201, 201, None),
     ("credits-balance", "GET"): (200, 200, None),
     ("credits-transactions", "GET"): (200, 200, None),
     ("credits-holds", "GET"): (200, 200, None),
@@ -145,7 +148,12 @@ FILTERS: dict[str, dict[str, str]] = {
 BELOW = {"moments": "project", "webhook-deliveries": "endpoint"}
 
 # Requests that create rows, in the caller's own organization alone.
-CREATES = {("projects", "POST"), ("webhook-endpoints", "POST")}
+CREATES = {
+    ("tokens", "POST"),
+    ("origins", "PUT"),
+    ("projects", "POST"),
+    ("webhook-endpoints", "POST"),
+}
 
 PATTERNS = {route.name: route.pattern for route in routes()}
 
@@ -195,6 +203,8 @@ def body_of(name: str, method: str, world: World, video: bytes) -> Any:
             return {"moment": str(world.objects["moment"].pk), "resolution": 480}
         case "billing-checkout", "POST":
             return {"price": "pack-100"}
+        case "origins", "PUT":
+            return {"origins": ["https://app.example.com"]}
         case "quotes", "POST":
             return {"export_seconds": 60}
         case "webhook-endpoints", "POST":

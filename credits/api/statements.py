@@ -68,7 +68,7 @@ class StatementView(OrgView):
         refuse_unknown_parameters(request, {"month", "format"})
 
     @extend_schema(
-        operation_id="credits_statement",
+        operation_id="get_statement",
         summary="A month of the ledger: opening, movements, closing",
         description="The oldest first. Months are of UTC. As JSON up to 10,000 movements.",
         parameters=[

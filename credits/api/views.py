@@ -20,7 +20,11 @@ class BalanceView(OrgView):
     pagination_class = None
     prefetch = caching.FAMILY
 
-    @extend_schema(operation_id="credits_balance", summary="Credits available, held and posted")
+    @extend_schema(
+        operation_id="get_balance",
+        summary="Credits available, held and posted",
+        description="Never older than the last change. What is available can be spent now.",
+    )
     def get(self, request: Request) -> Response:
         # The fields are the serializer's; running it would take as long as reading the cache.
         return Response(selectors.balance(self.organization, found=self.prefetched)._asdict())
@@ -35,7 +39,11 @@ class TransactionListView(ListModelMixin, OrgView):
     def get_queryset(self) -> QuerySet[CreditTransaction]:
         return selectors.transactions(self.organization)
 
-    @extend_schema(operation_id="credits_transactions", summary="The ledger, newest first")
+    @extend_schema(
+        operation_id="list_transactions",
+        summary="The ledger, newest first",
+        description="Every movement of credits, with all that its amount was computed from. Rows never change.",
+    )
     def get(self, request: Request) -> Response:
         return self.list(request)
 
@@ -49,6 +57,10 @@ class HoldListView(ListModelMixin, OrgView):
     def get_queryset(self) -> QuerySet[CreditHold]:
         return selectors.holds(self.organization)
 
-    @extend_schema(operation_id="credits_holds", summary="Reservations, newest first")
+    @extend_schema(
+        operation_id="list_holds",
+        summary="Reservations, newest first",
+        description="What work that waits or runs has reserved, and how it ended.",
+    )
     def get(self, request: Request) -> Response:
         return self.list(request)

@@ -56,7 +56,11 @@ class ExportList(ListModelMixin, OrgView):
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "list": self.request.method != "POST"}
 
-    @extend_schema(operation_id="list_exports", summary="Exports, newest first")
+    @extend_schema(
+        operation_id="list_exports",
+        summary="Exports, newest first",
+        description="Filters combine. A filter by a project that is not yours is 404.",
+    )
     def get(self, request: Request) -> Response:
         return self.list(request)
 
@@ -149,7 +153,11 @@ class ExportView(JobView):
 class ExportDetail(ExportView, JobDetail):
     model = Export
 
-    @extend_schema(operation_id="get_export", summary="One export, with its progress")
+    @extend_schema(
+        operation_id="get_export",
+        summary="One export, with its progress",
+        description="Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.",
+    )
     def get(self, request: Request, export_id: uuid.UUID) -> HttpResponse:
         return self.polled(request)
 
@@ -181,6 +189,7 @@ class ExportCancel(ExportView, JobCancel):
     post=extend_schema(
         operation_id="retry_export",
         summary="Render again after a failure or a cancel",
+        description="Under the same id and at today's price. Only what failed or was cancelled.",
         request=None,
     )
 )
@@ -194,6 +203,7 @@ class ExportDownload(ExportView):
     @extend_schema(
         operation_id="download_export",
         summary="Redirect to a signed, expiring URL of the file",
+        description="A link of its own, good for some minutes; whoever has it may fetch the file.",
         responses={302: OpenApiResponse(description="`Location` is the URL; it supports Range.")},
     )
     def get(self, request: Request, export_id: uuid.UUID) -> Response:
@@ -204,12 +214,14 @@ class ExportDownload(ExportView):
 
 
 class QuoteView(OrgView):
+    scope = "read"
     serializer_class = QuoteSerializer
     pagination_class = None
 
     @extend_schema(
-        operation_id="quote",
+        operation_id="create_quote",
         summary="What an analysis or an export would cost",
+        description="Nothing is reserved. The price of work is fixed when it is ordered.",
         request=QuoteRequestSerializer,
         responses=QuoteSerializer,
         examples=[

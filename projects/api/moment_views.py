@@ -43,7 +43,11 @@ class MomentList(ListModelMixin, OrgView):
         project = selectors.get_project(self.organization, self.kwargs["project_id"])
         return selectors.moments(project)
 
-    @extend_schema(operation_id="list_moments", summary="Moments of a project, best first")
+    @extend_schema(
+        operation_id="list_moments",
+        summary="Moments of a project, best first",
+        description="With the reasons of each score. `min_score` leaves out what is weaker.",
+    )
     def get(self, request: Request, project_id: uuid.UUID) -> Response:
         return self.list(request)
 
@@ -127,7 +131,11 @@ class MomentDetail(OrgView):
     def get_moment(self) -> Moment:
         return selectors.get_moment(self.organization, self.kwargs["moment_id"])
 
-    @extend_schema(operation_id="get_moment", summary="One moment")
+    @extend_schema(
+        operation_id="get_moment",
+        summary="One moment",
+        description="With the reasons of its score, and what people made of it.",
+    )
     def get(self, request: Request, moment_id: uuid.UUID) -> Response:
         return Response(MomentSerializer(self.get_moment()).data)
 

@@ -54,7 +54,11 @@ class ProjectList(ListModelMixin, OrgView):
     def get_parsers(self) -> list[Any]:
         return [StreamedUploadParser()]
 
-    @extend_schema(operation_id="list_projects", summary="Projects, newest first")
+    @extend_schema(
+        operation_id="list_projects",
+        summary="Projects, newest first",
+        description="Filters combine. `ids` and `external_id` find what you know, `q` what you look for, `updated_after` what has changed.",
+    )
     def get(self, request: Request) -> Response:
         return self.list(request)
 
@@ -129,13 +133,18 @@ class ProjectDetail(ProjectView, JobDetail):
     model = Project
     problems = {"patch": (409,)}
 
-    @extend_schema(operation_id="get_project", summary="One project, with its progress")
+    @extend_schema(
+        operation_id="get_project",
+        summary="One project, with its progress",
+        description="Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.",
+    )
     def get(self, request: Request, project_id: uuid.UUID) -> HttpResponse:
         return self.polled(request)
 
     @extend_schema(
         operation_id="update_project",
         summary="Change the title, the external id or the metadata",
+        description="Only what is given is changed. An external id is taken away with null.",
         request=ProjectUpdateSerializer,
         responses=ProjectSerializer,
         examples=[OpenApiExample("A title", {"title": "Interview, uncut"}, request_only=True)],
@@ -151,6 +160,7 @@ class ProjectDetail(ProjectView, JobDetail):
     @extend_schema(
         operation_id="delete_project",
         summary="Delete the project with its moments, exports and files",
+        description="A running analysis is cancelled first, and its credits come back.",
         responses={204: None},
     )
     def delete(self, request: Request, project_id: uuid.UUID) -> Response:
@@ -175,6 +185,7 @@ class ProjectCancel(ProjectView, JobCancel):
     post=extend_schema(
         operation_id="retry_project",
         summary="Analyse again after a failure or a cancel",
+        description="Under the same id and at today's price. Only what failed or was cancelled.",
         request=None,
     )
 )

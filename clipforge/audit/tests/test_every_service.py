@@ -134,6 +134,13 @@ def override_rate_limit() -> Act:
     )
 
 
+def allow_origins() -> Act:
+    org = make_organization()
+    return lambda: org_services.allow_origins(
+        organization=org, origins=["https://app.example.com"], **BECAUSE
+    )
+
+
 def reset_limits() -> Act:
     org = make_organization()
     return lambda: org_services.reset_limits(organization=org, **BECAUSE)
@@ -366,6 +373,7 @@ SCENARIOS: dict[str, Callable[[], Act]] = {
             create_organization,
             change_tier,
             override_rate_limit,
+            allow_origins,
             reset_limits,
             suspend,
             restore,

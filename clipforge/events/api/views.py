@@ -38,6 +38,7 @@ REASON = "Asked for through the API"
 
 
 class EndpointList(ListModelMixin, OrgView):
+    scope = "webhooks"
     serializer_class = EndpointSerializer
     keyset = ("created_at", "id")
     problems = {"post": (409,)}
@@ -47,7 +48,11 @@ class EndpointList(ListModelMixin, OrgView):
     def get_queryset(self) -> QuerySet[Endpoint]:
         return selectors.endpoints(self.organization)
 
-    @extend_schema(operation_id="list_webhook_endpoints", summary="Webhook endpoints, newest first")
+    @extend_schema(
+        operation_id="list_webhook_endpoints",
+        summary="Webhook endpoints, newest first",
+        description="The addresses that are told of events.",
+    )
     def get(self, request: Request) -> Response:
         return self.list(request)
 
@@ -90,6 +95,8 @@ class EndpointList(ListModelMixin, OrgView):
 
 class EndpointView(OrgView):
     """One endpoint of the organization; the base of everything below `/webhooks/endpoints/{id}`."""
+
+    scope = "webhooks"
 
     serializer_class = EndpointSerializer
     pagination_class: Any = None
@@ -210,6 +217,7 @@ class EndpointReplay(EndpointView):
 
 
 class DeliveryList(ListModelMixin, OrgView):
+    scope = "webhooks"
     serializer_class = DeliverySerializer
     filterset_class = DeliveryFilter
     keyset = ("created_at", "id")
@@ -221,7 +229,9 @@ class DeliveryList(ListModelMixin, OrgView):
         return selectors.deliveries(endpoint)
 
     @extend_schema(
-        operation_id="list_webhook_deliveries", summary="What an endpoint is told, newest first"
+        operation_id="list_webhook_deliveries",
+        summary="What an endpoint is told, newest first",
+        description="Each event that was sent or will be, with what the endpoint answered.",
     )
     def get(self, request: Request, endpoint_id: uuid.UUID) -> Response:
         return self.list(request)
@@ -229,6 +239,8 @@ class DeliveryList(ListModelMixin, OrgView):
 
 class DeliveryView(OrgView):
     """One delivery of the organization."""
+
+    scope = "webhooks"
 
     serializer_class: Any = DeliveryDetailSerializer
     pagination_class = None

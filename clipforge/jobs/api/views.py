@@ -10,7 +10,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clipforge.common.api.conditional import etag_of, has_already, not_modified
+from clipforge.common.api.conditional import etag_of, held_by, not_modified
 from clipforge.jobs import caching
 from clipforge.jobs import services as job_services
 from clipforge.jobs.models import Job
@@ -60,8 +60,8 @@ class JobDetail(JobView):
             (pk,) = self.kwargs.values()
             found = self.prefetched
             stamp = caching.stamp_of(self.model, pk, self.organization.pk, load, found=found)
-            if has_already(request, stamp.etag):
-                return _with_hint(not_modified(None, stamp.etag), stamp.retry_after)
+            if held := held_by(request, stamp.etag):
+                return _with_hint(not_modified(None, held), stamp.retry_after)
         return shown[0] if shown else self._as_it_is(self.get_job())
 
     def _as_it_is(self, job: Job) -> HttpResponse:

@@ -30,11 +30,12 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from clipforge.common.api.address_limits import limit_by_address
+from clipforge.common.api.cors import readable_by
 from clipforge.common.errors import Forbidden, RateLimited
 from clipforge.common.logs import bind
 from clipforge.orgs import keys, services
 from clipforge.orgs.admission import Admission, admit
-from clipforge.orgs.models import APIKey
+from clipforge.orgs.models import APIKey, Organization
 from clipforge.orgs.principal import Principal
 from clipforge.orgs.windows import SECONDS, Costs, WindowResult
 
@@ -102,6 +103,33 @@ class APIKeyAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="ClipForge"'
+
+
+def require_permission(request: Request, principal: Principal, *, scope: str) -> None:
+    """Raises Forbidden for a key that may not do this, or a token from a page that may not ask."""
+    api_key = principal.api_key
+    if not api_key.may(scope):
+        raise Forbidden(
+            f"This key may not do this: it has not the scope `{scope}`.", code="insufficient_scope"
+        )
+    origin = request.META.get("HTTP_ORIGIN")
+    if api_key.is_publishable and origin and not _is_allowed(origin, principal.organization):
+        raise Forbidden(
+            "A page of this origin may not ask for this organization. Allow it with PUT /origins.",
+            code="origin_not_allowed",
+        )
+
+
+def tell_readers(request: Request, response: HttpResponseBase) -> None:
+    """Let pages of the origins that the organization allows read the answer, and no others."""
+    origin, admission = request.META.get("HTTP_ORIGIN"), admission_of(request)
+    if origin is not None and admission is not None:
+        organization = admission.principal.organization
+        readable_by(response, origin if _is_allowed(origin, organization) else None)
+
+
+def _is_allowed(origin: str, organization: Organization) -> bool:
+    return origin in organization.allowed_origins.split()
 
 
 def admission_of(request: Request) -> Admission | None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from rest_framework import serializers
+
 from clipforge.common.api.serializers import ModelSerializer, Serializer
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 
@@ -38,3 +40,30 @@ class MeSerializer(Serializer):
     organization = OrganizationSerializer()
     limits = TierLimitsSerializer()
     api_key = APIKeySerializer()
+
+
+class OriginsSerializer(Serializer):
+    origins = serializers.ListField(
+        child=serializers.CharField(max_length=300),
+        max_length=20,
+        help_text="As browsers write them: https://app.example.com, without a path.",
+    )
+
+
+# What a token for a page may do, by the scope that is asked for.
+SCOPES_OF_TOKENS = {"read": "read", "write": "read write"}
+
+
+class TokenRequestSerializer(Serializer):
+    scope = serializers.ChoiceField(
+        choices=sorted(SCOPES_OF_TOKENS),
+        default="read",
+        help_text="`read`: to look. `write`: also to upload, export, cancel and delete.",
+    )
+    minutes = serializers.IntegerField(min_value=1, max_value=60, default=15)
+
+
+class TokenSerializer(Serializer):
+    token = serializers.CharField(help_text="Sent as a key is. Shown once.")
+    scope = serializers.CharField()
+    expires_at = serializers.DateTimeField()

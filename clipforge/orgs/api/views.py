@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, ClassVar, cast
 
-from drf_spectacular.utils import extend_schema
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import status
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -14,8 +17,21 @@ from clipforge.common.api.conditional import conditional
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_readable
 from clipforge.common.api.unknown_fields import refuse_body
-from clipforge.orgs.api.request_path import add_limit_headers, admission_of, recognise
-from clipforge.orgs.api.serializers import MeSerializer
+from clipforge.orgs import services
+from clipforge.orgs.api.request_path import (
+    add_limit_headers,
+    admission_of,
+    recognise,
+    require_permission,
+    tell_readers,
+)
+from clipforge.orgs.api.serializers import (
+    SCOPES_OF_TOKENS,
+    MeSerializer,
+    OriginsSerializer,
+    TokenRequestSerializer,
+    TokenSerializer,
+)
 from clipforge.orgs.models import Organization
 from clipforge.orgs.principal import Principal
 from clipforge.orgs.selectors import with_override
@@ -37,6 +53,8 @@ class OrgView(GenericAPIView[Any]):
     query_parameters: ClassVar[dict[str, frozenset[str]]] = {}
     # A family of cached values, one of each organization, read in the round trip that recognises the key.
     prefetch: ClassVar[str] = ""
+    # What a key has to be allowed in order to write here; to read, it is `read` everywhere.
+    scope: ClassVar[str] = "write"
     # Of what a GET shows: a cache may keep it, and asks each time whether it is still so.
     cache_control: ClassVar[str] = "private, no-cache"
     # Methods that read no body, and refuse one: what it says would be ignored.
@@ -68,6 +86,9 @@ class OrgView(GenericAPIView[Any]):
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
+        if request.user is not None:
+            scope = "read" if request.method in SAFE_METHODS else self.scope
+            require_permission(request, self.principal, scope=scope)
         if not hasattr(self, str(request.method).lower()):
             return  # 405 whatever else is wrong with it
         require_readable(request)
@@ -90,14 +111,90 @@ class OrgView(GenericAPIView[Any]):
         if is_shown and response.status_code == 200:
             response = conditional(request, response)
         add_limit_headers(response, admission_of(request))
+        tell_readers(request, response)
         return response
+
+
+class OriginsView(OrgView):
+    serializer_class = OriginsSerializer
+    pagination_class = None
+    scope = "keys"
+
+    @extend_schema(
+        operation_id="get_origins",
+        summary="The origins whose pages may read answers",
+        description="A browser shows an answer to a page only if its origin is in this list.",
+    )
+    def get(self, request: Request) -> Response:
+        return Response({"origins": self.organization.allowed_origins.split()})
+
+    @extend_schema(
+        operation_id="replace_origins",
+        summary="Allow pages of these origins, and of no others",
+        description="At once, for requests with any key or token of the organization.",
+        request=OriginsSerializer,
+        examples=[
+            OpenApiExample("One site", {"origins": ["https://app.example.com"]}, request_only=True)
+        ],
+    )
+    def put(self, request: Request) -> Response:
+        form = OriginsSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        origins = services.allow_origins(
+            organization=self.organization,
+            origins=form.validated_data["origins"],
+            reason="Asked for through the API",
+            actor=self.principal.cause,
+        )
+        return Response({"origins": origins})
+
+
+class TokenView(OrgView):
+    serializer_class = TokenSerializer
+    pagination_class = None
+    scope = "keys"
+
+    @extend_schema(
+        operation_id="create_token",
+        summary="A short-lived token for a page",
+        description="For a page in a browser, where a key would be read by everybody. It may do what "
+        "its scope says, from origins that are allowed, until it ends, and not longer than the key that "
+        "asked for it.",
+        request=TokenRequestSerializer,
+        responses={201: TokenSerializer},
+        examples=[OpenApiExample("To look", {"scope": "read", "minutes": 15}, request_only=True)],
+    )
+    def post(self, request: Request) -> Response:
+        form = TokenRequestSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        own = self.principal.api_key
+        ends = timezone.now() + datetime.timedelta(minutes=form.validated_data["minutes"])
+        made = services.create_api_key(
+            organization=self.organization,
+            name=f"Token of {own.prefix}",
+            expires_at=min(ends, own.expires_at) if own.expires_at else ends,
+            scopes=SCOPES_OF_TOKENS[form.validated_data["scope"]],
+            is_publishable=True,
+            reason="Asked for through the API",
+            actor=self.principal.cause,
+        )
+        data = {
+            "token": made.secret,
+            "scope": form.validated_data["scope"],
+            "expires_at": made.api_key.expires_at,
+        }
+        return Response(TokenSerializer(data).data, status=status.HTTP_201_CREATED)
 
 
 class MeView(OrgView):
     serializer_class = MeSerializer
     pagination_class = None
 
-    @extend_schema(operation_id="me", summary="The organization, tier, limits and key in use")
+    @extend_schema(
+        operation_id="get_me",
+        summary="The organization, tier, limits and key in use",
+        description="Whose key this is, and the limits that it is under.",
+    )
     def get(self, request: Request) -> Response:
         organization = self.organization
         return Response(

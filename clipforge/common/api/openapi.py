@@ -1,0 +1,87 @@
+"""What holds for all operations of the schema: the server, the tags, and the headers of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+TAGS: Final = {
+    "projects": "Videos that were uploaded, and their analysis.",
+    "moments": "The stretches of a video that are worth clipping.",
+    "exports": "Finished clips.",
+    "credits": "The balance, and the ledger behind it.",
+    "billing": "Plans, credit packs and payments.",
+    "pricing": "What is sold.",
+    "quotes": "What work would cost.",
+    "me": "Whose key this is.",
+    "origins": "The pages that may read answers in a browser.",
+    "tokens": "Short-lived keys for pages.",
+    "webhooks": "Addresses that are told of events, and what they were told.",
+}
+
+Node = dict[str, Any]
+
+
+def _header(description: str, schema: Node | None = None) -> Node:
+    return {"description": description, "schema": schema or {"type": "string"}}
+
+
+SECONDS: Final = {"type": "integer", "minimum": 1}
+ETAG: Final = _header("Strong. Send it back as `If-None-Match`.")
+REQUEST_ID: Final = _header("Quote it to support.")
+RATE_LIMIT: Final = _header('What is left of each window: `"api";r=149;t=12`.')
+LIMITS: Final = {"RateLimit": RATE_LIMIT, "RateLimit-Policy": _header("The windows.")}
+RETRY_AFTER: Final = _header("Seconds until it is worth asking again.", SECONDS)
+LOCATION: Final = _header(
+    "The address of what was made.", {"type": "string", "format": "uri-reference"}
+)
+NOT_MODIFIED: Final = {
+    "description": "You have it already: it has the ETag in `If-None-Match`.",
+    "headers": {"ETag": ETAG, "X-Request-ID": REQUEST_ID, **LIMITS},
+}
+IF_NONE_MATCH: Final = {
+    "in": "header",
+    "name": "If-None-Match",
+    "schema": {"type": "string"},
+    "description": "The `ETag` that you have: 304 if it is still that.",
+}
+
+
+def finish(result: Node, generator: Any, request: Any, public: bool) -> Node:
+    """drf-spectacular's hook: add what no single view knows."""
+    result["servers"] = [{"url": "/", "description": "Where this document is from."}]
+    result["info"]["description"] += (
+        "\n\nEvery answer has an `X-Request-ID`. A method that an address has not is 405, with `Allow`."
+    )
+    used = {tag for _, _, operation in _operations(result) for tag in operation["tags"]}
+    result["tags"] = [{"name": name, "description": TAGS[name]} for name in TAGS if name in used]
+    for _, method, operation in _operations(result):
+        _add_headers(operation["responses"])
+        if method == "get" and _is_json(operation["responses"].get("200", {})):
+            operation["parameters"] = [*operation.get("parameters", []), IF_NONE_MATCH]
+            operation["responses"]["304"] = NOT_MODIFIED
+            operation["responses"]["200"]["headers"]["ETag"] = ETAG
+    return result
+
+
+def _add_headers(responses: Node) -> None:
+    for status, response in responses.items():
+        headers = response.setdefault("headers", {})
+        headers |= {"X-Request-ID": REQUEST_ID}
+        if status != "401":
+            headers |= LIMITS
+        if status == "201":
+            headers.setdefault("Location", LOCATION)
+        if status in {"429", "503"}:
+            headers["Retry-After"] = RETRY_AFTER
+
+
+def _is_json(response: Node) -> bool:
+    return "application/json" in response.get("content", {})
+
+
+def _operations(schema: Node) -> Iterator[tuple[str, str, Node]]:
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            if "responses" in operation:
+                yield path, method, operation
