@@ -77,6 +77,7 @@ class Export(Job):
         "captions",
         "caption_style",
         "layout",
+        "tighten",
     )
 
     # Carried by a composite index below.

@@ -29,9 +29,7 @@ def project(organization: Organization) -> Project:
 
 
 def body_of(response: Any) -> bytes:
-    body = b"".join(response.streaming_content)
-    response.file_to_stream.close()
-    return body
+    return b"".join(response.streaming_content)
 
 
 def order(api: APIClient, project: Project, **changed: Any) -> Any:

@@ -22,7 +22,7 @@ DROP FUNCTION public.projects_sought(uuid, text);
 
 
 class Migration(migrations.Migration):
-    dependencies = [("projects", "0013_version"), ("orgs", "0006_search")]
+    dependencies = [("projects", "0014_version"), ("orgs", "0006_search")]
 
     operations = [
         migrations.AddField(

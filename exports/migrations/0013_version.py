@@ -10,7 +10,7 @@ CREATE TRIGGER exports_raise_version BEFORE UPDATE ON exports_export
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("exports", "0010_layout"),
+        ("exports", "0012_warnings"),
         ("orgs", "0003_cached_rows_and_scoped_limits"),
     ]
 

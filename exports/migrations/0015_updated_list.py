@@ -6,7 +6,7 @@ from clipforge.common.migrations import AddIndexOnline
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("exports", "0012_finding_and_naming")]
+    dependencies = [("exports", "0014_finding_and_naming")]
 
     operations = [
         AddIndexOnline(

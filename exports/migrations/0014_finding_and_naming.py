@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("exports", "0011_version")]
+    dependencies = [("exports", "0013_version")]
 
     operations = [
         migrations.AddField(

@@ -10,7 +10,7 @@ CREATE TRIGGER projects_raise_version BEFORE UPDATE ON projects_project
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("projects", "0012_choice"),
+        ("projects", "0013_sound_and_warnings"),
         ("orgs", "0003_cached_rows_and_scoped_limits"),
     ]
 

@@ -8,7 +8,7 @@ from projects.title_search import ProjectGroups
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("projects", "0014_own_ids_and_search")]
+    dependencies = [("projects", "0015_own_ids_and_search")]
 
     operations = [
         AddUniqueOnline(
