@@ -9,6 +9,7 @@ TAGS: Final = {
     "projects": "Videos that were uploaded, and their analysis.",
     "moments": "The stretches of a video that are worth clipping.",
     "exports": "Finished clips.",
+    "transcripts": "The words that were said, of all videos.",
     "credits": "The balance, and the ledger behind it.",
     "billing": "Plans, credit packs and payments.",
     "pricing": "What is sold.",
@@ -18,6 +19,9 @@ TAGS: Final = {
     "tokens": "Short-lived keys for pages.",
     "webhooks": "Addresses that are told of events, and what they were told.",
 }
+
+# What they make is polled at an address of its own.
+LOCATED: Final = {"create_project", "create_export"}
 
 Node = dict[str, Any]
 
@@ -57,6 +61,8 @@ def finish(result: Node, generator: Any, request: Any, public: bool) -> Node:
     result["tags"] = [{"name": name, "description": TAGS[name]} for name in TAGS if name in used]
     for _, method, operation in _operations(result):
         _add_headers(operation["responses"])
+        if operation["operationId"] in LOCATED:
+            operation["responses"]["201"]["headers"]["Location"] = LOCATION
         if method == "get" and _is_json(operation["responses"].get("200", {})):
             operation["parameters"] = [*operation.get("parameters", []), IF_NONE_MATCH]
             operation["responses"]["304"] = NOT_MODIFIED
@@ -70,8 +76,6 @@ def _add_headers(responses: Node) -> None:
         headers |= {"X-Request-ID": REQUEST_ID}
         if status != "401":
             headers |= LIMITS
-        if status == "201":
-            headers.setdefault("Location", LOCATION)
         if status in {"429", "503"}:
             headers["Retry-After"] = RETRY_AFTER
 

@@ -100,6 +100,10 @@ class ProblemAutoSchema(AutoSchema):
     those that follow from its kind are added here.
     """
 
+    def get_description(self) -> str:
+        """Nothing but what `extend_schema` says: docstrings of views are for developers."""
+        return ""
+
     def get_override_parameters(self) -> list[Any]:
         idempotent = getattr(self.view, "idempotent_methods", ())
         return [IDEMPOTENCY_KEY] if self.method.lower() in idempotent else []

@@ -15,7 +15,7 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 NOT_DOCUMENTED = {"/api/v1/schema", "/api/v1/docs"}
 
 # Public: its clients have no key yet.
-PUBLIC = {"pricing"}
+PUBLIC = {"get_pricing"}
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_what_costs_or_creates_takes_an_idempotency_key(schema):
     assert with_key >= {
         "create_project",
         "create_export",
-        "checkout",
+        "create_checkout",
         "retry_project",
         "retry_export",
     }
@@ -159,3 +159,52 @@ def test_the_style_sheet_of_the_docs_loads_nothing_from_elsewhere(client):
 def test_the_schema_comes_as_json_or_yaml(client, accept, kind):
     response = client.get("/api/v1/schema", headers={"Accept": accept})
     assert (response.status_code, response["Content-Type"]) == (200, kind)
+
+
+# What an operation id begins with.
+VERBS = {"get", "list", "create", "update", "replace", "delete", "cancel", "retry", "download"} | {
+    "select",
+    "correct",
+    "replay",
+    "rotate",
+    "test",
+    "search",
+}
+
+
+def test_operation_ids_are_a_verb_and_what_it_is_done_to(schema):
+    for operation in operations(schema).values():
+        verb, _, thing = operation["operationId"].partition("_")
+        assert verb in VERBS, operation["operationId"]
+        assert thing
+
+
+def test_every_operation_is_described_for_clients_under_a_tag_that_is_declared(schema):
+    assert schema["servers"] == [{"url": "/", "description": "Where this document is from."}]
+    declared = {tag["name"] for tag in schema["tags"]}
+    assert all(tag["description"] for tag in schema["tags"])
+    for operation in operations(schema).values():
+        assert set(operation["tags"]) <= declared
+        description = operation.get("description", "")
+        assert len(description) > 20, operation["operationId"]
+        assert "the base of everything" not in description
+        assert not description.startswith("A view inside one organization"), operation[
+            "operationId"
+        ]
+
+
+def test_nothing_that_is_for_developers_is_published(schema):
+    text = json.dumps(schema)
+    for words in ("As DRF's", "makes its fields from the model", "the base of everything"):
+        assert words not in text
+
+
+def test_answers_declare_their_headers(schema):
+    for operation in operations(schema).values():
+        for status, response in operation["responses"].items():
+            headers = response["headers"]
+            assert "X-Request-ID" in headers
+            if status == "429":
+                assert {"Retry-After", "RateLimit", "RateLimit-Policy"} <= set(headers)
+            if status == "201" and operation["operationId"] in {"create_project", "create_export"}:
+                assert "Location" in headers

@@ -109,13 +109,18 @@ class EndpointView(OrgView):
 class EndpointDetail(EndpointView):
     problems = {"patch": (409,)}
 
-    @extend_schema(operation_id="get_webhook_endpoint", summary="One webhook endpoint")
+    @extend_schema(
+        operation_id="get_webhook_endpoint",
+        summary="One webhook endpoint",
+        description="Whether it is enabled, and since when it fails.",
+    )
     def get(self, request: Request, endpoint_id: uuid.UUID) -> Response:
         return Response(EndpointSerializer(self.endpoint()).data)
 
     @extend_schema(
         operation_id="update_webhook_endpoint",
         summary="Change an endpoint, or enable it again",
+        description="Only what is given is changed. One that was disabled for its failures begins anew.",
         request=EndpointUpdateSerializer,
         responses=EndpointSerializer,
         examples=[OpenApiExample("Enable it again", {"is_enabled": True}, request_only=True)],
@@ -132,6 +137,7 @@ class EndpointDetail(EndpointView):
     @extend_schema(
         operation_id="delete_webhook_endpoint",
         summary="Delete an endpoint; what waits for it is never sent",
+        description="At once. Its deliveries go with it.",
         responses={204: None},
     )
     def delete(self, request: Request, endpoint_id: uuid.UUID) -> Response:
@@ -167,6 +173,7 @@ class EndpointTest(EndpointView):
     @extend_schema(
         operation_id="test_webhook_endpoint",
         summary="Send an endpoint the event `endpoint.test`",
+        description="To see that it is reached and that its signature is checked.",
         request=None,
         responses={201: DeliverySerializer},
     )
@@ -252,7 +259,9 @@ class DeliveryView(OrgView):
 
 class DeliveryDetail(DeliveryView):
     @extend_schema(
-        operation_id="get_webhook_delivery", summary="One delivery: its body and its attempts"
+        operation_id="get_webhook_delivery",
+        summary="One delivery: its body and its attempts",
+        description="With what the endpoint answered to each attempt, so far as it was kept.",
     )
     def get(self, request: Request, delivery_id: uuid.UUID) -> Response:
         return Response(DeliveryDetailSerializer(self.delivery()).data)
@@ -265,6 +274,7 @@ class DeliveryReplay(DeliveryView):
     @extend_schema(
         operation_id="replay_webhook_delivery",
         summary="Send it again, under the same id",
+        description="Whoever got it before knows it by its id, which stays.",
         request=None,
         responses={202: DeliverySerializer},
     )
