@@ -100,7 +100,7 @@ class ProblemAutoSchema(AutoSchema):
     those that follow from its kind are added here.
     """
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override] # it is without arguments in use
         """Nothing but what `extend_schema` says: docstrings of views are for developers."""
         return ""
 
