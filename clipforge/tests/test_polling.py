@@ -65,8 +65,13 @@ def test_every_json_that_a_get_shows_has_a_strong_etag_and_is_304_with_it(schema
     api = client_of(world)
     asked = 0
     for path, methods in schema["paths"].items():
+        if any(
+            each.get("required") and each["in"] == "query"
+            for each in methods.get("get", {}).get("parameters", [])
+        ):
+            continue  # what is asked for has to be said: a month, words
         shown = methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
-        if "application/json" not in shown or "statement" in path:
+        if "application/json" not in shown:
             continue
         url = re.sub(r"\{(\w+?)(?:_id)?\}", lambda found: str(world.objects[found[1]].pk), path)
         first = api.get(url)
@@ -273,6 +278,7 @@ def test_the_schema_is_compressed_and_304(client: Any):
     takes = {"Accept-Encoding": "gzip", "Accept": "application/json"}
     first = client.get("/api/v1/schema", headers=takes)
     assert (first.status_code, first["Content-Encoding"]) == (200, "gzip")
-    assert len(first.content) < 30_000
+    plain = client.get("/api/v1/schema", headers={"Accept": "application/json"})
+    assert len(first.content) < len(plain.content) / 5
     again = client.get("/api/v1/schema", headers={**takes, "If-None-Match": first["ETag"]})
     assert (again.status_code, again.content) == (304, b"")

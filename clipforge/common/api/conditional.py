@@ -19,7 +19,9 @@ from rest_framework.response import Response
 WORTH_COMPRESSING = 1024
 # A page of fifty projects takes half of a millisecond, and a twelfth of its bytes.
 LEVEL = 5
-TAKES_GZIP = re.compile(r"(?:^|[,\s])(?:gzip|\*)(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
+TAKES_GZIP = re.compile(
+    r"(?:^|[,\s])(?:gzip|\*)(?![\w-])(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE
+)
 
 # Headers of a 304 that describe the answer which the client has. RFC 9110, 15.4.5.
 KEPT = ("Cache-Control", "Vary", "Retry-After", "Link")
