@@ -132,6 +132,7 @@ VARIES = [
     (rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", b"<uuid>"),
     (rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", b"<time>"),
     (rb"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", b"<date>"),
+    (rb'ETag: "[\w-]{24}"', b'ETag: "<etag>"'),
     (rb";r=\d+;t=\d+", b";r=<n>;t=<s>"),
     (rb"Retry-After: \d+", b"Retry-After: <s>"),
     (rb"again in \d+ seconds", b"again in <s> seconds"),
