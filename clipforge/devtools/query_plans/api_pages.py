@@ -196,6 +196,7 @@ def details(subject: Subject) -> Iterator[Page]:
         spoken = partial(project_selectors.transcripts_with, org, "good morning")
         yield Page(f"transcripts, {subject.label}", "", budgets.SPOKEN, lambda: list(spoken()[:20]))
         details["project"] = partial(project_selectors.get_project, org, project.pk)
+        details["transcript"] = partial(project_selectors.transcript, project)
         if moment := Moment.objects.filter(project=project).first():
             details["moment"] = partial(project_selectors.get_moment, org, moment.pk)
         collect = partial(Collector("default").collect, [project])
