@@ -13,7 +13,8 @@ conditional UPDATE touches nothing.
     cancel     hold released         from QUEUED or RUNNING, fence one up
     requeue    QUEUED,  fence n+2    by the sweeper when the lease ran out
 
-Locks are always taken in the order row, hold, account, grants.
+Whether a queued job gets its task at once, or when others of its organization have ended, is for
+`places` to say. Locks are always taken in the order row, hold, account, grants, share.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from django.utils import timezone
 
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.failure_excerpt import failure_excerpt
-from clipforge.jobs import caching, kinds, rules
+from clipforge.jobs import caching, kinds, places, rules
 from clipforge.jobs.errors import in_terms_of_jobs
 from clipforge.jobs.events import job_ended
 from clipforge.jobs.failures import HOLD_LAPSED, HoldLost
@@ -70,7 +71,7 @@ def submit(
         job.status = QUEUED
         job.queued_at = timezone.now()
         job.save(force_insert=True)
-        kinds.defer(kinds.kind_of(job), job.pk, job.fence)
+        places.enter(job)
 
 
 def retry(
@@ -98,7 +99,7 @@ def retry(
         locked.started_at = locked.finished_at = None
         locked.save()
         caching.changed(type(job), job.pk)
-        kinds.defer(kinds.kind_of(locked), locked.pk, locked.fence)
+        places.enter(locked)
     return locked
 
 
@@ -146,8 +147,10 @@ def claim(model: type[J], pk: uuid.UUID, *, fence: int) -> J | None:
         caching.changed(model, pk)
         job = model._default_manager.select_related("org", "hold").get(pk=pk)
         if _transfer_hold(job, from_fence=fence, to_fence=fence + 1):
+            places.start(job)
             return job
         _settle(job, status=FAILED, error=HOLD_LAPSED)
+        places.leave(job)
         return None
 
 
@@ -186,6 +189,7 @@ def succeed(job: Job, *, status: str, actor: str, charged: bool = True, **fields
             hold_id=job.hold_id, fence=job.fence, actor=actor
         ):
             raise HoldLost
+        places.leave(job)
         return True
 
 
@@ -198,6 +202,7 @@ def fail(job: Job, *, error: tuple[str, str], actor: str, detail: str = "") -> b
         if not _settle(job, status=FAILED, error=error, failure_detail=failure_excerpt(detail)):
             return False
         _release(job, actor)
+        places.leave(job)
         return True
 
 
@@ -271,6 +276,7 @@ def _stop(locked: Job, actor: str) -> None:
     if locked.is_open:
         _settle(locked, status=CANCELLED, fence=F("fence") + 1)
         _release(locked, actor)
+        places.leave(locked)
 
 
 def _transfer_hold(job: Job, *, from_fence: int, to_fence: int) -> bool:
@@ -340,5 +346,6 @@ def requeue_row(job: Job, **fields: Any) -> bool:
         return False
     caching.changed(type(job), job.pk)
     _transfer_hold(job, from_fence=job.fence, to_fence=job.fence + 1)
-    kinds.defer(kinds.kind_of(job), job.pk, job.fence + 1, priority=PRIORITY_RETURNING)
+    if places.may_return(job, job.fence + 1):
+        kinds.defer(kinds.kind_of(job), job.pk, job.fence + 1, priority=PRIORITY_RETURNING)
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.functional import cached_property
 
 from clipforge.common.models import TimestampedModel, UUIDModel
@@ -64,3 +65,74 @@ class Job(UUIDModel, TimestampedModel):
         if not self.is_open or self.hold is None or self.hold.status != HoldStatus.HELD:
             return 0
         return self.hold.amount
+
+
+class JobShare(models.Model):
+    """The turn of an organization among all that have jobs. Written by the functions of places only.
+
+    `finish` is the virtual time at which its next job may start, `step` what a job of its tier takes
+    of that time, `waiting` how many of its places wait.
+    """
+
+    org = models.OneToOneField(Organization, models.PROTECT, primary_key=True, related_name="+")
+    finish = models.BigIntegerField(db_default=0)
+    step = models.BigIntegerField(db_default=1)
+    waiting = models.IntegerField(db_default=0)
+
+    class Meta:
+        indexes = [
+            # `jobs_position`, and the sweeper's look for organizations with room.
+            models.Index(
+                fields=["org"], condition=models.Q(waiting__gt=0), name="jobs_share_waiting"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.waiting} wait"
+
+
+class JobPlace(models.Model):
+    """The place of an open job. It waits while `tag` is NULL; then it has a queue entry, or runs.
+
+    `tag` is the virtual time at which it may start: entries are taken in that order.
+    """
+
+    job = models.UUIDField(primary_key=True)
+    kind = models.CharField(max_length=32)
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    fence = models.BigIntegerField()
+    queued_at = models.DateTimeField(db_default=Now())
+    tag = models.BigIntegerField(null=True)
+    started = models.BooleanField(db_default=False)
+
+    class Meta:
+        indexes = [
+            # `jobs_promote`: the next that waits of an organization.
+            models.Index(
+                fields=["org", "queued_at", "job"],
+                condition=models.Q(tag__isnull=True),
+                name="jobs_place_waiting",
+            ),
+            # `jobs_promote` counts those of an organization that have an entry or run.
+            models.Index(
+                fields=["org"], condition=models.Q(tag__isnull=False), name="jobs_place_active"
+            ),
+            # `jobs_position`: those that start before one. Few: at most the limit of each tier.
+            models.Index(
+                fields=["tag", "job"],
+                condition=models.Q(tag__isnull=False, started=False),
+                name="jobs_place_next",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.job}"
+
+
+class JobClock(models.Model):
+    """One row: the virtual time, which is the tag of the latest job that started."""
+
+    at = models.BigIntegerField(db_default=0)
+
+    def __str__(self) -> str:
+        return str(self.at)

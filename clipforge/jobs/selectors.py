@@ -11,6 +11,7 @@ from django.db.models import Case, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
+from clipforge.jobs import places
 from clipforge.jobs.models import FAILED, QUEUED, Job
 from clipforge.orgs.models import Organization
 from credits.models import CreditHold, HoldStatus
@@ -39,14 +40,13 @@ def jobs_of(model: type[J], org: Organization) -> models.QuerySet[J]:
 
 
 def queue_position(job: Job) -> int | None:
-    """How many of its kind start before this one, itself included: 1 is next. None if not queued.
+    """How many jobs of all kinds start before this one, itself included: 1 is next. None if not queued.
 
     Beyond MAX_POSITION it is "at least so many": counting on would cost more than it tells.
     """
     if job.status != QUEUED or job.queued_at is None:
         return None
-    ahead = type(job)._default_manager.filter(status=QUEUED, queued_at__lt=job.queued_at)
-    return ahead[:MAX_POSITION].count() + 1
+    return places.position(job.pk, most=MAX_POSITION) + 1
 
 
 def seconds_until_news(job: Job, position: int | None) -> int | None:

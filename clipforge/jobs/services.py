@@ -15,7 +15,7 @@ J = TypeVar("J", bound=Job)
 def submit_job(*, job: J, actor: str) -> None:
     """Insert the row as QUEUED, reserve its price and queue its task, all or nothing.
 
-    Raises InsufficientCredits, and TooManyAtOnce beyond the concurrent jobs of the tier.
+    Raises InsufficientCredits, and TooManyAtOnce beyond the jobs that may run and wait in the tier.
     """
     kind = kind_of(job)
     lifecycle.submit(
@@ -23,7 +23,7 @@ def submit_job(*, job: J, actor: str) -> None:
         charge=kind.price(job),
         reason=kind.reason(job),
         actor=actor,
-        most_open=org_selectors.limits_of(job.org).concurrent_jobs,
+        most_open=org_selectors.limits_of(job.org).open_jobs,
     )
 
 
@@ -39,7 +39,7 @@ def retry_job(*, job: J, actor: str) -> J:
         charge=kind.price(job),
         reason=kind.reason(job),
         actor=actor,
-        most_open=org_selectors.limits_of(job.org).concurrent_jobs,
+        most_open=org_selectors.limits_of(job.org).open_jobs,
     )
 
 

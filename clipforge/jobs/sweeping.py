@@ -7,6 +7,7 @@ import logging
 from django.conf import settings
 from django.db import transaction
 
+from clipforge.jobs import places
 from clipforge.jobs.failures import DATABASE_FAULTS, WORKER_LOST
 from clipforge.jobs.lifecycle import fail, requeue_row
 from clipforge.jobs.models import QUEUED, Job
@@ -42,6 +43,7 @@ def sweep(model: type[Job], *, batch: int = 100) -> tuple[int, int]:
         except Exception:
             logger.exception("sweeping failed", extra={"row": str(pk)})
     _renew_holds(model)
+    places.tidy(model)
     return requeued, failed
 
 

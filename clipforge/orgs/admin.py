@@ -17,6 +17,7 @@ class TierLimitsAdmin(NotMadeByHand, AuditedAdmin[TierLimits]):
         "uploads_per_minute",
         "exports_per_minute",
         "concurrent_jobs",
+        "queued_jobs",
         "max_source_seconds",
         "max_resolution",
         "retention_days",

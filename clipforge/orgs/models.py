@@ -65,7 +65,10 @@ class TierLimits(CachedRow):
     uploads_per_minute = models.PositiveIntegerField(help_text="New projects.")
     exports_per_minute = models.PositiveIntegerField(help_text="New and repeated exports.")
     concurrent_jobs = models.PositiveIntegerField(
-        help_text="Analyses and exports that wait or run at the same time."
+        help_text="Analyses and exports that run at the same time. Also the share of the workers."
+    )
+    queued_jobs = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Analyses and exports that wait beyond those."
     )
     max_source_seconds = models.PositiveIntegerField(help_text="Longest source video, in seconds.")
     max_resolution = models.PositiveIntegerField(
@@ -81,6 +84,11 @@ class TierLimits(CachedRow):
 
     def __str__(self) -> str:
         return self.tier
+
+    @property
+    def open_jobs(self) -> int:
+        """How many jobs may run and wait together."""
+        return self.concurrent_jobs + self.queued_jobs
 
 
 class Organization(UUIDModel, TimestampedModel, CachedRow):

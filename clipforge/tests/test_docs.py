@@ -307,7 +307,10 @@ def test_the_limits_of_the_api_page_are_those_of_the_tiers():
         tier: tuple(int(line.strip("|").split("|")[column].strip()) for line in lines)
         for column, tier in enumerate(tiers, start=1)
     }
-    fields = ["requests_per_minute", "uploads_per_minute", "exports_per_minute", "concurrent_jobs"]
+    fields = [
+        *("requests_per_minute", "uploads_per_minute", "exports_per_minute"),
+        *("concurrent_jobs", "queued_jobs"),
+    ]
     assert shown == {row[0]: row[1:] for row in TierLimits.objects.values_list("tier", *fields)}
 
 

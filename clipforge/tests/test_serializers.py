@@ -96,7 +96,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     ),
     "OrganizationSerializer": ("id name slug tier created_at", ""),
     "TierLimitsSerializer": (
-        "requests_per_minute uploads_per_minute exports_per_minute concurrent_jobs"
+        "requests_per_minute uploads_per_minute exports_per_minute concurrent_jobs queued_jobs"
         " max_source_seconds max_resolution retention_days monthly_credits",
         "",
     ),

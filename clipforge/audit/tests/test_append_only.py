@@ -17,6 +17,7 @@ FIGURES = {
     "uploads_per_minute": 5,
     "exports_per_minute": 10,
     "concurrent_jobs": 1,
+    "queued_jobs": 10,
     "max_source_seconds": 1800,
     "max_resolution": 1080,
     "retention_days": 7,

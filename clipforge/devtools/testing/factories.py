@@ -68,6 +68,7 @@ def make_tier_limits(**overrides: Any) -> None:
         "clipforge.orgs.migrations.0003_cached_rows_and_scoped_limits"
     ).SCOPED
     highest = importlib.import_module("clipforge.orgs.migrations.0011_resolution").HIGHEST
+    depths = importlib.import_module("clipforge.orgs.migrations.0013_queued_jobs").DEPTHS
     for tier, (requests, jobs, source, retention, monthly) in first.items():
         uploads, exports = scoped[tier]
         TierLimits.objects.get_or_create(
@@ -77,6 +78,7 @@ def make_tier_limits(**overrides: Any) -> None:
                 "uploads_per_minute": uploads,
                 "exports_per_minute": exports,
                 "concurrent_jobs": jobs,
+                "queued_jobs": depths[tier],
                 "max_source_seconds": source,
                 "max_resolution": highest.get(tier, 1080),
                 "retention_days": retention,

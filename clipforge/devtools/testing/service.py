@@ -259,7 +259,8 @@ def _migrated_cluster() -> Path:
 
 def _lift_limits(service: Service) -> None:
     """Before anything has read them, so that no cache has to hear of it."""
-    lifted = ["requests_per_minute", "uploads_per_minute", "exports_per_minute", "concurrent_jobs"]
+    lifted = ["requests_per_minute", "uploads_per_minute", "exports_per_minute"]
+    lifted += ["concurrent_jobs", "queued_jobs"]
     with service.sql() as connection:
         columns = SQL(", ").join(SQL("{} = 1000000").format(Identifier(name)) for name in lifted)
         connection.execute(SQL("UPDATE orgs_tierlimits SET {}").format(columns))

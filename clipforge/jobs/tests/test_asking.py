@@ -13,7 +13,12 @@ from procrastinate.exceptions import TaskNotFound
 
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.models import uuid7
-from clipforge.devtools.testing.factories import make_grant, make_organization, make_project
+from clipforge.devtools.testing.factories import (
+    make_grant,
+    make_organization,
+    make_project,
+    make_tier_limits,
+)
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
 from clipforge.jobs import lifecycle
@@ -102,13 +107,14 @@ def test_a_fault_after_submit_in_the_same_transaction_leaves_no_job_no_hold_and_
     assert jobs_of(project) == []
 
 
-def test_submitting_is_one_transaction_of_three_statements():
+def test_submitting_is_one_transaction_of_four_statements():
     project = unsaved(make_organization(credits_=5))
     with statements() as said:
         submit(project)
     assert said == [
         "SELECT credits_reserve",  # hold, account and lots
         "INSERT projects_project",
+        "SELECT jobs_enter",  # its turn
         "SELECT -",  # procrastinate_defer_jobs_v1()
     ]
 
@@ -120,6 +126,7 @@ def test_a_row_that_is_there_already_is_not_submitted():
 
 
 def test_no_more_jobs_wait_or_run_than_the_tier_allows():
+    make_tier_limits(concurrent_jobs=1, queued_jobs=1)
     org = make_organization(tier=Tier.STARTER, credits_=10)
     failed = make_project(org, status="FAILED")
     make_project(org, status="ANALYZING")

@@ -21,6 +21,7 @@ class TierLimitsSerializer(ModelSerializer):
             "uploads_per_minute",
             "exports_per_minute",
             "concurrent_jobs",
+            "queued_jobs",
             "max_source_seconds",
             "max_resolution",
             "retention_days",

@@ -167,6 +167,7 @@ def test_a_new_figure_for_a_tier_can_be_saved(staff):
         "uploads_per_minute": 5,
         "exports_per_minute": 10,
         "concurrent_jobs": 1,
+        "queued_jobs": 10,
         "max_source_seconds": 1800,
         "max_resolution": 1080,
         "retention_days": 7,

@@ -52,7 +52,7 @@ def facts_of(org: Organization, facts: overview.Facts, days: list[overview.Day])
         Fact(
             "Other limits",
             f"{formatting.count(limits['concurrent_jobs'], 'job')} at once",
-            f"{limits['uploads_per_minute']:,} uploads and {limits['exports_per_minute']:,} exports "
+            f"{limits['queued_jobs']:,} more may wait; {limits['uploads_per_minute']:,} uploads and {limits['exports_per_minute']:,} exports "
             f"a minute; sources up to {formatting.length(limits['max_source_seconds'])}; "
             f"clips up to {limits['max_resolution']} pixels; "
             f"files kept {formatting.count(limits['retention_days'], 'day')}",

@@ -18,7 +18,7 @@ from django.db.models import Case, CharField, F, Model, Q, QuerySet, TextChoices
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from clipforge.jobs import failures, queue
+from clipforge.jobs import failures, places, queue
 from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs.kinds import JobKind, all_kinds, find_kind, kind_of
 from clipforge.jobs.models import Job
@@ -287,6 +287,8 @@ def _stuck(kind: JobKind[Any], filters: Filters, *, alive: bool) -> list[QuerySe
     if filters.wants(name, State.LAPSED):
         lapsed = job_selectors.lapsed_jobs(kind.model).filter(of_org)
         found.append(_stuck_part(name, State.LAPSED, "lease_expires_at", lapsed))
+    # Those that wait for others of their own organization wait rightly, and have no entry.
+    queued = queued.exclude(places.waiting_of("pk"))
     if filters.wants(name, State.WAITING) and alive:
         waiting = queued.filter(queued_at__lt=Now() - WAITS_LONG)
         found.append(_stuck_part(name, State.WAITING, "queued_at", waiting))

@@ -220,7 +220,7 @@ def _refuse_what_cannot_be_paid(items: list[RescueItem]) -> None:
     for item in items:
         if item.org is None:
             continue
-        pk, limit = item.org.pk, limits[item.org.tier].concurrent_jobs
+        pk, limit = item.org.pk, limits[item.org.tier].open_jobs
         refusal = credit_rules.why_not_hold(
             item.reserved,
             available=free.get(pk, 0),

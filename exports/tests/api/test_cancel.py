@@ -53,7 +53,7 @@ def test_what_is_not_open_is_refused(api: APIClient, project: Project, status: s
     assert status in body["detail"]
 
 
-def test_a_cancel_is_nine_statements(api: APIClient, project: Project):
+def test_a_cancel_is_ten_statements(api: APIClient, project: Project):
     export = make_export(project, status="QUEUED")
     with statements() as said:
         assert api.post(url(export.pk)).status_code == 200
@@ -66,6 +66,7 @@ def test_a_cancel_is_nine_statements(api: APIClient, project: Project):
         "INSERT events_event",
         "SELECT events_endpoint",  # who is told
         "SELECT credits_settle",  # hold, account and lots
+        "SELECT jobs_leave",  # the next one's turn
         "SELECT exports_export",  # as it is now, with its hold
     ]
 

@@ -13,6 +13,7 @@ from clipforge.devtools.testing.factories import (
     make_export,
     make_organization,
     make_project,
+    make_tier_limits,
 )
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import funds, nothing_changes
@@ -22,6 +23,12 @@ from credits.models import CreditAccount
 from exports.models import Export
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def none_may_wait(transactional_db: None) -> None:
+    """How many wait beyond those that run: `clipforge/jobs/tests/test_places.py`."""
+    make_tier_limits(queued_jobs=0)
 
 
 def start(client: Any, project: Any) -> Any:

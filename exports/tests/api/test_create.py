@@ -145,8 +145,9 @@ def test_an_export_is_under_ten_statements_in_one_transaction(api: APIClient, mo
         "SELECT exports_export",  # the same order, minutes before
         "SELECT credits_reserve",  # hold, account and lots
         "INSERT exports_export",
+        "SELECT jobs_enter",  # its turn
         "SELECT -",  # procrastinate_defer_jobs_v1()
-        "SELECT exports_export",  # queue_position
+        "SELECT jobs_position",  # queue_position
         "INSERT orgs_idempotencyrecord",
     ]
 

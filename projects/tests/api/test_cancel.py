@@ -47,7 +47,7 @@ def test_what_is_not_open_is_refused(api: APIClient, organization: Organization,
     assert status in body["detail"]
 
 
-def test_a_cancel_is_nine_statements(api: APIClient, organization: Organization):
+def test_a_cancel_is_ten_statements(api: APIClient, organization: Organization):
     project = make_project(organization, status="QUEUED")
     with statements() as said:
         assert api.post(url(project.pk)).status_code == 200
@@ -60,6 +60,7 @@ def test_a_cancel_is_nine_statements(api: APIClient, organization: Organization)
         "INSERT events_event",
         "SELECT events_endpoint",  # who is told
         "SELECT credits_settle",  # hold, account and lots
+        "SELECT jobs_leave",  # the next one's turn
         "SELECT projects_project",  # as it is now, with its hold
     ]
 

@@ -10,7 +10,12 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from clipforge.devtools.testing.api import assert_problem
-from clipforge.devtools.testing.factories import make_client, make_organization, make_project
+from clipforge.devtools.testing.factories import (
+    make_client,
+    make_organization,
+    make_project,
+    make_tier_limits,
+)
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import funds, nothing_changes, stored_files
 from clipforge.orgs.models import TierLimits
@@ -18,6 +23,12 @@ from credits.models import CreditAccount
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def none_may_wait(transactional_db: None) -> None:
+    """How many wait beyond those that run: `clipforge/jobs/tests/test_places.py`."""
+    make_tier_limits(queued_jobs=0)
 
 
 @pytest.fixture

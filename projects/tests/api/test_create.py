@@ -127,7 +127,7 @@ def test_the_title_is_what_was_given_or_the_name_of_the_file(
     assert (response.status_code, response.json()["title"]) == (201, expected)
 
 
-def test_an_upload_is_seven_statements(api: APIClient, video: bytes):
+def test_an_upload_is_eight_statements(api: APIClient, video: bytes):
     with statements() as said:
         assert upload(api, video, HTTP_IDEMPOTENCY_KEY="k").status_code == 201
     assert said == [
@@ -135,8 +135,9 @@ def test_an_upload_is_seven_statements(api: APIClient, video: bytes):
         "SELECT orgs_idempotencyrecord",
         "SELECT credits_reserve",  # hold, account and lots
         "INSERT projects_project",
+        "SELECT jobs_enter",  # its turn
         "SELECT -",  # procrastinate_defer_jobs_v1()
-        "SELECT projects_project",  # queue_position
+        "SELECT jobs_position",  # queue_position
         "INSERT orgs_idempotencyrecord",
     ]
 

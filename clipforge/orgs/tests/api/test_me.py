@@ -41,6 +41,7 @@ def test_me_tells_the_organization_its_limits_and_the_key_in_use():
             "uploads_per_minute": 20,
             "exports_per_minute": 40,
             "concurrent_jobs": 4,
+            "queued_jobs": 200,
             "max_source_seconds": 7200,
             "max_resolution": 1440,
             "retention_days": 60,

@@ -1,0 +1,116 @@
+"""Whose turn it is: weighted fair queueing over organizations, in front of the queue.
+
+Every open job has a place. As many of an organization's places as its tier lets run at once have a
+queue entry or run; the others wait, in the order in which they were queued, and the next gets its
+entry when one of the organization's jobs has ended, in the same transaction. An entry's priority is
+the *start tag* of its place in virtual time (start-time fair queueing): the later of the virtual time
+now and the end of the organization's job before, which takes the less of it the more jobs its tier
+runs at once. Workers take the entry with the lowest tag.
+
+Each function is one statement and one more for each entry, in the caller's transaction, after its
+locks on a job, a hold and an account.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
+
+from clipforge.jobs import kinds
+from clipforge.jobs.models import QUEUED, Job, JobPlace
+
+# Organizations with room, and places of jobs that ended, that one run of the sweeper sees to.
+BATCH = 1000
+
+
+def enter(job: Job) -> None:
+    """Give a job that was queued its place, and a queue entry if it is its organization's turn."""
+    _dispatch(
+        "SELECT kind, job, fence, tag FROM jobs_enter(%s, %s, %s, %s)",
+        [job.org_id, job.REFERENCE_TYPE, job.pk, job.fence],
+    )
+
+
+def leave(job: Job) -> None:
+    """Free the place of a job that ended for the next of its organization."""
+    _leave(job.org_id, job.pk)
+
+
+def start(job: Job) -> None:
+    """Count a job that a worker has claimed as running."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT jobs_start(%s)", [job.pk])
+
+
+def may_return(job: Job, fence: int) -> bool:
+    """Note that the job is queued again under the fence. Whether it is to get an entry at once, before all others."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT jobs_return(%s, %s)", [job.pk, fence])
+        (active,) = cursor.fetchone()
+    return active is not False
+
+
+def position(pk: uuid.UUID, *, most: int) -> int:
+    """How many jobs start before this one, at the most so many."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT jobs_position(%s, %s)", [pk, most])
+        (ahead,) = cursor.fetchone()
+    return ahead or 0
+
+
+def waiting_of(pk: Any) -> Exists:
+    """Of a row: whether its place waits for others of its organization, and so has no queue entry."""
+    return Exists(JobPlace.objects.filter(job=OuterRef(pk), tag__isnull=True))
+
+
+def tidy(model: type[Job]) -> None:
+    """Free places whose jobs ended without it, under a release before this one, and use the room that
+    a raised limit made. Each organization has a transaction of its own.
+    """
+    is_open = model._default_manager.filter(pk=OuterRef("job"), status__in=[QUEUED, model.RUNNING])
+    active = JobPlace.objects.filter(kind=model.REFERENCE_TYPE, tag__isnull=False)
+    for org_id, pk in list(active.exclude(Exists(is_open)).values_list("org", "job")[:BATCH]):
+        with transaction.atomic():
+            _leave(org_id, pk)
+    for org_id in _with_room():
+        with transaction.atomic():
+            _leave(org_id, None)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT jobs_rewind()")
+
+
+def _with_room() -> list[uuid.UUID]:
+    """Organizations of which more could run than do."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT share.org_id
+              FROM jobs_jobshare AS share
+              JOIN orgs_organization AS org ON org.id = share.org_id
+              JOIN orgs_tierlimits AS limits ON limits.tier = org.tier
+             WHERE share.waiting > 0
+               AND limits.concurrent_jobs > (SELECT COUNT(*) FROM jobs_jobplace AS place
+                                              WHERE place.org_id = share.org_id
+                                                AND place.tag IS NOT NULL)
+             LIMIT %s
+            """,
+            [BATCH],
+        )
+        return [org_id for (org_id,) in cursor.fetchall()]
+
+
+def _leave(org_id: uuid.UUID, pk: uuid.UUID | None) -> None:
+    _dispatch("SELECT kind, job, fence, tag FROM jobs_leave(%s, %s)", [org_id, pk])
+
+
+def _dispatch(sql: str, params: list[Any]) -> None:
+    """Give the places that the function returns their queue entries."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        promoted = cursor.fetchall()
+    for name, pk, fence, tag in promoted:
+        if kind := kinds.find_kind(name):
+            kinds.defer(kind, pk, fence, priority=-tag)

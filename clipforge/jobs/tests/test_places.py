@@ -1,0 +1,452 @@
+"""Whose turn it is: the real functions, and the real queue that workers take from."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from clipforge.common.models import uuid7
+from clipforge.devtools.testing.factories import (
+    make_client,
+    make_organization,
+    make_project,
+    make_tier_limits,
+)
+from clipforge.devtools.testing.faults import environment
+from clipforge.devtools.testing.races import run_together
+from clipforge.jobs import lifecycle, places, sweeping
+from clipforge.jobs import selectors as job_selectors
+from clipforge.jobs import services as job_services
+from clipforge.jobs.errors import TooManyAtOnce
+from clipforge.jobs.models import JobClock, JobPlace, JobShare
+from clipforge.orgs.models import Organization, TierLimits
+from projects.models import Project
+
+pytestmark = pytest.mark.django_db
+
+
+# A worker's process: does what is queued, with so many slots, and ends.
+WORK = """
+import asyncio, sys
+import django
+django.setup()
+from clipforge.jobs import worker
+
+async def work():
+    app = worker._worker_app()
+    async with app.open_async():
+        await app.run_worker_async(queues=["analysis"], concurrency=int(sys.argv[1]), wait=False)
+
+asyncio.run(work())
+"""
+
+
+@dataclass
+class Ticket:
+    """All that a place knows of a job."""
+
+    org_id: uuid.UUID
+    pk: uuid.UUID = field(default_factory=uuid7)
+    fence: int = 0
+    REFERENCE_TYPE: str = "project"
+
+
+def enter(org: Organization, count: int = 1) -> list[Any]:
+    tickets: list[Any] = [Ticket(org.pk) for _ in range(count)]
+    for ticket in tickets:
+        places.enter(ticket)
+    return tickets
+
+
+def crowd(org: Organization, count: int) -> None:
+    """So many jobs of the organization, in two statements; the first get their entries as ever."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO jobs_jobshare (org_id, waiting) VALUES (%(org)s, %(count)s);"
+            "INSERT INTO jobs_jobplace (job, kind, org_id, fence)"
+            " SELECT gen_random_uuid(), 'project', %(org)s, 0 FROM generate_series(1, %(count)s)",
+            {"org": org.pk, "count": count},
+        )
+    places._leave(org.pk, None)
+
+
+class Workers:
+    """So many workers that take from the queue as procrastinate does, one job each."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.running: list[tuple[int, Ticket]] = []
+        self.started: list[uuid.UUID] = []  # whose, in order
+
+    def begin(self) -> None:
+        """Each that is free takes a job, as long as there is one."""
+        while len(self.running) < self.count and (taken := self._take()):
+            self.running.append(taken)
+
+    def end_one(self) -> None:
+        """The job that has run longest ends, and whoever did it takes another."""
+        entry, ticket = self.running.pop(0)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT procrastinate_finish_job_v1(%s, 'succeeded', true)", [entry])
+        job: Any = ticket
+        places.leave(job)
+        self.begin()
+
+    def _take(self) -> tuple[int, Ticket] | None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id, args FROM procrastinate_fetch_job_v2(ARRAY['analysis']::varchar[], NULL)"
+            )
+            entry, arguments = cursor.fetchone()
+            if entry is None:
+                return None
+            pk = uuid.UUID(json.loads(arguments)["project_id"])
+            place = JobPlace.objects.filter(pk=pk).first()
+            if place is None:  # its job has ended: `claim` says no
+                cursor.execute("SELECT procrastinate_finish_job_v1(%s, 'failed', true)", [entry])
+                return self._take()
+        ticket: Any = Ticket(place.org_id, pk)
+        places.start(ticket)
+        self.started.append(ticket.org_id)
+        return entry, ticket
+
+
+# --- fairness ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 20])
+def test_behind_ten_thousand_of_another_a_job_waits_for_one_that_runs_at_the_most(count: int):
+    crowd(big := make_organization(tier="BUSINESS"), 10_000)
+    workers = Workers(count)
+    workers.begin()
+    for _ in range(30):
+        workers.end_one()
+    assert len(workers.running) == min(count, 8)
+    small = make_organization(tier="FREE")
+    enter(small)
+    workers.begin()
+    if count <= 8:  # all are busy: whichever ends first
+        assert set(workers.started) == {big.pk}
+        workers.end_one()
+    assert workers.started[-1] == small.pk
+
+
+def test_a_share_of_the_workers_is_as_large_as_what_the_tier_runs_at_once():
+    orgs = {tier: make_organization(tier=tier) for tier in ("FREE", "PRO", "ENTERPRISE")}
+    for org in orgs.values():
+        enter(org, 100)
+    workers = Workers(1)
+    workers.begin()
+    for _ in range(104):
+        workers.end_one()
+    starts = Counter(workers.started)
+    assert [starts[org.pk] for org in orgs.values()] == [5, 20, 80]
+
+
+def test_between_two_starts_of_one_each_other_starts_as_its_tier_has_more_and_one():
+    """The bound on waiting: whoever the others are, and however much they queue."""
+    small = make_organization(tier="FREE")
+    others = [make_organization(tier=tier) for tier in ("BUSINESS", "BUSINESS", "PRO", "FREE")]
+    crowd(small, 50)
+    for org in others:
+        crowd(org, 500)
+    workers = Workers(1)
+    workers.begin()
+    for _ in range(200):
+        workers.end_one()
+    starts = [number for number, org in enumerate(workers.started) if org == small.pk]
+    assert len(starts) >= 8
+    for one, next_ in itertools.pairwise(starts):
+        between = Counter(workers.started[one + 1 : next_])
+        for org, more in zip(others, (8, 8, 4, 1), strict=True):
+            assert between[org.pk] <= more + 1
+
+
+def test_an_organization_that_was_alone_does_not_pay_for_it_later():
+    enter(alone := make_organization(tier="FREE"), 30)
+    workers = Workers(1)
+    workers.begin()
+    for _ in range(20):
+        workers.end_one()
+    enter(late := make_organization(tier="FREE"), 10)
+    for _ in range(8):
+        workers.end_one()
+    assert Counter(workers.started[-8:]) == {alone.pk: 4, late.pk: 4}
+
+
+def test_of_one_organization_the_order_is_that_of_asking():
+    tickets = enter(org := make_organization(tier="STARTER"), 6)
+    workers = Workers(2)
+    workers.begin()
+    order = [ticket.pk for _, ticket in workers.running]
+    for _ in range(4):
+        workers.end_one()
+        order.append(workers.running[-1][1].pk)
+    assert order == [ticket.pk for ticket in tickets]
+    assert set(workers.started) == {org.pk}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("count", [1, 3])
+def test_real_workers_take_a_single_job_before_the_crowd_of_another(count: int):
+    """Of a worker with so many slots. The jobs fail at once: there are no files."""
+    big = make_organization(tier="PRO", credits_=100)
+    for _ in range(12):
+        make_project(big, status="QUEUED")
+    single = make_project(make_organization(tier="FREE", credits_=1), status="QUEUED")
+
+    subprocess.run([sys.executable, "-c", WORK, str(count)], env=environment(), check=True)
+    begun = list(Project.objects.order_by("started_at"))
+    assert {project.status for project in begun} == {"FAILED"}
+    assert len(begun) == 13
+    assert begun.index(single) <= count
+    spans: list[Any] = [
+        (each.started_at, each.finished_at) for each in begun if each.org_id == big.pk
+    ]
+    assert max(sum(begin <= at < end for begin, end in spans) for at, _ in spans) <= 4
+    assert JobPlace.objects.count() == 0
+
+
+# --- what runs, and what waits --------------------------------------------------------------
+
+
+def test_no_more_run_than_the_tier_allows_however_many_workers_are_free():
+    enter(make_organization(tier="PRO"), 10)
+    workers = Workers(50)
+    workers.begin()
+    assert len(workers.running) == 4
+    for _ in range(6):
+        workers.end_one()
+        assert len(workers.running) == 4
+    workers.end_one()
+    assert len(workers.running) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_at_once_as_many_as_may_run_get_entries():
+    org = make_organization(tier="PRO")
+    assert run_together(20, lambda _: enter(org)) != []
+    assert JobPlace.objects.filter(tag__isnull=False).count() == 4
+    assert JobShare.objects.get().waiting == 16
+    active = list(JobPlace.objects.filter(tag__isnull=False))
+    run_together(4, lambda n: places._leave(org.pk, active[n].pk))
+    assert JobPlace.objects.filter(tag__isnull=False).count() == 4
+    assert (JobShare.objects.get().waiting, JobPlace.objects.count()) == (12, 16)
+
+
+def test_so_many_may_wait_beyond_those_that_run_and_a_new_figure_holds_at_once():
+    make_tier_limits(concurrent_jobs=1, queued_jobs=2)
+    org = make_organization(credits_=10)
+
+    def submit() -> None:
+        project = make_project(org, status="UPLOADED")
+        Project.objects.filter(pk=project.pk).delete()
+        job_services.submit_job(job=project, actor="test")
+
+    for _ in range(3):
+        submit()
+    with pytest.raises(TooManyAtOnce) as refused:
+        submit()
+    assert refused.value.extra == TooManyAtOnce(running=3, quota=3).extra
+    TierLimits.objects.update(queued_jobs=3)
+    submit()
+    assert JobShare.objects.get().waiting == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_at_once_exactly_as_many_as_may_run_and_wait_are_taken(still: Any):
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    make_tier_limits(concurrent_jobs=2, queued_jobs=3, uploads_per_minute=100)
+    org = make_organization(tier="FREE", credits_=100)
+    content = still.read_bytes()
+
+    def upload(_: int) -> int:
+        file = SimpleUploadedFile("talk.mp4", content)
+        asked = make_client(org).post("/api/v1/projects", {"file": file}, format="multipart")
+        return int(asked.status_code)
+
+    assert Counter(run_together(20, upload)) == {201: 5, 429: 15}
+    assert (JobPlace.objects.count(), JobShare.objects.get().waiting) == (5, 3)
+
+
+def test_a_raised_limit_is_used_by_the_next_sweep_and_a_lowered_one_stops_nothing():
+    enter(make_organization(tier="FREE"), 5)
+    TierLimits.objects.filter(tier="FREE").update(concurrent_jobs=3)
+    sweeping.sweep(Project)
+    # The one place that stands for no job is freed by the sweep too.
+    assert JobPlace.objects.filter(tag__isnull=False).count() == 3
+    TierLimits.objects.filter(tier="FREE").update(concurrent_jobs=1)
+    places.tidy(Project)
+    assert JobPlace.objects.filter(tag__isnull=False).count() <= 3
+
+
+# --- jobs and their places ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["cancel", "fail", "succeed", "abandon"])
+def test_whatever_ends_gives_the_next_its_turn(end: str):
+    org = make_organization(tier="FREE", credits_=10)
+    first, second = (make_project(org, status="QUEUED") for _ in range(2))
+    claimed: Any = None
+    if end in {"fail", "succeed"}:
+        claimed = lifecycle.claim(Project, first.pk, fence=0)
+    match end:
+        case "cancel":
+            lifecycle.cancel(first, actor="test")
+        case "abandon":
+            lifecycle.abandon(first, actor="test")
+        case "fail":
+            lifecycle.fail(claimed, error=("timed_out", "Too long."), actor="test")
+        case "succeed":
+            lifecycle.succeed(claimed, status="READY", actor="test")
+    assert list(JobPlace.objects.values_list("job", "started")) == [(second.pk, False)]
+    workers = Workers(2)
+    workers.begin()
+    assert second.pk in [ticket.pk for _, ticket in workers.running]
+
+
+def test_a_job_that_waits_is_cancelled_and_gives_nobody_a_turn():
+    org = make_organization(tier="FREE", credits_=10)
+    first, second = (make_project(org, status="QUEUED") for _ in range(2))
+    lifecycle.cancel(second, actor="test")
+    assert list(JobPlace.objects.values_list("job", flat=True)) == [first.pk]
+    assert JobShare.objects.get().waiting == 0
+
+
+def test_a_job_that_waits_and_is_requeued_by_hand_still_waits_for_its_turn():
+    org = make_organization(tier="FREE", credits_=10)
+    first, second = (make_project(org, status="QUEUED") for _ in range(2))
+    lifecycle.requeue(second)
+    workers = Workers(2)
+    workers.begin()
+    assert [ticket.pk for _, ticket in workers.running] == [first.pk]
+    assert JobPlace.objects.get(pk=second.pk).fence == 1
+
+
+def test_a_place_whose_job_ended_without_it_is_freed_by_the_sweep():
+    """As under a release that knows no places."""
+    org = make_organization(tier="FREE", credits_=10)
+    first, second = (make_project(org, status="QUEUED") for _ in range(2))
+    Project.objects.filter(pk=first.pk).update(status="CANCELLED")
+    sweeping.sweep(Project)
+    (place,) = JobPlace.objects.all()
+    assert (place.pk, place.tag is None) == (second.pk, False)
+
+
+def test_a_job_without_a_place_is_done_as_ever():
+    org = make_organization(credits_=10)
+    project = make_project(org, status="QUEUED")
+    JobPlace.objects.all().delete()
+    assert job_selectors.queue_position(project) == 1
+    claimed = lifecycle.claim(Project, project.pk, fence=0)
+    assert claimed is not None
+    assert lifecycle.hand_back(claimed)
+    again = lifecycle.claim(Project, project.pk, fence=2)
+    assert again is not None
+    assert lifecycle.succeed(again, status="READY", actor="test")
+
+
+# --- positions ----------------------------------------------------------------------------
+
+
+def test_positions_are_the_order_in_which_one_worker_starts_them():
+    orgs = [make_organization(tier=tier) for tier in ("FREE", "PRO", "ENTERPRISE", "FREE")]
+    tickets = [ticket for org in orgs for ticket in enter(org, 6)]
+    owners = {ticket.pk: ticket.org_id for ticket in tickets}
+    positions = {ticket.pk: places.position(ticket.pk, most=1000) for ticket in tickets}
+    workers = Workers(1)
+    order = []
+    workers.begin()
+    while workers.running:
+        order.append(workers.running[-1][1].pk)
+        workers.end_one()
+    # Places of the same turn are told the same or the next figure.
+    assert all(abs(positions[pk] - number) <= len(orgs) for number, pk in enumerate(order))
+    for org in orgs:
+        own = [positions[pk] for pk in order if owners[pk] == org.pk]
+        assert own == sorted(own)
+
+
+def test_a_job_behind_a_crowd_is_told_that_it_is_next():
+    crowd(make_organization(tier="ENTERPRISE"), 1000)
+    workers = Workers(2)
+    workers.begin()
+    (ticket,) = enter(make_organization(tier="FREE"))
+    assert places.position(ticket.pk, most=1000) == 0
+
+
+# --- cost ----------------------------------------------------------------------------------
+
+
+def buffers(sql: str, params: list[Any]) -> int:
+    """The pages that it touches, those of the statements inside of functions included."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", params)
+        (plan,) = cursor.fetchone()[0]
+    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+
+
+def test_with_a_hundred_thousand_queued_dispatch_is_flat():
+    costs: dict[str, list[int]] = {}
+    for count in (1000, 100_000):
+        crowd(org := make_organization(tier="ENTERPRISE"), count)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "ANALYZE jobs_jobplace; ANALYZE jobs_jobshare; ANALYZE procrastinate_jobs"
+            )
+        fetch = "SELECT procrastinate_fetch_job_v2(ARRAY['analysis']::varchar[], NULL)"
+        enter_ = "SELECT * FROM jobs_enter(%s, 'project', %s, 0)"
+        for _ in range(2):  # the first makes the plans
+            running = JobPlace.objects.filter(org=org, tag__isnull=False).first()
+            assert running is not None
+            ticket = Ticket(make_organization().pk)
+            found = {
+                "enter": buffers(enter_, [ticket.org_id, ticket.pk]),
+                "enter behind": buffers(enter_, [org.pk, uuid7()]),
+                "leave": buffers("SELECT * FROM jobs_leave(%s, %s)", [org.pk, running.pk]),
+                "start": buffers("SELECT jobs_start(%s)", [ticket.pk]),
+                "fetch": buffers(fetch, []),
+                "position": buffers("SELECT jobs_position(%s, 1000)", [ticket.pk]),
+            }
+        for name, touched in found.items():
+            costs.setdefault(name, []).append(touched)
+    for name, (few, many) in costs.items():
+        assert many <= 100, (name, costs)
+        assert many <= few + 30, (name, costs)
+
+
+# --- the end of virtual time -----------------------------------------------------------------
+
+
+def test_virtual_time_begins_anew_without_changing_a_turn():
+    enter(first := make_organization(tier="PRO"), 8)
+    enter(second := make_organization(tier="FREE"), 3)
+    far = 2**30
+    JobClock.objects.update_or_create(pk=1, defaults={"at": far})
+    for share in JobShare.objects.all():
+        JobShare.objects.filter(pk=share.pk).update(finish=share.finish + far)
+    for place in JobPlace.objects.filter(tag__isnull=False):
+        JobPlace.objects.filter(pk=place.pk).update(tag=(place.tag or 0) + far)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE procrastinate_jobs SET priority = priority - %s", [far])
+        cursor.execute("SELECT jobs_rewind()")
+        assert cursor.fetchone() == (True,)
+        cursor.execute("SELECT jobs_rewind()")
+        assert cursor.fetchone() == (False,)
+    assert JobClock.objects.get().at == 0
+    workers = Workers(1)
+    workers.begin()
+    for _ in range(9):
+        workers.end_one()
+    starts = Counter(workers.started)
+    assert (starts[first.pk], starts[second.pk]) == (8, 2)
