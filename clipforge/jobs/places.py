@@ -42,13 +42,13 @@ def leave(job: Job) -> None:
 def start(job: Job) -> None:
     """Count a job that a worker has claimed as running."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT jobs_start(%s)", [job.pk])
+        cursor.execute("SELECT FROM jobs_start(%s)", [job.pk])
 
 
 def may_return(job: Job, fence: int) -> bool:
     """Note that the job is queued again under the fence. Whether it is to get an entry at once, before all others."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT jobs_return(%s, %s)", [job.pk, fence])
+        cursor.execute("SELECT active FROM jobs_return(%s, %s) AS active", [job.pk, fence])
         (active,) = cursor.fetchone()
     return active is not False
 
@@ -56,7 +56,7 @@ def may_return(job: Job, fence: int) -> bool:
 def position(pk: uuid.UUID, *, most: int) -> int:
     """How many jobs start before this one, at the most so many."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT jobs_position(%s, %s)", [pk, most])
+        cursor.execute("SELECT ahead FROM jobs_position(%s, %s) AS ahead", [pk, most])
         (ahead,) = cursor.fetchone()
     return ahead or 0
 

@@ -49,7 +49,7 @@ def test_a_waiting_export_knows_its_place(api: APIClient, project: Project):
     export = make_export(project, status="QUEUED")
     with statements(control=True) as said:
         assert api.get(url(export.pk)).json()["queue_position"] == 2
-    assert said == ["SELECT exports_export", "SELECT exports_export"]  # itself; who is ahead
+    assert said == ["SELECT exports_export", "SELECT jobs_position"]  # itself; who is ahead
 
 
 @pytest.mark.parametrize("status", ["RENDERING", "READY", "FAILED", "CANCELLED", "EXPIRED"])

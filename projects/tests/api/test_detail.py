@@ -45,7 +45,7 @@ def test_a_waiting_project_knows_its_place(api: APIClient, organization: Organiz
     project = make_project(organization, status="QUEUED")
     with statements(control=True) as said:
         assert api.get(url(project.pk)).json()["queue_position"] == 2
-    assert said == ["SELECT projects_project", "SELECT projects_project"]  # itself; who is ahead
+    assert said == ["SELECT projects_project", "SELECT jobs_position"]  # itself; who is ahead
 
 
 @pytest.mark.parametrize("status", ["ANALYZING", "READY", "EMPTY", "FAILED", "CANCELLED"])
