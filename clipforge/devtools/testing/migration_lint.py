@@ -57,7 +57,7 @@ EXPLAINED = {
     "orgs/0003_cached_rows_and_scoped_limits: ADD_CHECK: Add field exports_per_minute to tierlimits": _EARLY,
     "orgs/0003_cached_rows_and_scoped_limits: NOT_NULL: Add field exports_per_minute to tierlimits": _EARLY,
     "orgs/0011_resolution: ADD_CHECK: Add field max_resolution to tierlimits": _EARLY,
-    "orgs/0012_queued_jobs: ADD_CHECK: Add field queued_jobs to tierlimits": "five rows, which only the staff write",
+    "orgs/0013_queued_jobs: ADD_CHECK: Add field queued_jobs to tierlimits": "five rows, which only the staff write",
     # A row for each of the staff.
     "orgs/0007_session_version: ADD_CHECK: Add field session_version to user": _EARLY,
     "staff/0006_payments_by_two: ALTER_COLUMN: Alter field ticket on moneyrequest": _EARLY,
