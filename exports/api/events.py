@@ -9,11 +9,14 @@ from exports import selectors
 from exports.api.serializers import ExportSerializer
 from exports.models import Export
 
+# A link opens the file to whoever has it, and has ended when an event is sent again: GET has one.
+NO_LINK = {"download_url": None, "download_expires_at": None}
+
 
 def body(export: Export) -> bytes:
-    """As it is now in the database, whatever the instance knows."""
+    """As it is now in the database, whatever the instance knows; without a link."""
     found = selectors.get_export(export.org, export.pk)
-    return bytes(JSONRenderer().render(ExportSerializer(found).data))
+    return bytes(JSONRenderer().render({**ExportSerializer(found).data, **NO_LINK}))
 
 
 for name, told_when in {
