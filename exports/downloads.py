@@ -11,15 +11,18 @@ from django.core import signing
 from django.urls import reverse
 from django.utils import timezone
 
+from clipforge.common import storage
 from clipforge.common.errors import Conflict, Forbidden
 from exports.models import Export
 
 SALT = "exports.download"
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+# Pictures of a clip, which its link leads to as well: the last part of the path says which file.
+PICTURES = frozenset({"poster.jpg", "poster.webp", "strip.jpg", "strip.vtt"})
 
 
-def signed_url(export: Export) -> str:
-    """The path to the export's file, good for settings.DOWNLOAD_URL_SECONDS.
+def signed_url(export: Export, picture: str | None = None) -> str:
+    """The path to the export's file, or to one of its PICTURES, good for settings.DOWNLOAD_URL_SECONDS.
 
     Raises Conflict unless there is a file: `not_ready`, or `expired` after the retention.
     """
@@ -36,7 +39,7 @@ def signed_url(export: Export) -> str:
             f"The export is {export.status}; it can be downloaded once it is READY.",
             code="export_not_ready",
         )
-    return _path(export, signing.TimestampSigner(salt=SALT))
+    return _path(export, signing.TimestampSigner(salt=SALT), picture)
 
 
 class Link(NamedTuple):
@@ -78,14 +81,17 @@ class _SteadySigner(signing.TimestampSigner):
         return signing.b62_encode(self.begins)
 
 
-def _path(export: Export, signer: signing.TimestampSigner) -> str:
+def _path(export: Export, signer: signing.TimestampSigner, picture: str | None = None) -> str:
     token = signer.sign_object(export.file_key)
     name = export.download_name or str(export.pk)
-    return reverse("download-file", args=[token, f"{name}.{export.extension}"])
+    return reverse("download-file", args=[token, picture or f"{name}.{export.extension}"])
 
 
-def key_of(token: str) -> str:
-    """The storage key inside a token. Raises Forbidden for a forged or expired one."""
+def key_of(token: str, name: str) -> str:
+    """The storage key of the file that a token and a name lead to.
+
+    Raises Forbidden for a token that is forged or has expired.
+    """
     try:
         key: str = signing.loads(token, salt=SALT, max_age=settings.DOWNLOAD_URL_SECONDS)
     except signing.SignatureExpired:
@@ -94,4 +100,4 @@ def key_of(token: str) -> str:
         ) from None
     except signing.BadSignature:
         raise Forbidden("This download link is not valid.", code="link_invalid") from None
-    return key
+    return storage.companion_of(key, name) if name in PICTURES else key

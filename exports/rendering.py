@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from dataclasses import replace
+from pathlib import Path
 
 from django.db.models.functions import Now
 
 from clipforge.common import storage
+from clipforge.common.errors import StorageFull
 from clipforge.jobs import lifecycle
 from clipforge.jobs.failures import DATABASE_FAULTS, JobFailed
 from clipforge.jobs.kinds import RunControl
@@ -19,6 +22,7 @@ from clipforge.media import (
     MediaError,
     Rendered,
     RenderSpec,
+    illustrate,
     render,
 )
 from clipforge.media.contracts import (
@@ -34,6 +38,8 @@ from exports.models import Export
 from projects import failures
 from projects import selectors as project_selectors
 from projects.failures import SOURCE_MISSING
+
+logger = logging.getLogger(__name__)
 
 # Rendering runs about as fast as the clip plays on one core; this only ends a stuck one.
 WALL_SECONDS_PER_OUTPUT_SECOND = 20
@@ -59,6 +65,7 @@ def run(export: Export, control: RunControl) -> None:
             should_stop=control.must_stop,
         )
         storage.publish(part, key)
+        _publish_pictures(export, key, folder, control)
     try:
         recorded = _record(export, key, rendered)
     except DATABASE_FAULTS:
@@ -72,6 +79,31 @@ def run(export: Export, control: RunControl) -> None:
         storage.delete_others(key)
     else:
         storage.delete(key)
+
+
+def _publish_pictures(export: Export, key: str, folder: Path, control: RunControl) -> None:
+    """Put poster and strip beside the clip. It is what was paid for, and is made without them too."""
+    pictures = folder / "pictures"
+    try:
+        pictures.mkdir()
+        names = illustrate(
+            storage.path_of(key),
+            pictures,
+            face_model=faces.model(),
+            limits=replace(_limits(export), wall_seconds=MINIMUM_WALL_SECONDS),
+            on_progress=control.note,
+            should_stop=control.must_stop,
+        )
+        for name in names:
+            storage.publish(pictures / name, storage.companion_of(key, name))
+    except (MediaError, StorageFull) as error:
+        if isinstance(error, MediaError) and error.code is ErrorCode.CANCELLED:
+            storage.delete(key)
+            raise
+        logger.warning("no pictures of export %s: %s", export.pk, error)
+    except BaseException:
+        storage.delete(key)
+        raise
 
 
 def _spec(export: Export) -> RenderSpec:

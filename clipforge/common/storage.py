@@ -15,7 +15,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from django.conf import settings
@@ -87,12 +87,19 @@ def publish(part: Path, key: str) -> None:
         _fsync(target.parent)
 
 
+def companion_of(key: str, name: str) -> str:
+    """The key of a file that belongs to another, and is deleted with it."""
+    return str(PurePosixPath(key).with_suffix(f".{name}"))
+
+
 def delete(key: str) -> None:
-    """Delete the file, and its folder if that is empty now. A missing file is fine."""
+    """Delete the file with its companions, and its folder if that is empty now. A missing file is fine."""
     if not key:
         return
     path = path_of(key)
     path.unlink(missing_ok=True)
+    for companion in path.parent.glob(f"{path.stem}.*"):
+        companion.unlink(missing_ok=True)
     try:
         path.parent.rmdir()
     except OSError:
@@ -105,11 +112,11 @@ def delete_all(keys: Iterable[str]) -> None:
 
 
 def delete_others(key: str) -> None:
-    """Delete what is beside the file: what earlier attempts at it left when they died."""
+    """Delete what is beside the file and its companions: what earlier attempts left when they died."""
     path = path_of(key)
     with contextlib.suppress(FileNotFoundError):  # deleted meanwhile, all of it
         for other in path.parent.iterdir():
-            if other != path:
+            if other != path and not other.name.startswith(f"{path.stem}."):
                 other.unlink(missing_ok=True)
 
 

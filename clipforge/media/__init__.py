@@ -17,7 +17,7 @@ from clipforge.media.contracts import (
     SourceInfo,
     WarningCode,
 )
-from clipforge.media.operations import analyse, choose, place, probe, render
+from clipforge.media.operations import analyse, choose, illustrate, place, probe, render
 
 __all__ = [
     "Analysis",
@@ -37,6 +37,7 @@ __all__ = [
     "WarningCode",
     "analyse",
     "choose",
+    "illustrate",
     "place",
     "probe",
     "render",

@@ -143,12 +143,25 @@ def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress
     )
 
 
+def illustrate(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Result:
+    from clipforge.media import illustrating
+    from clipforge.media.reframing.models import FaceModel
+
+    clip, folder = Path(arguments["clip"]), Path(arguments["folder"])
+    model = arguments["face_model"]
+    names = illustrating.illustrate(
+        clip, folder, limits, on_progress, FaceModel(**model) if model else None
+    )
+    return {"names": names}
+
+
 OPERATIONS: dict[str, Operation] = {
     "probe": probe,
     "analyse": analyse,
     "choose": choose,
     "place": place,
     "render": render,
+    "illustrate": illustrate,
 }
 # These work in this process. The others start ffmpeg, which may start no further process.
 IN_PROCESS = {"probe", "choose", "place"}

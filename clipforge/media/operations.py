@@ -172,6 +172,32 @@ def _chosen(
         return Chosen(**{**result, "moments": _moments(result)})
 
 
+def illustrate(
+    clip: Path,
+    folder: Path,
+    *,
+    face_model: FaceModel | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> list[str]:
+    """Write poster and strip of a finished clip into an empty folder; the names of the files."""
+    _require_file(clip)
+    result = sandbox.run(
+        "illustrate",
+        {
+            "clip": str(clip.absolute()),
+            "folder": str(folder.absolute()),
+            "face_model": asdict(face_model) if face_model else None,
+        },
+        limits=limits,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    with _malformed_result_as_crash():
+        return [str(name) for name in result["names"]]
+
+
 def _require_file(path: Path) -> None:
     """Raise MediaError for anything but a regular file, and OSError for an unreadable one.
 

@@ -16,6 +16,11 @@ urlpatterns = [
         transcripts.TranscriptOfExport.as_view(),
         name="export-transcript",
     ),
+    path(
+        "exports/<uuid:export_id>/pictures/<str:name>",
+        views.ExportPicture.as_view(),
+        name="export-picture",
+    ),
 ]
 file_urlpatterns = [
     path("files/<str:token>/<str:name>", views.download_file, name="download-file"),

@@ -8,7 +8,13 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework import status
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -17,7 +23,7 @@ from rest_framework.response import Response
 from clipforge.common.api.files import serve_file
 from clipforge.common.api.filters import order_of
 from clipforge.common.api.problems import problem_response, safe_only
-from clipforge.common.errors import DomainError
+from clipforge.common.errors import DomainError, NotFound
 from clipforge.jobs.api.views import JobCancel, JobDetail, JobRetry, JobView
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
@@ -213,6 +219,28 @@ class ExportDownload(ExportView):
         )
 
 
+class ExportPicture(ExportView):
+    problems = {"get": (409,)}
+
+    @extend_schema(
+        operation_id="export_picture",
+        summary="Redirect to a signed, expiring URL of the poster or the strip",
+        description="The strip is one sprite; its WebVTT says which part of it stands for which time.",
+        parameters=[
+            OpenApiParameter("name", str, OpenApiParameter.PATH, enum=sorted(downloads.PICTURES))
+        ],
+        responses={302: OpenApiResponse(description="`Location` is the URL.")},
+    )
+    def get(self, request: Request, export_id: uuid.UUID, name: str) -> Response:
+        export = self.get_job()
+        if name not in downloads.PICTURES:
+            raise NotFound
+        url = request.build_absolute_uri(downloads.signed_url(export, name))
+        return Response(
+            status=status.HTTP_302_FOUND, headers={"Location": url, "Cache-Control": "no-store"}
+        )
+
+
 class QuoteView(OrgView):
     scope = "read"
     serializer_class = QuoteSerializer
@@ -256,6 +284,6 @@ class QuoteView(OrgView):
 def download_file(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
     """The file behind a signed URL, whole or in ranges. No API key: the link is the permission."""
     try:
-        return serve_file(request, downloads.key_of(token), download_name=name)
+        return serve_file(request, downloads.key_of(token, name), download_name=name)
     except DomainError as error:
         return problem_response(error.status, error.error_code, error.message)

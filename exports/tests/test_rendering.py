@@ -80,6 +80,12 @@ def files_of(export: Export) -> list[str]:
     return [path.name for path in stored_files() if path.parent == folder]
 
 
+def published(fence: int) -> list[str]:
+    """The clip of an attempt, and its pictures."""
+    pictures = ("poster.jpg", "poster.webp", "strip.jpg", "strip.vtt")
+    return [f"{fence}.mp4", *(f"{fence}.{name}" for name in pictures)]
+
+
 def unfinished_files() -> list[Path]:
     return [path for path in stored_files() if path.parts[0] == storage.INCOMING]
 
@@ -98,7 +104,7 @@ def test_a_finished_export_has_its_file_and_is_charged_once(org: Organization, p
     export = run(queued(project))
     assert (export.status, export.error_code, export.progress) == ("READY", "", 1)
     assert export.file_key == f"{org.pk}/exports/{export.pk}/1.mp4"
-    assert files_of(export) == ["1.mp4"]
+    assert files_of(export) == published(1)
     assert unfinished_files() == []
 
     path = storage.path_of(export.file_key)
@@ -251,7 +257,7 @@ def test_the_file_of_a_worker_that_came_too_late_is_deleted(
     monkeypatch.undo()
     run(export)
     assert (export.status, export.attempts) == ("READY", 2)
-    assert (files_of(export), spent_on(export)) == (["3.mp4"], [-1])
+    assert (files_of(export), spent_on(export)) == (published(3), [-1])
 
 
 def test_an_export_of_a_project_deleted_meanwhile_leaves_no_file(
@@ -290,7 +296,7 @@ def test_what_dead_attempts_left_beside_the_file_goes_with_the_next_success(proj
     left.parent.mkdir(parents=True)
     left.write_bytes(b"published, never recorded")
     assert run(export).status == "READY"
-    assert files_of(export) == ["1.mp4"]
+    assert files_of(export) == published(1)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -306,14 +312,14 @@ def test_a_database_that_goes_away_at_the_end_costs_nothing_extra(
         run(export)
     connection.close()
     export.refresh_from_db()
-    assert (export.status, export.fence, files_of(export)) == ("RENDERING", 1, ["1.mp4"])
+    assert (export.status, export.fence, files_of(export)) == ("RENDERING", 1, published(1))
 
     monkeypatch.undo()
     lapse_lease(export)
     app.tasks["exports.sweep"](timestamp=0)
     export.refresh_from_db()
     run(export)
-    assert (export.status, export.attempts, files_of(export)) == ("READY", 2, ["3.mp4"])
+    assert (export.status, export.attempts, files_of(export)) == ("READY", 2, published(3))
     assert spent_on(export) == [-1]
     assert funds(org) == Funds(available=10, held=0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
+from pathlib import PurePosixPath
 from typing import IO, Any
 
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
@@ -22,11 +23,17 @@ from clipforge.common.errors import NotFound
 
 Headers = list[tuple[str, str]]
 
+TYPES = {
+    ".webm": "video/webm",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+    ".vtt": "text/vtt; charset=utf-8",
+}
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def serve_file(request: HttpRequest, key: str, *, download_name: str) -> HttpResponseBase:
-    """Answer GET and HEAD for a stored MP4, with Range, If-Modified-Since and ETag.
+    """Answer GET and HEAD for a stored file, whose type is that of the name, with Range, If-Modified-Since and ETag.
 
     WhiteNoise's responder does the protocol. Raises NotFound when the file is gone, ValueError for
     a key that is none.
@@ -73,7 +80,7 @@ class StoredFile(StaticFile):  # type: ignore[misc] # no type information is pub
 def _headers(download_name: str) -> dict[str, Any]:
     name = CONTROL_CHARACTERS.sub("", download_name)
     return {
-        "Content-Type": "video/mp4",
+        "Content-Type": TYPES.get(PurePosixPath(name).suffix, "video/mp4"),
         "Content-Disposition": content_disposition_header(True, name) or "attachment",
         "Cache-Control": "private, no-store",
         "X-Content-Type-Options": "nosniff",

@@ -84,7 +84,7 @@ def look(view: View, detector: FaceDetector | None, on_progress: Callable[[float
 
     `on_progress` gets the share of them that was seen. Damaged pictures are left out.
     """
-    width, height = _detection_size(view.size)
+    width, height = detection_size(view.size)
     watcher = Watcher(view.rate, (width, height), detector)
     small = f"scale={GRAY_WIDTH}:{GRAY_HEIGHT}:flags=fast_bilinear,format=gray"
     large = f"scale={width}:{height}:flags=bilinear,format=rgb24"
@@ -106,7 +106,21 @@ def look(view: View, detector: FaceDetector | None, on_progress: Callable[[float
     return watcher.finish()
 
 
-def _detection_size(size: tuple[int, int]) -> tuple[int, int]:
+def watch(
+    arguments: list[str],
+    rate: Fraction,
+    size: tuple[int, int],
+    most: int,
+    take: Callable[[NDArray[np.uint8]], None],
+) -> None:
+    """Give `take` so many pictures a second of a clip, in colour, `most` of them at most."""
+    filters = (f"fps={rate}:start_time=0:round=up", f"scale={size[0]}:{size[1]}:flags=bilinear")
+    output = _raw((*filters, "format=rgb24"), most)
+    decoding.stream(arguments, [(Frames(size[0] * size[1] * 3, take).feed, output)])
+
+
+def detection_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the pictures that faces are looked for in."""
     scale = LONG_SIDE / max(size)
     width, height = (max(1, round(side * scale / ALIGNMENT)) * ALIGNMENT for side in size)
     return width, height
