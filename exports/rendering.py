@@ -101,6 +101,8 @@ def _publish_pictures(export: Export, key: str, folder: Path, control: RunContro
             storage.delete(key)
             raise
         logger.warning("no pictures of export %s: %s", export.pk, error)
+    except DATABASE_FAULTS:
+        raise  # as when it is recorded: the next attempt removes the file
     except BaseException:
         storage.delete(key)
         raise

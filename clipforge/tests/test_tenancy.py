@@ -70,6 +70,7 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("export-cancel", "POST"): (200, 404, "queued export"),
     ("export-retry", "POST"): (200, 404, "failed export"),
     ("export-download", "GET"): (302, 404, "export"),
+    ("export-picture", "GET"): (302, 404, "export"),
     ("export-transcript", "GET"): (200, 404, "export"),
     ("credits-statement", "GET"): (200, 200, None),
     # This service takes no payments through Stripe; those that it takes are billing's own tests'.
@@ -189,7 +190,10 @@ def address(name: str, pk: str, world: World) -> str:
         return f"{PATTERNS[name]}?month={timezone.now():%Y-%m}"
     if name == "transcripts":
         return f"{PATTERNS[name]}?q=speaks"
-    path, filled = re.subn(r"<uuid:\w+>", pk, PATTERNS[name])
+    pattern = PATTERNS[name]
+    if name == "export-picture":
+        pattern = pattern.replace("<str:name>", "poster.jpg")
+    path, filled = re.subn(r"<uuid:\w+>", pk, pattern)
     assert "<" not in path, f"{path}: this test cannot fill that in"
     assert bool(filled) == bool(pk), f"{path}: say whose thing it is about"
     return path

@@ -312,7 +312,7 @@ def test_a_database_that_goes_away_at_the_end_costs_nothing_extra(
         run(export)
     connection.close()
     export.refresh_from_db()
-    assert (export.status, export.fence, files_of(export)) == ("RENDERING", 1, published(1))
+    assert (export.status, export.fence, files_of(export)) == ("RENDERING", 1, ["1.mp4"])
 
     monkeypatch.undo()
     lapse_lease(export)
