@@ -34,7 +34,7 @@ from clipforge.devtools.testing.state import (
     stored_files,
 )
 from clipforge.jobs import lifecycle, sweeping
-from clipforge.media import Rendered, probe, render
+from clipforge.media import Rendered, illustrate, probe, render
 from clipforge.orgs.models import Organization
 from credits import services as credit_services
 from credits.models import CreditTransaction, TransactionType
@@ -201,14 +201,14 @@ def test_a_full_disk_fails_the_export_and_costs_nothing(
 
 
 def after_the_render(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    """Call `act` when the file is rendered and nothing is recorded yet."""
+    """Call `act` when the file and its pictures are made and nothing is recorded yet."""
 
-    def render_and_act(*args: Any, **kwargs: Any) -> Rendered:
-        rendered = render(*args, **kwargs)
+    def illustrate_and_act(*args: Any, **kwargs: Any) -> list[str]:
+        names = illustrate(*args, **kwargs)
         act()
-        return rendered
+        return names
 
-    monkeypatch.setattr(rendering, "render", render_and_act)
+    monkeypatch.setattr(rendering, "illustrate", illustrate_and_act)
 
 
 def test_a_cancel_stops_the_child_and_gives_the_credits_back(
@@ -312,7 +312,7 @@ def test_a_database_that_goes_away_at_the_end_costs_nothing_extra(
         run(export)
     connection.close()
     export.refresh_from_db()
-    assert (export.status, export.fence, files_of(export)) == ("RENDERING", 1, ["1.mp4"])
+    assert (export.status, export.fence, files_of(export)) == ("RENDERING", 1, published(1))
 
     monkeypatch.undo()
     lapse_lease(export)
