@@ -30,9 +30,12 @@ from clipforge.common.models import OrgQuerySet
 from clipforge.orgs.models import Organization
 
 
-def pricing() -> dict[str, Any]:
-    """The answer of `GET /pricing`: `{version, plans, packs}`."""
-    return caching.pricing()
+def pricing(*, found: bytes | None = None) -> dict[str, Any]:
+    """The answer of `GET /pricing`: `{version, plans, packs}`.
+
+    `found` is the cached list, where this request has read it already.
+    """
+    return caching.pricing(found=found)
 
 
 def price_for_sale(code: str, *, currency: str | None = None) -> Price:

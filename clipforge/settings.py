@@ -221,6 +221,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "clipforge.common.middleware.RequestLogMiddleware",
     "clipforge.common.api.cors.CORSMiddleware",
+    # Answers requests of the API by itself; what follows is for pages.
+    "clipforge.common.programs.ProgramsMiddleware",
     "clipforge.common.middleware.ContentSecurityPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -428,7 +430,7 @@ REST_FRAMEWORK = {
         "clipforge.orgs.api.request_path.AnonymousThrottle",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["clipforge.common.api.renderers.Renderer"],
     "DEFAULT_PARSER_CLASSES": ["clipforge.common.api.parsers.LimitedJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "clipforge.common.api.pagination.KeysetPagination",
     "DEFAULT_FILTER_BACKENDS": ["clipforge.common.api.filters.StrictFilterBackend"],

@@ -11,7 +11,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import selectors, services
+from billing import caching, selectors, services
 from billing.api.serializers import (
     CheckoutRequestSerializer,
     CheckoutSerializer,
@@ -31,6 +31,8 @@ class PricingView(OrgView):
     cache_control = "public, no-cache"
     pagination_class = None
     serializer_class = PricingSerializer
+    prefetch = f"={caching.KEY}"
+    prefetch_life = caching.GRACE
 
     @extend_schema(
         operation_id="get_pricing",
@@ -40,7 +42,7 @@ class PricingView(OrgView):
         "With one its organization counts.",
     )
     def get(self, request: Request) -> Response:
-        return Response(selectors.pricing())
+        return Response(selectors.pricing(found=self.prefetched))
 
 
 class CheckoutView(OrgView):

@@ -1,7 +1,16 @@
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.signals import request_finished
+from django.core.cache import close_caches
+from django.core.signals import request_finished, request_started
 from django.db.backends.signals import connection_created
+from django.dispatch import Signal
+
+
+def keep_receivers(signal: Signal) -> None:
+    """Let Django keep the list of receivers, as its signals of models do: two requests have the same."""
+    signal.use_caching = True
+    # Not a weak one, which holds no None; senders are a few classes, which stay.
+    signal.sender_receivers_cache = {}
 
 
 class CommonConfig(AppConfig):
@@ -11,6 +20,11 @@ class CommonConfig(AppConfig):
     def ready(self) -> None:
         from clipforge.common import checks, query_times  # noqa: F401 - checks register themselves
         from clipforge.common.cache.metrics import metrics
+
+        keep_receivers(request_started)
+        keep_receivers(request_finished)
+        # It asks every cache to close what ours keep open on purpose.
+        request_finished.disconnect(close_caches)
 
         request_finished.connect(metrics.after_request, dispatch_uid="clipforge.metrics")
         if settings.FAULTPOINTS:

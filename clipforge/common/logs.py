@@ -7,6 +7,10 @@ import json
 import logging
 from typing import Any
 
+# No line shows them, so no record has to look for them.
+logging.logThreads = False
+logging.logMultiprocessing = False
+
 _context: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("log_context")
 
 # What a LogRecord always has; everything else came through `extra`.

@@ -6,6 +6,7 @@ where Redis cannot be reached this process limits by itself.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ from clipforge.orgs.windows import (
     local_windows,
     window_results,
 )
+
+# The three rows, found in the cache.
+HITS = tuple(f"cache|orgs:{row}|hit" for row in ("key", "organization", "limits"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +64,21 @@ def admit(
     *,
     costs: Costs,
     prefetch: str = "",
+    prefetch_life: float = 0,
     before_database: Callable[[], None] = lambda: None,
 ) -> Admission | None:
     """Recognise an API key and count its request. None for a key that is no good.
 
     `prefetch` names a family of cached values, `<prefetch>:<organization>`: that of the caller's
-    organization is read in the same round trip. `before_database` is called before a key that is
+    organization is read in the same round trip. `=<key>` names one that all organizations share. It is read
+    only if it has `prefetch_life` seconds left. `before_database` is called before a key that is
     not cached is looked up; it may raise.
     """
     public_id = keys.public_id_of(key)
     if public_id is None:
         return None
     try:
-        admission = _admit_cached(key, public_id, costs, prefetch)
+        admission = _admit_cached(key, public_id, costs, (prefetch, round(prefetch_life * 1000)))
     except _NotCached:
         before_database()
         admission = _admit_stored(key, public_id, costs)
@@ -86,33 +92,44 @@ class _NotCached(Exception):
     """Redis does not know, or cannot say."""
 
 
-def _admit_cached(key: str, public_id: str, costs: Costs, prefetch: str) -> Admission | None:
+def _admit_cached(
+    key: str, public_id: str, costs: Costs, prefetch: tuple[str, int]
+) -> Admission | None:
     cache, cached_key = default_cache(), f"orgs:key:{public_id}"
     windows = [word for scope, cost in costs.items() for word in (scope, SCOPES[scope], cost)]
     try:
         cache.flush_pending_invalidations()
-        answer = ADMIT.run(cache.redis, [cached_key], [keys.digest(key), prefetch, *windows])
+        answer = ADMIT.run(cache.redis, [cached_key], [keys.digest(key), *prefetch, *windows])
     except RedisError as error:
         record(cached_key, "error")
         raise _NotCached from error
     outcome = answer[0].decode()
     if outcome == "unknown":
         raise _NotCached
-    record(cached_key, "hit")
     if outcome == "refused":
+        record(cached_key, "hit")
         if settings.API_KEY_PEPPER_FALLBACKS:
             # Its digest may be under an earlier pepper, which the script does not know.
             raise _NotCached
         return None
-    record("orgs:organization", "hit")
-    record("orgs:limits", "hit")
-    api_key = caching.from_json(APIKey, answer[1])
-    api_key.organization = caching.from_json(Organization, answer[2])
-    principal = Principal(api_key, caching.from_json(TierLimits, answer[3]))
+    metrics.count_each(HITS)
+    principal = _principal_of(*answer[1:4])
     if outcome == "inactive":
         return Admission(principal, [])
     _, *found = answer[5:]  # the life of a window comes before their results
     return Admission(principal, window_results(list(costs), found), prefetched=answer[4])
+
+
+@functools.lru_cache(maxsize=1024)
+def _principal_of(key: bytes, organization: bytes, limits: bytes) -> Principal:
+    """The principal that these rows make: for as long as their bytes stay the same, the same one.
+
+    Redis is asked for the bytes with every request, so a change holds at once. Requests share what
+    this returns: nobody changes a row of a principal (see `services`, which lock their own).
+    """
+    api_key = caching.from_json(APIKey, key)
+    api_key.organization = caching.from_json(Organization, organization)
+    return Principal(api_key, caching.from_json(TierLimits, limits))
 
 
 def _admit_stored(key: str, public_id: str, costs: Costs) -> Admission | None:

@@ -7,7 +7,6 @@ secret carries 256 bits, so a fast keyed hash is right: slow ones are for passwo
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 import string
@@ -79,7 +78,7 @@ def is_current(key: str, stored: str) -> bool:
 
 
 def _digest(key: str, pepper: str) -> str:
-    return hmac.new(pepper.encode(), key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(pepper.encode(), key.encode(), "sha256").hex()
 
 
 def _random(length: int) -> str:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long
         ("balance", "", "ratio "),
         ("throttle", "it.LIMITS = (5,)", "limit    5  limits "),
         ("spending", "it.ORGANIZATIONS, it.SPENDS = 4, 5", "ratio "),
-        ("request", "it.SECONDS = 1", "balance  "),
+        ("request", "it.REQUESTS = 50", "balance  "),
         ("workers", "it.SETTINGS, it.SECONDS = ['1x2'], 1", "1x2 "),
     ],
 )

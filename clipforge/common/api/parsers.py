@@ -67,10 +67,10 @@ def require_readable(request: Request) -> None:
 
     Raises LengthRequired, UnsupportedCoding.
     """
-    if "Transfer-Encoding" in request.headers:
+    if "HTTP_TRANSFER_ENCODING" in request.META:
         raise LengthRequired(
             "Send the body with a Content-Length; chunked bodies are not accepted."
         )
-    coding = request.headers.get("Content-Encoding", "").strip()
+    coding = request.META.get("HTTP_CONTENT_ENCODING", "").strip()
     if coding.lower() not in {"", "identity"}:
         raise UnsupportedCoding("Send the body as it is, without a Content-Encoding.")

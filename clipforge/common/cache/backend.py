@@ -9,11 +9,13 @@ Values that may never be older than the last commit go through `clipforge.common
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from django.conf import settings
 from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django_redis.cache import RedisCache
@@ -63,7 +65,7 @@ class Cache(VersionedCache, RedisCache[Any]):  # type: ignore[misc]
         # What is not overridden below; most of it (sets, hashes, locks) is not used here.
         self._ignore_exceptions = True
 
-    @property
+    @functools.cached_property
     def redis(self) -> Client:  # type: ignore[override]
         """The client underneath, for scripts. It raises RedisError where the cache does not."""
         client: Client = self.client.get_client()
@@ -182,5 +184,11 @@ class Cache(VersionedCache, RedisCache[Any]):  # type: ignore[misc]
 
 
 def default_cache() -> Cache:
-    """The default cache, with all its operations."""
-    return cast("Cache", caches["default"])
+    """The default cache, with all its operations: one for all threads, as its pool is."""
+    if _default.get("settings") is not settings.CACHES:
+        _default.update(settings=settings.CACHES, cache=caches["default"])
+    return cast("Cache", _default["cache"])
+
+
+# Until the settings of the caches are others, as tests make them.
+_default: dict[str, Any] = {}

@@ -23,9 +23,9 @@ class Script:
     def run(self, redis: Client, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """The answer of the script, in one round trip. Raises RedisError."""
         try:
-            return redis.evalsha(self.digest, len(keys), *keys, *args)
+            return redis.ask("EVALSHA", self.digest, len(keys), *keys, *args)
         except NoScriptError:
-            return redis.eval(self.text, len(keys), *keys, *args)
+            return redis.ask("EVAL", self.text, len(keys), *keys, *args)
 
     def queue(self, pipeline: GuardedPipeline, keys: Sequence[str], args: Sequence[Any]) -> None:
         """Add the script to a pipeline, with its text: a pipeline cannot be told that it is missing."""

@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from redis.connection import AbstractConnection
 
+from clipforge.common.cache.lines import Line
 from clipforge.common.cache.log import family
 
 _CONTROL = re.compile(r"(BEGIN|COMMIT|ROLLBACK TO SAVEPOINT|SAVEPOINT|RELEASE SAVEPOINT)\b")
@@ -43,16 +44,22 @@ def statements(*, control: bool = False, access: bool = False) -> Iterator[list[
 def round_trips() -> Iterator[list[str]]:
     """Collect what Redis is sent, a round trip each: `COMMAND family-of-the-key`, a pipeline as one.
 
-    Seen where redis-py writes to its socket, so nothing gets around it.
+    Seen where redis-py and our own lines write to their sockets, so nothing gets around it.
     """
     said: list[str] = []
     send: Any = AbstractConnection.send_packed_command
+    send_line: Any = Line.send
 
     def noted(self: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
         said.append(_command(command))
         return send(self, command, *args, **kwargs)
 
+    def noted_line(self: Any, asked: Any, packed: bytes) -> None:
+        said.append(_command(packed))
+        send_line(self, asked, packed)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Line, "send", noted_line)
         patch.setattr(AbstractConnection, "send_packed_command", noted)
         yield said
 

@@ -49,14 +49,16 @@ REFUSAL = "The API key is missing, malformed, unknown, expired or revoked."
 # --- recognise -----------------------------------------------------------------------------
 
 
-def recognise(request: Request, *, costs: Costs, prefetch: str = "") -> Admission | None:
+def recognise(
+    request: Request, *, costs: Costs, prefetch: str = "", prefetch_life: float = 0
+) -> Admission | None:
     """The admission of the request's key; None for a request that shows no key.
 
     A guess costs us less than it costs the guesser: requests without a good key are counted by
     address, and an address over its limit is refused before the database is asked. Raises
     AuthenticationFailed for a bad key, RateLimited for too many of them.
     """
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     if not scheme:
         _limit_address(request)
         return None
@@ -67,6 +69,7 @@ def recognise(request: Request, *, costs: Costs, prefetch: str = "") -> Admissio
         key.strip(),
         costs=costs,
         prefetch=prefetch,
+        prefetch_life=prefetch_life,
         before_database=partial(_limit_address, request, increment=False),
     )
     if admission is None:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, cast
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import status
-from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +16,7 @@ from clipforge.common.api.conditional import conditional
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_readable
 from clipforge.common.api.unknown_fields import refuse_body
+from clipforge.common.api.views import LeanView
 from clipforge.orgs import services
 from clipforge.orgs.api.request_path import (
     add_limit_headers,
@@ -27,7 +27,10 @@ from clipforge.orgs.api.request_path import (
 )
 from clipforge.orgs.api.serializers import (
     SCOPES_OF_TOKENS,
+    APIKeySerializer,
     MeSerializer,
+    OrganizationSerializer,
+    TierLimitsSerializer,
     OriginsSerializer,
     TokenRequestSerializer,
     TokenSerializer,
@@ -41,7 +44,7 @@ from clipforge.orgs.windows import Costs
 ONE_REQUEST: Costs = {"api": 1}
 
 
-class OrgView(GenericAPIView[Any]):
+class OrgView(LeanView):
     """A view inside one organization: the one that the API key belongs to."""
 
     # The docstring is the description of each such route in the API's schema. The path of a request to
@@ -52,7 +55,9 @@ class OrgView(GenericAPIView[Any]):
     # The query parameters that it knows, by method; a list has those of its filterset.
     query_parameters: ClassVar[dict[str, frozenset[str]]] = {}
     # A family of cached values, one of each organization, read in the round trip that recognises the key.
+    # Or the key of one that all share, after a `=`, if it has `prefetch_life` seconds left.
     prefetch: ClassVar[str] = ""
+    prefetch_life: ClassVar[float] = 0
     # What a key has to be allowed in order to write here; to read, it is `read` everywhere.
     scope: ClassVar[str] = "write"
     # Of what a GET shows: a cache may keep it, and asks each time whether it is still so.
@@ -70,7 +75,7 @@ class OrgView(GenericAPIView[Any]):
 
     @property
     def prefetched(self) -> bytes | None:
-        """The cached value of `<prefetch>:<organization>` as the request came in; None without one."""
+        """The cached value that `prefetch` names as the request came in; None without one."""
         admission = admission_of(self.request)
         return admission.prefetched if admission else None
 
@@ -81,7 +86,12 @@ class OrgView(GenericAPIView[Any]):
     def perform_authentication(self, request: Request) -> None:
         """Recognise the key and charge its windows; then let DRF's classes act on what was found."""
         costs = self.costs.get(str(request.method).lower(), ONE_REQUEST)
-        request.admission = recognise(request, costs=costs, prefetch=self.prefetch_family())  # type: ignore[attr-defined]
+        request.admission = recognise(  # type: ignore[attr-defined]
+            request,
+            costs=costs,
+            prefetch=self.prefetch_family(),
+            prefetch_life=self.prefetch_life,
+        )
         super().perform_authentication(request)
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
@@ -196,13 +206,12 @@ class MeView(OrgView):
         description="Whose key this is, and the limits that it is under.",
     )
     def get(self, request: Request) -> Response:
-        organization = self.organization
+        organization, limits = self.organization, self.principal.limits
+        # As MeSerializer would, which would make all three anew for each request.
         return Response(
-            MeSerializer(
-                {
-                    "organization": organization,
-                    "limits": with_override(organization, self.principal.limits),
-                    "api_key": self.principal.api_key,
-                }
-            ).data
+            {
+                "organization": OrganizationSerializer(organization).data,
+                "limits": TierLimitsSerializer(with_override(organization, limits)).data,
+                "api_key": APIKeySerializer(self.principal.api_key).data,
+            }
         )

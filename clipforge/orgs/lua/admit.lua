@@ -1,7 +1,8 @@
 -- Recognise a key, charge the windows of its tier, and read a cached value: one round trip.
 --
 -- KEYS  the cached row of the key
--- ARGV  the digest of the whole key; a family of values that each organization has one of, or '';
+-- ARGV  the digest of the whole key; a family of values that each organization has one of, or '=' and the
+--       key of one that all share, or ''; the life that this must have left (ms), or 0;
 --       then for each window: scope, field of the limits, cost
 -- Returns {"admitted", key, organization, limits, value, life, window, ...}   the rows as JSON, and the
 --                                              cached value of that family, if there is one
@@ -25,9 +26,13 @@ if org.rate_limit_override ~= cjson.null then
   limit_of.requests_per_minute = org.rate_limit_override
 end
 
-local value = ARGV[2] ~= '' and redis.call('GET', ARGV[2] .. ':' .. row.organization_id)
+local value, name = false, ARGV[2]
+if name ~= '' then
+  name = name:match('^=(.+)') or name .. ':' .. row.organization_id
+  if ARGV[3] == '0' or redis.call('PTTL', name) >= tonumber(ARGV[3]) then value = redis.call('GET', name) end
+end
 local windows = {}
-for i = 3, #ARGV, 3 do
+for i = 4, #ARGV, 3 do
   local name = 'limit:' .. row.organization_id .. ':' .. ARGV[i]
   table.insert(windows, {key = name, limit = tonumber(limit_of[ARGV[i + 1]]), cost = tonumber(ARGV[i + 2])})
 end

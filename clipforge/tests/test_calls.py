@@ -1,0 +1,100 @@
+"""Budgets of a warm request: calls of functions, Python's and C's, from the server's call to the last byte.
+
+Where a layer is added to every request, this says so; time cannot be asserted, and SQL and round
+trips are budgeted in `test_budgets.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from clipforge.devtools.testing.factories import (
+    make_api_key,
+    make_export,
+    make_grant,
+    make_moment,
+    make_project,
+)
+from clipforge.wsgi import application
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# What a request of each took when its budget was set, and a tenth of room. Lists have ten rows.
+BUDGETS = {
+    "credits/balance": 1_020,
+    "me": 1_230,
+    "pricing": 1_035,
+    "projects/{project}": 6_700,
+    "projects/{project}/moments": 9_450,
+    "projects": 10_950,
+    "exports": 12_750,
+}
+
+
+def ask(path: str, key: str) -> bytes:
+    """The body of a GET, asked as gunicorn asks. 200 or the test fails."""
+    answered: list[str] = []
+
+    def start(status: str, _headers: Any, _error: Any = None, /) -> Any:
+        answered.append(status)
+
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": path,
+        "SCRIPT_NAME": "",
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost",
+        "HTTP_AUTHORIZATION": f"Bearer {key}",
+        "HTTP_ACCEPT": "*/*",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.url_scheme": "http",
+    }
+    response: Any = application(environ, start)
+    body = b"".join(response)
+    response.close()
+    assert answered == ["200 OK"], body
+    return body
+
+
+def calls(path: str, key: str) -> Counter[str]:
+    """The calls of functions that a request makes, by the name of the function."""
+    made: Counter[str] = Counter()
+
+    def note(frame: Any, event: str, argument: Any) -> None:
+        if event == "call":
+            made[f"{frame.f_code.co_filename}:{frame.f_code.co_name}"] += 1
+        elif event == "c_call":
+            made[argument.__qualname__] += 1
+
+    sys.setprofile(note)
+    try:
+        ask(path, key)
+    finally:
+        sys.setprofile(None)
+    return made
+
+
+@pytest.mark.parametrize("path", BUDGETS)
+def test_a_warm_request_calls_no_more_functions_than_its_budget(organization: Any, path: str):
+    make_grant(organization, 20)
+    project = make_project(organization)
+    for _ in range(10):
+        make_moment(project)
+        make_export(project)
+    for _ in range(9):
+        make_project(organization)
+    key = make_api_key(organization).secret
+    address = f"/api/v1/{path.format(project=project.pk)}"
+    for _ in range(3):
+        ask(address, key)
+    made = calls(address, key)
+    assert made.total() <= BUDGETS[path], made.most_common(20)
