@@ -30,8 +30,8 @@ from clipforge.orgs.api.serializers import (
     APIKeySerializer,
     MeSerializer,
     OrganizationSerializer,
-    TierLimitsSerializer,
     OriginsSerializer,
+    TierLimitsSerializer,
     TokenRequestSerializer,
     TokenSerializer,
 )
