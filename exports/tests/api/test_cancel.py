@@ -53,7 +53,7 @@ def test_what_is_not_open_is_refused(api: APIClient, project: Project, status: s
     assert status in body["detail"]
 
 
-def test_a_cancel_is_ten_statements(api: APIClient, project: Project):
+def test_a_cancel_is_eleven_statements(api: APIClient, project: Project):
     export = make_export(project, status="QUEUED")
     with statements() as said:
         assert api.post(url(export.pk)).status_code == 200
@@ -61,6 +61,7 @@ def test_a_cancel_is_ten_statements(api: APIClient, project: Project):
         "SELECT exports_export",  # whose it is
         "SELECT exports_export",  # locked
         "UPDATE exports_export",
+        "SELECT exports_export",  # its version, for what is cached of it
         "INSERT events_eventsequence",  # the number of its event
         "SELECT exports_export",  # the body
         "INSERT events_event",

@@ -47,7 +47,7 @@ def test_what_is_not_open_is_refused(api: APIClient, organization: Organization,
     assert status in body["detail"]
 
 
-def test_a_cancel_is_ten_statements(api: APIClient, organization: Organization):
+def test_a_cancel_is_eleven_statements(api: APIClient, organization: Organization):
     project = make_project(organization, status="QUEUED")
     with statements() as said:
         assert api.post(url(project.pk)).status_code == 200
@@ -55,6 +55,7 @@ def test_a_cancel_is_ten_statements(api: APIClient, organization: Organization):
         "SELECT projects_project",  # whose it is
         "SELECT projects_project",  # locked
         "UPDATE projects_project",
+        "SELECT projects_project",  # its version, for what is cached of it
         "INSERT events_eventsequence",  # the number of its event
         "SELECT projects_project",  # the body
         "INSERT events_event",
