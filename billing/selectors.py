@@ -109,7 +109,7 @@ def normal_reference(text: str) -> str:
 
 
 def without_blanks(reference: str) -> str:
-    """What references are compared by: banks print one with blanks that another leaves out."""
+    """The form in which references are compared: banks print one with blanks that another leaves out."""
     return "".join(reference.split())
 
 

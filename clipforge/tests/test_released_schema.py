@@ -73,7 +73,7 @@ def types_of(schema: Node, part: Node) -> set[str]:
 
 
 def breaks(old: Node, new: Node) -> Iterator[str]:
-    """What a client of `old` would meet in `new`."""
+    """The breaks that a client of `old` would meet in `new`."""
     for path, methods in old["paths"].items():
         for method, operation in methods.items():
             now = new["paths"].get(path, {}).get(method)

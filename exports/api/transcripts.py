@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from clipforge.common.api import transcripts as formats
+from clipforge.common.api import transcripts as common_transcripts
 from clipforge.media.captions import cues
 from clipforge.orgs.api.views import OrgView
 from exports import selectors
@@ -17,7 +17,7 @@ from projects import selectors as project_selectors
 from projects.transcripts import Part
 
 
-class TranscriptOfExport(formats.TranscriptAnswers, OrgView):
+class TranscriptOfExport(common_transcripts.TranscriptAnswers, OrgView):
     query_parameters = {"get": frozenset({"format"})}
     problems = {"get": (404,)}
 
@@ -25,9 +25,9 @@ class TranscriptOfExport(formats.TranscriptAnswers, OrgView):
         operation_id="get_export_transcript",
         summary="The words that are spoken in a clip",
         description="Times are seconds into the clip. 404 `no_transcript` where there are none.",
-        parameters=[formats.FORMAT],
-        responses=formats.RESPONSES,
-        examples=formats.EXAMPLES,
+        parameters=[common_transcripts.FORMAT],
+        responses=common_transcripts.RESPONSES,
+        examples=common_transcripts.EXAMPLES,
     )
     def get(self, request: Request, export_id: uuid.UUID) -> HttpResponse:
         export = selectors.get_export(self.organization, export_id)

@@ -1,4 +1,4 @@
-"""What is missing in a clip that was made all the same."""
+"""The parts that are missing in a clip that was made all the same."""
 
 from django.db import migrations, models
 

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clipforge.common.api import transcripts as formats
+from clipforge.common.api import transcripts as common_transcripts
 from clipforge.common.api.parsers import refuse_null_characters
 from clipforge.common.api.serializers import Decimals, Serializer, Text
 from clipforge.common.errors import Invalid
@@ -88,7 +88,7 @@ class TranscriptSearch(OrgView):
         )
 
 
-class TranscriptOfProject(formats.TranscriptAnswers, OrgView):
+class TranscriptOfProject(common_transcripts.TranscriptAnswers, OrgView):
     query_parameters = {"get": frozenset({"format", "start", "end"})}
     problems = {"get": (404, 422), "patch": (404, 422)}
 
@@ -97,13 +97,13 @@ class TranscriptOfProject(formats.TranscriptAnswers, OrgView):
         summary="The words that are spoken in a project",
         description="Times are seconds into the source, also in a range. 404 `no_transcript` where "
         "nothing is spoken, or nothing in a language that is understood.",
-        parameters=[*formats.RANGE, formats.FORMAT],
-        responses=formats.RESPONSES,
-        examples=formats.EXAMPLES,
+        parameters=[*common_transcripts.RANGE, common_transcripts.FORMAT],
+        responses=common_transcripts.RESPONSES,
+        examples=common_transcripts.EXAMPLES,
     )
     def get(self, request: Request, project_id: uuid.UUID) -> HttpResponse:
         project = selectors.get_project(self.organization, project_id)
-        start, end = formats.range_of(request, project.duration)
+        start, end = common_transcripts.range_of(request, project.duration)
         return self.shown(request, Part(selectors.get_transcript(project), start, end))
 
     @extend_schema(
@@ -112,7 +112,7 @@ class TranscriptOfProject(formats.TranscriptAnswers, OrgView):
         description="Captions that are made later use them. Times stay as they are. Answers with the "
         "sentences that were corrected.",
         request=CorrectionsSerializer,
-        responses={200: formats.TranscriptSerializer},
+        responses={200: common_transcripts.TranscriptSerializer},
         examples=[
             OpenApiExample(
                 "A name", {"words": [{"index": 4, "text": "Tilney,"}]}, request_only=True
@@ -138,7 +138,7 @@ class TranscriptOfProject(formats.TranscriptAnswers, OrgView):
         return Response(document)
 
 
-class TranscriptOfMoment(formats.TranscriptAnswers, OrgView):
+class TranscriptOfMoment(common_transcripts.TranscriptAnswers, OrgView):
     query_parameters = {"get": frozenset({"format"})}
     problems = {"get": (404,)}
 
@@ -146,9 +146,9 @@ class TranscriptOfMoment(formats.TranscriptAnswers, OrgView):
         operation_id="get_moment_transcript",
         summary="The words that are spoken in a moment",
         description="Times are seconds into the moment. 404 `no_transcript` where there are none.",
-        parameters=[formats.FORMAT],
-        responses=formats.RESPONSES,
-        examples=formats.EXAMPLES,
+        parameters=[common_transcripts.FORMAT],
+        responses=common_transcripts.RESPONSES,
+        examples=common_transcripts.EXAMPLES,
     )
     def get(self, request: Request, moment_id: uuid.UUID) -> HttpResponse:
         moment = selectors.get_moment(self.organization, moment_id)

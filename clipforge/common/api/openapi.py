@@ -1,4 +1,4 @@
-"""What holds for all operations of the schema: the server, the tags, and the headers of answers."""
+"""The parts of the schema that hold for all operations: the server, the tags, and the headers of answers."""
 
 from __future__ import annotations
 

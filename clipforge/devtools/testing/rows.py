@@ -89,7 +89,7 @@ def make_alert() -> Alert:
 
 
 def make_told(endpoint: Endpoint | None = None) -> Delivery:
-    """What an endpoint is told by a test of it."""
+    """The event that a test of an endpoint sends it."""
     with atomic():
         endpoint = endpoint or make_endpoint(make_organization())
         return outbox.record_for(endpoint, "endpoint.test")
