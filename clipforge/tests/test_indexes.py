@@ -45,7 +45,8 @@ class Index(NamedTuple):
     name: str
     table: str
     method: str
-    columns: list[str]  # by which it is ordered, without those it only carries along
+    # By which it is ordered, without those it only carries along; an expression as it is written.
+    columns: list[str]
     operators: str  # the classes, one a column: what can be compared with what
     condition: str
     unique: bool
@@ -60,9 +61,10 @@ def indexes() -> list[Index]:
         cursor.execute(
             """
             SELECT name.relname, home.relname, method.amname,
-                   ARRAY(SELECT attname::text
+                   ARRAY(SELECT COALESCE(attname::text,
+                                         pg_get_indexdef(indexrelid, place::int, true))
                            FROM unnest(indkey::int2[]) WITH ORDINALITY AS key(number, place)
-                           JOIN pg_attribute ON attrelid = indrelid AND attnum = number
+                           LEFT JOIN pg_attribute ON attrelid = indrelid AND attnum = number
                           WHERE place <= indnkeyatts
                           ORDER BY place),
                    indclass::text, COALESCE(pg_get_expr(indpred, indrelid), ''), indisunique
