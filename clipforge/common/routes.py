@@ -49,5 +49,5 @@ def _learn(
 
 @functools.cache
 def _matches(resolver: URLResolver) -> dict[tuple[str, ...], ResolverMatch]:  # noqa: ARG001 - the key
-    """What was found out about a table of routes, of which tests have several."""
+    """The shapes that are known of a table of routes, of which tests have several."""
     return {}

@@ -62,7 +62,7 @@ class Line:
         return answer
 
     def send(self, asked: socket.socket, packed: bytes) -> None:
-        """Where tests see what is sent."""
+        """Send a packed command. Tests see here what is sent."""
         asked.sendall(packed)
 
     def close(self) -> None:
