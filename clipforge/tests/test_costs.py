@@ -30,6 +30,7 @@ POSTS = {
     "export-cancel": ONE,
     "export-retry": {"api": 2, "exports": 1},
     "quotes": ONE,
+    "tokens": ONE,
     "billing-checkout": ONE,
     "billing-portal": ONE,
     "webhook-endpoints": ONE,

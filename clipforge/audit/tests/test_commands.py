@@ -149,6 +149,7 @@ NO_DRY_RUN = {
     "worker": "is the service",
     "reconcile_credits": "only reads; notes that it did",
     "check_indexes": "only reads",
+    "export_feedback": "only reads",
     "lint_migrations": "only reads",
     "faultdrill": "breaks a service of its own, started for it",
     "loadtest": "is load, with keys that it revokes itself",
