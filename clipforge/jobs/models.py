@@ -25,6 +25,9 @@ class Job(UUIDModel, TimestampedModel):
     # The name of the kind: what the ledger calls it, and how idempotency keys of its holds begin.
     REFERENCE_TYPE: ClassVar[str]
 
+    # How many jobs start before it, known to the request that queued it just now.
+    ahead_when_queued: int | None = None
+
     # Overridden with the choices of the subclass.
     status = models.CharField(max_length=16, default=QUEUED)
     # Each subclass declares the composite indexes that begin with org.

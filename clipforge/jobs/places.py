@@ -14,6 +14,7 @@ locks on a job, a hold and an account.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection, transaction
@@ -24,14 +25,27 @@ from clipforge.jobs.models import QUEUED, Job, JobPlace
 
 # Organizations with room, and places of jobs that ended, that one run of the sweeper sees to.
 BATCH = 1000
+# Further than this the jobs ahead of one are not counted.
+MAX_POSITION = 1000
 
 
 def enter(job: Job) -> None:
-    """Give a job that was queued its place, and a queue entry if it is its organization's turn."""
-    _dispatch(
-        "SELECT kind, job, fence, tag FROM jobs_enter(%s, %s, %s, %s)",
-        [job.org_id, job.REFERENCE_TYPE, job.pk, job.fence],
-    )
+    """Give a job that was queued its place, and a queue entry if it is its organization's turn.
+
+    The job knows how many start before it, as `ahead_when_queued`: its first answer says so.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT kind, job, fence, tag, NULL::int FROM jobs_enter(%s, %s, %s, %s)
+            UNION ALL
+            SELECT NULL, NULL, NULL, NULL, jobs_position(%s, %s)
+            """,
+            [job.org_id, job.REFERENCE_TYPE, job.pk, job.fence, job.pk, MAX_POSITION],
+        )
+        *promoted, (*_, ahead) = cursor.fetchall()
+    job.ahead_when_queued = ahead
+    _defer(row[:4] for row in promoted)
 
 
 def leave(job: Job) -> None:
@@ -111,6 +125,10 @@ def _dispatch(sql: str, params: list[Any]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         promoted = cursor.fetchall()
+    _defer(promoted)
+
+
+def _defer(promoted: Iterable[tuple[Any, ...]]) -> None:
     for name, pk, fence, tag in promoted:
         if kind := kinds.find_kind(name):
             kinds.defer(kind, pk, fence, priority=-tag)

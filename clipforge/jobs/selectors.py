@@ -18,8 +18,6 @@ from credits.models import CreditHold, HoldStatus
 
 J = TypeVar("J", bound=Job)
 
-MAX_POSITION = 1000
-
 
 def with_reserved(rows: models.QuerySet[J]) -> models.QuerySet[J]:
     """The same rows, knowing what is reserved for them. Only of those that are open a hold is read."""
@@ -42,11 +40,11 @@ def jobs_of(model: type[J], org: Organization) -> models.QuerySet[J]:
 def queue_position(job: Job) -> int | None:
     """How many jobs of all kinds start before this one, itself included: 1 is next. None if not queued.
 
-    Beyond MAX_POSITION it is "at least so many": counting on would cost more than it tells.
+    Beyond `places.MAX_POSITION` it is "at least so many": counting on would cost more than it tells.
     """
     if job.status != QUEUED or job.queued_at is None:
         return None
-    return places.position(job.pk, most=MAX_POSITION) + 1
+    return places.position(job.pk, most=places.MAX_POSITION) + 1
 
 
 def seconds_until_news(job: Job, position: int | None) -> int | None:

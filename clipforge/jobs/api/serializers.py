@@ -41,7 +41,10 @@ class JobSerializer(ModelSerializer):
     @extend_schema_field({"type": ["integer", "null"]})
     def get_queue_position(self, job: Job) -> int | None:
         # A count for each row would make a page of a list cost a hundred queries.
-        return None if self.context.get("list") else queue_position(job)
+        if self.context.get("list"):
+            return None
+        ahead = job.ahead_when_queued
+        return queue_position(job) if ahead is None else ahead + 1
 
     @extend_schema_field(FailureSerializer(allow_null=True))
     def get_error(self, job: Job) -> dict[str, str] | None:

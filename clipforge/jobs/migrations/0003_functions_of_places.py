@@ -116,9 +116,10 @@ $$
 """
 
 POSITION = """
-CREATE FUNCTION jobs_position(_job uuid, _most int) RETURNS int LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION jobs_position(_job uuid, _most int) RETURNS int LANGUAGE plpgsql AS $$
 -- How many jobs start before this one, at the most `_most`: as if every organization had a worker free
 -- when its turn comes, and nothing were added. NULL where it has no place that waits for a worker.
+-- Volatile: called in one statement after `jobs_enter`, it sees the place that this one made.
 DECLARE
     place jobs_jobplace;
     share jobs_jobshare;

@@ -21,7 +21,7 @@ from clipforge.devtools.testing.factories import (
 )
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
-from clipforge.jobs import lifecycle
+from clipforge.jobs import lifecycle, places
 from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs import services as job_services
 from clipforge.jobs.errors import TooManyAtOnce
@@ -261,7 +261,7 @@ def test_what_does_not_wait_has_no_position_and_asks_nothing():
 
 
 def test_positions_beyond_the_limit_are_not_counted_out(monkeypatch: Any):
-    monkeypatch.setattr(job_selectors, "MAX_POSITION", 2)
+    monkeypatch.setattr(places, "MAX_POSITION", 2)
     projects = [make_project(status="QUEUED") for _ in range(5)]
     assert [job_selectors.queue_position(item) for item in projects] == [1, 2, 3, 3, 3]
 
@@ -302,3 +302,12 @@ def test_credits_are_reserved_for_open_jobs_only():
     rows: Any = job_selectors.with_reserved(job_selectors.all_jobs(Project))
     reserved = {row.status: row.reserved for row in rows}
     assert reserved == {status: int(status in {"QUEUED", "ANALYZING"}) for status in STATUSES}
+
+
+def test_a_job_that_is_queued_knows_its_position_without_asking_again():
+    org = make_organization(credits_=10)
+    asked = []
+    for item in (unsaved(org) for _ in range(3)):
+        submit(item)
+        asked.append((item.ahead_when_queued, job_selectors.queue_position(item)))
+    assert asked == [(0, 1), (1, 2), (2, 3)]

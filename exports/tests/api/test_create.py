@@ -147,7 +147,6 @@ def test_an_export_is_under_ten_statements_in_one_transaction(api: APIClient, mo
         "INSERT exports_export",
         "SELECT jobs_enter",  # its turn
         "SELECT -",  # procrastinate_defer_jobs_v1()
-        "SELECT jobs_position",  # queue_position
         "INSERT orgs_idempotencyrecord",
     ]
 

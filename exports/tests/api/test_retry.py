@@ -109,7 +109,6 @@ def test_a_retry_is_nine_statements(api: APIClient, project: Project):
         "SELECT exports_export",  # its version, for what is cached of it
         "SELECT jobs_enter",  # its turn
         "SELECT -",  # procrastinate_defer_jobs_v1()
-        "SELECT jobs_position",  # queue_position
     ]
 
 

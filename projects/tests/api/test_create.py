@@ -137,7 +137,6 @@ def test_an_upload_is_eight_statements(api: APIClient, video: bytes):
         "INSERT projects_project",
         "SELECT jobs_enter",  # its turn
         "SELECT -",  # procrastinate_defer_jobs_v1()
-        "SELECT jobs_position",  # queue_position
         "INSERT orgs_idempotencyrecord",
     ]
 

@@ -101,7 +101,6 @@ def test_a_retry_is_eight_statements(api: APIClient, organization: Organization)
         "SELECT projects_project",  # its version, for what is cached of it
         "SELECT jobs_enter",  # its turn
         "SELECT -",  # procrastinate_defer_jobs_v1()
-        "SELECT jobs_position",  # queue_position
     ]
 
 
