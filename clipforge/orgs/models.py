@@ -187,6 +187,12 @@ class APIKey(UUIDModel, CachedRow):
                 condition=models.Q(revoked_at__isnull=False),
                 name="orgs_apikey_revoked",
             ),
+            # `clipforge.orgs.tasks.forget_ended_tokens`.
+            models.Index(
+                fields=["expires_at"],
+                condition=models.Q(is_publishable=True),
+                name="orgs_apikey_ended_tokens",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -7,13 +7,26 @@ import datetime
 from django.db.models.functions import Now
 from procrastinate.contrib.django import app
 
-from clipforge.orgs.models import IdempotencyRecord
+from clipforge.orgs.models import APIKey, IdempotencyRecord
 
 # Long enough for any client to have given up repeating itself.
 IDEMPOTENCY_RETENTION = datetime.timedelta(days=30)
+
+# Tokens of pages end within an hour; what one did is looked into on the day, if ever.
+TOKEN_RETENTION = datetime.timedelta(days=1)
+TOKENS_AT_ONCE = 1000
 
 
 @app.periodic(cron="47 3 * * *")
 @app.task(queue="maintenance", queueing_lock="orgs.idempotency", name="orgs.forget_idempotency")
 def forget_old_idempotency_records(timestamp: int) -> None:
     IdempotencyRecord.objects.filter(created_at__lt=Now() - IDEMPOTENCY_RETENTION).delete()
+
+
+@app.periodic(cron="9,39 * * * *")
+@app.task(queue="maintenance", queueing_lock="orgs.tokens", name="orgs.forget_tokens")
+def forget_ended_tokens(timestamp: int) -> None:
+    """Delete tokens that ended a day ago; the next run goes on where there are many."""
+    ended = APIKey.objects.filter(is_publishable=True, expires_at__lt=Now() - TOKEN_RETENTION)
+    oldest = ended.order_by("expires_at").values_list("pk", flat=True)[:TOKENS_AT_ONCE]
+    APIKey.objects.filter(pk__in=list(oldest)).delete()

@@ -67,7 +67,7 @@ def test_a_cached_key_works_until_its_end_by_the_clock_of_redis(
     }
     for name, row in rows.items():
         redis.set(name, json.dumps(caching.to_json(row)))
-    arguments = [keys.digest(new.secret), "", "api", windows.SCOPES["api"], 1]
+    arguments = [keys.digest(new.secret), "", 0, "api", windows.SCOPES["api"], 1]
     answer = admit.run(redis, [f"orgs:key:{new.api_key.prefix}"], arguments)
     assert answer[0].decode() == outcome
 
@@ -98,6 +98,22 @@ def test_a_record_is_kept_for_thirty_days():
     def is_kept() -> bool:
         tasks.forget_old_idempotency_records(0)
         return IdempotencyRecord.objects.exists()
+
+    assert around(EDGE, is_kept) == [True, True, False]
+
+
+@pytest.mark.django_db
+def test_a_token_is_kept_for_a_day_after_its_end():
+    ended = EDGE - datetime.timedelta(days=1)
+    organization = make_organization()
+    token, key = (make_api_key(organization).api_key for _ in range(2))
+    APIKey.objects.update(expires_at=ended)
+    APIKey.objects.filter(pk=token.pk).update(is_publishable=True)
+
+    def is_kept() -> bool:
+        tasks.forget_ended_tokens(0)
+        assert APIKey.objects.filter(pk=key.pk).exists()
+        return APIKey.objects.filter(pk=token.pk).exists()
 
     assert around(EDGE, is_kept) == [True, True, False]
 
