@@ -223,7 +223,7 @@ class ExportPicture(ExportView):
     problems = {"get": (409,)}
 
     @extend_schema(
-        operation_id="export_picture",
+        operation_id="download_export_picture",
         summary="Redirect to a signed, expiring URL of the poster or the strip",
         description="The strip is one sprite; its WebVTT says which part of it stands for which time.",
         parameters=[

@@ -118,7 +118,7 @@ def test_an_exception_is_part_of_its_line():
 def test_a_failed_download_is_logged_without_its_token(
     anonymous: APIClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    def broken(token: str) -> str:
+    def broken(token: str, name: str) -> str:
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr("exports.downloads.key_of", broken)

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
 from clipforge.common.api.uploads import ENVELOPE_BYTES, StreamedUploadParser, UploadedPart
-from clipforge.common.errors import BadRequest, StorageFull, TooLarge
+from clipforge.common.errors import BadRequest, Invalid, StorageFull, TooLarge
 from clipforge.devtools.testing.faults import no_file_larger_than
 from clipforge.devtools.testing.state import stored_files
 
@@ -127,7 +127,7 @@ def test_a_file_without_a_name_is_no_file(filename):
 
 def test_a_second_file_is_refused_and_the_first_removed():
     file = part("file", b"content", filename="talk.mp4")
-    with refused(BadRequest, "too_many_files"):
+    with refused(Invalid, "too_many_files"):
         parse(body_of(file, file))
 
 

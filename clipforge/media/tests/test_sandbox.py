@@ -338,10 +338,12 @@ class TestSurroundings:
             BRIEF,
             on_progress=lambda stage, fraction: seen.append((stage, fraction)),
         )
-        fractions = [fraction for _, fraction in seen]
-        assert {stage for stage, _ in seen} == {"render"}
-        assert fractions == sorted(set(fractions))
-        assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+        stages = ["framing", "render"]
+        assert list(dict.fromkeys(stage for stage, _ in seen)) == stages
+        assert seen == sorted(set(seen), key=lambda said: (stages.index(said[0]), said[1]))
+        for stage in stages:
+            fractions = [fraction for at, fraction in seen if at == stage]
+            assert (fractions[0], fractions[-1]) == (0.0, 1.0)
 
     def test_the_parent_loads_neither_numpy_nor_a_decoder(self):
         code = "import sys, clipforge.media; print(sorted({'numpy', 'av'} & set(sys.modules)))"

@@ -266,6 +266,7 @@ def _routes(patterns: list[Any], before: str) -> Iterator[tuple[str, Any]]:
         elif here.startswith("/api/v1/"):
             for name in pattern.pattern.converters:
                 here = here.replace(f"<uuid:{name}>", str(uuid.uuid4()))
+                here = here.replace(f"<str:{name}>", "poster.jpg")
             assert "<" not in here, f"{here} has a converter that this test cannot fill in"
             yield here, pattern.callback.view_class
 
