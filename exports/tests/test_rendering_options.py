@@ -96,6 +96,8 @@ def test_a_clip_of_another_format_is_kept_under_its_ending(
 ):
     export = rendered(project, format=chosen, fps=24)
     assert export.file_key.endswith(f"/1.{ending}")
-    assert [path.suffix for path in stored_files() if "exports" in path.parts] == [f".{ending}"]
+    pictures = ("poster.jpg", "poster.webp", "strip.jpg", "strip.vtt")
+    kept = [path.name for path in stored_files() if "exports" in path.parts]
+    assert kept == sorted([f"1.{ending}", *(f"1.{name}" for name in pictures)])
     found = probe(storage.path_of(export.file_key))
     assert (found.video_codec, found.audio_codec, found.fps) == (*codecs, 24)

@@ -29,10 +29,17 @@ def test_the_title_is_changed_and_nothing_else(api: APIClient, organization: Org
     with statements(control=True) as said:
         response = api.patch(url(project.pk), {"title": "  New ✂ "})
     assert (response.status_code, response.json()["title"]) == (200, "New ✂")
-    assert said == ["SELECT projects_project", "UPDATE projects_project"]
+    assert said == [
+        "SELECT projects_project",
+        "SAVEPOINT",
+        "UPDATE projects_project",
+        "SELECT projects_project",  # its version, for the kept ETag
+        "RELEASE SAVEPOINT",
+    ]
     after: dict[str, Any] = {**Project.objects.values().get()}
     changed = {key for key in before if before[key] != after[key]}
-    assert changed == {"title", "updated_at"}
+    assert changed == {"title", "updated_at", "version"}
+    assert after["version"] == before["version"] + 1
 
 
 def test_what_cannot_be_written_is_refused(api: APIClient, organization: Organization):

@@ -154,7 +154,7 @@ def test_credits_and_places_are_counted_down_from_one_item_to_the_next(engineer)
     text = words(ask(engineer, "retry", *map(key, projects)))
     assert "2 of 3 will be" in text
     assert "P2 This needs 1 credits and 0 are available." in text
-    TierLimits.objects.update(concurrent_jobs=1)
+    TierLimits.objects.update(concurrent_jobs=1, queued_jobs=0)
     text = words(ask(engineer, "retry", *map(key, projects)))
     assert "1 of 3 will be" in text
     assert "P1 1 jobs of this organization wait or run, and its limit is 1 at a time." in text
