@@ -23,7 +23,7 @@ from clipforge.orgs import services as org_services
 from clipforge.orgs.models import User
 from clipforge.orgs.selectors import active_keys_issued_by
 from clipforge.staff.login import second_factor
-from clipforge.staff.login.selectors import may_edit, permissions_of
+from clipforge.staff.login.selectors import may_edit, offered_permissions, permissions_of
 
 # Fields that only superusers see and set.
 SUPERUSER_FIELDS = ("is_superuser", "user_permissions")
@@ -116,10 +116,12 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         return super().lookup_allowed(lookup, value, request)
 
     def formfield_for_manytomany(self, db_field: Any, request: Any, **options: Any) -> Any:
-        """Offer only groups that may do no more than the editor."""
+        """Offer only groups that may do no more than the editor, and permissions that are asked for."""
         if db_field.name == "groups" and not request.user.is_superuser:
             beyond = Permission.objects.exclude(pk__in=permissions_of(request.user).values("pk"))
             options["queryset"] = Group.objects.exclude(permissions__in=beyond)
+        elif db_field.name == "user_permissions":
+            options["queryset"] = offered_permissions()
         return super().formfield_for_manytomany(db_field, request, **options)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
@@ -162,3 +164,8 @@ class RoleAdmin(NotDeleted, AuditedAdmin[Group], GroupAdmin):
         return self.has_view_permission(request)
 
     has_module_permission = has_add_permission
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **options: Any) -> Any:
+        if db_field.name == "permissions":
+            options["queryset"] = offered_permissions()
+        return super().formfield_for_manytomany(db_field, request, **options)

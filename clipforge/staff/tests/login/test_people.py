@@ -108,6 +108,25 @@ def test_a_superuser_sees_and_sets_it():
     assert colleague.is_superuser is True
 
 
+def test_permissions_are_offered_to_view_each_table_and_for_what_a_page_asks():
+    """Projects have a page, transcripts have none; every role holds what is offered of both."""
+    root = signed_in(make_staff("superuser"))
+    pages = [
+        (url_of(make_staff("support")), "user_permissions"),
+        (reverse("admin:auth_group_change", args=[group("support").pk]), "permissions"),
+    ]
+    for url, field in pages:
+        choices = root.get(url).context["adminform"].form.fields[field].queryset
+        offered = set(choices.values_list("codename", flat=True))
+        assert {f"{verb}_project" for verb in ("add", "change", "delete", "view")} <= offered
+        assert {name for name in offered if name.endswith("_projecttranscript")} == {
+            "view_projecttranscript"
+        }
+        assert "grant_credits" in offered
+        for held in Group.objects.all():
+            assert set(held.permissions.all()) <= set(choices)
+
+
 @pytest.mark.parametrize("active", [True, False])
 def test_nobody_edits_a_superuser_who_is_none(admin, active):
     root = make_staff("superuser", is_active=active)
