@@ -47,7 +47,7 @@ GROUPS = {
             f"clipforge/jobs/{name}.py"
             for name in (
                 *("lifecycle", "heartbeat", "sweeping", "outcome", "selectors", "queue"),
-                *("registry", "rules", "services"),
+                *("places", "registry", "rules", "services"),
             )
         ),
         (

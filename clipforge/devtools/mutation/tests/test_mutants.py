@@ -21,11 +21,10 @@ def faults(path: str, operator: str) -> list[tuple[str, str]]:
 
 
 def test_an_edge_of_a_query_is_moved():
-    (fault,) = faults("exports/tasks.py", "Lookup")
-    assert fault == tuple(
+    assert tuple(
         f"due = Export.objects.filter(status=Export.Status.READY, expires_at__{lookup}=Now())"
         for lookup in ("lt", "lte")
-    )
+    ) in faults("exports/tasks.py", "Lookup")
 
 
 def test_a_condition_of_a_query_is_forgotten():
@@ -38,11 +37,8 @@ def test_a_condition_of_a_query_is_forgotten():
 
 
 def test_an_edge_in_sql_is_moved():
-    found = faults("credits/ledger.py", "TextEdge")
-    assert (
-        "AND (expires_at IS NULL OR expires_at > statement_timestamp())",
-        "AND (expires_at IS NULL OR expires_at >= statement_timestamp())",
-    ) in found
+    found = faults("clipforge/jobs/places.py", "TextEdge")
+    assert ("WHERE share.waiting > 0", "WHERE share.waiting >= 0") in found
 
 
 def test_no_two_mutants_are_the_same_and_none_is_the_source():
