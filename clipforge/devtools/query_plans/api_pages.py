@@ -138,6 +138,9 @@ def _list(listed: ListView, subject: Subject, params: Params) -> Iterator[Page]:
         if any(isinstance(value, list) for value in params.values()):
             yield Page(name, place, budgets.MERGED, partial(_show, at))
             continue
+        if "q" in params:
+            yield Page(name, place, budgets.SEARCHED, partial(_show, at))
+            continue
         yield Page(name, place, budgets.LIST, partial(_show, at))
         yield Page(f"{name}: place", place, budgets.PLACE, partial(_find, at, row))
 

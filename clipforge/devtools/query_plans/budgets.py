@@ -46,6 +46,8 @@ class Budget(NamedTuple):
 LIST = Budget(statements=2, rows=1.3, slack=1500, sorts=1500, lookups=16)
 # Merged from two lists.
 MERGED = LIST._replace(rows=2.3)
+# A list by a text: its groups of letters, each a way down their index.
+SEARCHED = LIST._replace(buffers=60)
 # Where a list begins, found in its index alone: the same at any depth.
 PLACE = LIST._replace(lookups=0)
 # A month of the ledger, the oldest first, and the row before it, whose balance it opens with.
