@@ -27,11 +27,13 @@ pytestmark = pytest.mark.django_db
 # Beside the lists of the API, which are found: the page that is looked at for each route.
 LOOKED_AT = {
     "me": "key",
+    "origins": "key",
     "credits-balance": "balance",
     "credits-statement": "statement",
     "project": "project",
     "export": "export",
     "export-download": "export",
+    "export-picture": "export",
     "moment": "moment",
     "transcripts": "transcripts",
     "transcript": "transcript",
