@@ -37,7 +37,7 @@ print(json.dumps(made))
 
 # Where a web process can die around the effect of a request, and whether the effect is there then.
 BEFORE = [
-    "after WITH placed AS",
+    "after SELECT outcome, version",
     "after INSERT INTO .orgs_idempotencyrecord",
     "before COMMIT",
 ]

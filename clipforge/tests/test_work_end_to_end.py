@@ -227,7 +227,7 @@ def probe_of(parent: int) -> Iterator[int]:
 def test_leftover_lost_and_duplicate_jobs_are_reported(bench: Bench):
     """Seeded: an export paid twice, one without its file, and what the dead leave."""
     (done,) = drill_workers.log_full(bench)
-    (path,) = bench.service.files(f"*/exports/{done['id']}/*")
+    (path,) = bench.service.files(f"*/exports/{done['id']}/*.mp4")
     file, copy = bench.service.media / path, bench.service.media / path.with_name("0.mp4")
     copy.write_bytes(b"another one")
     assert breaches(bench.row("test", [done])) == ["test: 1 double"]

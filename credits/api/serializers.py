@@ -32,7 +32,8 @@ class BalanceSerializer(Serializer):
             "seconds": {"type": "number", "description": "The length."},
             "minutes": {"type": "integer", "description": "Started minutes of it."},
         },
-        "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+        # An object where it names grants: the credits of each.
+        "additionalProperties": {"type": ["string", "number", "boolean", "object", "null"]},
     }
 )
 class InputsField(serializers.JSONField):
