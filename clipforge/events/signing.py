@@ -41,11 +41,12 @@ def new_salt() -> str:
             return salt
 
 
-def secret_of(salt: str) -> str:
-    """The secret, as the customer has it: `whsec_…`."""
+def secret_of(salt: str, *, pepper: str | None = None) -> str:
+    """The secret, as the customer has it: `whsec_…`. Under today's pepper unless another is given."""
     # The words keep it apart from the digests of API keys, which are made with the same key.
     text = f"webhook secret\0{salt}".encode()
-    derived = hmac.new(settings.API_KEY_PEPPER.encode(), text, hashlib.sha512).digest()
+    key = settings.API_KEY_PEPPER if pepper is None else pepper
+    derived = hmac.new(key.encode(), text, hashlib.sha512).digest()
     return PREFIX + base64.b64encode(derived[:SECRET_BYTES]).decode()
 
 
@@ -69,8 +70,16 @@ def salts_of(endpoint: Endpoint, now: datetime.datetime) -> list[str]:
 def signed_headers(
     message_id: str, body: str, *, salts: Sequence[str], at: datetime.datetime
 ) -> dict[str, str]:
-    """`webhook-id`, `webhook-timestamp` and `webhook-signature`, with a signature for each salt."""
-    signatures = [Webhook(secret_of(salt)).sign(message_id, at, body) for salt in salts]
+    """`webhook-id`, `webhook-timestamp` and `webhook-signature`, with a signature for each salt.
+
+    While the pepper is being replaced there is one more of each: customers have the secret of before.
+    """
+    peppers = [settings.API_KEY_PEPPER, *settings.API_KEY_PEPPER_FALLBACKS]
+    signatures = [
+        Webhook(secret_of(salt, pepper=pepper)).sign(message_id, at, body)
+        for salt in salts
+        for pepper in peppers
+    ]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(int(at.timestamp())),

@@ -185,3 +185,20 @@ def test_a_former_secret_is_good_until_its_day_is_over():
     tick = datetime.timedelta(microseconds=1)
     found = [signing.still_good([former], each) for each in (edge - tick, edge, edge + tick)]
     assert found == [[former], [], []]
+
+
+def test_while_the_pepper_is_replaced_the_secret_of_before_still_verifies(settings):
+    settings.API_KEY_PEPPER = "old pepper " * 5
+    salt = signing.new_salt()
+    secret = signing.secret_of(salt)
+    settings.API_KEY_PEPPER, old = "new pepper " * 5, settings.API_KEY_PEPPER
+    settings.API_KEY_PEPPER_FALLBACKS = [old]
+    now = datetime.datetime.now(datetime.UTC)
+    headers = signing.signed_headers("msg_1", '{"type":"x"}', salts=[salt], at=now)
+    assert len(headers["webhook-signature"].split()) == 2
+    for known in (secret, signing.secret_of(salt)):
+        assert Webhook(known).verify('{"type":"x"}', headers) == {"type": "x"}
+    settings.API_KEY_PEPPER_FALLBACKS = []
+    headers = signing.signed_headers("msg_1", '{"type":"x"}', salts=[salt], at=now)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify('{"type":"x"}', headers)
