@@ -23,7 +23,7 @@ from clipforge.devtools.testing.factories import (
 )
 from clipforge.devtools.testing.receivers import Receiver, status
 from clipforge.events import dispatch, outbox, sending, services, signing, tasks
-from clipforge.events.models import Attempt, Delivery, Endpoint
+from clipforge.events.models import Attempt, Delivery, Endpoint, Event
 from clipforge.events.schedule import DELAYS, JITTER, delay_after, pause_after
 from clipforge.events.selectors import due_deliveries, waiting_endpoints
 from clipforge.events.tests.makers import bodies, happen, send, stand
@@ -156,10 +156,16 @@ def test_a_retry_is_signed_for_its_own_time(org: Organization, receiver: Receive
     receiver.replies["/"] = status(500)
     happen(org)
     send(endpoint)
-    Attempt.objects.update(sent_at=timezone.now() - 3600 * SECOND)
+    # As if all of it had been an hour ago; a receiver takes what is five minutes old at the most.
+    ago = timezone.now() - 3600 * SECOND
+    Attempt.objects.update(sent_at=ago)
+    Delivery.objects.update(created_at=ago)
+    Event.objects.update(created_at=ago)
     receiver.replies["/"] = status(200)
     make_due()
     send(endpoint)
+    first, again = (got.headers["webhook-timestamp"] for got in receiver.received)
+    assert int(ago.timestamp()) < int(first) <= int(again)
     verifier = Webhook(signing.secret_of(endpoint.salt))
     for got in receiver.received:
         verifier.verify(got.body, got.headers)
