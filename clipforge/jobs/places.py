@@ -88,7 +88,10 @@ def tidy(model: type[Job]) -> None:
     active = JobPlace.objects.filter(kind=model.REFERENCE_TYPE, tag__isnull=False)
     for org_id, pk in list(active.exclude(Exists(is_open)).values_list("org", "job")[:BATCH]):
         with transaction.atomic():
-            _leave(org_id, pk)
+            # Locked: a job that was retried meanwhile has a place of its own.
+            job = model._default_manager.select_for_update(of=("self",)).filter(pk=pk).first()
+            if job is None or not job.is_open:
+                _leave(org_id, pk)
     for org_id in _with_room():
         with transaction.atomic():
             _leave(org_id, None)

@@ -344,6 +344,27 @@ def test_a_place_whose_job_ended_without_it_is_freed_by_the_sweep():
     assert (place.pk, place.tag is None) == (second.pk, False)
 
 
+def test_a_job_that_is_retried_while_the_sweep_looks_keeps_its_new_place():
+    """Without it the job would wait for a turn that never comes."""
+    org = make_organization(tier="FREE", credits_=10)
+    first, second = (make_project(org, status="QUEUED") for _ in range(2))
+    Project.objects.filter(pk=first.pk).update(status="CANCELLED")
+    retried: list[Project] = []
+
+    def retry(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+        found = execute(sql, params, many, context)
+        if not retried and sql.startswith("SELECT") and "jobs_jobplace" in sql:
+            retried.append(first)
+            job_services.retry_job(job=first, actor="test")
+        return found
+
+    with connection.execute_wrapper(retry):
+        places.tidy(Project)
+    assert retried == [first]
+    assert dict(JobPlace.objects.values_list("job", "fence")) == {first.pk: 1, second.pk: 0}
+    assert JobShare.objects.get().waiting == 1
+
+
 def test_a_job_without_a_place_is_done_as_ever():
     org = make_organization(credits_=10)
     project = make_project(org, status="QUEUED")
