@@ -118,6 +118,19 @@ def test_a_token_is_kept_for_a_day_after_its_end():
     assert around(EDGE, is_kept) == [True, True, False]
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_one_run_forgets_all_tokens_that_ended_however_many(count: int, monkeypatch):
+    monkeypatch.setattr(tasks, "TOKENS_AT_ONCE", 2)
+    organization = make_organization()
+    for _ in range(count):
+        make_api_key(organization)
+    APIKey.objects.update(is_publishable=True, expires_at=EDGE)
+    with clocks_at(EDGE + datetime.timedelta(days=2)):
+        tasks.forget_ended_tokens(0)
+    assert not APIKey.objects.exists()
+
+
 # --- windows ------------------------------------------------------------------------------
 
 
