@@ -78,7 +78,7 @@ def require_address(url: str) -> str:
     A name is not looked up: whatever it means is judged when something is sent.
     """
     if len(url) > MAX_URL:
-        raise _refused(f"An address has at most {MAX_URL} characters.")
+        raise _too_long()
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError, ValueError):
@@ -92,6 +92,9 @@ def require_address(url: str) -> str:
         raise _refused("The address may have neither a user and password nor a fragment.")
     if address is not None and not _may_be_reached(address):
         raise _refused(f"{address} is not an address of the public internet.")
+    # A letter that is not of ASCII travels as up to twelve characters.
+    if len(str(parsed)) > MAX_URL:
+        raise _too_long()
     return str(parsed)
 
 
@@ -216,6 +219,10 @@ def _may_be_reached(address: Address) -> bool:
         return True
     # An address with a zone is one of a network that this machine is in.
     return getattr(address, "scope_id", None) is None and is_public(address)
+
+
+def _too_long() -> Invalid:
+    return _refused(f"An address has at most {MAX_URL} characters, as it travels.")
 
 
 def _refused(message: str) -> Invalid:

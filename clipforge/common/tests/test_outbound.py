@@ -97,6 +97,7 @@ def test_an_address_of_the_public_internet_is_not(address: str):
         *["https://127.0.0.1/", "https://[::1]/", "https://[::ffff:10.0.0.1]/", "https://10.1.2.3"],
         *["https://169.254.169.254/latest/meta-data", "https://exa mple.com", "https://[::1"],
         "https://example.com/" + "x" * (MAX_URL - 19),
+        "https://example.com/x" + "é" * 80,  # each travels as six
     ],
 )
 def test_an_address_that_nothing_is_sent_to_is_no_address(url: str, settings: Any):
@@ -110,6 +111,7 @@ def test_the_longest_address_has_500_characters(settings: Any):
     settings.OUTBOUND_LOOPBACK = False
     longest = "https://example.com/" + "x" * (MAX_URL - 20)
     assert require_address(longest) == longest
+    assert len(require_address("https://example.com/" + "é" * 80)) == MAX_URL
     assert require_address("https://EXAMPLE.com:443/a?b=c") == "https://example.com/a?b=c"
     assert require_address("https://bücher.example") == "https://xn--bcher-kva.example"
 
