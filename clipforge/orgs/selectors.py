@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import uuid
 
 from django.db.models import Q, QuerySet
@@ -94,6 +95,9 @@ def limits_of(organization: Organization) -> TierLimits:
 
 
 def with_override(organization: Organization, limits: TierLimits) -> TierLimits:
-    if organization.rate_limit_override is not None:
-        limits.requests_per_minute = organization.rate_limit_override
+    """The limits with the override of the organization, if it has one. The row stays as it is: requests share it."""
+    if organization.rate_limit_override is None:
+        return limits
+    limits = copy.copy(limits)
+    limits.requests_per_minute = organization.rate_limit_override
     return limits

@@ -21,6 +21,7 @@ from clipforge.orgs import caching, keys, services, windows
 from clipforge.orgs.admission import Admission, admit
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 from clipforge.orgs.principal import Principal
+from clipforge.orgs.selectors import with_override
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,6 +55,14 @@ def test_the_cached_rows_are_the_rows():
         assert type(cached) is type(stored)
         for field in stored._meta.concrete_fields:
             assert getattr(cached, field.attname) == getattr(stored, field.attname), field
+
+
+def test_an_override_is_shown_and_the_rows_that_requests_share_stay_as_they_are():
+    organization = make_organization(tier="PRO")
+    Organization.objects.filter(pk=organization.pk).update(rate_limit_override=7)
+    principal = warm((new := make_api_key(organization)).secret).principal
+    assert with_override(principal.organization, principal.limits).requests_per_minute == 7
+    assert warm(new.secret).principal.limits.requests_per_minute == 200
 
 
 def test_a_right_id_with_a_wrong_secret_is_refused_from_the_cache_and_uses_up_no_limit():
