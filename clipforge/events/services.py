@@ -166,10 +166,17 @@ def rotate_secret(*, endpoint: Endpoint, reason: str, actor: Actor) -> NewSecret
 
 
 def send_test(*, endpoint: Endpoint) -> Delivery:
-    """Tell the endpoint, and no other, of an event that is only a test. Raises Conflict if it is disabled."""
+    """Tell the endpoint, and no other, of an event that is only a test. Raises Conflict if it is disabled.
+
+    A test before it that failed is given up: this one would wait for its retry, which may be hours away.
+    """
     with transaction.atomic():
         locked = _locked(endpoint)
         _require_enabled(locked)
+        failing = Delivery.objects.filter(
+            endpoint=locked, object_id=locked.pk, status=DeliveryStatus.PENDING, tries__gt=0
+        )
+        failing.update(status=DeliveryStatus.FAILED, next_try_at=None)
         return outbox.record_for(locked, TEST)
 
 
@@ -202,7 +209,8 @@ def replay_range(*, endpoint: Endpoint, after: datetime.datetime, before: dateti
         happened = Event.objects.for_org(locked.org).filter(
             created_at__gte=after, created_at__lt=before
         )
-        happened = happened.exclude(type=TEST)
+        # Without what is sent of them: ten thousand bodies are much memory for a web process.
+        happened = happened.exclude(type=TEST).defer("body")
         if locked.event_types:
             happened = happened.filter(type__in=locked.event_types)
         events = list(happened.order_by("created_at", "id")[: MAX_REPLAY + 1])

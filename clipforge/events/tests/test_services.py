@@ -5,18 +5,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from clipforge.audit.models import AuditEntry
 from clipforge.common.errors import Conflict, Invalid, NotFound
 from clipforge.devtools.testing.factories import TESTER, make_endpoint, make_organization
 from clipforge.devtools.testing.races import run_together
-from clipforge.devtools.testing.receivers import Receiver
+from clipforge.devtools.testing.receivers import Receiver, status
 from clipforge.devtools.testing.state import nothing_changes
 from clipforge.events import services
 from clipforge.events.models import Delivery, Endpoint, Event
 from clipforge.events.services import MAX_ENDPOINTS
-from clipforge.events.tests.makers import bodies, happen, send
+from clipforge.events.tests.makers import bodies, happen, send, stand
 from clipforge.orgs.models import Organization
 
 pytestmark = pytest.mark.django_db
@@ -133,6 +135,26 @@ def test_a_test_is_told_to_one_endpoint_alone_whatever_it_asked_for(receiver: Re
     assert (body["type"], body["data"]["id"]) == ("endpoint.test", str(endpoint.pk))
 
 
+def test_a_test_does_not_wait_for_the_retry_of_one_that_failed(receiver: Receiver):
+    endpoint = make_endpoint(make_organization(), receiver.url())
+    receiver.replies["/"] = status(500)
+    happen(endpoint.org)
+    services.send_test(endpoint=endpoint)
+    send(endpoint)
+    receiver.replies["/"] = status(200)
+    services.send_test(endpoint=endpoint)
+    services.send_test(endpoint=endpoint)
+    assert stand(endpoint) == [
+        ("PENDING", 1, 500, ""),
+        ("FAILED", 1, 500, ""),
+        ("PENDING", 0, None, ""),
+        ("PENDING", 0, None, ""),
+    ]
+    send(endpoint)
+    sequences = [each["sequence"] for each in bodies(receiver.received[2:])]
+    assert sequences == [2, 3]
+
+
 def test_nothing_is_sent_by_hand_to_an_endpoint_that_is_disabled():
     endpoint = make_endpoint(make_organization())
     happen(endpoint.org)
@@ -190,6 +212,16 @@ def test_a_range_begins_with_its_first_moment_and_ends_before_its_last():
     assert replay(endpoint, before=edge) == 1
     assert replay(endpoint, after=edge, before=edge + tick) == 1
     assert code_of(lambda: replay(endpoint, after=edge, before=edge)) == "empty_range"
+
+
+def test_a_replay_does_not_read_what_it_sends():
+    endpoint = make_endpoint(make_organization())
+    happen(endpoint.org, *["project.ready"] * 3)
+    with CaptureQueriesContext(connection) as captured:
+        assert replay(endpoint) == 3
+    read = [each["sql"] for each in captured.captured_queries if "events_event" in each["sql"]]
+    assert len(read) >= 1
+    assert not any('"body"' in sql for sql in read)
 
 
 def test_a_range_has_ten_thousand_events_at_most(monkeypatch: pytest.MonkeyPatch):
