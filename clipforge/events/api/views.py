@@ -35,10 +35,12 @@ from clipforge.orgs.api.views import OrgView
 
 # In the audit, for whatever a client of the API does.
 REASON = "Asked for through the API"
+# Also to read: whoever knows the address of a webhook can often send to it, so no page is shown it.
+SCOPE = "webhooks"
 
 
 class EndpointList(ListModelMixin, OrgView):
-    scope = "webhooks"
+    scope = read_scope = SCOPE
     serializer_class = EndpointSerializer
     keyset = ("created_at", "id")
     problems = {"post": (409,)}
@@ -96,7 +98,7 @@ class EndpointList(ListModelMixin, OrgView):
 class EndpointView(OrgView):
     """One endpoint of the organization; the base of everything below `/webhooks/endpoints/{id}`."""
 
-    scope = "webhooks"
+    scope = read_scope = SCOPE
 
     serializer_class = EndpointSerializer
     pagination_class: Any = None
@@ -224,7 +226,7 @@ class EndpointReplay(EndpointView):
 
 
 class DeliveryList(ListModelMixin, OrgView):
-    scope = "webhooks"
+    scope = read_scope = SCOPE
     serializer_class = DeliverySerializer
     filterset_class = DeliveryFilter
     keyset = ("created_at", "id")
@@ -247,7 +249,7 @@ class DeliveryList(ListModelMixin, OrgView):
 class DeliveryView(OrgView):
     """One delivery of the organization."""
 
-    scope = "webhooks"
+    scope = read_scope = SCOPE
 
     serializer_class: Any = DeliveryDetailSerializer
     pagination_class = None

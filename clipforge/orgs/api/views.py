@@ -58,8 +58,9 @@ class OrgView(LeanView):
     # Or the key of one that all share, after a `=`, if it has `prefetch_life` seconds left.
     prefetch: ClassVar[str] = ""
     prefetch_life: ClassVar[float] = 0
-    # What a key has to be allowed in order to write here; to read, it is `read` everywhere.
+    # What a key has to be allowed in order to write here, and to read.
     scope: ClassVar[str] = "write"
+    read_scope: ClassVar[str] = "read"
     # Of what a GET shows: a cache may keep it, and asks each time whether it is still so.
     cache_control: ClassVar[str] = "private, no-cache"
     # Methods that read no body, and refuse one: what it says would be ignored.
@@ -97,7 +98,7 @@ class OrgView(LeanView):
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         if request.user is not None:
-            scope = "read" if request.method in SAFE_METHODS else self.scope
+            scope = self.read_scope if request.method in SAFE_METHODS else self.scope
             require_permission(request, self.principal, scope=scope)
         if not hasattr(self, str(request.method).lower()):
             return  # 405 whatever else is wrong with it

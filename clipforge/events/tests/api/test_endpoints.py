@@ -18,6 +18,7 @@ from clipforge.devtools.testing.factories import make_endpoint
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.receivers import Receiver
 from clipforge.devtools.testing.state import nothing_changes
+from clipforge.devtools.testing.tenancy import client_with
 from clipforge.events import services
 from clipforge.events.models import Endpoint
 from clipforge.events.tests.makers import happen, send
@@ -178,3 +179,17 @@ def test_without_a_key_nothing_is_answered(anonymous: APIClient, organization: O
     endpoint = make_endpoint(organization)
     for response in [anonymous.get(URL), create(anonymous), anonymous.get(f"{URL}/{endpoint.pk}")]:
         assert response.status_code == 401
+
+
+@pytest.mark.parametrize("scope", ["read", "write"])
+def test_a_token_of_a_page_is_shown_no_webhook_whose_address_may_be_a_secret(
+    api: APIClient, organization: Organization, scope: str
+):
+    endpoint = make_endpoint(organization, "https://example.com/hook?token=secret")
+    delivery = services.send_test(endpoint=endpoint)
+    page = client_with(api.post("/api/v1/tokens", {"scope": scope}).json()["token"])
+    assert page.get("/api/v1/projects").status_code == 200
+    of_it = f"{URL}/{endpoint.pk}"
+    for url in (URL, of_it, f"{of_it}/deliveries", f"/api/v1/webhooks/deliveries/{delivery.pk}"):
+        assert api.get(url).status_code == 200
+        assert_problem(page.get(url), 403, "insufficient_scope")
