@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from clipforge.common.errors import Conflict, Invalid, NotFound
+from clipforge.common.errors import Conflict, Invalid
 from clipforge.media import Chosen, MediaError, ScoredMoment, Snap, choose, place
 from clipforge.media.words.transcript import Transcript
 from projects import selectors
@@ -134,8 +134,10 @@ def change_moment(*, moment: Moment, placed: Chosen | None, changes: Mapping[str
             {"pinned": True} | fields | figures_of(moment.project, found, placed.scorer_version)
         )
     with transaction.atomic():
-        if fields and not Moment.objects.filter(pk=moment.pk).update(**fields):
-            raise NotFound
+        # With its project, which `replace_moments` and `delete_project` lock before its moments.
+        moment = selectors.get_moment(moment.project.org, moment.pk, lock=True)
+        if fields:
+            Moment.objects.filter(pk=moment.pk).update(**fields)
         for name, value in fields.items():
             setattr(moment, name, value)
         if "rating" in changes:
@@ -145,9 +147,9 @@ def change_moment(*, moment: Moment, placed: Chosen | None, changes: Mapping[str
 
 def delete_moment(*, moment: Moment) -> None:
     """Exports of it stay, and name no moment any more. Raises NotFound when it is deleted already."""
-    deleted, _ = Moment.objects.filter(pk=moment.pk).delete()
-    if not deleted:
-        raise NotFound
+    with transaction.atomic():
+        # With its project, which whoever exports it has locked: that export is seen here, or finds it gone.
+        selectors.get_moment(moment.project.org, moment.pk, lock=True).delete()
 
 
 def _keep_feedback(moment: Moment) -> None:

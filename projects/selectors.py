@@ -53,9 +53,12 @@ def moments(project: Project) -> QuerySet[Moment]:
 
 
 def get_moment(org: Organization, moment_id: uuid.UUID, *, lock: bool = False) -> Moment:
-    """The moment with its project; `lock` is meant as above. Raises NotFound."""
+    """The moment with its project; `lock` is meant as above, for both. Raises NotFound."""
     found = Moment.objects.for_org(org).select_related("project").filter(pk=moment_id)
-    moment = (found.select_for_update(of=("project",), no_key=True) if lock else found).first()
+    # In this order, as all who write moments. Both: PostgreSQL reads again only what it locks, and
+    # another transaction may delete or move the moment while we wait for the project.
+    both = found.select_for_update(of=("project", "self"), no_key=True)
+    moment = (both if lock else found).first()
     if moment is None:
         raise NotFound
     moment.project.org = org
