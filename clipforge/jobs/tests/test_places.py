@@ -281,14 +281,19 @@ def test_of_twenty_at_once_exactly_as_many_as_may_run_and_wait_are_taken(still: 
 
 
 def test_a_raised_limit_is_used_by_the_next_sweep_and_a_lowered_one_stops_nothing():
-    enter(make_organization(tier="FREE"), 5)
+    org = make_organization(tier="FREE", credits_=10)
+    queued = [make_project(org, status="QUEUED").pk for _ in range(5)]
+
+    def active() -> set[Any]:
+        return set(JobPlace.objects.filter(tag__isnull=False).values_list("job", flat=True))
+
+    assert active() == {queued[0]}
     TierLimits.objects.filter(tier="FREE").update(concurrent_jobs=3)
     sweeping.sweep(Project)
-    # The one place that stands for no job is freed by the sweep too.
-    assert JobPlace.objects.filter(tag__isnull=False).count() == 3
+    assert active() == set(queued[:3])
     TierLimits.objects.filter(tier="FREE").update(concurrent_jobs=1)
-    places.tidy(Project)
-    assert JobPlace.objects.filter(tag__isnull=False).count() <= 3
+    sweeping.sweep(Project)
+    assert active() == set(queued[:3])
 
 
 # --- jobs and their places ---------------------------------------------------------------

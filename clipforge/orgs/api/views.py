@@ -169,8 +169,8 @@ class TokenView(OrgView):
         operation_id="create_token",
         summary="A short-lived token for a page",
         description="For a page in a browser, where a key would be read by everybody. It may do what "
-        "its scope says, from origins that are allowed, until it ends, and not longer than the key that "
-        "asked for it.",
+        "its scope says, from origins that are allowed, until it ends. It ends with the key that asked for "
+        "it where that one has an end; a revoked key ends none of its tokens, so keep them short.",
         request=TokenRequestSerializer,
         responses={201: TokenSerializer},
         examples=[OpenApiExample("To look", {"scope": "read", "minutes": 15}, request_only=True)],
