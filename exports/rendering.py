@@ -64,8 +64,10 @@ def run(export: Export, control: RunControl) -> None:
             on_progress=control.note,
             should_stop=control.must_stop,
         )
+        # Before the clip is published: a worker that is killed meanwhile leaves nothing but a workspace.
+        pictures = _pictures(export, part, folder / "pictures", control)
         storage.publish(part, key)
-        _publish_pictures(export, key, folder, control)
+        _publish_pictures(pictures, key)
     try:
         recorded = _record(export, key, rendered)
     except DATABASE_FAULTS:
@@ -81,28 +83,32 @@ def run(export: Export, control: RunControl) -> None:
         storage.delete(key)
 
 
-def _publish_pictures(export: Export, key: str, folder: Path, control: RunControl) -> None:
-    """Put poster and strip beside the clip. It is what was paid for, and is made without them too."""
-    pictures = folder / "pictures"
+def _pictures(export: Export, part: Path, folder: Path, control: RunControl) -> list[Path]:
+    """Poster and strip of a clip. It is what was paid for, and is made without them too."""
+    folder.mkdir()
     try:
-        pictures.mkdir()
         names = illustrate(
-            storage.path_of(key),
-            pictures,
+            part,
+            folder,
             face_model=faces.model(),
             limits=replace(_limits(export), wall_seconds=MINIMUM_WALL_SECONDS),
             on_progress=control.note,
             should_stop=control.must_stop,
         )
-        for name in names:
-            storage.publish(pictures / name, storage.companion_of(key, name))
-    except (MediaError, StorageFull) as error:
-        if isinstance(error, MediaError) and error.code is ErrorCode.CANCELLED:
-            storage.delete(key)
+    except MediaError as error:
+        if error.code is ErrorCode.CANCELLED:
             raise
         logger.warning("no pictures of export %s: %s", export.pk, error)
-    except DATABASE_FAULTS:
-        raise  # as when it is recorded: the next attempt removes the file
+        return []
+    return [folder / name for name in names]
+
+
+def _publish_pictures(pictures: list[Path], key: str) -> None:
+    try:
+        for picture in pictures:
+            storage.publish(picture, storage.companion_of(key, picture.name))
+    except StorageFull as error:
+        logger.warning("no pictures beside %s: %s", key, error)
     except BaseException:
         storage.delete(key)
         raise

@@ -299,6 +299,17 @@ def test_what_dead_attempts_left_beside_the_file_goes_with_the_next_success(proj
     assert files_of(export) == published(1)
 
 
+def test_until_the_pictures_are_made_nothing_is_stored_that_a_killed_worker_would_leave(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    """An export that is cancelled after its worker died has a row, so nobody would take it for an orphan."""
+    export = queued(project)
+    stored: list[list[str]] = []
+    after_the_render(monkeypatch, lambda: stored.append(files_of(export)))
+    assert run(export).status == "READY"
+    assert (stored, files_of(export)) == ([[]], published(1))
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_goes_away_at_the_end_costs_nothing_extra(
     talk: Path, monkeypatch: pytest.MonkeyPatch
