@@ -171,7 +171,7 @@ class APIKey(UUIDModel, CachedRow):
     revoked_at = models.DateTimeField(null=True, blank=True)
     # What it may do, by blanks: of SCOPES. All of it where nothing is said.
     scopes = models.CharField(max_length=100, blank=True, db_default="", editable=False)
-    # A token, for a page: it works only from the origins that the organization allows.
+    # A token, for a page: a browser may use it only from the origins that the organization allows.
     is_publishable = models.BooleanField(default=False, db_default=False, editable=False)
 
     objects = AnnouncingQuerySet["APIKey"].as_manager()

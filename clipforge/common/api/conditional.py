@@ -74,8 +74,8 @@ def conditional(request: Request, response: Any) -> HttpResponseBase:
 def _compressed(request: Request, response: HttpResponse) -> HttpResponse:
     """The answer as gzip, where the client takes that and it is worth it.
 
-    Only of what a GET shows: nothing of a request stands beside a secret in it, whose length would tell
-    of the secret (BREACH). What says `no-store`, as a new token, comes as it is.
+    Only of what a GET shows; new secrets are answers to POST. Keys are sent by programs and never by a
+    browser on its own, so nobody else can make a client ask again and again to measure them (BREACH).
     """
     patch_vary_headers(response, ["Accept-Encoding"])
     is_long = len(response.content) >= WORTH_COMPRESSING
