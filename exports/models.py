@@ -66,7 +66,8 @@ class Export(Job):
 
     RUNNING: ClassVar[str] = Status.RENDERING
     REFERENCE_TYPE: ClassVar[str] = "export"
-    # What is ordered: two exports of a project that agree in these are the same file.
+    # What is ordered: two exports of a project that agree in these are the same file, unless words of
+    # its transcript were corrected in between.
     ORDERED: ClassVar[tuple[str, ...]] = (
         "start",
         "end",
@@ -128,7 +129,7 @@ class Export(Job):
     kept = models.JSONField(
         null=True, blank=True, help_text="Ranges of the source that are in the clip; empty: all."
     )
-    # The export that was the same file when this one was ordered, minutes before.
+    # An export that was ordered alike minutes before: the same file, as a rule.
     duplicate_of = models.UUIDField(null=True, blank=True, editable=False)
     # For people, without its extension: the title of the project as it was then, and the range.
     download_name = models.CharField(max_length=120, blank=True, db_default="", editable=False)

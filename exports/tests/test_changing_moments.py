@@ -26,7 +26,10 @@ NOTHING = Chosen([], "")
 
 
 def one_behind_the_other(first: Callable[[], object], second: Callable[[], object]) -> list[object]:
-    """What both returned or raised. The second begins before the first commits, which waits for that."""
+    """The results of both, or what each raised.
+
+    The second begins before the first commits, which waits for that.
+    """
     written = threading.Event()
 
     def begin() -> object:
