@@ -84,12 +84,20 @@ def without_the_tests_own_calls() -> Iterator[None]:
     ]
     for handler in ours:
         root.removeHandler(handler)
+    # What an earlier test captured may be closed: each line would end in a traceback.
+    streams = {
+        handler: handler.setStream(io.StringIO())
+        for handler in root.handlers
+        if isinstance(handler, logging.StreamHandler)
+    }
     gc.collect()
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
+        for handler, stream in streams.items():
+            handler.setStream(stream)
         for handler in ours:
             root.addHandler(handler)
 

@@ -13,7 +13,7 @@ from rest_framework.utils.encoders import JSONEncoder
 # Python writes 1e-05 and 1e-10 where orjson writes 0.00001 and 1e-10. In a text the same characters
 # may mean nothing, which costs a second rendering.
 SMALL = b"0.0000"
-EXPONENT = re.compile(rb"\de-\d+[,}\]]")
+EXPONENT = re.compile(rb"\de-\d+(?:[,}\]]|\Z)")
 # The ends of lines of JavaScript, as UTF-8. DRF escapes them.
 LINE_ENDS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9")
 

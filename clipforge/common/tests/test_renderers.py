@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.db.models import TextChoices
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rest_framework.renderers import JSONRenderer
 
@@ -44,6 +44,8 @@ def rendered(renderer: JSONRenderer, data: Any, media_type: str) -> bytes | str:
 
 
 @given(VALUES)
+@example(9.9999e-06)
+@example([1e-05, 0.0001])
 def test_any_value_is_rendered_as_by_drf(data: Any):
     assert rendered(Renderer(), data, "application/json") == rendered(
         JSONRenderer(), data, "application/json"
