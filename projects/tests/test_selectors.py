@@ -33,4 +33,4 @@ def test_a_moment_is_read_with_its_project_locked_where_that_is_asked_for():
     moment = make_moment(make_project())
     assert "FOR " not in said(get_moment, moment.org, moment.pk)
     locked = said(get_moment, moment.org, moment.pk, lock=True)
-    assert locked.endswith('FOR NO KEY UPDATE OF "projects_project"')
+    assert locked.endswith('FOR NO KEY UPDATE OF "projects_project", "projects_moment"')

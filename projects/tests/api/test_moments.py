@@ -147,5 +147,7 @@ def test_a_moment_is_read_with_its_project_locked_only_where_that_is_asked_for(l
     with CaptureQueriesContext(connection) as captured:
         assert get_moment(moment.org, moment.pk, lock=lock) == moment
     (query,) = captured.captured_queries
-    assert query["sql"].endswith('FOR NO KEY UPDATE OF "projects_project"') == lock
+    assert (
+        query["sql"].endswith('FOR NO KEY UPDATE OF "projects_project", "projects_moment"') == lock
+    )
     assert ("FOR" in query["sql"].split()) == lock

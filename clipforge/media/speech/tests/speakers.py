@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import wave
 from importlib import metadata
 from pathlib import Path
 
@@ -73,10 +74,18 @@ def synthesize(path: Path, voice: str, text: str) -> Path:
 
 
 def make_talk(path: Path, sound: Path | None = None, *, filters: str = "anull") -> Path:
-    """Write a video in which somebody speaks in front of a still picture."""
-    picture = ("-f", "lavfi", "-i", "smptebars=s=160x90:r=10")
-    options = ("-af", filters, "-shortest", *H264, *AAC)
-    run_ffmpeg("-v", "error", *picture, "-i", sound or recording(), *options, path)
+    """Write a video in which somebody speaks in front of a still picture, as long as the sound.
+
+    The length is measured first: with `-shortest` the picture may go on for most of a second, as the
+    threads of ffmpeg happen to run.
+    """
+    heard = path.with_suffix(".wav")
+    run_ffmpeg("-v", "error", "-i", sound or recording(), "-af", filters, heard)
+    with wave.open(str(heard)) as file:
+        seconds = file.getnframes() / file.getframerate()
+    picture = ("-f", "lavfi", "-i", f"smptebars=s=160x90:r=10:d={seconds}")
+    run_ffmpeg("-v", "error", *picture, "-i", heard, *H264, *AAC, path)
+    heard.unlink()
     return path
 
 
