@@ -445,6 +445,8 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "ClipForge API",
     "DESCRIPTION": "Long videos in, short clips out, paid with credits.",
     "VERSION": "1.0.0",
+    "CONTACT": {"name": "Support of the service that this document is from"},
+    "LICENSE": {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"},
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -460,7 +462,7 @@ SPECTACULAR_SETTINGS = {
     "WEBHOOKS": "clipforge.events.api.schema.WEBHOOKS",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "clipforge.events.api.schema.add_headers",
+        "clipforge.events.api.schema.complete",
         "clipforge.common.api.openapi.finish",
     ],
 }

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
@@ -210,7 +211,12 @@ class ExportDownload(ExportView):
         operation_id="download_export",
         summary="Redirect to a signed, expiring URL of the file",
         description="A link of its own, good for some minutes; whoever has it may fetch the file.",
-        responses={302: OpenApiResponse(description="`Location` is the URL; it supports Range.")},
+        responses={
+            (200, "video/*"): OpenApiResponse(
+                OpenApiTypes.BINARY, description="The file, where the redirect is followed."
+            ),
+            302: OpenApiResponse(description="`Location` is the URL; it supports Range."),
+        },
     )
     def get(self, request: Request, export_id: uuid.UUID) -> Response:
         url = request.build_absolute_uri(downloads.signed_url(self.get_job()))
@@ -229,7 +235,12 @@ class ExportPicture(ExportView):
         parameters=[
             OpenApiParameter("name", str, OpenApiParameter.PATH, enum=sorted(downloads.PICTURES))
         ],
-        responses={302: OpenApiResponse(description="`Location` is the URL.")},
+        responses={
+            (200, "*/*"): OpenApiResponse(
+                OpenApiTypes.BINARY, description="The file, where the redirect is followed."
+            ),
+            302: OpenApiResponse(description="`Location` is the URL."),
+        },
     )
     def get(self, request: Request, export_id: uuid.UUID, name: str) -> Response:
         export = self.get_job()

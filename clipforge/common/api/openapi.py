@@ -20,6 +20,19 @@ TAGS: Final = {
     "webhooks": "Addresses that are told of events, and what they were told.",
 }
 
+# Of parameters that mean the same wherever they stand, and say nothing else of themselves.
+PARAMETERS: Final = {
+    "created_after": "Created at this time or later.",
+    "created_before": "Created before this time, which is not included.",
+    "external_id": "With this id of your own.",
+    "min_score": "With this score or a higher one.",
+    "name": "Of the file.",
+    "page_size": "So many rows at most.",
+    "project": "Of this project.",
+    "status": "In this status; of several, in any of them.",
+    "type": "Of this type.",
+}
+
 # What they make is polled at an address of its own.
 LOCATED: Final = {"create_project", "create_export"}
 
@@ -60,6 +73,7 @@ def finish(result: Node, generator: Any, request: Any, public: bool) -> Node:
     used = {tag for _, _, operation in _operations(result) for tag in operation["tags"]}
     result["tags"] = [{"name": name, "description": TAGS[name]} for name in TAGS if name in used]
     for _, method, operation in _operations(result):
+        _describe(operation.get("parameters", []))
         _add_headers(operation["responses"])
         if operation["operationId"] in LOCATED:
             operation["responses"]["201"]["headers"]["Location"] = LOCATION
@@ -68,6 +82,15 @@ def finish(result: Node, generator: Any, request: Any, public: bool) -> Node:
             operation["responses"]["304"] = NOT_MODIFIED
             operation["responses"]["200"]["headers"]["ETag"] = ETAG
     return result
+
+
+def _describe(parameters: list[Node]) -> None:
+    for each in parameters:
+        name = each["name"]
+        if each["in"] == "path" and name.endswith("_id"):
+            each.setdefault("description", f"Of the {name.removesuffix('_id')}.")
+        elif name in PARAMETERS:
+            each.setdefault("description", PARAMETERS[name])
 
 
 def _add_headers(responses: Node) -> None:

@@ -21,6 +21,11 @@ HEADERS = {
     "between them.",
 }
 
+DESCRIPTION = (
+    "Sent to every endpoint that takes this type of event, signed, until it is answered by 2xx. Compare "
+    "the signature before you believe it."
+)
+
 
 def _body(kind: EventType) -> Any:
     name = "".join(part.title() for part in kind.name.split("."))
@@ -57,8 +62,8 @@ def webhook_of(kind: EventType) -> OpenApiWebhook:
 WEBHOOKS = [webhook_of(kind) for kind in all_types()]
 
 
-def add_headers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular, which leaves out the parameters of webhooks."""
+def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A hook of drf-spectacular, which leaves out the headers of webhooks, their ids and that no key comes."""
     parameters = [
         {
             "in": "header",
@@ -69,6 +74,10 @@ def add_headers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         }
         for name, said in HEADERS.items()
     ]
-    for webhook in result.get("webhooks", {}).values():
-        webhook["post"]["parameters"] = parameters
+    for name, webhook in result.get("webhooks", {}).items():
+        told = webhook["post"]
+        told["operationId"] = f"receive_{name.replace('.', '_')}"
+        told["description"] = DESCRIPTION
+        told["parameters"] = parameters
+        told["security"] = []
     return result
