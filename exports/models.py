@@ -51,6 +51,7 @@ class Export(Job):
     class Format(models.TextChoices):
         MP4 = "mp4", "MP4, H.264"
         HEVC = "mp4-hevc", "MP4, HEVC"
+        AV1 = "mp4-av1", "MP4, AV1"
         WEBM = "webm", "WebM, VP9"
 
     class Tighten(models.TextChoices):

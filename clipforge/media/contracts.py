@@ -185,6 +185,7 @@ class Format(StrEnum):
 
     MP4 = "mp4"  # H.264 and AAC, which every phone plays
     HEVC = "mp4-hevc"
+    AV1 = "mp4-av1"
     WEBM = "webm"  # VP9 and Opus
 
 

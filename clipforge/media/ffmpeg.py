@@ -33,7 +33,13 @@ PROBE_BYTES = 20_000_000
 PROBE_MICROSECONDS = 15_000_000
 
 # ffmpeg needs no variable of our environment, which has secrets.
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+# The encoder of AV1 says only what went wrong.
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/nonexistent",
+    "LC_ALL": "C.UTF-8",
+    "SVT_LOG": "1",
+}
 
 
 @functools.cache

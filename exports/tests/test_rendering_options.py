@@ -89,7 +89,11 @@ def test_a_transcript_that_has_gone_fails_the_export_and_charges_nothing(
 
 @pytest.mark.parametrize(
     ("chosen", "ending", "codecs"),
-    [("webm", "webm", ("vp9", "opus")), ("mp4-hevc", "mp4", ("hevc", "aac"))],
+    [
+        ("webm", "webm", ("vp9", "opus")),
+        ("mp4-hevc", "mp4", ("hevc", "aac")),
+        ("mp4-av1", "mp4", ("av1", "aac")),
+    ],
 )
 def test_a_clip_of_another_format_is_kept_under_its_ending(
     project: Project, chosen: str, ending: str, codecs: tuple[str, str]

@@ -119,6 +119,7 @@ def test_a_spec_survives_json() -> None:
     [
         (Format.MP4, "mov,mp4,m4a,3gp,3g2,mj2", "h264", "aac"),
         (Format.HEVC, "mov,mp4,m4a,3gp,3g2,mj2", "hevc", "aac"),
+        (Format.AV1, "mov,mp4,m4a,3gp,3g2,mj2", "av1", "aac"),
         (Format.WEBM, "matroska,webm", "vp9", "opus"),
     ],
 )
@@ -170,10 +171,12 @@ def test_a_clip_of_four_times_the_pixels_may_have_four_times_the_bits() -> None:
     full = formats.pictures(Format.MP4, Fraction(30), 1080 * 1920)
     ultra = formats.pictures(Format.MP4, Fraction(30), 2160 * 3840)
     small = formats.pictures(Format.HEVC, Fraction(30), 480 * 854)
-    assert [found[found.index("-maxrate") + 1] for found in (full, ultra, small)] == [
+    newest = formats.pictures(Format.AV1, Fraction(30), 2160 * 3840)
+    assert [found[found.index("-maxrate") + 1] for found in (full, ultra, small, newest)] == [
         "8000000",
         "32000000",
         "8000000",
+        "32000000",
     ]
 
 

@@ -168,7 +168,9 @@ def test_what_tightening_leaves_less_than_a_second_of_is_refused(api: APIClient,
 # --- formats, rates and resolutions ---------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"format": "webm"}, {"format": "mp4-hevc"}, {"fps": 60}])
+@pytest.mark.parametrize(
+    "options", [{"format": "webm"}, {"format": "mp4-hevc"}, {"format": "mp4-av1"}, {"fps": 60}]
+)
 def test_formats_and_rates_cost_nothing_more(
     api: APIClient, organization: Organization, project: Project, options: dict[str, Any]
 ):
