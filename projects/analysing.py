@@ -14,7 +14,7 @@ from clipforge.jobs.kinds import RunControl
 from clipforge.media import Analysis, Limits, analyse
 from clipforge.media.words.transcript import Transcript
 from clipforge.orgs import selectors as org_selectors
-from projects import failures, speech
+from projects import failures, second_opinion, speech
 from projects.failures import SOURCE_MISSING
 from projects.models import Project, ProjectFeatures, ProjectTranscript
 from projects.recording import record_moments
@@ -40,7 +40,7 @@ def run(project: Project, control: RunControl) -> None:
         on_progress=control.note,
         should_stop=control.must_stop,
     )
-    _record(project, analysis)
+    _record(project, second_opinion.considered(analysis, control))
 
 
 def _limits(project: Project) -> Limits:

@@ -7,6 +7,7 @@ class ProjectsConfig(AppConfig):
     def ready(self) -> None:
         from projects import (
             jobs,
+            second_opinion,  # noqa: F401 - registers its check
             signals,  # noqa: F401 - connects the receivers
             speech,  # noqa: F401 - registers its check
         )

@@ -1,5 +1,7 @@
 """Requests to addresses that a customer chose: they reach the public internet, and nothing of ours.
 
+Those to addresses of the operator go the same way, but wherever they lead.
+
 The name is resolved once, every address that it has is judged, and the connection is made to one of
 those that were judged: a name that means something else a moment later changes nothing. TLS is
 verified against the name. Redirects are not followed, a proxy of the environment is not used, and
@@ -126,12 +128,14 @@ def public_authorities() -> ssl.SSLContext:
 
 @dataclass(frozen=True)
 class Outbound:
-    """A client for addresses that a customer chose. Every request has a connection of its own."""
+    """A client for addresses that a customer chose, or with `anywhere` the operator. Every request has a connection of its own."""
 
     seconds: float = SECONDS
     answer_bytes: int = ANSWER_BYTES
     resolve: Resolve = resolve_name
     authorities: Callable[[], ssl.SSLContext] = public_authorities
+    # The operator chose the address: it may be anywhere, and without TLS.
+    anywhere: bool = False
 
     async def post(self, url: str, *, headers: Mapping[str, str], content: bytes) -> Answer:
         """Send it once. Any status is an answer, a redirect included. Raises Unanswered."""
@@ -146,7 +150,7 @@ class Outbound:
             raise Unanswered("broken_answer", "The connection broke, or was no HTTP.") from error
 
     async def _exchange(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
-        transport = _Pinned(self.resolve, self.authorities())
+        transport = _Pinned(self.resolve, self.authorities(), anywhere=self.anywhere)
         async with httpx.AsyncClient(
             transport=transport, timeout=self.seconds, trust_env=False, follow_redirects=False
         ) as client:
@@ -164,8 +168,10 @@ class Outbound:
 class _Pinned(httpx.AsyncBaseTransport):
     """Connects to an address that was judged, and verifies the certificate of the name."""
 
-    def __init__(self, resolve: Resolve, authorities: ssl.SSLContext) -> None:
-        self._resolve = resolve
+    def __init__(
+        self, resolve: Resolve, authorities: ssl.SSLContext, *, anywhere: bool = False
+    ) -> None:
+        self._resolve, self._anywhere = resolve, anywhere
         self._inner = httpx.AsyncHTTPTransport(
             verify=authorities,
             trust_env=False,
@@ -195,7 +201,7 @@ class _Pinned(httpx.AsyncBaseTransport):
                 raise Unanswered("unknown_host", f"{url.host} cannot be resolved.") from None
         if not found:
             raise Unanswered("unknown_host", f"{url.host} has no address.")
-        for address in found:
+        for address in () if self._anywhere else found:
             if not _may_be_reached(address) or (url.scheme == "http" and not address.is_loopback):
                 raise Unanswered(
                     "address_refused", f"{url.host} leads to an address that is not public."

@@ -51,6 +51,11 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
             {**PRODUCTION, "WORK_LEASE_SECONDS": "0"},
             "WORK_LEASE_SECONDS is 0; it must be at least 1",
         ),
+        ({**PRODUCTION, "LLM_URL": "https://llm.test/v1"}, "Set both LLM_URL and LLM_MODEL"),
+        (
+            {**PRODUCTION, "LLM_URL": "https://key@llm.test/v1", "LLM_MODEL": "m"},
+            "LLM_URL must be like https://host/v1",
+        ),
         ({**PRODUCTION, "LOG_LEVEL": "LOUD"}, 'LOG_LEVEL is "LOUD"; it must be one of'),
     ],
 )

@@ -236,6 +236,12 @@ def test_a_name_that_is_looked_up_for_ever_is_a_timeout():
     assert refusal("https://name.test/", Outbound(seconds=0.2, resolve=never)) == "timeout"
 
 
+def test_an_address_of_the_operator_may_be_anywhere(receiver: Receiver, settings: Any):
+    settings.OUTBOUND_LOOPBACK = False
+    assert refusal(receiver.url()) == "address_refused"
+    assert post(receiver.url(), Outbound(anywhere=True)) == Answer(200, b"ok")
+
+
 def test_a_whole_request_has_five_seconds():
     assert Outbound().seconds == 5
 
