@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 import pytest
 
 from clipforge.media import Aspect, RenderSpec, operations
 from clipforge.media.loudness import SILENCE, Correction, Level, bring_to_level, first, parse
+from clipforge.media.tests.flashes import make_flashes, offsets
 from clipforge.media.tests.samples import (
     AAC,
     H264,
@@ -22,8 +22,6 @@ from clipforge.media.tests.samples import (
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 LOUDNESS, TOLERANCE, PEAK = -14, 0.5, -1.0
 # A voice-like sound: bursts of noise, with a click in each that is 20 dB louder.
@@ -110,52 +108,13 @@ class TestSoundAgainstPicture:
     )
     @pytest.mark.parametrize("start", [0.0, 1.5])
     def test_they_stay_within_20_ms(self, tmp_path, name, options, start):
-        source = make_video(
-            tmp_path / name,
-            seconds=6,
-            size="160x90",
-            picture="color",
-            picture_filter="drawbox=c=white:t=fill:enable='lt(mod(t,1),0.2)'",
-            sound="aevalsrc='if(lt(mod(t,1),0.2),0.5*sin(2*PI*1000*t),0)':s=48000",
-            options=options,
-        )
+        source = make_flashes(tmp_path / name, options=options)
         clip = rendered(source, tmp_path, start, start + 4)
         # Encoders of transport streams and MP3 delay the sound a little: that is the source's.
         before = np.median(offsets(source))
         after = offsets(clip)
         assert len(after) >= 3
         assert np.abs(after - before).max() <= 0.02
-
-
-def offsets(path: Path) -> NDArray[np.float64]:
-    """By how many seconds each beep but the first comes after its flash."""
-    beeps = np.array(beep_times(path))
-    flashes = flash_times(path)[1:]
-    return np.array([(beeps - flash)[np.abs(beeps - flash).argmin()] for flash in flashes])
-
-
-def flash_times(path: Path) -> list[float]:
-    """When the picture turns from black to white."""
-    with av.open(str(path)) as container:
-        shown = [
-            (float(frame.time or 0), frame.reformat(format="gray").to_ndarray().mean() > 128)
-            for frame in container.decode(video=0)
-        ]
-    before = [False, *(white for _, white in shown)]
-    return [time for (time, white), was in zip(shown, before, strict=False) if white and not was]
-
-
-def beep_times(path: Path) -> list[float]:
-    """When sound sets in after silence."""
-    with av.open(str(path)) as container:
-        pieces = [
-            (float(frame.time or 0), np.abs(frame.to_ndarray()).max(axis=0))
-            for frame in container.decode(audio=0)
-        ]
-    level = np.concatenate([piece for _, piece in pieces])
-    loud = np.flatnonzero(level > 0.1 * level.max())
-    begins = [loud[0], *loud[1:][np.diff(loud) > 12_000]]  # a quarter of a second apart
-    return [pieces[0][0] + float(sample) / 48_000 for sample in begins]
 
 
 class TestCorrection:

