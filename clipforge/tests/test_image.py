@@ -109,6 +109,11 @@ def test_the_image_carries_the_product_and_nothing_that_only_tests_use():
         assert f"{app}/__init__.py" in files
     outside = ("/tests/", "devtools/testing/", "devtools/benchmarks/", "devtools/loadtest/")
     assert [path for path in files if any(part in f"/{path}" for part in outside)] == []
+    assert [
+        path
+        for path in files
+        if "sdk/" in path or "generate_sdk" in path or "devtools/openapi" in path
+    ] == []
     assert [path for path in files if "faultdrill" in path or "locustfiles" in path] == []
 
 

@@ -150,6 +150,7 @@ NO_DRY_RUN = {
     "reconcile_credits": "only reads; notes that it did",
     "check_indexes": "only reads",
     "export_feedback": "only reads",
+    "generate_sdk": "writes source files, which git shows",
     "lint_migrations": "only reads",
     "faultdrill": "breaks a service of its own, started for it",
     "loadtest": "is load, with keys that it revokes itself",

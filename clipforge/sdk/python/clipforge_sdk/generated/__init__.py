@@ -1,0 +1,1 @@
+"""Made by `manage.py generate_sdk` from the schema of the API: not to be edited."""

@@ -1,0 +1,791 @@
+"""Made by `manage.py generate_sdk` from the schema of the API: not to be edited."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Literal
+
+from clipforge_sdk.calls import Calls, Download, Source
+from clipforge_sdk.generated import models
+from clipforge_sdk.pages import Pages
+
+
+class Operations(Calls):
+    def list_projects(
+        self,
+        *,
+        created_after: str | datetime.datetime | None = None,
+        created_before: str | datetime.datetime | None = None,
+        external_id: str | None = None,
+        ids: Sequence[str] | None = None,
+        page_size: int | None = None,
+        q: str | None = None,
+        sort: Literal["created_at", "updated_at"] | None = None,
+        status: Sequence[
+            Literal["ANALYZING", "CANCELLED", "EMPTY", "FAILED", "QUEUED", "READY", "UPLOADED"]
+        ]
+        | None = None,
+        updated_after: str | datetime.datetime | None = None,
+    ) -> Pages[models.Project]:
+        """Projects, newest first.
+
+        Filters combine. `ids` and `external_id` find what you know, `q` what you look for, `updated_after` what has changed.
+
+        created_after: Created at this time or later.
+        created_before: Created before this time, which is not included.
+        external_id: With this id of your own.
+        ids: Multiple values may be separated by commas.
+        page_size: So many rows at most.
+        q: In the title or the external id, in any case.
+        sort: Newest first, by this time.
+        status: In this status; of several, in any of them.
+        updated_after: Changed at this time or later; ordered by the time of the change, unless `sort` says else.
+        """
+        return Pages(
+            lambda query: self._json(
+                "GET",
+                "/api/v1/projects",
+                query={
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "external_id": external_id,
+                    "ids": self._joined(ids),
+                    "page_size": page_size,
+                    "q": q,
+                    "sort": sort,
+                    "status": status,
+                    "updated_after": updated_after,
+                    **query,
+                },
+            )
+        )
+
+    def create_project(
+        self, file: Source, body: models.ProjectUploadRequest, *, idempotency_key: str | None = None
+    ) -> models.Project:
+        """Upload a video and start its analysis.
+
+        Reserves 1 credit for each started minute of the source; they are charged when something is worth clipping, and given back otherwise. What the moments should be like may be said here; it can be said again for nothing, see `POST /projects/{id}/moments/select`.
+        """
+        answer: models.Project = self._json(
+            "POST",
+            "/api/v1/projects",
+            file=file,
+            body=body,
+            idempotent=True,
+            idempotency_key=idempotency_key,
+        )
+        return answer
+
+    def get_project(self, project_id: str) -> models.Project:
+        """One project, with its progress.
+
+        Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.
+        """
+        answer: models.Project = self._json(
+            "GET", "/api/v1/projects/{project_id}", path={"project_id": project_id}
+        )
+        return answer
+
+    def update_project(
+        self, project_id: str, body: models.PatchedProjectUpdateRequest
+    ) -> models.Project:
+        """Change the title, the external id or the metadata.
+
+        Only what is given is changed. An external id is taken away with null.
+        """
+        answer: models.Project = self._json(
+            "PATCH", "/api/v1/projects/{project_id}", path={"project_id": project_id}, body=body
+        )
+        return answer
+
+    def delete_project(self, project_id: str) -> None:
+        """Delete the project with its moments, exports and files.
+
+        A running analysis is cancelled first, and its credits come back.
+        """
+        self._json("DELETE", "/api/v1/projects/{project_id}", path={"project_id": project_id})
+
+    def cancel_project(self, project_id: str) -> models.Project:
+        """Stop the analysis and give the credits back.
+
+        Repeating it changes nothing.
+        """
+        answer: models.Project = self._json(
+            "POST", "/api/v1/projects/{project_id}/cancel", path={"project_id": project_id}
+        )
+        return answer
+
+    def list_moments(
+        self, project_id: str, *, min_score: float | None = None, page_size: int | None = None
+    ) -> Pages[models.Moment]:
+        """Moments of a project, best first.
+
+        With the reasons of each score. `min_score` leaves out what is weaker.
+
+        min_score: With this score or a higher one.
+        page_size: So many rows at most.
+        """
+        return Pages(
+            lambda query: self._json(
+                "GET",
+                "/api/v1/projects/{project_id}/moments",
+                path={"project_id": project_id},
+                query={"min_score": min_score, "page_size": page_size, **query},
+            )
+        )
+
+    def create_moment(
+        self, project_id: str, body: models.EdgesRequest, *, idempotency_key: str | None = None
+    ) -> models.Moment:
+        """Make a moment by hand.
+
+        It is rated as the others are, and choosing again leaves it as it is. Free.
+        """
+        answer: models.Moment = self._json(
+            "POST",
+            "/api/v1/projects/{project_id}/moments",
+            path={"project_id": project_id},
+            body=body,
+            idempotent=True,
+            idempotency_key=idempotency_key,
+        )
+        return answer
+
+    def select_moments(
+        self, project_id: str, body: models.WishesRequest, *, idempotency_key: str | None = None
+    ) -> models.Chosen:
+        """Choose the moments again, with other wishes.
+
+        Free, and without analysing again. The new moments replace those that were chosen before. What was made by hand, pinned, rated or exported stays as it is, and the new ones keep clear of it.
+        """
+        answer: models.Chosen = self._json(
+            "POST",
+            "/api/v1/projects/{project_id}/moments/select",
+            path={"project_id": project_id},
+            body=body,
+            idempotent=True,
+            idempotency_key=idempotency_key,
+        )
+        return answer
+
+    def retry_project(
+        self, project_id: str, *, idempotency_key: str | None = None
+    ) -> models.Project:
+        """Analyse again after a failure or a cancel.
+
+        Under the same id and at today's price. Only what failed or was cancelled.
+        """
+        answer: models.Project = self._json(
+            "POST",
+            "/api/v1/projects/{project_id}/retry",
+            path={"project_id": project_id},
+            idempotent=True,
+            idempotency_key=idempotency_key,
+        )
+        return answer
+
+    def get_transcript(
+        self, project_id: str, *, end: float | None = None, start: float | None = None
+    ) -> models.Transcript:
+        """The words that are spoken in a project.
+
+        Times are seconds into the source, also in a range. 404 `no_transcript` where nothing is spoken, or nothing in a language that is understood.
+
+        end: Only what is spoken before. Seconds.
+        start: Only what is spoken from here on. Seconds.
+        """
+        answer: models.Transcript = self._json(
+            "GET",
+            "/api/v1/projects/{project_id}/transcript",
+            path={"project_id": project_id},
+            query={"end": end, "start": start},
+        )
+        return answer
+
+    def get_transcript_text(
+        self,
+        project_id: str,
+        *,
+        end: float | None = None,
+        start: float | None = None,
+        format: Literal["srt", "txt", "vtt"],
+    ) -> str:
+        """The words that are spoken in a project As text, in this format.
+
+        Times are seconds into the source, also in a range. 404 `no_transcript` where nothing is spoken, or nothing in a language that is understood.
+
+        end: Only what is spoken before. Seconds.
+        start: Only what is spoken from here on. Seconds.
+        """
+        return self._text(
+            "GET",
+            "/api/v1/projects/{project_id}/transcript",
+            path={"project_id": project_id},
+            query={"end": end, "start": start, "format": format},
+        )
+
+    def correct_transcript(
+        self, project_id: str, body: models.PatchedCorrectionsRequest
+    ) -> models.Transcript:
+        """Correct words.
+
+        Captions that are made later use them. Times stay as they are. Answers with the sentences that were corrected.
+        """
+        answer: models.Transcript = self._json(
+            "PATCH",
+            "/api/v1/projects/{project_id}/transcript",
+            path={"project_id": project_id},
+            body=body,
+        )
+        return answer
+
+    def get_moment(self, moment_id: str) -> models.Moment:
+        """One moment.
+
+        With the reasons of its score, and what people made of it.
+        """
+        answer: models.Moment = self._json(
+            "GET", "/api/v1/moments/{moment_id}", path={"moment_id": moment_id}
+        )
+        return answer
+
+    def update_moment(
+        self, moment_id: str, body: models.PatchedMomentUpdateRequest
+    ) -> models.Moment:
+        """Move its edges, title, pin or rate it.
+
+        A moment that was moved is rated anew and pinned. Exports that were made of it keep the edges that they were made with. A rating is kept beside the scores that it was given for.
+        """
+        answer: models.Moment = self._json(
+            "PATCH", "/api/v1/moments/{moment_id}", path={"moment_id": moment_id}, body=body
+        )
+        return answer
+
+    def delete_moment(self, moment_id: str) -> None:
+        """Delete a moment.
+
+        Exports that were made of it stay.
+        """
+        self._json("DELETE", "/api/v1/moments/{moment_id}", path={"moment_id": moment_id})
+
+    def get_moment_transcript(self, moment_id: str) -> models.Transcript:
+        """The words that are spoken in a moment.
+
+        Times are seconds into the moment. 404 `no_transcript` where there are none.
+        """
+        answer: models.Transcript = self._json(
+            "GET", "/api/v1/moments/{moment_id}/transcript", path={"moment_id": moment_id}
+        )
+        return answer
+
+    def get_moment_transcript_text(
+        self, moment_id: str, *, format: Literal["srt", "txt", "vtt"]
+    ) -> str:
+        """The words that are spoken in a moment As text, in this format.
+
+        Times are seconds into the moment. 404 `no_transcript` where there are none.
+        """
+        return self._text(
+            "GET",
+            "/api/v1/moments/{moment_id}/transcript",
+            path={"moment_id": moment_id},
+            query={"format": format},
+        )
+
+    def list_exports(
+        self,
+        *,
+        created_after: str | datetime.datetime | None = None,
+        created_before: str | datetime.datetime | None = None,
+        ids: Sequence[str] | None = None,
+        page_size: int | None = None,
+        project: str | None = None,
+        sort: Literal["created_at", "updated_at"] | None = None,
+        status: Sequence[Literal["CANCELLED", "EXPIRED", "FAILED", "QUEUED", "READY", "RENDERING"]]
+        | None = None,
+        updated_after: str | datetime.datetime | None = None,
+    ) -> Pages[models.Export]:
+        """Exports, newest first.
+
+        Filters combine. A filter by a project that is not yours is 404.
+
+        created_after: Created at this time or later.
+        created_before: Created before this time, which is not included.
+        ids: Multiple values may be separated by commas.
+        page_size: So many rows at most.
+        project: Of this project.
+        sort: Newest first, by this time.
+        status: In this status; of several, in any of them.
+        updated_after: Changed at this time or later; ordered by the time of the change, unless `sort` says else.
+        """
+        return Pages(
+            lambda query: self._json(
+                "GET",
+                "/api/v1/exports",
+                query={
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "ids": self._joined(ids),
+                    "page_size": page_size,
+                    "project": project,
+                    "sort": sort,
+                    "status": status,
+                    "updated_after": updated_after,
+                    **query,
+                },
+            )
+        )
+
+    def create_export(
+        self, body: models.ExportCreateRequest, *, idempotency_key: str | None = None
+    ) -> models.Export:
+        """Render a moment, or start to end of a project.
+
+        Reserves 1 credit for each started minute of the clip, 2 above 1080 and 4 in 2160; they are charged when the file is ready, and given back otherwise. Captions cost nothing.
+        """
+        answer: models.Export = self._json(
+            "POST", "/api/v1/exports", body=body, idempotent=True, idempotency_key=idempotency_key
+        )
+        return answer
+
+    def get_export(self, export_id: str) -> models.Export:
+        """One export, with its progress.
+
+        Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.
+        """
+        answer: models.Export = self._json(
+            "GET", "/api/v1/exports/{export_id}", path={"export_id": export_id}
+        )
+        return answer
+
+    def delete_export(self, export_id: str) -> None:
+        """Delete the export and its file.
+
+        One that waits or runs is cancelled first, and its credits come back. What a finished one cost stays charged.
+        """
+        self._json("DELETE", "/api/v1/exports/{export_id}", path={"export_id": export_id})
+
+    def cancel_export(self, export_id: str) -> models.Export:
+        """Stop the render and give the credits back.
+
+        Repeating it changes nothing.
+        """
+        answer: models.Export = self._json(
+            "POST", "/api/v1/exports/{export_id}/cancel", path={"export_id": export_id}
+        )
+        return answer
+
+    def download_export(self, export_id: str) -> Download:
+        """Redirect to a signed, expiring URL of the file.
+
+        A link of its own, good for some minutes; whoever has it may fetch the file.
+        """
+        return self._file(
+            "GET", "/api/v1/exports/{export_id}/download", path={"export_id": export_id}
+        )
+
+    def download_export_picture(
+        self, export_id: str, name: Literal["poster.jpg", "poster.webp", "strip.jpg", "strip.vtt"]
+    ) -> Download:
+        """Redirect to a signed, expiring URL of the poster or the strip.
+
+        The strip is one sprite; its WebVTT says which part of it stands for which time.
+        """
+        return self._file(
+            "GET",
+            "/api/v1/exports/{export_id}/pictures/{name}",
+            path={"export_id": export_id, "name": name},
+        )
+
+    def retry_export(self, export_id: str, *, idempotency_key: str | None = None) -> models.Export:
+        """Render again after a failure or a cancel.
+
+        Under the same id and at today's price. Only what failed or was cancelled.
+        """
+        answer: models.Export = self._json(
+            "POST",
+            "/api/v1/exports/{export_id}/retry",
+            path={"export_id": export_id},
+            idempotent=True,
+            idempotency_key=idempotency_key,
+        )
+        return answer
+
+    def get_export_transcript(self, export_id: str) -> models.Transcript:
+        """The words that are spoken in a clip.
+
+        Times are seconds into the clip. 404 `no_transcript` where there are none.
+        """
+        answer: models.Transcript = self._json(
+            "GET", "/api/v1/exports/{export_id}/transcript", path={"export_id": export_id}
+        )
+        return answer
+
+    def get_export_transcript_text(
+        self, export_id: str, *, format: Literal["srt", "txt", "vtt"]
+    ) -> str:
+        """The words that are spoken in a clip As text, in this format.
+
+        Times are seconds into the clip. 404 `no_transcript` where there are none.
+        """
+        return self._text(
+            "GET",
+            "/api/v1/exports/{export_id}/transcript",
+            path={"export_id": export_id},
+            query={"format": format},
+        )
+
+    def search_transcripts(self, *, q: str) -> models.FoundTranscripts:
+        """Projects in which some words are spoken.
+
+        The newest twenty, with the sentences that have most of the words. Words are found in all their forms, and all of them must be spoken; "a phrase" in quotes, `or` between two and `-` before a word work too.
+
+        q: Up to 200 characters.
+        """
+        answer: models.FoundTranscripts = self._json("GET", "/api/v1/transcripts", query={"q": q})
+        return answer
+
+    def get_balance(self) -> models.Balance:
+        """Credits available, held and posted.
+
+        Never older than the last change. What is available can be spent now.
+        """
+        answer: models.Balance = self._json("GET", "/api/v1/credits/balance")
+        return answer
+
+    def list_holds(
+        self,
+        *,
+        page_size: int | None = None,
+        status: Literal["CAPTURED", "EXPIRED", "HELD", "RELEASED"] | None = None,
+    ) -> Pages[models.Hold]:
+        """Reservations, newest first.
+
+        What work that waits or runs has reserved, and how it ended.
+
+        page_size: So many rows at most.
+        status: In this status; of several, in any of them.
+        """
+        return Pages(
+            lambda query: self._json(
+                "GET",
+                "/api/v1/credits/holds",
+                query={"page_size": page_size, "status": status, **query},
+            )
+        )
+
+    def get_statement(self, *, month: str) -> models.Statement:
+        """A month of the ledger: opening, movements, closing.
+
+        The oldest first. Months are of UTC. As JSON up to 10,000 movements.
+
+        month: Of a year.
+        """
+        answer: models.Statement = self._json(
+            "GET", "/api/v1/credits/statement", query={"month": month}
+        )
+        return answer
+
+    def get_statement_text(self, *, month: str, format: Literal["csv"]) -> str:
+        """A month of the ledger: opening, movements, closing As text, in this format.
+
+        The oldest first. Months are of UTC. As JSON up to 10,000 movements.
+
+        month: Of a year.
+        """
+        return self._text(
+            "GET", "/api/v1/credits/statement", query={"month": month, "format": format}
+        )
+
+    def list_transactions(
+        self,
+        *,
+        created_after: str | datetime.datetime | None = None,
+        created_before: str | datetime.datetime | None = None,
+        page_size: int | None = None,
+        type: Literal["ADJUST", "EXPIRE", "GRANT", "PURCHASE", "REFUND", "SPEND"] | None = None,
+    ) -> Pages[models.Transaction]:
+        """The ledger, newest first.
+
+        Every movement of credits, with all that its amount was computed from. Rows never change.
+
+        created_after: At this time or later.
+        created_before: Before this time, which is not included.
+        page_size: So many rows at most.
+        type: Of this type.
+        """
+        return Pages(
+            lambda query: self._json(
+                "GET",
+                "/api/v1/credits/transactions",
+                query={
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "page_size": page_size,
+                    "type": type,
+                    **query,
+                },
+            )
+        )
+
+    def create_checkout(
+        self, body: models.CheckoutRequestRequest, *, idempotency_key: str | None = None
+    ) -> models.Checkout:
+        """Open a page where a plan or a credit pack is paid.
+
+        Nothing is charged and no credits come until the customer has paid there.
+        """
+        answer: models.Checkout = self._json(
+            "POST",
+            "/api/v1/billing/checkout",
+            body=body,
+            idempotent=True,
+            idempotency_key=idempotency_key,
+        )
+        return answer
+
+    def list_payments(self, *, page_size: int | None = None) -> Pages[models.Payment]:
+        """Payments, newest first.
+
+        What was asked for and what was paid, by card or by transfer, with what it bought.
+
+        page_size: So many rows at most.
+        """
+        return Pages(
+            lambda query: self._json(
+                "GET", "/api/v1/billing/payments", query={"page_size": page_size, **query}
+            )
+        )
+
+    def get_payment(self, payment_id: str) -> models.Payment:
+        """One payment.
+
+        It is pending until Stripe says that it was paid, which may be minutes after the customer did.
+        """
+        answer: models.Payment = self._json(
+            "GET", "/api/v1/billing/payments/{payment_id}", path={"payment_id": payment_id}
+        )
+        return answer
+
+    def create_portal_session(self) -> models.Portal:
+        """Open a page where the plan is changed or cancelled.
+
+        Stripe's own page. The address is good for a short time and for this customer.
+        """
+        answer: models.Portal = self._json("POST", "/api/v1/billing/portal")
+        return answer
+
+    def get_subscription(self) -> models.CurrentSubscription:
+        """The paid plan that goes on, if any.
+
+        Null where no plan is paid for. A plan that ends is shown until its end.
+        """
+        answer: models.CurrentSubscription = self._json("GET", "/api/v1/billing/subscription")
+        return answer
+
+    def get_pricing(self) -> models.Pricing:
+        """Plans and credit packs, cheapest first.
+
+        Public: whoever wants to know what it costs has no key yet. With one its organization counts.
+        """
+        answer: models.Pricing = self._json("GET", "/api/v1/pricing")
+        return answer
+
+    def create_quote(self, body: models.QuoteRequestRequest) -> models.Quote:
+        """What an analysis or an export would cost.
+
+        Nothing is reserved. The price of work is fixed when it is ordered.
+        """
+        answer: models.Quote = self._json("POST", "/api/v1/quotes", body=body)
+        return answer
+
+    def get_me(self) -> models.Me:
+        """The organization, tier, limits and key in use.
+
+        Whose key this is, and the limits that it is under.
+        """
+        answer: models.Me = self._json("GET", "/api/v1/me")
+        return answer
+
+    def get_origins(self) -> models.Origins:
+        """The origins whose pages may read answers.
+
+        A browser shows an answer to a page only if its origin is in this list.
+        """
+        answer: models.Origins = self._json("GET", "/api/v1/origins")
+        return answer
+
+    def replace_origins(self, body: models.OriginsRequest) -> models.Origins:
+        """Allow pages of these origins, and of no others.
+
+        At once, for requests with any key or token of the organization.
+        """
+        answer: models.Origins = self._json("PUT", "/api/v1/origins", body=body)
+        return answer
+
+    def create_token(self, body: models.TokenRequestRequest) -> models.Token:
+        """A short-lived token for a page.
+
+        For a page in a browser, where a key would be read by everybody. It may do what its scope says, from origins that are allowed, until it ends. It ends with the key that asked for it where that one has an end; a revoked key ends none of its tokens, so keep them short.
+        """
+        answer: models.Token = self._json("POST", "/api/v1/tokens", body=body)
+        return answer
+
+    def get_webhook_delivery(self, delivery_id: str) -> models.DeliveryDetail:
+        """One delivery: its body and its attempts.
+
+        With what the endpoint answered to each attempt, so far as it was kept.
+        """
+        answer: models.DeliveryDetail = self._json(
+            "GET", "/api/v1/webhooks/deliveries/{delivery_id}", path={"delivery_id": delivery_id}
+        )
+        return answer
+
+    def replay_webhook_delivery(self, delivery_id: str) -> models.Delivery:
+        """Send it again, under the same id.
+
+        Whoever got it before knows it by its id, which stays.
+        """
+        answer: models.Delivery = self._json(
+            "POST",
+            "/api/v1/webhooks/deliveries/{delivery_id}/replay",
+            path={"delivery_id": delivery_id},
+        )
+        return answer
+
+    def list_webhook_endpoints(self, *, page_size: int | None = None) -> Pages[models.Endpoint]:
+        """Webhook endpoints, newest first.
+
+        The addresses that are told of events.
+
+        page_size: So many rows at most.
+        """
+        return Pages(
+            lambda query: self._json(
+                "GET", "/api/v1/webhooks/endpoints", query={"page_size": page_size, **query}
+            )
+        )
+
+    def create_webhook_endpoint(
+        self, body: models.EndpointCreateRequest
+    ) -> models.EndpointWithSecret:
+        """Have an address told of events.
+
+        The answer has the secret that requests are signed with. It is shown this once; if it is lost, rotate it.
+        """
+        answer: models.EndpointWithSecret = self._json(
+            "POST", "/api/v1/webhooks/endpoints", body=body
+        )
+        return answer
+
+    def get_webhook_endpoint(self, endpoint_id: str) -> models.Endpoint:
+        """One webhook endpoint.
+
+        Whether it is enabled, and since when it fails.
+        """
+        answer: models.Endpoint = self._json(
+            "GET", "/api/v1/webhooks/endpoints/{endpoint_id}", path={"endpoint_id": endpoint_id}
+        )
+        return answer
+
+    def update_webhook_endpoint(
+        self, endpoint_id: str, body: models.PatchedEndpointUpdateRequest
+    ) -> models.Endpoint:
+        """Change an endpoint, or enable it again.
+
+        Only what is given is changed. One that was disabled for its failures begins anew.
+        """
+        answer: models.Endpoint = self._json(
+            "PATCH",
+            "/api/v1/webhooks/endpoints/{endpoint_id}",
+            path={"endpoint_id": endpoint_id},
+            body=body,
+        )
+        return answer
+
+    def delete_webhook_endpoint(self, endpoint_id: str) -> None:
+        """Delete an endpoint; what waits for it is never sent.
+
+        At once. Its deliveries go with it.
+        """
+        self._json(
+            "DELETE", "/api/v1/webhooks/endpoints/{endpoint_id}", path={"endpoint_id": endpoint_id}
+        )
+
+    def list_webhook_deliveries(
+        self,
+        endpoint_id: str,
+        *,
+        created_after: str | datetime.datetime | None = None,
+        created_before: str | datetime.datetime | None = None,
+        page_size: int | None = None,
+        status: Sequence[Literal["DELIVERED", "FAILED", "PENDING"]] | None = None,
+    ) -> Pages[models.Delivery]:
+        """What an endpoint is told, newest first.
+
+        Each event that was sent or will be, with what the endpoint answered.
+
+        created_after: Created at this time or later.
+        created_before: Created before this time, which is not included.
+        page_size: So many rows at most.
+        status: In this status; of several, in any of them.
+        """
+        return Pages(
+            lambda query: self._json(
+                "GET",
+                "/api/v1/webhooks/endpoints/{endpoint_id}/deliveries",
+                path={"endpoint_id": endpoint_id},
+                query={
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "page_size": page_size,
+                    "status": status,
+                    **query,
+                },
+            )
+        )
+
+    def replay_webhook_events(
+        self, endpoint_id: str, body: models.ReplayRequest
+    ) -> models.Replayed:
+        """Send an endpoint again all that happened in a time.
+
+        Also what happened before the endpoint was made, or while it was disabled, up to 30 days ago; at most 10000 events. Each has the id that it had before.
+        """
+        answer: models.Replayed = self._json(
+            "POST",
+            "/api/v1/webhooks/endpoints/{endpoint_id}/replay",
+            path={"endpoint_id": endpoint_id},
+            body=body,
+        )
+        return answer
+
+    def rotate_webhook_secret(self, endpoint_id: str) -> models.EndpointWithSecret:
+        """Give an endpoint a new secret.
+
+        For 24 hours, the ones before sign beside it: every request has a signature of each. The answer has the new secret, and is the only one that has.
+        """
+        answer: models.EndpointWithSecret = self._json(
+            "POST",
+            "/api/v1/webhooks/endpoints/{endpoint_id}/rotate-secret",
+            path={"endpoint_id": endpoint_id},
+        )
+        return answer
+
+    def test_webhook_endpoint(
+        self, endpoint_id: str, *, idempotency_key: str | None = None
+    ) -> models.Delivery:
+        """Send an endpoint the event `endpoint.test`.
+
+        To see that it is reached and that its signature is checked.
+        """
+        answer: models.Delivery = self._json(
+            "POST",
+            "/api/v1/webhooks/endpoints/{endpoint_id}/test",
+            path={"endpoint_id": endpoint_id},
+            idempotent=True,
+            idempotency_key=idempotency_key,
+        )
+        return answer

@@ -1,0 +1,787 @@
+// Made by `manage.py generate_sdk` from the schema of the API: not to be edited.
+
+import { type CallOptions, Calls, type Upload, type WriteOptions } from "../calls.js";
+import { type Page, Pages } from "../pages.js";
+import type * as models from "./models.js";
+
+export type WebhookEvent =
+  | models.EndpointTestEvent
+  | models.ProjectReadyEvent
+  | models.ProjectEmptyEvent
+  | models.ProjectFailedEvent
+  | models.ProjectCancelledEvent
+  | models.ExportReadyEvent
+  | models.ExportFailedEvent
+  | models.ExportCancelledEvent
+  | models.ExportExpiringEvent
+  | models.CreditsLowEvent
+  | models.PaymentSucceededEvent
+  | models.PaymentFailedEvent
+  | models.PaymentRefundedEvent;
+
+export class Operations extends Calls {
+  /**
+   * Projects, newest first.
+   *
+   * Filters combine. `ids` and `external_id` find what you know, `q` what you look for, `updated_after` what has changed.
+   *
+   * `created_after`: Created at this time or later.
+   *
+   * `created_before`: Created before this time, which is not included.
+   *
+   * `external_id`: With this id of your own.
+   *
+   * `ids`: Multiple values may be separated by commas.
+   *
+   * `page_size`: So many rows at most.
+   *
+   * `q`: In the title or the external id, in any case.
+   *
+   * `sort`: Newest first, by this time.
+   *
+   * `status`: In this status; of several, in any of them.
+   *
+   * `updated_after`: Changed at this time or later; ordered by the time of the change, unless `sort` says else.
+   */
+  listProjects(
+    query: { created_after?: string; created_before?: string; external_id?: string; ids?: readonly (string)[]; page_size?: number; q?: string; sort?: "created_at" | "updated_at"; status?: readonly ("ANALYZING" | "CANCELLED" | "EMPTY" | "FAILED" | "QUEUED" | "READY" | "UPLOADED")[]; updated_after?: string } = {},
+    options: CallOptions = {},
+  ): Pages<models.Project> {
+    return new Pages((cursor) => this.json<Page<models.Project>>({ method: "GET", address: "/api/v1/projects", query: { ...query, ids: this.joined(query.ids), cursor }, ...options }));
+  }
+
+  /**
+   * Upload a video and start its analysis.
+   *
+   * Reserves 1 credit for each started minute of the source; they are charged when something is worth clipping, and given back otherwise. What the moments should be like may be said here; it can be said again for nothing, see `POST /projects/{id}/moments/select`.
+   */
+  createProject(
+    file: Upload,
+    body: models.ProjectUploadRequest,
+    options: WriteOptions = {},
+  ): Promise<models.Project> {
+    return this.json({ method: "POST", address: "/api/v1/projects", file, body, idempotent: true, ...options });
+  }
+
+  /**
+   * One project, with its progress.
+   *
+   * Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.
+   */
+  getProject(
+    projectId: string,
+    options: CallOptions = {},
+  ): Promise<models.Project> {
+    return this.json({ method: "GET", address: "/api/v1/projects/{project_id}", path: { project_id: projectId }, ...options });
+  }
+
+  /**
+   * Change the title, the external id or the metadata.
+   *
+   * Only what is given is changed. An external id is taken away with null.
+   */
+  updateProject(
+    projectId: string,
+    body: models.PatchedProjectUpdateRequest,
+    options: CallOptions = {},
+  ): Promise<models.Project> {
+    return this.json({ method: "PATCH", address: "/api/v1/projects/{project_id}", path: { project_id: projectId }, body, ...options });
+  }
+
+  /**
+   * Delete the project with its moments, exports and files.
+   *
+   * A running analysis is cancelled first, and its credits come back.
+   */
+  deleteProject(
+    projectId: string,
+    options: CallOptions = {},
+  ): Promise<void> {
+    return this.json({ method: "DELETE", address: "/api/v1/projects/{project_id}", path: { project_id: projectId }, ...options });
+  }
+
+  /**
+   * Stop the analysis and give the credits back.
+   *
+   * Repeating it changes nothing.
+   */
+  cancelProject(
+    projectId: string,
+    options: CallOptions = {},
+  ): Promise<models.Project> {
+    return this.json({ method: "POST", address: "/api/v1/projects/{project_id}/cancel", path: { project_id: projectId }, ...options });
+  }
+
+  /**
+   * Moments of a project, best first.
+   *
+   * With the reasons of each score. `min_score` leaves out what is weaker.
+   *
+   * `min_score`: With this score or a higher one.
+   *
+   * `page_size`: So many rows at most.
+   */
+  listMoments(
+    projectId: string,
+    query: { min_score?: number; page_size?: number } = {},
+    options: CallOptions = {},
+  ): Pages<models.Moment> {
+    return new Pages((cursor) => this.json<Page<models.Moment>>({ method: "GET", address: "/api/v1/projects/{project_id}/moments", path: { project_id: projectId }, query: { ...query, cursor }, ...options }));
+  }
+
+  /**
+   * Make a moment by hand.
+   *
+   * It is rated as the others are, and choosing again leaves it as it is. Free.
+   */
+  createMoment(
+    projectId: string,
+    body: models.EdgesRequest,
+    options: WriteOptions = {},
+  ): Promise<models.Moment> {
+    return this.json({ method: "POST", address: "/api/v1/projects/{project_id}/moments", path: { project_id: projectId }, body, idempotent: true, ...options });
+  }
+
+  /**
+   * Choose the moments again, with other wishes.
+   *
+   * Free, and without analysing again. The new moments replace those that were chosen before. What was made by hand, pinned, rated or exported stays as it is, and the new ones keep clear of it.
+   */
+  selectMoments(
+    projectId: string,
+    body: models.WishesRequest,
+    options: WriteOptions = {},
+  ): Promise<models.Chosen> {
+    return this.json({ method: "POST", address: "/api/v1/projects/{project_id}/moments/select", path: { project_id: projectId }, body, idempotent: true, ...options });
+  }
+
+  /**
+   * Analyse again after a failure or a cancel.
+   *
+   * Under the same id and at today's price. Only what failed or was cancelled.
+   */
+  retryProject(
+    projectId: string,
+    options: WriteOptions = {},
+  ): Promise<models.Project> {
+    return this.json({ method: "POST", address: "/api/v1/projects/{project_id}/retry", path: { project_id: projectId }, idempotent: true, ...options });
+  }
+
+  /**
+   * The words that are spoken in a project.
+   *
+   * Times are seconds into the source, also in a range. 404 `no_transcript` where nothing is spoken, or nothing in a language that is understood.
+   *
+   * `end`: Only what is spoken before. Seconds.
+   *
+   * `start`: Only what is spoken from here on. Seconds.
+   */
+  getTranscript(
+    projectId: string,
+    query: { end?: number; start?: number } = {},
+    options: CallOptions = {},
+  ): Promise<models.Transcript> {
+    return this.json({ method: "GET", address: "/api/v1/projects/{project_id}/transcript", path: { project_id: projectId }, query, ...options });
+  }
+
+  /**
+   * The words that are spoken in a project.
+   *
+   * Times are seconds into the source, also in a range. 404 `no_transcript` where nothing is spoken, or nothing in a language that is understood.
+   *
+   * `end`: Only what is spoken before. Seconds.
+   *
+   * `start`: Only what is spoken from here on. Seconds.
+   *
+   * `format`: Of the text.
+   */
+  getTranscriptText(
+    projectId: string,
+    query: { end?: number; start?: number; format: "srt" | "txt" | "vtt" },
+    options: CallOptions = {},
+  ): Promise<string> {
+    return this.text({ method: "GET", address: "/api/v1/projects/{project_id}/transcript", path: { project_id: projectId }, query, ...options });
+  }
+
+  /**
+   * Correct words.
+   *
+   * Captions that are made later use them. Times stay as they are. Answers with the sentences that were corrected.
+   */
+  correctTranscript(
+    projectId: string,
+    body: models.PatchedCorrectionsRequest,
+    options: CallOptions = {},
+  ): Promise<models.Transcript> {
+    return this.json({ method: "PATCH", address: "/api/v1/projects/{project_id}/transcript", path: { project_id: projectId }, body, ...options });
+  }
+
+  /**
+   * One moment.
+   *
+   * With the reasons of its score, and what people made of it.
+   */
+  getMoment(
+    momentId: string,
+    options: CallOptions = {},
+  ): Promise<models.Moment> {
+    return this.json({ method: "GET", address: "/api/v1/moments/{moment_id}", path: { moment_id: momentId }, ...options });
+  }
+
+  /**
+   * Move its edges, title, pin or rate it.
+   *
+   * A moment that was moved is rated anew and pinned. Exports that were made of it keep the edges that they were made with. A rating is kept beside the scores that it was given for.
+   */
+  updateMoment(
+    momentId: string,
+    body: models.PatchedMomentUpdateRequest,
+    options: CallOptions = {},
+  ): Promise<models.Moment> {
+    return this.json({ method: "PATCH", address: "/api/v1/moments/{moment_id}", path: { moment_id: momentId }, body, ...options });
+  }
+
+  /**
+   * Delete a moment.
+   *
+   * Exports that were made of it stay.
+   */
+  deleteMoment(
+    momentId: string,
+    options: CallOptions = {},
+  ): Promise<void> {
+    return this.json({ method: "DELETE", address: "/api/v1/moments/{moment_id}", path: { moment_id: momentId }, ...options });
+  }
+
+  /**
+   * The words that are spoken in a moment.
+   *
+   * Times are seconds into the moment. 404 `no_transcript` where there are none.
+   */
+  getMomentTranscript(
+    momentId: string,
+    options: CallOptions = {},
+  ): Promise<models.Transcript> {
+    return this.json({ method: "GET", address: "/api/v1/moments/{moment_id}/transcript", path: { moment_id: momentId }, ...options });
+  }
+
+  /**
+   * The words that are spoken in a moment.
+   *
+   * Times are seconds into the moment. 404 `no_transcript` where there are none.
+   *
+   * `format`: Of the text.
+   */
+  getMomentTranscriptText(
+    momentId: string,
+    query: { format: "srt" | "txt" | "vtt" },
+    options: CallOptions = {},
+  ): Promise<string> {
+    return this.text({ method: "GET", address: "/api/v1/moments/{moment_id}/transcript", path: { moment_id: momentId }, query, ...options });
+  }
+
+  /**
+   * Exports, newest first.
+   *
+   * Filters combine. A filter by a project that is not yours is 404.
+   *
+   * `created_after`: Created at this time or later.
+   *
+   * `created_before`: Created before this time, which is not included.
+   *
+   * `ids`: Multiple values may be separated by commas.
+   *
+   * `page_size`: So many rows at most.
+   *
+   * `project`: Of this project.
+   *
+   * `sort`: Newest first, by this time.
+   *
+   * `status`: In this status; of several, in any of them.
+   *
+   * `updated_after`: Changed at this time or later; ordered by the time of the change, unless `sort` says else.
+   */
+  listExports(
+    query: { created_after?: string; created_before?: string; ids?: readonly (string)[]; page_size?: number; project?: string; sort?: "created_at" | "updated_at"; status?: readonly ("CANCELLED" | "EXPIRED" | "FAILED" | "QUEUED" | "READY" | "RENDERING")[]; updated_after?: string } = {},
+    options: CallOptions = {},
+  ): Pages<models.Export> {
+    return new Pages((cursor) => this.json<Page<models.Export>>({ method: "GET", address: "/api/v1/exports", query: { ...query, ids: this.joined(query.ids), cursor }, ...options }));
+  }
+
+  /**
+   * Render a moment, or start to end of a project.
+   *
+   * Reserves 1 credit for each started minute of the clip, 2 above 1080 and 4 in 2160; they are charged when the file is ready, and given back otherwise. Captions cost nothing.
+   */
+  createExport(
+    body: models.ExportCreateRequest,
+    options: WriteOptions = {},
+  ): Promise<models.Export> {
+    return this.json({ method: "POST", address: "/api/v1/exports", body, idempotent: true, ...options });
+  }
+
+  /**
+   * One export, with its progress.
+   *
+   * Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.
+   */
+  getExport(
+    exportId: string,
+    options: CallOptions = {},
+  ): Promise<models.Export> {
+    return this.json({ method: "GET", address: "/api/v1/exports/{export_id}", path: { export_id: exportId }, ...options });
+  }
+
+  /**
+   * Delete the export and its file.
+   *
+   * One that waits or runs is cancelled first, and its credits come back. What a finished one cost stays charged.
+   */
+  deleteExport(
+    exportId: string,
+    options: CallOptions = {},
+  ): Promise<void> {
+    return this.json({ method: "DELETE", address: "/api/v1/exports/{export_id}", path: { export_id: exportId }, ...options });
+  }
+
+  /**
+   * Stop the render and give the credits back.
+   *
+   * Repeating it changes nothing.
+   */
+  cancelExport(
+    exportId: string,
+    options: CallOptions = {},
+  ): Promise<models.Export> {
+    return this.json({ method: "POST", address: "/api/v1/exports/{export_id}/cancel", path: { export_id: exportId }, ...options });
+  }
+
+  /**
+   * Redirect to a signed, expiring URL of the file.
+   *
+   * A link of its own, good for some minutes; whoever has it may fetch the file.
+   */
+  downloadExport(
+    exportId: string,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    return this.call({ method: "GET", address: "/api/v1/exports/{export_id}/download", path: { export_id: exportId }, isFile: true, ...options });
+  }
+
+  /**
+   * Redirect to a signed, expiring URL of the poster or the strip.
+   *
+   * The strip is one sprite; its WebVTT says which part of it stands for which time.
+   */
+  downloadExportPicture(
+    exportId: string,
+    name: "poster.jpg" | "poster.webp" | "strip.jpg" | "strip.vtt",
+    options: CallOptions = {},
+  ): Promise<Response> {
+    return this.call({ method: "GET", address: "/api/v1/exports/{export_id}/pictures/{name}", path: { export_id: exportId, name: name }, isFile: true, ...options });
+  }
+
+  /**
+   * Render again after a failure or a cancel.
+   *
+   * Under the same id and at today's price. Only what failed or was cancelled.
+   */
+  retryExport(
+    exportId: string,
+    options: WriteOptions = {},
+  ): Promise<models.Export> {
+    return this.json({ method: "POST", address: "/api/v1/exports/{export_id}/retry", path: { export_id: exportId }, idempotent: true, ...options });
+  }
+
+  /**
+   * The words that are spoken in a clip.
+   *
+   * Times are seconds into the clip. 404 `no_transcript` where there are none.
+   */
+  getExportTranscript(
+    exportId: string,
+    options: CallOptions = {},
+  ): Promise<models.Transcript> {
+    return this.json({ method: "GET", address: "/api/v1/exports/{export_id}/transcript", path: { export_id: exportId }, ...options });
+  }
+
+  /**
+   * The words that are spoken in a clip.
+   *
+   * Times are seconds into the clip. 404 `no_transcript` where there are none.
+   *
+   * `format`: Of the text.
+   */
+  getExportTranscriptText(
+    exportId: string,
+    query: { format: "srt" | "txt" | "vtt" },
+    options: CallOptions = {},
+  ): Promise<string> {
+    return this.text({ method: "GET", address: "/api/v1/exports/{export_id}/transcript", path: { export_id: exportId }, query, ...options });
+  }
+
+  /**
+   * Projects in which some words are spoken.
+   *
+   * The newest twenty, with the sentences that have most of the words. Words are found in all their forms, and all of them must be spoken; "a phrase" in quotes, `or` between two and `-` before a word work too.
+   *
+   * `q`: Up to 200 characters.
+   */
+  searchTranscripts(
+    query: { q: string },
+    options: CallOptions = {},
+  ): Promise<models.FoundTranscripts> {
+    return this.json({ method: "GET", address: "/api/v1/transcripts", query, ...options });
+  }
+
+  /**
+   * Credits available, held and posted.
+   *
+   * Never older than the last change. What is available can be spent now.
+   */
+  getBalance(
+    options: CallOptions = {},
+  ): Promise<models.Balance> {
+    return this.json({ method: "GET", address: "/api/v1/credits/balance", ...options });
+  }
+
+  /**
+   * Reservations, newest first.
+   *
+   * What work that waits or runs has reserved, and how it ended.
+   *
+   * `page_size`: So many rows at most.
+   *
+   * `status`: In this status; of several, in any of them.
+   */
+  listHolds(
+    query: { page_size?: number; status?: "CAPTURED" | "EXPIRED" | "HELD" | "RELEASED" } = {},
+    options: CallOptions = {},
+  ): Pages<models.Hold> {
+    return new Pages((cursor) => this.json<Page<models.Hold>>({ method: "GET", address: "/api/v1/credits/holds", query: { ...query, cursor }, ...options }));
+  }
+
+  /**
+   * A month of the ledger: opening, movements, closing.
+   *
+   * The oldest first. Months are of UTC. As JSON up to 10,000 movements.
+   *
+   * `month`: Of a year.
+   */
+  getStatement(
+    query: { month: string },
+    options: CallOptions = {},
+  ): Promise<models.Statement> {
+    return this.json({ method: "GET", address: "/api/v1/credits/statement", query, ...options });
+  }
+
+  /**
+   * A month of the ledger: opening, movements, closing.
+   *
+   * The oldest first. Months are of UTC. As JSON up to 10,000 movements.
+   *
+   * `month`: Of a year.
+   *
+   * `format`: Of the text.
+   */
+  getStatementText(
+    query: { month: string; format: "csv" },
+    options: CallOptions = {},
+  ): Promise<string> {
+    return this.text({ method: "GET", address: "/api/v1/credits/statement", query, ...options });
+  }
+
+  /**
+   * The ledger, newest first.
+   *
+   * Every movement of credits, with all that its amount was computed from. Rows never change.
+   *
+   * `created_after`: At this time or later.
+   *
+   * `created_before`: Before this time, which is not included.
+   *
+   * `page_size`: So many rows at most.
+   *
+   * `type`: Of this type.
+   */
+  listTransactions(
+    query: { created_after?: string; created_before?: string; page_size?: number; type?: "ADJUST" | "EXPIRE" | "GRANT" | "PURCHASE" | "REFUND" | "SPEND" } = {},
+    options: CallOptions = {},
+  ): Pages<models.Transaction> {
+    return new Pages((cursor) => this.json<Page<models.Transaction>>({ method: "GET", address: "/api/v1/credits/transactions", query: { ...query, cursor }, ...options }));
+  }
+
+  /**
+   * Open a page where a plan or a credit pack is paid.
+   *
+   * Nothing is charged and no credits come until the customer has paid there.
+   */
+  createCheckout(
+    body: models.CheckoutRequestRequest,
+    options: WriteOptions = {},
+  ): Promise<models.Checkout> {
+    return this.json({ method: "POST", address: "/api/v1/billing/checkout", body, idempotent: true, ...options });
+  }
+
+  /**
+   * Payments, newest first.
+   *
+   * What was asked for and what was paid, by card or by transfer, with what it bought.
+   *
+   * `page_size`: So many rows at most.
+   */
+  listPayments(
+    query: { page_size?: number } = {},
+    options: CallOptions = {},
+  ): Pages<models.Payment> {
+    return new Pages((cursor) => this.json<Page<models.Payment>>({ method: "GET", address: "/api/v1/billing/payments", query: { ...query, cursor }, ...options }));
+  }
+
+  /**
+   * One payment.
+   *
+   * It is pending until Stripe says that it was paid, which may be minutes after the customer did.
+   */
+  getPayment(
+    paymentId: string,
+    options: CallOptions = {},
+  ): Promise<models.Payment> {
+    return this.json({ method: "GET", address: "/api/v1/billing/payments/{payment_id}", path: { payment_id: paymentId }, ...options });
+  }
+
+  /**
+   * Open a page where the plan is changed or cancelled.
+   *
+   * Stripe's own page. The address is good for a short time and for this customer.
+   */
+  createPortalSession(
+    options: CallOptions = {},
+  ): Promise<models.Portal> {
+    return this.json({ method: "POST", address: "/api/v1/billing/portal", ...options });
+  }
+
+  /**
+   * The paid plan that goes on, if any.
+   *
+   * Null where no plan is paid for. A plan that ends is shown until its end.
+   */
+  getSubscription(
+    options: CallOptions = {},
+  ): Promise<models.CurrentSubscription> {
+    return this.json({ method: "GET", address: "/api/v1/billing/subscription", ...options });
+  }
+
+  /**
+   * Plans and credit packs, cheapest first.
+   *
+   * Public: whoever wants to know what it costs has no key yet. With one its organization counts.
+   */
+  getPricing(
+    options: CallOptions = {},
+  ): Promise<models.Pricing> {
+    return this.json({ method: "GET", address: "/api/v1/pricing", ...options });
+  }
+
+  /**
+   * What an analysis or an export would cost.
+   *
+   * Nothing is reserved. The price of work is fixed when it is ordered.
+   */
+  createQuote(
+    body: models.QuoteRequestRequest,
+    options: CallOptions = {},
+  ): Promise<models.Quote> {
+    return this.json({ method: "POST", address: "/api/v1/quotes", body, ...options });
+  }
+
+  /**
+   * The organization, tier, limits and key in use.
+   *
+   * Whose key this is, and the limits that it is under.
+   */
+  getMe(
+    options: CallOptions = {},
+  ): Promise<models.Me> {
+    return this.json({ method: "GET", address: "/api/v1/me", ...options });
+  }
+
+  /**
+   * The origins whose pages may read answers.
+   *
+   * A browser shows an answer to a page only if its origin is in this list.
+   */
+  getOrigins(
+    options: CallOptions = {},
+  ): Promise<models.Origins> {
+    return this.json({ method: "GET", address: "/api/v1/origins", ...options });
+  }
+
+  /**
+   * Allow pages of these origins, and of no others.
+   *
+   * At once, for requests with any key or token of the organization.
+   */
+  replaceOrigins(
+    body: models.OriginsRequest,
+    options: CallOptions = {},
+  ): Promise<models.Origins> {
+    return this.json({ method: "PUT", address: "/api/v1/origins", body, ...options });
+  }
+
+  /**
+   * A short-lived token for a page.
+   *
+   * For a page in a browser, where a key would be read by everybody. It may do what its scope says, from origins that are allowed, until it ends. It ends with the key that asked for it where that one has an end; a revoked key ends none of its tokens, so keep them short.
+   */
+  createToken(
+    body: models.TokenRequestRequest,
+    options: CallOptions = {},
+  ): Promise<models.Token> {
+    return this.json({ method: "POST", address: "/api/v1/tokens", body, ...options });
+  }
+
+  /**
+   * One delivery: its body and its attempts.
+   *
+   * With what the endpoint answered to each attempt, so far as it was kept.
+   */
+  getWebhookDelivery(
+    deliveryId: string,
+    options: CallOptions = {},
+  ): Promise<models.DeliveryDetail> {
+    return this.json({ method: "GET", address: "/api/v1/webhooks/deliveries/{delivery_id}", path: { delivery_id: deliveryId }, ...options });
+  }
+
+  /**
+   * Send it again, under the same id.
+   *
+   * Whoever got it before knows it by its id, which stays.
+   */
+  replayWebhookDelivery(
+    deliveryId: string,
+    options: CallOptions = {},
+  ): Promise<models.Delivery> {
+    return this.json({ method: "POST", address: "/api/v1/webhooks/deliveries/{delivery_id}/replay", path: { delivery_id: deliveryId }, ...options });
+  }
+
+  /**
+   * Webhook endpoints, newest first.
+   *
+   * The addresses that are told of events.
+   *
+   * `page_size`: So many rows at most.
+   */
+  listWebhookEndpoints(
+    query: { page_size?: number } = {},
+    options: CallOptions = {},
+  ): Pages<models.Endpoint> {
+    return new Pages((cursor) => this.json<Page<models.Endpoint>>({ method: "GET", address: "/api/v1/webhooks/endpoints", query: { ...query, cursor }, ...options }));
+  }
+
+  /**
+   * Have an address told of events.
+   *
+   * The answer has the secret that requests are signed with. It is shown this once; if it is lost, rotate it.
+   */
+  createWebhookEndpoint(
+    body: models.EndpointCreateRequest,
+    options: CallOptions = {},
+  ): Promise<models.EndpointWithSecret> {
+    return this.json({ method: "POST", address: "/api/v1/webhooks/endpoints", body, ...options });
+  }
+
+  /**
+   * One webhook endpoint.
+   *
+   * Whether it is enabled, and since when it fails.
+   */
+  getWebhookEndpoint(
+    endpointId: string,
+    options: CallOptions = {},
+  ): Promise<models.Endpoint> {
+    return this.json({ method: "GET", address: "/api/v1/webhooks/endpoints/{endpoint_id}", path: { endpoint_id: endpointId }, ...options });
+  }
+
+  /**
+   * Change an endpoint, or enable it again.
+   *
+   * Only what is given is changed. One that was disabled for its failures begins anew.
+   */
+  updateWebhookEndpoint(
+    endpointId: string,
+    body: models.PatchedEndpointUpdateRequest,
+    options: CallOptions = {},
+  ): Promise<models.Endpoint> {
+    return this.json({ method: "PATCH", address: "/api/v1/webhooks/endpoints/{endpoint_id}", path: { endpoint_id: endpointId }, body, ...options });
+  }
+
+  /**
+   * Delete an endpoint; what waits for it is never sent.
+   *
+   * At once. Its deliveries go with it.
+   */
+  deleteWebhookEndpoint(
+    endpointId: string,
+    options: CallOptions = {},
+  ): Promise<void> {
+    return this.json({ method: "DELETE", address: "/api/v1/webhooks/endpoints/{endpoint_id}", path: { endpoint_id: endpointId }, ...options });
+  }
+
+  /**
+   * What an endpoint is told, newest first.
+   *
+   * Each event that was sent or will be, with what the endpoint answered.
+   *
+   * `created_after`: Created at this time or later.
+   *
+   * `created_before`: Created before this time, which is not included.
+   *
+   * `page_size`: So many rows at most.
+   *
+   * `status`: In this status; of several, in any of them.
+   */
+  listWebhookDeliveries(
+    endpointId: string,
+    query: { created_after?: string; created_before?: string; page_size?: number; status?: readonly ("DELIVERED" | "FAILED" | "PENDING")[] } = {},
+    options: CallOptions = {},
+  ): Pages<models.Delivery> {
+    return new Pages((cursor) => this.json<Page<models.Delivery>>({ method: "GET", address: "/api/v1/webhooks/endpoints/{endpoint_id}/deliveries", path: { endpoint_id: endpointId }, query: { ...query, cursor }, ...options }));
+  }
+
+  /**
+   * Send an endpoint again all that happened in a time.
+   *
+   * Also what happened before the endpoint was made, or while it was disabled, up to 30 days ago; at most 10000 events. Each has the id that it had before.
+   */
+  replayWebhookEvents(
+    endpointId: string,
+    body: models.ReplayRequest,
+    options: CallOptions = {},
+  ): Promise<models.Replayed> {
+    return this.json({ method: "POST", address: "/api/v1/webhooks/endpoints/{endpoint_id}/replay", path: { endpoint_id: endpointId }, body, ...options });
+  }
+
+  /**
+   * Give an endpoint a new secret.
+   *
+   * For 24 hours, the ones before sign beside it: every request has a signature of each. The answer has the new secret, and is the only one that has.
+   */
+  rotateWebhookSecret(
+    endpointId: string,
+    options: CallOptions = {},
+  ): Promise<models.EndpointWithSecret> {
+    return this.json({ method: "POST", address: "/api/v1/webhooks/endpoints/{endpoint_id}/rotate-secret", path: { endpoint_id: endpointId }, ...options });
+  }
+
+  /**
+   * Send an endpoint the event `endpoint.test`.
+   *
+   * To see that it is reached and that its signature is checked.
+   */
+  testWebhookEndpoint(
+    endpointId: string,
+    options: WriteOptions = {},
+  ): Promise<models.Delivery> {
+    return this.json({ method: "POST", address: "/api/v1/webhooks/endpoints/{endpoint_id}/test", path: { endpoint_id: endpointId }, idempotent: true, ...options });
+  }
+}
