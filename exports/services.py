@@ -13,7 +13,7 @@ from clipforge.common.models import uuid7
 from clipforge.jobs import caching as job_caching
 from clipforge.jobs import lifecycle
 from clipforge.jobs import services as job_services
-from clipforge.media import MediaError, tightening
+from clipforge.media import MediaError, kept_format, tightening
 from clipforge.media.captions import burning
 from clipforge.media.contracts import Tighten
 from clipforge.orgs import selectors as org_selectors
@@ -87,20 +87,37 @@ def require_captions(*, project: Project, start: float, end: float) -> None:
 def ranges_kept(
     *, project: Project, start: float, end: float, tighten: str
 ) -> list[tuple[float, float]]:
-    """The ranges that tightening keeps. Raises Invalid without a transcript, or for less than a clip."""
+    """The ranges that tightening keeps: by the words, and without a transcript by the sound alone.
+
+    Raises Invalid where neither is known, or for less than a clip.
+    """
     transcript = project_selectors.transcript(project)
-    if transcript is None:
-        raise Invalid(
-            "The project has no transcript that says where nobody speaks. Export without tighten.",
-            code="tighten_without_transcript",
-        )
-    found = tightening.kept(transcript.content, start, end, Tighten(tighten))
+    if transcript is not None:
+        found = tightening.kept(transcript.content, start, end, Tighten(tighten))
+    else:
+        spoken = _phrases(project, start, end)
+        found = tightening.kept_phrases(spoken, start, end, Tighten(tighten))
     ranges = [(round(first, 3), round(last, 3)) for first, last in found]
     if tightening.seconds(ranges) < MIN_SECONDS:
         raise Invalid(
             f"Tightening leaves less than {MIN_SECONDS:g} second of this range.", code="bad_range"
         )
     return ranges
+
+
+def _phrases(project: Project, start: float, end: float) -> list[tuple[float, float]]:
+    """Where somebody speaks, as the analysis heard it. Raises Invalid where that is not kept."""
+    features = project_selectors.features(project)
+    try:
+        if features is not None:
+            return kept_format.phrases(features, start, end)
+    except ValueError:  # a child that was attacked wrote them
+        pass
+    raise Invalid(
+        "The project has neither a transcript nor features that say where nobody speaks. Export "
+        "without tighten.",
+        code="tighten_without_transcript",
+    )
 
 
 def start_export(

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from clipforge.media.decoding import FRAME_RATE
-from clipforge.media.features import HOP_RATE, quiet_gate
+from clipforge.media.features import quiet_gate
+from clipforge.media.kept_format import HOP_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,6 +19,7 @@ from clipforge.media.decoding import (
     SAMPLE_BYTES,
     SAMPLE_RATE,
 )
+from clipforge.media.kept_format import HOP_RATE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Bools = NDArray[np.bool_]
 
-HOP_RATE: Final = 20  # hops per second
 HOP: Final = SAMPLE_RATE // HOP_RATE  # samples
 
 # Sixteen bands: wide enough that steady noise stays steady in each (a single FFT bin of

@@ -3,30 +3,25 @@
 What was measured fits in bytes: levels to a third of a decibel, changes of the picture to a quarter
 of a gray level. An analysis chooses from what it keeps, so choosing again finds the same.
 
-The bytes come from a process that handled a hostile file. `unpack` never takes more memory than the
-declared length needs, and its length is bounded.
+`kept_format` has their form.
 """
 
 from __future__ import annotations
 
-import struct
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from clipforge.media.decoding import FRAME_RATE
-from clipforge.media.features import FLOOR_DB, HOP_RATE, Picture, Sound
+from clipforge.media.features import FLOOR_DB, Picture, Sound
+from clipforge.media.kept_format import FORMAT, HEADER, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clipforge.media.features import Bools, Floats
 
-FORMAT: Final = 1
-HEADER: Final = struct.Struct("<BBdII")  # format, exact cuts, duration, hops, pictures
-LONGEST_SECONDS: Final = 24 * 3600
 LEVEL_STEPS: Final = 3  # a decibel, from FLOOR_DB up
 FLUX_STEPS: Final = 8  # a decibel
 MOTION_STEPS: Final = 4  # a gray level
@@ -60,18 +55,9 @@ def keep(sound: Sound, picture: Picture, duration: float, *, exact_cuts: bool) -
 
 def unpack(data: bytes) -> Kept:
     """Raises ValueError for anything that `keep` did not write."""
-    if len(data) < HEADER.size or data[0] != FORMAT:
-        raise ValueError("not features of this format")
-    _, exact_cuts, duration, hops, pictures = HEADER.unpack_from(data)
-    if not (
-        0 <= duration <= LONGEST_SECONDS
-        and hops <= LONGEST_SECONDS * HOP_RATE
-        and pictures <= LONGEST_SECONDS * FRAME_RATE
-    ):
-        raise ValueError("features of an impossible length")
-    rest = _inflated(
-        data[HEADER.size :], 3 * hops + -(-hops // 8) + 2 * pictures + -(-pictures // 8)
-    )
+    packed = opened(data)
+    hops, pictures = packed.hops, packed.pictures
+    rest = np.frombuffer(packed.rows, np.uint8)
 
     def take(count: int) -> NDArray[np.uint8]:
         nonlocal rest
@@ -90,18 +76,7 @@ def unpack(data: bytes) -> Kept:
     picture = Picture(
         motion=_values(motion, MOTION_STEPS), luma=_values(luma, 1), cut=_bits(rest, pictures)
     )
-    return Kept(sound, picture, duration, exact_cuts=bool(exact_cuts))
-
-
-def _inflated(data: bytes, size: int) -> NDArray[np.uint8]:
-    inflate = zlib.decompressobj()
-    try:
-        inflated = inflate.decompress(data, size + 1)
-    except zlib.error as error:
-        raise ValueError("damaged features") from error
-    if len(inflated) != size or not inflate.eof:
-        raise ValueError("features of another length than they declare")
-    return np.frombuffer(inflated, np.uint8)
+    return Kept(sound, picture, packed.duration, exact_cuts=packed.exact_cuts)
 
 
 def _steps(values: Floats, steps: int) -> NDArray[np.uint8]:

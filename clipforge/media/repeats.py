@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from clipforge.media.decoding import FRAME_RATE
-from clipforge.media.features import HOP_RATE
+from clipforge.media.kept_format import HOP_RATE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,13 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clipforge.media.contracts import Tighten
-from clipforge.media.words.transcript import Sentence, Transcript
+from clipforge.media.words.transcript import Sentence, Transcript, Word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from fractions import Fraction
-
-    from clipforge.media.words.transcript import Word
 
 Range = tuple[float, float]
 
@@ -25,6 +23,10 @@ FADE_SECONDS = 0.03
 SHORTEST_PIECE = 0.15  # between two cuts: less is a click, and no word
 # Each cut is a filter of the sound; the longest pauses are left out first.
 MOST_CUTS = 100
+# The detector of speech is late by some hundredths of a second, and soft consonants are no speech to it.
+MARGIN = 0.15
+BREATH = 0.3  # between two phrases that are one
+SHORTEST_PHRASE = 0.2  # less is a click
 FILLERS = frozenset(
     ["um", "umm", "uh", "uhh", "uhm", "er", "erm", "hm", "hmm", "mhm", "äh", "ähm", "euh"]
 )
@@ -48,8 +50,30 @@ RULES = {
 
 def kept(transcript: Transcript, start: float, end: float, how: Tighten) -> list[Range]:
     """The ranges of [start, end) that are kept. All of it where nothing is said: that is no pause."""
+    return _kept(transcript.between(start, end).words, start, end, how)
+
+
+def kept_phrases(phrases: Sequence[Range], start: float, end: float, how: Tighten) -> list[Range]:
+    """The same, where only the phrases are known, and not their words: fillers stay."""
+    spoken = [
+        Word("", max(first - MARGIN, start), min(last + MARGIN, end), 1.0)
+        for first, last in _joined(phrases)
+        if last - first >= SHORTEST_PHRASE
+    ]
+    return _kept(spoken, start, end, how)
+
+
+def _joined(phrases: Sequence[Range]) -> list[Range]:
+    """The phrases with the breaths in them."""
+    joined: list[Range] = []
+    for first, last in phrases:
+        begin = joined.pop()[0] if joined and first - joined[-1][1] <= BREATH else first
+        joined.append((begin, last))
+    return joined
+
+
+def _kept(words: Sequence[Word], start: float, end: float, how: Tighten) -> list[Range]:
     rule = RULES.get(how)
-    words = transcript.between(start, end).words
     if rule is None or not words:
         return [(start, end)]
     gaps = _gaps(words, start, end, rule)

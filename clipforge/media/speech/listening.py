@@ -16,7 +16,7 @@ import numpy as np
 
 from clipforge.media.boundaries import joined_runs, speech_runs
 from clipforge.media.decoding import SAMPLE_RATE
-from clipforge.media.features import HOP_RATE
+from clipforge.media.kept_format import HOP_RATE
 from clipforge.media.speech.recognition import ModelUnusable, Recognizer
 from clipforge.media.words.sentences import ends_sentence, sentences
 from clipforge.media.words.transcript import Transcript, Word

@@ -14,7 +14,8 @@ from clipforge.media.analysis import analyse
 from clipforge.media.choosing import KEYFRAMES_SUFFIX, choose, place
 from clipforge.media.contracts import Choice, Limits, MediaError, Snap
 from clipforge.media.features import Picture, Sound
-from clipforge.media.kept import FORMAT, HEADER, keep, unpack
+from clipforge.media.kept import keep, unpack
+from clipforge.media.kept_format import FORMAT, HEADER, phrases
 from clipforge.media.sample import make_sample
 from clipforge.media.scoring import SCORER_VERSION
 from clipforge.media.tests import tracks
@@ -97,6 +98,16 @@ class TestKept:
     def test_anything_else_is_refused(self, data):
         with pytest.raises(ValueError, match="features"):
             unpack(data)
+
+    @pytest.mark.parametrize(("start", "end"), [(0, 60), (12.3, 40), (39.9, 90), (70, 80), (5, 5)])
+    def test_phrases_are_read_without_numpy_as_they_were_kept(self, start, end):
+        kept = unpack(features()).sound.speech
+        hops = kept[int(start * 20) : round(end * 20)]
+        found = phrases(features(), start, end)
+        assert sum(last - first for first, last in found) == pytest.approx(hops.sum() / 20)
+        assert all(start - 0.05 < first < last <= end for first, last in found)
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], hops.astype(int), [0]])))
+        assert 2 * len(found) == len(edges)
 
     def test_a_declared_length_that_does_not_fit_the_rows_is_survived(self):
         """A child that was taken over says ten hours and sends a minute, or the other way round."""

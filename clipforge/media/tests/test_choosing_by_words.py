@@ -10,8 +10,8 @@ import pytest
 
 from clipforge.media.choosing import choose, place
 from clipforge.media.contracts import Choice, Chosen, ScoredMoment, Snap
-from clipforge.media.features import HOP_RATE
 from clipforge.media.kept import Kept
+from clipforge.media.kept_format import HOP_RATE
 from clipforge.media.tests import tracks
 from clipforge.media.words.transcript import Sentence, Transcript, Word
 

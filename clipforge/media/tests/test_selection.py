@@ -10,7 +10,8 @@ import pytest
 
 from clipforge.media.boundaries import LEAD, TAIL, Boundaries, Boundary, runs, speech_runs
 from clipforge.media.contracts import Choice, ScoredMoment
-from clipforge.media.features import FLOOR_DB, HOP_RATE, Picture, Sound, per_second
+from clipforge.media.features import FLOOR_DB, Picture, Sound, per_second
+from clipforge.media.kept_format import HOP_RATE
 from clipforge.media.repeats import Repeats
 from clipforge.media.scoring import Scorer
 from clipforge.media.selection import LONGEST, MIN_SCORE, SHORTEST, lengths, select

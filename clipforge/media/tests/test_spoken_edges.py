@@ -11,8 +11,9 @@ import pytest
 from clipforge.media.boundaries import LEAD, TAIL, Boundaries, Boundary
 from clipforge.media.choosing import choose
 from clipforge.media.contracts import Choice
-from clipforge.media.features import HOP_RATE, Sound
+from clipforge.media.features import Sound
 from clipforge.media.kept import Kept
+from clipforge.media.kept_format import HOP_RATE
 from clipforge.media.speech.listening import listen
 from clipforge.media.speech.tests import speakers
 from clipforge.media.tests import tracks

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
-from clipforge.media import tightening
+from clipforge.media import kept_format, tightening
 from clipforge.media.captions.tests.spoken import at, spoken
 from clipforge.media.contracts import Tighten
+from clipforge.media.kept import keep
+from clipforge.media.sample import ADDRESS
+from clipforge.media.speech.tests import speakers
+from clipforge.media.tests import tracks
 from clipforge.media.words.transcript import Transcript, Word
 
 PAUSE = at(("one", 1.0, 1.5), ("two", 3.5, 4.0), ("three", 4.6, 5.0))
@@ -46,6 +51,29 @@ def test_fillers_go_whole_however_near_the_words_are() -> None:
     said = at(("So", 0.0, 0.5), ("um,", 0.55, 0.9), ("yes.", 0.95, 1.5))
     assert kept(said, "hard", 0, 1.5) == [(0, 0.55), (0.9, 1.5)]
     assert kept(said, "gentle", 0, 1.5) == [(0, 1.5)]
+
+
+def test_without_words_pauses_between_phrases_are_left_out() -> None:
+    """A margin of 0.15 s is speech too, breaths part no phrase, and a click is none."""
+    said = [(1.0, 2.0), (2.3, 3.0), (4.0, 4.15), (5.0, 6.0)]
+    found = tightening.kept_phrases(said, 0, 8, Tighten.GENTLE)
+    assert [(round(first, 3), round(last, 3)) for first, last in found] == [(0, 3.4), (4.6, 6.4)]
+    assert tightening.kept_phrases(said, 0, 8, Tighten.OFF) == [(0, 8)]
+    assert tightening.kept_phrases([], 0, 8, Tighten.HARD) == [(0, 8)]
+
+
+def test_silence_between_two_people_goes_and_what_they_say_stays() -> None:
+    """Recordings of people, heard by the detector of speech alone."""
+    address = speakers.sound_of(ADDRESS)
+    spool, sound = speakers.spooled(address + speakers.silence(4) + address)
+    spool.close()
+    features = keep(sound, tracks.picture(sound.seconds), sound.seconds, exact_cuts=True)
+    spoken = kept_format.phrases(features, 0, sound.seconds)
+    found = tightening.kept_phrases(spoken, 0, sound.seconds, Tighten.HARD)
+    assert not any(first < 13 < last for first, last in found)
+    assert tightening.seconds(found) < sound.seconds - 4
+    for hop in np.flatnonzero(sound.speech):
+        assert any(first <= hop / 20 and (hop + 1) / 20 <= last for first, last in found)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clipforge.media.decoding import FRAME_RATE
-from clipforge.media.features import HOP_RATE, Picture, Seconds, Sound
+from clipforge.media.features import Picture, Seconds, Sound
+from clipforge.media.kept_format import HOP_RATE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -19,6 +19,7 @@ from clipforge.orgs.models import Organization, TierLimits
 from credits.models import CreditHold
 from exports.models import Export
 from projects.models import Project
+from projects.tests.kept import keep_features
 
 pytestmark = pytest.mark.django_db
 
@@ -152,7 +153,27 @@ def test_a_correction_after_it_was_asked_for_changes_neither_price_nor_cuts(
     assert funds(organization).held == 1
 
 
-def test_tightening_without_a_transcript_is_refused_before_anything_is_reserved(
+def test_without_a_transcript_the_sound_tells_where_nobody_speaks(
+    api: APIClient, organization: Organization, project: Project
+):
+    """Talk from 2 to 3.5 s, and nothing until 61 s: one minute and not two."""
+    keep_features(project, (2.0, 3.5))
+    response = post(api, project, tighten="hard")
+    assert response.status_code == 201, response.content
+    assert Export.objects.get().kept == [[1.75, 3.75]]
+    assert funds(organization) == Funds(available=19, held=1)
+
+
+def test_features_that_cannot_be_read_refuse_tightening_and_nothing_else(
+    api: APIClient, project: Project
+):
+    keep_features(project, content=b"\x01rubbish")
+    with nothing_changes():
+        assert_problem(post(api, project, tighten="hard"), 422, "tighten_without_transcript")
+    assert post(api, project).status_code == 201
+
+
+def test_tightening_without_a_transcript_or_features_is_refused_before_anything_is_reserved(
     api: APIClient, project: Project
 ):
     with nothing_changes():
