@@ -16,6 +16,7 @@ from django.http.response import HttpResponseBase
 from clipforge.common import logs
 from clipforge.common.models import uuid7
 from clipforge.common.pages import is_page
+from clipforge.common.waiting import is_parked
 
 logger = logging.getLogger("clipforge.access")
 
@@ -41,6 +42,8 @@ class RequestLogMiddleware:
         started = time.perf_counter()
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
+        if response.status_code == 304 and is_parked(response):
+            return response  # not an answer yet
         match = request.resolver_match
         if logger.isEnabledFor(logging.INFO):
             what = (request.method, response.status_code)

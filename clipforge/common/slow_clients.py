@@ -23,11 +23,15 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from clipforge.common.early_refusals import ProblemSocket
 from clipforge.common.errors import ClientTooSlow
+from clipforge.common.waiting import Wait
 
 # Bytes a second. Far below any connection that a video is sent over.
 MINIMUM_RATE = 16 * 1024
 # Of silence on the side of a client that should read. Seconds.
 SEND_SECONDS = 60.0
+# That a client has for closing a connection which we have closed, as gunicorn gives it. Seconds.
+LINGER_SECONDS = 2.0
+DRAINED_BYTES = 65536
 
 # Set by gunicorn.conf.py before workers are forked. Seconds.
 patience = 10.0
@@ -38,6 +42,9 @@ class SlowClientSocket(socket.socket):
 
     gunicorn makes it blocking when a request begins, and not blocking between two.
     """
+
+    # Of its request, if that waits for news; see `waiting_worker`.
+    wait: Wait | None = None
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(fileno=accepted.detach())
@@ -71,8 +78,64 @@ class SlowClientSocket(socket.socket):
         return data
 
 
+class Connection(TConn):  # type: ignore[misc] # no type information is published
+    """gunicorn's, which at its end waits for the client in the poller and not in the thread that polls."""
+
+    def __init__(self, worker: SlowClientWorker, *args: Any) -> None:
+        super().__init__(worker.cfg, *args)
+        self._worker = worker
+
+    def close(self, graceful: bool = False) -> None:
+        if graceful:
+            self._worker.linger(self.sock)
+        else:
+            super().close()
+
+
 class SlowClientWorker(ThreadWorker):  # type: ignore[misc] # no type information is published
     """gunicorn's gthread, with sockets that a slow client cannot keep waiting for ever."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Sockets whose client has its answer and is to close, and until when; the oldest first.
+        self.lingering: dict[socket.socket, float] = {}
+
+    def linger(self, client: socket.socket) -> None:
+        """Say that this was all, and wait for the client to say so too. RFC 9112, 9.6.
+
+        A close that comes first would take from it what it has not read yet.
+        """
+        try:
+            client.shutdown(socket.SHUT_WR)
+            client.setblocking(False)
+        except OSError:
+            client.close()
+            return
+        self.nr_conns += 1  # it is one still
+        self.lingering[client] = time.monotonic() + LINGER_SECONDS
+        self.poller.register(client, selectors.EVENT_READ, self.on_lingering_readable)
+
+    def on_lingering_readable(self, client: socket.socket) -> None:
+        try:
+            is_over = not client.recv(DRAINED_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            is_over = True
+        if is_over:
+            self.end_lingering(client)
+
+    def end_lingering(self, client: socket.socket) -> None:
+        del self.lingering[client]
+        self.poller.unregister(client)
+        self.nr_conns -= 1
+        client.close()
+
+    def murder_pending(self) -> None:
+        super().murder_pending()
+        now = time.monotonic()
+        for client in [each for each, until in self.lingering.items() if until <= now]:
+            self.end_lingering(client)
 
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
         """Read what is left of a body also where the connection is closed then.
@@ -95,7 +158,7 @@ class SlowClientWorker(ThreadWorker):  # type: ignore[misc] # no type informatio
             raise
         self.nr_conns += 1
         client = SlowClientSocket(accepted)
-        conn = TConn(self.cfg, client, address, listener.getsockname())
+        conn = Connection(self, client, address, listener.getsockname())
         conn.set_timeout()
         self.pending_conns.append(conn)
         self.poller.register(

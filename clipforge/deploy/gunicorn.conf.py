@@ -2,7 +2,7 @@
 
 import os
 
-from clipforge.common import slow_clients
+from clipforge.common import slow_clients, waiting_worker
 
 bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
 
@@ -18,9 +18,12 @@ bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
 #
 # More processes than cores cost memory and buy nothing; one has a long tail. Twice the threads
 # do no better and take twice the connections.
-# What gunicorn calls gthread, but that a slow client does not keep a thread for ever.
-worker_class = "clipforge.common.slow_clients.SlowClientWorker"
+# What gunicorn calls gthread, but that neither a slow client nor one that waits keeps a thread.
+worker_class = "clipforge.common.waiting_worker.WaitingWorker"
 slow_clients.patience = float(os.environ.get("WEB_PATIENCE_SECONDS", "10"))
+# Of each process. They are connections, of which gunicorn keeps a thousand.
+waiting_worker.most_waiting = int(os.environ.get("WEB_WAITING", "500"))
+waiting_worker.most_waiting_of_one = int(os.environ.get("WEB_WAITING_PER_ORGANIZATION", "100"))
 workers = int(os.environ.get("WEB_PROCESSES", "2"))
 threads = int(os.environ.get("WEB_THREADS", "4"))
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.news import publish_on_commit
 from clipforge.common.cache.versioned_cache import Versioned
 from clipforge.jobs.models import QUEUED, Job
 
@@ -58,6 +59,11 @@ def stamp_of(
     return Stamp(*kept)
 
 
+def channel_of(model: type[Job], pk: uuid.UUID) -> str:
+    """Where news of one job is published, for requests that wait."""
+    return f"jobs:news:{model.REFERENCE_TYPE}:{pk}"
+
+
 def changed(model: type[Job], pk: uuid.UUID) -> None:
     """Forget the stamp. Call in the transaction that changed the row, after the change."""
     row = model._default_manager.filter(pk=pk).values_list("org_id", "version").first()
@@ -66,9 +72,16 @@ def changed(model: type[Job], pk: uuid.UUID) -> None:
         now_at(model, pk, org_id, version=version)
 
 
-def now_at(model: type[Job], pk: uuid.UUID, org_id: uuid.UUID, *, version: int) -> None:
-    """As `changed`, of a row that is known to have this version now."""
+def now_at(
+    model: type[Job], pk: uuid.UUID, org_id: uuid.UUID, *, version: int, is_news: bool = True
+) -> None:
+    """As `changed`, of a row that is known to have this version now.
+
+    Requests that wait for the job are told if it `is_news`.
+    """
     default_cache().invalidate(f"{stamp_family(model, pk)}:{org_id}", version)
+    if is_news:
+        publish_on_commit(channel_of(model, pk))
 
 
 def deleting(job: Job) -> None:
@@ -79,3 +92,4 @@ def deleting(job: Job) -> None:
     """
     key = f"{stamp_family(type(job), job.pk)}:{job.org_id}"
     default_cache().invalidate(key, job.version + CHANGES_BEFORE_DELETE)
+    publish_on_commit(channel_of(type(job), job.pk))

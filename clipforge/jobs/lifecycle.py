@@ -155,7 +155,10 @@ def claim(model: type[J], pk: uuid.UUID, *, fence: int) -> J | None:
 
 
 def beat(job: Job, *, stage: str, progress: float) -> bool:
-    """Say that the job goes on. False: it is no longer ours; stop and change nothing."""
+    """Say that the job goes on. False: it is no longer ours; stop and change nothing.
+
+    A new stage is news for whoever waits for the job; progress, which comes every second, is not.
+    """
     model = type(job)
     # One statement, every second of every running job: its new version comes back with it.
     with connection.cursor() as cursor:
@@ -169,7 +172,8 @@ def beat(job: Job, *, stage: str, progress: float) -> bool:
         row = cursor.fetchone()
     if row is None:
         return False
-    caching.now_at(model, job.pk, job.org_id, version=row[0])
+    is_news, job.stage = stage != job.stage, stage
+    caching.now_at(model, job.pk, job.org_id, version=row[0], is_news=is_news)
     return True
 
 

@@ -65,6 +65,19 @@ def test_silent_connections_cost_no_thread(service):
         connection.close()
 
 
+def test_clients_that_do_not_close_what_we_have_closed_delay_nobody(service):
+    """Each has two seconds for it: one after the other, thirty would take a minute."""
+    request = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    stuck = [connect(service, request) for _ in range(30)]
+    for connection in stuck:
+        connection.settimeout(40)
+        while connection.recv(65536):
+            pass
+    assert is_alive(service)
+    for connection in stuck:
+        connection.close()
+
+
 @pytest.mark.parametrize("first", [b"G", HEAD, HEAD + b"Content-Length: 5\r\n\r\n{"])
 def test_half_a_request_on_every_thread_stops_the_service_for_a_second_only(service, key, first):
     stuck = [connect(service, first) for _ in range(2 * THREADS)]

@@ -25,7 +25,7 @@ from clipforge.common.api.files import serve_file
 from clipforge.common.api.filters import order_of
 from clipforge.common.api.problems import problem_response, safe_only
 from clipforge.common.errors import DomainError, NotFound
-from clipforge.jobs.api.views import JobCancel, JobDetail, JobRetry, JobView
+from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from credits import selectors as credit_selectors
@@ -163,7 +163,9 @@ class ExportDetail(ExportView, JobDetail):
     @extend_schema(
         operation_id="get_export",
         summary="One export, with its progress",
-        description="Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.",
+        description="Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there "
+        "may be news; `wait` lets the request wait for it.",
+        parameters=[WAIT],
     )
     def get(self, request: Request, export_id: uuid.UUID) -> HttpResponse:
         return self.polled(request)

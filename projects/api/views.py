@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from clipforge.common.api.filters import order_of
 from clipforge.common.api.schema import DIGESTS
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
-from clipforge.jobs.api.views import JobCancel, JobDetail, JobRetry, JobView
+from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from projects import selectors, services
@@ -136,7 +136,9 @@ class ProjectDetail(ProjectView, JobDetail):
     @extend_schema(
         operation_id="get_project",
         summary="One project, with its progress",
-        description="Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.",
+        description="Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there "
+        "may be news; `wait` lets the request wait for it.",
+        parameters=[WAIT],
     )
     def get(self, request: Request, project_id: uuid.UUID) -> HttpResponse:
         return self.polled(request)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any, ClassVar, TypeVar
 
 from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import status
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api.conditional import etag_of, held_by, not_modified
+from clipforge.common.errors import Invalid
+from clipforge.common.waiting import RETRY_SECONDS, wait_of
 from clipforge.jobs import caching
 from clipforge.jobs import services as job_services
 from clipforge.jobs.models import Job
 from clipforge.jobs.selectors import seconds_until_news
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
+from clipforge.orgs.api.request_path import admission_of
 from clipforge.orgs.api.views import OrgView
 
 R = TypeVar("R", bound=HttpResponse)
@@ -38,17 +42,46 @@ class JobView(OrgView):
         return Response(self.data_of(job))
 
 
+# The longest that a request may wait for news. Below the patience of proxies and clients. Seconds.
+MAX_WAIT = 30
+# What has no stamp, as a job that is queued, is looked at without news too: its place depends on others.
+LOOK_SECONDS = 5
+
+WAIT = OpenApiParameter(
+    "wait",
+    {"type": "integer", "minimum": 1, "maximum": MAX_WAIT},
+    description="With `If-None-Match`: answer once there is news, after so many seconds at the latest.",
+)
+
+
 class JobDetail(JobView):
     """One job as it is now. Polled: a client that has it already is told so without any SQL."""
 
     model: ClassVar[type[Job]]
+    query_parameters = {"get": frozenset({"wait"})}
 
     def prefetch_family(self) -> str:
         (pk,) = self.kwargs.values()
         return caching.stamp_family(self.model, pk)
 
     def polled(self, request: Request) -> HttpResponse:
-        """The job with its ETag, or 304; `Retry-After` says when there may be news."""
+        """The job with its ETag, or 304; `Retry-After` says when there may be news.
+
+        A client that has the job and is willing to wait for news is parked instead.
+        """
+        seconds = _seconds_to_wait(request)
+        response = self._stamped(request)
+        is_stamped = response.status_code == 304
+        if not is_stamped and (held := held_by(request, response["ETag"])):
+            response = not_modified(response, held)
+        if seconds:
+            self._wait(
+                request, response, seconds, look_every=seconds if is_stamped else LOOK_SECONDS
+            )
+        return response
+
+    def _stamped(self, request: Request) -> HttpResponse:
+        """304 if the stamp says so; else the job."""
         shown: list[HttpResponse] = []
 
         def load() -> tuple[Job, caching.Stamp]:
@@ -64,12 +97,45 @@ class JobDetail(JobView):
                 return _with_hint(not_modified(None, held), stamp.retry_after)
         return shown[0] if shown else self._as_it_is(self.get_job())
 
+    def _wait(
+        self, request: Request, response: HttpResponse, seconds: int, *, look_every: int
+    ) -> None:
+        """Park a 304 until there is news; where that cannot be, say when to ask again."""
+        wait, admission = wait_of(request), admission_of(request)
+        has_waited = wait is not None and wait.has_begun
+        if response.status_code == 304 and wait and admission and admission.shared:
+            wait.admission = wait.admission or admission
+            (pk,) = self.kwargs.values()
+            channel = caching.channel_of(self.model, pk)
+            if wait.park(
+                response,
+                owner=self.organization.pk,
+                channel=channel,
+                seconds=seconds,
+                look_every=look_every,
+            ):
+                return
+        if has_waited:
+            response.headers.pop("Retry-After", None)  # that was the pause
+        elif response.status_code == 304:
+            response.headers.setdefault("Retry-After", str(RETRY_SECONDS))
+
     def _as_it_is(self, job: Job) -> HttpResponse:
         data = self.data_of(job)
         body = JSONRenderer().render(data)
         response = HttpResponse(body, content_type="application/json")
         response["ETag"] = etag_of(body)
         return _with_hint(response, seconds_until_news(job, data["queue_position"]))
+
+
+def _seconds_to_wait(request: Request) -> int:
+    """0 for a request that does not wait. Raises Invalid."""
+    text = request.GET.get("wait")
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 2 and 1 <= int(text) <= MAX_WAIT):
+        raise Invalid(f"wait must be a whole number of seconds from 1 to {MAX_WAIT}.")
+    return int(text)
 
 
 def _with_hint(response: R, seconds: int | None) -> R:

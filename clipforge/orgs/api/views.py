@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 from django.utils import timezone
@@ -17,7 +18,9 @@ from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_readable
 from clipforge.common.api.unknown_fields import refuse_body
 from clipforge.common.api.views import LeanView
+from clipforge.common.waiting import wait_of
 from clipforge.orgs import services
+from clipforge.orgs.admission import Admission
 from clipforge.orgs.api.request_path import (
     add_limit_headers,
     admission_of,
@@ -87,12 +90,17 @@ class OrgView(LeanView):
     def perform_authentication(self, request: Request) -> None:
         """Recognise the key and charge its windows; then let DRF's classes act on what was found."""
         costs = self.costs.get(str(request.method).lower(), ONE_REQUEST)
-        request.admission = recognise(  # type: ignore[attr-defined]
+        wait = wait_of(request)
+        charged: Admission | None = wait.admission if wait is not None else None
+        admission = recognise(
             request,
-            costs=costs,
+            costs=costs if charged is None else {},
             prefetch=self.prefetch_family(),
             prefetch_life=self.prefetch_life,
         )
+        if charged is not None and admission is not None:  # run again, after a wait
+            admission = replace(admission, results=charged.results)
+        request.admission = admission  # type: ignore[attr-defined]
         super().perform_authentication(request)
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
