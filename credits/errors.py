@@ -17,6 +17,22 @@ class InsufficientCredits(DomainError):
         )
 
 
+class KeyCapReached(DomainError):
+    """The key that asks has not so much left of its monthly cap. Credits of the organization do not matter."""
+
+    status, code, title = 402, "key_cap_reached", "Monthly cap reached"
+
+    def __init__(self, *, needed: int, available: int, cap: int, resets_at: str) -> None:
+        super().__init__(
+            f"This needs {needed} credits, and {available} are left of the {cap} that this key may "
+            f"spend in this month. The next begins at {resets_at}.",
+            needed=needed,
+            available=available,
+            cap=cap,
+            resets_at=resets_at,
+        )
+
+
 class TooManyOpenHolds(RateLimited):
     """The organization has as many open holds as the caller of `reserve` allows.
 

@@ -1,4 +1,4 @@
-"""The seven invariants of the ledger, each as one SQL statement that selects the breaches."""
+"""The invariants of the ledger, each as one SQL statement that selects the breaches."""
 
 from __future__ import annotations
 
@@ -130,13 +130,31 @@ INVARIANTS = [
         HAVING COUNT(spend.id) > 1 OR hold.captured <> COALESCE(-SUM(spend.amount), 0)
         """,
     ),
+    Invariant(
+        9,
+        "keys {} in {}: used is {} but what they reserved adds up to {}",
+        """
+        SELECT org_id, family, month, COALESCE(spending.used, 0), COALESCE(holds.total, 0)
+          FROM orgs_keyspending AS spending
+          FULL JOIN (SELECT hold.org_id, hold.family, credits_month(hold.created_at) AS month,
+                            SUM(CASE WHEN hold.status = 'HELD' THEN hold.amount
+                                     ELSE hold.captured END - COALESCE(back.total, 0)) AS total
+                       FROM credits_credithold AS hold
+                       LEFT JOIN (SELECT hold_id, SUM(refunded) AS total
+                                    FROM credits_holdallocation WHERE refunded > 0
+                                   GROUP BY hold_id) AS back ON back.hold_id = hold.id
+                      WHERE hold.family IS NOT NULL
+                      GROUP BY 1, 2, 3) AS holds USING (org_id, family, month)
+         WHERE COALESCE(spending.used, 0) <> COALESCE(holds.total, 0)
+        """,
+    ),
 ]
 
 
 def broken_invariants(
     org: Organization | None = None, *, before_each: Callable[[], None] | None = None
 ) -> list[Breach]:
-    """The breaches of the seven invariants, of one organization or all.
+    """The breaches of the invariants, of one organization or all.
 
     Reads every row of the ledger: minutes at millions of them, and it locks nothing.
     `before_each` is called before each of the statements.

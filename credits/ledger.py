@@ -12,6 +12,7 @@ while a call waits for the account is still drawn from.
 
 from __future__ import annotations
 
+import datetime
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,8 @@ from django.db.models import F, QuerySet, Sum
 from psycopg.types.json import Jsonb
 
 from clipforge.common.models import uuid7
-from credits.errors import InsufficientCredits, TooManyOpenHolds
+from clipforge.orgs.models import KeySpending
+from credits.errors import InsufficientCredits, KeyCapReached, TooManyOpenHolds
 from credits.events import credits_changed
 from credits.models import (
     CreditAccount,
@@ -131,9 +133,10 @@ def refusal(
 
 
 class Placed(NamedTuple):
-    """The `outcome` of placing a hold: placed, repeated, refused or ended, as `credits_reserve` says.
+    """The `outcome` of placing a hold: placed, repeated, refused, ended or capped, as `credits_reserve` says.
 
-    `hold` is None after the last two; `available` is what the lots had when some had ended.
+    `hold` is None after the last three; `available` is what the lots had when some had ended, or what
+    is left of the cap.
     """
 
     outcome: str
@@ -197,6 +200,30 @@ def release_hold(hold_id: uuid.UUID, *, status: HoldStatus, fence: int | None, a
     False, and nothing changed, when it is settled already or its fence differs.
     """
     return settle_hold(hold_id, status=status, captured=0, fence=fence, actor=actor).done
+
+
+def cap_refusal(org_id: uuid.UUID, needed: int, left: int, actor: str) -> KeyCapReached:
+    """The refusal of a hold by the cap of the key that `actor` names."""
+    cap, resets_at = _call(
+        "SELECT (SELECT monthly_cap FROM orgs_apikey"
+        "         WHERE prefix = substr(%s, 5) AND organization_id = %s),"
+        "       to_char(credits_month(statement_timestamp()) + interval '1 month',"
+        '               \'YYYY-MM-DD"T"HH24:MI:SS"Z"\')',
+        [actor, org_id],
+    )
+    # A cap that was lifted meanwhile is not shown: what it left was.
+    return KeyCapReached(
+        needed=needed, available=left, cap=left if cap is None else cap, resets_at=resets_at
+    )
+
+
+def give_back_to_key(hold: CreditHold, amount: int) -> None:
+    """Count so much less for the keys that reserved it, in its month. Requires the account's lock."""
+    if hold.family is not None:
+        month = hold.created_at.astimezone(datetime.UTC).date().replace(day=1)
+        KeySpending.objects.filter(org=hold.org_id, family=hold.family, month=month).update(
+            used=F("used") - amount
+        )
 
 
 # --- lots -----------------------------------------------------------------------------

@@ -163,6 +163,12 @@ class CreditHold(UUIDModel, ChargeTrace, Reference):
     actor = models.CharField(max_length=100)
     resolved_by = models.CharField(max_length=100, blank=True, db_default="")
     idempotency_key = models.CharField(max_length=255)
+    family = models.UUIDField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The keys that it counts for, with their cap.",
+    )
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)

@@ -158,8 +158,8 @@ def reserve(
     """Reserve a price before the work starts, for HOLD_SECONDS.
 
     Raises InsufficientCredits, also when lots have ended that `expire_grants` has not swept
-    yet, and TooManyOpenHolds where the organization has `max_open_holds` already; then nothing
-    changed. A repetition returns the first hold, in the state that it has now.
+    yet, TooManyOpenHolds where the organization has `max_open_holds` already, and KeyCapReached
+    where the key that `actor` names has less left of its cap of this month; then nothing changed. A repetition returns the first hold, in the state that it has now.
     """
     require_amount(charge.credits)
     require_trace(reason, actor, idempotency_key)
@@ -177,6 +177,8 @@ def reserve(
         )
     hold = placed.hold
     if hold is None:
+        if placed.outcome == "capped":
+            raise ledger.cap_refusal(org.pk, charge.credits, placed.available or 0, actor)
         raise _refusal(placed, org.pk, charge.credits, max_open_holds)
     if placed.outcome == "repeated":
         _require_same(hold, charge.credits, reference_id)
@@ -277,6 +279,7 @@ def refund(
             idempotency_key=idempotency_key,
             **_trace_of(hold) | {"inputs": ledger.trace_of_lots(lots)},
         )
+        ledger.give_back_to_key(hold, amount)
         if audit:
             write_transaction_entry(
                 "refund_credits", refunded, hold.org, before=before, actor=actor

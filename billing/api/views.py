@@ -22,6 +22,7 @@ from billing.api.serializers import (
 )
 from billing.models import Payment
 from clipforge.orgs.api.views import OrgView
+from clipforge.orgs.models import Scope
 
 
 class PricingView(OrgView):
@@ -46,7 +47,7 @@ class PricingView(OrgView):
 
 
 class CheckoutView(OrgView):
-    scope = "billing"
+    scope = read_scope = Scope.BILLING
     serializer_class = CheckoutSerializer
     pagination_class = None
     idempotent_methods = ("post",)
@@ -81,7 +82,7 @@ class CheckoutView(OrgView):
 
 
 class PortalView(OrgView):
-    scope = "billing"
+    scope = read_scope = Scope.BILLING
     serializer_class = PortalSerializer
     bodyless_methods = ("post",)
     pagination_class = None
@@ -97,6 +98,7 @@ class PortalView(OrgView):
 
 
 class PaymentList(ListModelMixin, OrgView):
+    read_scope = Scope.BILLING
     serializer_class = PaymentSerializer
     queryset = Payment.objects.none()  # says the model to the schema
     keyset = ("created_at", "id")
@@ -114,6 +116,7 @@ class PaymentList(ListModelMixin, OrgView):
 
 
 class PaymentDetail(OrgView):
+    read_scope = Scope.BILLING
     serializer_class = PaymentSerializer
     pagination_class = None
 
@@ -128,6 +131,7 @@ class PaymentDetail(OrgView):
 
 
 class SubscriptionView(OrgView):
+    read_scope = Scope.BILLING
     serializer_class = CurrentSubscriptionSerializer
     pagination_class = None
 

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from clipforge.common.errors import NotFound
 from clipforge.common.models import OrgQuerySet
 from clipforge.events.models import Attempt, Delivery, DeliveryStatus, Endpoint, Event
-from clipforge.orgs.models import Membership, Organization, Role
+from clipforge.orgs.models import Organization
 
 SHOWN_ATTEMPTS = 50
 
@@ -75,9 +75,3 @@ def object_ids_told(event_type: str, object_ids: list[uuid.UUID]) -> set[uuid.UU
     """Those of the objects that have an event of this type already."""
     told = Event.objects.filter(object_id__in=object_ids, type=event_type)
     return set(told.values_list("object_id", flat=True))
-
-
-def addressees(org: Organization) -> list[str]:
-    """The mail addresses of the owners and admins of an organization."""
-    memberships = Membership.objects.filter(organization=org, role__in=[Role.OWNER, Role.ADMIN])
-    return list(memberships.order_by("user__email").values_list("user__email", flat=True))

@@ -14,7 +14,8 @@ from procrastinate.exceptions import AlreadyEnqueued
 from clipforge.events import outbox, sending, sweeping
 from clipforge.events.disabling import MAIL, PATIENCE
 from clipforge.events.models import Endpoint
-from clipforge.events.selectors import addressees, waiting_endpoints
+from clipforge.events.selectors import waiting_endpoints
+from clipforge.orgs.selectors import addressees
 
 # The queue of coroutines, of which a worker has many at once.
 OUTBOUND = "outbound"

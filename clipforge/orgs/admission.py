@@ -113,7 +113,10 @@ def _admit_cached(
             raise _NotCached
         return None
     metrics.count_each(HITS)
-    principal = _principal_of(*answer[1:4])
+    try:
+        principal = _principal_of(*answer[1:4])
+    except KeyError as error:  # see `caching.from_json`
+        raise _NotCached from error
     if outcome == "inactive":
         return Admission(principal, [])
     _, *found = answer[5:]  # the life of a window comes before their results

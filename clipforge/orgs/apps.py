@@ -11,5 +11,6 @@ class OrgsConfig(AppConfig):
         from clipforge.common.lists import search
         from clipforge.orgs import keys, signals, trigrams  # noqa: F401 - connects the receivers
 
-        secret_formats.register(keys.SECRET_FORMAT)
+        for each in keys.SECRET_FORMATS:
+            secret_formats.register(each)
         search.register_match("", trigrams.containing)

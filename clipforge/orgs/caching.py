@@ -81,7 +81,10 @@ def to_json(row: CachedRow) -> dict[str, Any]:
 
 
 def from_json(model: type[R], cached: dict[str, Any] | str | bytes) -> R:
-    """The row again, as if it had been read from the database."""
+    """The row again, as if it had been read from the database.
+
+    Raises KeyError where it lacks a column, which another release that still runs did not know.
+    """
     names, _ = _columns(model)
     values = _values(model, cached) if isinstance(cached, dict) else _parsed(model, cached)
     return model.from_db("default", names, values)
@@ -106,9 +109,11 @@ def _cached(model: type[R], value: str) -> R:
         return Versioned(to_json(row), row.version)
 
     kind, _ = KINDS[model]
-    return from_json(
-        model, default_cache().get_or_load(f"orgs:{kind}:{value}", load, seconds=SECONDS)
-    )
+    found = default_cache().get_or_load(f"orgs:{kind}:{value}", load, seconds=SECONDS)
+    try:
+        return from_json(model, found)
+    except KeyError:  # a release that does not know all columns cached it
+        return stored(model, value)
 
 
 @functools.lru_cache(maxsize=1024)

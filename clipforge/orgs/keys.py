@@ -1,4 +1,4 @@
-"""The text of an API key: `cf_live_<id>_<secret><checksum>`.
+"""The text of an API key: `cf_live_<id>_<secret><checksum>`, of a sandbox `cf_test_…`.
 
 The prefix tells scanners and people what it is; the id finds the row; the checksum
 (CRC-32, as in GitHub's tokens) refuses a mistyped key before the database is asked. The
@@ -17,25 +17,39 @@ from django.conf import settings
 from clipforge.common.secret_formats import SecretFormat
 
 PREFIX = "cf_live_"
-# Of tokens, which stand in pages where everybody can read them. As long as the other.
+# Of keys of a sandbox, for tests. All three are of one length.
+TEST_PREFIX = "cf_test_"
+# Of tokens, which stand in pages where everybody can read them.
 TOKEN_PREFIX = "cf_page_"  # noqa: S105 - not a secret, how one begins
 ID_LENGTH = 8
 SECRET_LENGTH = 43  # base62: 43 * log2(62) = 256 bits
 CHECKSUM_LENGTH = 6  # base62 digits that hold any CRC-32
 
-SECRET_FORMAT = SecretFormat(
-    PREFIX,
-    ID_LENGTH,
-    "You pasted a whole API key. Only its public part was looked for, and nothing was kept, but "
-    "a key that travels by mail or chat is no secret any more: revoke it and issue another.",
-)
+SECRET_FORMATS = [
+    SecretFormat(
+        prefix,
+        ID_LENGTH,
+        "You pasted a whole API key. Only its public part was looked for, and nothing was kept, but "
+        "a key that travels by mail or chat is no secret any more: revoke it and issue another.",
+    )
+    for prefix in (PREFIX, TEST_PREFIX, TOKEN_PREFIX)
+]
+
+PREFIXES = (PREFIX, TEST_PREFIX, TOKEN_PREFIX)
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
-def label(public_id: str) -> str:
+def label(public_id: str, prefix: str = PREFIX) -> str:
     """The key as people are shown it: its prefix and public part."""
-    return f"{PREFIX}{public_id}_…"
+    return f"{prefix}{public_id}_…"
+
+
+def without_prefix(text: str) -> str:
+    """The public part, with whatever follows it; a text without a prefix as it is."""
+    for prefix in PREFIXES:
+        text = text.removeprefix(prefix)
+    return text
 
 
 def generate(prefix: str = PREFIX) -> tuple[str, str]:
@@ -48,7 +62,7 @@ def generate(prefix: str = PREFIX) -> tuple[str, str]:
 def public_id_of(key: str) -> str | None:
     """The id inside a well-formed key, None for any text that cannot be a key."""
     length = len(PREFIX) + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
-    if len(key) != length or not key.startswith((PREFIX, TOKEN_PREFIX)) or not key.isascii():
+    if len(key) != length or not key.startswith(PREFIXES) or not key.isascii():
         return None
     body, checksum = key[:-CHECKSUM_LENGTH], key[-CHECKSUM_LENGTH:]
     public_id, _, secret = body[len(PREFIX) :].partition("_")

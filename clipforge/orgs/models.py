@@ -22,6 +22,7 @@ from clipforge.orgs.trigrams import Trigrams
 
 if TYPE_CHECKING:
     import datetime
+    import uuid
     from collections.abc import Iterator
 
 
@@ -106,6 +107,16 @@ class Organization(UUIDModel, TimestampedModel, CachedRow):
         db_default="",
         help_text="Whose pages may read answers: origins like https://app.example.com, by blanks.",
     )
+    # Of a sandbox: the organization whose tests it is for. One has one sandbox.
+    sandbox_of = models.ForeignKey(
+        "self",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        related_name="sandboxes",
+    )
     members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="organizations"
     )
@@ -113,6 +124,14 @@ class Organization(UUIDModel, TimestampedModel, CachedRow):
     objects = AnnouncingQuerySet["Organization"].as_manager()
 
     class Meta:
+        constraints = [
+            # Also finds the sandbox of an organization.
+            models.UniqueConstraint(
+                fields=["sandbox_of"],
+                condition=models.Q(sandbox_of__isnull=False),
+                name="orgs_organization_one_sandbox",
+            )
+        ]
         indexes = [
             # Staff look for a part of a name.
             GinIndex(Trigrams("name"), fastupdate=False, name="orgs_organization_name_parts"),
@@ -127,6 +146,21 @@ class Organization(UUIDModel, TimestampedModel, CachedRow):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Is it for tests: free credits, marked and short clips, the test mode of Stripe?"""
+        return self.sandbox_of_id is not None
+
+
+class Scope(models.TextChoices):
+    """What a key may be allowed. Every operation of the API needs exactly one of these."""
+
+    READ = "read", "See projects, exports and credits"
+    WRITE = "write", "Upload, export, change, cancel and delete"
+    BILLING = "billing", "See payments, and pay"
+    WEBHOOKS = "webhooks", "Manage webhooks"
+    KEYS = "keys", "Manage keys, tokens and origins"
 
 
 class Role(models.TextChoices):
@@ -169,15 +203,54 @@ class APIKey(UUIDModel, CachedRow):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
-    # What it may do, by blanks: of SCOPES. All of it where nothing is said.
+    # What it may do, by blanks: of Scope. All of it where nothing is said, as for the keys of before.
     scopes = models.CharField(max_length=100, blank=True, db_default="", editable=False)
     # A token, for a page: a browser may use it only from the origins that the organization allows.
     is_publishable = models.BooleanField(default=False, db_default=False, editable=False)
+    allowed_addresses = models.TextField(
+        blank=True,
+        db_default="",
+        editable=False,
+        help_text="Networks that it works from, like 203.0.113.0/24, by blanks. Empty: from anywhere.",
+    )
+    monthly_cap = models.BigIntegerField(
+        null=True, blank=True, editable=False, help_text="Credits a month (UTC). Empty: no cap."
+    )
+    # Keys that share one cap: a key with what it was rotated into, and its tokens. None: its own id.
+    family = models.UUIDField(null=True, blank=True, editable=False)
+    # The key that asked for this one through the API.
+    created_with = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        related_name="keys_created",
+    )
+    # By rotation: the key that this one takes the place of. One key has one successor.
+    replaces = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        related_name="successors",
+    )
 
     objects = AnnouncingQuerySet["APIKey"].as_manager()
 
     class Meta:
         verbose_name = "API key"
+        constraints = [
+            # Two rotations at once make one successor. Also finds it.
+            models.UniqueConstraint(
+                fields=["replaces"],
+                condition=models.Q(replaces__isnull=False),
+                name="orgs_apikey_one_successor",
+            )
+        ]
         indexes = [
             # The keys of an organization, and its timeline: when each was issued.
             models.Index(fields=["organization", "-created_at", "-id"], name="orgs_apikey_newest"),
@@ -186,6 +259,24 @@ class APIKey(UUIDModel, CachedRow):
                 fields=["organization", "-revoked_at", "-id"],
                 condition=models.Q(revoked_at__isnull=False),
                 name="orgs_apikey_revoked",
+            ),
+            # GET /keys, and the keys that the admin shows: without the many tokens.
+            models.Index(
+                fields=["organization", "-created_at", "-id"],
+                condition=models.Q(is_publishable=False),
+                name="orgs_apikey_lasting",
+            ),
+            # `clipforge.orgs.api_keys`: the tokens that end with their key.
+            models.Index(
+                fields=["created_with"],
+                condition=models.Q(created_with__isnull=False),
+                name="orgs_apikey_created_with",
+            ),
+            # A cap is changed for all that share it.
+            models.Index(
+                fields=["family"],
+                condition=models.Q(family__isnull=False),
+                name="orgs_apikey_family",
             ),
             # `clipforge.orgs.tasks.forget_ended_tokens`.
             models.Index(
@@ -196,13 +287,61 @@ class APIKey(UUIDModel, CachedRow):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} ({keys.label(self.prefix)})"
+        return f"{self.name} ({keys.label(self.prefix, self.text_prefix)})"
+
+    @property
+    def text_prefix(self) -> str:
+        """The beginning of its text, as far as can be told without asking for its organization."""
+        if self.is_publishable:
+            return keys.TOKEN_PREFIX
+        is_known = APIKey.organization.is_cached(self)
+        return keys.TEST_PREFIX if is_known and self.organization.is_sandbox else keys.PREFIX
 
     def may(self, scope: str) -> bool:
         return not self.scopes or scope in self.scopes.split()
 
+    @property
+    def scope_list(self) -> list[str]:
+        """What it may do, in the order of Scope."""
+        return [scope for scope in Scope.values if self.may(scope)]
+
+    @property
+    def family_id(self) -> uuid.UUID:
+        """The name under which it spends: with all keys that share its cap."""
+        return self.family or self.pk
+
     def is_usable(self, now: datetime.datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class KeySpending(models.Model):
+    """The credits that a family of keys spent in a month: reserved or charged, less what came back.
+
+    Written by the functions of the ledger that reserve, settle and refund, in their transaction,
+    after the lock on the organization's account.
+    """
+
+    org = models.ForeignKey(Organization, models.CASCADE, db_index=False, related_name="+")
+    family = models.UUIDField()
+    month = models.DateField(help_text="Its first day, in UTC: that of the reservation.")
+    used = models.BigIntegerField(db_default=0)
+
+    objects = OrgQuerySet["KeySpending"].as_manager()
+
+    class Meta:
+        constraints = [
+            # The row that is counted up and down; also GET /keys.
+            models.UniqueConstraint(
+                fields=["org", "family", "month"], name="orgs_keyspending_once_a_month"
+            ),
+            # The backstop: no more comes back than was spent.
+            models.CheckConstraint(
+                condition=models.Q(used__gte=0), name="orgs_keyspending_used_positive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.used} in {self.month:%Y-%m}"
 
 
 class IdempotencyRecord(models.Model):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime
 import uuid
+from collections.abc import Collection
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -12,7 +14,15 @@ from django.utils import timezone
 from clipforge.common.errors import NotFound
 from clipforge.common.lists.search import uuid_of
 from clipforge.orgs import caching, keys
-from clipforge.orgs.models import APIKey, Membership, Organization, TierLimits, User
+from clipforge.orgs.models import (
+    APIKey,
+    KeySpending,
+    Membership,
+    Organization,
+    Role,
+    TierLimits,
+    User,
+)
 
 
 def find_organization(text: str) -> Organization:
@@ -43,6 +53,55 @@ def memberships(org: Organization) -> QuerySet[Membership]:
 
 def api_keys(org: Organization) -> QuerySet[APIKey]:
     return APIKey.objects.filter(organization=org)
+
+
+def lasting_keys(org: Organization) -> QuerySet[APIKey]:
+    """The keys of an organization without its tokens, with the key that made each."""
+    return _lasting().filter(organization=org)
+
+
+def lasting_keys_of_sandbox(org: Organization) -> QuerySet[APIKey]:
+    """The same of its sandbox: none while it has none."""
+    return _lasting().filter(organization__sandbox_of=org)
+
+
+def _lasting() -> QuerySet[APIKey]:
+    lasting = APIKey.objects.filter(is_publishable=False)
+    return lasting.select_related("organization", "created_with")
+
+
+def lasting_key(org: Organization, pk: uuid.UUID) -> APIKey:
+    """One of the organization or of its sandbox. Raises NotFound."""
+    theirs = Q(organization=org) | Q(organization__sandbox_of=org)
+    found = _lasting().filter(theirs, pk=pk).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def sandbox_of(org: Organization) -> Organization | None:
+    """The organization for the tests of this one; None while it has none."""
+    return Organization.objects.filter(sandbox_of=org).first()
+
+
+def spent_this_month(found: Collection[APIKey]) -> dict[uuid.UUID, int]:
+    """The credits that these keys, of one organization, spent in this month (UTC), by family."""
+    if not found:
+        return {}
+    month = timezone.now().astimezone(datetime.UTC).date().replace(day=1)
+    organizations = {key.organization_id for key in found}
+    rows = KeySpending.objects.filter(
+        org__in=organizations, family__in={key.family_id for key in found}, month=month
+    )
+    return dict(rows.values_list("family", "used"))
+
+
+def addressees(org: Organization) -> list[str]:
+    """The mail addresses of the owners and admins; of a sandbox those of its organization."""
+    memberships = Membership.objects.filter(
+        organization=org.sandbox_of_id or org.pk, role__in=[Role.OWNER, Role.ADMIN]
+    )
+    return list(memberships.order_by("user__email").values_list("user__email", flat=True))
 
 
 def all_api_keys() -> QuerySet[APIKey]:
@@ -80,7 +139,7 @@ def active_keys_issued_by(user: User) -> QuerySet[APIKey]:
 
 def find_api_key(text: str) -> APIKey:
     """The key with this id or public prefix, or with this text, whole or in part. Else NotFound."""
-    wanted = Q(prefix=text.removeprefix(keys.PREFIX).partition("_")[0])
+    wanted = Q(prefix=keys.without_prefix(text).partition("_")[0])
     with contextlib.suppress(ValueError):
         wanted = Q(pk=uuid.UUID(text))
     key = APIKey.objects.select_related("organization").filter(wanted).first()

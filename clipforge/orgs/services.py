@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.db.models import F, Field, Model, Q
+from django.db.models import F, Field, Model
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.text import slugify
 
 from clipforge.audit.actor import Actor
 from clipforge.audit.services import sufficient_reason, write_entry
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.orgs import keys, windows
-from clipforge.orgs.models import (
-    APIKey,
-    Membership,
-    Organization,
-    Role,
-    Tier,
-    User,
+from clipforge.orgs import windows
+from clipforge.orgs.api_keys import (
+    MAX_OVERLAP,
+    OVERLAP,
+    NewKey,
+    create_api_key,
+    create_token,
+    limit_api_key,
+    record_key_use,
+    renew_digest,
+    revoke_api_key,
+    rotate_api_key,
 )
+from clipforge.orgs.events import sandbox_made
+from clipforge.orgs.models import Membership, Organization, Role, Tier, User
+from clipforge.orgs.selectors import sandbox_of
+
+__all__ = [
+    "MAX_OVERLAP",
+    "MAX_RATE",
+    "OVERLAP",
+    "NewKey",
+    "allow_origins",
+    "change_tier",
+    "create_api_key",
+    "create_organization",
+    "create_token",
+    "end_sessions",
+    "ensure_sandbox",
+    "limit_api_key",
+    "override_rate_limit",
+    "record_key_use",
+    "renew_digest",
+    "require_live",
+    "reset_limits",
+    "restore",
+    "revoke_api_key",
+    "rotate_api_key",
+    "suspend",
+]
 
 logger = logging.getLogger(__name__)
 
-# Written at most this often, so that a busy key costs no UPDATE a request.
-LAST_USED_PRECISION = datetime.timedelta(hours=1)
 # Pages of a customer come from a few.
 MAX_ORIGINS = 20
 _HOST = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -44,11 +71,6 @@ ORIGIN = re.compile(
 )
 # Requests a minute. More is a slip of the keyboard: a window keeps an entry for each in Redis.
 MAX_RATE = 1_000_000
-
-
-class NewKey(NamedTuple):
-    api_key: APIKey
-    secret: str  # the whole key; this is the only time that it exists in clear
 
 
 def create_organization(
@@ -94,6 +116,35 @@ def create_organization(
     return organization
 
 
+def ensure_sandbox(*, organization: Organization, reason: str, actor: Actor) -> Organization:
+    """The organization for the tests of this one, made if there is none. It has the same tier.
+
+    Raises Conflict for one that is a sandbox itself.
+    """
+    require_live(organization)
+    with transaction.atomic():
+        live = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        if (found := sandbox_of(live)) is not None:
+            return found
+        sandbox = Organization.objects.create(
+            name=f"{live.name[:192]} (tests)",
+            # Its own, whatever others are called.
+            slug=f"{live.slug[:60]}-tests-{live.pk.hex[-8:]}",
+            tier=live.tier,
+            is_active=live.is_active,
+            sandbox_of=live,
+        )
+        _write(sandbox, "add", {}, {"sandbox_of": str(live.pk)}, reason, actor)
+        sandbox_made.send(sender=Organization, sandbox=sandbox)
+    return sandbox
+
+
+def require_live(organization: Organization) -> None:
+    """Raises Conflict for a sandbox."""
+    if organization.is_sandbox:
+        raise Conflict("This is the sandbox itself. Ask with a live key.", code="is_sandbox")
+
+
 def change_tier(
     *, organization: Organization, tier: str, reason: str, actor: Actor
 ) -> tuple[str, str]:
@@ -107,6 +158,8 @@ def change_tier(
         locked = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         before, locked.tier = locked.tier, tier
         locked.save(update_fields=["tier", "updated_at"])
+        # What is tested is what is had: the sandbox has no tier of its own.
+        Organization.objects.filter(sandbox_of=locked).update(tier=tier, updated_at=Now())
         if before != tier:
             _write(locked, "change_tier", {"tier": before}, {"tier": tier}, reason, actor)
     organization.tier = tier
@@ -186,6 +239,9 @@ def _set_active(organization: Organization, is_active: bool, reason: str, actor:
         changed = Organization.objects.filter(pk=organization.pk, is_active=not is_active).update(
             is_active=is_active, updated_at=Now()
         )
+        Organization.objects.filter(sandbox_of=organization.pk).update(
+            is_active=is_active, updated_at=Now()
+        )
         if changed:
             name, verb = "is_active", "restore" if is_active else "suspend"
             _write(organization, verb, {name: not is_active}, {name: is_active}, reason, actor)
@@ -215,82 +271,6 @@ def _write(
         after=after,
         reason=reason,
     )
-
-
-def create_api_key(
-    *,
-    organization: Organization,
-    name: str,
-    created_by: User | None = None,
-    expires_at: datetime.datetime | None = None,
-    scopes: str = "",
-    is_publishable: bool = False,
-    reason: str,
-    actor: Actor,
-) -> NewKey:
-    """Make a key. Its text is in the answer and nowhere else: it cannot be shown again.
-
-    `scopes` are what it may do, by blanks; empty for all. A publishable one is a token for a page.
-    Raises Invalid for a name that is empty or too long, and for an end that has passed.
-    """
-    if not name.strip():
-        raise Invalid("A key needs a name that says what it is for.")
-    _require_length("The name of a key", name, APIKey, "name")
-    if expires_at and expires_at <= timezone.now():
-        raise Invalid("The key would have expired already. Choose a later date.")
-    public_id, secret = keys.generate(keys.TOKEN_PREFIX if is_publishable else keys.PREFIX)
-    with transaction.atomic():
-        api_key = APIKey.objects.create(
-            organization=organization,
-            name=name,
-            prefix=public_id,
-            digest=keys.digest(secret),
-            created_by=created_by,
-            expires_at=expires_at,
-            scopes=scopes,
-            is_publishable=is_publishable,
-        )
-        write_entry(
-            actor=actor,
-            verb="issue_key",
-            subject=api_key,
-            org=organization,
-            after={"name": name, "prefix": public_id, "expires_at": expires_at},
-            reason=reason,
-        )
-    logger.info(
-        "API key created",
-        extra={"org": str(organization.pk), "key_id": public_id, "actor": str(actor)},
-    )
-    return NewKey(api_key, secret)
-
-
-def revoke_api_key(*, api_key: APIKey, reason: str, actor: Actor) -> bool:
-    """Revoke the key at once. False when it was revoked already."""
-    reason = sufficient_reason(reason)
-    with transaction.atomic():
-        revoked = APIKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
-        if revoked:
-            api_key.refresh_from_db(fields=["revoked_at"])
-            write_entry(
-                actor=actor,
-                verb="revoke_key",
-                subject=api_key,
-                org=api_key.organization,
-                before={"revoked_at": None},
-                after={"revoked_at": api_key.revoked_at},
-                reason=reason,
-            )
-    if revoked:
-        logger.info(
-            "API key revoked",
-            extra={
-                "org": str(api_key.organization_id),
-                "key_id": api_key.prefix,
-                "actor": str(actor),
-            },
-        )
-    return bool(revoked)
 
 
 def allow_origins(
@@ -323,25 +303,6 @@ def _origin(text: str) -> str:
             code="invalid_origin",
         )
     return origin
-
-
-def record_key_use(*, api_key: APIKey) -> None:
-    """Note that the key was used, at most once an hour."""
-    now = timezone.now()
-    if api_key.last_used_at and now - api_key.last_used_at < LAST_USED_PRECISION:
-        return
-    stale = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USED_PRECISION)
-    APIKey.objects.filter(stale, pk=api_key.pk).update(last_used_at=now)
-
-
-def renew_digest(*, api_key: APIKey, key: str) -> None:
-    """Store the digest of the key under today's pepper, in place of one under an earlier pepper.
-
-    Once all keys in use were used since, the earlier pepper can go.
-    """
-    renewed = keys.digest(key)
-    APIKey.objects.filter(pk=api_key.pk, digest=api_key.digest).update(digest=renewed)
-    api_key.digest = renewed
 
 
 def end_sessions(*, user: User, actor: Actor) -> None:

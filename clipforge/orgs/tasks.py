@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime
 
+from django.core.mail import send_mail
 from django.db.models.functions import Now
+from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
+from clipforge.orgs import keys
 from clipforge.orgs.models import APIKey, IdempotencyRecord
+from clipforge.orgs.selectors import addressees
 
 # Long enough for any client to have given up repeating itself.
 IDEMPOTENCY_RETENTION = datetime.timedelta(days=30)
@@ -21,6 +25,28 @@ TOKENS_AT_ONCE = 1000
 @app.task(queue="maintenance", queueing_lock="orgs.idempotency", name="orgs.forget_idempotency")
 def forget_old_idempotency_records(timestamp: int) -> None:
     IdempotencyRecord.objects.filter(created_at__lt=Now() - IDEMPOTENCY_RETENTION).delete()
+
+
+@app.task(
+    queue="maintenance",
+    name="orgs.mail_rotated",
+    retry=RetryStrategy(max_attempts=20, exponential_wait=2),
+)
+def mail_rotated(key_id: str) -> None:
+    """Tell the owners and admins that a key was rotated, and until when the one before works."""
+    new = APIKey.objects.select_related("organization", "replaces").filter(pk=key_id).first()
+    if new is None or new.replaces is None or not (to := addressees(new.organization)):
+        return
+    old, ends = new.replaces, new.replaces.expires_at
+    send_mail(
+        f"{new.organization.name[:100]}: an API key was rotated",
+        f"The key “{old.name}” ({keys.label(old.prefix, new.text_prefix)}) was rotated. "
+        f"{keys.label(new.prefix, new.text_prefix)} takes its place and may do the same. "
+        f"The one before works until {ends:%Y-%m-%d %H:%M} UTC.\n\n"
+        "If nobody of yours did this, revoke both.\n",
+        None,
+        to,
+    )
 
 
 @app.periodic(cron="9,39 * * * *")

@@ -112,7 +112,7 @@ def test_a_page_of_an_allowed_origin_reads_and_writes_with_a_token_and_no_other_
     )
     assert (quoted[0], '"credits":1' in quoted[2]) == (200, True)
     refused = site.ask(f"{api}/tokens", token, method="POST")
-    assert (refused[0], "insufficient_scope" in refused[2]) == (403, True)
+    assert (refused[0], "scope_missing" in refused[2]) == (403, True)
 
     call("PUT", "/origins", {"origins": ["https://app.example.com"]})
     assert site.ask(f"{api}/projects", token)[0] == 0

@@ -31,6 +31,8 @@ POSTS = {
     "export-retry": {"api": 2, "exports": 1},
     "quotes": ONE,
     "tokens": ONE,
+    "keys": ONE,
+    "key-rotate": ONE,
     "billing-checkout": ONE,
     "billing-portal": ONE,
     "webhook-endpoints": ONE,

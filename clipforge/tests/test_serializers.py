@@ -44,6 +44,12 @@ DELIVERY = (
     " created_at delivered_at"
 )
 
+KEY = (
+    "id name prefix mode scopes allowed_addresses monthly_credit_cap credits_used created_at created_by"
+    " last_used_at expires_at revoked_at replaces"
+)
+KEY_REQUEST = "name mode scopes allowed_addresses monthly_credit_cap expires_at"
+
 # Read, then written. Fields inside a field are those of its own serializer.
 FIELDS: dict[str, tuple[str, str]] = {
     "ProjectSerializer": (
@@ -122,7 +128,11 @@ FIELDS: dict[str, tuple[str, str]] = {
     "DeliverySerializer": (DELIVERY, ""),
     "DeliveryDetailSerializer": (f"{DELIVERY} body attempts", ""),
     "AttemptSerializer": ("url sent_at seconds answer_status error answer", ""),
-    "APIKeySerializer": ("id name prefix created_at last_used_at expires_at", ""),
+    "APIKeySerializer": ("id name prefix scopes created_at last_used_at expires_at", ""),
+    "KeySerializer": (KEY, ""),
+    "NewKeySerializer": (f"{KEY} key", ""),
+    "KeyRequestSerializer": (KEY_REQUEST, KEY_REQUEST),
+    "KeyRotationSerializer": ("overlap_hours", "overlap_hours"),
 }
 
 # Read only from bodies: numbers go in as they come.
@@ -161,7 +171,7 @@ ANSWERS: dict[str, str] = {
     "FailureSerializer": "code message",
     "CreditsSerializer": "reserved charged",
     "ProblemSerializer": "type title status code detail request_id errors needed available limit"
-    " quota running window received existing",
+    " quota running window received existing scope cap resets_at",
     "FieldErrorSerializer": "pointer code detail",
 }
 

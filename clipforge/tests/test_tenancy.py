@@ -41,6 +41,11 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("origins", "GET"): (200, 200, None),
     ("origins", "PUT"): (200, 200, None),
     ("tokens", "POST"): (201, 201, None),
+    ("keys", "GET"): (200, 200, None),
+    ("keys", "POST"): (201, 201, None),
+    ("key", "GET"): (200, 404, "key"),
+    ("key", "DELETE"): (204, 404, "key"),
+    ("key-rotate", "POST"): (201, 404, "key"),
     ("credits-balance", "GET"): (200, 200, None),
     ("credits-transactions", "GET"): (200, 200, None),
     ("credits-holds", "GET"): (200, 200, None),
@@ -138,6 +143,7 @@ FILTERS: dict[str, dict[str, str]] = {
         "created_before": "2100-01-01T00:00:00Z",
     },
     "webhook-endpoints": {},
+    "keys": {"mode": "live"},
     "webhook-deliveries": {
         "status": "PENDING",
         "created_after": "2020-01-01T00:00:00Z",
@@ -151,6 +157,7 @@ BELOW = {"moments": "project", "webhook-deliveries": "endpoint"}
 # Requests that create rows, in the caller's own organization alone.
 CREATES = {
     ("tokens", "POST"),
+    ("keys", "POST"),
     ("origins", "PUT"),
     ("projects", "POST"),
     ("webhook-endpoints", "POST"),
@@ -207,6 +214,8 @@ def body_of(name: str, method: str, world: World, video: bytes) -> Any:
             return {"moment": str(world.objects["moment"].pk), "resolution": 480}
         case "billing-checkout", "POST":
             return {"price": "pack-100"}
+        case "keys", "POST":
+            return {"name": "new"}
         case "origins", "PUT":
             return {"origins": ["https://app.example.com"]}
         case "quotes", "POST":

@@ -19,8 +19,6 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clipforge.common.api.filters import refuse_unknown_parameters
-from clipforge.common.api.parsers import require_readable
 from clipforge.common.api.serializers import Serializer
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.lists.csvs import attachment
@@ -61,11 +59,7 @@ class StatementView(OrgView):
     pagination_class = None
     renderer_classes = [JSONRenderer, CSVRenderer]
     problems = {"get": (404, 409)}  # 404: another format
-
-    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        super(OrgView, self).initial(request, *args, **kwargs)
-        require_readable(request)
-        refuse_unknown_parameters(request, {"month", "format"})
+    query_parameters = {"get": frozenset({"month", "format"})}
 
     @extend_schema(
         operation_id="get_statement",

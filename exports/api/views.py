@@ -28,6 +28,7 @@ from clipforge.common.errors import DomainError, NotFound
 from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
+from clipforge.orgs.models import Scope
 from credits import selectors as credit_selectors
 from exports import downloads, selectors, services
 from exports.api.filters import ExportFilter
@@ -255,7 +256,7 @@ class ExportPicture(ExportView):
 
 
 class QuoteView(OrgView):
-    scope = "read"
+    scope = Scope.READ
     serializer_class = QuoteSerializer
     pagination_class = None
 

@@ -7,6 +7,7 @@ one fails here until it has a scenario, or a reason.
 from __future__ import annotations
 
 import ast
+import datetime
 import importlib
 import inspect
 import pkgutil
@@ -164,6 +165,31 @@ def create_api_key() -> Act:
 def revoke_api_key() -> Act:
     key = make_api_key(make_organization()).api_key
     return lambda: org_services.revoke_api_key(api_key=key, **BECAUSE)
+
+
+def rotate_api_key() -> Act:
+    key = make_api_key(make_organization()).api_key
+    return lambda: org_services.rotate_api_key(api_key=key, **BECAUSE)
+
+
+def limit_api_key() -> Act:
+    key = make_api_key(make_organization()).api_key
+    return lambda: org_services.limit_api_key(
+        api_key=key, scopes="read", allowed_addresses=[], monthly_cap=5, **BECAUSE
+    )
+
+
+def create_token() -> Act:
+    key = make_api_key(make_organization()).api_key
+    ends = timezone.now() + datetime.timedelta(minutes=5)
+    return lambda: org_services.create_token(
+        created_with=key, scopes="read", expires_at=ends, **BECAUSE
+    )
+
+
+def ensure_sandbox() -> Act:
+    organization = make_organization()
+    return lambda: org_services.ensure_sandbox(organization=organization, **BECAUSE)
 
 
 def grant() -> Act:
@@ -377,9 +403,12 @@ SCENARIOS: dict[str, Callable[[], Act]] = {
             reset_limits,
             suspend,
             restore,
-            create_api_key,
-            revoke_api_key,
+            ensure_sandbox,
         )
+    },
+    **{
+        f"clipforge.orgs.api_keys.{each.__name__}": each
+        for each in (create_api_key, create_token, rotate_api_key, limit_api_key, revoke_api_key)
     },
     **{
         f"credits.services.{each.__name__}": each for each in (grant, adjust, refund, reverse_grant)

@@ -36,6 +36,15 @@ class ProblemSerializer(Serializer):
         required=False,
         help_text="What was exceeded: bytes, with 413; the name of a limit, with 429.",
     )
+    scope = serializers.CharField(
+        required=False, help_text="That the key has not, with `scope_missing`."
+    )
+    cap = serializers.IntegerField(
+        required=False, help_text="Credits a month, with `key_cap_reached`."
+    )
+    resets_at = serializers.DateTimeField(
+        required=False, help_text="When the next month begins, with `key_cap_reached`."
+    )
     quota = serializers.IntegerField(required=False, help_text="What the limit allows, with 429.")
     existing = serializers.UUIDField(
         required=False, help_text="The object that has the id already, with `external_id_taken`."
@@ -52,8 +61,11 @@ Direction = Literal["request", "response"]
 DESCRIPTIONS = {
     400: "The request cannot be read.",
     401: "No API key, or a bad one.",
-    402: "Not enough credits: `needed` and `available` say how many.",
-    403: "The organization is suspended.",
+    402: "Not enough credits (`insufficient_credits`), or the key has reached its monthly cap "
+    "(`key_cap_reached`): `needed` and `available` say how many.",
+    403: "Not allowed: the organization is suspended (`organization_inactive`), or the key has not the "
+    "scope that this needs (`scope_missing`), does not work from this address (`address_not_allowed`), "
+    "or is a token of another page (`origin_not_allowed`).",
     404: "Not there, or another organization's.",
     406: "Only JSON is served.",
     408: "The body came too slowly.",
@@ -103,6 +115,19 @@ class ProblemAutoSchema(AutoSchema):
     def get_description(self) -> str:  # type: ignore[override] # it is without arguments in use
         """Nothing but what `extend_schema` says: docstrings of views are for developers."""
         return ""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        """With the scope that a key needs: as a role of the security scheme, and in words."""
+        operation: Any = super().get_operation(*args, **kwargs)
+        needed_scope = getattr(self.view, "needed_scope", None)
+        if operation is not None and needed_scope is not None:
+            scope = str(needed_scope(self.method))
+            operation["security"] = [
+                {name: [scope] for name in requirement} for requirement in operation["security"]
+            ]
+            described = operation.get("description", "")
+            operation["description"] = f"{described}\n\nNeeds the scope `{scope}`.".lstrip()
+        return operation
 
     def get_override_parameters(self) -> list[Any]:
         idempotent = getattr(self.view, "idempotent_methods", ())

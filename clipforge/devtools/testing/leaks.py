@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 # A whole API key; its public part alone may be logged. The token of a signed link. Stripe's secrets.
 LOOKS_SECRET = re.compile(
-    r"cf_live_\w{8}_\w{20}|/files/[\w-]{8,}:|\b(?:[sr]k_(?:test|live)|whsec)_\w{6}"
+    r"cf_(?:live|test|page)_\w{8}_\w{20}|/files/[\w-]{8,}:|\b(?:[sr]k_(?:test|live)|whsec)_\w{6}"
 )
 # What is shorter is found in innocent words.
 SHORTEST = 10

@@ -110,6 +110,7 @@ def make_world(name: str, *, is_active: bool = True) -> World:
             "delivery": delivery,
             "other delivery": other_delivery,
             "event": delivery.event,
+            "key": make_api_key(org, name=f"{name} key").api_key,
         },
     )
 

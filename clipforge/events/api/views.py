@@ -32,11 +32,12 @@ from clipforge.events.models import Delivery, Endpoint
 from clipforge.events.services import NewSecret
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
+from clipforge.orgs.models import Scope
 
 # In the audit, for whatever a client of the API does.
 REASON = "Asked for through the API"
 # Also to read: whoever knows the address of a webhook can often send to it, so no page is shown it.
-SCOPE = "webhooks"
+SCOPE = Scope.WEBHOOKS
 
 
 class EndpointList(ListModelMixin, OrgView):

@@ -29,11 +29,12 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from clipforge.common.addresses import client_address
 from clipforge.common.api.address_limits import limit_by_address
 from clipforge.common.api.cors import readable_by
 from clipforge.common.errors import Forbidden, RateLimited
 from clipforge.common.logs import bind
-from clipforge.orgs import keys, services
+from clipforge.orgs import keys, networks, services
 from clipforge.orgs.admission import Admission, admit
 from clipforge.orgs.models import APIKey, Organization
 from clipforge.orgs.principal import Principal
@@ -109,11 +110,25 @@ class APIKeyAuthentication(BaseAuthentication):
 
 
 def require_permission(request: Request, principal: Principal, *, scope: str) -> None:
-    """Raises Forbidden for a key that may not do this, or a token from a page that may not ask."""
+    """The one check of what a key may do, whatever is asked for and wherever its row came from.
+
+    Raises Forbidden for an address that is not on its list, for a scope that it has not, and for a
+    token from a page that may not ask.
+    """
     api_key = principal.api_key
+    if api_key.allowed_addresses and not networks.contains(
+        api_key.allowed_addresses, address := client_address(request._request)
+    ):
+        raise Forbidden(
+            f"This key does not work from {address}. Use it from an address on its list, or change "
+            "the list.",
+            code="address_not_allowed",
+        )
     if not api_key.may(scope):
         raise Forbidden(
-            f"This key may not do this: it has not the scope `{scope}`.", code="insufficient_scope"
+            f"This key may not do this: it has not the scope `{scope}`.",
+            code="scope_missing",
+            scope=scope,
         )
     origin = request.META.get("HTTP_ORIGIN")
     if api_key.is_publishable and origin and not _is_allowed(origin, principal.organization):

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import uuid
+from typing import Any
+
 from rest_framework import serializers
 
 from clipforge.common.api.serializers import ModelSerializer, Serializer
-from clipforge.orgs.models import APIKey, Organization, TierLimits
+from clipforge.orgs import keys, networks
+from clipforge.orgs.api_keys import MAX_CAP, MAX_OVERLAP, OVERLAP
+from clipforge.orgs.models import APIKey, Organization, Scope, TierLimits
 
 
 class OrganizationSerializer(ModelSerializer):
@@ -31,9 +36,16 @@ class TierLimitsSerializer(ModelSerializer):
 
 
 class APIKeySerializer(ModelSerializer):
+    scopes = serializers.ListField(
+        source="scope_list",
+        child=serializers.ChoiceField(choices=Scope.choices),
+        read_only=True,
+        help_text="What it may do: each operation says which one it needs.",
+    )
+
     class Meta:
         model = APIKey
-        fields = ["id", "name", "prefix", "created_at", "last_used_at", "expires_at"]
+        fields = ["id", "name", "prefix", "scopes", "created_at", "last_used_at", "expires_at"]
         read_only_fields = fields
 
 
@@ -68,3 +80,126 @@ class TokenSerializer(Serializer):
     token = serializers.CharField(help_text="Sent as a key is. Shown once.")
     scope = serializers.CharField()
     expires_at = serializers.DateTimeField()
+
+
+class KeySerializer(ModelSerializer):
+    """A key of the organization. Its text is not in it: that is shown once."""
+
+    mode = serializers.SerializerMethodField(help_text="`live`, or `test` for one of the sandbox.")
+    scopes = serializers.ListField(
+        source="scope_list",
+        child=serializers.ChoiceField(choices=Scope.choices),
+        read_only=True,
+        help_text="What it may do: each operation says which one it needs.",
+    )
+    allowed_addresses = serializers.SerializerMethodField(
+        help_text="Networks that it works from. Empty: from anywhere."
+    )
+    monthly_credit_cap = serializers.IntegerField(
+        source="monthly_cap", read_only=True, help_text="Credits a month (UTC). Null: no cap."
+    )
+    credits_used = serializers.SerializerMethodField(
+        help_text="In this month (UTC), by all keys that share its cap: reserved or charged, less what "
+        "came back."
+    )
+    created_by = serializers.SerializerMethodField(
+        help_text="The key that asked for it, or `support`."
+    )
+    replaces = serializers.UUIDField(
+        source="replaces_id", read_only=True, help_text="The key that was rotated into it."
+    )
+
+    class Meta:
+        model = APIKey
+        fields = [
+            "id",
+            "name",
+            "prefix",
+            "mode",
+            "scopes",
+            "allowed_addresses",
+            "monthly_credit_cap",
+            "credits_used",
+            "created_at",
+            "created_by",
+            "last_used_at",
+            "expires_at",
+            "revoked_at",
+            "replaces",
+        ]
+        read_only_fields = fields
+
+    def get_mode(self, key: APIKey) -> str:
+        return "test" if key.text_prefix == keys.TEST_PREFIX else "live"
+
+    def get_allowed_addresses(self, key: APIKey) -> list[str]:
+        return key.allowed_addresses.split()
+
+    def get_credits_used(self, key: APIKey) -> int:
+        spent: dict[uuid.UUID, int] = self.context.get("spent", {})
+        return spent.get(key.family_id, 0)
+
+    def get_created_by(self, key: APIKey) -> str:
+        return "support" if key.created_with is None else key.created_with.prefix
+
+
+class NewKeySerializer(KeySerializer):
+    """A key with its text, which is shown this once."""
+
+    key = serializers.SerializerMethodField(help_text="Sent as `Authorization: Bearer …`.")
+
+    class Meta(KeySerializer.Meta):
+        fields = [*KeySerializer.Meta.fields, "key"]
+        read_only_fields = fields
+
+    def get_key(self, key: APIKey) -> str:
+        return str(self.context["secret"])
+
+
+class KeyRequestSerializer(Serializer):
+    name = serializers.CharField(max_length=100, help_text="What it is for.")
+    mode = serializers.ChoiceField(
+        choices=["live", "test"],
+        required=False,
+        help_text="`test`: a key of the sandbox, which is made with the first. Else as the key that asks.",
+    )
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=Scope.choices),
+        allow_empty=False,
+        max_length=len(Scope.values),
+        required=False,
+        help_text="What it may do. Else as the key that asks.",
+    )
+    allowed_addresses = serializers.ListField(
+        child=serializers.CharField(max_length=50),
+        max_length=networks.MAX_NETWORKS,
+        required=False,
+        help_text="Addresses and blocks, of IPv4 and IPv6. Else as the key that asks.",
+    )
+    monthly_credit_cap = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_CAP,
+        required=False,
+        help_text="Credits a month (UTC). Else as the key that asks, whose cap it then shares.",
+    )
+    expires_at = serializers.DateTimeField(
+        required=False, help_text="Else when the key that asks ends, if it does."
+    )
+
+    def grants(self, own: APIKey) -> dict[str, Any]:
+        """What was asked for, as `create_api_key` takes it; what was left out is as `own` has it."""
+        asked = self.validated_data
+        return {
+            "scopes": " ".join(asked.get("scopes", own.scope_list)),
+            "allowed_addresses": asked.get("allowed_addresses", own.allowed_addresses.split()),
+            "expires_at": asked.get("expires_at", own.expires_at),
+        }
+
+
+class KeyRotationSerializer(Serializer):
+    overlap_hours = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_OVERLAP,
+        default=OVERLAP,
+        help_text="So long the old key still works.",
+    )

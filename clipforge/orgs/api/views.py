@@ -38,7 +38,7 @@ from clipforge.orgs.api.serializers import (
     TokenRequestSerializer,
     TokenSerializer,
 )
-from clipforge.orgs.models import Organization
+from clipforge.orgs.models import Organization, Scope
 from clipforge.orgs.principal import Principal
 from clipforge.orgs.selectors import with_override
 from clipforge.orgs.windows import Costs
@@ -61,13 +61,18 @@ class OrgView(LeanView):
     # Or the key of one that all share, after a `=`, if it has `prefetch_life` seconds left.
     prefetch: ClassVar[str] = ""
     prefetch_life: ClassVar[float] = 0
-    # What a key has to be allowed in order to write here, and to read.
-    scope: ClassVar[str] = "write"
-    read_scope: ClassVar[str] = "read"
+    # The scope that a key needs in order to write here, and to read: of `Scope`.
+    scope: ClassVar[str] = Scope.WRITE
+    read_scope: ClassVar[str] = Scope.READ
     # Of what a GET shows: a cache may keep it, and asks each time whether it is still so.
     cache_control: ClassVar[str] = "private, no-cache"
     # Methods that read no body, and refuse one: what it says would be ignored.
     bodyless_methods: ClassVar[tuple[str, ...]] = ("delete",)
+
+    @classmethod
+    def needed_scope(cls, method: str) -> str:
+        """The one scope that a key needs for this method here."""
+        return cls.read_scope if method in SAFE_METHODS else cls.scope
 
     @property
     def principal(self) -> Principal:
@@ -106,7 +111,7 @@ class OrgView(LeanView):
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         if request.user is not None:
-            scope = self.read_scope if request.method in SAFE_METHODS else self.scope
+            scope = self.needed_scope(str(request.method))
             require_permission(request, self.principal, scope=scope)
         if not hasattr(self, str(request.method).lower()):
             return  # 405 whatever else is wrong with it
@@ -137,7 +142,7 @@ class OrgView(LeanView):
 class OriginsView(OrgView):
     serializer_class = OriginsSerializer
     pagination_class = None
-    scope = "keys"
+    scope = Scope.KEYS
 
     @extend_schema(
         operation_id="get_origins",
@@ -171,14 +176,15 @@ class OriginsView(OrgView):
 class TokenView(OrgView):
     serializer_class = TokenSerializer
     pagination_class = None
-    scope = "keys"
+    scope = Scope.KEYS
 
     @extend_schema(
         operation_id="create_token",
         summary="A short-lived token for a page",
         description="For a page in a browser, where a key would be read by everybody. It may do what "
-        "its scope says, from origins that are allowed, until it ends. It ends with the key that asked for "
-        "it where that one has an end; a revoked key ends none of its tokens, so keep them short.",
+        "its scope says, which the key that asks for it must have too, from origins that are allowed, "
+        "until it ends. It ends with that key at the latest, also where it is revoked or rotated, and "
+        "shares its monthly cap.",
         request=TokenRequestSerializer,
         responses={201: TokenSerializer},
         examples=[OpenApiExample("To look", {"scope": "read", "minutes": 15}, request_only=True)],
@@ -186,14 +192,11 @@ class TokenView(OrgView):
     def post(self, request: Request) -> Response:
         form = TokenRequestSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        own = self.principal.api_key
         ends = timezone.now() + datetime.timedelta(minutes=form.validated_data["minutes"])
-        made = services.create_api_key(
-            organization=self.organization,
-            name=f"Token of {own.prefix}",
-            expires_at=min(ends, own.expires_at) if own.expires_at else ends,
+        made = services.create_token(
+            created_with=self.principal.api_key,
             scopes=SCOPES_OF_TOKENS[form.validated_data["scope"]],
-            is_publishable=True,
+            expires_at=ends,
             reason="Asked for through the API",
             actor=self.principal.cause,
         )

@@ -159,3 +159,60 @@ def test_a_refusal_is_one_sentence_on_stderr_and_exit_code_1(capsys):
     printed = capsys.readouterr()
     assert (end.value.code, printed.out) == (1, "")
     assert printed.err == ('CommandError: No organization has the id, slug or name "nobody".\n')
+
+
+# --- keys with limits ------------------------------------------------------------------
+
+
+def test_a_key_is_made_with_scopes_addresses_and_a_cap():
+    make_organization(name="Acme")
+    run(
+        *("create_api_key", "acme", "--scope", "write", "--scope", "read"),
+        *("--address", "203.0.113.0/24", "--cap", "9"),
+    )
+    key = APIKey.objects.get()
+    assert (key.scopes, key.allowed_addresses, key.monthly_cap) == (
+        "read write",
+        "203.0.113.0/24",
+        9,
+    )
+
+
+def test_a_test_key_is_one_of_the_sandbox_which_is_made_once():
+    acme = make_organization(name="Acme")
+    first = run_json("create_api_key", "acme", "--test")
+    second = run_json("create_api_key", "acme", "--test")
+    sandbox = Organization.objects.get(sandbox_of=acme)
+    assert {first["org"], second["org"]} == {str(sandbox.pk)}
+    assert first["key"].startswith(f"cf_test_{first['prefix']}_")
+
+
+def test_rotate_api_key_shows_the_new_one_and_until_when_the_other_works():
+    old = make_api_key(make_organization(), scopes="read").api_key
+    result = run_json("rotate_api_key", old.prefix, "--hours", "3")
+    new = APIKey.objects.get(replaces=old)
+    old.refresh_from_db()
+    assert keys.matches(result.pop("key"), new.digest)
+    assert result == {
+        "id": str(new.pk),
+        "prefix": new.prefix,
+        "replaces": old.prefix,
+        "ends": str(old.expires_at),
+    }
+    assert new.scopes == "read"
+    with pytest.raises(CommandError, match="rotated already"):
+        run("rotate_api_key", old.prefix)
+
+
+def test_limit_api_key_changes_what_is_given_and_leaves_the_rest():
+    key = make_api_key(make_organization(), monthly_cap=5, name="ci").api_key
+    assert run("limit_api_key", key.prefix, "--scope", "read", "--address", "10.0.0.0/8") == [
+        f"ci (cf_live_{key.prefix}_…): read; from 10.0.0.0/8; 5 credits a month."
+    ]
+    assert run("limit_api_key", key.prefix, "--anywhere", "--no-cap") == [
+        f"ci (cf_live_{key.prefix}_…): read; from anywhere; no cap."
+    ]
+    assert run_json("limit_api_key", key.prefix, "--cap", "0")["monthly_cap"] == 0
+    assert run_json("limit_api_key", key.prefix, "--cap", "0")["changed"] is False
+    with pytest.raises(CommandError, match="is no network"):
+        run("limit_api_key", key.prefix, "--address", "here")

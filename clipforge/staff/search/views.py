@@ -173,7 +173,7 @@ def _shape(term: str) -> tuple[list[Way], bool]:
         models = [NUMBERED[match[1].lower()]] if match[1] else [*every]
         ways = [Way(model, "pk", number, model) for model in models if number is not None]
         return ways, bool(match[1])
-    prefix = term.removeprefix(keys.PREFIX)
+    prefix = keys.without_prefix(term)
     if prefix and prefix != term:
         return [Way(APIKey, "prefix__startswith", prefix, APIKey)], True
     for start, (model, column, pk_name) in STRIPE.items():

@@ -192,4 +192,4 @@ def test_a_token_of_a_page_is_shown_no_webhook_whose_address_may_be_a_secret(
     of_it = f"{URL}/{endpoint.pk}"
     for url in (URL, of_it, f"{of_it}/deliveries", f"/api/v1/webhooks/deliveries/{delivery.pk}"):
         assert api.get(url).status_code == 200
-        assert_problem(page.get(url), 403, "insufficient_scope")
+        assert_problem(page.get(url), 403, "scope_missing")

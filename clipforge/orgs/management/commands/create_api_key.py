@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 from clipforge.audit.commands import AuditedCommand
 from clipforge.common.commands import day
 from clipforge.orgs import selectors, services
+from clipforge.orgs.models import Scope
 
 
 class Command(AuditedCommand):
@@ -18,6 +19,24 @@ class Command(AuditedCommand):
         parser.add_argument("org", help="id, slug or name of the organization")
         parser.add_argument("--name", default="created by an operator", help="what it is for")
         parser.add_argument("--expires", type=day, metavar="YYYY-MM-DD", help="last day it works")
+        parser.add_argument(
+            "--scope",
+            action="append",
+            choices=Scope.values,
+            default=[],
+            help="what it may do; several may be given, none for all",
+        )
+        parser.add_argument(
+            "--address",
+            action="append",
+            default=[],
+            metavar="NETWORK",
+            help="where it works from, like 203.0.113.0/24; several may be given",
+        )
+        parser.add_argument("--cap", type=int, metavar="CREDITS", help="at most so many a month")
+        parser.add_argument(
+            "--test", action="store_true", help="of the sandbox, which is made if there is none"
+        )
 
     def run(
         self,
@@ -25,15 +44,26 @@ class Command(AuditedCommand):
         org: str,
         name: str,
         expires: datetime.datetime | None,
+        scope: list[str],
+        address: list[str],
+        cap: int | None,
+        test: bool,
         reason: str,
         **options: Any,
     ) -> dict[str, Any]:
         organization = selectors.find_organization(org)
+        if test:
+            organization = services.ensure_sandbox(
+                organization=organization, reason=reason, actor=self.actor
+            )
         api_key, secret = services.create_api_key(
             organization=organization,
             name=name,
             created_by=self.operator,
             expires_at=expires,
+            scopes=" ".join(scope),
+            allowed_addresses=address,
+            monthly_cap=cap,
             reason=reason,
             actor=self.actor,
         )

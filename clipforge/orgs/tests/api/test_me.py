@@ -51,6 +51,7 @@ def test_me_tells_the_organization_its_limits_and_the_key_in_use():
             "id": str(api_key.pk),
             "name": "ci",
             "prefix": api_key.prefix,
+            "scopes": ["read", "write", "billing", "webhooks", "keys"],
             "created_at": stamp(api_key.created_at),
             "last_used_at": stamp(api_key.last_used_at),
             "expires_at": stamp(expires),

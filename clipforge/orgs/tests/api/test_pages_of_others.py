@@ -201,11 +201,11 @@ def test_one_to_look_may_not_write_and_none_may_pay_or_make_another(
         with nothing_changes():
             for url in (TOKENS, "/api/v1/billing/portal", "/api/v1/webhooks/endpoints"):
                 answer = page.post(url, {})
-                assert_problem(answer, 403, "insufficient_scope")
-            assert_problem(allow(page, OTHER), 403, "insufficient_scope")
+                assert_problem(answer, 403, "scope_missing")
+            assert_problem(allow(page, OTHER), 403, "scope_missing")
     with nothing_changes():
         answer = look.patch(f"{PROJECTS}/{project.pk}", {"title": "Mine"})
-        assert_problem(answer, 403, "insufficient_scope")
+        assert_problem(answer, 403, "scope_missing")
     assert write.patch(f"{PROJECTS}/{project.pk}", {"title": "Mine"}).status_code == 200
 
 
