@@ -33,6 +33,13 @@ def start_checkout(
     plan only the last stays open. Raises what `price_for_sale` does; Conflict while a plan is
     active or was just paid, or for a `key` whose page has ended; Unavailable without Stripe.
     """
+    with gateway.mode_of(org):
+        return _start_checkout(org, code, currency, key, actor)
+
+
+def _start_checkout(
+    org: Organization, code: str, currency: str | None, key: str | None, actor: str
+) -> tuple[Payment, bool]:
     gateway.require_configured()
     payment = _payment(org, code, currency, key, actor)
     if payment.checkout_url:
@@ -58,10 +65,11 @@ def close_plan_pages(org: Organization) -> list[Payment]:
     Asks Stripe, and so takes no lock, not even to note it: that is left to the caller, once it has
     the account's. Without Stripe nothing can be paid there anyway.
     """
-    pages = list(open_plan_pages(org)) if gateway.is_configured() else []
-    if not all(_close_at_stripe(page) for page in pages):
-        raise plan_already_active()
-    return pages
+    with gateway.mode_of(org):
+        pages = list(open_plan_pages(org)) if gateway.is_configured() else []
+        if not all(_close_at_stripe(page) for page in pages):
+            raise plan_already_active()
+        return pages
 
 
 def note_closed(pages: Iterable[Payment]) -> None:
@@ -71,8 +79,9 @@ def note_closed(pages: Iterable[Payment]) -> None:
 
 def open_portal(*, org: Organization) -> str:
     """The address where the organization changes or cancels its plan. Raises as above."""
-    gateway.require_configured()
-    return gateway.create_portal(customer=_customer(org))
+    with gateway.mode_of(org):
+        gateway.require_configured()
+        return gateway.create_portal(customer=_customer(org))
 
 
 def _payment(

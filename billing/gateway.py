@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import stripe
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from stripe import RequestOptions
     from stripe.params.checkout import SessionCreateParams
 
+    from clipforge.orgs.models import Organization
+
 T = TypeVar("T")
 
 # Seconds, for connecting and for each part of the answer.
@@ -31,8 +34,43 @@ PAGE = 100
 KEYS = 3
 
 
+# Whether Stripe is asked in its test mode, as for everything about a sandbox.
+_is_test: ContextVar[bool] = ContextVar("stripe_test_mode", default=False)
+
+
+@contextlib.contextmanager
+def mode(*, is_test: bool) -> Iterator[None]:
+    """Ask Stripe in this mode, with the keys of that, inside the block."""
+    token = _is_test.set(is_test)
+    try:
+        yield
+    finally:
+        _is_test.reset(token)
+
+
+def mode_of(org: Organization) -> contextlib.AbstractContextManager[None]:
+    """The mode in which Stripe is asked about an organization."""
+    return mode(is_test=org.is_sandbox)
+
+
+def is_test() -> bool:
+    """Whether what is asked now is about sandboxes."""
+    return _is_test.get()
+
+
+def modes() -> list[bool]:
+    """Those that are set up, by whether they are for sandboxes."""
+    keys = {False: settings.STRIPE_SECRET_KEY, True: settings.STRIPE_TEST_SECRET_KEY}
+    return [is_test for is_test, key in keys.items() if key]
+
+
 def is_configured() -> bool:
-    return bool(settings.STRIPE_SECRET_KEY)
+    return bool(_secret_key())
+
+
+def _secret_key() -> str:
+    key: str = settings.STRIPE_TEST_SECRET_KEY if is_test() else settings.STRIPE_SECRET_KEY
+    return key
 
 
 def require_configured() -> None:
@@ -47,7 +85,7 @@ def require_configured() -> None:
 
 def is_live() -> bool:
     """Whether our key moves real money. Events of the other mode are not ours."""
-    return settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+    return _secret_key().startswith(("sk_live_", "rk_live_"))
 
 
 # --- asking for money ------------------------------------------------------------------
@@ -219,9 +257,10 @@ def signature_holds(payload: bytes, header: str, *, now: float, tolerance: int) 
     The library's own check lets through what is dated in the future.
     """
     try:
-        stripe.WebhookSignature.verify_header(
-            payload.decode(), header, settings.STRIPE_WEBHOOK_SECRET, None
+        secret = (
+            settings.STRIPE_TEST_WEBHOOK_SECRET if is_test() else settings.STRIPE_WEBHOOK_SECRET
         )
+        stripe.WebhookSignature.verify_header(payload.decode(), header, secret, None)
         stamps = [int(part[2:]) for part in header.split(",") if part.startswith("t=")]
     except (stripe.SignatureVerificationError, ValueError):
         return False
@@ -233,10 +272,10 @@ def signature_holds(payload: bytes, header: str, *, now: float, tolerance: int) 
 
 def _client() -> stripe.StripeClient:
     require_configured()
-    return _client_of(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, TIMEOUT)
+    return _client_of(_secret_key(), settings.STRIPE_API_BASE, TIMEOUT)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)  # one a mode
 def _client_of(key: str, base: str, timeout: float) -> stripe.StripeClient:
     """Kept, because it keeps its connections: each thread has its own."""
     return stripe.StripeClient(

@@ -47,9 +47,12 @@ def reconcile() -> Findings:
     repairs it. Without Stripe only payments and ledger are compared. Raises Unavailable when Stripe
     is down.
     """
-    missed = _fetch_missed() if gateway.is_configured() else []
+    missed = []
+    for is_test in gateway.modes():
+        with gateway.mode(is_test=is_test):
+            missed += _fetch_missed()
     waiting = _apply_waiting()
-    if gateway.is_configured():
+    if gateway.modes():
         caught_up, not_yet = _catch_up()
         missed, waiting = missed + caught_up, waiting + not_yet
     return Findings(missed=missed, waiting=waiting, mismatches=mismatches())
@@ -87,7 +90,8 @@ def _catch_up() -> tuple[list[str], list[str]]:
     not_yet = []
     for stripe_id, known in overdue.items():
         try:
-            catch_up(known)
+            if known.org.is_sandbox in gateway.modes():
+                catch_up(known)
         except Exception as error:  # as above
             logger.exception("still overdue", extra={"id": stripe_id})
             not_yet.append(f"{stripe_id} (overdue): {error}")

@@ -6,7 +6,7 @@ import logging
 
 from procrastinate.contrib.django import app
 
-from billing import alerts, reconciling, subscriptions
+from billing import alerts, reconciling, sandboxes, subscriptions
 
 logger = logging.getLogger(__name__)
 
@@ -34,3 +34,9 @@ def alert(timestamp: int) -> None:
         alerts.notice()
     finally:  # what was noticed before is mailed in any case
         alerts.send()
+
+
+@app.periodic(cron="17 4 * * *")
+@app.task(queue="maintenance", queueing_lock="billing.sandboxes", name="billing.sandboxes")
+def fill_up_sandboxes(timestamp: int) -> None:
+    sandboxes.fill_up_all()

@@ -370,6 +370,15 @@ if bool(STRIPE_SECRET_KEY) != bool(STRIPE_WEBHOOK_SECRET):
         "Set both STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET, or neither: money that we ask for "
         "and never hear of would buy nothing."
     )
+# The test mode, for sandboxes: none of it moves money.
+STRIPE_TEST_SECRET_KEY = env("STRIPE_TEST_SECRET_KEY", "")
+STRIPE_TEST_WEBHOOK_SECRET = env("STRIPE_TEST_WEBHOOK_SECRET", "")
+if bool(STRIPE_TEST_SECRET_KEY) != bool(STRIPE_TEST_WEBHOOK_SECRET):
+    raise ImproperlyConfigured(
+        "Set both STRIPE_TEST_SECRET_KEY and STRIPE_TEST_WEBHOOK_SECRET, or neither."
+    )
+if STRIPE_TEST_SECRET_KEY.startswith(("sk_live_", "rk_live_")):
+    raise ImproperlyConfigured("STRIPE_TEST_SECRET_KEY is a live key: tests would move money.")
 STRIPE_API_BASE = env("STRIPE_API_BASE", "https://api.stripe.com")
 # Where Stripe sends a customer's browser after checkout and portal.
 BILLING_RETURN_URL = env("BILLING_RETURN_URL", "http://localhost:8000/api/v1/docs")
@@ -385,6 +394,14 @@ EMAIL_HOST_PASSWORD = env("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", True)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "ClipForge <billing@localhost>")
+
+# --- sandboxes -----------------------------------------------------------------------
+
+# What a sandbox has to test with. Filled up again every night where less than half is left.
+SANDBOX_CREDITS = env_int("SANDBOX_CREDITS", 10_000)
+# Work for tests costs nothing, so it is short: the longest source, and what of a clip is made.
+SANDBOX_SOURCE_SECONDS = env_int("SANDBOX_SOURCE_SECONDS", 300)
+SANDBOX_CLIP_SECONDS = env_int("SANDBOX_CLIP_SECONDS", 15)
 
 # --- the API -------------------------------------------------------------------------
 

@@ -126,6 +126,7 @@ def _spec(export: Export) -> RenderSpec:
         format=Format(export.format),
         captions=_captions(export),
         kept=tuple(export.ranges) if export.kept else (),
+        is_test=export.org.is_sandbox,
     )
 
 

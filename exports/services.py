@@ -138,9 +138,11 @@ def start_export(
 ) -> Export:
     """Queue the render of [start, end) of the project, paid by a hold.
 
-    Row, hold and task are one transaction. Where the project may be deleted meanwhile, read it with
+    Of a sandbox only the first SANDBOX_CLIP_SECONDS of it. Row, hold and task are one transaction. Where the project may be deleted meanwhile, read it with
     `lock=True` in the caller's. Raises Conflict, Invalid, Forbidden, InsufficientCredits.
     """
+    if project.org.is_sandbox:
+        end = min(end, start + settings.SANDBOX_CLIP_SECONDS)
     require_exportable(project=project, start=start, end=end)
     require_in_tier(org=project.org, resolution=resolution)
     require_room_for_layout(aspect=aspect, layout=layout)

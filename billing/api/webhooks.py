@@ -42,7 +42,8 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
             per_minute=settings.WEBHOOKS_PER_MINUTE_OF_ADDRESS,
             what="events",
         )
-        status = _take(_document(request))
+        with gateway.mode(is_test=_is_of_test_mode(request)):
+            status = _take(_document(request))
         return JsonResponse({"status": status}, headers={"Cache-Control": "no-store"})
     except (OperationalError, InterfaceError):
         return _problem(Unavailable("The database cannot be reached right now."))
@@ -58,16 +59,20 @@ def _take(document: dict[str, Any]) -> str:
         raise Unavailable(error.message) from error
 
 
+def _is_of_test_mode(request: HttpRequest) -> bool:
+    """Whose secret signed it decides: both modes send to this address."""
+    if not settings.STRIPE_TEST_WEBHOOK_SECRET or _length(request) > MAX_BODY:
+        return False
+    with gateway.mode(is_test=True):
+        return _is_signed(request)
+
+
 def _document(request: HttpRequest) -> dict[str, Any]:
     """The parsed body, after its signature, time and length were checked."""
     gateway.require_configured()
-    length = request.headers.get("Content-Length", "")
-    if "Transfer-Encoding" in request.headers or not (length.isascii() and length.isdigit()):
-        raise LengthRequired("Send the event with a Content-Length.")
-    if int(length[:20]) > MAX_BODY:
+    if _length(request) > MAX_BODY:
         raise TooLarge(f"An event has at most {MAX_BODY} bytes.", limit=MAX_BODY)
-    header = request.headers.get("Stripe-Signature", "")
-    if not gateway.signature_holds(request.body, header, now=time.time(), tolerance=TOLERANCE):
+    if not _is_signed(request):
         raise BadRequest(
             "The signature is missing, wrong, or not of now.", code="invalid_signature"
         )
@@ -78,6 +83,19 @@ def _document(request: HttpRequest) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BadRequest("The event is no JSON object.", code="malformed_request")
     return document
+
+
+def _length(request: HttpRequest) -> int:
+    """Of the body, in bytes, as it was announced. Raises LengthRequired."""
+    length = request.headers.get("Content-Length", "")
+    if "Transfer-Encoding" in request.headers or not (length.isascii() and length.isdigit()):
+        raise LengthRequired("Send the event with a Content-Length.")
+    return int(length[:20])
+
+
+def _is_signed(request: HttpRequest) -> bool:
+    header = request.headers.get("Stripe-Signature", "")
+    return gateway.signature_holds(request.body, header, now=time.time(), tolerance=TOLERANCE)
 
 
 def _problem(error: DomainError) -> HttpResponse:

@@ -325,6 +325,9 @@ class StripeEvent(models.Model):
         help_text="Known once it was applied.",
     )
     type = models.CharField(max_length=100)
+    is_test = models.BooleanField(
+        default=False, db_default=False, help_text="Of the test mode: about a sandbox."
+    )
     payload = models.JSONField()
     status = models.CharField(max_length=8, choices=EventStatus, default=EventStatus.RECEIVED)
     error = models.TextField(blank=True)

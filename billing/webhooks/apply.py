@@ -11,7 +11,7 @@ from typing import Any
 from django.db.transaction import atomic
 from django.utils import timezone
 
-from billing import subscriptions
+from billing import gateway, subscriptions
 from billing.accounts import lock_account
 from billing.models import BillingAccount, EventStatus, Payment, StripeEvent, Subscription
 from billing.webhooks.facts import (
@@ -38,6 +38,11 @@ def apply_event(event: StripeEvent) -> str:
     Raises Unavailable when Stripe cannot be asked: the event stays RECEIVED and is applied when it
     comes again, or by `billing.reconciling`.
     """
+    with gateway.mode(is_test=event.is_test):
+        return _apply_in_mode(event)
+
+
+def _apply_in_mode(event: StripeEvent) -> str:
     if event.status in DONE:
         return event.status
     look_up = LOOK_UPS.get(event.type)
@@ -58,7 +63,8 @@ def catch_up(known: Payment | Subscription) -> None:
         if isinstance(known, Payment)
         else (subscription_facts, known.stripe_id)
     )
-    _apply(None, functools.partial(look_up, {"id": stripe_id}), known.org_id)
+    with gateway.mode_of(known.org):
+        _apply(None, functools.partial(look_up, {"id": stripe_id}), known.org_id)
 
 
 def _apply(
@@ -76,6 +82,9 @@ def _apply(
             continue
         with atomic():
             account = lock_account(facts.org_id)
+            if account.org.is_sandbox is not gateway.is_test():
+                # Credits that were paid for in a test are good for tests only.
+                raise Invalid("This is about an organization of the other mode, test or live.")
             if event is not None:
                 event = StripeEvent.objects.select_for_update().get(pk=event.pk)
                 if event.status in DONE:

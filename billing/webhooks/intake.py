@@ -22,6 +22,7 @@ def receive_event(document: dict[str, Any]) -> StripeEvent:
         defaults={
             "type": kind[:100],
             "payload": document,
+            "is_test": gateway.is_test(),
             "created_at": datetime.datetime.fromtimestamp(created, datetime.UTC),
         },
     )

@@ -299,6 +299,8 @@ class RenderSpec:
     kept: tuple[tuple[float, float], ...] = ()
     # The sound track to use, counted among the sound tracks; None: the one that people hear.
     audio_track: int | None = None
+    # Whether it is marked as one that was made for a test.
+    is_test: bool = False
 
     def as_json(self) -> dict[str, Any]:
         captions = self.captions and self.captions.as_json()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from clipforge.media import encoding, ffmpeg, formats, probing, soundtrack, tightening
+from clipforge.media import encoding, ffmpeg, formats, marking, probing, soundtrack, tightening
 from clipforge.media.captions import burning
 from clipforge.media.contracts import (
     Aspect,
@@ -139,7 +139,8 @@ def render(
         filters.moving(shown, plan.rate, plan.lead, part.parent) as moves,
     ):
         cut = tightening.picture_filters(plan.kept, plan.rate)
-        drawn = picture_filter(plan, shown, moves.url, (*cut, *captions.filters))
+        mark = marking.filters((plan.width, plan.height)) if spec.is_test else ()
+        drawn = picture_filter(plan, shown, moves.url, (*cut, *captions.filters, *mark))
         encoding.encode(
             arguments(source, part, plan, sound.url, limits, drawn),
             limits,

@@ -8,6 +8,7 @@ import datetime
 import uuid
 from collections.abc import Collection
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -154,9 +155,15 @@ def limits_of(organization: Organization) -> TierLimits:
 
 
 def with_override(organization: Organization, limits: TierLimits) -> TierLimits:
-    """The limits with the override of the organization, if it has one. The row stays as it is: requests share it."""
-    if organization.rate_limit_override is None:
+    """The limits with the override of the organization, and those of a sandbox.
+
+    The row stays as it is: requests share it.
+    """
+    if organization.rate_limit_override is None and not organization.is_sandbox:
         return limits
     limits = copy.copy(limits)
-    limits.requests_per_minute = organization.rate_limit_override
+    if organization.rate_limit_override is not None:
+        limits.requests_per_minute = organization.rate_limit_override
+    if organization.is_sandbox:
+        limits.max_source_seconds = min(limits.max_source_seconds, settings.SANDBOX_SOURCE_SECONDS)
     return limits
