@@ -8,6 +8,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.db.transaction import atomic
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
 
 from clipforge.audit.actor import Actor
 from clipforge.audit.admin import AuditedAdmin
@@ -44,8 +46,32 @@ class EndpointAdmin(RetriedByStaff, BigTable, MovedByServices, AuditedAdmin[Endp
         "deleted_at",
         "created_at",
         "updated_at",
+        "change",
+        "rotate",
+        "deliveries",
     ]
+    readonly_fields = ["change", "rotate", "deliveries"]
     actions = ["enable", "disable"]
+
+    @admin.display(description="address and types")
+    def change(self, endpoint: Endpoint) -> str:
+        return self._link(endpoint, "change-endpoint", "Change…")
+
+    @admin.display(description="secret")
+    def rotate(self, endpoint: Endpoint) -> str:
+        return self._link(endpoint, "rotate-endpoint", "Rotate…")
+
+    @admin.display(description="deliveries")
+    def deliveries(self, endpoint: Endpoint) -> str:
+        address = reverse("admin:events_delivery_changelist")
+        return format_html('<a href="{}?org__id__exact={}">All…</a>', address, endpoint.org_id)
+
+    def _link(self, endpoint: Endpoint, name: str, text: str) -> str:
+        if endpoint.deleted_at is not None:
+            return "deleted"
+        return format_html(
+            '<a href="{}">{}</a>', reverse(f"admin:{name}", args=[endpoint.pk]), text
+        )
 
     @admin.action(description="Enable", permissions=["retry"])
     def enable(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> HttpResponse | None:

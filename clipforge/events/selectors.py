@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from clipforge.common.errors import NotFound
 from clipforge.common.models import OrgQuerySet
+from clipforge.events import registry
 from clipforge.events.models import Attempt, Delivery, DeliveryStatus, Endpoint, Event
 from clipforge.orgs.models import Organization
 
@@ -17,6 +18,16 @@ SHOWN_ATTEMPTS = 50
 
 def endpoints(org: Organization) -> OrgQuerySet[Endpoint]:
     return Endpoint.objects.for_org(org).filter(deleted_at=None)
+
+
+def all_endpoints() -> QuerySet[Endpoint]:
+    """Those that are not deleted, of every organization."""
+    return Endpoint.objects.filter(deleted_at=None)
+
+
+def event_types() -> list[str]:
+    """The types that an endpoint may be told of."""
+    return [each.name for each in registry.all_types()]
 
 
 def get_endpoint(org: Organization, endpoint_id: uuid.UUID) -> Endpoint:

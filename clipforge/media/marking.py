@@ -15,7 +15,7 @@ WORD = "TEST"
 WIDTH, HEIGHT, GAP = 3, 5, 1
 # The word is half as wide as the picture. White can be seen on dark pictures, the ground on light ones.
 SHARE = 2
-GROUND, INK = "black@0.45", "white@0.75"
+GROUND, INK = "black@0.45", "white@0.95"
 
 
 def filters(size: tuple[int, int]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from django.utils.html import format_html
 from clipforge.audit.admin import AuditedAdmin
 from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
 from clipforge.orgs.models import APIKey, IdempotencyRecord, Membership, TierLimits
+from clipforge.orgs.selectors import spent_this_month
 
 
 @admin.register(TierLimits)
@@ -56,20 +57,65 @@ class APIKeyAdmin(BigTable, MovedByServices, admin.ModelAdmin[APIKey]):
         "organization",
         "name",
         "prefix",
+        "may_do",
+        "works_from",
+        "cap",
+        "spent",
         "created_by",
+        "created_with",
+        "replaces",
         "created_at",
         "last_used_at",
         "expires_at",
         "revoked_at",
+        "limit",
+        "rotate",
         "revoke",
     ]
-    readonly_fields = ["revoke"]
+    readonly_fields = [
+        "may_do",
+        "works_from",
+        "cap",
+        "spent",
+        "created_with",
+        "replaces",
+        "limit",
+        "rotate",
+        "revoke",
+    ]
+
+    @admin.display(description="may do")
+    def may_do(self, key: APIKey) -> str:
+        return ", ".join(key.scope_list)
+
+    @admin.display(description="works from")
+    def works_from(self, key: APIKey) -> str:
+        return key.allowed_addresses or "anywhere"
+
+    @admin.display(description="credits a month")
+    def cap(self, key: APIKey) -> str:
+        return "no cap" if key.monthly_cap is None else f"at most {key.monthly_cap:,}"
+
+    @admin.display(description="spent in this month")
+    def spent(self, key: APIKey) -> str:
+        return f"{spent_this_month([key]).get(key.family_id, 0):,} credits"
+
+    @admin.display(description="limits")
+    def limit(self, key: APIKey) -> str:
+        return self._link(key, "limit-key", "Change…")
+
+    @admin.display(description="rotate")
+    def rotate(self, key: APIKey) -> str:
+        return self._link(key, "rotate-key", "Rotate…")
+
+    def _link(self, key: APIKey, name: str, text: str) -> str:
+        if key.revoked_at is not None:
+            return "revoked"
+        return format_html('<a href="{}">{}</a>', reverse(f"admin:{name}", args=[key.pk]), text)
 
     @admin.display(description="revoke")
     def revoke(self, key: APIKey) -> str:
-        if key.revoked_at is not None:
-            return "revoked"
-        return format_html('<a href="{}">Revoke…</a>', reverse("admin:revoke-key", args=[key.pk]))
+        return self._link(key, "revoke-key", "Revoke…")
 
 
 @admin.register(IdempotencyRecord)

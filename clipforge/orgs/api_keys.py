@@ -169,6 +169,7 @@ def rotate_api_key(
     *,
     api_key: APIKey,
     overlap_hours: int = OVERLAP,
+    latest_end: datetime.datetime | None = None,
     created_by: User | None = None,
     created_with: APIKey | None = None,
     reason: str,
@@ -176,7 +177,7 @@ def rotate_api_key(
 ) -> NewKey:
     """A key that may do the same under the same cap, in place of this one, which ends after the overlap.
 
-    The owners get mail. Raises Conflict for one that was rotated, revoked or has ended already;
+    The owners get mail. It ends when this one would have, and at `latest_end` at the latest. Raises Conflict for one that was rotated, revoked or has ended already;
     Invalid for an overlap that is no number of hours from 0 to MAX_OVERLAP; Forbidden as
     `create_api_key` does.
     """
@@ -196,8 +197,9 @@ def rotate_api_key(
         if asking is not None:
             _require_usable(asking)
             Grants.of(old).require_within(asking)
+        ends = [end for end in (old.expires_at, latest_end) if end is not None]
         new = _made(
-            Grants.of(old),
+            Grants.of(old)._replace(expires_at=min(ends, default=None)),
             name=old.name,
             replaces=old,
             created_by=created_by,
@@ -205,8 +207,8 @@ def rotate_api_key(
             reason=reason,
             actor=actor,
         )
-        ends = now + datetime.timedelta(hours=overlap_hours)
-        _end(old, min(ends, old.expires_at) if old.expires_at else ends)
+        over = now + datetime.timedelta(hours=overlap_hours)
+        _end(old, min(over, old.expires_at) if old.expires_at else over)
         app.configure_task(MAIL).defer(key_id=str(new.api_key.pk))
     return new
 
@@ -261,15 +263,16 @@ def limit_api_key(
     }
     reason = sufficient_reason(reason)
     with transaction.atomic():
-        locked = _locked().get(pk=api_key.pk)
+        # All that share the cap: what is made of one of them meanwhile would keep the old one.
+        family = Q(pk=api_key.family_id) | Q(family=api_key.family_id)
+        theirs = APIKey.objects.filter(family, organization=api_key.organization_id)
+        rows = {row.pk: row for row in _locked().filter(pk__in=theirs.values("pk")).order_by("pk")}
+        locked = rows[api_key.pk]
         before = {name: getattr(locked, name) for name in after}
         if before == after:
             return False
         APIKey.objects.filter(pk=locked.pk).update(**after)
-        family = Q(pk=locked.family_id) | Q(family=locked.family_id)
-        APIKey.objects.filter(family, organization=locked.organization_id).update(
-            monthly_cap=after["monthly_cap"]
-        )
+        theirs.update(monthly_cap=after["monthly_cap"])
         kept = str(after["scopes"]).split() or Scope.values
         for token in _tokens_of(locked).filter(revoked_at=None):
             if not set(token.scope_list) <= set(kept):

@@ -9,7 +9,7 @@ from clipforge.staff.approvals import views as approval_views
 from clipforge.staff.downloads import views as download_views
 from clipforge.staff.downloads.selectors import SHEETS
 from clipforge.staff.login import views as login_views
-from clipforge.staff.organizations import actions
+from clipforge.staff.organizations import actions, endpoint_actions, key_actions
 from clipforge.staff.organizations import views as organization_views
 from clipforge.staff.search.views import find
 from clipforge.staff.work import views as work_views
@@ -46,8 +46,26 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
         path(f"{organization}limit/", view(actions.override_limit), name="override-limit"),
         path(f"{organization}suspend/", view(actions.suspend), name="suspend"),
         path(f"{organization}restore/", view(actions.restore), name="restore"),
-        path(f"{organization}keys/issue/", view(actions.issue_key), name="issue-key"),
-        path("keys/<uuid:pk>/revoke/", view(actions.revoke_key), name="revoke-key"),
+        path(f"{organization}keys/issue/", view(key_actions.issue_key), name="issue-key"),
+        path("keys/<uuid:pk>/rotate/", view(key_actions.rotate_key), name="rotate-key"),
+        path("keys/<uuid:pk>/limit/", view(key_actions.limit_key), name="limit-key"),
+        path("keys/<uuid:pk>/revoke/", view(key_actions.revoke_key), name="revoke-key"),
+        path(f"{organization}origins/", view(key_actions.allow_origins), name="allow-origins"),
+        path(
+            f"{organization}webhooks/add/",
+            view(endpoint_actions.add_endpoint),
+            name="add-endpoint",
+        ),
+        path(
+            "webhooks/<uuid:pk>/change/",
+            view(endpoint_actions.change_endpoint),
+            name="change-endpoint",
+        ),
+        path(
+            "webhooks/<uuid:pk>/rotate/",
+            view(endpoint_actions.rotate_endpoint),
+            name="rotate-endpoint",
+        ),
         path(
             f"{organization}timeline/",
             view(organization_views.timeline_page),

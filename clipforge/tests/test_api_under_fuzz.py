@@ -60,6 +60,15 @@ negative_data_rejection.expected-statuses = {refused}
 [[operations]]
 include-operation-id = "create_project"
 generation.max-examples = {uploads}
+
+# These can end the keys that the calls are made with; their own tests say what they refuse.
+[[operations]]
+include-operation-id = "revoke_key"
+enabled = false
+
+[[operations]]
+include-operation-id = "rotate_key"
+enabled = false
 """
 
 

@@ -23,6 +23,7 @@ from clipforge.common.models import CachedRow
 from clipforge.devtools.query_plans import budgets
 from clipforge.devtools.query_plans.subjects import COUNTED, DEEP, Page, Subject, if_there
 from clipforge.events import selectors as event_selectors
+from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.caching import stored
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 from clipforge.orgs.principal import Principal
@@ -191,6 +192,8 @@ def details(subject: Subject) -> Iterator[Page]:
         "limits": partial(_stored, TierLimits, org.tier),
         "subscription": partial(billing_selectors.open_subscription, org),
     }
+    if api_key := org_selectors.lasting_keys(org).first():
+        details["key of the list"] = partial(org_selectors.lasting_key, org, api_key.pk)
     payment = billing_selectors.payments(org).order_by("-created_at", "-id").first()
     details["payment"] = partial(
         if_there, billing_selectors.get_payment, org, payment.pk if payment else NOWHERE

@@ -264,3 +264,12 @@ def test_a_range_of_which_nothing_is_kept_is_refused(grey: Path, clip: Path) -> 
     with pytest.raises(MediaError) as refused:
         operations.render(grey, clip, wanted(kept=((1.0, 1.001),)))
     assert refused.value.code is ErrorCode.BAD_RANGE
+
+
+# --- tests --------------------------------------------------------------------------
+
+
+def test_a_clip_that_was_made_for_a_test_says_so_in_every_frame(grey: Path, clip: Path) -> None:
+    operations.render(grey, clip, wanted(is_test=True, end=1.5))
+    assert all(ink(clip))
+    assert len(ink(clip)) == 30

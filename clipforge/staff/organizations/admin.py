@@ -38,6 +38,8 @@ ACTIONS = (
     ActionLink("change-tier", "Change tier", "staff.change_tier"),
     ActionLink("override-limit", "Override the rate limit", "staff.override_limit"),
     ActionLink("issue-key", "Issue an API key", "staff.manage_keys"),
+    ActionLink("allow-origins", "Allow origins", "staff.manage_keys"),
+    ActionLink("add-endpoint", "Add a webhook", "staff.manage_keys"),
     ActionLink("suspend", "Suspend", "staff.suspend_organization", when=True, danger=True),
     ActionLink("restore", "Restore", "staff.suspend_organization", when=False),
 )

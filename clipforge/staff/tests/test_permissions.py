@@ -89,6 +89,12 @@ suspend                         org     eaR         eaR
 restore                         org     eaR         eaR
 issue-key                       org     seaR        seaR
 revoke-key                      key     seaR        seaR
+rotate-key                      key     seaR        seaR
+limit-key                       key     seaR        seaR
+allow-origins                   org     seaR        seaR
+add-endpoint                    org     seaR        seaR
+change-endpoint                 hook    seaR        seaR
+rotate-endpoint                 hook    seaR        seaR
 rescue                          -       sfeaR       405
 rescue-confirm                  -       seaR        seaR
 rescue-run                      run     seaR        405
@@ -108,6 +114,7 @@ THINGS = {
     "org": "orgs.Organization",
     "user": "orgs.User",
     "key": "orgs.APIKey",
+    "hook": "events.Endpoint",
     "project": "projects.Project",
     "export": "exports.Export",
     "payment": "billing.Payment",

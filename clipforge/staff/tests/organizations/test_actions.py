@@ -20,6 +20,7 @@ from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import (
     make_api_key,
     make_client,
+    make_endpoint,
     make_grant,
     make_organization,
     make_user,
@@ -28,6 +29,7 @@ from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.staff import signed_in
 from clipforge.devtools.testing.staff_client import REASON, hidden_fields, open_form, staff_client
 from clipforge.devtools.testing.state import fingerprint
+from clipforge.events.models import Endpoint
 from clipforge.orgs.models import APIKey, IdempotencyRecord, Organization, TierLimits
 from clipforge.staff import tokens
 from credits.tests.makers import make_hold
@@ -44,9 +46,28 @@ ACTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "override-limit": ("staff.override_limit", {"requests_per_minute": "77"}),
     "suspend": ("staff.suspend_organization", {"slug": "acme"}),
     "restore": ("staff.suspend_organization", {}),
-    "issue-key": ("staff.manage_keys", {"name": "for the robot", "expiry": str(SOON)}),
+    "issue-key": (
+        "staff.manage_keys",
+        {"name": "for the robot", "expiry": str(SOON), "scopes": "read"},
+    ),
     "revoke-key": ("staff.manage_keys", {}),
+    "rotate-key": ("staff.manage_keys", {"hours": "3"}),
+    "limit-key": (
+        "staff.manage_keys",
+        {"scopes": "read", "allowed_addresses": "10.0.0.0/8", "monthly_cap": "5"},
+    ),
+    "allow-origins": ("staff.manage_keys", {"origins": "https://app.example.com"}),
+    "add-endpoint": ("staff.manage_keys", {"url": "https://example.com/new"}),
+    "change-endpoint": ("staff.manage_keys", {"url": "https://example.com/other"}),
+    "rotate-endpoint": ("staff.manage_keys", {}),
 }
+VERBS = {
+    "add-endpoint": "add",
+    "change-endpoint": "change",
+    "rotate-endpoint": "rotate_secret",
+}
+# Their answer shows a secret, once.
+SHOWING = {"issue-key", "rotate-key", "add-endpoint", "rotate-endpoint"}
 every_action = pytest.mark.parametrize("name", ACTIONS)
 
 
@@ -58,7 +79,9 @@ def acme(db: None) -> Organization:
 def subject(name: str, org: Organization) -> Any:
     if name == "restore":
         Organization.objects.filter(pk=org.pk).update(is_active=False)
-    return make_api_key(org).api_key if name == "revoke-key" else org
+    if name in {"change-endpoint", "rotate-endpoint"}:
+        return make_endpoint(org)
+    return make_api_key(org).api_key if name in {"revoke-key", "rotate-key", "limit-key"} else org
 
 
 def url(name: str, pk: Any) -> str:
@@ -92,9 +115,10 @@ def test_an_action_is_done_and_leaves_who_before_after_and_why(acme, name):
     row = subject(name, acme)
     client = client_for(name)
     answer = act(client, name, row.pk)
-    assert answer.status_code == (200 if name == "issue-key" else 302), text(answer)
+    assert answer.status_code == (200 if name in SHOWING else 302), text(answer)
     action = AuditEntry.objects.get()
-    assert (action.verb, action.org, action.reason) == (name.replace("-", "_"), acme, REASON)
+    verb = VERBS.get(name, name.replace("-", "_"))
+    assert (action.verb, action.org, action.reason) == (verb, acme, REASON)
     assert action.before != action.after
 
 
@@ -145,7 +169,7 @@ def test_what_is_not_there_is_not_found(name):
     assert client_for(name).get(url(name, uuid.uuid4())).status_code == 404
 
 
-@pytest.mark.parametrize("name", [name for name in ACTIONS if name != "issue-key"])
+@pytest.mark.parametrize("name", [name for name in ACTIONS if name not in SHOWING])
 def test_doing_it_again_changes_nothing_and_says_so(acme, name):
     row = subject(name, acme)
     client = client_for(name)
@@ -159,7 +183,7 @@ def test_doing_it_again_changes_nothing_and_says_so(acme, name):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("name", [name for name in ACTIONS if name != "issue-key"])
+@pytest.mark.parametrize("name", [name for name in ACTIONS if name not in SHOWING])
 def test_eight_at_once_are_one_action(name):
     org = make_organization(name="Acme", tier="PRO")
     row = subject(name, org)
@@ -266,7 +290,9 @@ SECRET = re.compile(r"cf_live_\w{8}_\w+")
 
 def test_a_key_is_shown_once_and_kept_nowhere(acme, caplog):
     client = client_for("issue-key")
-    form = open_form(client, url("issue-key", acme.pk), name="for the robot", expiry=str(SOON))
+    form = open_form(
+        client, url("issue-key", acme.pk), name="for the robot", expiry=str(SOON), scopes="read"
+    )
     answer = client.post(url("issue-key", acme.pk), form)
     (secret,) = SECRET.findall(text(answer))
     assert "no-store" in answer["Cache-Control"]
@@ -293,7 +319,9 @@ def test_a_key_is_shown_once_and_kept_nowhere(acme, caplog):
 def test_eight_clicks_at_once_make_one_key_that_is_shown_once():
     org = make_organization()
     client = client_for("issue-key")
-    form = open_form(client, url("issue-key", org.pk), name="for the robot", expiry=str(SOON))
+    form = open_form(
+        client, url("issue-key", org.pk), name="for the robot", expiry=str(SOON), scopes="read"
+    )
     answers: list[Any] = run_together(8, lambda _: client.post(url("issue-key", org.pk), form))
     assert [answer.status_code for answer in answers] == [200] * 8
     assert sum(len(SECRET.findall(text(answer))) for answer in answers) == 1
@@ -364,3 +392,95 @@ def test_a_customer_who_is_no_staff_is_sent_to_sign_in(acme):
     acme.refresh_from_db()
     assert acme.is_active
     assert acme.created_at < timezone.now()
+
+
+# --- limits of keys, rotation, and webhooks ------------------------------------------------
+
+
+def test_a_key_is_issued_with_what_it_may_do_and_no_more(acme):
+    act(
+        client_for("issue-key"),
+        "issue-key",
+        acme.pk,
+        scopes=["write", "read"],
+        allowed_addresses="203.0.113.0/24 2001:db8::/32",
+        monthly_cap="9",
+    )
+    key = APIKey.objects.get()
+    assert (key.scopes, key.allowed_addresses, key.monthly_cap) == (
+        "read write",
+        "203.0.113.0/24 2001:db8::/32",
+        9,
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"scopes": []}, {"scopes": "admin"}, {"allowed_addresses": "here"}, {"monthly_cap": "-1"}],
+)
+def test_limits_that_cannot_be_are_said_and_not_set(acme, wrong):
+    key = make_api_key(acme).api_key
+    for name, pk in (("issue-key", acme.pk), ("limit-key", key.pk)):
+        answer = act(client_for(name), name, pk, **wrong)
+        assert (answer.status_code, "errorlist" in text(answer)) == (200, True)
+    key.refresh_from_db()
+    assert (APIKey.objects.count(), key.scopes, key.monthly_cap) == (1, "", None)
+
+
+def test_limits_that_somebody_else_changed_meanwhile_are_shown_and_not_lost(acme):
+    key = make_api_key(acme).api_key
+    client = client_for("limit-key")
+    form = open_form(client, url("limit-key", key.pk), scopes="read", monthly_cap="5")
+    APIKey.objects.filter(pk=key.pk).update(monthly_cap=7)
+    answer = client.post(url("limit-key", key.pk), form)
+    assert "Somebody else changed the limits of the key meanwhile" in text(answer)
+    key.refresh_from_db()
+    assert key.monthly_cap == 7
+
+
+def test_a_key_for_tests_is_one_of_the_sandbox(acme):
+    answer = act(client_for("issue-key"), "issue-key", acme.pk, is_test="on")
+    assert re.findall(r"cf_test_\w{8}_\w+", text(answer))
+    sandbox = Organization.objects.get(sandbox_of=acme)
+    assert APIKey.objects.get().organization == sandbox
+
+
+def test_a_rotated_key_ends_after_its_hours_and_staff_make_none_without_an_end(acme):
+    old = make_api_key(acme, scopes="read").api_key
+    answer = act(client_for("rotate-key"), "rotate-key", old.pk, hours="3")
+    (secret,) = SECRET.findall(text(answer))
+    old.refresh_from_db()
+    new = APIKey.objects.get(replaces=old)
+    now = timezone.now()
+    assert old.expires_at
+    assert new.expires_at
+    assert datetime.timedelta(hours=2) < old.expires_at - now <= datetime.timedelta(hours=3)
+    assert new.expires_at - now <= datetime.timedelta(days=90)
+    assert new.scopes == "read"
+    asking = {"Authorization": f"Bearer {secret}"}
+    assert Client().get("/api/v1/me", headers=asking).status_code == 200
+
+
+def test_the_page_of_a_key_shows_its_limits_and_leads_to_its_actions(acme):
+    key = make_api_key(acme, scopes="read", allowed_addresses="10.0.0.0/8", monthly_cap=9).api_key
+    client = staff_client("staff.manage_keys", "orgs.view_apikey")
+    page = text(client.get(reverse("admin:orgs_apikey_change", args=[key.pk])))
+    for shown in ("10.0.0.0/8", "at most 9", url("limit-key", key.pk), url("rotate-key", key.pk)):
+        assert shown in page
+
+
+def test_an_endpoint_is_added_changed_and_rotated_and_its_secret_is_shown_once(acme):
+    client = client_for("add-endpoint")
+    form = open_form(client, url("add-endpoint", acme.pk), url="https://example.com/new")
+    shown = [text(client.post(url("add-endpoint", acme.pk), form)) for _ in range(2)]
+    assert [len(re.findall(r"whsec_[\w+/=]+", page)) for page in shown] == [1, 0]
+    endpoint = Endpoint.objects.get()
+    act(client, "change-endpoint", endpoint.pk, event_types=["export.ready"], description="mine")
+    endpoint.refresh_from_db()
+    assert (endpoint.url, endpoint.event_types) == ("https://example.com/other", ["export.ready"])
+    salt = endpoint.salt
+    assert re.findall(r"whsec_[\w+/=]+", text(act(client, "rotate-endpoint", endpoint.pk)))
+    endpoint.refresh_from_db()
+    assert endpoint.salt != salt
+    answer = act(client, "change-endpoint", endpoint.pk, url="http://example.com/hook")
+    assert "errorlist" in text(answer)
