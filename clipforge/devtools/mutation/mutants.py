@@ -17,7 +17,7 @@ import cosmic_ray.plugins
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 
-from clipforge.devtools.mutation import operators
+from clipforge.devtools.mutation import functions, operators
 from clipforge.devtools.mutation.scope import ROOT, SPARED
 
 # Of cosmic-ray's 213 those that are a mistake somebody makes: an edge, an opposite, off by one.
@@ -120,6 +120,10 @@ def _positions(path: str, source: str) -> Iterator[tuple[str, list[int]]]:
         found = operators.found_in(source, operators.LUA_CHANGES)
         yield "Lua", [source.count("\n", 0, at) + 1 for at, _, _ in found]
         return
+    if functions.is_migration(path):
+        begins = [change.begin for change in functions.changes_of(path)]
+        yield "Function", [source.count("\n", 0, at) + 1 for at in begins]
+        return
     nodes = list(ast_nodes(get_ast(source)))
     for name, operator in _operators().items():
         yield name, [begin[0] for node in nodes for begin, _ in operator.mutation_positions(node)]
@@ -156,6 +160,8 @@ def _mutated(source: str, place: Place) -> str:
     """The source itself where the operator fails: cosmic-ray's knows no `except module.Error`."""
     if place.path.endswith(".lua"):
         return operators.changed(source, operators.LUA_CHANGES, place.occurrence)
+    if functions.is_migration(place.path):
+        return functions.changed(place.path, place.occurrence)
     with contextlib.suppress(AttributeError):
         text = mutate_code(source, _operators()[place.operator], place.occurrence)
         return source if text is None else str(text)

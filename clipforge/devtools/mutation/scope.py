@@ -27,6 +27,7 @@ GROUPS = {
                 "selectors",
                 "reconciling",
                 "caching",
+                "migrations/0009_functions",
             )
         ),
         (
@@ -48,6 +49,7 @@ GROUPS = {
             for name in (
                 *("lifecycle", "heartbeat", "sweeping", "outcome", "selectors", "queue"),
                 *("places", "registry", "rules", "services"),
+                "migrations/0003_functions_of_places",
             )
         ),
         (
@@ -117,7 +119,7 @@ SPARED = {
     r"\bstrict=(True|False)": "a check of ours that two lists of one function are equally long",
     r"\bTypeVar\(": "read by the type checker only",
     r"\blogger\.|\bextra=\{|\brecord\(": "a line of the log, or a count of what the cache did",
-    r"\bstep\b|\bgrowing\b": "a loop inside Redis that would not end, and Redis with it",
+    r"(?<!\.)\bstep\b(?! = share)|\bgrowing\b": "a loop inside Redis that would not end, and Redis with it",
     r"\bRetryStrategy\(": "a pause before a task is tried again",
     r"\blru_cache\(": "how much a process remembers",
     r"^abstract = ": "a base class of models, made when it is imported",

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from clipforge.devtools.mutation import functions
 from clipforge.devtools.mutation.scope import ROOT, Group
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 SKIPPED = ("long", "slow", "faults", "browser")
 # Of a mutant's tests, the quickest that take so long together are run. More is spent on survivors only.
 MOST_SECONDS = 120
+# Of a function of the database: any test that calls it, not only those that run what differs.
+MOST_SECONDS_OF_FUNCTIONS = 45
 # So many mutants are tried before the tests that noticed them are run without any.
 CHUNK = 10
 KILLED, SURVIVED, HANGS, UNTESTED, UNPLANTABLE, ERROR = range(6)
@@ -181,11 +184,17 @@ class Session:
     def _try(self, mutant: Mutant, items: list[pytest.Item]) -> Result:
         began = time.monotonic()
         tests = self._tests_of(mutant, items)
+        of_function = functions.is_migration(mutant.path)
+        most = MOST_SECONDS_OF_FUNCTIONS if of_function else MOST_SECONDS
         count, sum_ = 0, 0.0
-        while count < len(tests) and sum_ < MOST_SECONDS:
+        while count < len(tests) and sum_ < most:
             sum_ += self.seconds[tests[count].nodeid]
             count += 1
-        outcome, by = self._forked(mutant, tests[:count])
+        if of_function:
+            with functions.replaced(mutant.path, mutant.text) as accepted:
+                outcome, by = self._forked(None, tests[:count]) if accepted else (UNPLANTABLE, "")
+        else:
+            outcome, by = self._forked(mutant, tests[:count])
         if outcome == SURVIVED and not tests:
             outcome = UNTESTED
         return Result(
@@ -202,17 +211,39 @@ class Session:
         )
 
     def _tests_of(self, mutant: Mutant, items: list[pytest.Item]) -> list[pytest.Item]:
-        """Those that execute what differs; of a Lua script, all. First those in the file of that name,
-        then the quickest."""
+        """Those that execute what differs, or call the function that does; of a Lua script, all.
+
+        First those in the files of that name, then the quickest.
+        """
         found = [item for item in items if item.nodeid not in self.failed]
-        if not mutant.path.endswith(".lua"):
+        names = {Path(mutant.path).stem}
+        if functions.is_migration(mutant.path):
+            function = functions.changed_function(mutant.path, mutant.text)[0].name
+            wanted = self._calls_of(function)
+            names = {*function.split("_")[1:], *(Path(path).stem for path, _ in wanted)}
+            found = [item for item in found if wanted & self.lines[item.nodeid]]
+        elif not mutant.path.endswith(".lua"):
             lines = lines_of((ROOT / mutant.path).read_text(), mutant.line)
             wanted = {(mutant.path, line) for line in lines}
             found = [item for item in found if wanted & self.lines[item.nodeid]]
-        name = Path(mutant.path).stem
-        return sorted(
-            found, key=lambda each: (name not in each.path.stem, self.seconds[each.nodeid])
-        )
+
+        def rank(item: pytest.Item) -> tuple[bool, float]:
+            named = any(name in item.path.stem for name in names)
+            return not named, self.seconds[item.nodeid]
+
+        return sorted(found, key=rank)
+
+    def _calls_of(self, name: str) -> set[tuple[str, int]]:
+        """The lines that call a function of the database, or one that calls it."""
+        names = functions.callers_of(name, self.group.sources)
+        found = set()
+        for path in self.group.sources:
+            if path.endswith(".py") and not functions.is_migration(path):
+                source = (ROOT / path).read_text()
+                for number, text in enumerate(source.splitlines(), 1):
+                    if any(functions.mentions(text, each) for each in names):
+                        found |= {(path, line) for line in lines_of(source, number)}
+        return found
 
     def _forked(self, mutant: Mutant | None, tests: list[pytest.Item]) -> tuple[int, str]:
         limit = 15 + 4 * sum(self.seconds[test.nodeid] for test in tests)
