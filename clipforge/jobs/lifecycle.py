@@ -150,7 +150,7 @@ def claim(model: type[J], pk: uuid.UUID, *, fence: int) -> J | None:
             places.start(job)
             return job
         _settle(job, status=FAILED, error=HOLD_LAPSED)
-        places.leave(job)
+        places.give_back(job)
         return None
 
 
@@ -280,7 +280,10 @@ def _stop(locked: Job, actor: str) -> None:
     if locked.is_open:
         _settle(locked, status=CANCELLED, fence=F("fence") + 1)
         _release(locked, actor)
-        places.leave(locked)
+        if locked.status == QUEUED:
+            places.give_back(locked)
+        else:
+            places.leave(locked)
 
 
 def _transfer_hold(job: Job, *, from_fence: int, to_fence: int) -> bool:

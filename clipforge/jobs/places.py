@@ -20,7 +20,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 
-from clipforge.jobs import kinds
+from clipforge.jobs import kinds, queue
 from clipforge.jobs.models import QUEUED, Job, JobPlace
 
 # Organizations with room, and places of jobs that ended, that one run of the sweeper sees to.
@@ -51,6 +51,24 @@ def enter(job: Job) -> None:
 def leave(job: Job) -> None:
     """Free the place of a job that ended for the next of its organization."""
     _leave(job.org_id, job.pk)
+
+
+def give_back(job: Job) -> None:
+    """Free the place of a job that ended before it began, with the virtual time that it was to take."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT kind, job, fence, tag, true FROM jobs_give_back(%(org)s, %(job)s)
+            UNION ALL
+            SELECT kind, job, fence, tag, false FROM jobs_leave(%(org)s, %(job)s)
+            """,
+            {"org": job.org_id, "job": job.pk},
+        )
+        places = cursor.fetchall()
+    for name, pk, fence, tag, _ in (place for place in places if place[-1]):
+        if kind := kinds.find_kind(name):
+            queue.reorder(kind, pk, fence, priority=-tag)
+    _defer(place[:4] for place in places if not place[-1])
 
 
 def start(job: Job) -> None:

@@ -7,6 +7,7 @@ a job names that job and its fence; the row of the job is the truth.
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -63,13 +64,25 @@ def entry_of(kind: JobKind[Any]) -> Subquery:
 
     Looked up row by row. As EXISTS it would be joined, and the planner sort all entries of the queue.
     """
-    job = _JOB_OF_OWN if kind.argument in OWN_ARGUMENTS else KT(f"args__{kind.argument}")
-    entries = QueueEntry.objects.filter(status__in=["todo", "doing"])
-    own = entries.annotate(of_job=job, of_fence=KT("args__fence")).filter(
+    own = _entries_of(kind).filter(
+        status__in=["todo", "doing"],
         of_job=Cast(OuterRef("pk"), CharField()),
         of_fence=Cast(OuterRef("fence"), CharField()),
     )
     return Subquery(own.values("pk")[:1])
+
+
+def reorder(kind: JobKind[Any], pk: uuid.UUID, fence: int, *, priority: int) -> None:
+    """Give the entry of a job another priority, if it waits still."""
+    entries = _entries_of(kind).filter(status="todo", of_job=str(pk), of_fence=str(fence))
+    entries.update(priority=priority)
+
+
+def _entries_of(kind: JobKind[Any]) -> QuerySet[Any]:
+    """Entries by their job and its fence, as `of_job` and `of_fence`: texts, by an index."""
+    job = _JOB_OF_OWN if kind.argument in OWN_ARGUMENTS else KT(f"args__{kind.argument}")
+    entries: QuerySet[Any] = QueueEntry.objects.annotate(of_job=job, of_fence=KT("args__fence"))
+    return entries
 
 
 def job_of_entry(task: str, arguments: Mapping[str, Any]) -> tuple[str, str] | None:

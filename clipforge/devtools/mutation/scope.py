@@ -49,7 +49,7 @@ GROUPS = {
             for name in (
                 *("lifecycle", "heartbeat", "sweeping", "outcome", "selectors", "queue"),
                 *("places", "registry", "rules", "services"),
-                "migrations/0003_functions_of_places",
+                *("migrations/0003_functions_of_places", "migrations/0004_time_given_back"),
             )
         ),
         (

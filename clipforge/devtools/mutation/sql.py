@@ -6,6 +6,7 @@ quoted are left alone.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -119,7 +120,7 @@ def _statements(body: str) -> Iterator[Change]:
 
 def _without_one(body: str, begin: int, end: int) -> Iterator[Change]:
     parts = _parts(body, begin, end, COMMA)
-    for (one, _), (following, _) in zip(parts, parts[1:], strict=False):
+    for (one, _), (following, _) in itertools.pairwise(parts):
         yield Change(one, following, "")
     if len(parts) > 1:
         yield Change(parts[-2][1], parts[-1][1], "")
@@ -130,7 +131,7 @@ def _end(body: str, begin: int) -> int:
     depth = 0
     for at in range(begin, len(body)):
         depth += {"(": 1, ")": -1}.get(body[at], 0)
-        if depth < 0 or depth == 0 and STOP.match(body, at):
+        if depth < 0 or (depth == 0 and STOP.match(body, at)):
             return at
     return len(body)
 

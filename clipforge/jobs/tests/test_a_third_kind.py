@@ -22,7 +22,7 @@ from procrastinate.contrib.django import app
 from clipforge.audit.models import AuditEntry
 from clipforge.common import storage
 from clipforge.common.errors import Conflict, NotFound
-from clipforge.devtools.query_plans.explain import captured, cost_of
+from clipforge.devtools.query_plans.explain import Statement, captured, cost_of
 from clipforge.devtools.query_plans.pages import pages
 from clipforge.devtools.testing.factories import make_organization
 from clipforge.devtools.testing.staff import make_staff, signed_in
@@ -147,6 +147,20 @@ def test_the_sweeper_takes_it_from_a_worker_that_stopped(org: Organization):
     assert crons["transcripts.listen.sweep"] == crons["projects.sweep"] == "* * * * * */15"
 
 
+def test_its_entry_moves_up_when_one_before_it_is_cancelled(org: Organization):
+    org.tier = "STARTER"  # two at once, each takes 120
+    org.save()
+    first, second = submit(org), submit(org)
+
+    def priority() -> Any:
+        entries = queue.waiting_entries().filter(args__job_id=str(second.pk))
+        return list(entries.values_list("priority", flat=True))
+
+    assert priority() == [-120]
+    lifecycle.cancel(first, actor="test")
+    assert priority() == [0]
+
+
 def test_files_of_none_are_removed_and_those_of_one_are_kept(org: Organization):
     transcript = submit(org)
     folders = [
@@ -209,6 +223,14 @@ def test_however_long_the_queue_is_its_entry_is_found_by_an_index(org: Organizat
     with captured() as statements:
         row = Transcript.objects.annotate(entry=queue.entry_of(KIND)).get(pk=transcript.pk)
     assert row.entry is not None  # type: ignore[attr-defined]
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        statements.append(Statement(sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        queue.reorder(KIND, transcript.pk, transcript.fence, priority=-7)
+    assert len(statements) == 2
     cost = cost_of(statements)
     assert "jobs_entries_of_jobs" in cost.indexes
     assert cost.read < 20

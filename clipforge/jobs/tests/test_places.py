@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import subprocess
 import sys
 import uuid
@@ -24,12 +25,13 @@ from clipforge.devtools.testing.factories import (
 from clipforge.devtools.testing.faults import environment
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.seeds import vacuum
-from clipforge.jobs import lifecycle, places, sweeping
+from clipforge.jobs import lifecycle, places, queue, sweeping
 from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs import services as job_services
 from clipforge.jobs.errors import TooManyAtOnce
 from clipforge.jobs.models import JobClock, JobPlace, JobShare
 from clipforge.orgs.models import Organization, TierLimits
+from credits import services as credit_services
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -381,6 +383,208 @@ def test_a_job_without_a_place_is_done_as_ever():
     again = lifecycle.claim(Project, project.pk, fence=2)
     assert again is not None
     assert lifecycle.succeed(again, status="READY", actor="test")
+
+
+# --- cancelled before they began ------------------------------------------------------------
+
+
+def entries() -> dict[uuid.UUID, int]:
+    """The priority of each entry that waits, by its job."""
+    waiting = queue.waiting_entries().values_list("args", "priority")
+    return {uuid.UUID(args["project_id"]): priority for args, priority in waiting}
+
+
+def tags(org: Organization) -> list[int | None]:
+    """Of the places of an organization, in the order of asking."""
+    places_ = JobPlace.objects.filter(org=org).order_by("queued_at", "job")
+    return list(places_.values_list("tag", flat=True))
+
+
+def test_whoever_cancels_eighty_jobs_before_they_begin_is_next_all_the_same():
+    crowd(make_organization(tier="ENTERPRISE"), 200)
+    workers = Workers(1)
+    workers.begin()
+    org = make_organization(tier="FREE")
+    for _ in range(80):
+        places.give_back(*enter(org))
+    (ticket,) = enter(org)
+    assert places.position(ticket.pk, most=1000) == 0
+    workers.end_one()
+    assert workers.started[-1] == org.pk
+
+
+def test_those_behind_it_move_up_in_the_order_of_asking_and_their_entries_with_them():
+    org = make_organization(tier="PRO")  # four at once, each takes 60
+    first, *others = enter(org, 6)
+    assert tags(org) == [0, 60, 120, 180, None, None]
+    places.give_back(first)
+    assert tags(org) == [0, 60, 120, 180, None]
+    places.give_back(others[1])
+    assert tags(org) == [0, 60, 120, 180]
+    left = [others[number].pk for number in (0, 2, 3, 4)]
+    assert {pk: entries()[pk] for pk in left} == dict(zip(left, (0, -60, -120, -180), strict=True))
+    assert (JobShare.objects.get().finish, JobShare.objects.get().waiting) == (240, 0)
+    places.give_back(others[4])
+    assert (tags(org), JobShare.objects.get().finish) == ([0, 60, 120], 180)
+
+
+def test_no_place_moves_up_to_before_virtual_time_now():
+    """Where workers of another queue went on meanwhile: the first was tagged long before the second."""
+    org = make_organization(tier="PRO")
+    (first,) = enter(org)
+    JobClock.objects.update_or_create(pk=1, defaults={"at": 1000})
+    enter(org, 2)
+    assert tags(org) == [0, 1000, 1060]
+    places.give_back(first)
+    assert tags(org) == [1000, 1000]
+    assert JobShare.objects.get().finish == 1060
+
+
+@pytest.mark.parametrize("state", ["begun", "returned", "waiting"])
+def test_a_job_that_began_or_waits_gives_no_time_back(state: str):
+    org = make_organization(tier="STARTER", credits_=10)  # two at once, each takes 120
+    queued = [make_project(org, status="QUEUED") for _ in range(4)]
+    if state != "waiting":
+        claimed = lifecycle.claim(Project, queued[0].pk, fence=0)
+        assert claimed is not None
+        if state == "returned":
+            lifecycle.hand_back(claimed)
+    lifecycle.cancel(queued[3 if state == "waiting" else 0], actor="test")
+    kept = {"begun": [120, 240, None], "returned": [120, 240, None], "waiting": [0, 120, None]}
+    assert tags(org) == kept[state]
+    assert JobShare.objects.get().finish == {"waiting": 240}.get(state, 360)
+
+
+@pytest.mark.parametrize("end", ["cancel", "abandon", "without its hold"])
+def test_however_a_job_ends_before_it_began_its_time_is_given_back(end: str):
+    org = make_organization(tier="FREE", credits_=10)
+    first, second = (make_project(org, status="QUEUED") for _ in range(2))
+    match end:
+        case "cancel":
+            lifecycle.cancel(first, actor="test")
+        case "abandon":
+            lifecycle.abandon(first, actor="test")
+        case _:
+            assert first.hold_id is not None
+            credit_services.release(hold_id=first.hold_id, actor="test")
+            assert lifecycle.claim(Project, first.pk, fence=0) is None
+    assert (tags(org), entries()[second.pk]) == ([0], 0)
+    assert JobShare.objects.get().finish == 240
+
+
+def test_a_job_of_another_organization_gives_nothing_back():
+    org, other = (make_organization(tier="FREE") for _ in range(2))
+    (ticket,) = enter(org)
+    places.give_back(Ticket(other.pk, ticket.pk))  # type: ignore[arg-type]
+    assert JobShare.objects.get(pk=org.pk).finish == 240
+
+
+class Model:
+    """What the functions do, of jobs of which none is cancelled: start-time fair queueing."""
+
+    def __init__(self, at_once: dict[uuid.UUID, int]) -> None:
+        self.at_once = at_once
+        self.clock = 0
+        self.finish = dict.fromkeys(at_once, 0)
+        self.waiting: dict[uuid.UUID, list[Ticket]] = {org: [] for org in at_once}
+        self.tag: dict[uuid.UUID, int] = {}
+        self.active: dict[uuid.UUID, set[uuid.UUID]] = {org: set() for org in at_once}
+        self.started: set[uuid.UUID] = set()
+
+    def do(self, act: str, ticket: Ticket) -> None:
+        org = ticket.org_id
+        match act:
+            case "enter":
+                self.waiting[org].append(ticket)
+            case "start":
+                self.started.add(ticket.pk)
+                self.clock = max(self.clock, self.tag[ticket.pk])
+            case "end":
+                self.active[org].discard(ticket.pk)
+        while self.waiting[org] and len(self.active[org]) < self.at_once[org]:
+            pk = self.waiting[org].pop(0).pk
+            self.active[org].add(pk)
+            self.tag[pk] = max(self.finish[org], self.clock)
+            self.finish[org] = self.tag[pk] + 240 // self.at_once[org]
+
+    def state(self) -> tuple[dict[uuid.UUID, int], dict[uuid.UUID, int]]:
+        """The tags of those that have an entry, and when each organization's next may start."""
+        open_ = set().union(*self.active.values()) - self.started
+        next_ = {org: max(finish, self.clock) for org, finish in self.finish.items()}
+        return {pk: self.tag[pk] for pk in open_}, next_
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_jobs_that_are_cancelled_before_they_begin_leave_all_as_if_they_had_not_been(seed: int):
+    """Against a model that never hears of them, after every step."""
+    chance = random.Random(seed)
+    tiers = {"FREE": 1, "STARTER": 2, "PRO": 4, "BUSINESS": 8}
+    at_once = {make_organization(tier=tier).pk: count for tier, count in tiers.items()}
+    history: list[tuple[str, Ticket]] = []
+    queued: list[Ticket] = []
+    running: list[Ticket] = []
+
+    def step() -> tuple[str, Any]:
+        act = chance.choice(["enter"] * 4 + ["start"] * 2 + ["end", "cancel", "cancel"])
+        if act == "start" and (tagged := JobPlace.objects.filter(tag__isnull=False, started=False)):
+            first = tagged.order_by("tag", "queued_at")[0].pk
+            (ticket,) = (each for each in queued if each.pk == first)
+            queued.remove(ticket)
+            running.append(ticket)
+            return act, ticket
+        if act == "end" and running:
+            return act, running.pop(0)
+        if act == "cancel" and queued:
+            return act, queued.pop(chance.randrange(len(queued)))
+        queued.append(ticket := Ticket(chance.choice(list(at_once))))
+        return "enter", ticket
+
+    does = {
+        "enter": places.enter,
+        "start": places.start,
+        "end": places.leave,
+        "cancel": places.give_back,
+    }
+    for _ in range(120):
+        act, ticket = step()
+        does[act](ticket)
+        history.append((act, ticket))
+        cancelled = {ticket.pk for act, ticket in history if act == "cancel"}
+        model = Model(at_once)
+        for act, ticket in history:
+            if ticket.pk not in cancelled:
+                model.do(act, ticket)
+        clock = getattr(JobClock.objects.first(), "at", 0)
+        open_ = JobPlace.objects.filter(tag__isnull=False, started=False)
+        finish = {org: max(0, clock) for org in at_once} | {
+            share.pk: max(share.finish, clock) for share in JobShare.objects.all()
+        }
+        assert (dict(open_.values_list("job", "tag")), finish) == model.state()
+    waiting = entries()
+    assert {pk: -waiting[pk] for pk in model.state()[0]} == model.state()[0]
+    assert sum(share.waiting for share in JobShare.objects.all()) == sum(
+        map(len, model.waiting.values())
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cancelled_by_twenty_at_once_while_workers_begin_others_nothing_is_given_back_twice():
+    org = make_organization(tier="BUSINESS", credits_=100)  # eight at once, each takes 30
+    queued = [make_project(org, status="QUEUED") for _ in range(30)]
+
+    def act(number: int) -> object:
+        if number < 3:
+            return lifecycle.claim(Project, queued[number].pk, fence=0)
+        return lifecycle.cancel(queued[number], actor="test")
+
+    results = run_together(20, act)
+    assert [type(each) for each in results] == [Project] * 20
+    open_ = JobPlace.objects.filter(tag__isnull=False, started=False).order_by("queued_at")
+    found = list(open_.values_list("job", "tag"))
+    assert found == [(queued[20 + n].pk, 90 + 30 * n) for n in range(5)]
+    waiting = entries()
+    assert [-waiting[pk] for pk, _ in found] == [tag for _, tag in found]
+    assert (JobShare.objects.get().finish, JobShare.objects.get().waiting) == (240, 5)
 
 
 # --- positions ----------------------------------------------------------------------------
