@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import datetime
+from typing import Any, cast
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.versioned_cache import FLOOR_SUFFIX
 from clipforge.common.errors import Conflict
 from clipforge.devtools.testing.factories import make_project
 from clipforge.devtools.testing.state import lapse_lease, nothing_changes
-from clipforge.jobs import lifecycle, rules
+from clipforge.jobs import caching, lifecycle, rules
+from clipforge.jobs import services as job_services
 from clipforge.jobs.failures import INTERNAL_ERROR
 from clipforge.jobs.heartbeat import Heartbeat
 from clipforge.jobs.outcome import settle_outcome
@@ -24,6 +28,8 @@ from projects.jobs import ANALYSIS
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
+
+EARLIER = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 
 
 def hold_of(project: Project) -> CreditHold:
@@ -37,6 +43,42 @@ def test_a_claim_begins_without_a_stage_and_at_nothing():
     claimed = lifecycle.claim(Project, project.pk, fence=0)
     assert claimed is not None
     assert (claimed.stage, claimed.progress) == ("", 0)
+
+
+def test_a_claim_is_a_change_of_the_job():
+    """Copies that are kept in step ask for what was updated after a moment."""
+    project = make_project(status="QUEUED")
+    Project.objects.filter(pk=project.pk).update(updated_at=EARLIER)
+    assert lifecycle.claim(Project, project.pk, fence=0) is not None
+    project.refresh_from_db()
+    assert project.updated_at > EARLIER
+
+
+@pytest.mark.parametrize("act", ["claim", "beat", "hand back", "fail", "cancel", "retry"])
+def test_whoever_polls_is_told_of_each_change(act: str):
+    """No stamp of a version before it is stored any more."""
+    status = {"claim": "QUEUED", "cancel": "QUEUED", "retry": "FAILED"}.get(act, "ANALYZING")
+    project = make_project(status=status)
+    version = Project.objects.values_list("version", flat=True)
+    before = version.get(pk=project.pk)
+    floor = f"{caching.stamp_family(Project, project.pk)}:{project.org_id}{FLOOR_SUFFIX}"
+    default_cache().redis.delete(floor)
+    match act:
+        case "claim":
+            lifecycle.claim(Project, project.pk, fence=0)
+        case "beat":
+            lifecycle.beat(project, stage="decoding", progress=0.5)
+        case "hand back":
+            lifecycle.hand_back(project)
+        case "fail":
+            lifecycle.fail(project, error=INTERNAL_ERROR, actor="worker")
+        case "cancel":
+            lifecycle.cancel(project, actor="test")
+        case "retry":
+            job_services.retry_job(job=project, actor="test")
+    told = default_cache().redis.get(floor)
+    assert told is not None
+    assert int(cast(bytes, told).rpartition(b":")[2]) == version.get(pk=project.pk) > before
 
 
 def test_a_beat_is_of_its_own_job():

@@ -18,6 +18,7 @@ from django.db import connection
 from clipforge.common.models import uuid7
 from clipforge.devtools.testing.factories import (
     make_client,
+    make_export,
     make_organization,
     make_project,
     make_tier_limits,
@@ -32,6 +33,7 @@ from clipforge.jobs.errors import TooManyAtOnce
 from clipforge.jobs.models import JobClock, JobPlace, JobShare
 from clipforge.orgs.models import Organization, TierLimits
 from credits import services as credit_services
+from exports.models import Export
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -349,6 +351,30 @@ def test_a_place_whose_job_ended_without_it_is_freed_by_the_sweep():
     sweeping.sweep(Project)
     (place,) = JobPlace.objects.all()
     assert (place.pk, place.tag is None) == (second.pk, False)
+
+
+def test_the_sweep_of_one_kind_leaves_the_places_of_another():
+    export = make_export(make_project(make_organization(credits_=10)), status="QUEUED")
+    places.tidy(Project)
+    assert list(JobPlace.objects.values_list("job", flat=True)) == [export.pk]
+    places.tidy(Export)
+    assert JobPlace.objects.count() == 1
+
+
+def test_the_room_of_an_organization_is_what_its_own_jobs_leave():
+    small, big = make_organization(tier="FREE"), make_organization(tier="PRO")
+    enter(small, 3)
+    enter(big, 6)
+    assert places._with_room() == []
+    TierLimits.objects.filter(tier="FREE").update(concurrent_jobs=2)
+    assert places._with_room() == [small.pk]
+
+
+def test_a_job_waits_if_its_own_place_does():
+    org = make_organization(tier="FREE", credits_=10)
+    first, second = (make_project(org, status="QUEUED") for _ in range(2))
+    rows = Project.objects.annotate(waits=places.waiting_of("pk")).values_list("pk", "waits")
+    assert dict(rows) == {first.pk: False, second.pk: True}
 
 
 def test_a_job_that_is_retried_while_the_sweep_looks_keeps_its_new_place():

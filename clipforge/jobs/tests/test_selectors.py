@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection, transaction
 from procrastinate.contrib.django import app
 
@@ -74,11 +75,39 @@ def test_what_a_job_of_which_the_hold_is_settled_has_reserved_is_nothing():
     assert vars(row)["reserved"] == 0
 
 
+@pytest.mark.parametrize(
+    ("position", "seconds"), [(None, 5), (1, 5), (2, 8), (9, 29), (10, 30), (500, 30)]
+)
+def test_one_that_waits_is_asked_for_again_by_its_place(position: int | None, seconds: int):
+    assert job_selectors.seconds_until_news(Project(status="QUEUED"), position) == seconds
+
+
+@pytest.mark.parametrize(
+    ("passed", "seconds"),
+    [(0, 2), (24, 2), (26, 3), (94, 9), (96, 10), (144, 14), (146, 15), (156, 15), (9000, 15)],
+)
+def test_one_that_runs_is_asked_for_again_after_a_tenth_of_what_has_passed(
+    passed: int, seconds: int
+):
+    began = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+    project = Project(status="ANALYZING", started_at=began)
+    with time_machine.travel(began + datetime.timedelta(seconds=passed), tick=False):
+        assert job_selectors.seconds_until_news(project, None) == seconds
+
+
+@pytest.mark.parametrize("status", ["READY", "EMPTY", "FAILED", "CANCELLED"])
+def test_one_that_has_ended_is_not_asked_for_again(status: str):
+    project = Project(status=status, started_at=datetime.datetime.now(datetime.UTC))
+    assert job_selectors.seconds_until_news(project, None) is None
+    assert job_selectors.seconds_until_news(Project(status="ANALYZING"), None) is None
+
+
 # --- the entries of the queue ---------------------------------------------------------------
 
 
 def test_a_worker_is_given_up_after_three_heartbeats():
     assert datetime.timedelta(seconds=3 * 10) == queue.SILENCE
+    assert queue.workers().alive == 0
 
 
 def test_the_entry_of_a_job_is_that_of_its_fence():

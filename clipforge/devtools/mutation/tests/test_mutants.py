@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+from django.db import connection
 
-from clipforge.devtools.mutation import mutants
+from clipforge.devtools.mutation import functions, mutants, sql
 from clipforge.devtools.mutation.explained import PAGE, ROW, explained
 from clipforge.devtools.mutation.mutants import Mutant, drawn, mutants_at, places_in
 from clipforge.devtools.mutation.planting import Broken, plant
 from clipforge.devtools.mutation.scope import GROUPS, ROOT
 from clipforge.devtools.mutation.session import lines_of
+from clipforge.devtools.testing.factories import make_organization
 from clipforge.orgs import keys
+from credits.models import CreditAccount
 
 
 def faults(path: str, operator: str) -> list[tuple[str, str]]:
@@ -39,6 +43,121 @@ def test_a_condition_of_a_query_is_forgotten():
 def test_an_edge_in_sql_is_moved():
     found = faults("clipforge/jobs/places.py", "TextEdge")
     assert ("WHERE share.waiting > 0", "WHERE share.waiting >= 0") in found
+
+
+# --- functions of the database -----------------------------------------------------------------
+
+BODY = """
+    SELECT a INTO b FROM t WHERE id = _id AND NOT gone ORDER BY one, other LIMIT 1; -- x < 1
+    IF b IS NULL THEN
+        UPDATE t SET a = COALESCE(a, 0) + 1, kind = 'x < 1' WHERE id = _id;
+    END IF;
+"""
+
+
+def mutated_bodies() -> set[str]:
+    found = sql.changes(BODY, 0, len(BODY))
+    texts = [BODY[: each.begin] + each.new + BODY[each.end :] for each in found]
+    assert len(set(texts)) == len(texts)
+    assert all("-- x < 1" in text for text in texts)
+    assert not [text for text in texts if "kind =" in text and "kind = 'x < 1'" not in text]
+    return set(texts)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("WHERE id = _id AND NOT gone", "WHERE id <> _id AND NOT gone"),
+        ("WHERE id = _id AND NOT gone", "WHERE TRUE AND NOT gone"),
+        ("WHERE id = _id AND NOT gone", "WHERE id = _id AND TRUE"),
+        ("WHERE id = _id AND NOT gone", "WHERE id = _id OR NOT gone"),
+        ("WHERE id = _id AND NOT gone", "WHERE id = _id AND gone"),
+        ("ORDER BY one, other", "ORDER BY other"),
+        ("ORDER BY one, other", "ORDER BY one"),
+        ("ORDER BY one, other", "ORDER BY one DESC, other"),
+        ("ORDER BY one, other", "ORDER BY one, other DESC"),
+        ("LIMIT 1", "LIMIT 2"),
+        ("IF b IS NULL THEN", "IF b IS NOT NULL THEN"),
+        ("IF b IS NULL THEN", "IF FALSE THEN"),
+        ("IF b IS NULL THEN", "IF TRUE THEN"),
+        ("SET a = COALESCE(a, 0) + 1, kind = 'x < 1'", "SET kind = 'x < 1'"),
+        ("SET a = COALESCE(a, 0) + 1, kind = 'x < 1'", "SET a = COALESCE(a, 0) + 1"),
+        ("COALESCE(a, 0) + 1", "COALESCE(a, 0) - 1"),
+        ("COALESCE(a, 0)", "COALESCE(a)"),
+        ("COALESCE(a, 0)", "COALESCE(0)"),
+        ("UPDATE t SET a = COALESCE(a, 0) + 1, kind = 'x < 1' WHERE id = _id;", "NULL;"),
+    ],
+)
+def test_a_body_is_mutated_and_neither_its_comments_nor_what_it_quotes(before: str, after: str):
+    assert BODY.replace(before, after, 1) in mutated_bodies()
+
+
+def test_the_mutants_of_a_migration_are_those_of_functions_that_none_later_defines_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def migration(name: str, *defined: tuple[str, str]) -> None:
+        text = "\n\n".join(
+            f'{each.upper()} = """\nCREATE FUNCTION {each}() RETURNS int LANGUAGE sql AS $$\n'
+            f'    SELECT {value}\n$$\n"""'
+            for each, value in defined
+        )
+        (tmp_path / "app/migrations" / name).write_text(text)
+
+    (tmp_path / "app/migrations").mkdir(parents=True)
+    migration("0001_first.py", ("one", "1"), ("two", "one() + 5"))
+    migration("0002_second.py", ("one", "2"))
+    for module in (functions, mutants):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    functions.changes_of.cache_clear()
+    first, second = ("app/migrations/0001_first.py", "app/migrations/0002_second.py")
+    assert {(each.before, each.after) for each in mutants_at(places_in(first))} == {
+        ("SELECT one() + 5", "SELECT one() - 5"),
+        ("SELECT one() + 5", "SELECT one() + 4"),
+        ("SELECT one() + 5", "SELECT one() + 6"),
+    }
+    assert {each.after for each in mutants_at(places_in(second))} == {"SELECT 1", "SELECT 3"}
+    assert functions.callers_of("one", [first, second]) == {"one", "two"}
+    assert functions.callers_of("two", [first, second]) == {"two"}
+
+
+@pytest.mark.django_db
+def test_the_functions_that_are_mutated_are_those_of_the_database():
+    """All that move credits and give turns; what refuses changes is tried by the tests of models."""
+    paths = [path for group in GROUPS.values() for path in group.sources]
+    texts = {
+        each.name: each.statement.partition("$$")[2].partition("$$")[0]
+        for path in paths
+        if functions.is_migration(path)
+        for each in functions.functions_of(path)
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+            " AND proname ~ '^(jobs|credits)_' AND prorettype <> 'trigger'::regtype"
+        )
+        assert dict(cursor.fetchall()) == texts
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mutant_of_a_function_is_in_force_until_it_is_taken_back():
+    path = "credits/migrations/0009_functions.py"
+    source = (ROOT / path).read_text()
+    org = make_organization(credits_=1)
+
+    def owed() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT credits_owe(%s, 5)", [org.pk])
+        return CreditAccount.objects.get().debt
+
+    with functions.replaced(path, source.replace("debt + _amount", "debt + _amount + 2")) as fits:
+        assert fits
+        connection.close()
+        assert owed() == 7
+    connection.close()  # its backend was ended
+    assert owed() == 12
+    with functions.replaced(path, source.replace("debt + _amount", "debt + _nothing(")) as fits:
+        assert not fits
+    assert owed() == 17
 
 
 def test_no_two_mutants_are_the_same_and_none_is_the_source():
