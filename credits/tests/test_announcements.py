@@ -1,4 +1,4 @@
-"""Whatever moves credits says so, with the version that the account has then: a balance from before it
+"""Each move of credits announces the version that the account has then: a balance from before it
 is not cached any more.
 """
 

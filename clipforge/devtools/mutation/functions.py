@@ -114,6 +114,7 @@ def replaced(path: str, text: str) -> Iterator[bool]:
             _execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND state = 'active' AND backend_type = 'client backend'"
             )
             _execute(before.replacing)
 

@@ -506,7 +506,7 @@ def test_a_job_of_another_organization_gives_nothing_back():
 
 
 class Model:
-    """What the functions do, of jobs of which none is cancelled: start-time fair queueing."""
+    """Start-time fair queueing, as the functions do it, of jobs of which none is cancelled."""
 
     def __init__(self, at_once: dict[uuid.UUID, int]) -> None:
         self.at_once = at_once

@@ -67,7 +67,7 @@ def test_a_cancel_is_eleven_statements(api: APIClient, project: Project):
         "INSERT events_event",
         "SELECT events_endpoint",  # who is told
         "SELECT credits_settle",  # hold, account and lots
-        "SELECT jobs_leave",  # the next one's turn
+        "SELECT jobs_give_back",  # those behind it move up, and the next one gets its turn
         "SELECT exports_export",  # as it is now, with its hold
     ]
 
