@@ -12,8 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.db.models.fields.json import KT
+from django.db.models.functions import Coalesce
 from procrastinate.contrib.django import app
+from procrastinate.contrib.django.models import ProcrastinateJob
 
 from clipforge.jobs import failures
 from clipforge.jobs.failures import Failure
@@ -21,6 +24,11 @@ from clipforge.jobs.models import Job
 from credits.pricing import Charge
 
 J = TypeVar("J", bound=Job)
+
+# The arguments that hold the id of a job in the tasks of the two oldest kinds. Their entries have one
+# index, staff_jobs_of_work; those of all other kinds have another, jobs_entries_of_jobs.
+OWN_ARGUMENTS = ("project_id", "export_id")
+_JOB_OF_OWN = Coalesce(*(KT(f"args__{name}") for name in OWN_ARGUMENTS))
 
 
 class RunControl(Protocol):
@@ -168,3 +176,18 @@ def defer(kind: JobKind[Any], pk: uuid.UUID, fence: int, *, priority: int = 0) -
     task = app.configure_task(kind.task, allow_unknown=False, priority=priority)
     arguments: dict[str, Any] = {kind.argument: str(pk), "fence": fence}
     task.defer(**arguments)
+
+
+def entries_of(kind: JobKind[Any]) -> QuerySet[Any]:
+    """Entries of the queue by their job and its fence, as `of_job` and `of_fence`: texts, by an index."""
+    job = _JOB_OF_OWN if kind.argument in OWN_ARGUMENTS else KT(f"args__{kind.argument}")
+    entries: QuerySet[Any] = ProcrastinateJob.objects.annotate(
+        of_job=job, of_fence=KT("args__fence")
+    )
+    return entries
+
+
+def reorder(kind: JobKind[Any], pk: uuid.UUID, fence: int, *, priority: int) -> None:
+    """Give the entry of a job another priority, if it waits still."""
+    entries = entries_of(kind).filter(status="todo", of_job=str(pk), of_fence=str(fence))
+    entries.update(priority=priority)

@@ -20,7 +20,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 
-from clipforge.jobs import kinds, queue
+from clipforge.jobs import kinds
 from clipforge.jobs.models import QUEUED, Job, JobPlace
 
 # Organizations with room, and places of jobs that ended, that one run of the sweeper sees to.
@@ -67,7 +67,7 @@ def give_back(job: Job) -> None:
         places = cursor.fetchall()
     for name, pk, fence, tag, _ in (place for place in places if place[-1]):
         if kind := kinds.find_kind(name):
-            queue.reorder(kind, pk, fence, priority=-tag)
+            kinds.reorder(kind, pk, fence, priority=-tag)
     _defer(place[:4] for place in places if not place[-1])
 
 

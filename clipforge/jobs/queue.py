@@ -7,7 +7,6 @@ a job names that job and its fence; the row of the job is the truth.
 from __future__ import annotations
 
 import datetime
-import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -21,7 +20,6 @@ from django.db.models import (
     Subquery,
     Value,
 )
-from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, Now
 from django.utils import timezone
 from procrastinate.contrib.django import app
@@ -29,7 +27,7 @@ from procrastinate.contrib.django import models as tables
 from procrastinate.exceptions import UniqueViolation
 
 from clipforge.common.errors import Conflict, NotFound
-from clipforge.jobs.kinds import JobKind, kind_of_task
+from clipforge.jobs.kinds import JobKind, entries_of, kind_of_task
 from clipforge.jobs.rules import Action, Refusal
 
 # procrastinate has them read-only and without types.
@@ -39,11 +37,6 @@ QueueEvent: Any = tables.ProcrastinateEvent
 
 # A worker says every ten seconds that it is alive, and is given up after three times that.
 SILENCE = datetime.timedelta(seconds=30)
-
-# The arguments that hold the id of a job in the tasks of the two oldest kinds. Their entries have one
-# index, staff_jobs_of_work; those of all other kinds have another, jobs_entries_of_jobs.
-OWN_ARGUMENTS = ("project_id", "export_id")
-_JOB_OF_OWN = Coalesce(*(KT(f"args__{name}") for name in OWN_ARGUMENTS))
 
 
 class Workers(NamedTuple):
@@ -64,25 +57,12 @@ def entry_of(kind: JobKind[Any]) -> Subquery:
 
     Looked up row by row. As EXISTS it would be joined, and the planner sort all entries of the queue.
     """
-    own = _entries_of(kind).filter(
+    own = entries_of(kind).filter(
         status__in=["todo", "doing"],
         of_job=Cast(OuterRef("pk"), CharField()),
         of_fence=Cast(OuterRef("fence"), CharField()),
     )
     return Subquery(own.values("pk")[:1])
-
-
-def reorder(kind: JobKind[Any], pk: uuid.UUID, fence: int, *, priority: int) -> None:
-    """Give the entry of a job another priority, if it waits still."""
-    entries = _entries_of(kind).filter(status="todo", of_job=str(pk), of_fence=str(fence))
-    entries.update(priority=priority)
-
-
-def _entries_of(kind: JobKind[Any]) -> QuerySet[Any]:
-    """Entries by their job and its fence, as `of_job` and `of_fence`: texts, by an index."""
-    job = _JOB_OF_OWN if kind.argument in OWN_ARGUMENTS else KT(f"args__{kind.argument}")
-    entries: QuerySet[Any] = QueueEntry.objects.annotate(of_job=job, of_fence=KT("args__fence"))
-    return entries
 
 
 def job_of_entry(task: str, arguments: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -229,7 +229,7 @@ def test_however_long_the_queue_is_its_entry_is_found_by_an_index(org: Organizat
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(note):
-        queue.reorder(KIND, transcript.pk, transcript.fence, priority=-7)
+        kinds.reorder(KIND, transcript.pk, transcript.fence, priority=-7)
     assert len(statements) == 2
     cost = cost_of(statements)
     assert "jobs_entries_of_jobs" in cost.indexes
