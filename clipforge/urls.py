@@ -11,6 +11,7 @@ from billing.api.urls import webhook_urlpatterns
 from clipforge.common.api import health
 from clipforge.orgs.login import limited_login
 from exports.api.urls import file_urlpatterns
+from projects.api.urls import file_urlpatterns as picture_urlpatterns
 
 api: list[URLPattern | URLResolver] = [
     path("", include("clipforge.orgs.api.urls")),
@@ -40,6 +41,7 @@ urlpatterns = [
     path("health/ready", health.ready, name="health-ready"),
     path("api/v1/", include(api)),
     path("", include(file_urlpatterns)),
+    path("", include(picture_urlpatterns)),
     path(f"{pages}login/", limited_login, name="admin-login"),
     path("", include(webhook_urlpatterns)),
     path(pages, admin.site.urls),

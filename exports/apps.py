@@ -6,7 +6,6 @@ class ExportsConfig(AppConfig):
 
     def ready(self) -> None:
         from exports import (
-            faces,  # noqa: F401 - registers its check
             jobs,
             signals,  # noqa: F401 - connects the receivers
         )

@@ -13,12 +13,11 @@ from django.utils import timezone
 
 from clipforge.common import storage
 from clipforge.common.errors import Conflict, Forbidden
+from clipforge.media.contracts import PICTURES
 from exports.models import Export
 
 SALT = "exports.download"
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-# Pictures of a clip, which its link leads to as well: the last part of the path says which file.
-PICTURES = frozenset({"poster.jpg", "poster.webp", "strip.jpg", "strip.vtt"})
 
 
 def signed_url(export: Export, picture: str | None = None) -> str:
@@ -100,4 +99,5 @@ def key_of(token: str, name: str) -> str:
         ) from None
     except signing.BadSignature:
         raise Forbidden("This download link is not valid.", code="link_invalid") from None
+    # To the pictures of a clip its link leads as well: the last part of the path says which file.
     return storage.companion_of(key, name) if name in PICTURES else key

@@ -33,9 +33,8 @@ from clipforge.media.contracts import (
     Format,
 )
 from clipforge.orgs import selectors as org_selectors
-from exports import faces
 from exports.models import Export
-from projects import failures
+from projects import faces, failures
 from projects import selectors as project_selectors
 from projects.failures import SOURCE_MISSING
 

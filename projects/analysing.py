@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import logging
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from django.db import transaction
 
 from clipforge.common import storage
+from clipforge.common.errors import StorageFull
 from clipforge.jobs import lifecycle
 from clipforge.jobs.failures import JobFailed
 from clipforge.jobs.kinds import RunControl
 from clipforge.media import Analysis, Limits, analyse
 from clipforge.media.words.transcript import Transcript
 from clipforge.orgs import selectors as org_selectors
-from projects import failures, second_opinion, speech
+from projects import faces, failures, second_opinion, speech
 from projects.failures import SOURCE_MISSING
 from projects.models import Project, ProjectFeatures, ProjectTranscript
 from projects.recording import record_moments
 from projects.wishes import choice_of
+
+logger = logging.getLogger(__name__)
 
 # A whole analysis runs many times faster than the source plays, the words of a talk included; this only
 # ends a stuck one.
@@ -31,16 +38,46 @@ def run(project: Project, control: RunControl) -> None:
     source = storage.path_of(project.source_key)
     if not source.is_file():
         raise JobFailed(SOURCE_MISSING)
-    analysis = analyse(
-        source,
-        speech_model=speech.model((project.wishes or {}).get("language")),
-        wishes=choice_of(project.wishes),
-        audio_track=project.audio_track,
-        limits=_limits(project),
-        on_progress=control.note,
-        should_stop=control.must_stop,
-    )
-    _record(project, second_opinion.considered(analysis, control))
+    with _room_for_pictures(project) as folder:
+        analysis = analyse(
+            source,
+            speech_model=speech.model((project.wishes or {}).get("language")),
+            wishes=choice_of(project.wishes),
+            audio_track=project.audio_track,
+            pictures=folder,
+            face_model=faces.model(),
+            limits=_limits(project),
+            on_progress=control.note,
+            should_stop=control.must_stop,
+        )
+        if folder is not None:
+            _publish_pictures(project, [folder / name for name in analysis.pictures])
+    recorded = _record(project, second_opinion.considered(analysis, control))
+    if not recorded and not Project.objects.filter(pk=project.pk).exists():
+        # Deleted meanwhile, with the files that were there then.
+        storage.delete(project.source_key)
+
+
+@contextlib.contextmanager
+def _room_for_pictures(project: Project) -> Iterator[Path | None]:
+    """A folder for the pictures; None on a full disk, which is no reason not to analyse."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(storage.workspace(project.pk, project.fence))
+        except StorageFull as error:
+            logger.warning("no pictures of project %s: %s", project.pk, error)
+            yield None
+        else:
+            yield folder
+
+
+def _publish_pictures(project: Project, pictures: list[Path]) -> None:
+    """Put them beside the source, with which they are deleted. Another attempt makes the same ones."""
+    try:
+        for picture in pictures:
+            storage.publish(picture, storage.companion_of(project.source_key, picture.name))
+    except StorageFull as error:
+        logger.warning("no pictures of project %s: %s", project.pk, error)
 
 
 def _limits(project: Project) -> Limits:
@@ -56,7 +93,8 @@ def _limits(project: Project) -> Limits:
     )
 
 
-def _record(project: Project, analysis: Analysis) -> None:
+def _record(project: Project, analysis: Analysis) -> bool:
+    """Whether the project was still ours to record."""
     # Something is worth clipping, though it is not what was wished for: choosing again shows it.
     found = bool(analysis.moments) or analysis.others
     with transaction.atomic():
@@ -72,6 +110,7 @@ def _record(project: Project, analysis: Analysis) -> None:
             _record_transcript(project, analysis.transcript)
             _record_features(project, analysis.features)
             record_moments(project, analysis.moments, scorer_version=analysis.scorer_version)
+    return ours
 
 
 def _record_features(project: Project, features: str) -> None:

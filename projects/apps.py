@@ -6,6 +6,7 @@ class ProjectsConfig(AppConfig):
 
     def ready(self) -> None:
         from projects import (
+            faces,  # noqa: F401 - registers its check
             jobs,
             second_opinion,  # noqa: F401 - registers its check
             signals,  # noqa: F401 - connects the receivers

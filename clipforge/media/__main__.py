@@ -23,6 +23,7 @@ from clipforge.media.contracts import (
 
 if TYPE_CHECKING:
     from clipforge.media.kept import Kept
+    from clipforge.media.reframing.models import FaceModel
     from clipforge.media.words.transcript import Transcript
 
 PROGRESS_SECONDS = 0.25
@@ -82,9 +83,11 @@ def probe(arguments: Arguments, limits: Limits, _on_progress: sandbox.OnProgress
 
 def analyse(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Result:
     from clipforge.media import analysis
+    from clipforge.media.overview import Wanted
     from clipforge.media.speech.models import SpeechModel
 
     wanted = arguments["speech_model"]
+    folder = arguments["pictures"]
     found = analysis.analyse(
         Path(arguments["path"]),
         limits,
@@ -92,6 +95,7 @@ def analyse(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgres
         SpeechModel(**wanted) if wanted else None,
         wishes_of(arguments["wishes"]),
         arguments["audio_track"],
+        Wanted(Path(folder), _face_model(arguments)) if folder else None,
     )
     transcript = found.transcript.as_json() if found.transcript else None
     return asdict(replace(found, transcript=None)) | {"transcript": transcript}
@@ -128,9 +132,7 @@ def wishes_of(wishes: dict[str, Any]) -> Choice:
 
 def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Result:
     from clipforge.media import rendering
-    from clipforge.media.reframing.models import FaceModel
 
-    model = arguments["face_model"]
     return asdict(
         rendering.render(
             Path(arguments["source"]),
@@ -138,21 +140,24 @@ def render(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress
             RenderSpec.from_json(arguments["spec"]),
             limits,
             on_progress,
-            FaceModel(**model) if model else None,
+            _face_model(arguments),
         )
     )
 
 
 def illustrate(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProgress) -> Result:
     from clipforge.media import illustrating
-    from clipforge.media.reframing.models import FaceModel
 
     clip, folder = Path(arguments["clip"]), Path(arguments["folder"])
-    model = arguments["face_model"]
-    names = illustrating.illustrate(
-        clip, folder, limits, on_progress, FaceModel(**model) if model else None
-    )
+    names = illustrating.illustrate(clip, folder, limits, on_progress, _face_model(arguments))
     return {"names": names}
+
+
+def _face_model(arguments: Arguments) -> FaceModel | None:
+    from clipforge.media.reframing.models import FaceModel
+
+    model = arguments["face_model"]
+    return FaceModel(**model) if model else None
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from clipforge.media.contracts import Limits, SourceInfo
     from clipforge.media.features import Picture, Sound
+    from clipforge.media.overview import Overview, Wanted
+    from clipforge.media.probing import ExaminedSource
     from clipforge.media.speech.models import SpeechModel
     from clipforge.media.words.transcript import Transcript
 
@@ -39,25 +41,29 @@ def analyse(
     speech_model: SpeechModel | None = None,
     wishes: Choice = Choice(),  # noqa: B008 - frozen
     audio_track: int | None = None,
+    pictures: Wanted | None = None,
 ) -> Analysis:
     """The analysis of a file, with its moments worth clipping; an empty list if there are none.
 
-    Reports the stages "probing", "decoding", where there is a model and somebody speaks "listening",
-    and "scoring", each 0..1. Sources over an hour are judged by their keyframes, and
+    Reports the stages "probing", "decoding", where `pictures` are wanted "poster", where there is a model
+    and somebody speaks "listening", and "scoring", each 0..1. Sources over an hour are judged by their keyframes, and
     `scorer_version` then ends in `+keyframes`.
     Raises `MediaError` for a file that the probe refuses, for a file in which no picture decodes
     (NOT_A_VIDEO) and for one that ends well before its declared duration (TRUNCATED).
     """
     on_progress("probing", 0.0)
-    source = probing.probe(path, limits, audio_track)
+    examined = probing.examine(path, limits, audio_track)
+    source = examined.source
+    overview = _overview(pictures, examined)
     complaints = Complaints()
     on_progress("probing", 1.0)
     with contextlib.ExitStack() as stack:
         audio = SoundExtractor()
         spool = stack.enter_context(Spool(audio)) if speech_model else None
-        picture = _decode(path, source, spool or audio, limits, on_progress, complaints)
+        picture = _decode(path, source, spool or audio, limits, on_progress, complaints, overview)
         sound = audio.finish()
         check_complete(source, sound, picture)
+        drawn = overview.draw(path, limits, on_progress) if overview else ()
         transcript = None
         if spool and speech_model:
             transcript = _listen(spool, sound, speech_model, on_progress)
@@ -74,7 +80,16 @@ def analyse(
         others=chosen.others,
         features=base64.b64encode(features).decode(),
         warnings=warnings_of(source, complaints),
+        pictures=list(drawn),
     )
+
+
+def _overview(pictures: Wanted | None, examined: ExaminedSource) -> Overview | None:
+    if pictures is None:
+        return None
+    from clipforge.media.overview import Overview  # loads what only pictures need
+
+    return Overview(pictures, examined)
 
 
 def _decode(
@@ -84,6 +99,7 @@ def _decode(
     limits: Limits,
     on_progress: OnProgress,
     complaints: Complaints,
+    overview: Overview | None,
 ) -> Picture:
     video = PictureExtractor(keyframes_only=decoding.use_keyframes_only(source))
     decoding.decode(
@@ -94,6 +110,7 @@ def _decode(
         video=video,
         on_progress=lambda share: on_progress("decoding", share),
         on_error=complaints.feed,
+        beside=[overview.output()] if overview else [],
     )
     return video.finish()
 

@@ -58,6 +58,11 @@ WARNINGS: Final[Mapping[WarningCode, str]] = {
 }
 
 
+# The pictures of a clip or a source: posters, and a sprite with its WebVTT.
+POSTERS: Final = ("poster.jpg", "poster.webp")
+PICTURES: Final = (*POSTERS, "strip.jpg", "strip.vtt")
+
+
 class MediaError(Exception):
     """A media operation was refused or failed. `code` is stable, `message` is for people."""
 
@@ -160,7 +165,8 @@ class Chosen:
 class Analysis:
     """The result of `analyse`. No moments means: decoded well, nothing worth clipping.
 
-    `features` is what choosing again needs, in base64; `others` is meant as in Chosen.
+    `features` is what choosing again needs, in base64; `others` is meant as in Chosen. `pictures` are the
+    names of the files that were made besides.
     """
 
     source: SourceInfo
@@ -171,6 +177,7 @@ class Analysis:
     others: bool = False
     features: str = ""
     warnings: list[WarningCode] = field(default_factory=list)
+    pictures: list[str] = field(default_factory=list)
 
 
 class Aspect(StrEnum):

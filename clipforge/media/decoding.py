@@ -96,8 +96,9 @@ def decode(
     video: Sink,
     on_progress: Callable[[float], None],
     on_error: Callable[[bytes], None] | None = None,
+    beside: Sequence[Output] = (),
 ) -> None:
-    """Decode the whole file once, feeding `audio` (if the source has any) and `video`.
+    """Decode the whole file once, feeding `audio` (if the source has any), `video` and outputs `beside`.
 
     `on_progress` gets the decoded share of the declared duration, 0..1, rising. Errors
     inside the file are not failures: the sinks simply get less than was declared, and
@@ -118,7 +119,7 @@ def decode(
                 lambda pipe: audio_arguments(source, limits, pipe),
             )
         )
-    stream(input_arguments(path, source, limits), outputs, on_error)
+    stream(input_arguments(path, source, limits), [*outputs, *beside], on_error)
     on_progress(1.0)
 
 

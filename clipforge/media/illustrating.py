@@ -1,7 +1,8 @@
 """Pictures of a clip: a poster, and a strip of small ones for scrubbing. Runs in the child.
 
 The poster is a sharp picture, with a face where one is found; not dark, and not between two shots. The strip is
-one sprite with its WebVTT, in which each cue names a part of the sprite by its pixels.
+one sprite with its WebVTT, in which each cue names a part of the sprite by its pixels. Those of a whole
+source are made while it is analysed (`clipforge.media.overview`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clipforge.media import encoding, ffmpeg, probing
+from clipforge.media.contracts import PICTURES
 from clipforge.media.encoding import THREADS, seconds_text
 from clipforge.media.reframing import looking
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,12 +30,15 @@ if TYPE_CHECKING:
     from clipforge.media.sandbox import OnProgress
 
 STAGE = "poster"
-POSTERS = {"poster.jpg": ("-c:v", "mjpeg", "-q:v", "3"), "poster.webp": ("-c:v", "libwebp")}
+POSTERS = {
+    "poster.jpg": ("-c:v", "mjpeg", "-q:v", "3"),
+    "poster.webp": ("-c:v", "libwebp", "-compression_level", "2"),
+}
 STRIP, CUES = "strip.jpg", "strip.vtt"
-NAMES = (*POSTERS, STRIP, CUES)
 POSTER_SIDE = 1280  # pixels at most
 TILE_SIDE = 160
 COLUMNS, MAX_TILES, SHORTEST_TILE = 10, 100, 0.5
+NO_TILE = 0.1  # of one: a rest that is shorter belongs to the last
 # Where a poster is sought: so many pictures, spread over the clip.
 CANDIDATES = 60
 DARK = 40  # of 255: no poster, if there is anything else
@@ -53,9 +59,9 @@ def illustrate(
     encoding.run(_poster(clip, source, folder, time, limits), limits)
     on_progress(STAGE, 0.5)
     encoding.run(_strip(clip, source, folder, limits), limits)
-    (folder / CUES).write_text(cues(source), encoding="utf-8")
+    (folder / CUES).write_text(cues(source, *tiles(source.duration)), encoding="utf-8")
     on_progress(STAGE, 1.0)
-    return NAMES
+    return PICTURES
 
 
 def _poster_time(
@@ -85,34 +91,44 @@ class Judge:
         self.marks.append(self._mark(picture))
 
     def _mark(self, picture: NDArray[np.uint8]) -> float:
-        gray = picture[:, :, 1].astype(np.float32)
-        if gray.mean() < DARK:
-            return float(gray.mean()) / 1e3
-        # How much a pixel differs from the mean of its neighbours: blur and fades take that away.
-        rough = (
-            4 * gray[1:-1, 1:-1]
-            - gray[:-2, 1:-1]
-            - gray[2:, 1:-1]
-            - gray[1:-1, :-2]
-            - gray[1:-1, 2:]
-        )
         faces = self._detector.find(picture) if self._detector else []
-        return float(rough.std()) * (FACE_BONUS if faces else 1.0)
+        return mark(picture) * (FACE_BONUS if faces else 1.0)
+
+
+def mark(picture: NDArray[np.uint8]) -> float:
+    """How good a picture is as a poster, by its light and sharpness."""
+    gray = picture[:, :, 1].astype(np.float32)
+    if gray.mean() < DARK:
+        return float(gray.mean()) / 1e3
+    # How much a pixel differs from the mean of its neighbours: blur and fades take that away.
+    rough = (
+        4 * gray[1:-1, 1:-1] - gray[:-2, 1:-1] - gray[2:, 1:-1] - gray[1:-1, :-2] - gray[1:-1, 2:]
+    )
+    return float(rough.std())
 
 
 def _poster(clip: Path, source: SourceInfo, folder: Path, time: float, limits: Limits) -> list[str]:
-    scale = min(1.0, POSTER_SIDE / max(source.width, source.height))
-    width, height = (max(2, round(side * scale / 2) * 2) for side in (source.width, source.height))
-    filters = f"scale={width}:{height}:flags=bicubic,setsar=1"
-    outputs = [
+    opened = _input(clip, limits, "-ss", seconds_text(time))
+    return ["-v", "error", *opened, *poster_outputs(source, folder)]
+
+
+def poster_outputs(
+    source: SourceInfo, folder: Path, before: Sequence[str] = (), after: Sequence[str] = ()
+) -> list[str]:
+    """The arguments that write the first picture of an input as a poster of each kind.
+
+    `before` and `after` are filters that come before it is scaled and after.
+    """
+    width, height = shrunk(source, POSTER_SIDE)
+    scaled = f"scale={width}:{height}:flags=bicubic,setsar=1"
+    return [
         argument
         for name, codec in POSTERS.items()
         for argument in (
-            *("-map", "0:V:0", "-vf", filters, "-frames:v", "1", *codec),
-            *("-f", "image2", "-update", "1", ffmpeg.url(folder / name)),
+            *("-map", "0:V:0", "-vf", ",".join((*before, scaled, *after)), "-frames:v", "1"),
+            *(*codec, "-f", "image2", "-update", "1", ffmpeg.url(folder / name)),
         )
     ]
-    return ["-v", "error", *_input(clip, limits, "-ss", seconds_text(time)), *outputs]
 
 
 def _strip(clip: Path, source: SourceInfo, folder: Path, limits: Limits) -> list[str]:
@@ -130,25 +146,33 @@ def _strip(clip: Path, source: SourceInfo, folder: Path, limits: Limits) -> list
     ]
 
 
-def tiles(duration: float) -> tuple[int, float]:
+def tiles(duration: float, shortest: float = SHORTEST_TILE) -> tuple[int, float]:
     """How many small pictures stand for a clip, and for how many seconds each."""
-    seconds = max(SHORTEST_TILE, duration / MAX_TILES)
-    return max(1, math.ceil(duration / seconds - 1e-6)), seconds
+    seconds = max(shortest, duration / MAX_TILES)
+    return max(1, math.ceil(duration / seconds - NO_TILE)), seconds
 
 
 def tile_size(source: SourceInfo) -> tuple[int, int]:
-    scale = TILE_SIDE / max(source.width, source.height)
-    width, height = (max(2, round(side * scale / 2) * 2) for side in (source.width, source.height))
+    return shrunk(source, TILE_SIDE, enlarge=True)
+
+
+def shrunk(source: SourceInfo, side: int, *, enlarge: bool = False) -> tuple[int, int]:
+    """Width and height in even pixels, with this longer side or, unless it is enlarged, the source's."""
+    scale = side / max(source.width, source.height)
+    scale = scale if enlarge else min(1.0, scale)
+    width, height = (
+        max(2, round(length * scale / 2) * 2) for length in (source.width, source.height)
+    )
     return width, height
 
 
-def cues(source: SourceInfo) -> str:
-    """The WebVTT of the strip. The sprite is named relative to it."""
-    count, seconds = tiles(source.duration)
+def cues(source: SourceInfo, count: int, seconds: float) -> str:
+    """The WebVTT of a strip of so many pictures. The sprite is named relative to it."""
     width, height = tile_size(source)
     blocks = ["WEBVTT"]
     for number in range(count):
-        begin, end = number * seconds, min((number + 1) * seconds, source.duration)
+        begin = number * seconds
+        end = begin + seconds if number < count - 1 else source.duration
         x, y = number % COLUMNS * width, number // COLUMNS * height
         blocks.append(f"{_clock(begin)} --> {_clock(end)}\n{STRIP}#xywh={x},{y},{width},{height}")
     return "\n\n".join(blocks) + "\n"

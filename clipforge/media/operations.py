@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from clipforge.media import sandbox
 from clipforge.media.captions.burning import captions_folder
 from clipforge.media.contracts import (
+    PICTURES,
     Analysis,
     Choice,
     Chosen,
@@ -79,13 +80,16 @@ def analyse(
     speech_model: SpeechModel | None = None,
     wishes: Choice = Choice(),  # noqa: B008 - frozen
     audio_track: int | None = None,
+    pictures: Path | None = None,
+    face_model: FaceModel | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Analysis:
     """Probe and decode a whole file, write down what is spoken, and choose its moments.
 
-    Without `speech_model` there is no transcript.
+    Without `speech_model` there is no transcript. `pictures` is an empty folder that poster and strip are
+    written to, where they can be made; the poster has a face if `face_model` finds one.
     """
     _require_file(path)
     result = sandbox.run(
@@ -95,6 +99,8 @@ def analyse(
             "speech_model": asdict(speech_model) if speech_model else None,
             "wishes": asdict(wishes),
             "audio_track": audio_track,
+            "pictures": str(pictures.absolute()) if pictures else None,
+            "face_model": asdict(face_model) if face_model else None,
         },
         limits=limits,
         on_progress=on_progress,
@@ -195,7 +201,7 @@ def illustrate(
         should_stop=should_stop,
     )
     with _malformed_result_as_crash():
-        return [str(name) for name in result["names"]]
+        return _pictures(result["names"])
 
 
 def _require_file(path: Path) -> None:
@@ -254,7 +260,15 @@ def _analysis(result: dict[str, Any]) -> Analysis:
         transcript=Transcript.from_json(transcript) if transcript else None,
         others=bool(result["others"]),
         features=str(result["features"]),
+        pictures=_pictures(result["pictures"]),
     )
+
+
+def _pictures(names: list[str]) -> list[str]:
+    """The names of files that are to be kept; a path would lead out of the folder."""
+    if not set(names) <= set(PICTURES):
+        raise ValueError(f"not names of pictures: {names}")
+    return names
 
 
 def _moments(result: dict[str, Any]) -> list[ScoredMoment]:

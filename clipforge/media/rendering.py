@@ -363,7 +363,7 @@ def picture_filter(
     steps = [DEINTERLACE]
     steps += filters.steps(shown, plan.shown, size, moves) if shown else [filters.scaled(size)]
     if plan.hdr_transfer:
-        steps.append(_tone_map(plan.hdr_transfer))
+        steps.append(tone_map(plan.hdr_transfer))
     steps.append("format=yuv420p")
     steps.append(f"tpad=stop_mode=clone:stop_duration={HOLD_SECONDS}")
     steps.append(f"fps=fps={plan.rate}:start_time=0:round=near")
@@ -372,7 +372,7 @@ def picture_filter(
     return ",".join((*steps, *drawing))
 
 
-def _tone_map(transfer: str) -> str:
+def tone_map(transfer: str) -> str:
     """The filter from HDR to ordinary colours. Without it, pictures would look washed out."""
     return (
         f"zscale=tin={transfer}:pin=bt2020:min=bt2020nc:rin=tv:t=linear:npl={WHITE_NITS},"

@@ -26,6 +26,7 @@ from clipforge.common.api.filters import order_of
 from clipforge.common.api.problems import problem_response, safe_only
 from clipforge.common.errors import DomainError, NotFound
 from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
+from clipforge.media.contracts import PICTURES
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from clipforge.orgs.models import Scope
@@ -235,9 +236,7 @@ class ExportPicture(ExportView):
         operation_id="download_export_picture",
         summary="Redirect to a signed, expiring URL of the poster or the strip",
         description="The strip is one sprite; its WebVTT says which part of it stands for which time.",
-        parameters=[
-            OpenApiParameter("name", str, OpenApiParameter.PATH, enum=sorted(downloads.PICTURES))
-        ],
+        parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH, enum=sorted(PICTURES))],
         responses={
             (200, "*/*"): OpenApiResponse(
                 OpenApiTypes.BINARY, description="The file, where the redirect is followed."
@@ -247,7 +246,7 @@ class ExportPicture(ExportView):
     )
     def get(self, request: Request, export_id: uuid.UUID, name: str) -> Response:
         export = self.get_job()
-        if name not in downloads.PICTURES:
+        if name not in PICTURES:
             raise NotFound
         url = request.build_absolute_uri(downloads.signed_url(export, name))
         return Response(

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from projects.api import moment_views, transcripts, views
+from projects.api import moment_views, pictures, transcripts, views
 
 urlpatterns = [
     path("projects", views.ProjectList.as_view(), name="projects"),
@@ -25,4 +25,12 @@ urlpatterns = [
         transcripts.TranscriptOfProject.as_view(),
         name="transcript",
     ),
+    path(
+        "projects/<uuid:project_id>/pictures/<str:name>",
+        pictures.ProjectPicture.as_view(),
+        name="project-picture",
+    ),
+]
+file_urlpatterns = [
+    path("files/pictures/<str:token>/<str:name>", pictures.picture_file, name="picture-file"),
 ]

@@ -12,6 +12,7 @@ from django.db import OperationalError, connection
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
+from clipforge.common.errors import StorageFull
 from clipforge.common.shutdown import stopping
 from clipforge.devtools.testing.children import is_alive, on_first_sign_of_life
 from clipforge.devtools.testing.factories import (
@@ -20,7 +21,14 @@ from clipforge.devtools.testing.factories import (
     make_tier_limits,
 )
 from clipforge.devtools.testing.faults import end_the_connection
-from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
+from clipforge.devtools.testing.state import (
+    Funds,
+    funds,
+    jobs_of,
+    lapse_lease,
+    nothing_changes,
+    stored_files,
+)
 from clipforge.jobs import lifecycle, sweeping
 from clipforge.jobs import services as job_services
 from clipforge.jobs.heartbeat import Heartbeat
@@ -130,6 +138,51 @@ def test_a_retry_after_a_failure_is_charged_once(org: Organization, talk: Path):
     assert project.moments.count() == 1
 
 
+def test_poster_and_strip_are_beside_the_source(org: Organization, talk: Path):
+    project = run(make_project(org, status="QUEUED", source=talk, duration=30.0))
+    folder = storage.path_of(project.source_key).parent
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "source",
+        "source.poster.jpg",
+        "source.poster.webp",
+        "source.strip.jpg",
+        "source.strip.vtt",
+    ]
+    assert (folder / "source").read_bytes() == talk.read_bytes()
+    assert (folder / "source.strip.vtt").read_text().count("-->") == 30
+    assert len(stored_files()) == 5
+
+
+def test_one_that_was_deleted_meanwhile_leaves_no_pictures(
+    org: Organization, still: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = make_project(org, status="QUEUED", source=still, duration=6.0)
+
+    def analyse_and_delete(*args: Any, **kwargs: Any) -> Analysis:
+        analysis = analyse(*args, **kwargs)
+        storage.delete(project.source_key)
+        Project.objects.filter(pk=project.pk).delete()
+        return analysis
+
+    monkeypatch.setattr(analysing, "analyse", analyse_and_delete)
+    app.tasks["projects.analyse"](project_id=str(project.pk), fence=project.fence)
+    assert stored_files() == []
+
+
+def test_without_room_for_pictures_it_is_analysed_all_the_same(
+    org: Organization, still: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def no_room(*args: object) -> None:
+        raise StorageFull("no room", retry_after=300)
+
+    project = make_project(org, status="QUEUED", source=still, duration=6.0)
+    monkeypatch.setattr(storage, "publish", no_room)
+    assert run(project).status == "EMPTY"
+    monkeypatch.setattr(storage, "workspace", no_room)
+    again = make_project(org, status="QUEUED", source=still, duration=6.0)
+    assert run(again).status == "EMPTY"
+
+
 def test_features_are_kept_of_which_the_same_is_chosen_again(org: Organization, talk: Path):
     project = run(make_project(org, status="QUEUED", source=talk, duration=30.0))
     row = ProjectFeatures.objects.get(project=project)
@@ -231,7 +284,7 @@ def test_stage_and_progress_reach_the_row_while_it_runs(
     monkeypatch.setattr(Heartbeat, "note", note)
     run(project)
     stages = list(dict.fromkeys(stage for stage, _ in seen))
-    assert stages == ["probing", "decoding", "listening", "scoring"]
+    assert stages == ["probing", "decoding", "poster", "listening", "scoring"]
     decoded = [share for stage, share in seen if stage == "decoding"]
     assert decoded == sorted(decoded)
     assert all(0 <= share <= 1 for share in decoded)

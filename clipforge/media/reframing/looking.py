@@ -99,8 +99,8 @@ def look(view: View, detector: FaceDetector | None, on_progress: Callable[[float
     decoding.stream(
         view.arguments,
         [
-            (feed, _raw((*view.clock, every, small), view.pictures)),
-            (watcher.feed_colour, _raw((*view.clock, some, large), samples)),
+            (feed, raw((*view.clock, every, small), view.pictures)),
+            (watcher.feed_colour, raw((*view.clock, some, large), samples)),
         ],
     )
     return watcher.finish()
@@ -115,7 +115,7 @@ def watch(
 ) -> None:
     """Give `take` so many pictures a second of a clip, in colour, `most` of them at most."""
     filters = (f"fps={rate}:start_time=0:round=up", f"scale={size[0]}:{size[1]}:flags=bilinear")
-    output = _raw((*filters, "format=rgb24"), most)
+    output = raw((*filters, "format=rgb24"), most)
     decoding.stream(arguments, [(Frames(size[0] * size[1] * 3, take).feed, output)])
 
 
@@ -126,7 +126,7 @@ def detection_size(size: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def _raw(filters: tuple[str, ...], count: int) -> Callable[[str], list[str]]:
+def raw(filters: tuple[str, ...], count: int) -> Callable[[str], list[str]]:
     """The arguments of an output of so many raw pictures, for a pipe."""
     return lambda pipe: [
         *("-map", "0:V:0", "-vf", ",".join(filters), "-frames:v", str(count)),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from clipforge.media import ErrorCode, Limits, MediaError, operations
-from clipforge.media.illustrating import NAMES, cues, tile_size, tiles
+from clipforge.media.contracts import PICTURES
+from clipforge.media.illustrating import cues, tile_size, tiles
 from clipforge.media.reframing import models
 from clipforge.media.reframing.tests.people import make_film, still
 from clipforge.media.tests.samples import AAC, H264, make_video
@@ -32,7 +33,7 @@ def folder(tmp_path):
 class TestPoster:
     def test_both_kinds_show_the_same_picture(self, tmp_path, folder):
         clip = make_video(tmp_path / "v.mp4", seconds=4, size="640x360")
-        assert operations.illustrate(clip, folder) == list(NAMES)
+        assert operations.illustrate(clip, folder) == list(PICTURES)
         jpeg, webp = pixels(folder / "poster.jpg"), pixels(folder / "poster.webp")
         assert jpeg.shape == webp.shape == (360, 640)
         assert np.abs(jpeg.astype(int) - webp.astype(int)).mean() < 6
@@ -93,7 +94,7 @@ class TestStrip:
         source = operations.probe(clip)
         assert tile_size(source) == (90, 160)
         assert pixels(folder / "strip.jpg").shape == (2 * 160, 10 * 90)
-        assert cues(source).count("-->") == 14
+        assert cues(source, *tiles(source.duration)).count("-->") == 14
 
 
 def test_a_file_that_is_no_video_leaves_nothing(tmp_path, folder):

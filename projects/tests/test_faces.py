@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core import checks
 
-from exports import faces
+from projects import faces
 
 
 def said() -> list[str]:

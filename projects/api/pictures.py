@@ -1,0 +1,54 @@
+"""Pictures of projects over HTTP."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.http import HttpRequest, HttpResponseBase
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from clipforge.common.api.files import serve_file
+from clipforge.common.api.problems import problem_response, safe_only
+from clipforge.common.errors import DomainError, NotFound
+from clipforge.media.contracts import PICTURES
+from clipforge.orgs.api.views import OrgView
+from projects import pictures, selectors
+
+
+class ProjectPicture(OrgView):
+    problems = {"get": (404, 409)}
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="download_project_picture",
+        summary="Redirect to a signed, expiring URL of the poster or the strip",
+        description="Of the whole source, made while it is analysed. The strip is one sprite; its WebVTT "
+        "says which part of it stands for which time.",
+        parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH, enum=sorted(PICTURES))],
+        responses={302: OpenApiResponse(description="`Location` is the URL.")},
+    )
+    def get(self, request: Request, project_id: uuid.UUID, name: str) -> Response:
+        project = selectors.get_project(self.organization, project_id)
+        if name not in PICTURES:
+            raise NotFound
+        return redirect(request, pictures.signed_url(project, name))
+
+
+def redirect(request: Request, path: str) -> Response:
+    """To a link, which nobody may keep longer than it is good."""
+    return Response(
+        status=status.HTTP_302_FOUND,
+        headers={"Location": request.build_absolute_uri(path), "Cache-Control": "no-store"},
+    )
+
+
+@safe_only
+def picture_file(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
+    """The picture behind a signed URL. No API key: the link is the permission."""
+    try:
+        return serve_file(request, pictures.key_of(token, name), download_name=name)
+    except DomainError as error:
+        return problem_response(error.status, error.error_code, error.message)
