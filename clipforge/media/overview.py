@@ -71,7 +71,7 @@ class Overview:
         self._best: list[tuple[float, int, Picture]] = []
 
     def output(self) -> decoding.Output:
-        """What takes the pictures from the decoder, and the arguments that let it give them."""
+        """The output of the decoder that gives the pictures."""
         width, height = self._size
         filters = [
             f"fps={1 / self._seconds:.6f}:start_time=0:round=up",

@@ -16,6 +16,7 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
+from clipforge.common import storage
 from clipforge.devtools.testing.state import fingerprint
 from clipforge.devtools.testing.tenancy import (
     METHODS,
@@ -31,6 +32,7 @@ from clipforge.devtools.testing.tenancy import (
 from clipforge.media.sample import make_still
 from clipforge.orgs.api.views import OrgView
 from exports.downloads import signed_url
+from projects import pictures
 
 pytestmark = pytest.mark.django_db
 
@@ -58,6 +60,7 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("project-cancel", "POST"): (200, 404, "running project"),
     ("project-retry", "POST"): (200, 404, "failed project"),
     ("moments", "GET"): (200, 404, "project"),
+    ("project-picture", "GET"): (302, 404, "project"),
     ("transcript", "GET"): (200, 404, "project"),
     ("transcript", "PATCH"): (200, 404, "project"),
     ("transcripts", "GET"): (200, 200, None),
@@ -105,6 +108,7 @@ OPEN: dict[str, set[str]] = {
     "schema": {"GET", "HEAD", "OPTIONS"},
     "docs": {"GET", "HEAD"},
     "download-file": {"GET", "HEAD"},
+    "picture-file": {"GET", "HEAD"},
 }
 
 # Public too: a key may be omitted, and must be valid if it is sent.
@@ -193,17 +197,27 @@ def path_of(name: str, world: World, thing: str | None) -> str:
 def address(name: str, pk: str, world: World) -> str:
     if name == "download-file":
         return signed_url(world.objects["export"])
+    if name == "picture-file":
+        return picture_of(world.objects["project"])
     if name == "credits-statement":
         return f"{PATTERNS[name]}?month={timezone.now():%Y-%m}"
     if name == "transcripts":
         return f"{PATTERNS[name]}?q=speaks"
     pattern = PATTERNS[name]
-    if name == "export-picture":
+    if name in {"export-picture", "project-picture"}:
         pattern = pattern.replace("<str:name>", "poster.jpg")
     path, filled = re.subn(r"<uuid:\w+>", pk, pattern)
     assert "<" not in path, f"{path}: this test cannot fill that in"
     assert bool(filled) == bool(pk), f"{path}: say whose thing it is about"
     return path
+
+
+def picture_of(project: Any) -> str:
+    """The signed link of a poster, which is there."""
+    path = storage.path_of(f"{project.source_key}.poster.jpg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"poster")
+    return pictures.signed_url(project, "poster.jpg")
 
 
 def body_of(name: str, method: str, world: World, video: bytes) -> Any:
