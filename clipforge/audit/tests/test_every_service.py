@@ -81,6 +81,7 @@ UNAUDITED = {
     "billing.payments._grant_pack": "the row of the payment",
     "billing.payments._take_back": "the row of the payment that went back",
     "billing.payments._give_again": "the row of the payment that went back, or came again",
+    "billing.sandboxes.fill_up": "the row of the sandbox that is made; later once a day, by the clock",
     "billing.subscriptions.grant_if_begun": "the period names its credits; every month, by the clock",
     "clipforge.staff.approvals.services._record": "the row of the second person's yes",
     "clipforge.staff.approvals.services._move_confirmed": "the row of the second person's yes",

@@ -16,6 +16,7 @@ TAGS: Final = {
     "quotes": "What work would cost.",
     "me": "Whose key this is.",
     "origins": "The pages that may read answers in a browser.",
+    "keys": "Keys, what each may do, and their end.",
     "tokens": "Short-lived keys for pages.",
     "webhooks": "Addresses that are told of events, and what they were told.",
 }
@@ -34,7 +35,7 @@ PARAMETERS: Final = {
 }
 
 # What they make is polled at an address of its own.
-LOCATED: Final = {"create_project", "create_export"}
+LOCATED: Final = {"create_project", "create_export", "create_key", "rotate_key"}
 
 Node = dict[str, Any]
 

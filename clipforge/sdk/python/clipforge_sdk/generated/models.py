@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
-
-class APIKey(TypedDict):
-    id: str
-    name: str
-    prefix: str
-    """
-    The public part of the key.
-    """
-    created_at: str
-    last_used_at: str | None
-    expires_at: str | None
-
-
 AspectEnum: TypeAlias = Literal["9:16", "1:1", "16:9", "source"]
 
 
@@ -228,6 +215,16 @@ class Inputs(TypedDict):
 HoldStatusEnum: TypeAlias = Literal["HELD", "CAPTURED", "RELEASED", "EXPIRED"]
 
 
+AllowedAddress: TypeAlias = str
+
+
+class KeyRotationRequest(TypedDict):
+    overlap_hours: NotRequired[int]
+    """
+    So long the old key still works.
+    """
+
+
 KindsEnum: TypeAlias = Literal["talk", "action", "music"]
 
 
@@ -246,6 +243,9 @@ class LowBalance(TypedDict):
 
 
 MethodEnum: TypeAlias = Literal["STRIPE", "MANUAL"]
+
+
+ModeEnum: TypeAlias = Literal["live", "test"]
 
 
 NullEnum: TypeAlias = None
@@ -382,6 +382,18 @@ class Problem(TypedDict):
     """
     What was exceeded: bytes, with 413; the name of a limit, with 429.
     """
+    scope: NotRequired[str]
+    """
+    That the key has not, with `scope_missing`.
+    """
+    cap: NotRequired[int]
+    """
+    Credits a month, with `key_cap_reached`.
+    """
+    resets_at: NotRequired[str]
+    """
+    When the next month begins, with `key_cap_reached`.
+    """
     quota: NotRequired[int]
     """
     What the limit allows, with 429.
@@ -517,6 +529,9 @@ ResolutionEnum: TypeAlias = Literal[480, 720, 1080, 1440, 2160]
 
 
 ScopeEnum: TypeAlias = Literal["read", "write"]
+
+
+ScopesEnum: TypeAlias = Literal["read", "write", "billing", "webhooks", "keys"]
 
 
 SizeEnum: TypeAlias = Literal["small", "medium", "large"]
@@ -657,6 +672,22 @@ class Word(TypedDict):
     """
     0 to 1; 1 when a person corrected it.
     """
+
+
+class APIKey(TypedDict):
+    id: str
+    name: str
+    prefix: str
+    """
+    The public part of the key.
+    """
+    scopes: list[ScopesEnum]
+    """
+    What it may do: each operation says which one it needs.
+    """
+    created_at: str
+    last_used_at: str | None
+    expires_at: str | None
 
 
 class CaptionStyleRequest(TypedDict):
@@ -1008,6 +1039,78 @@ class Hold(TypedDict):
     resolved_at: str | None
 
 
+class Key(TypedDict):
+    """
+    A key of the organization. Its text is not in it: that is shown once.
+    """
+
+    id: str
+    name: str
+    prefix: str
+    """
+    The public part of the key.
+    """
+    mode: str
+    """
+    `live`, or `test` for one of the sandbox.
+    """
+    scopes: list[ScopesEnum]
+    """
+    What it may do: each operation says which one it needs.
+    """
+    allowed_addresses: list[str]
+    """
+    Networks that it works from. Empty: from anywhere.
+    """
+    monthly_credit_cap: int
+    """
+    Credits a month (UTC). Null: no cap.
+    """
+    credits_used: int
+    """
+    In this month (UTC), by all keys that share its cap: reserved or charged, less what came back.
+    """
+    created_at: str
+    created_by: str
+    """
+    The key that asked for it, or `support`.
+    """
+    last_used_at: str | None
+    expires_at: str | None
+    revoked_at: str | None
+    replaces: str
+    """
+    The key that was rotated into it.
+    """
+
+
+class KeyRequestRequest(TypedDict):
+    name: str
+    """
+    What it is for.
+    """
+    mode: NotRequired[ModeEnum]
+    """
+    `test`: a key of the sandbox, which is made with the first. Else as the key that asks.
+    """
+    scopes: NotRequired[list[ScopesEnum]]
+    """
+    What it may do. Else as the key that asks.
+    """
+    allowed_addresses: NotRequired[list[AllowedAddress]]
+    """
+    Addresses and blocks, of IPv4 and IPv6. Else as the key that asks.
+    """
+    monthly_credit_cap: NotRequired[int]
+    """
+    Credits a month (UTC). Else as the key that asks, whose cap it then shares.
+    """
+    expires_at: NotRequired[str]
+    """
+    Else when the key that asks ends, if it does.
+    """
+
+
 class Moment(TypedDict):
     id: str
     project: str
@@ -1053,6 +1156,55 @@ class Moment(TypedDict):
     rating: str | None
     """
     up or down.
+    """
+
+
+class NewKey(TypedDict):
+    """
+    A key with its text, which is shown this once.
+    """
+
+    id: str
+    name: str
+    prefix: str
+    """
+    The public part of the key.
+    """
+    mode: str
+    """
+    `live`, or `test` for one of the sandbox.
+    """
+    scopes: list[ScopesEnum]
+    """
+    What it may do: each operation says which one it needs.
+    """
+    allowed_addresses: list[str]
+    """
+    Networks that it works from. Empty: from anywhere.
+    """
+    monthly_credit_cap: int
+    """
+    Credits a month (UTC). Null: no cap.
+    """
+    credits_used: int
+    """
+    In this month (UTC), by all keys that share its cap: reserved or charged, less what came back.
+    """
+    created_at: str
+    created_by: str
+    """
+    The key that asked for it, or `support`.
+    """
+    last_used_at: str | None
+    expires_at: str | None
+    revoked_at: str | None
+    replaces: str
+    """
+    The key that was rotated into it.
+    """
+    key: str
+    """
+    Sent as `Authorization: Bearer …`.
     """
 
 

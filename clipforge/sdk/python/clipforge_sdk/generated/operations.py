@@ -32,6 +32,8 @@ class Operations(Calls):
 
         Filters combine. `ids` and `external_id` find what you know, `q` what you look for, `updated_after` what has changed.
 
+        Needs the scope `read`.
+
         created_after: Created at this time or later.
         created_before: Created before this time, which is not included.
         external_id: With this id of your own.
@@ -67,6 +69,8 @@ class Operations(Calls):
         """Upload a video and start its analysis.
 
         Reserves 1 credit for each started minute of the source; they are charged when something is worth clipping, and given back otherwise. What the moments should be like may be said here; it can be said again for nothing, see `POST /projects/{id}/moments/select`.
+
+        Needs the scope `write`.
         """
         answer: models.Project = self._json(
             "POST",
@@ -78,13 +82,20 @@ class Operations(Calls):
         )
         return answer
 
-    def get_project(self, project_id: str) -> models.Project:
+    def get_project(self, project_id: str, *, wait: int | None = None) -> models.Project:
         """One project, with its progress.
 
-        Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.
+        Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news; `wait` lets the request wait for it.
+
+        Needs the scope `read`.
+
+        wait: With `If-None-Match`: answer once there is news, after so many seconds at the latest.
         """
         answer: models.Project = self._json(
-            "GET", "/api/v1/projects/{project_id}", path={"project_id": project_id}
+            "GET",
+            "/api/v1/projects/{project_id}",
+            path={"project_id": project_id},
+            query={"wait": wait},
         )
         return answer
 
@@ -94,6 +105,8 @@ class Operations(Calls):
         """Change the title, the external id or the metadata.
 
         Only what is given is changed. An external id is taken away with null.
+
+        Needs the scope `write`.
         """
         answer: models.Project = self._json(
             "PATCH", "/api/v1/projects/{project_id}", path={"project_id": project_id}, body=body
@@ -104,6 +117,8 @@ class Operations(Calls):
         """Delete the project with its moments, exports and files.
 
         A running analysis is cancelled first, and its credits come back.
+
+        Needs the scope `write`.
         """
         self._json("DELETE", "/api/v1/projects/{project_id}", path={"project_id": project_id})
 
@@ -111,6 +126,8 @@ class Operations(Calls):
         """Stop the analysis and give the credits back.
 
         Repeating it changes nothing.
+
+        Needs the scope `write`.
         """
         answer: models.Project = self._json(
             "POST", "/api/v1/projects/{project_id}/cancel", path={"project_id": project_id}
@@ -123,6 +140,8 @@ class Operations(Calls):
         """Moments of a project, best first.
 
         With the reasons of each score. `min_score` leaves out what is weaker.
+
+        Needs the scope `read`.
 
         min_score: With this score or a higher one.
         page_size: So many rows at most.
@@ -142,6 +161,8 @@ class Operations(Calls):
         """Make a moment by hand.
 
         It is rated as the others are, and choosing again leaves it as it is. Free.
+
+        Needs the scope `write`.
         """
         answer: models.Moment = self._json(
             "POST",
@@ -159,6 +180,8 @@ class Operations(Calls):
         """Choose the moments again, with other wishes.
 
         Free, and without analysing again. The new moments replace those that were chosen before. What was made by hand, pinned, rated or exported stays as it is, and the new ones keep clear of it.
+
+        Needs the scope `write`.
         """
         answer: models.Chosen = self._json(
             "POST",
@@ -176,6 +199,8 @@ class Operations(Calls):
         """Analyse again after a failure or a cancel.
 
         Under the same id and at today's price. Only what failed or was cancelled.
+
+        Needs the scope `write`.
         """
         answer: models.Project = self._json(
             "POST",
@@ -192,6 +217,8 @@ class Operations(Calls):
         """The words that are spoken in a project.
 
         Times are seconds into the source, also in a range. 404 `no_transcript` where nothing is spoken, or nothing in a language that is understood.
+
+        Needs the scope `read`.
 
         end: Only what is spoken before. Seconds.
         start: Only what is spoken from here on. Seconds.
@@ -216,6 +243,8 @@ class Operations(Calls):
 
         Times are seconds into the source, also in a range. 404 `no_transcript` where nothing is spoken, or nothing in a language that is understood.
 
+        Needs the scope `read`.
+
         end: Only what is spoken before. Seconds.
         start: Only what is spoken from here on. Seconds.
         """
@@ -232,6 +261,8 @@ class Operations(Calls):
         """Correct words.
 
         Captions that are made later use them. Times stay as they are. Answers with the sentences that were corrected.
+
+        Needs the scope `write`.
         """
         answer: models.Transcript = self._json(
             "PATCH",
@@ -245,6 +276,8 @@ class Operations(Calls):
         """One moment.
 
         With the reasons of its score, and what people made of it.
+
+        Needs the scope `read`.
         """
         answer: models.Moment = self._json(
             "GET", "/api/v1/moments/{moment_id}", path={"moment_id": moment_id}
@@ -257,6 +290,8 @@ class Operations(Calls):
         """Move its edges, title, pin or rate it.
 
         A moment that was moved is rated anew and pinned. Exports that were made of it keep the edges that they were made with. A rating is kept beside the scores that it was given for.
+
+        Needs the scope `write`.
         """
         answer: models.Moment = self._json(
             "PATCH", "/api/v1/moments/{moment_id}", path={"moment_id": moment_id}, body=body
@@ -267,6 +302,8 @@ class Operations(Calls):
         """Delete a moment.
 
         Exports that were made of it stay.
+
+        Needs the scope `write`.
         """
         self._json("DELETE", "/api/v1/moments/{moment_id}", path={"moment_id": moment_id})
 
@@ -274,6 +311,8 @@ class Operations(Calls):
         """The words that are spoken in a moment.
 
         Times are seconds into the moment. 404 `no_transcript` where there are none.
+
+        Needs the scope `read`.
         """
         answer: models.Transcript = self._json(
             "GET", "/api/v1/moments/{moment_id}/transcript", path={"moment_id": moment_id}
@@ -286,6 +325,8 @@ class Operations(Calls):
         """The words that are spoken in a moment As text, in this format.
 
         Times are seconds into the moment. 404 `no_transcript` where there are none.
+
+        Needs the scope `read`.
         """
         return self._text(
             "GET",
@@ -310,6 +351,8 @@ class Operations(Calls):
         """Exports, newest first.
 
         Filters combine. A filter by a project that is not yours is 404.
+
+        Needs the scope `read`.
 
         created_after: Created at this time or later.
         created_before: Created before this time, which is not included.
@@ -344,19 +387,28 @@ class Operations(Calls):
         """Render a moment, or start to end of a project.
 
         Reserves 1 credit for each started minute of the clip, 2 above 1080 and 4 in 2160; they are charged when the file is ready, and given back otherwise. Captions cost nothing.
+
+        Needs the scope `write`.
         """
         answer: models.Export = self._json(
             "POST", "/api/v1/exports", body=body, idempotent=True, idempotency_key=idempotency_key
         )
         return answer
 
-    def get_export(self, export_id: str) -> models.Export:
+    def get_export(self, export_id: str, *, wait: int | None = None) -> models.Export:
         """One export, with its progress.
 
-        Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.
+        Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news; `wait` lets the request wait for it.
+
+        Needs the scope `read`.
+
+        wait: With `If-None-Match`: answer once there is news, after so many seconds at the latest.
         """
         answer: models.Export = self._json(
-            "GET", "/api/v1/exports/{export_id}", path={"export_id": export_id}
+            "GET",
+            "/api/v1/exports/{export_id}",
+            path={"export_id": export_id},
+            query={"wait": wait},
         )
         return answer
 
@@ -364,6 +416,8 @@ class Operations(Calls):
         """Delete the export and its file.
 
         One that waits or runs is cancelled first, and its credits come back. What a finished one cost stays charged.
+
+        Needs the scope `write`.
         """
         self._json("DELETE", "/api/v1/exports/{export_id}", path={"export_id": export_id})
 
@@ -371,6 +425,8 @@ class Operations(Calls):
         """Stop the render and give the credits back.
 
         Repeating it changes nothing.
+
+        Needs the scope `write`.
         """
         answer: models.Export = self._json(
             "POST", "/api/v1/exports/{export_id}/cancel", path={"export_id": export_id}
@@ -381,6 +437,8 @@ class Operations(Calls):
         """Redirect to a signed, expiring URL of the file.
 
         A link of its own, good for some minutes; whoever has it may fetch the file.
+
+        Needs the scope `read`.
         """
         return self._file(
             "GET", "/api/v1/exports/{export_id}/download", path={"export_id": export_id}
@@ -392,6 +450,8 @@ class Operations(Calls):
         """Redirect to a signed, expiring URL of the poster or the strip.
 
         The strip is one sprite; its WebVTT says which part of it stands for which time.
+
+        Needs the scope `read`.
         """
         return self._file(
             "GET",
@@ -403,6 +463,8 @@ class Operations(Calls):
         """Render again after a failure or a cancel.
 
         Under the same id and at today's price. Only what failed or was cancelled.
+
+        Needs the scope `write`.
         """
         answer: models.Export = self._json(
             "POST",
@@ -417,6 +479,8 @@ class Operations(Calls):
         """The words that are spoken in a clip.
 
         Times are seconds into the clip. 404 `no_transcript` where there are none.
+
+        Needs the scope `read`.
         """
         answer: models.Transcript = self._json(
             "GET", "/api/v1/exports/{export_id}/transcript", path={"export_id": export_id}
@@ -429,6 +493,8 @@ class Operations(Calls):
         """The words that are spoken in a clip As text, in this format.
 
         Times are seconds into the clip. 404 `no_transcript` where there are none.
+
+        Needs the scope `read`.
         """
         return self._text(
             "GET",
@@ -442,6 +508,8 @@ class Operations(Calls):
 
         The newest twenty, with the sentences that have most of the words. Words are found in all their forms, and all of them must be spoken; "a phrase" in quotes, `or` between two and `-` before a word work too.
 
+        Needs the scope `read`.
+
         q: Up to 200 characters.
         """
         answer: models.FoundTranscripts = self._json("GET", "/api/v1/transcripts", query={"q": q})
@@ -451,6 +519,8 @@ class Operations(Calls):
         """Credits available, held and posted.
 
         Never older than the last change. What is available can be spent now.
+
+        Needs the scope `read`.
         """
         answer: models.Balance = self._json("GET", "/api/v1/credits/balance")
         return answer
@@ -464,6 +534,8 @@ class Operations(Calls):
         """Reservations, newest first.
 
         What work that waits or runs has reserved, and how it ended.
+
+        Needs the scope `read`.
 
         page_size: So many rows at most.
         status: In this status; of several, in any of them.
@@ -481,6 +553,8 @@ class Operations(Calls):
 
         The oldest first. Months are of UTC. As JSON up to 10,000 movements.
 
+        Needs the scope `read`.
+
         month: Of a year.
         """
         answer: models.Statement = self._json(
@@ -492,6 +566,8 @@ class Operations(Calls):
         """A month of the ledger: opening, movements, closing As text, in this format.
 
         The oldest first. Months are of UTC. As JSON up to 10,000 movements.
+
+        Needs the scope `read`.
 
         month: Of a year.
         """
@@ -510,6 +586,8 @@ class Operations(Calls):
         """The ledger, newest first.
 
         Every movement of credits, with all that its amount was computed from. Rows never change.
+
+        Needs the scope `read`.
 
         created_after: At this time or later.
         created_before: Before this time, which is not included.
@@ -536,6 +614,8 @@ class Operations(Calls):
         """Open a page where a plan or a credit pack is paid.
 
         Nothing is charged and no credits come until the customer has paid there.
+
+        Needs the scope `billing`.
         """
         answer: models.Checkout = self._json(
             "POST",
@@ -551,6 +631,8 @@ class Operations(Calls):
 
         What was asked for and what was paid, by card or by transfer, with what it bought.
 
+        Needs the scope `billing`.
+
         page_size: So many rows at most.
         """
         return Pages(
@@ -563,6 +645,8 @@ class Operations(Calls):
         """One payment.
 
         It is pending until Stripe says that it was paid, which may be minutes after the customer did.
+
+        Needs the scope `billing`.
         """
         answer: models.Payment = self._json(
             "GET", "/api/v1/billing/payments/{payment_id}", path={"payment_id": payment_id}
@@ -573,6 +657,8 @@ class Operations(Calls):
         """Open a page where the plan is changed or cancelled.
 
         Stripe's own page. The address is good for a short time and for this customer.
+
+        Needs the scope `billing`.
         """
         answer: models.Portal = self._json("POST", "/api/v1/billing/portal")
         return answer
@@ -581,6 +667,8 @@ class Operations(Calls):
         """The paid plan that goes on, if any.
 
         Null where no plan is paid for. A plan that ends is shown until its end.
+
+        Needs the scope `billing`.
         """
         answer: models.CurrentSubscription = self._json("GET", "/api/v1/billing/subscription")
         return answer
@@ -589,6 +677,8 @@ class Operations(Calls):
         """Plans and credit packs, cheapest first.
 
         Public: whoever wants to know what it costs has no key yet. With one its organization counts.
+
+        Needs the scope `read`.
         """
         answer: models.Pricing = self._json("GET", "/api/v1/pricing")
         return answer
@@ -597,6 +687,8 @@ class Operations(Calls):
         """What an analysis or an export would cost.
 
         Nothing is reserved. The price of work is fixed when it is ordered.
+
+        Needs the scope `read`.
         """
         answer: models.Quote = self._json("POST", "/api/v1/quotes", body=body)
         return answer
@@ -605,6 +697,8 @@ class Operations(Calls):
         """The organization, tier, limits and key in use.
 
         Whose key this is, and the limits that it is under.
+
+        Needs the scope `read`.
         """
         answer: models.Me = self._json("GET", "/api/v1/me")
         return answer
@@ -613,6 +707,8 @@ class Operations(Calls):
         """The origins whose pages may read answers.
 
         A browser shows an answer to a page only if its origin is in this list.
+
+        Needs the scope `read`.
         """
         answer: models.Origins = self._json("GET", "/api/v1/origins")
         return answer
@@ -621,14 +717,69 @@ class Operations(Calls):
         """Allow pages of these origins, and of no others.
 
         At once, for requests with any key or token of the organization.
+
+        Needs the scope `keys`.
         """
         answer: models.Origins = self._json("PUT", "/api/v1/origins", body=body)
+        return answer
+
+    def list_keys(self) -> models.Key:
+        """Keys, newest first.
+
+        Those that ended and were revoked too. Tokens of pages are not listed.
+
+        Needs the scope `keys`.
+        """
+        answer: models.Key = self._json("GET", "/api/v1/keys")
+        return answer
+
+    def create_key(self, body: models.KeyRequestRequest) -> models.NewKey:
+        """Make a key.
+
+        It can do no more than the key that asks for it. The answer has its text, and is the only one that has: whoever loses it revokes the key and makes another.
+
+        Needs the scope `keys`.
+        """
+        answer: models.NewKey = self._json("POST", "/api/v1/keys", body=body)
+        return answer
+
+    def get_key(self, key_id: str) -> models.Key:
+        """One key.
+
+        What it may do, until when, what it spent in this month and when it was last used.
+
+        Needs the scope `keys`.
+        """
+        answer: models.Key = self._json("GET", "/api/v1/keys/{key_id}", path={"key_id": key_id})
+        return answer
+
+    def revoke_key(self, key_id: str) -> None:
+        """Revoke a key.
+
+        It is refused from the next request on, and so are its tokens. Also the key that asks may be revoked; the others of the organization stay as they are.
+
+        Needs the scope `keys`.
+        """
+        self._json("DELETE", "/api/v1/keys/{key_id}", path={"key_id": key_id})
+
+    def rotate_key(self, key_id: str, body: models.KeyRotationRequest) -> models.NewKey:
+        """Give a key a successor.
+
+        The successor may do the same, under the same cap. The key that it replaces works for `overlap_hours` more, and its tokens no longer than it. Both are listed; the owners get mail. A key has one successor: rotated again it is 409 `key_rotated`.
+
+        Needs the scope `keys`.
+        """
+        answer: models.NewKey = self._json(
+            "POST", "/api/v1/keys/{key_id}/rotate", path={"key_id": key_id}, body=body
+        )
         return answer
 
     def create_token(self, body: models.TokenRequestRequest) -> models.Token:
         """A short-lived token for a page.
 
-        For a page in a browser, where a key would be read by everybody. It may do what its scope says, from origins that are allowed, until it ends. It ends with the key that asked for it where that one has an end; a revoked key ends none of its tokens, so keep them short.
+        For a page in a browser, where a key would be read by everybody. It may do what its scope says, which the key that asks for it must have too, from origins that are allowed, until it ends. It ends with that key at the latest, also where it is revoked or rotated, and shares its monthly cap.
+
+        Needs the scope `keys`.
         """
         answer: models.Token = self._json("POST", "/api/v1/tokens", body=body)
         return answer
@@ -637,6 +788,8 @@ class Operations(Calls):
         """One delivery: its body and its attempts.
 
         With what the endpoint answered to each attempt, so far as it was kept.
+
+        Needs the scope `webhooks`.
         """
         answer: models.DeliveryDetail = self._json(
             "GET", "/api/v1/webhooks/deliveries/{delivery_id}", path={"delivery_id": delivery_id}
@@ -647,6 +800,8 @@ class Operations(Calls):
         """Send it again, under the same id.
 
         Whoever got it before knows it by its id, which stays.
+
+        Needs the scope `webhooks`.
         """
         answer: models.Delivery = self._json(
             "POST",
@@ -659,6 +814,8 @@ class Operations(Calls):
         """Webhook endpoints, newest first.
 
         The addresses that are told of events.
+
+        Needs the scope `webhooks`.
 
         page_size: So many rows at most.
         """
@@ -674,6 +831,8 @@ class Operations(Calls):
         """Have an address told of events.
 
         The answer has the secret that requests are signed with. It is shown this once; if it is lost, rotate it.
+
+        Needs the scope `webhooks`.
         """
         answer: models.EndpointWithSecret = self._json(
             "POST", "/api/v1/webhooks/endpoints", body=body
@@ -684,6 +843,8 @@ class Operations(Calls):
         """One webhook endpoint.
 
         Whether it is enabled, and since when it fails.
+
+        Needs the scope `webhooks`.
         """
         answer: models.Endpoint = self._json(
             "GET", "/api/v1/webhooks/endpoints/{endpoint_id}", path={"endpoint_id": endpoint_id}
@@ -696,6 +857,8 @@ class Operations(Calls):
         """Change an endpoint, or enable it again.
 
         Only what is given is changed. One that was disabled for its failures begins anew.
+
+        Needs the scope `webhooks`.
         """
         answer: models.Endpoint = self._json(
             "PATCH",
@@ -709,6 +872,8 @@ class Operations(Calls):
         """Delete an endpoint; what waits for it is never sent.
 
         At once. Its deliveries go with it.
+
+        Needs the scope `webhooks`.
         """
         self._json(
             "DELETE", "/api/v1/webhooks/endpoints/{endpoint_id}", path={"endpoint_id": endpoint_id}
@@ -726,6 +891,8 @@ class Operations(Calls):
         """What an endpoint is told, newest first.
 
         Each event that was sent or will be, with what the endpoint answered.
+
+        Needs the scope `webhooks`.
 
         created_after: Created at this time or later.
         created_before: Created before this time, which is not included.
@@ -753,6 +920,8 @@ class Operations(Calls):
         """Send an endpoint again all that happened in a time.
 
         Also what happened before the endpoint was made, or while it was disabled, up to 30 days ago; at most 10000 events. Each has the id that it had before.
+
+        Needs the scope `webhooks`.
         """
         answer: models.Replayed = self._json(
             "POST",
@@ -766,6 +935,8 @@ class Operations(Calls):
         """Give an endpoint a new secret.
 
         For 24 hours, the ones before sign beside it: every request has a signature of each. The answer has the new secret, and is the only one that has.
+
+        Needs the scope `webhooks`.
         """
         answer: models.EndpointWithSecret = self._json(
             "POST",
@@ -780,6 +951,8 @@ class Operations(Calls):
         """Send an endpoint the event `endpoint.test`.
 
         To see that it is reached and that its signature is checked.
+
+        Needs the scope `webhooks`.
         """
         answer: models.Delivery = self._json(
             "POST",

@@ -15,6 +15,8 @@ export type components = {
             readonly name: string;
             /** @description The public part of the key. */
             readonly prefix: string;
+            /** @description What it may do: each operation says which one it needs. */
+            readonly scopes: components["schemas"]["ScopesEnum"][];
             /** Format: date-time */
             readonly created_at: string;
             /** Format: date-time */
@@ -516,6 +518,66 @@ export type components = {
         };
         /** @enum {string} */
         HoldStatusEnum: "HELD" | "CAPTURED" | "RELEASED" | "EXPIRED";
+        /** @description A key of the organization. Its text is not in it: that is shown once. */
+        Key: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly name: string;
+            /** @description The public part of the key. */
+            readonly prefix: string;
+            /** @description `live`, or `test` for one of the sandbox. */
+            readonly mode: string;
+            /** @description What it may do: each operation says which one it needs. */
+            readonly scopes: components["schemas"]["ScopesEnum"][];
+            /** @description Networks that it works from. Empty: from anywhere. */
+            readonly allowed_addresses: string[];
+            /** @description Credits a month (UTC). Null: no cap. */
+            readonly monthly_credit_cap: number;
+            /** @description In this month (UTC), by all keys that share its cap: reserved or charged, less what came back. */
+            readonly credits_used: number;
+            /** Format: date-time */
+            readonly created_at: string;
+            /** @description The key that asked for it, or `support`. */
+            readonly created_by: string;
+            /** Format: date-time */
+            readonly last_used_at: string | null;
+            /** Format: date-time */
+            readonly expires_at: string | null;
+            /** Format: date-time */
+            readonly revoked_at: string | null;
+            /**
+             * Format: uuid
+             * @description The key that was rotated into it.
+             */
+            readonly replaces: string;
+        };
+        KeyRequestRequest: {
+            /** @description What it is for. */
+            name: string;
+            /** @description `test`: a key of the sandbox, which is made with the first. Else as the key that asks. */
+            mode?: components["schemas"]["ModeEnum"];
+            /** @description What it may do. Else as the key that asks. */
+            scopes?: components["schemas"]["ScopesEnum"][];
+            /** @description Addresses and blocks, of IPv4 and IPv6. Else as the key that asks. */
+            allowed_addresses?: string[];
+            /**
+             * Format: int64
+             * @description Credits a month (UTC). Else as the key that asks, whose cap it then shares.
+             */
+            monthly_credit_cap?: number;
+            /**
+             * Format: date-time
+             * @description Else when the key that asks ends, if it does.
+             */
+            expires_at?: string;
+        };
+        KeyRotationRequest: {
+            /**
+             * @description So long the old key still works.
+             * @default 24
+             */
+            overlap_hours?: number;
+        };
         /** @enum {string} */
         KindsEnum: "talk" | "action" | "music";
         /** @enum {string} */
@@ -534,6 +596,8 @@ export type components = {
         };
         /** @enum {string} */
         MethodEnum: "STRIPE" | "MANUAL";
+        /** @enum {string} */
+        ModeEnum: "live" | "test";
         Moment: {
             /** Format: uuid */
             readonly id: string;
@@ -574,6 +638,41 @@ export type components = {
             readonly pinned: boolean;
             /** @description up or down. */
             readonly rating: string | null;
+        };
+        /** @description A key with its text, which is shown this once. */
+        NewKey: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly name: string;
+            /** @description The public part of the key. */
+            readonly prefix: string;
+            /** @description `live`, or `test` for one of the sandbox. */
+            readonly mode: string;
+            /** @description What it may do: each operation says which one it needs. */
+            readonly scopes: components["schemas"]["ScopesEnum"][];
+            /** @description Networks that it works from. Empty: from anywhere. */
+            readonly allowed_addresses: string[];
+            /** @description Credits a month (UTC). Null: no cap. */
+            readonly monthly_credit_cap: number;
+            /** @description In this month (UTC), by all keys that share its cap: reserved or charged, less what came back. */
+            readonly credits_used: number;
+            /** Format: date-time */
+            readonly created_at: string;
+            /** @description The key that asked for it, or `support`. */
+            readonly created_by: string;
+            /** Format: date-time */
+            readonly last_used_at: string | null;
+            /** Format: date-time */
+            readonly expires_at: string | null;
+            /** Format: date-time */
+            readonly revoked_at: string | null;
+            /**
+             * Format: uuid
+             * @description The key that was rotated into it.
+             */
+            readonly replaces: string;
+            /** @description Sent as `Authorization: Bearer …`. */
+            readonly key: string;
         };
         NullEnum: null;
         Organization: {
@@ -809,6 +908,15 @@ export type components = {
             available?: number;
             /** @description What was exceeded: bytes, with 413; the name of a limit, with 429. */
             limit?: unknown;
+            /** @description That the key has not, with `scope_missing`. */
+            scope?: string;
+            /** @description Credits a month, with `key_cap_reached`. */
+            cap?: number;
+            /**
+             * Format: date-time
+             * @description When the next month begins, with `key_cap_reached`.
+             */
+            resets_at?: string;
             /** @description What the limit allows, with 429. */
             quota?: number;
             /**
@@ -1038,6 +1146,8 @@ export type components = {
         ResolutionEnum: 480 | 720 | 1080 | 1440 | 2160;
         /** @enum {string} */
         ScopeEnum: "read" | "write";
+        /** @enum {string} */
+        ScopesEnum: "read" | "write" | "billing" | "webhooks" | "keys";
         Sentence: {
             /**
              * Format: double
@@ -1260,12 +1370,17 @@ export type FoundTranscripts = components['schemas']['FoundTranscripts'];
 export type FpsEnum = components['schemas']['FpsEnum'];
 export type Hold = components['schemas']['Hold'];
 export type HoldStatusEnum = components['schemas']['HoldStatusEnum'];
+export type Key = components['schemas']['Key'];
+export type KeyRequestRequest = components['schemas']['KeyRequestRequest'];
+export type KeyRotationRequest = components['schemas']['KeyRotationRequest'];
 export type KindsEnum = components['schemas']['KindsEnum'];
 export type LayoutEnum = components['schemas']['LayoutEnum'];
 export type LowBalance = components['schemas']['LowBalance'];
 export type Me = components['schemas']['Me'];
 export type MethodEnum = components['schemas']['MethodEnum'];
+export type ModeEnum = components['schemas']['ModeEnum'];
 export type Moment = components['schemas']['Moment'];
+export type NewKey = components['schemas']['NewKey'];
 export type NullEnum = components['schemas']['NullEnum'];
 export type Organization = components['schemas']['Organization'];
 export type OriginEnum = components['schemas']['OriginEnum'];
@@ -1309,6 +1424,7 @@ export type ReplayRequest = components['schemas']['ReplayRequest'];
 export type Replayed = components['schemas']['Replayed'];
 export type ResolutionEnum = components['schemas']['ResolutionEnum'];
 export type ScopeEnum = components['schemas']['ScopeEnum'];
+export type ScopesEnum = components['schemas']['ScopesEnum'];
 export type Sentence = components['schemas']['Sentence'];
 export type SizeEnum = components['schemas']['SizeEnum'];
 export type SnapEnum = components['schemas']['SnapEnum'];

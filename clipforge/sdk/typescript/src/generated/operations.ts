@@ -25,6 +25,8 @@ export class Operations extends Calls {
    *
    * Filters combine. `ids` and `external_id` find what you know, `q` what you look for, `updated_after` what has changed.
    *
+   * Needs the scope `read`.
+   *
    * `created_after`: Created at this time or later.
    *
    * `created_before`: Created before this time, which is not included.
@@ -54,6 +56,8 @@ export class Operations extends Calls {
    * Upload a video and start its analysis.
    *
    * Reserves 1 credit for each started minute of the source; they are charged when something is worth clipping, and given back otherwise. What the moments should be like may be said here; it can be said again for nothing, see `POST /projects/{id}/moments/select`.
+   *
+   * Needs the scope `write`.
    */
   createProject(
     file: Upload,
@@ -66,19 +70,26 @@ export class Operations extends Calls {
   /**
    * One project, with its progress.
    *
-   * Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.
+   * Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news; `wait` lets the request wait for it.
+   *
+   * Needs the scope `read`.
+   *
+   * `wait`: With `If-None-Match`: answer once there is news, after so many seconds at the latest.
    */
   getProject(
     projectId: string,
+    query: { wait?: number } = {},
     options: CallOptions = {},
   ): Promise<models.Project> {
-    return this.json({ method: "GET", address: "/api/v1/projects/{project_id}", path: { project_id: projectId }, ...options });
+    return this.json({ method: "GET", address: "/api/v1/projects/{project_id}", path: { project_id: projectId }, query, ...options });
   }
 
   /**
    * Change the title, the external id or the metadata.
    *
    * Only what is given is changed. An external id is taken away with null.
+   *
+   * Needs the scope `write`.
    */
   updateProject(
     projectId: string,
@@ -92,6 +103,8 @@ export class Operations extends Calls {
    * Delete the project with its moments, exports and files.
    *
    * A running analysis is cancelled first, and its credits come back.
+   *
+   * Needs the scope `write`.
    */
   deleteProject(
     projectId: string,
@@ -104,6 +117,8 @@ export class Operations extends Calls {
    * Stop the analysis and give the credits back.
    *
    * Repeating it changes nothing.
+   *
+   * Needs the scope `write`.
    */
   cancelProject(
     projectId: string,
@@ -116,6 +131,8 @@ export class Operations extends Calls {
    * Moments of a project, best first.
    *
    * With the reasons of each score. `min_score` leaves out what is weaker.
+   *
+   * Needs the scope `read`.
    *
    * `min_score`: With this score or a higher one.
    *
@@ -133,6 +150,8 @@ export class Operations extends Calls {
    * Make a moment by hand.
    *
    * It is rated as the others are, and choosing again leaves it as it is. Free.
+   *
+   * Needs the scope `write`.
    */
   createMoment(
     projectId: string,
@@ -146,6 +165,8 @@ export class Operations extends Calls {
    * Choose the moments again, with other wishes.
    *
    * Free, and without analysing again. The new moments replace those that were chosen before. What was made by hand, pinned, rated or exported stays as it is, and the new ones keep clear of it.
+   *
+   * Needs the scope `write`.
    */
   selectMoments(
     projectId: string,
@@ -159,6 +180,8 @@ export class Operations extends Calls {
    * Analyse again after a failure or a cancel.
    *
    * Under the same id and at today's price. Only what failed or was cancelled.
+   *
+   * Needs the scope `write`.
    */
   retryProject(
     projectId: string,
@@ -171,6 +194,8 @@ export class Operations extends Calls {
    * The words that are spoken in a project.
    *
    * Times are seconds into the source, also in a range. 404 `no_transcript` where nothing is spoken, or nothing in a language that is understood.
+   *
+   * Needs the scope `read`.
    *
    * `end`: Only what is spoken before. Seconds.
    *
@@ -188,6 +213,8 @@ export class Operations extends Calls {
    * The words that are spoken in a project.
    *
    * Times are seconds into the source, also in a range. 404 `no_transcript` where nothing is spoken, or nothing in a language that is understood.
+   *
+   * Needs the scope `read`.
    *
    * `end`: Only what is spoken before. Seconds.
    *
@@ -207,6 +234,8 @@ export class Operations extends Calls {
    * Correct words.
    *
    * Captions that are made later use them. Times stay as they are. Answers with the sentences that were corrected.
+   *
+   * Needs the scope `write`.
    */
   correctTranscript(
     projectId: string,
@@ -220,6 +249,8 @@ export class Operations extends Calls {
    * One moment.
    *
    * With the reasons of its score, and what people made of it.
+   *
+   * Needs the scope `read`.
    */
   getMoment(
     momentId: string,
@@ -232,6 +263,8 @@ export class Operations extends Calls {
    * Move its edges, title, pin or rate it.
    *
    * A moment that was moved is rated anew and pinned. Exports that were made of it keep the edges that they were made with. A rating is kept beside the scores that it was given for.
+   *
+   * Needs the scope `write`.
    */
   updateMoment(
     momentId: string,
@@ -245,6 +278,8 @@ export class Operations extends Calls {
    * Delete a moment.
    *
    * Exports that were made of it stay.
+   *
+   * Needs the scope `write`.
    */
   deleteMoment(
     momentId: string,
@@ -257,6 +292,8 @@ export class Operations extends Calls {
    * The words that are spoken in a moment.
    *
    * Times are seconds into the moment. 404 `no_transcript` where there are none.
+   *
+   * Needs the scope `read`.
    */
   getMomentTranscript(
     momentId: string,
@@ -269,6 +306,8 @@ export class Operations extends Calls {
    * The words that are spoken in a moment.
    *
    * Times are seconds into the moment. 404 `no_transcript` where there are none.
+   *
+   * Needs the scope `read`.
    *
    * `format`: Of the text.
    */
@@ -284,6 +323,8 @@ export class Operations extends Calls {
    * Exports, newest first.
    *
    * Filters combine. A filter by a project that is not yours is 404.
+   *
+   * Needs the scope `read`.
    *
    * `created_after`: Created at this time or later.
    *
@@ -312,6 +353,8 @@ export class Operations extends Calls {
    * Render a moment, or start to end of a project.
    *
    * Reserves 1 credit for each started minute of the clip, 2 above 1080 and 4 in 2160; they are charged when the file is ready, and given back otherwise. Captions cost nothing.
+   *
+   * Needs the scope `write`.
    */
   createExport(
     body: models.ExportCreateRequest,
@@ -323,19 +366,26 @@ export class Operations extends Calls {
   /**
    * One export, with its progress.
    *
-   * Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news.
+   * Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news; `wait` lets the request wait for it.
+   *
+   * Needs the scope `read`.
+   *
+   * `wait`: With `If-None-Match`: answer once there is news, after so many seconds at the latest.
    */
   getExport(
     exportId: string,
+    query: { wait?: number } = {},
     options: CallOptions = {},
   ): Promise<models.Export> {
-    return this.json({ method: "GET", address: "/api/v1/exports/{export_id}", path: { export_id: exportId }, ...options });
+    return this.json({ method: "GET", address: "/api/v1/exports/{export_id}", path: { export_id: exportId }, query, ...options });
   }
 
   /**
    * Delete the export and its file.
    *
    * One that waits or runs is cancelled first, and its credits come back. What a finished one cost stays charged.
+   *
+   * Needs the scope `write`.
    */
   deleteExport(
     exportId: string,
@@ -348,6 +398,8 @@ export class Operations extends Calls {
    * Stop the render and give the credits back.
    *
    * Repeating it changes nothing.
+   *
+   * Needs the scope `write`.
    */
   cancelExport(
     exportId: string,
@@ -360,6 +412,8 @@ export class Operations extends Calls {
    * Redirect to a signed, expiring URL of the file.
    *
    * A link of its own, good for some minutes; whoever has it may fetch the file.
+   *
+   * Needs the scope `read`.
    */
   downloadExport(
     exportId: string,
@@ -372,6 +426,8 @@ export class Operations extends Calls {
    * Redirect to a signed, expiring URL of the poster or the strip.
    *
    * The strip is one sprite; its WebVTT says which part of it stands for which time.
+   *
+   * Needs the scope `read`.
    */
   downloadExportPicture(
     exportId: string,
@@ -385,6 +441,8 @@ export class Operations extends Calls {
    * Render again after a failure or a cancel.
    *
    * Under the same id and at today's price. Only what failed or was cancelled.
+   *
+   * Needs the scope `write`.
    */
   retryExport(
     exportId: string,
@@ -397,6 +455,8 @@ export class Operations extends Calls {
    * The words that are spoken in a clip.
    *
    * Times are seconds into the clip. 404 `no_transcript` where there are none.
+   *
+   * Needs the scope `read`.
    */
   getExportTranscript(
     exportId: string,
@@ -409,6 +469,8 @@ export class Operations extends Calls {
    * The words that are spoken in a clip.
    *
    * Times are seconds into the clip. 404 `no_transcript` where there are none.
+   *
+   * Needs the scope `read`.
    *
    * `format`: Of the text.
    */
@@ -425,6 +487,8 @@ export class Operations extends Calls {
    *
    * The newest twenty, with the sentences that have most of the words. Words are found in all their forms, and all of them must be spoken; "a phrase" in quotes, `or` between two and `-` before a word work too.
    *
+   * Needs the scope `read`.
+   *
    * `q`: Up to 200 characters.
    */
   searchTranscripts(
@@ -438,6 +502,8 @@ export class Operations extends Calls {
    * Credits available, held and posted.
    *
    * Never older than the last change. What is available can be spent now.
+   *
+   * Needs the scope `read`.
    */
   getBalance(
     options: CallOptions = {},
@@ -449,6 +515,8 @@ export class Operations extends Calls {
    * Reservations, newest first.
    *
    * What work that waits or runs has reserved, and how it ended.
+   *
+   * Needs the scope `read`.
    *
    * `page_size`: So many rows at most.
    *
@@ -466,6 +534,8 @@ export class Operations extends Calls {
    *
    * The oldest first. Months are of UTC. As JSON up to 10,000 movements.
    *
+   * Needs the scope `read`.
+   *
    * `month`: Of a year.
    */
   getStatement(
@@ -479,6 +549,8 @@ export class Operations extends Calls {
    * A month of the ledger: opening, movements, closing.
    *
    * The oldest first. Months are of UTC. As JSON up to 10,000 movements.
+   *
+   * Needs the scope `read`.
    *
    * `month`: Of a year.
    *
@@ -495,6 +567,8 @@ export class Operations extends Calls {
    * The ledger, newest first.
    *
    * Every movement of credits, with all that its amount was computed from. Rows never change.
+   *
+   * Needs the scope `read`.
    *
    * `created_after`: At this time or later.
    *
@@ -515,6 +589,8 @@ export class Operations extends Calls {
    * Open a page where a plan or a credit pack is paid.
    *
    * Nothing is charged and no credits come until the customer has paid there.
+   *
+   * Needs the scope `billing`.
    */
   createCheckout(
     body: models.CheckoutRequestRequest,
@@ -527,6 +603,8 @@ export class Operations extends Calls {
    * Payments, newest first.
    *
    * What was asked for and what was paid, by card or by transfer, with what it bought.
+   *
+   * Needs the scope `billing`.
    *
    * `page_size`: So many rows at most.
    */
@@ -541,6 +619,8 @@ export class Operations extends Calls {
    * One payment.
    *
    * It is pending until Stripe says that it was paid, which may be minutes after the customer did.
+   *
+   * Needs the scope `billing`.
    */
   getPayment(
     paymentId: string,
@@ -553,6 +633,8 @@ export class Operations extends Calls {
    * Open a page where the plan is changed or cancelled.
    *
    * Stripe's own page. The address is good for a short time and for this customer.
+   *
+   * Needs the scope `billing`.
    */
   createPortalSession(
     options: CallOptions = {},
@@ -564,6 +646,8 @@ export class Operations extends Calls {
    * The paid plan that goes on, if any.
    *
    * Null where no plan is paid for. A plan that ends is shown until its end.
+   *
+   * Needs the scope `billing`.
    */
   getSubscription(
     options: CallOptions = {},
@@ -575,6 +659,8 @@ export class Operations extends Calls {
    * Plans and credit packs, cheapest first.
    *
    * Public: whoever wants to know what it costs has no key yet. With one its organization counts.
+   *
+   * Needs the scope `read`.
    */
   getPricing(
     options: CallOptions = {},
@@ -586,6 +672,8 @@ export class Operations extends Calls {
    * What an analysis or an export would cost.
    *
    * Nothing is reserved. The price of work is fixed when it is ordered.
+   *
+   * Needs the scope `read`.
    */
   createQuote(
     body: models.QuoteRequestRequest,
@@ -598,6 +686,8 @@ export class Operations extends Calls {
    * The organization, tier, limits and key in use.
    *
    * Whose key this is, and the limits that it is under.
+   *
+   * Needs the scope `read`.
    */
   getMe(
     options: CallOptions = {},
@@ -609,6 +699,8 @@ export class Operations extends Calls {
    * The origins whose pages may read answers.
    *
    * A browser shows an answer to a page only if its origin is in this list.
+   *
+   * Needs the scope `read`.
    */
   getOrigins(
     options: CallOptions = {},
@@ -620,6 +712,8 @@ export class Operations extends Calls {
    * Allow pages of these origins, and of no others.
    *
    * At once, for requests with any key or token of the organization.
+   *
+   * Needs the scope `keys`.
    */
   replaceOrigins(
     body: models.OriginsRequest,
@@ -629,9 +723,81 @@ export class Operations extends Calls {
   }
 
   /**
+   * Keys, newest first.
+   *
+   * Those that ended and were revoked too. Tokens of pages are not listed.
+   *
+   * Needs the scope `keys`.
+   */
+  listKeys(
+    options: CallOptions = {},
+  ): Promise<models.Key> {
+    return this.json({ method: "GET", address: "/api/v1/keys", ...options });
+  }
+
+  /**
+   * Make a key.
+   *
+   * It can do no more than the key that asks for it. The answer has its text, and is the only one that has: whoever loses it revokes the key and makes another.
+   *
+   * Needs the scope `keys`.
+   */
+  createKey(
+    body: models.KeyRequestRequest,
+    options: CallOptions = {},
+  ): Promise<models.NewKey> {
+    return this.json({ method: "POST", address: "/api/v1/keys", body, ...options });
+  }
+
+  /**
+   * One key.
+   *
+   * What it may do, until when, what it spent in this month and when it was last used.
+   *
+   * Needs the scope `keys`.
+   */
+  getKey(
+    keyId: string,
+    options: CallOptions = {},
+  ): Promise<models.Key> {
+    return this.json({ method: "GET", address: "/api/v1/keys/{key_id}", path: { key_id: keyId }, ...options });
+  }
+
+  /**
+   * Revoke a key.
+   *
+   * It is refused from the next request on, and so are its tokens. Also the key that asks may be revoked; the others of the organization stay as they are.
+   *
+   * Needs the scope `keys`.
+   */
+  revokeKey(
+    keyId: string,
+    options: CallOptions = {},
+  ): Promise<void> {
+    return this.json({ method: "DELETE", address: "/api/v1/keys/{key_id}", path: { key_id: keyId }, ...options });
+  }
+
+  /**
+   * Give a key a successor.
+   *
+   * The successor may do the same, under the same cap. The key that it replaces works for `overlap_hours` more, and its tokens no longer than it. Both are listed; the owners get mail. A key has one successor: rotated again it is 409 `key_rotated`.
+   *
+   * Needs the scope `keys`.
+   */
+  rotateKey(
+    keyId: string,
+    body: models.KeyRotationRequest,
+    options: CallOptions = {},
+  ): Promise<models.NewKey> {
+    return this.json({ method: "POST", address: "/api/v1/keys/{key_id}/rotate", path: { key_id: keyId }, body, ...options });
+  }
+
+  /**
    * A short-lived token for a page.
    *
-   * For a page in a browser, where a key would be read by everybody. It may do what its scope says, from origins that are allowed, until it ends. It ends with the key that asked for it where that one has an end; a revoked key ends none of its tokens, so keep them short.
+   * For a page in a browser, where a key would be read by everybody. It may do what its scope says, which the key that asks for it must have too, from origins that are allowed, until it ends. It ends with that key at the latest, also where it is revoked or rotated, and shares its monthly cap.
+   *
+   * Needs the scope `keys`.
    */
   createToken(
     body: models.TokenRequestRequest,
@@ -644,6 +810,8 @@ export class Operations extends Calls {
    * One delivery: its body and its attempts.
    *
    * With what the endpoint answered to each attempt, so far as it was kept.
+   *
+   * Needs the scope `webhooks`.
    */
   getWebhookDelivery(
     deliveryId: string,
@@ -656,6 +824,8 @@ export class Operations extends Calls {
    * Send it again, under the same id.
    *
    * Whoever got it before knows it by its id, which stays.
+   *
+   * Needs the scope `webhooks`.
    */
   replayWebhookDelivery(
     deliveryId: string,
@@ -668,6 +838,8 @@ export class Operations extends Calls {
    * Webhook endpoints, newest first.
    *
    * The addresses that are told of events.
+   *
+   * Needs the scope `webhooks`.
    *
    * `page_size`: So many rows at most.
    */
@@ -682,6 +854,8 @@ export class Operations extends Calls {
    * Have an address told of events.
    *
    * The answer has the secret that requests are signed with. It is shown this once; if it is lost, rotate it.
+   *
+   * Needs the scope `webhooks`.
    */
   createWebhookEndpoint(
     body: models.EndpointCreateRequest,
@@ -694,6 +868,8 @@ export class Operations extends Calls {
    * One webhook endpoint.
    *
    * Whether it is enabled, and since when it fails.
+   *
+   * Needs the scope `webhooks`.
    */
   getWebhookEndpoint(
     endpointId: string,
@@ -706,6 +882,8 @@ export class Operations extends Calls {
    * Change an endpoint, or enable it again.
    *
    * Only what is given is changed. One that was disabled for its failures begins anew.
+   *
+   * Needs the scope `webhooks`.
    */
   updateWebhookEndpoint(
     endpointId: string,
@@ -719,6 +897,8 @@ export class Operations extends Calls {
    * Delete an endpoint; what waits for it is never sent.
    *
    * At once. Its deliveries go with it.
+   *
+   * Needs the scope `webhooks`.
    */
   deleteWebhookEndpoint(
     endpointId: string,
@@ -731,6 +911,8 @@ export class Operations extends Calls {
    * What an endpoint is told, newest first.
    *
    * Each event that was sent or will be, with what the endpoint answered.
+   *
+   * Needs the scope `webhooks`.
    *
    * `created_after`: Created at this time or later.
    *
@@ -752,6 +934,8 @@ export class Operations extends Calls {
    * Send an endpoint again all that happened in a time.
    *
    * Also what happened before the endpoint was made, or while it was disabled, up to 30 days ago; at most 10000 events. Each has the id that it had before.
+   *
+   * Needs the scope `webhooks`.
    */
   replayWebhookEvents(
     endpointId: string,
@@ -765,6 +949,8 @@ export class Operations extends Calls {
    * Give an endpoint a new secret.
    *
    * For 24 hours, the ones before sign beside it: every request has a signature of each. The answer has the new secret, and is the only one that has.
+   *
+   * Needs the scope `webhooks`.
    */
   rotateWebhookSecret(
     endpointId: string,
@@ -777,6 +963,8 @@ export class Operations extends Calls {
    * Send an endpoint the event `endpoint.test`.
    *
    * To see that it is reached and that its signature is checked.
+   *
+   * Needs the scope `webhooks`.
    */
   testWebhookEndpoint(
     endpointId: string,
