@@ -34,7 +34,8 @@ GROUPS = {
             *(
                 f"credits/tests/test_{name}.py"
                 for name in (
-                    *("adjust", "caching", "clock_edges", "expiry", "grant", "ledger_checks"),
+                    *("adjust", "announcements", "caching", "clock_edges", "expiry"),
+                    *("functions", "grant", "ledger_checks"),
                     *("models", "neighbours", "races", "reconciliation", "refund", "reserve"),
                     *("reverse_grant", "rules", "settle"),
                 )
@@ -107,8 +108,13 @@ GROUPS = {
             "projects/tests/api/test_detail.py",
             "projects/tests/api/test_list.py",
             "projects/tests/api/test_moments.py",
+            "projects/tests/api/test_transcript.py",
+            "projects/tests/api/test_correct_transcript.py",
+            "projects/tests/api/test_select_moments.py",
+            "projects/tests/test_export_feedback.py",
             "exports/tests/api/test_detail.py",
             "exports/tests/api/test_list.py",
+            "exports/tests/api/test_twins_and_links.py",
         ),
     ),
 }

@@ -8,6 +8,7 @@ some hundredths of a second, a fresh process with Django and its database some s
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
 import re
@@ -221,7 +222,9 @@ class Session:
             function = functions.changed_function(mutant.path, mutant.text)[0].name
             wanted = self._calls_of(function)
             names = {*function.split("_")[1:], *(Path(path).stem for path, _ in wanted)}
-            found = [item for item in found if wanted & self.lines[item.nodeid]]
+            found = [
+                item for item in found if wanted & self.lines[item.nodeid] or _calls(item, function)
+            ]
         elif not mutant.path.endswith(".lua"):
             lines = lines_of((ROOT / mutant.path).read_text(), mutant.line)
             wanted = {(mutant.path, line) for line in lines}
@@ -336,6 +339,12 @@ def lines_of(source: str, line: int) -> set[int]:
     return {
         number for number, text in enumerate(source.splitlines(), 1) if names and word.search(text)
     }
+
+
+def _calls(item: pytest.Item, function: str) -> bool:
+    """Whether the test itself calls the function of the database."""
+    code = getattr(item, "function", None)
+    return code is not None and functions.mentions(inspect.getsource(code), function)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import datetime
 from typing import Any, cast
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -79,6 +79,18 @@ def test_whoever_polls_is_told_of_each_change(act: str):
     told = default_cache().redis.get(floor)
     assert told is not None
     assert int(cast(bytes, told).rpartition(b":")[2]) == version.get(pk=project.pk) > before
+
+
+def test_nothing_is_kept_for_polls_of_a_job_that_is_deleted():
+    project = make_project(status="READY")
+    floor = f"{caching.stamp_family(Project, project.pk)}:{project.org_id}{FLOOR_SUFFIX}"
+    default_cache().redis.delete(floor)
+    with transaction.atomic():
+        lifecycle.abandon(project, actor="test")
+    told = default_cache().redis.get(floor)
+    assert told is not None
+    version = Project.objects.values_list("version", flat=True).get(pk=project.pk)
+    assert int(cast(bytes, told).rpartition(b":")[2]) == version + 10
 
 
 def test_a_beat_is_of_its_own_job():

@@ -12,8 +12,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 
 from clipforge.common.models import uuid7
 from clipforge.devtools.testing.factories import (
@@ -298,6 +299,15 @@ def test_a_raised_limit_is_used_by_the_next_sweep_and_a_lowered_one_stops_nothin
     TierLimits.objects.filter(tier="FREE").update(concurrent_jobs=1)
     sweeping.sweep(Project)
     assert active() == set(queued[:3])
+
+
+def test_a_job_that_asks_again_while_it_waits_has_one_place():
+    org = make_organization(tier="FREE")
+    _, second, _ = enter(org, 3)
+    places.enter(second)
+    assert (JobPlace.objects.count(), JobShare.objects.get().waiting) == (3, 2)
+    places.leave(second)
+    assert (JobPlace.objects.count(), JobShare.objects.get().waiting) == (2, 1)
 
 
 # --- jobs and their places ---------------------------------------------------------------
@@ -634,6 +644,27 @@ def test_positions_are_the_order_in_which_one_worker_starts_them():
         assert own == sorted(own)
 
 
+def test_a_position_is_counted_by_the_rule():
+    """Of jobs of one tier, which take 240 each: behind its own, what is tagged, and what will be."""
+    first, second, third = (make_organization(tier="FREE") for _ in range(3))
+    own = enter(first, 4)  # one has an entry at 0, three wait for 240, 480, 720
+    begun, *_ = enter(second, 3)
+    JobShare.objects.filter(pk=third.pk).delete()
+    late = enter(third, 2)
+    JobPlace.objects.filter(pk=late[0].pk).update(tag=600)
+    JobShare.objects.filter(pk=third.pk).update(finish=840)
+
+    def positions() -> list[int]:
+        return [places.position(ticket.pk, most=1000) for ticket in own]
+
+    # 240: its own first and the second's entry. 480: one more of both. 720: again, and the third's.
+    assert positions() == [0, 2, 4, 7]
+    places.start(begun)
+    assert positions() == [0, 1, 3, 6]
+    assert places.position(begun.pk, most=1000) == 0
+    assert [places.position(ticket.pk, most=2) for ticket in own] == [0, 1, 2, 2]
+
+
 def test_a_job_behind_a_crowd_is_told_that_it_is_next():
     crowd(make_organization(tier="ENTERPRISE"), 1000)
     workers = Workers(2)
@@ -684,6 +715,82 @@ def test_with_a_hundred_thousand_queued_dispatch_is_flat():
 
 
 # --- the end of virtual time -----------------------------------------------------------------
+
+
+def briefly(sql: str, params: list[Any]) -> None:
+    """Run it, and wait for no lock longer than twenty milliseconds."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '20ms'")
+        cursor.execute(sql, params)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("call", ["jobs_enter", "jobs_leave", "jobs_start", "jobs_give_back"])
+def test_no_place_moves_while_virtual_time_begins_anew(call: str):
+    (ticket,) = enter(org := make_organization(tier="FREE"))
+    calls = {
+        "jobs_enter": ("SELECT jobs_enter(%s, 'project', %s, 0)", [org.pk, ticket.pk]),
+        "jobs_leave": ("SELECT jobs_leave(%s, %s)", [org.pk, ticket.pk]),
+        "jobs_start": ("SELECT jobs_start(%s)", [ticket.pk]),
+        "jobs_give_back": ("SELECT jobs_give_back(%s, %s)", [org.pk, ticket.pk]),
+    }
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_advisory_xact_lock(7316042)")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            briefly(*calls[call])
+    with connection.cursor() as cursor:
+        cursor.execute(*calls[call])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_virtual_time_does_not_begin_anew_while_a_place_moves():
+    enter(make_organization(tier="FREE"))
+    JobClock.objects.update_or_create(pk=1, defaults={"at": 2**30})
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_advisory_xact_lock_shared(7316042)")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            briefly("SELECT jobs_rewind()", [])
+    assert JobClock.objects.get().at == 2**30
+
+
+@pytest.mark.parametrize(("at", "anew"), [(2**30 - 1, False), (2**30, True), (2**30 + 1, True)])
+def test_virtual_time_begins_anew_once_it_has_come_that_far(at: int, anew: bool):
+    idle, behind, ahead = (make_organization(tier="FREE") for _ in range(3))
+    tickets = [ticket for org in (idle, behind, ahead) for ticket in enter(org)]
+    JobClock.objects.update_or_create(pk=1, defaults={"at": at})
+    finishes = {idle.pk: 240, behind.pk: at + 1, ahead.pk: at + 240}
+    tags = dict(zip([ticket.pk for ticket in tickets], (-1, at - 5, at + 7), strict=True))
+    for pk, finish in finishes.items():
+        JobShare.objects.filter(pk=pk).update(finish=finish)
+    for ticket_pk, tag in tags.items():
+        JobPlace.objects.filter(pk=ticket_pk).update(tag=tag)
+    waiting = queue.waiting_entries().order_by("pk")
+    keys = [entry.pk for entry in waiting]
+    done = keys.pop(0)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE procrastinate_jobs SET status = 'succeeded', priority = -7 WHERE id = %s",
+            [done],
+        )
+        cursor.execute("UPDATE procrastinate_jobs SET priority = -%s WHERE id = %s", [at, keys[0]])
+        cursor.execute("UPDATE procrastinate_jobs SET priority = 1 WHERE id = %s", [keys[1]])
+        cursor.execute("SELECT jobs_rewind()")
+        assert cursor.fetchone() == (anew,)
+        cursor.execute("SELECT id, priority FROM procrastinate_jobs")
+        priorities = dict(cursor.fetchall())
+    assert JobClock.objects.get().at == (0 if anew else at)
+    assert dict(JobShare.objects.values_list("pk", "finish")) == (
+        {idle.pk: 0, behind.pk: 1, ahead.pk: 240} if anew else finishes
+    )
+    moved = dict(zip(tags, (-1, 0, 7), strict=True))
+    assert dict(JobPlace.objects.values_list("job", "tag")) == (moved if anew else tags)
+    assert priorities == {done: -7, keys[0]: 0 if anew else -at, keys[1]: 1}
+
+
+def test_virtual_time_that_never_began_does_not_begin_anew():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT jobs_rewind()")
+        assert cursor.fetchone() == (False,)
 
 
 def test_virtual_time_begins_anew_without_changing_a_turn():

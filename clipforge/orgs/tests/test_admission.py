@@ -227,6 +227,40 @@ def test_a_value_of_the_organization_is_prefetched_and_no_other():
     assert warm(new.secret).prefetched is None  # which asked for nothing
 
 
+@pytest.mark.parametrize(
+    ("life_ms", "asked", "found"),
+    [
+        (None, 0, True),  # without an end, and none is asked for
+        (100_000, 0, True),
+        (100_000, 99, True),
+        (100_000, 101, False),
+        (700_000, 699, True),  # a thousandth of it more would be too much
+    ],
+)
+def test_a_value_is_prefetched_if_it_lives_so_long(life_ms: int | None, asked: float, found: bool):
+    organization = make_organization()
+    new = make_api_key(organization)
+    warm(new.secret)
+    cache = default_cache()
+    cache.set(key := f"tests:thing:{organization.pk}", "ours")
+    cache.redis.persist(key) if life_ms is None else cache.redis.pexpire(key, life_ms)
+    admission = admit(new.secret, costs=ONE, prefetch="tests:thing", prefetch_life=asked)
+    assert admission is not None
+    assert (admission.prefetched is not None) is found
+
+
+def test_without_a_life_a_value_without_an_end_is_prefetched_too():
+    organization = make_organization()
+    new = make_api_key(organization)
+    warm(new.secret)
+    cache = default_cache()
+    cache.set(key := f"tests:thing:{organization.pk}", "ours")
+    cache.redis.pexpire(key, 500)  # less than the second that a life of one would ask for
+    admission = admit(new.secret, costs=ONE, prefetch="tests:thing")
+    assert admission is not None
+    assert admission.prefetched == b'"ours"'
+
+
 def test_without_redis_the_database_says_who_and_this_process_how_often(settings: Any):
     settings.WEB_PROCESSES = 2
     new = make_api_key(make_organization(tier="FREE"))
@@ -290,6 +324,20 @@ def test_a_key_under_an_earlier_pepper_comes_in_and_is_told_apart(old_key, setti
     services.renew_digest(api_key=admission.principal.api_key, key=old_key.secret)
     settings.API_KEY_PEPPER_FALLBACKS = []
     assert not warm(old_key.secret).is_outdated
+
+
+@pytest.mark.parametrize("when", ["redis is dead", "the organization is suspended"])
+def test_a_key_under_an_earlier_pepper_is_told_apart_also_when(old_key, settings, when: str):
+    replace_pepper(settings)
+    if when == "redis is dead":
+        lasting_breaker().failed()
+    else:
+        organization = old_key.api_key.organization
+        organization.is_active = False
+        organization.save()
+    admission = admit(old_key.secret, costs=ONE)
+    assert admission is not None
+    assert admission.is_outdated
 
 
 def test_a_key_that_was_not_used_before_its_pepper_went_is_refused(old_key, settings):

@@ -10,11 +10,12 @@ import time_machine
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from clipforge.devtools.testing.clocks import around
 from clipforge.devtools.testing.factories import make_export, make_grant, make_moment, make_project
 from clipforge.orgs.models import Organization
 from exports.api.serializers import ExportCreateSerializer
 from exports.models import Export
-from exports.selectors import TWIN_AGE
+from exports.selectors import TWIN_AGE, recent_twin
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +76,19 @@ def test_one_that_gave_no_file_is_no_reason_for_a_hint(
     first = order(api, project)
     Export.objects.filter(pk=first["id"]).update(status=status)
     assert order(api, project)["duplicate_of"] is None
+
+
+def test_ten_minutes_are_long_ago_on_their_edge(project: Project):
+    first = make_export(project)
+    edge = first.created_at + datetime.timedelta(minutes=10)
+    assert around(edge, lambda: recent_twin(first)) == [first.pk, first.pk, None]
+
+
+def test_an_order_for_another_project_is_another(api: APIClient, organization: Organization):
+    projects = [make_project(organization, title=title) for title in ("One", "Two")]
+    make_grant(organization, 50)
+    order(api, projects[0])
+    assert order(api, projects[1])["duplicate_of"] is None
 
 
 def test_nor_is_one_of_long_ago(api: APIClient, project: Project):

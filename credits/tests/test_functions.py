@@ -1,0 +1,147 @@
+"""The functions of the database where the order of lots, another's rows or a broken ledger show a fault."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
+from clipforge.orgs.models import Organization
+from credits import ledger, services
+from credits.events import credits_changed
+from credits.models import (
+    CreditAccount,
+    CreditGrant,
+    CreditHold,
+    CreditTransaction,
+    GrantKind,
+    HoldStatus,
+)
+from credits.tests.makers import end, lots, make_charge, make_hold, make_spend
+
+pytestmark = pytest.mark.django_db
+
+
+def in_days(days: int) -> datetime.datetime:
+    return timezone.now() + datetime.timedelta(days=days)
+
+
+def overspent(organization: Organization, posted: int) -> None:
+    """Leave the account less than its holds say, behind the constraint that forbids it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SET CONSTRAINTS ALL IMMEDIATE;"
+            " ALTER TABLE credits_creditaccount DROP CONSTRAINT credits_account_not_overspent"
+        )
+    CreditAccount.objects.filter(pk=organization.pk).update(posted=posted)
+
+
+def test_a_part_capture_spends_first_what_is_drawn_first(organization):
+    """By priority, however old the lots are, and give back the last."""
+    make_grant(organization, 5, kind=GrantKind.PURCHASE)
+    make_grant(organization, 5, kind=GrantKind.PROMO)
+    make_grant(organization, 5, kind=GrantKind.PLAN)
+    hold = make_hold(organization, 15)
+    services.capture(hold_id=hold.pk, fence=0, actor="worker", amount=7)
+    assert lots(organization) == [(5, 0), (0, 0), (3, 0)]
+
+
+def test_of_one_priority_what_ends_first_is_spent_first_and_what_never_ends_last(organization):
+    for ends in (None, in_days(20), in_days(10)):
+        make_grant(organization, 5, kind=GrantKind.PROMO, expires_at=ends)
+    hold = make_hold(organization, 15)
+    services.capture(hold_id=hold.pk, fence=0, actor="worker", amount=7)
+    assert lots(organization) == [(5, 0), (3, 0), (0, 0)]
+
+
+def test_a_grant_settles_no_debt_of_another_organization():
+    debtors = [make_organization(), make_organization()]
+    for org in debtors:
+        bought = make_grant(org, 10, kind=GrantKind.PURCHASE)
+        make_spend(org, 10)
+        services.reverse_grant(
+            transaction=bought,
+            amount=4,
+            reason="refund",
+            actor=TESTER,
+            audit=False,
+            idempotency_key="back",
+        )
+    make_grant(debtors[1], 20)
+    debts = CreditAccount.objects.values_list("org", "debt", "posted")
+    assert {row[0]: row[1:] for row in debts} == {debtors[0].pk: (4, 0), debtors[1].pk: (0, 16)}
+
+
+def test_a_refusal_because_lots_have_ended_announces_nothing(organization):
+    make_grant(organization, 10)
+    end(CreditGrant.objects.get())
+    heard: list[int] = []
+
+    def listen(*, version: int, **_: object) -> None:
+        heard.append(version)
+
+    credits_changed.connect(listen)
+    try:
+        with transaction.atomic():
+            placed = ledger.place_hold(
+                org_id=organization.pk,
+                charge=make_charge(4),
+                reason="export",
+                reference_type="export",
+                reference_id="1",
+                idempotency_key="k",
+                actor="test",
+                fence=0,
+                max_open_holds=None,
+            )
+    finally:
+        credits_changed.disconnect(listen)
+    assert (placed, heard) == (ledger.Placed("ended", None, 0), [])
+    assert CreditHold.objects.count() == 0
+
+
+@pytest.mark.breaks_ledger
+def test_a_release_from_an_account_without_what_others_hold_is_a_broken_ledger(organization):
+    make_grant(organization, 10)
+    hold, _other = make_hold(organization, 4), make_hold(organization, 4)
+    overspent(organization, 3)
+    broken = pytest.raises(ledger.LedgerBroken, match=f"hold {hold.pk} cannot be settled")
+    with broken, transaction.atomic():
+        services.release(hold_id=hold.pk, actor="test")
+    assert CreditHold.objects.filter(status="HELD").count() == 2
+    CreditAccount.objects.update(posted=4)
+    assert services.release(hold_id=hold.pk, actor="test")
+
+
+@pytest.mark.breaks_ledger
+def test_a_lot_with_more_than_its_account_is_a_broken_ledger(organization):
+    make_grant(organization, 10)
+    overspent(organization, 6)
+    lot = CreditGrant.objects.get()
+    broken = pytest.raises(ledger.LedgerBroken, match=f"grant {lot.pk} does not have 7")
+    with broken, transaction.atomic():
+        ledger.take_out(
+            lot,
+            7,
+            reason="refund",
+            reference_type="",
+            reference_id="",
+            actor="test",
+            idempotency_key="k",
+        )
+    assert lots(organization) == [(10, 0)]
+    assert CreditTransaction.objects.count() == 1
+
+
+def test_an_id_of_no_hold_settles_nothing():
+    assert ledger.settle_hold(
+        uuid.uuid4(),
+        status=HoldStatus.RELEASED,
+        captured=0,
+        fence=None,
+        actor="test",
+    ) == ledger.Settled(False, None, None)
