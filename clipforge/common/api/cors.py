@@ -19,15 +19,15 @@ PREFIXES: Final = ("/api/", "/files/")
 
 PREFLIGHT: Final = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Content-Digest, Repr-Digest, "
-    "Idempotency-Key, If-None-Match, Range, X-Request-ID",
+    "Access-Control-Allow-Headers": "Authorization, ClipForge-Version, Content-Type, Content-Digest, "
+    "Repr-Digest, Idempotency-Key, If-None-Match, Range, X-Request-ID",
     # Seconds, the longest that browsers keep it.
     "Access-Control-Max-Age": "7200",
     "Cache-Control": "no-store",
 }
 EXPOSED: Final = (
-    "Content-Disposition, Content-Range, ETag, Idempotent-Replayed, Link, Location, RateLimit, "
-    "RateLimit-Policy, Retry-After, X-Request-ID"
+    "ClipForge-Version, Content-Disposition, Content-Range, Deprecation, ETag, Idempotent-Replayed, Link, "
+    "Location, RateLimit, RateLimit-Policy, Retry-After, Sunset, X-Request-ID"
 )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from clipforge.common.api import versions
+
 TAGS: Final = {
     "projects": "Videos that were uploaded, and their analysis.",
     "moments": "The stretches of a video that are worth clipping.",
@@ -69,7 +71,9 @@ def finish(result: Node, generator: Any, request: Any, public: bool) -> Node:
     """drf-spectacular's hook: add what no single view knows."""
     result["servers"] = [{"url": "/", "description": "Where this document is from."}]
     result["info"]["description"] += (
-        "\n\nEvery answer has an `X-Request-ID`. A method that an address has not is 405, with `Allow`."
+        "\n\nEvery answer has an `X-Request-ID`. A method that an address has not is 405, with `Allow`. "
+        f"The shape of answers is that of `{versions.HEADER}`, a date; this document is of "
+        f"`{versions.NEWEST.name}`."
     )
     used = {tag for _, _, operation in _operations(result) for tag in operation["tags"]}
     result["tags"] = [{"name": name, "description": TAGS[name]} for name in TAGS if name in used]

@@ -17,6 +17,14 @@ from clipforge.common.api.conditional import conditional
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_readable
 from clipforge.common.api.unknown_fields import refuse_body
+from clipforge.common.api.versions import (
+    NEWEST,
+    Version,
+    change_back,
+    etags_of,
+    tell,
+    version_of,
+)
 from clipforge.common.api.views import LeanView
 from clipforge.common.waiting import wait_of
 from clipforge.orgs import services
@@ -66,6 +74,8 @@ class OrgView(LeanView):
     read_scope: ClassVar[str] = Scope.READ
     # Of what a GET shows: a cache may keep it, and asks each time whether it is still so.
     cache_control: ClassVar[str] = "private, no-cache"
+    # Of the API, by date; None until the request is recognised.
+    version: Version | None = None
     # Methods that read no body, and refuse one: what it says would be ignored.
     bodyless_methods: ClassVar[tuple[str, ...]] = ("delete",)
 
@@ -110,6 +120,7 @@ class OrgView(LeanView):
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
+        self.version = self._version(request)
         if request.user is not None:
             scope = self.needed_scope(str(request.method))
             require_permission(request, self.principal, scope=scope)
@@ -120,6 +131,15 @@ class OrgView(LeanView):
             refuse_unknown_parameters(request, self._query_parameters(str(request.method)))
         if str(request.method).lower() in self.bodyless_methods:
             refuse_body(request)
+
+    def _version(self, request: Request) -> Version:
+        """The version of the API that the answer shall have. Raises BadRequest."""
+        made_at = None if request.user is None else self.organization.created_at
+        version = version_of(request.META.get("HTTP_CLIPFORGE_VERSION", ""), made_at)
+        if version is not NEWEST and "HTTP_IF_NONE_MATCH" in request.META:
+            offered = request.META["HTTP_IF_NONE_MATCH"]
+            request.META["HTTP_IF_NONE_MATCH"] = etags_of(version, offered)
+        return version
 
     def _query_parameters(self, method: str) -> set[str]:
         if method == "OPTIONS":  # about all of them
@@ -132,8 +152,13 @@ class OrgView(LeanView):
         response = super().finalize_response(request, response, *args, **kwargs)
         is_shown = request.method in {"GET", "HEAD"} and response.status_code in {200, 304}
         response.headers.setdefault("Cache-Control", self.cache_control if is_shown else "no-store")
+        version = self.version
+        if version is not None and version is not NEWEST:
+            change_back(response, version)
         if is_shown and response.status_code == 200:
             response = conditional(request, response)
+        if version is not None:
+            tell(response, version)
         add_limit_headers(response, admission_of(request))
         tell_readers(request, response)
         return response
