@@ -46,7 +46,8 @@ def choose_again(*, project: Project, wishes: Mapping[str, Any]) -> Chosen:
     features = _require_features(project)
     taken = tuple((moment.start, moment.end) for moment in _staying(project))
     with _features_that_cannot_be_read():
-        return choose(features, _spoken(project), choice_of(wishes, taken=taken))
+        spoken = _spoken(project, wishes.get("language"))
+        return choose(features, spoken, choice_of(wishes, taken=taken))
 
 
 def replace_moments(*, project: Project, chosen: Chosen) -> list[Moment]:
@@ -198,9 +199,10 @@ def _require_stretch(project: Project, start: float, end: float) -> None:
         )
 
 
-def _spoken(project: Project) -> Transcript | None:
+def _spoken(project: Project, language: str | None = None) -> Transcript | None:
+    """The words; None where they were taken for another language than the one that is spoken."""
     row = selectors.transcript(project)
-    return row.content if row else None
+    return row.content if row and language in {None, row.language} else None
 
 
 @contextlib.contextmanager

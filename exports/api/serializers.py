@@ -149,7 +149,8 @@ class ExportCreateSerializer(RangeSerializer):
     tighten = serializers.ChoiceField(
         choices=Export.Tighten.choices,
         default=Export.Tighten.OFF,
-        help_text="Leaves out pauses, and with `hard` filler words too. Needs a transcript.",
+        help_text="Leaves out pauses, and with `hard` filler words too. Without a transcript it goes by "
+        "the sound, and fillers stay.",
     )
 
 

@@ -109,6 +109,13 @@ class WishesSerializer(Serializer):
         max_length=3,
         help_text="Only moments of these kinds.",
     )
+    language = serializers.RegexField(
+        "^[a-z]{2}$",
+        required=False,
+        help_text="The language that is spoken, as ISO 639-1. Of an upload it is guessed where it is left "
+        "out; where the speech model does not speak it, there is no transcript. Choosing again "
+        "disregards the words of a transcript in another language.",
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("min_seconds", 0) > attrs.get("max_seconds", 180):
@@ -128,12 +135,6 @@ class ProjectUploadSerializer(WishesSerializer):
         min_value=0,
         max_value=MAX_STREAMS - 1,
         help_text="The sound track to use, counted from 0. Left out: the one that people hear.",
-    )
-    language = serializers.RegexField(
-        "^[a-z]{2}$",
-        required=False,
-        help_text="The language that is spoken, as ISO 639-1; where the speech model does not speak it, "
-        "there is no transcript. Guessed where it is left out.",
     )
     external_id = serializers.CharField(max_length=200, required=False, help_text=EXTERNAL_ID)
     metadata = MetadataField()

@@ -1,7 +1,7 @@
 """The part of its source that a clip shows: the layout, and for each crop where it is in each picture. Plain numbers.
 
 Who is followed: the faces of a shot that fit into the crop together, else the one that matters most; without
-faces, where something moves; without either, the middle.
+faces, where something moves; where nothing does, where there is something to see; else the middle.
 """
 
 from __future__ import annotations
@@ -237,17 +237,22 @@ def _wishes(
             [wish(box.left, box.right, width, PLACE_X) for box in boxes],
             [wish(box.top, box.bottom, height, PLACE_Y) for box in boxes],
         )
+    if any(sample.columns.any() for sample in samples):
+        return (
+            _interest([sample.columns for sample in samples], width, BLOCK_SAMPLES),
+            _interest([sample.rows for sample in samples], height, BLOCK_SAMPLES),
+        )
     return (
-        _movement([sample.columns for sample in samples], width),
-        _movement([sample.rows for sample in samples], height),
+        _interest([sample.detailed_columns for sample in samples], width, len(samples)),
+        _interest([sample.detailed_rows for sample in samples], height, len(samples)),
     )
 
 
-def _movement(profiles: Sequence[NDArray[np.float32]], extent: float) -> list[Wish]:
-    """A wish for each sample to show where something moves, decided for a few seconds at a time."""
-    wishes = []
-    for begin in range(0, len(profiles), BLOCK_SAMPLES):
-        block = profiles[begin : begin + BLOCK_SAMPLES]
+def _interest(profiles: Sequence[NDArray[np.float32]], extent: float, at_a_time: int) -> list[Wish]:
+    """A wish for each sample to show where the most of something is, decided for so many at a time."""
+    wishes: list[Wish] = []
+    for begin in range(0, len(profiles), at_a_time):
+        block = profiles[begin : begin + at_a_time]
         best = _busiest(np.sum(block, axis=0), extent)
         room = 1 - extent
         near = Wish(max(0.0, best - LEEWAY * extent), min(room, best + LEEWAY * extent), best)
@@ -256,7 +261,7 @@ def _movement(profiles: Sequence[NDArray[np.float32]], extent: float) -> list[Wi
 
 
 def _busiest(profile: NDArray[np.float32], extent: float) -> float:
-    """Where a crop begins that holds most of the movement; the middle, if that holds nearly as much."""
+    """Where a crop begins that holds most of a profile; the middle, if that holds nearly as much."""
     middle = (1 - extent) / 2
     total = float(profile.sum())
     window = max(1, round(extent * len(profile)))

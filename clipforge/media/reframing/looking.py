@@ -31,11 +31,16 @@ GRAY_WIDTH, GRAY_HEIGHT = 2 * decoding.FRAME_WIDTH, 2 * decoding.FRAME_HEIGHT
 GRAY_BYTES = GRAY_WIDTH * GRAY_HEIGHT
 MAX_WAITING = 60  # samples whose movement waits for their faces
 CHANGED = 6  # gray levels; less is noise
+EDGE = 16  # gray levels between neighbours; less is texture, noise or a shadow
 # A screen: mostly flat, with sharp edges, and nearly nothing in it moves.
 FLAT, SHARP = 1, 40  # gray levels between neighbours
 SCREEN_FLAT, SCREEN_SHARP, SCREEN_CHANGED = 0.55, 0.02, 0.06  # shares of the picture
 # Where the mouth is in the box of a face, and where nothing speaks: left, top, right, bottom.
 MOUTH, BROW = (0.2, 0.62, 0.8, 1.0), (0.1, 0.0, 0.9, 0.5)
+
+
+# The detail of a picture, by columns and by rows.
+Detail = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,14 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A moment of the clip: its faces, and where it moves, by columns and by rows."""
+    """A moment of the clip: its faces, and where it moves, by columns and by rows; and where it has detail."""
 
     faces: tuple[Face, ...]
     columns: NDArray[np.float32]
     rows: NDArray[np.float32]
     screen: bool
+    detailed_columns: NDArray[np.float32]
+    detailed_rows: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +181,7 @@ class Watcher:
         self._change = np.zeros((GRAY_HEIGHT, GRAY_WIDTH), np.float32)
         self._changes: dict[int, NDArray[np.float32]] = {}
         self._moved: list[tuple[NDArray[np.float32], NDArray[np.float32], float]] = []
-        self._found: list[tuple[list[Box], bool]] = []
+        self._found: list[tuple[list[Box], bool, Detail]] = []
         self._speaking: dict[int, list[float]] = {}
 
     def feed_gray(self, data: bytes) -> None:
@@ -191,7 +198,7 @@ class Watcher:
         return Seen([self._sample(index) for index in range(count)], cuts, self.pictures)
 
     def _sample(self, index: int) -> Sample:
-        boxes, screen = self._found[index]
+        boxes, screen, detail = self._found[index]
         columns, rows, changed = self._moved[index]
         speaking = self._speaking.get(index, [0.0] * len(boxes))
         return Sample(
@@ -199,6 +206,8 @@ class Watcher:
             columns=columns,
             rows=rows,
             screen=screen and changed <= SCREEN_CHANGED,
+            detailed_columns=detail[0],
+            detailed_rows=detail[1],
         )
 
     def _take_gray(self, frame: NDArray[np.uint8]) -> None:
@@ -227,7 +236,7 @@ class Watcher:
         width, height = self._size
         picture = frame.reshape(height, width, 3)
         boxes = self._detector.find(picture) if self._detector else []
-        self._found.append((boxes, _looks_like_screen(picture)))
+        self._found.append((boxes, _looks_like_screen(picture), _detail(picture)))
         self._meet()
 
     def _meet(self) -> None:
@@ -249,6 +258,15 @@ def _mean(face: Box, part: tuple[float, float, float, float], change: NDArray[np
         int(top) : max(int(top) + 1, round(bottom)), int(left) : max(int(left) + 1, round(right))
     ]
     return float(seen.mean()) if seen.size else 0.0
+
+
+def _detail(picture: NDArray[np.uint8]) -> Detail:
+    """Where a picture has edges that the eye goes to: sharp ones, by columns and by rows."""
+    green = picture[:, :, 1].astype(np.int16)
+    across, down = np.abs(np.diff(green, axis=1)), np.abs(np.diff(green, axis=0))
+    edges = np.maximum(across[:-1], down[:, :-1])
+    sharp = np.where(edges >= EDGE, edges, 0).astype(np.float32)
+    return sharp.sum(axis=0), sharp.sum(axis=1)
 
 
 def _looks_like_screen(picture: NDArray[np.uint8]) -> bool:

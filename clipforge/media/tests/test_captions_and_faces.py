@@ -74,7 +74,14 @@ def test_a_face_is_known_at_the_height_at_which_it_is_shown(film: Path) -> None:
 def test_a_fitted_picture_has_its_faces_in_the_middle() -> None:
     """Of the height of 16:9 in 9:16, the picture takes 81 of 256 parts, and the face its upper half."""
     nothing = np.zeros(1, np.float32)
-    sample = Sample((Face(Box(0.4, 0.0, 0.6, 0.5), 1.0),), nothing, nothing, screen=False)
+    sample = Sample(
+        faces=(Face(Box(0.4, 0.0, 0.6, 0.5), 1.0),),
+        columns=nothing,
+        rows=nothing,
+        screen=False,
+        detailed_columns=nothing,
+        detailed_rows=nothing,
+    )
     seen = Seen([sample], [], 30)
     (face,) = visible.faces(seen, Framing(Layout.FIT), 30.0, 16 / 9, 9 / 16)
     height = 81 / 256

@@ -11,7 +11,7 @@ from clipforge.media import analyse
 from clipforge.media.contracts import ErrorCode, Limits, MediaError
 from clipforge.media.speech.models import FILES, SpeechModel
 from clipforge.media.speech.tests import speakers
-from clipforge.media.tests.samples import make_video
+from clipforge.media.tests.samples import make_video, run_ffmpeg
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,25 @@ def test_without_speech_nobody_listens(tmp_path):
     )
     assert analysis.transcript is None
     assert "listening" not in seen
+
+
+@pytest.mark.slow
+def test_an_hour_of_white_noise_has_neither_words_nor_moments(tmp_path):
+    minute, hour = tmp_path / "minute.mp4", tmp_path / "hour.mp4"
+    make_video(
+        minute,
+        seconds=60,
+        size="64x64",
+        rate="5",
+        picture="color",
+        sound="anoisesrc=c=white:r=16000:seed=1",
+    )
+    run_ffmpeg("-stream_loop", "-1", "-i", minute, "-c", "copy", "-t", "3600", hour)
+    limits = replace(Limits(), memory_bytes=1 << 30)
+    analysis = analyse(hour, speech_model=speakers.MODEL, limits=limits)
+    assert analysis.source.duration == pytest.approx(3600, abs=1)
+    assert analysis.transcript is None
+    assert analysis.moments == []
 
 
 def test_listening_can_be_stopped(talk):

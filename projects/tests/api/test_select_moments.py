@@ -19,6 +19,7 @@ from clipforge.devtools.testing.factories import (
     make_organization,
     make_project,
     make_tier_limits,
+    make_transcript,
 )
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import funds, nothing_changes
@@ -82,6 +83,20 @@ def test_wishes_are_granted(api: APIClient, project: Project, wishes: Any, found
         assert len(results) == found
     else:
         assert spans(results) == found
+
+
+@pytest.mark.parametrize(
+    ("wishes", "counts"), [({}, True), ({"language": "en"}, True), ({"language": "de"}, False)]
+)
+def test_words_in_another_language_than_the_one_that_is_spoken_do_not_count(
+    api: APIClient, project: Project, wishes: dict[str, Any], counts: bool
+):
+    make_transcript(project, *["Why do we fail so often?"] * 16)
+    results = api.post(url(project.pk), {"range": [0, 60], **wishes}).json()["results"]
+    assert [("hook" in each["subscores"], bool(each["title"])) for each in results] == [
+        (counts, counts)
+    ] * len(results)
+    assert results
 
 
 def test_what_was_made_pinned_rated_or_exported_stays_and_is_kept_clear_of(
@@ -203,6 +218,8 @@ def test_features_that_cannot_be_read_are_refused_and_change_nothing(
         ({"keywords": ["x" * 61]}, "/keywords/0"),
         ({"keywords": ["x"] * 21}, "/keywords"),
         ({"keywords": [1]}, "/keywords/0"),
+        ({"language": "english"}, "/language"),
+        ({"language": 7}, "/language"),
     ],
 )
 def test_wishes_that_cannot_be_granted_are_refused(

@@ -40,6 +40,7 @@ AT_MOST: Final = {
     "true_peak": -1.0,
     "drift_ms": 20.0,
     "cpu_words": 0.1,
+    "memory_growth": 1.5,
 }
 
 

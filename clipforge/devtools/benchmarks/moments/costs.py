@@ -87,7 +87,12 @@ def memory(folder: Path, source: Path) -> dict[str, float]:
     run_ffmpeg("-v", "error", "-stream_loop", "-1", "-i", source, *small, minute)
     copied = ("-c", "copy", "-t", str(LONG_SECONDS))
     run_ffmpeg("-v", "error", "-stream_loop", "-1", "-i", minute, *copied, long)
-    return {"memory_minute_mib": _peak(minute), "memory_two_hours_mib": _peak(long)}
+    short, most = _peak(minute), _peak(long)
+    return {
+        "memory_minute_mib": short,
+        "memory_two_hours_mib": most,
+        "memory_growth": round(most / short, 2),
+    }
 
 
 def _peak(video: Path) -> float:

@@ -17,14 +17,13 @@ from clipforge.devtools.benchmarks.moments.composing import (
     Span,
     Talk,
 )
-from clipforge.media import Aspect, Layout, RenderSpec, operations
+from clipforge.media import Aspect, RenderSpec, operations
 from clipforge.media.contracts import Analysis, Choice
-from clipforge.media.reframing.framing import Crop, Framing, centred
 from clipforge.media.reframing.tests.people import (
-    HEIGHT,
     RATE,
     WIDTH,
     Person,
+    centred_for,
     framed,
     inside,
     make_film,
@@ -163,7 +162,7 @@ def faces(folder: Path, *, seconds: float) -> dict[str, float]:
     for number, shots in enumerate(films(seconds).values()):
         film = make_film(folder / f"faces-{number}.mp4", [(seconds, people) for people in shots])
         found = framed(film)
-        middle = _middle(max(len(crop.x) for crop in found.crops))
+        middle = centred_for(found)
         for place, people in enumerate(shots):
             begin = round(place * seconds * RATE)
             part = slice(begin, begin + round(seconds * RATE))
@@ -182,16 +181,6 @@ def faces(folder: Path, *, seconds: float) -> dict[str, float]:
         "faces_in_centre_crop": round(centre / pictures, 4),
         "jitter_at_rest": round(jitter, 3),
     }
-
-
-def _middle(pictures: int) -> Framing:
-    """The framing that shows the middle in so many pictures."""
-    framing = centred(WIDTH / HEIGHT, 9 / 16)
-    (crop,) = framing.crops
-    still_crop = Crop(
-        crop.width, crop.height, *(np.repeat(at, pictures) for at in (crop.x, crop.y))
-    )
-    return Framing(Layout.CROP, (still_crop,))
 
 
 # --- clips ----------------------------------------------------------------------------

