@@ -76,6 +76,27 @@ def test_a_grant_settles_no_debt_of_another_organization():
     assert {row[0]: row[1:] for row in debts} == {debtors[0].pk: (4, 0), debtors[1].pk: (0, 16)}
 
 
+def place(organization: Organization, amount: int, key: str = "k") -> ledger.Placed:
+    with transaction.atomic():
+        return ledger.place_hold(
+            org_id=organization.pk,
+            charge=make_charge(amount),
+            reason="export",
+            reference_type="export",
+            reference_id="1",
+            idempotency_key=key,
+            actor="test",
+            fence=0,
+            max_open_holds=None,
+        )
+
+
+def test_what_came_of_placing_a_hold_is_said(organization):
+    make_grant(organization, 10)
+    assert [place(organization, 6).outcome for _ in range(2)] == ["placed", "repeated"]
+    assert place(organization, 5, key="l") == ledger.Placed("refused", None, None)
+
+
 def test_a_refusal_because_lots_have_ended_announces_nothing(organization):
     make_grant(organization, 10)
     end(CreditGrant.objects.get())
@@ -86,18 +107,7 @@ def test_a_refusal_because_lots_have_ended_announces_nothing(organization):
 
     credits_changed.connect(listen)
     try:
-        with transaction.atomic():
-            placed = ledger.place_hold(
-                org_id=organization.pk,
-                charge=make_charge(4),
-                reason="export",
-                reference_type="export",
-                reference_id="1",
-                idempotency_key="k",
-                actor="test",
-                fence=0,
-                max_open_holds=None,
-            )
+        placed = place(organization, 4)
     finally:
         credits_changed.disconnect(listen)
     assert (placed, heard) == (ledger.Placed("ended", None, 0), [])

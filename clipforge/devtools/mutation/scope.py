@@ -27,7 +27,7 @@ GROUPS = {
                 "selectors",
                 "reconciling",
                 "caching",
-                "migrations/0009_functions",
+                *("migrations/0009_functions", "migrations/0010_keys_spend"),
             )
         ),
         (
@@ -35,7 +35,7 @@ GROUPS = {
                 f"credits/tests/test_{name}.py"
                 for name in (
                     *("adjust", "announcements", "caching", "clock_edges", "expiry"),
-                    *("functions", "grant", "ledger_checks"),
+                    *("functions", "grant", "key_caps", "ledger_checks"),
                     *("models", "neighbours", "races", "reconciliation", "refund", "reserve"),
                     *("reverse_grant", "rules", "settle"),
                 )
