@@ -151,6 +151,9 @@ class Export(Job):
     expires_at = models.DateTimeField(
         null=True, blank=True, help_text="When the file is deleted: the tier's retention."
     )
+    pinned = models.BooleanField(
+        default=False, db_default=False, help_text="Kept while the organization pays for its tier."
+    )
 
     objects = OrgQuerySet["Export"].as_manager()
 
@@ -224,11 +227,15 @@ class Export(Job):
                 condition=models.Q(status="FAILED"),
                 name="exports_export_failed_org",
             ),
-            # `tasks.expire_exports`: files past their retention, every hour.
+            # `clipforge.jobs.retention`: files whose end has come or is near.
             models.Index(
-                fields=["expires_at"],
-                condition=models.Q(status="READY"),
-                name="exports_export_expiry",
+                fields=["expires_at", "id"],
+                condition=~models.Q(file_key=""),
+                name="exports_export_ends",
+            ),
+            # `tasks.follow_tiers`: the few that were pinned.
+            models.Index(
+                fields=["id"], condition=models.Q(pinned=True), name="exports_export_pinned"
             ),
         ]
         constraints = [

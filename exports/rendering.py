@@ -7,6 +7,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from django.db import transaction
 from django.db.models.functions import Now
 
 from clipforge.common import storage
@@ -33,6 +34,7 @@ from clipforge.media.contracts import (
     Format,
 )
 from clipforge.orgs import selectors as org_selectors
+from clipforge.orgs import stored
 from exports.models import Export
 from projects import faces, failures
 from projects import selectors as project_selectors
@@ -147,19 +149,24 @@ def _captions(export: Export) -> Captions | None:
 
 def _record(export: Export, key: str, rendered: Rendered) -> bool:
     retention = datetime.timedelta(days=org_selectors.limits_of(export.org).retention_days)
-    return lifecycle.succeed(
-        export,
-        status=Export.Status.READY,
-        actor=lifecycle.ACTOR,
-        file_key=key,
-        size=rendered.size,
-        duration=rendered.duration,
-        width=rendered.width,
-        height=rendered.height,
-        sha256=rendered.sha256,
-        warnings=failures.warnings_of(rendered.warnings),
-        expires_at=Now() + retention,
-    )
+    with transaction.atomic():
+        recorded = lifecycle.succeed(
+            export,
+            status=Export.Status.READY,
+            actor=lifecycle.ACTOR,
+            file_key=key,
+            stored_bytes=storage.size_of(key),
+            size=rendered.size,
+            duration=rendered.duration,
+            width=rendered.width,
+            height=rendered.height,
+            sha256=rendered.sha256,
+            warnings=failures.warnings_of(rendered.warnings),
+            expires_at=Now() + retention,
+        )
+        if recorded:
+            stored.settle(export.org_id)
+    return recorded
 
 
 def _limits(export: Export) -> Limits:

@@ -31,6 +31,12 @@ def exports_of(project: Project) -> QuerySet[Export]:
     return with_reserved(Export.objects.filter(project=project)).defer("failure_detail")
 
 
+def open_exports_of(project: Project) -> bool:
+    """Whether an export of the project waits or runs."""
+    is_open = [Export.Status.QUEUED, Export.Status.RENDERING]
+    return Export.objects.filter(project=project, status__in=is_open).exists()
+
+
 def exported_moments(project: Project) -> set[uuid.UUID]:
     """The ids of the moments that exports of the project were made of."""
     made_of = Export.objects.filter(project=project).values_list("moment_id", flat=True)
@@ -50,7 +56,7 @@ def recent_twin(export: Export) -> uuid.UUID | None:
 
 def get_export(org: Organization, export_id: uuid.UUID) -> Export:
     """Raises NotFound, the same for an unknown id and another organization's."""
-    export = exports(org).filter(pk=export_id).first()
+    export = exports(org).select_related("project").filter(pk=export_id).first()
     if export is None:
         raise NotFound
     return export

@@ -17,6 +17,7 @@ from clipforge.media import MediaError, kept_format, tightening
 from clipforge.media.captions import burning
 from clipforge.media.contracts import Tighten
 from clipforge.orgs import selectors as org_selectors
+from clipforge.orgs import stored
 from clipforge.orgs.models import Organization
 from exports import selectors
 from exports.models import Export
@@ -30,6 +31,11 @@ MIN_SECONDS = 1.0
 
 def require_exportable(*, project: Project, start: float, end: float) -> None:
     """Raises Conflict unless the project was analysed, Invalid unless the range can be rendered."""
+    if project.status == Project.Status.EXPIRED:
+        raise Conflict(
+            "The source was deleted after its retention time. Upload it again.",
+            code="source_expired",
+        )
     if project.status not in Project.ANALYSED:
         raise Conflict(
             f"The project is {project.status}; exports can be made once it is READY or EMPTY.",
@@ -134,17 +140,21 @@ def start_export(
     captions: str = Export.Captions.NONE,
     caption_style: dict[str, str] | None = None,
     tighten: str = Export.Tighten.OFF,
+    stored_now: int | None = None,
     actor: str,
 ) -> Export:
     """Queue the render of [start, end) of the project, paid by a hold.
 
-    Of a sandbox only the first SANDBOX_CLIP_SECONDS of it. Row, hold and task are one transaction. Where the project may be deleted meanwhile, read it with
-    `lock=True` in the caller's. Raises Conflict, Invalid, Forbidden, InsufficientCredits.
+    Of a sandbox only the first SANDBOX_CLIP_SECONDS of it. Row, hold and task are one transaction. Where
+    the project may be deleted meanwhile, read it with `lock=True` in the caller's. How large the file
+    becomes is not known before: it is refused once nothing more may be stored. Raises Conflict, Invalid,
+    Forbidden, InsufficientCredits, StorageLimitReached.
     """
     if project.org.is_sandbox:
         end = min(end, start + settings.SANDBOX_CLIP_SECONDS)
     require_exportable(project=project, start=start, end=end)
     require_in_tier(org=project.org, resolution=resolution)
+    stored.require_room(project.org, now=stored_now)
     require_room_for_layout(aspect=aspect, layout=layout)
     if captions != Export.Captions.NONE:
         require_captions(project=project, start=start, end=end)
@@ -184,6 +194,7 @@ def delete_export(*, export: Export, actor: str) -> None:
         # As it is now: a worker may have finished it before we had the lock.
         key = Export.objects.values_list("file_key", flat=True).get(pk=export.pk)
         export.delete()
+        stored.settle(export.org_id)
         if key:
             transaction.on_commit(functools.partial(storage.delete, key), robust=True)
 

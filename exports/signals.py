@@ -8,11 +8,14 @@ from typing import Any
 from django.dispatch import receiver
 
 from clipforge.events import outbox
-from clipforge.jobs.events import job_ended
+from clipforge.jobs.events import file_ending, job_ended
 from exports import selectors, services
 from exports.models import Export
-from projects.events import moments_replacing, project_deleting
+from projects.events import moments_replacing, project_deleting, source_expiring
 from projects.models import Project
+
+# The event that tells of the end of a file, by the days that are left.
+ENDING = {1: "export.expiring", 7: "export.expires_in_a_week"}
 
 
 @receiver(project_deleting)
@@ -28,3 +31,13 @@ def record_end(sender: Any, job: Export, status: str, **kwargs: Any) -> None:
 @receiver(moments_replacing)
 def need_moments(sender: Any, project: Project, **kwargs: Any) -> set[uuid.UUID]:
     return selectors.exported_moments(project)
+
+
+@receiver(file_ending, sender=Export)
+def record_ending(sender: Any, job: Export, days: int, **kwargs: Any) -> None:
+    outbox.record(ENDING[days], job, org=job.org)
+
+
+@receiver(source_expiring)
+def need_source(sender: Any, project: Project, **kwargs: Any) -> bool:
+    return selectors.open_exports_of(project)

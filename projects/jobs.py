@@ -5,8 +5,15 @@ from __future__ import annotations
 from clipforge.jobs import registry
 from clipforge.jobs.kinds import Fact, JobFiles, JobKind, StaffView
 from projects import analysing, failures
+from projects.events import source_expiring
 from projects.models import Project
 from projects.pricing import analysis_charge
+
+
+def _is_needed(project: Project) -> bool:
+    answers = source_expiring.send(sender=Project, project=project)
+    return any(needed for _, needed in answers)
+
 
 ANALYSIS = JobKind(
     model=Project,
@@ -19,7 +26,13 @@ ANALYSIS = JobKind(
     reason=lambda project: f"Analysis of {project.title}",
     errors=failures.failure_of,
     error_codes=failures.ERROR_CODES,
-    files=JobFiles(area="projects", orphans_at=17, label="sources"),
+    files=JobFiles(
+        area="projects",
+        orphans_at=17,
+        label="sources",
+        key="source_key",
+        is_needed=_is_needed,
+    ),
     staff=StaffView(
         title="Analyses",
         facts={"title": Fact("title"), "length": Fact("duration", is_seconds=True)},

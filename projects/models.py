@@ -31,6 +31,7 @@ class Project(Job):
         EMPTY = "EMPTY", "Nothing worth clipping"
         FAILED = "FAILED", "Failed"
         CANCELLED = "CANCELLED", "Cancelled"
+        EXPIRED = "EXPIRED", "Source deleted after its retention"
 
     RUNNING: ClassVar[str] = Status.ANALYZING
     REFERENCE_TYPE: ClassVar[str] = "project"
@@ -41,6 +42,9 @@ class Project(Job):
     status = models.CharField(max_length=16, choices=Status, default=Status.UPLOADED)
     source_name = models.CharField(max_length=255, help_text="The file name the client gave.")
     source_key = models.CharField(max_length=255, editable=False)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the source is deleted: the tier's retention."
+    )
     sha256 = models.CharField(max_length=64, editable=False)
     size = models.BigIntegerField(help_text="Bytes.")
     duration = models.FloatField(help_text="Seconds.")
@@ -125,6 +129,12 @@ class Project(Job):
                 fields=["lease_expires_at"],
                 condition=models.Q(status="ANALYZING"),
                 name="projects_project_leases",
+            ),
+            # `clipforge.jobs.retention`: sources whose end has come or is near.
+            models.Index(
+                fields=["expires_at", "id"],
+                condition=~models.Q(source_key=""),
+                name="projects_project_ends",
             ),
             # `clipforge.jobs.selectors.queue_position`, and the sweeper's renewal of holds.
             models.Index(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from clipforge.jobs import services as job_services
 from clipforge.media import ErrorCode, Limits, MediaError, SourceInfo, probe
 from clipforge.media.words.transcript import CONTROL
 from clipforge.orgs import selectors as org_selectors
+from clipforge.orgs import stored
 from clipforge.orgs.models import Organization
 from projects import failures, selectors
 from projects.events import project_deleting
@@ -88,9 +90,10 @@ def create_project(
 
     Call inside a transaction: row, hold and task are one. The file is moved to its place as the
     last step; should the commit fail after that, the removal of orphans finds the file. Raises
-    InsufficientCredits, StorageFull, and Conflict when a project of the organization has this
+    InsufficientCredits, StorageFull, StorageLimitReached, and Conflict when a project of the organization has this
     `external_id`, however close the two come.
     """
+    limits = org_selectors.limits_of(org)
     project = Project(
         id=uuid7(),
         org=org,
@@ -107,10 +110,13 @@ def create_project(
         wishes=dict(wishes) if wishes else None,
         audio_track=audio_track,
         warnings=failures.warnings_of(source.warnings),
+        stored_bytes=size,
+        expires_at=timezone.now() + datetime.timedelta(days=limits.retention_days),
     )
     project.source_key = f"{org.pk}/projects/{project.pk}/source"
     with _external_id_is_free(org, external_id), transaction.atomic():
         job_services.submit_job(job=project, actor=actor)
+        stored.require_within_limit(org)
         storage.publish(part, project.source_key)
     return project
 
@@ -202,6 +208,7 @@ def delete_project(*, project: Project, actor: str) -> None:
         lifecycle.abandon(project, actor=actor)
         project_deleting.send(sender=Project, project=project, actor=actor)
         project.delete()
+        stored.settle(project.org_id)
         transaction.on_commit(lambda: storage.delete(key), robust=True)
 
 

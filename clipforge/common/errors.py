@@ -102,6 +102,12 @@ class StorageFull(Unavailable):
     status, code, title = 507, "storage_full", "Storage is full"
 
 
+class StorageLimitReached(DomainError):
+    """The tier allows no more. `limit` says how many bytes it allows."""
+
+    status, code, title = 507, "storage_limit_reached", "The storage of the tier is used up"
+
+
 class ClientTooSlow(ConnectionResetError):
     """The client kept us waiting. To gunicorn it went away; the API answers RequestTimeout."""
 

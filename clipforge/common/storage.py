@@ -92,6 +92,16 @@ def companion_of(key: str, name: str) -> str:
     return str(PurePosixPath(key).with_suffix(f".{name}"))
 
 
+def size_of(key: str) -> int:
+    """The bytes of the file with its companions. What is not there takes none."""
+    path = path_of(key)
+    total = 0
+    for each in {path, *path.parent.glob(f"{path.stem}.*")}:
+        with contextlib.suppress(FileNotFoundError):
+            total += each.stat().st_size
+    return total
+
+
 def delete(key: str) -> None:
     """Delete the file with its companions, and its folder if that is empty now. A missing file is fine."""
     if not key:

@@ -75,6 +75,10 @@ class JobFiles:
     orphans_at: int
     # On the page of an organization: "in sources".
     label: str
+    # The column with the key of the file; empty in a row that has none.
+    key: str = "file_key"
+    # Whether something that is under way needs the file of a job, which is locked.
+    is_needed: Callable[[Any], bool] = lambda _job: False
     # The column with the bytes of the file, and the jobs that have one.
     size: str = "size"
     stored: Q = field(default_factory=Q)

@@ -13,6 +13,8 @@ from clipforge.orgs.models import Organization
 from credits.models import CreditHold, HoldStatus
 
 QUEUED, FAILED, CANCELLED = "QUEUED", "FAILED", "CANCELLED"
+# Of kinds whose files are not kept for ever.
+EXPIRED = "EXPIRED"
 
 
 class Job(UUIDModel, TimestampedModel):
@@ -39,6 +41,10 @@ class Job(UUIDModel, TimestampedModel):
     # What the hold captured, once there is a result. Lists read it here: a hold for each row would
     # cost them four pages a row.
     charged = models.BigIntegerField(default=0, db_default=0, editable=False, help_text="Credits.")
+    # What its stored files take now. A trigger of each kind's table adds it up by organization.
+    stored_bytes = models.BigIntegerField(default=0, db_default=0, editable=False)
+    # Of a notice about the end of its file: the days that were left when the last one was given.
+    notice_given = models.SmallIntegerField(null=True, editable=False)
     fence = models.PositiveIntegerField(default=0, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
     stage = models.CharField(max_length=32, blank=True)

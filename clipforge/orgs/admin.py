@@ -22,6 +22,7 @@ class TierLimitsAdmin(NotMadeByHand, AuditedAdmin[TierLimits]):
         "max_source_seconds",
         "max_resolution",
         "retention_days",
+        "storage_bytes",
         "monthly_credits",
     ]
 

@@ -75,7 +75,12 @@ class TierLimits(CachedRow):
     max_resolution = models.PositiveIntegerField(
         default=1080, db_default=1080, help_text="Of exports: pixels of the shorter side."
     )
-    retention_days = models.PositiveIntegerField(help_text="Finished files are kept this long.")
+    retention_days = models.PositiveIntegerField(
+        help_text="Sources and finished files are kept this long."
+    )
+    storage_bytes = models.BigIntegerField(
+        default=0, db_default=0, help_text="What sources and finished files may take together."
+    )
     monthly_credits = models.PositiveIntegerField()
 
     objects = AnnouncingQuerySet["TierLimits"].as_manager()
@@ -161,6 +166,23 @@ class Scope(models.TextChoices):
     BILLING = "billing", "See payments, and pay"
     WEBHOOKS = "webhooks", "Manage webhooks"
     KEYS = "keys", "Manage keys, tokens and origins"
+
+
+class StorageUsage(models.Model):
+    """The bytes that the files of an organization take. Written by a trigger, and by nothing else.
+
+    Each table of files has `stored_bytes`; whatever changes it changes this, in the same transaction.
+    """
+
+    org = models.OneToOneField(Organization, models.CASCADE, primary_key=True, related_name="+")
+    bytes = models.BigIntegerField(db_default=0)
+    # The same by the sort of files: `{"projects": 1000, "exports": 200}`.
+    areas = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
+    # Raised with every change: the cached value is stored under it.
+    version = models.BigIntegerField(db_default=1)
+
+    def __str__(self) -> str:
+        return f"{self.bytes} bytes"
 
 
 class Role(models.TextChoices):

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Collection
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from clipforge.common.errors import NotFound
@@ -21,6 +21,7 @@ from clipforge.orgs.models import (
     Membership,
     Organization,
     Role,
+    StorageUsage,
     TierLimits,
     User,
 )
@@ -111,6 +112,11 @@ def all_api_keys() -> QuerySet[APIKey]:
 
 def all_tier_limits() -> QuerySet[TierLimits]:
     return TierLimits.objects.all()
+
+
+def storage_usage() -> QuerySet[StorageUsage]:
+    """The row of the organization of the outer query."""
+    return StorageUsage.objects.filter(org=OuterRef("pk"))
 
 
 def all_users() -> QuerySet[User]:

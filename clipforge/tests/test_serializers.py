@@ -53,7 +53,7 @@ KEY_REQUEST = "name mode scopes allowed_addresses monthly_credit_cap expires_at"
 # Read, then written. Fields inside a field are those of its own serializer.
 FIELDS: dict[str, tuple[str, str]] = {
     "ProjectSerializer": (
-        f"{WORK} {TIMES} title external_id metadata source_name size duration width height has_audio"
+        f"{WORK} {TIMES} title external_id metadata source_name size duration expires_at width height has_audio"
         " audio_track warnings",
         "title",
     ),
@@ -79,7 +79,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "ExportSerializer": (
         f"{WORK} {TIMES} project moment start end aspect resolution layout fps format captions caption_style tighten"
         " size duration width height"
-        " sha256 warnings expires_at download_url download_expires_at duplicate_of",
+        " sha256 warnings expires_at pinned renewable_until download_url download_expires_at duplicate_of",
         "",
     ),
     "CaptionStyleSerializer": (
@@ -91,6 +91,7 @@ FIELDS: dict[str, tuple[str, str]] = {
         "moment project start end aspect resolution layout fps format captions caption_style tighten",
         "moment project start end aspect resolution layout fps format captions caption_style tighten",
     ),
+    "ExportUpdateSerializer": ("pinned", "pinned"),
     "QuoteRequestSerializer": (
         "analysis_seconds export_seconds resolution",
         "analysis_seconds export_seconds resolution",
@@ -103,7 +104,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "OrganizationSerializer": ("id name slug tier created_at", ""),
     "TierLimitsSerializer": (
         "requests_per_minute uploads_per_minute exports_per_minute concurrent_jobs queued_jobs"
-        " max_source_seconds max_resolution retention_days monthly_credits",
+        " max_source_seconds max_resolution retention_days storage_bytes monthly_credits",
         "",
     ),
     "OriginsSerializer": ("origins", "origins"),
@@ -167,7 +168,7 @@ ANSWERS: dict[str, str] = {
     "PortalSerializer": "url",
     "CurrentSubscriptionSerializer": "subscription",
     "QuoteSerializer": "credits price_version available affordable",
-    "MeSerializer": "organization limits api_key",
+    "MeSerializer": "organization limits stored_bytes api_key",
     "FailureSerializer": "code message",
     "CreditsSerializer": "reserved charged",
     "ProblemSerializer": "type title status code detail request_id errors needed available limit"

@@ -41,6 +41,11 @@ class ExportSerializer(JobSerializer):
         help_text="When `download_url` ends; the export has a new one before."
     )
 
+    renewable_until = serializers.SerializerMethodField(
+        help_text="When the source is deleted: until then the same can be exported again. Null once it "
+        "is gone. Only on a single export."
+    )
+
     class Meta:
         model = Export
         fields = [
@@ -76,6 +81,8 @@ class ExportSerializer(JobSerializer):
             "started_at",
             "finished_at",
             "expires_at",
+            "pinned",
+            "renewable_until",
             "download_url",
             "download_expires_at",
             "duplicate_of",
@@ -95,6 +102,13 @@ class ExportSerializer(JobSerializer):
         link = self._link(export)
         return link and link.ends_at
 
+    @extend_schema_field({"type": ["string", "null"], "format": "date-time"})
+    def get_renewable_until(self, export: Export) -> datetime.datetime | None:
+        # As with the place in the queue: a project for each row would be a read for each row.
+        if self.context.get("list") or not export.project.source_key:
+            return None
+        return export.project.expires_at
+
     def _link(self, export: Export) -> downloads.Link | None:
         # Both members are asked for one after the other, of one and the same link.
         if self._linked is None or self._linked[0] is not export:
@@ -102,6 +116,14 @@ class ExportSerializer(JobSerializer):
         return self._linked[1]
 
     _linked: tuple[Export, downloads.Link | None] | None = None
+
+
+class ExportUpdateSerializer(Serializer):
+    """What can be changed of an export."""
+
+    pinned = serializers.BooleanField(
+        help_text="Keep the file while the organization pays for its tier."
+    )
 
 
 class RangeSerializer(Serializer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -27,6 +28,7 @@ from clipforge.common.api.problems import problem_response, safe_only
 from clipforge.common.errors import DomainError, NotFound
 from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
 from clipforge.media.contracts import PICTURES
+from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from clipforge.orgs.models import Scope
@@ -36,10 +38,12 @@ from exports.api.filters import ExportFilter
 from exports.api.serializers import (
     ExportCreateSerializer,
     ExportSerializer,
+    ExportUpdateSerializer,
     QuoteRequestSerializer,
     QuoteSerializer,
 )
 from exports.models import Export
+from exports.pinning import pin_export
 from exports.pricing import export_charge
 from projects import selectors as project_selectors
 from projects.models import Moment, Project
@@ -50,8 +54,9 @@ class ExportList(ListModelMixin, OrgView):
     serializer_class = ExportSerializer
     filterset_class = ExportFilter
     idempotent_methods = ("post",)
+    prefetch = stored.FAMILY
     costs = {"post": {"api": 2, "exports": 1}}
-    problems = {"get": (404,), "post": (402, 404)}
+    problems = {"get": (404,), "post": (402, 404, 507)}
 
     @property
     def keyset(self) -> tuple[str, ...]:
@@ -115,9 +120,11 @@ class ExportList(ListModelMixin, OrgView):
         ],
     )
     def post(self, request: Request) -> HttpResponse:
-        return respond_once(request, self.organization, self._create)
+        # Before the transaction, in which nothing is cached. A repeated request is answered as it was.
+        now = stored.stored_bytes(self.organization.pk, found=self.prefetched)
+        return respond_once(request, self.organization, partial(self._create, now))
 
-    def _create(self) -> Answer:
+    def _create(self, stored_now: int) -> Answer:
         form = ExportCreateSerializer(data=self.request.data)
         form.is_valid(raise_exception=True)
         project, moment, start, end = self._range(form.validated_data)
@@ -134,6 +141,7 @@ class ExportList(ListModelMixin, OrgView):
             captions=form.validated_data["captions"],
             caption_style=form.validated_data.get("caption_style"),
             tighten=form.validated_data["tighten"],
+            stored_now=stored_now,
             actor=self.principal.actor,
         )
         return answer(
@@ -161,6 +169,7 @@ class ExportView(JobView):
 
 class ExportDetail(ExportView, JobDetail):
     model = Export
+    problems = {"patch": (409,)}
 
     @extend_schema(
         operation_id="get_export",
@@ -171,6 +180,23 @@ class ExportDetail(ExportView, JobDetail):
     )
     def get(self, request: Request, export_id: uuid.UUID) -> HttpResponse:
         return self.polled(request)
+
+    @extend_schema(
+        operation_id="update_export",
+        summary="Pin the export, or let it go",
+        description="A pinned file is not deleted after its retention while the organization pays for its "
+        "tier. Without that, and when it is no longer pinned, it is kept for nine days at least, and its "
+        "end is told a week and a day before.",
+        request=ExportUpdateSerializer,
+        responses=ExportSerializer,
+        examples=[OpenApiExample("Keep it", {"pinned": True}, request_only=True)],
+    )
+    def patch(self, request: Request, export_id: uuid.UUID) -> Response:
+        export = self.get_job()
+        form = ExportUpdateSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        pinned = form.validated_data["pinned"]
+        return self.shown(pin_export(export=export, pinned=pinned, actor=self.principal.actor))
 
     @extend_schema(
         operation_id="delete_export",
@@ -214,7 +240,8 @@ class ExportDownload(ExportView):
     @extend_schema(
         operation_id="download_export",
         summary="Redirect to a signed, expiring URL of the file",
-        description="A link of its own, good for some minutes; whoever has it may fetch the file.",
+        description="A link of its own, good for some minutes; whoever has it may fetch the file. With "
+        "`?inline=1` added to it, a browser plays the file instead of saving it.",
         responses={
             (200, "video/*"): OpenApiResponse(
                 OpenApiTypes.BINARY, description="The file, where the redirect is followed."
@@ -295,7 +322,10 @@ class QuoteView(OrgView):
 
 @safe_only
 def download_file(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
-    """The file behind a signed URL, whole or in ranges. No API key: the link is the permission."""
+    """The file behind a signed URL, whole or in ranges. No API key: the link is the permission.
+
+    `?inline=1` is for playing it in a page; else it is saved.
+    """
     try:
         return serve_file(request, downloads.key_of(token, name), download_name=name)
     except DomainError as error:

@@ -13,8 +13,10 @@ from clipforge.devtools.testing.clocks import around
 from clipforge.devtools.testing.factories import make_client, make_export, make_project
 from clipforge.devtools.testing.races import run_together
 from clipforge.events.models import Event
+from clipforge.jobs import retention
 from exports import tasks
 from exports.api.events import NO_LINK
+from exports.jobs import RENDER
 from exports.models import Export
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +50,7 @@ def test_an_export_is_told_of_once_within_the_day_before_its_file_is_deleted():
 
 
 def test_a_run_tells_of_all_however_many_a_batch_has(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tasks, "BATCH", 2)
+    monkeypatch.setattr(retention, "BATCH", 2)
     project, at = make_project(), timezone.now() + HOUR
     made = [make(at, project=project).pk for _ in range(5)]
     tasks.tell_of_expiring(0)
@@ -58,7 +60,7 @@ def test_a_run_tells_of_all_however_many_a_batch_has(monkeypatch: pytest.MonkeyP
 def test_a_file_expires_from_a_day_before_its_end_until_its_end():
     edge = timezone.now() + datetime.timedelta(days=50)
     export = make(edge)
-    count = lambda: tasks.expiring_exports().count()  # noqa: E731
+    count = lambda: retention.ending(RENDER, retention.DAY).count()  # noqa: E731
     assert around(edge - 24 * HOUR, count) == [0, 0, 1]
     assert around(edge, count) == [1, 1, 0]
     assert export.status == Export.Status.READY

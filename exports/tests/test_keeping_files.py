@@ -19,8 +19,9 @@ from clipforge.common import storage
 from clipforge.devtools.testing.clocks import MICROSECOND, clocks_at
 from clipforge.devtools.testing.factories import make_export, make_organization, make_project
 from clipforge.devtools.testing.state import Funds, funds, nothing_changes, stored_files
-from clipforge.jobs import registry
+from clipforge.jobs import registry, retention
 from exports import tasks
+from exports.jobs import RENDER
 from exports.models import Export
 from projects import tasks as project_tasks
 
@@ -61,7 +62,7 @@ def test_retention_ends_to_the_microsecond(after: datetime.timedelta, due: bool)
     export = make_export(status="READY")
     assert export.expires_at is not None
     with clocks_at(export.expires_at + after):
-        assert tasks.due_exports().exists() is due
+        assert retention.due(RENDER).exists() is due
         tasks.expire_exports(timestamp=0)
     export.refresh_from_db()
     assert export.status == ("EXPIRED" if due else "READY")
@@ -93,13 +94,13 @@ def test_of_what_is_due_the_longest_overdue_comes_first():
     exports = [make_export(status="READY") for _ in range(3)]
     for export, seconds in zip(exports, (2, 3, 1), strict=True):
         Export.objects.filter(pk=export.pk).update(expires_at=timezone.now() - seconds * SECOND)
-    assert list(tasks.due_exports()) == [exports[1], exports[0], exports[2]]
+    assert list(retention.due(RENDER)) == [exports[1], exports[0], exports[2]]
 
 
 @pytest.mark.parametrize("status", ["QUEUED", "RENDERING", "FAILED", "CANCELLED", "EXPIRED"])
 def test_what_is_not_ready_does_not_expire(status: str):
     end_retention(make_export(status=status))
-    assert not tasks.due_exports().exists()
+    assert not retention.due(RENDER).exists()
     with nothing_changes():
         tasks.expire_exports(timestamp=0)
 

@@ -58,6 +58,7 @@ class ProjectSerializer(JobSerializer):
             "queued_at",
             "started_at",
             "finished_at",
+            "expires_at",
         ]
         read_only_fields = [each for each in fields if each != "title"]
 

@@ -19,6 +19,7 @@ from clipforge.common.api.filters import order_of
 from clipforge.common.api.schema import DIGESTS
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
 from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
+from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from projects import selectors, services
@@ -53,6 +54,10 @@ class ProjectList(ListModelMixin, OrgView):
 
     def get_parsers(self) -> list[Any]:
         return [StreamedUploadParser()]
+
+    def require_room(self, size: int) -> None:
+        """Raises StorageLimitReached where an upload of so many bytes is certainly too much."""
+        stored.require_room(self.organization, size=max(1, size))
 
     @extend_schema(
         operation_id="list_projects",

@@ -21,6 +21,7 @@ FIGURES = {
     "max_source_seconds": 1800,
     "max_resolution": 1080,
     "retention_days": 7,
+    "storage_bytes": 5_000_000_000,
     "monthly_credits": 60,
 }
 REASON = "a trial of ten days"

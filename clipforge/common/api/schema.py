@@ -76,7 +76,7 @@ DESCRIPTIONS = {
     422: "A name or a value is wrong: of a member, a parameter or a header. `errors` points at members.",
     429: "A limit was reached: `limit` says which, `Retry-After` when to come back.",
     503: "A dependency is down. `Retry-After` says when to come back.",
-    507: "Storage is full.",
+    507: "Storage is full, or that of the tier is used up.",
 }
 
 IDEMPOTENCY_KEY = OpenApiParameter(

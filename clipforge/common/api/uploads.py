@@ -84,7 +84,10 @@ class PartUploadHandler(FileUploadHandler):
 
 
 class StreamedUploadParser(MultiPartParser):
-    """multipart/form-data whose file went to storage. The view discards what it does not keep."""
+    """multipart/form-data whose file went to storage. The view discards what it does not keep.
+
+    Before anything is read, `require_room` of the view is asked whether so many bytes may be stored.
+    """
 
     def parse(
         self,
@@ -96,6 +99,8 @@ class StreamedUploadParser(MultiPartParser):
         length = _content_length(request.META)
         expected = expected_digests(request.headers)
         require_room(length)
+        if view := (parser_context or {}).get("view"):
+            view.require_room(length - ENVELOPE_BYTES)
         handler = PartUploadHandler()
         request.upload_handlers = [handler]
         counted = _Counted(stream, hashed=bool(expected))

@@ -15,11 +15,11 @@ from clipforge.devtools.query_plans.subjects import Page, subjects
 from clipforge.events import selectors as event_selectors
 from clipforge.events.models import Endpoint, Event
 from clipforge.events.sweeping import RETENTION
+from clipforge.jobs import retention
 from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs.kinds import all_kinds
 from clipforge.jobs.models import QUEUED
 from credits import expiry
-from exports.tasks import due_exports
 
 
 def pages() -> Iterator[Page]:
@@ -57,7 +57,8 @@ def _queue() -> Iterator[Page]:
     due: dict[str, QuerySet[Any]] = {
         "due holds": expiry.due_holds().order_by("expires_at"),
         "due grants": expiry.due_grants().order_by("expires_at"),
-        "due exports": due_exports(),
+        **{f"due {kind.plural}": retention.due(kind) for kind in all_kinds()},
+        **{f"ending {kind.plural}": retention.ending(kind, retention.WEEK) for kind in all_kinds()},
     }
     due["events to forget"] = Event.objects.filter(created_at__lt=Now() - RETENTION).order_by(
         "created_at", "id"

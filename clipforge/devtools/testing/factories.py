@@ -69,6 +69,7 @@ def make_tier_limits(**overrides: Any) -> None:
     ).SCOPED
     highest = importlib.import_module("clipforge.orgs.migrations.0011_resolution").HIGHEST
     depths = importlib.import_module("clipforge.orgs.migrations.0013_queued_jobs").DEPTHS
+    stored = importlib.import_module("clipforge.orgs.migrations.0017_storage_usage").MOST
     for tier, (requests, jobs, source, retention, monthly) in first.items():
         uploads, exports = scoped[tier]
         TierLimits.objects.get_or_create(
@@ -82,6 +83,7 @@ def make_tier_limits(**overrides: Any) -> None:
                 "max_source_seconds": source,
                 "max_resolution": highest.get(tier, 1080),
                 "retention_days": retention,
+                "storage_bytes": stored[tier],
                 "monthly_credits": monthly,
             },
         )
@@ -228,6 +230,7 @@ def make_project(
     )
     if source is not None:
         _store(project.source_key, source.read_bytes())
+    project.stored_bytes = source.stat().st_size if source else project.size
     return _make_job(project, status, analysis_charge(project.duration))
 
 
@@ -294,6 +297,7 @@ def make_export(
     )
     finished = {
         "size": len(content),
+        "stored_bytes": len(content),
         "duration": export.end - export.start,
         "width": 480,
         "height": 854,
@@ -307,7 +311,7 @@ def make_export(
     if status == "READY":
         _store(made.file_key, content)
     elif status == "EXPIRED":
-        made.status, made.file_key = status, ""
+        made.status, made.file_key, made.stored_bytes = status, "", 0
         made.save()
     return made
 

@@ -30,6 +30,7 @@ class TierLimitsSerializer(ModelSerializer):
             "max_source_seconds",
             "max_resolution",
             "retention_days",
+            "storage_bytes",
             "monthly_credits",
         ]
         read_only_fields = fields
@@ -52,6 +53,9 @@ class APIKeySerializer(ModelSerializer):
 class MeSerializer(Serializer):
     organization = OrganizationSerializer()
     limits = TierLimitsSerializer()
+    stored_bytes = serializers.IntegerField(
+        help_text="What the sources, finished files and their pictures take, of `storage_bytes`."
+    )
     api_key = APIKeySerializer()
 
 

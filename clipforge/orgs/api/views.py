@@ -27,7 +27,7 @@ from clipforge.common.api.versions import (
 )
 from clipforge.common.api.views import LeanView
 from clipforge.common.waiting import wait_of
-from clipforge.orgs import services
+from clipforge.orgs import services, stored
 from clipforge.orgs.admission import Admission
 from clipforge.orgs.api.request_path import (
     add_limit_headers,
@@ -235,6 +235,7 @@ class TokenView(OrgView):
 
 class MeView(OrgView):
     serializer_class = MeSerializer
+    prefetch = stored.FAMILY
     pagination_class = None
 
     @extend_schema(
@@ -249,6 +250,7 @@ class MeView(OrgView):
             {
                 "organization": OrganizationSerializer(organization).data,
                 "limits": TierLimitsSerializer(with_override(organization, limits)).data,
+                "stored_bytes": stored.stored_bytes(organization.pk, found=self.prefetched),
                 "api_key": APIKeySerializer(self.principal.api_key).data,
             }
         )

@@ -59,9 +59,10 @@ def facts_of(org: Organization, facts: overview.Facts, days: list[overview.Day])
         ),
         Fact(
             "Storage",
-            formatting.size(storage.total),
+            f"{formatting.size(facts.stored)} of {formatting.size(limits['storage_bytes'])}",
             "".join(f"{formatting.size(size)} of {what}, " for what, size in storage.sizes.items())
             + f"at {storage.at:%H:%M} UTC",
+            "bad" if facts.stored > limits["storage_bytes"] else "",
         ),
         _plan(facts),
         Fact("Owner", facts.owner or "nobody", formatting.count(facts.people, "member")),

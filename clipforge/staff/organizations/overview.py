@@ -53,6 +53,7 @@ LIMITS = (
     "max_source_seconds",
     "max_resolution",
     "retention_days",
+    "storage_bytes",
     "monthly_credits",
 )
 
@@ -61,14 +62,12 @@ LIMITS = (
 
 
 class Storage(NamedTuple):
-    """Bytes by the label of the files, as they were at a moment: staff see it with its time."""
+    """Bytes by the label of the files, without pictures, as they were at a moment: staff see it with
+    its time. What counts against the limit is `Facts.stored`.
+    """
 
     sizes: dict[str, int]
     at: datetime.datetime
-
-    @property
-    def total(self) -> int:
-        return sum(self.sizes.values())
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,7 @@ class Facts:
     running: int
     failed_day: int  # of the jobs of the last 24 hours, those that failed
     failed_month: int
+    stored: int  # bytes of all files, pictures among them, as of now
     storage: Storage
     owner: str
     people: int  # members
@@ -138,6 +138,7 @@ def _figures(org: Organization, now: datetime.datetime) -> dict[str, Any]:
             .filter(tier=OuterRef("tier"))
             .values(row=JSONObject(**{name: name for name in LIMITS}))
         ),
+        "stored": Coalesce(Subquery(org_selectors.storage_usage().values("bytes")), 0),
         "owner": Coalesce(Subquery(owners.values("user__email")[:1]), Value("")),
         "people": _number(org_selectors.memberships(org), Count("*"), "organization"),
         "plan": Subquery(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import io
 import os
@@ -23,13 +24,19 @@ from rest_framework.test import APIClient
 
 from clipforge.common import storage
 from clipforge.devtools.testing.api import assert_problem, invalid_fields
-from clipforge.devtools.testing.factories import make_grant, make_organization, make_tier_limits
+from clipforge.devtools.testing.factories import (
+    make_client,
+    make_grant,
+    make_organization,
+    make_tier_limits,
+)
 from clipforge.devtools.testing.faults import no_file_larger_than
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes, stored_files
 from clipforge.media import ffmpeg
 from clipforge.media.tests.samples import AAC, H264, make_video, run_ffmpeg
+from clipforge.orgs import stored
 from clipforge.orgs.models import IdempotencyRecord, Organization
 from credits.models import CreditHold
 from projects.models import Project
@@ -37,6 +44,12 @@ from projects.models import Project
 pytestmark = pytest.mark.django_db
 
 URL = "/api/v1/projects"
+HOUR = datetime.timedelta(hours=1)
+DAY = datetime.timedelta(days=1)
+
+
+def stamp(time: datetime.datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
 
 
 @pytest.fixture
@@ -66,6 +79,7 @@ def test_an_upload_becomes_a_queued_project_with_its_price_reserved(
     assert response.status_code == 201
     project = Project.objects.get()
     assert response["Location"] == f"/api/v1/projects/{project.pk}"
+    assert project.expires_at is not None
     assert response.json() == {
         "id": str(project.pk),
         "title": "My talk",
@@ -91,7 +105,9 @@ def test_an_upload_becomes_a_queued_project_with_its_price_reserved(
         "queued_at": response.json()["queued_at"],
         "started_at": None,
         "finished_at": None,
+        "expires_at": stamp(project.expires_at),
     }
+    assert 60 * DAY - HOUR < project.expires_at - project.created_at <= 60 * DAY
     assert response.json() == api.get(response["Location"]).json()
     assert jobs_of(project) == [0]
     assert funds(organization) == Funds(available=4, held=1)
@@ -127,16 +143,18 @@ def test_the_title_is_what_was_given_or_the_name_of_the_file(
     assert (response.status_code, response.json()["title"]) == (201, expected)
 
 
-def test_an_upload_is_eight_statements(api: APIClient, video: bytes):
+def test_an_upload_is_nine_statements(api: APIClient, video: bytes):
     with statements() as said:
         assert upload(api, video, HTTP_IDEMPOTENCY_KEY="k").status_code == 201
     assert said == [
+        "SELECT orgs_storageusage",  # before it is read, and not cached
         "SELECT -",  # pg_try_advisory_xact_lock()
         "SELECT orgs_idempotencyrecord",
         "SELECT credits_reserve",  # hold, account and lots
         "INSERT projects_project",
         "SELECT jobs_enter",  # its turn
         "SELECT -",  # procrastinate_defer_jobs_v1()
+        "SELECT orgs_settle_storage",  # what is stored now, for the limit of the tier
         "INSERT orgs_idempotencyrecord",
     ]
 
@@ -647,3 +665,54 @@ def test_sound_that_cannot_be_decoded_is_left_out_and_said_so(api: APIClient, tm
     (warning,) = shown["warnings"]
     assert warning["code"] == "sound_not_supported"
     assert warning["message"].endswith("upload it again.")
+
+
+# --- the storage of the tier ------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_uploads_at_once_as_many_are_kept_as_the_tier_may_store(
+    organization: Organization, video: bytes
+):
+    make_tier_limits(storage_bytes=2 * len(video))
+    clients = [make_client(organization) for _ in range(4)]
+    answers: list[Any] = run_together(4, lambda number: upload(clients[number], video))
+    assert sorted(answer.status_code for answer in answers) == [201, 201, 507, 507]
+    refused = next(answer for answer in answers if answer.status_code == 507)
+    assert refused.json()["code"] == "storage_limit_reached"
+    assert len(stored_files()) == 2
+    assert funds(organization) == Funds(available=3, held=2)
+    assert stored.usage(organization.pk).bytes == 2 * len(video)
+
+
+def test_one_byte_too_much_is_refused_and_the_last_byte_is_not(
+    api: APIClient, organization: Organization, video: bytes
+):
+    make_tier_limits(storage_bytes=len(video) - 1)
+    with nothing_changes():
+        problem = assert_problem(upload(api, video), 507, "storage_limit_reached")
+    assert problem["limit"] == len(video) - 1
+    make_tier_limits(storage_bytes=len(video))
+    assert upload(api, video).status_code == 201
+
+
+def test_what_cannot_fit_is_refused_before_it_is_read(api: APIClient, video: bytes):
+    make_tier_limits(storage_bytes=1000)
+    content = video + b"x" * 200_000
+    body = encode_multipart(BOUNDARY, {"file": SimpleUploadedFile("talk.mp4", content)})
+    unread = Unread(body)
+    sent: dict[str, Any] = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": unread}
+    response = api.generic("POST", URL, content_type=MULTIPART_CONTENT, **sent)
+    assert_problem(response, 507, "storage_limit_reached")
+    assert unread.count == 0
+
+
+class Unread(io.BytesIO):
+    """Knows how much was read of it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data

@@ -45,8 +45,10 @@ def test_me_tells_the_organization_its_limits_and_the_key_in_use():
             "max_source_seconds": 7200,
             "max_resolution": 1440,
             "retention_days": 60,
+            "storage_bytes": 250_000_000_000,
             "monthly_credits": 1000,
         },
+        "stored_bytes": 0,
         "api_key": {
             "id": str(api_key.pk),
             "name": "ci",

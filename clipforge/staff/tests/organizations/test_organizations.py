@@ -29,6 +29,7 @@ from clipforge.devtools.testing.factories import (
     make_user,
 )
 from clipforge.devtools.testing.staff import make_staff, signed_in
+from clipforge.orgs import stored
 from clipforge.orgs.models import Membership, Organization, TierLimits, User
 from clipforge.staff.organizations import overview
 from clipforge.staff.roles import ROLES
@@ -82,6 +83,7 @@ def test_the_facts_are_what_the_tables_say(staff):
     Project.objects.filter(pk=failed.pk).update(
         created_at=timezone.now() - datetime.timedelta(days=2)
     )
+    stored.settle(org.pk)
     facts = shown(staff, org)
     found = {name: fact.value for name, fact in facts.items()}
     assert found["State"] == "Active"
@@ -94,7 +96,7 @@ def test_the_facts_are_what_the_tables_say(staff):
     assert (found["Spent"], facts["Spent"].note) == ("4 credits", "in 30 days; 1,509 came in")
     assert (found["Jobs now"], facts["Jobs now"].note) == ("2 running", "1 waiting")
     assert (found["Failed jobs"], facts["Failed jobs"].note) == ("1 in 24 hours", "2 in 30 days")
-    assert found["Storage"] == "1.5 MB"
+    assert found["Storage"] == "1.5 MB of 250.0 GB"
     assert facts["Storage"].note.startswith("1.5 MB of sources, 250 bytes of exports, at ")
     assert (found["Plan"], facts["Plan"].note) == ("None", "no subscription")
     assert (found["Owner"], facts["Owner"].note) == ("owner@example.com", "2 members")
@@ -181,21 +183,27 @@ def test_an_organization_that_did_nothing_has_a_page(staff):
     facts = shown(staff, org)
     assert facts["Available"].value == "0 credits"
     assert (facts["Owner"].value, facts["Owner"].note) == ("nobody", "0 members")
-    assert facts["Storage"].value == "0 bytes"
+    assert facts["Storage"].value == "0 bytes of 250.0 GB"
     assert "Nothing happened yet." in html
     assert html.count("None yet.") == 6
     assert "Nothing happened: " in html
 
 
-def test_the_storage_is_added_up_once_in_a_while_and_says_when(staff):
+def test_the_storage_is_exact_and_what_it_is_made_of_is_added_up_once_in_a_while(staff):
     org = make_organization()
     make_project(org, size=1000)
+    stored.settle(org.pk)
     first = shown(staff, org)["Storage"]
+    assert (first.value, first.state) == ("1.0 kB of 250.0 GB", "")
+    assert first.note.startswith("1.0 kB of sources, ")
     make_project(org, size=1000)
-    assert shown(staff, org)["Storage"] == first
-    assert first.value == "1.0 kB"
+    stored.settle(org.pk)
+    TierLimits.objects.filter(tier="PRO").update(storage_bytes=1999)
+    second = shown(staff, org)["Storage"]
+    assert (second.value, second.state) == ("2.0 kB of 2.0 kB", "bad")
+    assert second.note == first.note
     cache.delete(f"staff:storage:{org.pk}")
-    assert shown(staff, org)["Storage"].value == "2.0 kB"
+    assert shown(staff, org)["Storage"].note.startswith("2.0 kB of sources, ")
 
 
 # --- the last days ---------------------------------------------------------------------
