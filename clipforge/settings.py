@@ -281,6 +281,8 @@ MEDIA_ROOT = Path(env("MEDIA_ROOT", str(DATA_DIR / "media"))).absolute()
 # stopped.
 MAX_UPLOAD_BYTES = env_int("MAX_UPLOAD_BYTES", 10 * 1024**3, minimum=1)
 # Seconds that a signed download URL is good for.
+# Where an nginx in front finds MEDIA_ROOT; empty: this process sends files itself.
+ACCEL_REDIRECT_PREFIX = env("ACCEL_REDIRECT_PREFIX", "")
 DOWNLOAD_URL_SECONDS = env_int("DOWNLOAD_URL_SECONDS", 900, minimum=1)
 # Bytes of a JSON body.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024**2

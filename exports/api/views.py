@@ -327,6 +327,8 @@ def download_file(request: HttpRequest, token: str, name: str) -> HttpResponseBa
     `?inline=1` is for playing it in a page; else it is saved.
     """
     try:
-        return serve_file(request, downloads.key_of(token, name), download_name=name)
+        key = downloads.key_of(token, name)
+        inline = request.GET.get("inline") == "1"
+        return serve_file(request, key, download_name=name, inline=inline)
     except DomainError as error:
         return problem_response(error.status, error.error_code, error.message)

@@ -1,27 +1,34 @@
-"""Stored files over HTTP, whole or in ranges."""
+"""Stored files over HTTP, whole or in ranges: RFC 9110, sections 13 and 14.
+
+What a request asks for is decided here, so that it is answered alike however the bytes are sent: by this
+process, or by an nginx in front of it that is told where they are (`ACCEL_REDIRECT_PREFIX`).
+"""
 
 from __future__ import annotations
 
+import io
+import os
 import re
+import stat
 from http import HTTPStatus
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO, NamedTuple
+from urllib.parse import quote
 
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
-from django.utils.http import content_disposition_header
-from whitenoise.responders import (
-    MissingFileError,
-    NotARegularFileError,
-    Response,
-    SlicedFile,
-    StaticFile,
+from django.conf import settings
+from django.http import (
+    FileResponse,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
 )
+from django.utils.cache import get_conditional_response
+from django.utils.http import content_disposition_header, http_date
 
 from clipforge.common import storage
 from clipforge.common.api.problems import problem_response
 from clipforge.common.errors import NotFound
-
-Headers = list[tuple[str, str]]
 
 TYPES = {
     ".webm": "video/webm",
@@ -29,59 +36,143 @@ TYPES = {
     ".webp": "image/webp",
     ".vtt": "text/vtt; charset=utf-8",
 }
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
+# A key is never written twice, so what it holds can be kept; only by whoever has the link.
+CACHE_CONTROL = "private, max-age=31536000, immutable"
+# Control characters; those that turn the direction of a text, which make `exe.mp4` of `4pm.exe`; and
+# halves of a pair, which no encoding has.
+UNFIT = re.compile("[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# One range. Several are answered with the whole file, as what is no range is.
+RANGE = re.compile(r"bytes=\s*([0-9]*)-([0-9]*)\s*", re.IGNORECASE)
+# More digits than that are of no file.
+MAX_DIGITS = 18
 
 
-def serve_file(request: HttpRequest, key: str, *, download_name: str) -> HttpResponseBase:
-    """Answer GET and HEAD for a stored file, whose type is that of the name, with Range, If-Modified-Since and ETag.
+class Part(NamedTuple):
+    """Bytes of a file: the first and the last."""
 
-    WhiteNoise's responder does the protocol. Raises NotFound when the file is gone, ValueError for
-    a key that is none.
+    first: int
+    last: int
+
+
+def serve_file(
+    request: HttpRequest, key: str, *, download_name: str, inline: bool = False
+) -> HttpResponseBase:
+    """Answer GET and HEAD for a stored file, whose type is that of the name: 200, 206, 304, 412 or 416.
+
+    `inline` is for playing it where it is; otherwise it is saved under the name. Raises NotFound when
+    the file is gone, ValueError for a key that is none.
     """
-    try:
-        file = StoredFile(str(storage.path_of(key)), list(_headers(download_name).items()))
-    except (MissingFileError, NotARegularFileError):
-        raise NotFound("The file is gone.") from None
-    answer = file.get_response(request.method or "GET", request.META)
-    response: HttpResponseBase
-    if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+    if request.method not in {"GET", "HEAD"}:
+        return HttpResponseNotAllowed(["GET", "HEAD"])
+    file = _opened(key)
+    found = os.fstat(file.fileno())
+    # nginx makes the same of both.
+    etag = f'"{int(found.st_mtime):x}-{found.st_size:x}"'
+    headers = {
+        "ETag": etag,
+        "Last-Modified": http_date(found.st_mtime),
+        "Accept-Ranges": "bytes",
+        **_headers(download_name, inline),
+    }
+    whole = HttpResponse(headers=headers)
+    refused = get_conditional_response(request, etag, int(found.st_mtime), whole)
+    if refused is not None and refused is not whole:
+        file.close()
+        return _refusal(refused, whole)
+    part = _asked(request, found.st_size, etag, headers["Last-Modified"])
+    if part is not None and part.first > part.last:
+        file.close()
         return problem_response(
-            answer.status,
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
             "range_not_satisfiable",
             "The file has no such range.",
-            headers={name: value for name, value in answer.headers if name == "Content-Range"},
+            headers={"Content-Range": f"bytes */{found.st_size}"},
         )
-    if answer.file is None:
-        response = HttpResponse(status=answer.status)
-    else:
-        response = FileResponse(answer.file, status=answer.status)
-    for name, value in answer.headers:
+    if settings.ACCEL_REDIRECT_PREFIX:
+        file.close()
+        whole["X-Accel-Redirect"] = settings.ACCEL_REDIRECT_PREFIX + quote(key)
+        return whole
+    return _sent(request, file, found.st_size, part, headers)
+
+
+def _opened(key: str) -> IO[bytes]:
+    try:
+        file = storage.path_of(key).open("rb")
+    except OSError:  # none, a folder, a name that no file can have
+        raise NotFound("The file is gone.") from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise NotFound("The file is gone.")
+    return file
+
+
+def _headers(download_name: str, inline: bool) -> dict[str, str]:
+    name = UNFIT.sub("", download_name)
+    kind = "inline" if inline else "attachment"
+    return {
+        "Content-Type": TYPES.get(PurePosixPath(name).suffix, "video/mp4"),
+        "Content-Disposition": content_disposition_header(not inline, name) or kind,
+        "Cache-Control": CACHE_CONTROL,
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def _refusal(refused: HttpResponseBase, whole: HttpResponse) -> HttpResponseBase:
+    """304 with what a client keeps beside the file, or 412."""
+    if refused.status_code == HTTPStatus.NOT_MODIFIED:
+        return refused
+    return problem_response(
+        HTTPStatus.PRECONDITION_FAILED,
+        "precondition_failed",
+        "The file is not the one that If-Match or If-Unmodified-Since names.",
+        headers={"ETag": whole["ETag"]},
+    )
+
+
+def _asked(request: HttpRequest, size: int, etag: str, last_modified: str) -> Part | None:
+    """The part that the request asks for; None for the whole. One without a byte is not in the file."""
+    found = RANGE.fullmatch(request.headers.get("Range", "").strip())
+    # A resumed download whose file became another one gets that from its beginning.
+    validator = request.headers.get("If-Range")
+    if found is None or validator not in {None, etag, last_modified}:
+        return None
+    first, last = (int(digits[: MAX_DIGITS + 1]) if digits else None for digits in found.groups())
+    if first is None:
+        return None if last is None else Part(max(0, size - last), size - 1)
+    return Part(first, size - 1 if last is None else min(last, size - 1))
+
+
+def _sent(
+    request: HttpRequest, file: IO[bytes], size: int, part: Part | None, headers: dict[str, str]
+) -> HttpResponseBase:
+    first, last = part or Part(0, size - 1)
+    status = HTTPStatus.OK
+    headers["Content-Length"] = str(last - first + 1)
+    if part is not None:
+        status = HTTPStatus.PARTIAL_CONTENT
+        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+    if request.method == "HEAD":
+        file.close()
+        return HttpResponse(status=status, headers=headers)
+    file.seek(first)
+    body = file if part is None else _Slice(file, last - first + 1)
+    response = FileResponse(body, status=status)
+    for name, value in headers.items():  # in place of what it thinks of a file without a name
         response[name] = value
     return response
 
 
-class StoredFile(StaticFile):  # type: ignore[misc] # no type information is published
-    """WhiteNoise takes a range of one byte for an empty one, and the last none bytes for all."""
+class _Slice(io.RawIOBase):
+    """So many bytes of a file, from where it stands."""
 
-    def get_range_response(
-        self, range_header: str, base_headers: Headers, file_handle: IO[bytes] | None
-    ) -> Response:
-        size = int(dict(base_headers)["Content-Length"])
-        start, end = self.get_byte_range(range_header, size)
-        if start > end or range_header.rstrip().endswith("=-0"):
-            return self.get_range_not_satisfiable_response(file_handle, size)
-        headers = [(name, value) for name, value in base_headers if name != "Content-Length"]
-        headers.append(("Content-Range", f"bytes {start}-{end}/{size}"))
-        headers.append(("Content-Length", str(end - start + 1)))
-        part = None if file_handle is None else SlicedFile(file_handle, start, end)
-        return Response(HTTPStatus.PARTIAL_CONTENT, headers, part)
+    def __init__(self, file: IO[bytes], length: int) -> None:
+        self._file, self._left = file, length
 
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(data)
+        return data
 
-def _headers(download_name: str) -> dict[str, Any]:
-    name = CONTROL_CHARACTERS.sub("", download_name)
-    return {
-        "Content-Type": TYPES.get(PurePosixPath(name).suffix, "video/mp4"),
-        "Content-Disposition": content_disposition_header(True, name) or "attachment",
-        "Cache-Control": "private, no-store",
-        "X-Content-Type-Options": "nosniff",
-    }
+    def close(self) -> None:
+        super().close()
+        self._file.close()

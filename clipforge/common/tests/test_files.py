@@ -44,7 +44,7 @@ def test_a_file_comes_whole_with_its_length_and_type():
     assert response["Content-Type"] == "video/mp4"
     assert response["Content-Disposition"] == 'attachment; filename="clip.mp4"'
     assert response["X-Content-Type-Options"] == "nosniff"
-    assert response["Cache-Control"] == "private, no-store"
+    assert response["Cache-Control"] == "private, max-age=31536000, immutable"
     assert response["ETag"]
     assert response["Last-Modified"]
 
@@ -176,3 +176,117 @@ def test_an_empty_file_comes_empty_and_has_no_ranges():
     response = serve()
     assert (response.status_code, response["Content-Length"], content(response)) == (200, "0", b"")
     assert serve(Range="bytes=0-").status_code == 416
+
+
+# --- resumed downloads ------------------------------------------------------------------
+
+
+def test_a_part_comes_where_if_range_names_this_file():
+    first = serve("HEAD")
+    for validator in (first["ETag"], first["Last-Modified"]):
+        response = serve(**{"Range": "bytes=10-19", "If-Range": validator})
+        assert (response.status_code, content(response)) == (206, CONTENT[10:20])
+
+
+@pytest.mark.parametrize(
+    "validator",
+    [
+        '"other"',
+        'W/"{etag}"',
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Fri, 01 Jan 2100 00:00:00 GMT",
+        "x",
+        "",
+    ],
+)
+def test_a_resumed_download_of_another_file_begins_again(validator):
+    """Otherwise the client would have two files in one."""
+    etag = serve("HEAD")["ETag"].strip('"')
+    response = serve(**{"Range": "bytes=10-19", "If-Range": validator.format(etag=etag)})
+    assert (response.status_code, content(response)) == (200, CONTENT)
+    assert "Content-Range" not in response
+
+
+def test_a_file_that_was_written_anew_has_another_etag():
+    before = serve("HEAD")["ETag"]
+    storage.path_of(KEY).write_bytes(CONTENT + b"1")
+    assert serve("HEAD")["ETag"] != before
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"If-Match": '"other"'}, {"If-Unmodified-Since": "Fri, 02 Jan 1970 00:00:00 GMT"}],
+)
+def test_a_condition_that_does_not_hold_is_412(headers):
+    response = serve(**headers)
+    assert (response.status_code, response["Content-Type"]) == (412, "application/problem+json")
+    assert json.loads(content(response))["code"] == "precondition_failed"
+    assert response["ETag"] == serve("HEAD")["ETag"]
+
+
+def test_a_client_that_has_the_file_is_told_so_whatever_part_it_asks_for():
+    etag = serve("HEAD")["ETag"]
+    for known in (etag, f'"other", {etag}', f"W/{etag}", "*"):
+        response = serve(**{"Range": "bytes=0-9", "If-None-Match": known})
+        assert (response.status_code, content(response)) == (304, b"")
+        assert {"ETag", "Last-Modified", "Cache-Control"} <= set(response.headers)
+        assert "Content-Length" not in response
+
+
+@pytest.mark.parametrize("digits", ["9" * 19, "9" * 5000])
+def test_a_range_of_more_digits_than_a_file_has_is_outside_of_it(digits):
+    assert serve(Range=f"bytes={digits}-").status_code == 416
+    response = serve(Range=f"bytes=90-{digits}")
+    assert (response.status_code, content(response)) == (206, CONTENT[90:])
+
+
+# --- the name, and playing it -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("gpm.\u202e4pm.exe", 'attachment; filename="gpm.4pm.exe"'),
+        ("\u2066\u05e9\u05dc\u2069.mp4", "attachment; filename*=utf-8''%D7%A9%D7%9C.mp4"),
+        ("\ud800a.mp4", 'attachment; filename="a.mp4"'),
+        ("日本語.mp4", "attachment; filename*=utf-8''%E6%97%A5%E6%9C%AC%E8%AA%9E.mp4"),
+    ],
+)
+def test_a_name_in_any_script_reads_as_it_is(name, header):
+    response = serve("HEAD", name=name)
+    assert response["Content-Disposition"] == header
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [("clip.mp4", 'inline; filename="clip.mp4"'), ("", "inline")],
+)
+def test_inline_is_for_playing(name, header):
+    request = RequestFactory().head("/")
+    response: Any = serve_file(request, KEY, download_name=name, inline=True)
+    assert response["Content-Disposition"] == header
+    assert (response["Content-Type"], response["X-Content-Type-Options"]) == (
+        "video/mp4",
+        "nosniff",
+    )
+
+
+# --- behind an nginx that sends them ----------------------------------------------------
+
+
+def test_an_nginx_in_front_is_told_where_the_file_is_and_decides_nothing(settings):
+    settings.ACCEL_REDIRECT_PREFIX = "/stored/"
+    etag = serve("HEAD")["ETag"]
+    response = serve(Range="bytes=0-9")
+    assert (response.status_code, content(response)) == (200, b"")
+    assert response["X-Accel-Redirect"] == f"/stored/{KEY}"
+    assert response["Content-Type"] == "video/mp4"
+    for headers, status in (
+        ({"If-None-Match": etag}, 304),
+        ({"If-Match": '"other"'}, 412),
+        ({"Range": "bytes=100-"}, 416),
+    ):
+        response = serve(**headers)
+        assert (response.status_code, "X-Accel-Redirect" in response) == (status, False)
+    with pytest.raises(NotFound):
+        serve(key="org/exports/id/2.mp4")

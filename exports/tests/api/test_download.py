@@ -131,7 +131,7 @@ def test_the_file_comes_as_an_attachment_that_no_cache_shares(
     assert response["Content-Type"] == "video/mp4"
     assert response["Content-Length"] == str(len(CONTENT))
     assert response["Content-Disposition"] == f'attachment; filename="{export.pk}.mp4"'
-    assert response["Cache-Control"] == "private, no-store"
+    assert response["Cache-Control"] == "private, max-age=31536000, immutable"
     assert response["X-Content-Type-Options"] == "nosniff"
     assert body_of(response) == CONTENT
 

@@ -153,9 +153,12 @@ EventTypesEnum: TypeAlias = Literal[
     "project.empty",
     "project.failed",
     "project.cancelled",
+    "project.expires_in_a_week",
+    "project.expiring",
     "export.ready",
     "export.failed",
     "export.cancelled",
+    "export.expires_in_a_week",
     "export.expiring",
     "credits.low",
     "payment.succeeded",
@@ -312,6 +315,17 @@ class PatchedEndpointUpdateRequest(TypedDict):
     is_enabled: NotRequired[bool]
 
 
+class PatchedExportUpdateRequest(TypedDict):
+    """
+    What can be changed of an export.
+    """
+
+    pinned: NotRequired[bool]
+    """
+    Keep the file while the organization pays for its tier.
+    """
+
+
 class PatchedProjectUpdateRequest(TypedDict):
     title: NotRequired[str]
     external_id: NotRequired[str | None]
@@ -417,7 +431,7 @@ class Problem(TypedDict):
 
 
 ProjectStatusEnum: TypeAlias = Literal[
-    "UPLOADED", "QUEUED", "ANALYZING", "READY", "EMPTY", "FAILED", "CANCELLED"
+    "UPLOADED", "QUEUED", "ANALYZING", "READY", "EMPTY", "FAILED", "CANCELLED", "EXPIRED"
 ]
 
 
@@ -577,7 +591,11 @@ class TierLimits(TypedDict):
     """
     retention_days: int
     """
-    Finished files are kept this long.
+    Sources and finished files are kept this long.
+    """
+    storage_bytes: int
+    """
+    What sources and finished files may take together.
     """
     monthly_credits: int
 
@@ -875,6 +893,14 @@ class Export(TypedDict):
     """
     When the file is deleted: the tier's retention.
     """
+    pinned: bool
+    """
+    Kept while the organization pays for its tier.
+    """
+    renewable_until: str | None
+    """
+    When the source is deleted: until then the same can be exported again. Null once it is gone. Only on a single export.
+    """
     download_url: str | None
     """
     Of the file, for anybody who has it, until `download_expires_at`; null without a file.
@@ -940,6 +966,22 @@ class ExportCreateRequest(TypedDict):
     """
     Leaves out pauses, and with `hard` filler words too. Needs a transcript.
     """
+
+
+class ExportExpiresInAWeekEvent(TypedDict):
+    id: str
+    type: Literal["export.expires_in_a_week"]
+    timestamp: str
+    """
+    When it happened.
+    """
+    object_type: str
+    object_id: str
+    sequence: int
+    """
+    Of the events of this object: 1, 2, 3 …
+    """
+    data: Export
 
 
 class ExportExpiringEvent(TypedDict):
@@ -1409,6 +1451,10 @@ class Project(TypedDict):
     queued_at: str | None
     started_at: str | None
     finished_at: str | None
+    expires_at: str | None
+    """
+    When the source is deleted: the tier's retention.
+    """
 
 
 class ProjectCancelledEvent(TypedDict):
@@ -1430,6 +1476,38 @@ class ProjectCancelledEvent(TypedDict):
 class ProjectEmptyEvent(TypedDict):
     id: str
     type: Literal["project.empty"]
+    timestamp: str
+    """
+    When it happened.
+    """
+    object_type: str
+    object_id: str
+    sequence: int
+    """
+    Of the events of this object: 1, 2, 3 …
+    """
+    data: Project
+
+
+class ProjectExpiresInAWeekEvent(TypedDict):
+    id: str
+    type: Literal["project.expires_in_a_week"]
+    timestamp: str
+    """
+    When it happened.
+    """
+    object_type: str
+    object_id: str
+    sequence: int
+    """
+    Of the events of this object: 1, 2, 3 …
+    """
+    data: Project
+
+
+class ProjectExpiringEvent(TypedDict):
+    id: str
+    type: Literal["project.expiring"]
     timestamp: str
     """
     When it happened.
@@ -1580,6 +1658,10 @@ class CurrentSubscription(TypedDict):
 class Me(TypedDict):
     organization: Organization
     limits: TierLimits
+    stored_bytes: int
+    """
+    What the sources, finished files and their pictures take, of `storage_bytes`.
+    """
     api_key: APIKey
 
 
@@ -1632,9 +1714,12 @@ WebhookEvent: TypeAlias = (
     | ProjectEmptyEvent
     | ProjectFailedEvent
     | ProjectCancelledEvent
+    | ProjectExpires_In_A_WeekEvent
+    | ProjectExpiringEvent
     | ExportReadyEvent
     | ExportFailedEvent
     | ExportCancelledEvent
+    | ExportExpires_In_A_WeekEvent
     | ExportExpiringEvent
     | CreditsLowEvent
     | PaymentSucceededEvent

@@ -260,7 +260,7 @@ export type components = {
             readonly secret: string;
         };
         /** @enum {string} */
-        EventTypesEnum: "project.ready" | "project.empty" | "project.failed" | "project.cancelled" | "export.ready" | "export.failed" | "export.cancelled" | "export.expiring" | "credits.low" | "payment.succeeded" | "payment.failed" | "payment.refunded";
+        EventTypesEnum: "project.ready" | "project.empty" | "project.failed" | "project.cancelled" | "project.expires_in_a_week" | "project.expiring" | "export.ready" | "export.failed" | "export.cancelled" | "export.expires_in_a_week" | "export.expiring" | "credits.low" | "payment.succeeded" | "payment.failed" | "payment.refunded";
         Export: {
             /** Format: uuid */
             readonly id: string;
@@ -330,6 +330,13 @@ export type components = {
              * @description When the file is deleted: the tier's retention.
              */
             readonly expires_at: string | null;
+            /** @description Kept while the organization pays for its tier. */
+            readonly pinned: boolean;
+            /**
+             * Format: date-time
+             * @description When the source is deleted: until then the same can be exported again. Null once it is gone. Only on a single export.
+             */
+            readonly renewable_until: string | null;
             /**
              * Format: uri
              * @description Of the file, for anybody who has it, until `download_expires_at`; null without a file.
@@ -403,6 +410,23 @@ export type components = {
              * @default off
              */
             tighten?: components["schemas"]["TightenEnum"];
+        };
+        ExportExpires_In_A_WeekEvent: {
+            /** Format: uuid */
+            id: string;
+            /** @enum {string} */
+            type: "export.expires_in_a_week";
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            object_type: string;
+            /** Format: uuid */
+            object_id: string;
+            /** @description Of the events of this object: 1, 2, 3 … */
+            sequence: number;
+            data: components["schemas"]["Export"];
         };
         ExportExpiringEvent: {
             /** Format: uuid */
@@ -592,6 +616,8 @@ export type components = {
         Me: {
             organization: components["schemas"]["Organization"];
             limits: components["schemas"]["TierLimits"];
+            /** @description What the sources, finished files and their pictures take, of `storage_bytes`. */
+            stored_bytes: number;
             api_key: components["schemas"]["APIKey"];
         };
         /** @enum {string} */
@@ -770,6 +796,11 @@ export type components = {
             /** @description Of which it is told; empty, or left out: of all, also of those to come. */
             event_types?: components["schemas"]["EventTypesEnum"][];
             is_enabled?: boolean;
+        };
+        /** @description What can be changed of an export. */
+        PatchedExportUpdateRequest: {
+            /** @description Keep the file while the organization pays for its tier. */
+            pinned?: boolean;
         };
         /** @description Whatever is left out stays as it is; `snap` alone moves the edges that are there. */
         PatchedMomentUpdateRequest: {
@@ -981,6 +1012,11 @@ export type components = {
             readonly started_at: string | null;
             /** Format: date-time */
             readonly finished_at: string | null;
+            /**
+             * Format: date-time
+             * @description When the source is deleted: the tier's retention.
+             */
+            readonly expires_at: string | null;
         };
         ProjectCancelledEvent: {
             /** Format: uuid */
@@ -1004,6 +1040,40 @@ export type components = {
             id: string;
             /** @enum {string} */
             type: "project.empty";
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            object_type: string;
+            /** Format: uuid */
+            object_id: string;
+            /** @description Of the events of this object: 1, 2, 3 … */
+            sequence: number;
+            data: components["schemas"]["Project"];
+        };
+        ProjectExpires_In_A_WeekEvent: {
+            /** Format: uuid */
+            id: string;
+            /** @enum {string} */
+            type: "project.expires_in_a_week";
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            timestamp: string;
+            object_type: string;
+            /** Format: uuid */
+            object_id: string;
+            /** @description Of the events of this object: 1, 2, 3 … */
+            sequence: number;
+            data: components["schemas"]["Project"];
+        };
+        ProjectExpiringEvent: {
+            /** Format: uuid */
+            id: string;
+            /** @enum {string} */
+            type: "project.expiring";
             /**
              * Format: date-time
              * @description When it happened.
@@ -1051,7 +1121,7 @@ export type components = {
             data: components["schemas"]["Project"];
         };
         /** @enum {string} */
-        ProjectStatusEnum: "UPLOADED" | "QUEUED" | "ANALYZING" | "READY" | "EMPTY" | "FAILED" | "CANCELLED";
+        ProjectStatusEnum: "UPLOADED" | "QUEUED" | "ANALYZING" | "READY" | "EMPTY" | "FAILED" | "CANCELLED" | "EXPIRED";
         /** @description What the moments should be like. All of it may be left out. */
         ProjectUploadRequest: {
             /** @description So many moments at most, though they cover more than half of the source. */
@@ -1207,8 +1277,10 @@ export type components = {
             readonly max_source_seconds: number;
             /** @description Of exports: pixels of the shorter side. */
             readonly max_resolution: number;
-            /** @description Finished files are kept this long. */
+            /** @description Sources and finished files are kept this long. */
             readonly retention_days: number;
+            /** @description What sources and finished files may take together. */
+            readonly storage_bytes: number;
             readonly monthly_credits: number;
         };
         /** @enum {string} */
@@ -1358,6 +1430,7 @@ export type EventTypesEnum = components['schemas']['EventTypesEnum'];
 export type Export = components['schemas']['Export'];
 export type ExportCancelledEvent = components['schemas']['ExportCancelledEvent'];
 export type ExportCreateRequest = components['schemas']['ExportCreateRequest'];
+export type ExportExpires_In_A_WeekEvent = components['schemas']['ExportExpires_In_A_WeekEvent'];
 export type ExportExpiringEvent = components['schemas']['ExportExpiringEvent'];
 export type ExportFailedEvent = components['schemas']['ExportFailedEvent'];
 export type ExportReadyEvent = components['schemas']['ExportReadyEvent'];
@@ -1397,6 +1470,7 @@ export type PaginatedProjectList = components['schemas']['PaginatedProjectList']
 export type PaginatedTransactionList = components['schemas']['PaginatedTransactionList'];
 export type PatchedCorrectionsRequest = components['schemas']['PatchedCorrectionsRequest'];
 export type PatchedEndpointUpdateRequest = components['schemas']['PatchedEndpointUpdateRequest'];
+export type PatchedExportUpdateRequest = components['schemas']['PatchedExportUpdateRequest'];
 export type PatchedMomentUpdateRequest = components['schemas']['PatchedMomentUpdateRequest'];
 export type PatchedProjectUpdateRequest = components['schemas']['PatchedProjectUpdateRequest'];
 export type Payment = components['schemas']['Payment'];
@@ -1412,6 +1486,8 @@ export type Problem = components['schemas']['Problem'];
 export type Project = components['schemas']['Project'];
 export type ProjectCancelledEvent = components['schemas']['ProjectCancelledEvent'];
 export type ProjectEmptyEvent = components['schemas']['ProjectEmptyEvent'];
+export type ProjectExpires_In_A_WeekEvent = components['schemas']['ProjectExpires_In_A_WeekEvent'];
+export type ProjectExpiringEvent = components['schemas']['ProjectExpiringEvent'];
 export type ProjectFailedEvent = components['schemas']['ProjectFailedEvent'];
 export type ProjectReadyEvent = components['schemas']['ProjectReadyEvent'];
 export type ProjectStatusEnum = components['schemas']['ProjectStatusEnum'];

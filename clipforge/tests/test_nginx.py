@@ -1,0 +1,273 @@
+"""nginx in front, as docker-compose.yml starts it: TLS, buffering, and files that no thread of web carries."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import ssl
+import string
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from django.test import Client
+
+from clipforge.common import storage
+from clipforge.devtools.testing.factories import make_export
+from exports import downloads
+from exports.models import Export
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "clipforge/deploy/nginx.conf.template"
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+CONTENT = bytes(range(256)) * 4096  # 1 MiB
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(NGINX is None, reason="no nginx here: the proxy is not tested"),
+]
+
+# Around the server blocks, as in the image.
+MAIN = """
+daemon off;
+user root;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/server.conf;
+}}
+"""
+COMPARED = [
+    "Content-Type",
+    "Content-Length",
+    "Content-Range",
+    "Content-Disposition",
+    "ETag",
+    "Last-Modified",
+    "Accept-Ranges",
+    "Cache-Control",
+    "X-Content-Type-Options",
+    "Content-Security-Policy",
+]
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Proxy(NamedTuple):
+    http_port: int
+    https_port: int
+
+    def get(
+        self,
+        path: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        tls: bool = True,
+    ) -> Answer:
+        connection: http.client.HTTPConnection
+        if tls:
+            trusting = ssl.create_default_context()
+            trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.https_port, timeout=120, context=trusting
+            )
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=120)
+        try:
+            connection.request(method, path, headers={"Host": "localhost", **(headers or {})})
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.getheaders()), answer.read())
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def proxy(live_server: Any, tmp_path: Path, settings: Any, media_root: Path) -> Iterator[Proxy]:
+    """nginx with the configuration of production, in front of a server of this process."""
+    settings.ACCEL_REDIRECT_PREFIX = "/stored/"
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    names = ["-out", tmp_path / "fullchain.pem", "-keyout", tmp_path / "privkey.pem"]
+    request = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+    ]
+    subprocess.run([*request, *map(str, names)], check=True, capture_output=True)
+    ports = Proxy(free_port(), free_port())
+    values = {
+        "HTTP_PORT": f"127.0.0.1:{ports.http_port}",
+        "HTTPS_PORT": f"127.0.0.1:{ports.https_port}",
+        "WEB_ADDRESS": urlsplit(live_server.url).netloc,
+        "MEDIA_ROOT": str(media_root),
+        "TLS_FOLDER": str(tmp_path),
+    }
+    (tmp_path / "server.conf").write_text(filled(values))
+    main = tmp_path / "nginx.conf"
+    main.write_text(MAIN.format(folder=tmp_path))
+    process = subprocess.Popen([str(NGINX), "-p", str(tmp_path), "-c", str(main)])
+    try:
+        wait_until_it_listens(ports, process)
+        yield ports
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def filled(values: dict[str, str]) -> str:
+    """The template with its variables, as the image fills them in: nginx's own stay as they are."""
+    return string.Template(TEMPLATE.read_text()).safe_substitute(values)
+
+
+def wait_until_it_listens(proxy: Proxy, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            if proxy.get("/alive", tls=False).status == 204:
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"nginx does not listen: {process.poll()}")
+
+
+@pytest.fixture
+def export(proxy: Proxy) -> Export:
+    return make_export(content=CONTENT)
+
+
+def link_to(export: Export) -> str:
+    return urlsplit(downloads.signed_url(export)).path
+
+
+def of_web(path: str, method: str, settings: Any, headers: dict[str, str]) -> Answer:
+    """What web answers where it sends files itself."""
+    settings.ACCEL_REDIRECT_PREFIX = ""
+    response: Any = Client(headers=headers).generic(method, path, secure=True)
+    settings.ACCEL_REDIRECT_PREFIX = "/stored/"
+    body = b"".join(response.streaming_content) if response.streaming else response.content
+    response.close()
+    return Answer(response.status_code, dict(response.headers), body)
+
+
+def test_files_come_from_nginx_as_they_come_from_web(proxy: Proxy, export: Export, settings: Any):
+    link = link_to(export)
+    whole = proxy.get(link)
+    assert (whole.status, whole.body) == (200, CONTENT)
+    etag, changed = whole.headers["ETag"], whole.headers["Last-Modified"]
+    asked: list[dict[str, str]] = [
+        {},
+        {"Range": "bytes=0-0"},
+        {"Range": "bytes=0-99"},
+        {"Range": "bytes=1048575-"},
+        {"Range": "bytes=-1"},
+        {"Range": "bytes=-9999999"},
+        {"Range": "bytes=500000-9999999"},
+        {"Range": "bytes=0-1,5-6"},
+        {"Range": "bytes=1048576-"},
+        {"Range": "bytes=-0"},
+        {"Range": "bytes=10-19", "If-Range": etag},
+        {"Range": "bytes=10-19", "If-Range": changed},
+        {"Range": "bytes=10-19", "If-Range": '"other"'},
+        {"Range": "bytes=10-19", "If-Range": "Thu, 01 Jan 1970 00:00:01 GMT"},
+        {"If-None-Match": etag},
+        {"If-None-Match": '"other"'},
+        {"If-Modified-Since": changed},
+        {"If-Match": '"other"'},
+        {"If-Match": etag, "Range": "bytes=1-2"},
+    ]
+    statuses = []
+    for headers in asked:
+        for method in ("GET", "HEAD"):
+            ours = of_web(link, method, settings, headers)
+            theirs = proxy.get(link, method, headers)
+            assert theirs.status == ours.status, headers
+            if ours.status in {200, 206, 304}:
+                assert theirs.body == ours.body, headers
+                for name in COMPARED:
+                    if not (ours.status == 304 and name not in ours.headers):
+                        assert theirs.headers.get(name) == ours.headers.get(name), (headers, name)
+            assert "X-Accel-Redirect" not in theirs.headers
+            assert theirs.headers["X-Request-ID"]
+        statuses.append(theirs.status)
+    assert statuses == [200, *[206] * 6, 200, 416, 416, 206, 206, 200, 200, 304, 200, 304, 412, 206]
+
+
+def test_what_is_refused_is_refused_by_web(proxy: Proxy, export: Export):
+    link = link_to(export)
+    storage.delete(export.file_key)
+    for path, status in ((link, 404), (link.replace("/files/", "/files/x"), 403)):
+        answer = proxy.get(path)
+        assert (answer.status, answer.headers["Content-Type"]) == (
+            status,
+            "application/problem+json",
+        )
+
+
+def test_nobody_gets_a_file_past_web(proxy: Proxy, export: Export):
+    part = storage.new_part()
+    part.write_bytes(b"half an upload")
+    for path in (
+        f"/stored/{export.file_key}",
+        f"/stored/incoming/{part.name}",
+        f"/files/../stored/{export.file_key}",
+        f"/stored/../stored/{export.file_key}",
+        f"/%73tored/{export.file_key}",
+        f"//stored/{export.file_key}",
+    ):
+        assert proxy.get(path).status == 404, path
+
+
+def test_http_is_sent_to_https_and_a_client_cannot_say_who_it_is(proxy: Proxy, export: Export):
+    answer = proxy.get("/files/a/b?c=1", tls=False)
+    assert (answer.status, answer.headers["Location"]) == (308, "https://localhost/files/a/b?c=1")
+    # Over TLS, whatever the client says: otherwise web would send it away.
+    assert proxy.get(link_to(export), headers={"X-Forwarded-Proto": "http"}).status == 200
+
+
+def test_the_compose_file_starts_nginx_with_every_variable_of_the_template():
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    nginx, web = services["nginx"], services["web"]
+    template = (
+        "./clipforge/deploy/nginx.conf.template:/etc/nginx/templates/default.conf.template:ro"
+    )
+    assert template in nginx["volumes"]
+    names = set(string.Template(TEMPLATE.read_text()).get_identifiers())
+    ours = {name for name in names if name.isupper()}
+    assert ours == set(nginx["environment"]) - {"NGINX_ENVSUBST_FILTER"}
+    filtered = nginx["environment"]["NGINX_ENVSUBST_FILTER"]
+    assert set(filtered.strip("^()$").split("|")) == ours
+    assert web["environment"]["ACCEL_REDIRECT_PREFIX"] == "/stored/"
+    assert "location /stored/ {" in TEMPLATE.read_text()
+    assert nginx["environment"]["MEDIA_ROOT"] == web["environment"]["MEDIA_ROOT"]
+    assert "ports" not in web
+    assert nginx["user"].split(":")[0] == "10001"
+    assert "--uid 10001" in (ROOT / "clipforge/deploy/Dockerfile").read_text()
