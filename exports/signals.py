@@ -15,7 +15,7 @@ from projects.events import moments_replacing, project_deleting, source_expiring
 from projects.models import Project
 
 # The event that tells of the end of a file, by the days that are left.
-ENDING = {1: "export.expiring", 7: "export.expires_in_a_week"}
+ENDING = {1: "export.expiring", 7: "export.ending"}
 
 
 @receiver(project_deleting)

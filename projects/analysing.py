@@ -19,6 +19,7 @@ from clipforge.jobs.kinds import RunControl
 from clipforge.media import Analysis, Limits, analyse
 from clipforge.media.words.transcript import Transcript
 from clipforge.orgs import selectors as org_selectors
+from clipforge.orgs import stored
 from projects import faces, failures, second_opinion, speech
 from projects.failures import SOURCE_MISSING
 from projects.models import Project, ProjectFeatures, ProjectTranscript
@@ -105,11 +106,14 @@ def _record(project: Project, analysis: Analysis) -> bool:
             actor=lifecycle.ACTOR,
             scorer_version=analysis.scorer_version,
             warnings=failures.warnings_of(analysis.warnings),
+            # With the pictures beside the source.
+            stored_bytes=storage.size_of(project.source_key),
         )
         if ours:
             _record_transcript(project, analysis.transcript)
             _record_features(project, analysis.features)
             record_moments(project, analysis.moments, scorer_version=analysis.scorer_version)
+            stored.settle(project.org_id)
     return ours
 
 

@@ -19,6 +19,8 @@ from clipforge.jobs import caching as job_caching
 from clipforge.jobs import lifecycle
 from clipforge.jobs import services as job_services
 from clipforge.media import ErrorCode, Limits, MediaError, SourceInfo, probe
+from clipforge.media.contracts import not_a_video
+from clipforge.media.signatures import may_be_video
 from clipforge.media.words.transcript import CONTROL
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import stored
@@ -67,6 +69,12 @@ def inspect_source(*, org: Organization, path: Path, audio_track: int | None = N
         return probe(path, audio_track=audio_track, limits=limits)
     except MediaError as error:
         raise _refusal(error) from error
+
+
+def require_video(head: bytes) -> None:
+    """Raises UnsupportedMedia for the first HEAD_BYTES of a file that is certainly no video."""
+    if not may_be_video(head):
+        raise _refusal(not_a_video())
 
 
 def create_project(

@@ -11,7 +11,7 @@ from clipforge.jobs.events import file_ending, job_ended
 from projects.models import Project
 
 # The event that tells of the end of a source, by the days that are left.
-ENDING = {1: "project.expiring", 7: "project.expires_in_a_week"}
+ENDING = {1: "project.expiring", 7: "project.ending"}
 
 
 @receiver(job_ended, sender=Project)

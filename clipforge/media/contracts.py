@@ -72,6 +72,16 @@ class MediaError(Exception):
         self.message = message
 
 
+ADVICE = "Convert it to MP4 (H.264 and AAC) and upload it again."
+
+
+def not_a_video() -> MediaError:
+    """The refusal of a file that is in no container that we accept."""
+    return MediaError(
+        ErrorCode.NOT_A_VIDEO, f"This file is not a video, or it is damaged. {ADVICE}"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Limits on one child process. The defaults suit two-core machines."""

@@ -17,7 +17,15 @@ import av.error
 from av.stream import Disposition
 
 from clipforge.media import ffmpeg, mpeg_streams, sound_tracks
-from clipforge.media.contracts import ErrorCode, Limits, MediaError, SourceInfo, WarningCode
+from clipforge.media.contracts import (
+    ADVICE,
+    ErrorCode,
+    Limits,
+    MediaError,
+    SourceInfo,
+    WarningCode,
+    not_a_video,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +37,6 @@ IO_SECONDS = (15, 15)  # to open, to read
 FALLBACK_FPS = 30.0
 FPS_RANGE = (1.0, 1000.0)
 HDR_TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}  # AVColorTransferCharacteristic
-
-ADVICE = "Convert it to MP4 (H.264 and AAC) and upload it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ def examine(path: Path, limits: Limits, audio_track: int | None = None) -> Exami
             ErrorCode.TIMED_OUT, "Reading the file took too long. Try again later."
         ) from error
     except av.error.FFmpegError as error:
-        raise _not_a_video() from error
+        raise not_a_video() from error
 
 
 def _options() -> dict[str, str]:
@@ -169,7 +175,7 @@ def _first_picture(container: av.container.InputContainer, video: av.VideoStream
         for frame in frames:
             if isinstance(frame, av.VideoFrame):
                 return frame
-    raise _not_a_video()
+    raise not_a_video()
 
 
 def _shown_size(video: av.VideoStream, picture: av.VideoFrame) -> tuple[int, int]:
@@ -254,9 +260,3 @@ def _fps(video: av.VideoStream) -> float:
     average, clock = float(video.average_rate or 0), float(video.guessed_rate or 0)
     rate = clock if math.isclose(average, clock, rel_tol=0.05) or not average else average
     return rate if FPS_RANGE[0] <= rate <= FPS_RANGE[1] else FALLBACK_FPS
-
-
-def _not_a_video() -> MediaError:
-    return MediaError(
-        ErrorCode.NOT_A_VIDEO, f"This file is not a video, or it is damaged. {ADVICE}"
-    )

@@ -23,7 +23,7 @@ for name, told_when in {
     "ready": "The file is there.",
     "failed": "The render failed; `error` says why, and nothing was charged.",
     "cancelled": "The render was stopped, or the project is deleted.",
-    "expires_in_a_week": "The file is deleted within a week.",
+    "ending": "The file is deleted within a week.",
     "expiring": "The file is deleted within a day.",
 }.items():
     register(

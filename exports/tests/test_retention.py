@@ -183,7 +183,7 @@ def test_the_end_of_a_source_is_told_a_week_and_a_day_before_once_of_either():
             project_tasks.tell_of_expiring(timestamp=0)
         assert len(events()) == told
     assert events() == [
-        ("project.expires_in_a_week", project.pk),
+        ("project.ending", project.pk),
         ("project.expiring", project.pk),
     ]
 

@@ -21,7 +21,7 @@ for name, told_when in {
     "empty": "The analysis found nothing worth clipping; nothing was charged.",
     "failed": "The analysis failed; `error` says why, and nothing was charged.",
     "cancelled": "The analysis was stopped, or the project is deleted.",
-    "expires_in_a_week": "The source is deleted within a week; moments and finished exports stay.",
+    "ending": "The source is deleted within a week; moments and finished exports stay.",
     "expiring": "The source is deleted within a day; moments and finished exports stay.",
 }.items():
     register(

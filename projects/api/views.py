@@ -19,6 +19,7 @@ from clipforge.common.api.filters import order_of
 from clipforge.common.api.schema import DIGESTS
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
 from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
+from clipforge.media.signatures import HEAD_BYTES
 from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
@@ -54,6 +55,12 @@ class ProjectList(ListModelMixin, OrgView):
 
     def get_parsers(self) -> list[Any]:
         return [StreamedUploadParser()]
+
+    head_bytes = HEAD_BYTES
+
+    def require_fit(self, head: bytes) -> None:
+        """Raises UnsupportedMedia for the beginning of what is certainly no video."""
+        services.require_video(head)
 
     def require_room(self, size: int) -> None:
         """Raises StorageLimitReached where an upload of so many bytes is certainly too much."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -35,11 +35,26 @@ class UploadedPart(UploadedFile[bytes]):
         self.writer = writer
 
 
+class UploadRules(Protocol):
+    """The view of an upload, which says what it takes. Each raises DomainError for what it does not."""
+
+    # The bytes of a file that `require_fit` looks at.
+    head_bytes: int
+
+    def require_room(self, size: int) -> None:
+        """Asked before anything is read."""
+
+    def require_fit(self, head: bytes) -> None:
+        """Asked once so much of the file is here; never of a smaller one."""
+
+
 class PartUploadHandler(FileUploadHandler):
     """Writes the first file of the request to storage; a second one is refused."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: UploadRules | None = None) -> None:
         super().__init__()
+        self._rules = rules
+        self._head = b""
         self.writer: PartWriter | None = None
         self.refusal: DomainError | None = None
 
@@ -55,6 +70,7 @@ class PartUploadHandler(FileUploadHandler):
             self._refuse(too_large())
         try:
             writer.write(raw_data)
+            self._look_at(raw_data)
         except DomainError as error:
             self._refuse(error)
 
@@ -72,6 +88,13 @@ class PartUploadHandler(FileUploadHandler):
         if self.writer is not None:
             self.writer.discard()
 
+    def _look_at(self, data: bytes) -> None:
+        if self._rules is None or len(self._head) >= self._rules.head_bytes:
+            return
+        self._head += data[: self._rules.head_bytes - len(self._head)]
+        if len(self._head) == self._rules.head_bytes:
+            self._rules.require_fit(self._head)
+
     def _open_writer(self) -> PartWriter:
         if self.writer is None:
             raise RuntimeError("Django announces every file before its content")
@@ -86,7 +109,7 @@ class PartUploadHandler(FileUploadHandler):
 class StreamedUploadParser(MultiPartParser):
     """multipart/form-data whose file went to storage. The view discards what it does not keep.
 
-    Before anything is read, `require_room` of the view is asked whether so many bytes may be stored.
+    The view, if there is one, has UploadRules.
     """
 
     def parse(
@@ -99,9 +122,10 @@ class StreamedUploadParser(MultiPartParser):
         length = _content_length(request.META)
         expected = expected_digests(request.headers)
         require_room(length)
-        if view := (parser_context or {}).get("view"):
-            view.require_room(length - ENVELOPE_BYTES)
-        handler = PartUploadHandler()
+        rules: UploadRules | None = (parser_context or {}).get("view")
+        if rules is not None:
+            rules.require_room(length - ENVELOPE_BYTES)
+        handler = PartUploadHandler(rules)
         request.upload_handlers = [handler]
         counted = _Counted(stream, hashed=bool(expected))
         try:

@@ -707,6 +707,17 @@ def test_what_cannot_fit_is_refused_before_it_is_read(api: APIClient, video: byt
     assert unread.count == 0
 
 
+def test_what_is_no_video_is_refused_by_its_beginning(api: APIClient):
+    content = b"PK\x03\x04" + os.urandom(5_000_000)
+    body = encode_multipart(BOUNDARY, {"file": SimpleUploadedFile("talk.mp4", content)})
+    unread = Unread(body)
+    sent: dict[str, Any] = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": unread}
+    with nothing_changes():
+        response = api.generic("POST", URL, content_type=MULTIPART_CONTENT, **sent)
+        assert_problem(response, 415, "not_a_video")
+    assert unread.count < 300_000
+
+
 class Unread(io.BytesIO):
     """Knows how much was read of it."""
 

@@ -153,12 +153,12 @@ EventTypesEnum: TypeAlias = Literal[
     "project.empty",
     "project.failed",
     "project.cancelled",
-    "project.expires_in_a_week",
+    "project.ending",
     "project.expiring",
     "export.ready",
     "export.failed",
     "export.cancelled",
-    "export.expires_in_a_week",
+    "export.ending",
     "export.expiring",
     "credits.low",
     "payment.succeeded",
@@ -968,9 +968,9 @@ class ExportCreateRequest(TypedDict):
     """
 
 
-class ExportExpiresInAWeekEvent(TypedDict):
+class ExportEndingEvent(TypedDict):
     id: str
-    type: Literal["export.expires_in_a_week"]
+    type: Literal["export.ending"]
     timestamp: str
     """
     When it happened.
@@ -1489,9 +1489,9 @@ class ProjectEmptyEvent(TypedDict):
     data: Project
 
 
-class ProjectExpiresInAWeekEvent(TypedDict):
+class ProjectEndingEvent(TypedDict):
     id: str
-    type: Literal["project.expires_in_a_week"]
+    type: Literal["project.ending"]
     timestamp: str
     """
     When it happened.
@@ -1714,12 +1714,12 @@ WebhookEvent: TypeAlias = (
     | ProjectEmptyEvent
     | ProjectFailedEvent
     | ProjectCancelledEvent
-    | ProjectExpires_In_A_WeekEvent
+    | ProjectEndingEvent
     | ProjectExpiringEvent
     | ExportReadyEvent
     | ExportFailedEvent
     | ExportCancelledEvent
-    | ExportExpires_In_A_WeekEvent
+    | ExportEndingEvent
     | ExportExpiringEvent
     | CreditsLowEvent
     | PaymentSucceededEvent

@@ -260,7 +260,7 @@ export type components = {
             readonly secret: string;
         };
         /** @enum {string} */
-        EventTypesEnum: "project.ready" | "project.empty" | "project.failed" | "project.cancelled" | "project.expires_in_a_week" | "project.expiring" | "export.ready" | "export.failed" | "export.cancelled" | "export.expires_in_a_week" | "export.expiring" | "credits.low" | "payment.succeeded" | "payment.failed" | "payment.refunded";
+        EventTypesEnum: "project.ready" | "project.empty" | "project.failed" | "project.cancelled" | "project.ending" | "project.expiring" | "export.ready" | "export.failed" | "export.cancelled" | "export.ending" | "export.expiring" | "credits.low" | "payment.succeeded" | "payment.failed" | "payment.refunded";
         Export: {
             /** Format: uuid */
             readonly id: string;
@@ -411,11 +411,11 @@ export type components = {
              */
             tighten?: components["schemas"]["TightenEnum"];
         };
-        ExportExpires_In_A_WeekEvent: {
+        ExportEndingEvent: {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            type: "export.expires_in_a_week";
+            type: "export.ending";
             /**
              * Format: date-time
              * @description When it happened.
@@ -1052,11 +1052,11 @@ export type components = {
             sequence: number;
             data: components["schemas"]["Project"];
         };
-        ProjectExpires_In_A_WeekEvent: {
+        ProjectEndingEvent: {
             /** Format: uuid */
             id: string;
             /** @enum {string} */
-            type: "project.expires_in_a_week";
+            type: "project.ending";
             /**
              * Format: date-time
              * @description When it happened.
@@ -1430,7 +1430,7 @@ export type EventTypesEnum = components['schemas']['EventTypesEnum'];
 export type Export = components['schemas']['Export'];
 export type ExportCancelledEvent = components['schemas']['ExportCancelledEvent'];
 export type ExportCreateRequest = components['schemas']['ExportCreateRequest'];
-export type ExportExpires_In_A_WeekEvent = components['schemas']['ExportExpires_In_A_WeekEvent'];
+export type ExportEndingEvent = components['schemas']['ExportEndingEvent'];
 export type ExportExpiringEvent = components['schemas']['ExportExpiringEvent'];
 export type ExportFailedEvent = components['schemas']['ExportFailedEvent'];
 export type ExportReadyEvent = components['schemas']['ExportReadyEvent'];
@@ -1486,7 +1486,7 @@ export type Problem = components['schemas']['Problem'];
 export type Project = components['schemas']['Project'];
 export type ProjectCancelledEvent = components['schemas']['ProjectCancelledEvent'];
 export type ProjectEmptyEvent = components['schemas']['ProjectEmptyEvent'];
-export type ProjectExpires_In_A_WeekEvent = components['schemas']['ProjectExpires_In_A_WeekEvent'];
+export type ProjectEndingEvent = components['schemas']['ProjectEndingEvent'];
 export type ProjectExpiringEvent = components['schemas']['ProjectExpiringEvent'];
 export type ProjectFailedEvent = components['schemas']['ProjectFailedEvent'];
 export type ProjectReadyEvent = components['schemas']['ProjectReadyEvent'];
