@@ -7,7 +7,7 @@ from django.db.models.functions import Coalesce
 
 from clipforge.jobs.kinds import all_kinds
 from clipforge.orgs.models import Organization
-from credits import reconciling
+from credits import invariants, reconciling
 from credits.invariants import Breach
 
 
@@ -19,7 +19,8 @@ def charged_otherwise(org: Organization | None = None) -> list[Breach]:
         rows = kind.model._default_manager.annotate(captured=Coalesce("hold__captured", 0))
         if org is not None:
             rows = rows.filter(org=org)
-        for row in rows.exclude(charged=F("captured")):
+        wrong = rows.exclude(charged=F("captured")).only("org_id", "charged")
+        for row in wrong[: invariants.MOST_BREACHES]:
             says = f"{kind.name} {row.pk}: charged is {row.charged}"
             found.append(Breach(8, row.org_id, f"{says} but its hold captured {row.captured}"))
     return found

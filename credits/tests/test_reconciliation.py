@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import pytest
 from django.db import connection
+from django.db.models import F
 
 from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
 from clipforge.orgs.models import Organization
-from credits import services
+from credits import invariants, services
 from credits.invariants import Breach, broken_invariants
 from credits.models import CreditAccount, CreditGrant, CreditHold, CreditTransaction
 from credits.tests.makers import make_hold, make_spend
@@ -133,6 +137,34 @@ def test_a_captured_hold_without_its_spend_is_7(ledger):
     assert broken_invariants() == [
         Breach(7, ledger.pk, f"hold {hold.pk}: captured is 29 but 1 captures took 30")
     ]
+
+
+def test_however_many_breaches_there_are_a_thousand_of_each_statement_are_read(
+    ledger, monkeypatch: pytest.MonkeyPatch
+):
+    assert invariants.MOST_BREACHES == 1000
+    monkeypatch.setattr(invariants, "MOST_BREACHES", 3)
+    for _ in range(4):
+        make_organization(credits_=5)
+    CreditAccount.objects.update(posted=F("posted") + 1)
+    assert Counter(numbers(broken_invariants())) == {1: 3, 3: 3}
+    assert Counter(numbers(broken_invariants(ledger))) == {1: 1, 3: 1}
+
+
+def test_of_a_ledger_that_adds_up_no_row_is_sent_to_us(ledger):
+    """Each statement is one answer of breaches alone, of which PostgreSQL keeps count."""
+    rows: list[int] = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        found = execute(sql, params, many, context)
+        rows.append(context["cursor"].rowcount)
+        return found
+
+    for _ in range(30):
+        make_spend(ledger, 1)
+    with connection.execute_wrapper(note):
+        assert broken_invariants() == []
+    assert rows == [0] * len(invariants.INVARIANTS)
 
 
 def test_one_organization_can_be_checked_alone(ledger):

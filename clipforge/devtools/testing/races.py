@@ -14,18 +14,20 @@ T = TypeVar("T")
 
 
 def run_together(
-    count: int, act: Callable[[int], T], *, seconds: float = 240
+    count: int, act: Callable[[int], T], *, seconds: float = 240, connected: bool = True
 ) -> list[T | Exception]:
     """Call `act(0)` ... `act(count - 1)` in as many threads, let go at the same moment.
 
     Returns what each returned or raised, in order. Needs committed data:
-    `@pytest.mark.django_db(transaction=True)`.
+    `@pytest.mark.django_db(transaction=True)`. Without `connected` a thread asks for a connection to
+    PostgreSQL when it needs one: more threads than that has room for, of which few do.
     """
     start = threading.Barrier(count)
 
     def one(number: int) -> T | Exception:
         try:
-            connection.ensure_connection()
+            if connected:
+                connection.ensure_connection()
             start.wait(seconds)
             return act(number)
         except Exception as error:  # the caller asserts on what came out

@@ -14,7 +14,7 @@ from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease,
 from clipforge.jobs import failures, lifecycle, sweeping
 from clipforge.jobs.failures import HoldLost
 from clipforge.jobs.heartbeat import Heartbeat
-from credits import reconciling
+from credits import invariants, reconciling
 from credits import services as credit_services
 from credits.invariants import Breach
 from credits.models import CreditHold, CreditTransaction, TransactionType
@@ -119,7 +119,9 @@ def test_success_captures_the_hold():
 
 
 @pytest.mark.breaks_ledger
-def test_a_row_that_says_something_else_about_its_cost_than_its_hold_is_a_breach():
+def test_a_row_that_says_something_else_about_its_cost_than_its_hold_is_a_breach(
+    monkeypatch: pytest.MonkeyPatch,
+):
     project, other = make_project(), make_project()
     assert reconciling.breaches() == []
     Project.objects.filter(pk=project.pk).update(charged=2)
@@ -132,6 +134,8 @@ def test_a_row_that_says_something_else_about_its_cost_than_its_hold_is_a_breach
     unpaid = make_project(status="UPLOADED")
     Project.objects.filter(pk=unpaid.pk).update(charged=1)
     assert [each.org_id for each in reconciling.breaches()] == [project.org_id, unpaid.org_id]
+    monkeypatch.setattr(invariants, "MOST_BREACHES", 1)
+    assert len(reconciling.breaches()) == 1
 
 
 def test_an_empty_result_releases_the_hold():
