@@ -260,6 +260,8 @@ class TransactionType(models.TextChoices):
 
 INCOMING = [TransactionType.GRANT, TransactionType.PURCHASE, TransactionType.REFUND]
 OUTGOING = [TransactionType.SPEND, TransactionType.EXPIRE]
+# What work took, and what was given back of it.
+USED = [TransactionType.SPEND, TransactionType.REFUND]
 
 
 # Sent with `rows` after ledger rows were inserted in bulk: `post_save` is not sent for those.
@@ -297,6 +299,9 @@ class CreditTransaction(ChargeTrace, Reference):
         db_index=False,
         related_name="transactions",
     )
+    # The actor of its hold: `actor` is the worker that finished the job. Empty without a hold, and in
+    # rows of releases that did not know it.
+    ordered_by = models.CharField(max_length=100, blank=True, db_default="")
     idempotency_key = models.CharField(max_length=255)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -341,6 +346,13 @@ class CreditTransaction(ChargeTrace, Reference):
                 fields=["org", "type", "-created_at", "-id"],
                 include=["amount"],
                 name="credits_transaction_amounts",
+            ),
+            # GET /usage: sums over a stretch of time, by day, by key or by kind, from the index alone.
+            models.Index(
+                fields=["org", "created_at"],
+                include=["type", "amount", "reference_type", "ordered_by"],
+                condition=Q(type=TransactionType.SPEND) | Q(type=TransactionType.REFUND),
+                name="credits_transaction_usage",
             ),
             # Staff find the transactions of the object that they have the id of.
             models.Index(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import F, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models.functions import TruncDate
 
 from clipforge.common.models import OrgQuerySet
 from clipforge.orgs.models import Organization
 from credits import caching
 from credits.caching import Balance
 from credits.models import (
+    USED,
     CreditAccount,
     CreditGrant,
     CreditHold,
@@ -39,6 +41,7 @@ __all__ = [
     "reversible",
     "statement",
     "transactions",
+    "usage",
 ]
 
 # The idempotency key of an EXPIRE of credits that had ended before they were granted again: this,
@@ -100,6 +103,40 @@ def statement(org: Organization, month: datetime.date) -> Statement:
     before = ledger.filter(created_at__lt=start).order_by("-created_at", "-id").first()
     rows = ledger.filter(created_at__gte=start, created_at__lt=end).order_by("created_at", "id")
     return Statement(start.date(), before.balance_after if before else 0, rows)
+
+
+# The column of the ledger that each grouping of usage is by. A day is one of UTC.
+USAGE_GROUPS: dict[str, Any] = {
+    "day": TruncDate("created_at", tzinfo=datetime.UTC),
+    "key": F("ordered_by"),
+    "kind": F("reference_type"),
+}
+
+
+def usage(
+    org: Organization, first: datetime.date, last: datetime.date, *, group_by: str
+) -> QuerySet[CreditTransaction, dict[str, Any]]:
+    """What work took on the days (UTC) from `first` to `last`, and what was given back on them.
+
+    A row for each group with any: `group`, `charges`, `spent` and `refunded`, in the order of the
+    groups. What was reserved and released is in no row of the ledger, and so in none of these.
+    """
+    start = datetime.datetime.combine(first, datetime.time(), datetime.UTC)
+    end = datetime.datetime.combine(last, datetime.time(), datetime.UTC)
+    used = CreditTransaction.objects.for_org(org).filter(
+        type__in=USED, created_at__gte=start, created_at__lt=end + datetime.timedelta(days=1)
+    )
+    is_spend = Q(type=TransactionType.SPEND)
+    return (
+        used.order_by()
+        .values(group=USAGE_GROUPS[group_by])
+        .annotate(
+            charges=Count("amount", filter=is_spend),
+            spent=-Sum("amount", filter=is_spend, default=0),
+            refunded=Sum("amount", filter=~is_spend, default=0),
+        )
+        .order_by("group")
+    )
 
 
 def latest_ledger_check() -> LedgerCheck | None:

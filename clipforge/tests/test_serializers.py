@@ -161,6 +161,8 @@ ANSWERS: dict[str, str] = {
     "LowBalanceSerializer": "available held posted debt",
     "ReplayedSerializer": "events",
     "StatementSerializer": "month opening rows closing",
+    "UsageSerializer": "from to group_by rows charges spent refunded credits",
+    "UsageRowSerializer": "group charges spent refunded credits",
     "PlanSerializer": "code name tier credits_per_month amount currency",
     "PackSerializer": "code name credits validity_days amount currency",
     "PricingSerializer": "version plans packs",

@@ -81,6 +81,7 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("export-picture", "GET"): (302, 404, "export"),
     ("export-transcript", "GET"): (200, 404, "export"),
     ("credits-statement", "GET"): (200, 200, None),
+    ("usage", "GET"): (200, 200, None),
     # This service takes no payments through Stripe; those that it takes are billing's own tests'.
     ("billing-checkout", "POST"): (503, 503, None),
     ("billing-portal", "POST"): (503, 503, None),
@@ -201,6 +202,8 @@ def address(name: str, pk: str, world: World) -> str:
         return picture_of(world.objects["project"])
     if name == "credits-statement":
         return f"{PATTERNS[name]}?month={timezone.now():%Y-%m}"
+    if name == "usage":
+        return f"{PATTERNS[name]}?from={timezone.now():%Y-%m-01}&to={timezone.now():%Y-%m-28}"
     if name == "transcripts":
         return f"{PATTERNS[name]}?q=speaks"
     pattern = PATTERNS[name]

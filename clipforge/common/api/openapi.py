@@ -16,6 +16,7 @@ TAGS: Final = {
     "billing": "Plans, credit packs and payments.",
     "pricing": "What is sold.",
     "quotes": "What work would cost.",
+    "usage": "What was used, summed up.",
     "me": "Whose key this is.",
     "origins": "The pages that may read answers in a browser.",
     "keys": "Keys, what each may do, and their end.",

@@ -30,7 +30,7 @@ from clipforge.orgs.principal import Principal
 from clipforge.staff.downloads import selectors as download_selectors
 from credits.caching import stored_balance
 from credits.models import CreditTransaction
-from credits.selectors import statement
+from credits.selectors import USAGE_GROUPS, statement, usage
 from exports import selectors as export_selectors
 from projects import selectors as project_selectors
 from projects.models import Moment
@@ -234,6 +234,14 @@ def statements(subject: Subject) -> Iterator[Page]:
 
 def _statement(org: Organization, month: datetime.date) -> list[Any]:
     return list(statement(org, month).rows[: download_selectors.CHUNK])
+
+
+def usages(subject: Subject) -> Iterator[Page]:
+    """A year, by each of the groups."""
+    today = timezone.now().date()
+    for group in USAGE_GROUPS:
+        found = usage(subject.org, today - datetime.timedelta(days=365), today, group_by=group)
+        yield Page(f"usage by {group}, {subject.label}", "", budgets.USAGE, partial(list, found))
 
 
 def _stored(model: type[CachedRow], value: str) -> None:

@@ -52,6 +52,9 @@ SEARCHED = LIST._replace(buffers=60)
 PLACE = LIST._replace(lookups=0)
 # A month of the ledger, the oldest first, and the row before it, whose balance it opens with.
 STATEMENT = LIST._replace(lookups=0)
+# A year of what work took and gave back, added up in an index that holds all it reads: no row of the
+# table is fetched. It grows with the year: 60 entries a page.
+USAGE = Budget(statements=1, buffers=5_000, rows=1.0, slack=1_000_000, sorts=200_000, lookups=0)
 # What a file of any length is made of, a piece of one statement: each row, and whose it is. The names
 # of all customers are as well read whole, and what is hardly longer than a piece is as well sorted.
 SHEET = Budget(statements=1, buffers=150, rows=2.3, slack=20_000, sorts=5000)

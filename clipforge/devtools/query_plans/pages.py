@@ -28,6 +28,7 @@ def pages() -> Iterator[Page]:
         yield from api_pages.api_pages(subject)
         yield from api_pages.details(subject)
         yield from api_pages.statements(subject)
+        yield from api_pages.usages(subject)
         yield from staff_pages.organization_pages(subject)
     yield Page("pricing", "", budgets.CATALOGUE, stored_pricing)
     yield from _queue()

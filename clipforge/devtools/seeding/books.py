@@ -44,7 +44,7 @@ ALLOCATIONS = Table.of(HoldAllocation, "hold_id grant_id amount captured refunde
 TRANSACTIONS = Table.of(
     CreditTransaction,
     "id org_id type amount balance_after org_seq reason reference_type reference_id unit_price"
-    " price_version inputs actor hold_id idempotency_key created_at",
+    " price_version inputs actor hold_id ordered_by idempotency_key created_at",
 )
 GRANTS = Table.of(
     CreditGrant,
@@ -71,6 +71,8 @@ RESERVES = {
 RESERVE_PRIORITY = 90
 
 HOLD_STATUSES = ["CAPTURED", "RELEASED", "HELD", "HELD"]  # by HoldOutcome
+# Of all holds: nobody has an API key.
+ORDERED_BY = "seed"
 # Jobs whose times are written as text together.
 CHUNK = 50_000
 
@@ -355,7 +357,8 @@ class Books:
         self._sink.add(
             TRANSACTIONS,
             f"{self._row}\t{self._orgs[job.org]}\t{type_.value}\t{amount}\t{account.posted}\t"
-            f"{account.version}\t{reason}\t{made_of}\t{actor}\t{hold}\t{key}\t{job.done}",
+            f"{account.version}\t{reason}\t{made_of}\t{actor}\t{hold}\t"
+            f"{'' if hold == NULL else ORDERED_BY}\t{key}\t{job.done}",
         )
         self._row += 1
 
@@ -367,7 +370,7 @@ class Books:
             HOLDS,
             f"{job.hold}\t{self._orgs[job.org]}\t{amount}\t{captured}\t"
             f"{HOLD_STATUSES[job.outcome]}\t{fence}\t{price.reason}\t{price.reference_type}\t"
-            f"{job.id}\t{price.unit}\t{price.version}\t{inputs}\tseed\t{by}\t"
+            f"{job.id}\t{price.unit}\t{price.version}\t{inputs}\t{ORDERED_BY}\t{by}\t"
             f"{price.reference_type}:{job.id}:0\t{job.asked}\t{job.hold_ends}\t{at}",
         )
 

@@ -31,6 +31,7 @@ LOOKED_AT = {
     "key": "key of the list",
     "credits-balance": "balance",
     "credits-statement": "statement",
+    "usage": "usage",
     "project": "project",
     "export": "export",
     "export-download": "export",
@@ -216,6 +217,19 @@ def test_a_list_that_looks_something_up_for_each_row_is_beyond_its_budget(seeded
     monkeypatch.setattr(project_selectors, "projects", lambda org: lean(org).select_related("hold"))
     (fault,) = first_page().faults
     assert fault.startswith("touches ")
+
+
+def test_a_year_of_usage_is_one_range_of_one_index_and_no_row_of_the_table(seeded):
+    looked_at = [page for page in pages() if page.name.startswith("usage by")]
+    assert len(looked_at) == 6
+    for page in looked_at:
+        cost = measure(page).cost
+        assert cost.statements == 1
+        # The other one has all that days need, and serves them as well.
+        by_day = {"credits_transaction_amounts"} if "day" in page.name else set()
+        assert cost.indexes in ({"credits_transaction_usage"}, by_day)
+        assert (cost.scans, cost.single, cost.looked_up) == (set(), 0, 0)
+        assert cost.covered > 0
 
 
 def test_what_is_found_by_a_list_of_keys_is_looked_up_key_by_key(seeded):
