@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from django.db.models import CharField, Func, QuerySet
 
 from clipforge.common.errors import NotFound
 from clipforge.jobs.selectors import with_reserved
 from clipforge.orgs.models import Organization
-from projects import word_search
+from projects import title_search, word_search
 from projects.failures import NoTranscript
 from projects.models import (
     Moment,
@@ -23,6 +25,12 @@ from projects.models import (
 
 def projects(org: Organization) -> QuerySet[Project]:
     return with_reserved(Project.objects.for_org(org)).defer("failure_detail")
+
+
+def projects_with(org: Organization, text: str) -> QuerySet[Project]:
+    """The ids of the projects in whose title or external id each word of the text is."""
+    found = title_search.having(Project.objects.for_org(org), org.pk, text)
+    return found.values("pk")  # type: ignore[return-value] # of ids alone
 
 
 def all_projects() -> QuerySet[Project]:
@@ -63,6 +71,33 @@ def get_moment(org: Organization, moment_id: uuid.UUID, *, lock: bool = False) -
         raise NotFound
     moment.project.org = org
     return moment
+
+
+class Clippable(NamedTuple):
+    """Projects and moments by their ids. Those of another organization are not among them."""
+
+    projects: dict[uuid.UUID, Project]
+    moments: dict[uuid.UUID, Moment]
+
+
+def lock_clippable(
+    org: Organization, *, project_ids: Sequence[uuid.UUID], moment_ids: Sequence[uuid.UUID]
+) -> Clippable:
+    """These projects, and these moments with theirs, none of which can be deleted before the caller commits.
+
+    Locked in the order of their ids, projects first: two callers with the same never wait for each other.
+    """
+    of_org = Moment.objects.for_org(org).filter(pk__in=moment_ids)
+    wanted = {*project_ids, *of_org.values_list("project_id", flat=True)}
+    rows = projects(org).filter(pk__in=wanted).order_by("pk")
+    found = {row.pk: row for row in rows.select_for_update(of=("self",), no_key=True)}
+    for project in found.values():
+        project.org = org
+    locked = of_org.filter(project__in=found).order_by("pk").select_for_update(no_key=True)
+    placed = {moment.pk: moment for moment in locked}
+    for moment in placed.values():
+        moment.project = found[moment.project_id]
+    return Clippable(found, placed)
 
 
 def transcript(project: Project, *, lock: bool = False) -> ProjectTranscript | None:

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import caching, selectors, services
+from billing.api.filters import PaymentFilter
 from billing.api.serializers import (
     CheckoutRequestSerializer,
     CheckoutSerializer,
@@ -100,6 +101,7 @@ class PortalView(OrgView):
 class PaymentList(ListModelMixin, OrgView):
     read_scope = Scope.BILLING
     serializer_class = PaymentSerializer
+    filterset_class = PaymentFilter
     queryset = Payment.objects.none()  # says the model to the schema
     keyset = ("created_at", "id")
 

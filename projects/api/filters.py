@@ -5,7 +5,17 @@ from typing import cast
 import django_filters
 from django.db.models import QuerySet
 
-from clipforge.common.api.filters import AnyId, AnyOf, CreatedBefore, Sort, UpdatedAfter
+from clipforge.common.api.filters import (
+    AnyId,
+    AnyOf,
+    Containing,
+    CreatedAfter,
+    CreatedBefore,
+    Sort,
+    TrueOrFalse,
+    UpdatedAfter,
+    UpdatedBefore,
+)
 from clipforge.orgs.principal import Principal
 from projects.models import Moment, Project
 from projects.title_search import having
@@ -20,7 +30,8 @@ class ProjectFilter(django_filters.FilterSet):
     )
     sort = Sort()
     updated_after = UpdatedAfter()
-    created_after = django_filters.IsoDateTimeFilter("created_at", "gte")
+    updated_before = UpdatedBefore()
+    created_after = CreatedAfter()
     created_before = CreatedBefore()
 
     class Meta:
@@ -33,7 +44,20 @@ class ProjectFilter(django_filters.FilterSet):
 
 
 class MomentFilter(django_filters.FilterSet):
+    """Of the moments of one project, of which there are hundreds at most: each filter reads them all."""
+
     min_score = django_filters.NumberFilter("score", "gte", min_value=0, max_value=100)
+    kind = django_filters.ChoiceFilter(choices=Moment.Kind.choices)
+    origin = django_filters.ChoiceFilter(choices=Moment.Origin.choices)
+    rating = django_filters.ChoiceFilter(choices=Moment.Rating.choices)
+    pinned = TrueOrFalse()
+    start_after = django_filters.NumberFilter(
+        "start", "gte", min_value=0, help_text="Seconds into the source, or later."
+    )
+    start_before = django_filters.NumberFilter(
+        "start", "lt", min_value=0, help_text="Seconds into the source."
+    )
+    q = Containing("title", "hook", "reason")
 
     class Meta:
         model = Moment

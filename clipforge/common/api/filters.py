@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import operator
 import uuid
 from typing import Any, cast
 
 import django_filters
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -37,9 +39,8 @@ ORDERS = {"created_at": ("created_at", "id"), "updated_at": ("updated_at", "id")
 
 def order_of(request: Request) -> tuple[str, ...]:
     """The ordering of a list that has `Sort` and `UpdatedAfter`. Times of a change come in their order."""
-    asked = request.query_params.get("sort") or (
-        "updated_at" if "updated_after" in request.query_params else "created_at"
-    )
+    by_change = {"updated_after", "updated_before"} & set(request.query_params)
+    asked = request.query_params.get("sort") or ("updated_at" if by_change else "created_at")
     return ORDERS.get(asked, ORDERS["created_at"])  # any other is refused by the filter
 
 
@@ -75,11 +76,21 @@ class AnyId(django_filters.BaseInFilter, django_filters.UUIDFilter):
         return filtered
 
 
+class CreatedAfter(django_filters.IsoDateTimeFilter):
+    """Rows created at a time or later."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("created_at", "gte", help_text="Made at this time or later.", **kwargs)
+
+
 class CreatedBefore(django_filters.IsoDateTimeFilter):
     """Rows created before a time, which is not included."""
 
+    column = "created_at"
+
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("created_at", "lt", **kwargs)
+        options = {"help_text": "Made before this time, which is not included.", **kwargs}
+        super().__init__(self.column, "lt", **options)
 
     def filter(self, qs: QuerySet[Any], value: datetime.datetime | None) -> QuerySet[Any]:
         filterset: django_filters.FilterSet = cast("Any", self).parent
@@ -88,9 +99,47 @@ class CreatedBefore(django_filters.IsoDateTimeFilter):
         if value is not None and request is not None and "cursor" in request.GET:
             # The cursor is where the index is entered. Of two such places PostgreSQL takes the
             # first, and reads from there to the cursor: so this one is made a plain condition.
-            moment = F("created_at") + datetime.timedelta(0)
-            filtered = qs.alias(_created=moment).filter(_created__lt=value)
+            moment = F(self.column) + datetime.timedelta(0)
+            filtered = qs.alias(_moment=moment).filter(_moment__lt=value)
         return filtered
+
+
+class UpdatedBefore(CreatedBefore):
+    """Rows that changed before a time; a list of these is ordered by that time, as by `UpdatedAfter`."""
+
+    column = "updated_at"
+
+    def __init__(self, **kwargs: Any) -> None:
+        about = (
+            "Changed before this time; ordered by the time of the change, unless `sort` says else."
+        )
+        super().__init__(help_text=about, **kwargs)
+
+
+class TrueOrFalse(django_filters.ChoiceFilter):
+    """Rows in which the column that is named like it is true, or is not."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=[("true", "Yes"), ("false", "No")], **kwargs)
+
+    def filter(self, qs: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return qs.filter(**{str(self.field_name): value == "true"}) if value else qs
+
+
+class Containing(django_filters.CharFilter):
+    """Rows in one of whose columns a text is, in any case. For lists that are short by their nature: it
+    reads all of them."""
+
+    def __init__(self, *columns: str, **kwargs: Any) -> None:
+        about = f"In {' or '.join(column.replace('_', ' ') for column in columns)}, in any case."
+        super().__init__(max_length=200, help_text=about, **kwargs)
+        self.columns = columns
+
+    def filter(self, qs: QuerySet[Any], value: str) -> QuerySet[Any]:
+        if not value:
+            return qs
+        anywhere = [Q(**{f"{column}__icontains": value}) for column in self.columns]
+        return qs.filter(functools.reduce(operator.or_, anywhere))
 
 
 def refuse_unknown_parameters(request: Request, known: set[str]) -> None:

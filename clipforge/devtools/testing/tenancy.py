@@ -96,7 +96,7 @@ def make_world(name: str, *, is_active: bool = True) -> World:
             "project": ready,
             "running project": make_project(org, title=f"{name} running", status="ANALYZING"),
             "failed project": make_project(org, title=f"{name} failed", status="FAILED"),
-            "moment": make_moment(ready, reason=f"{name} speaks"),
+            "moment": make_moment(ready, reason=f"{name} speaks", kind="talk", rating="up"),
             "other moment": make_moment(ready, score=60.0, reason=f"{name} speaks again"),
             "transcript": make_transcript(ready, f"{name} speaks."),
             "export": exported,

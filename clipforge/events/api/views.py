@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.events import selectors, services
-from clipforge.events.api.filters import DeliveryFilter
+from clipforge.events.api.filters import DeliveryFilter, EndpointFilter
 from clipforge.events.api.requests import (
     EndpointCreateSerializer,
     EndpointUpdateSerializer,
@@ -43,6 +43,7 @@ SCOPE = Scope.WEBHOOKS
 class EndpointList(ListModelMixin, OrgView):
     scope = read_scope = SCOPE
     serializer_class = EndpointSerializer
+    filterset_class = EndpointFilter
     keyset = ("created_at", "id")
     problems = {"post": (409,)}
 
