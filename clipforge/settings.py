@@ -441,7 +441,11 @@ SPECTACULAR_SETTINGS = {
     "GET_LIB_DOC_EXCLUDES": "clipforge.common.api.schema.undescribing_bases",
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "ENUM_NAME_OVERRIDES": {"DeliveryStatusEnum": "clipforge.events.models.DeliveryStatus"},
+    "ENUM_NAME_OVERRIDES": {
+        "DeliveryStatusEnum": "clipforge.events.models.DeliveryStatus",
+        # Of a project with lists below it, and without.
+        "ProjectStatusEnum": "projects.models.Project.Status",
+    },
     # A list, by its name: it is made of the types that the apps register.
     "WEBHOOKS": "clipforge.events.api.schema.WEBHOOKS",
     "POSTPROCESSING_HOOKS": [

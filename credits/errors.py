@@ -33,6 +33,19 @@ class KeyCapReached(DomainError):
         )
 
 
+class MaxCreditsExceeded(DomainError):
+    """The work costs more than the order allows. Nothing was reserved, and nothing kept."""
+
+    status, code, title = 409, "max_credits_exceeded", "More expensive than allowed"
+
+    def __init__(self, *, needed: int, max_credits: int) -> None:
+        super().__init__(
+            f"This costs {needed} credits, and the order allows {max_credits}. Nothing was done.",
+            needed=needed,
+            max_credits=max_credits,
+        )
+
+
 class TooManyOpenHolds(RateLimited):
     """The organization has as many open holds as the caller of `reserve` allows.
 

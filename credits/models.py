@@ -366,6 +366,31 @@ class CreditTransaction(ChargeTrace, Reference):
         return f"{self.type} {self.amount:+}"
 
 
+class CreditQuote(UUIDModel):
+    """Prices that hold until `expires_at`, a line for each piece of work. `credits.quotes` reads the lines."""
+
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    lines = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+
+    objects = OrgQuerySet["CreditQuote"].as_manager()
+
+    class Meta:
+        indexes = [
+            # `credits.quotes.forget_old_quotes`, every hour.
+            models.Index(fields=["expires_at"], name="credits_quote_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.credits} credits until {self.expires_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def credits(self) -> int:
+        """Of all lines."""
+        return sum(line["credits"] for line in self.lines)
+
+
 class CreditReversal(Reference):
     """A grant undone, in part or whole, because its payment went back.
 

@@ -19,6 +19,8 @@ class Charge:
     unit_price: int
     price_version: str
     inputs: dict[str, Any] = field(default_factory=dict)
+    # What else the work is, besides its item and length: a quote is for the same work only.
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def per_started_minute(item: str, seconds: float) -> Charge:

@@ -115,8 +115,8 @@ USAGE_GROUPS: dict[str, Any] = {
 
 def usage(
     org: Organization, first: datetime.date, last: datetime.date, *, group_by: str
-) -> QuerySet[CreditTransaction, dict[str, Any]]:
-    """What work took on the days (UTC) from `first` to `last`, and what was given back on them.
+) -> QuerySet[Any, Any]:
+    """The sums of what work took on the days (UTC) from `first` to `last`, and what was given back on them.
 
     A row for each group with any: `group`, `charges`, `spent` and `refunded`, in the order of the
     groups. What was reserved and released is in no row of the ledger, and so in none of these.

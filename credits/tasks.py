@@ -6,7 +6,7 @@ import logging
 
 from procrastinate.contrib.django import app
 
-from credits import expiry, reconciling
+from credits import expiry, quotes, reconciling
 
 logger = logging.getLogger(__name__)
 
@@ -35,3 +35,11 @@ def check(timestamp: int) -> None:
         logger.error("the ledger does not add up", extra={"breaches": found.first})
     elif found.breaches is None:
         logger.warning("the check of the ledger took too long", extra={"seconds": CHECK_SECONDS})
+
+
+@app.periodic(cron="19 * * * *")
+@app.task(queue="maintenance", queueing_lock="credits.quotes", name="credits.forget_quotes")
+def forget_old_quotes(timestamp: int) -> None:
+    """Delete quotes that ended long ago, a batch a transaction, to the last."""
+    while quotes.forget_old_quotes() == quotes.BATCH:
+        pass

@@ -21,6 +21,7 @@ def export_charge(start: float, end: float, resolution: int = 1080) -> Charge:
     Captions, formats and frame rates cost nothing more.
     """
     charge = per_started_minute("export_per_output_minute", end - start)
+    charge = replace(charge, options={"resolution": resolution})
     prices: dict[str, Any] = settings.PRICES
     factor: int = prices["export_resolution_factors"].get(resolution, 1)
     if factor == 1:

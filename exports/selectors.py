@@ -37,6 +37,13 @@ def open_exports_of(project: Project) -> bool:
     return Export.objects.filter(project=project, status__in=is_open).exists()
 
 
+def downloadable(project: Project) -> QuerySet[Export]:
+    """The exports of a project whose file is there, the newest first: what names and finds the file."""
+    ready = Export.objects.filter(project=project, status=Export.Status.READY)
+    kept = ready.exclude(expires_at__lte=timezone.now())
+    return kept.only("file_key", "download_name", "format").order_by("-created_at", "-id")
+
+
 def exported_moments(project: Project) -> set[uuid.UUID]:
     """The ids of the moments that exports of the project were made of."""
     made_of = Export.objects.filter(project=project).values_list("moment_id", flat=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -19,6 +21,8 @@ from clipforge.media.contracts import Tighten
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import stored
 from clipforge.orgs.models import Organization
+from credits.pricing import Charge
+from credits.quotes import AT_ANY_PRICE, Terms
 from exports import selectors
 from exports.models import Export
 from projects import selectors as project_selectors
@@ -126,62 +130,103 @@ def _phrases(project: Project, start: float, end: float) -> list[tuple[float, fl
     )
 
 
-def start_export(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a clip is made, whatever its range."""
+
+    aspect: str = Export.Aspect.VERTICAL
+    resolution: int = Export.Resolution.FULL_HD
+    layout: str = Export.Layout.AUTO
+    fps: int | None = None
+    file_format: str = Export.Format.MP4
+    captions: str = Export.Captions.NONE
+    caption_style: dict[str, str] | None = None
+    tighten: str = Export.Tighten.OFF
+
+
+def prepare_export(
     *,
     project: Project,
     moment: Moment | None = None,
     start: float,
     end: float,
-    aspect: str,
-    resolution: int,
-    layout: str = Export.Layout.AUTO,
-    fps: int | None = None,
-    file_format: str = Export.Format.MP4,
-    captions: str = Export.Captions.NONE,
-    caption_style: dict[str, str] | None = None,
-    tighten: str = Export.Tighten.OFF,
+    options: Options,
     stored_now: int | None = None,
-    actor: str,
 ) -> Export:
-    """Queue the render of [start, end) of the project, paid by a hold.
+    """The export that is asked for, stored nowhere.
 
-    Of a sandbox only the first SANDBOX_CLIP_SECONDS of it. Row, hold and task are one transaction. Where
-    the project may be deleted meanwhile, read it with `lock=True` in the caller's. How large the file
-    becomes is not known before: it is refused once nothing more may be stored. Raises Conflict, Invalid,
-    Forbidden, InsufficientCredits, StorageLimitReached.
+    Of a sandbox only the first SANDBOX_CLIP_SECONDS of it. How large the file becomes is not known
+    before: it is refused once nothing more may be stored. Raises Conflict, Invalid, Forbidden,
+    StorageLimitReached.
     """
     if project.org.is_sandbox:
         end = min(end, start + settings.SANDBOX_CLIP_SECONDS)
     require_exportable(project=project, start=start, end=end)
-    require_in_tier(org=project.org, resolution=resolution)
+    require_in_tier(org=project.org, resolution=options.resolution)
     stored.require_room(project.org, now=stored_now)
-    require_room_for_layout(aspect=aspect, layout=layout)
-    if captions != Export.Captions.NONE:
+    require_room_for_layout(aspect=options.aspect, layout=options.layout)
+    if options.captions != Export.Captions.NONE:
         require_captions(project=project, start=start, end=end)
     kept = None
-    if tighten != Export.Tighten.OFF:
-        kept = ranges_kept(project=project, start=start, end=end, tighten=tighten)
-    export = Export(
+    if options.tighten != Export.Tighten.OFF:
+        kept = ranges_kept(project=project, start=start, end=end, tighten=options.tighten)
+    return Export(
         id=uuid7(),
         org=project.org,
         project=project,
         moment=moment,
         start=start,
         end=end,
-        aspect=aspect,
-        resolution=resolution,
-        layout=layout,
-        fps=fps,
-        format=file_format,
-        captions=captions,
-        caption_style=caption_style or {},
-        tighten=tighten,
+        aspect=options.aspect,
+        resolution=options.resolution,
+        layout=options.layout,
+        fps=options.fps,
+        format=options.file_format,
+        captions=options.captions,
+        caption_style=options.caption_style or {},
+        tighten=options.tighten,
         kept=kept,
     )
+
+
+def order_export(*, export: Export, charge: Charge, actor: str) -> Export:
+    """Queue a prepared export, paid by a hold of the charge that was agreed.
+
+    Raises InsufficientCredits, TooManyAtOnce.
+    """
     export.duplicate_of = selectors.recent_twin(export)
     export.download_name = export.readable_name()
-    job_services.submit_job(job=export, actor=actor)
+    job_services.submit_job(job=export, actor=actor, charge=charge)
     return export
+
+
+def start_export(
+    *,
+    project: Project,
+    moment: Moment | None = None,
+    start: float,
+    end: float,
+    terms: Terms = AT_ANY_PRICE,
+    stored_now: int | None = None,
+    actor: str,
+    **options: Any,
+) -> Export:
+    """Queue the render of [start, end) of the project, paid by a hold. `options` are those of Options.
+
+    Row, hold and task are one transaction. Where the project may be deleted meanwhile, read it with
+    `lock=True` in the caller's. Raises Conflict, Invalid, Forbidden, InsufficientCredits, TooManyAtOnce,
+    StorageLimitReached, and what `agreed_charge` does about the terms.
+    """
+    export = prepare_export(
+        project=project,
+        moment=moment,
+        start=start,
+        end=end,
+        options=Options(**options),
+        stored_now=stored_now,
+    )
+    charge = job_services.agreed_charge(job=export, terms=terms)
+    return order_export(export=export, charge=charge, actor=actor)
 
 
 def delete_export(*, export: Export, actor: str) -> None:

@@ -25,6 +25,7 @@ from clipforge.media.words.transcript import CONTROL
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import stored
 from clipforge.orgs.models import Organization
+from credits.quotes import AT_ANY_PRICE, Terms
 from projects import failures, selectors
 from projects.events import project_deleting
 from projects.models import Project, ProjectTranscript
@@ -90,6 +91,7 @@ def create_project(
     source: SourceInfo,
     wishes: Mapping[str, Any] | None = None,
     audio_track: int | None = None,
+    terms: Terms = AT_ANY_PRICE,
     actor: str,
 ) -> Project:
     """Keep an inspected upload and queue its analysis, paid by a hold.
@@ -98,8 +100,8 @@ def create_project(
 
     Call inside a transaction: row, hold and task are one. The file is moved to its place as the
     last step; should the commit fail after that, the removal of orphans finds the file. Raises
-    InsufficientCredits, StorageFull, StorageLimitReached, and Conflict when a project of the organization has this
-    `external_id`, however close the two come.
+    InsufficientCredits, StorageFull, StorageLimitReached, Conflict when a project of the organization has
+    this `external_id`, however close the two come, and what `agreed_charge` does about the terms.
     """
     limits = org_selectors.limits_of(org)
     project = Project(
@@ -123,7 +125,8 @@ def create_project(
     )
     project.source_key = f"{org.pk}/projects/{project.pk}/source"
     with _external_id_is_free(org, external_id), transaction.atomic():
-        job_services.submit_job(job=project, actor=actor)
+        charge = job_services.agreed_charge(job=project, terms=terms)
+        job_services.submit_job(job=project, actor=actor, charge=charge)
         stored.require_within_limit(org)
         storage.publish(part, project.source_key)
     return project

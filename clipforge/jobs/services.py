@@ -8,35 +8,49 @@ from clipforge.jobs import lifecycle
 from clipforge.jobs.kinds import kind_of
 from clipforge.jobs.models import Job
 from clipforge.orgs import selectors as org_selectors
+from credits.pricing import Charge
+from credits.quotes import AT_ANY_PRICE, Terms, agreed
 
 J = TypeVar("J", bound=Job)
 
 
-def submit_job(*, job: J, actor: str) -> None:
+def agreed_charge(*, job: Job, terms: Terms) -> Charge:
+    """The price of the job on these terms: of the quote that they name, else today's.
+
+    Requires the transaction that submits it. Raises MaxCreditsExceeded, and NotFound and Conflict about
+    the quote.
+    """
+    price = kind_of(job).price(job)
+    return agreed(org=job.org, charge=price, terms=terms, order=job.pk)
+
+
+def submit_job(*, job: J, actor: str, charge: Charge | None = None) -> None:
     """Insert the row as QUEUED, reserve its price and queue its task, all or nothing.
 
-    Raises InsufficientCredits, and TooManyAtOnce beyond the jobs that may run and wait in the tier.
+    `charge` is the price that was agreed, today's unless given. Raises InsufficientCredits, and
+    TooManyAtOnce beyond the jobs that may run and wait in the tier.
     """
     kind = kind_of(job)
     lifecycle.submit(
         job,
-        charge=kind.price(job),
+        charge=charge or kind.price(job),
         reason=kind.reason(job),
         actor=actor,
         most_open=org_selectors.limits_of(job.org).open_jobs,
     )
 
 
-def retry_job(*, job: J, actor: str) -> J:
+def retry_job(*, job: J, actor: str, terms: Terms = AT_ANY_PRICE) -> J:
     """Do it again after a failure or a cancel, under the same id.
 
     A job that failed was not charged, so this costs what the first attempt would have. Raises
-    Conflict in any other state, InsufficientCredits, TooManyAtOnce, NotFound when it was deleted.
+    Conflict in any other state, InsufficientCredits, TooManyAtOnce, NotFound when it was deleted, and
+    what `agreed_charge` does.
     """
     kind = kind_of(job)
     return lifecycle.retry(
         job,
-        charge=kind.price(job),
+        charge=agreed_charge(job=job, terms=terms),
         reason=kind.reason(job),
         actor=actor,
         most_open=org_selectors.limits_of(job.org).open_jobs,

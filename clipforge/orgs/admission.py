@@ -6,6 +6,7 @@ where Redis cannot be reached this process limits by itself.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,6 +134,24 @@ def _principal_of(key: bytes, organization: bytes, limits: bytes) -> Principal:
     api_key = caching.from_json(APIKey, key)
     api_key.organization = caching.from_json(Organization, organization)
     return Principal(api_key, caching.from_json(TierLimits, limits))
+
+
+def charge_more(admission: Admission, costs: Costs) -> Admission:
+    """The admission with what the request turned out to cost besides, once its body was read.
+
+    Counted nowhere where it does not fit: then the admission has a `refusal`.
+    """
+    principal = admission.principal
+    organization, limits = principal.organization, principal.limits
+    try:
+        results, shared = charge(default_cache().redis, organization, limits, costs), True
+    except RedisError:
+        results, shared = local_windows.charge(organization, limits, costs), False
+    return dataclasses.replace(
+        admission,
+        results=[*admission.results, *results],
+        shared=admission.shared and shared,
+    )
 
 
 def _admit_stored(key: str, public_id: str, costs: Costs) -> Admission | None:

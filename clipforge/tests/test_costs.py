@@ -27,6 +27,8 @@ POSTS = {
     "moments": {"api": 2},
     "moments-select": {"api": 2},
     "exports": {"api": 2, "exports": 1},
+    # And as many of `exports` as it has.
+    "export-batch": {"api": 2},
     "export-cancel": ONE,
     "export-retry": {"api": 2, "exports": 1},
     "quotes": ONE,

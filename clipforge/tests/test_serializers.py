@@ -35,6 +35,10 @@ TIMES = "created_at updated_at queued_at started_at finished_at"
 WISHES = "count min_seconds max_seconds range keywords kinds"
 TRACE = "reason reference_type reference_id unit_price price_version inputs"
 
+ORDER = (
+    "moment project start end aspect resolution layout fps format captions caption_style tighten"
+)
+TERMS = "max_credits quote_id"
 ENDPOINT = (
     "id url description event_types is_enabled disabled_at disabled_because failing_since"
     " former_secret_until created_at updated_at"
@@ -59,8 +63,8 @@ FIELDS: dict[str, tuple[str, str]] = {
     ),
     "ProjectUpdateSerializer": ("title external_id metadata", "title external_id metadata"),
     "ProjectUploadSerializer": (
-        f"file title external_id metadata audio_track language {WISHES}",
-        f"file title external_id metadata audio_track language {WISHES}",
+        f"file title external_id metadata audio_track language {WISHES} {TERMS}",
+        f"file title external_id metadata audio_track language {WISHES} {TERMS}",
     ),
     "WishesSerializer": (WISHES, WISHES),
     "MomentSerializer": (
@@ -87,15 +91,17 @@ FIELDS: dict[str, tuple[str, str]] = {
         "position size color highlight",
     ),
     "RangeSerializer": ("moment project start end", "moment project start end"),
-    "ExportCreateSerializer": (
-        "moment project start end aspect resolution layout fps format captions caption_style tighten",
-        "moment project start end aspect resolution layout fps format captions caption_style tighten",
-    ),
     "ExportUpdateSerializer": ("pinned", "pinned"),
+    "ExportOrderSerializer": (ORDER, ORDER),
+    "ExportCreateSerializer": (f"{ORDER} {TERMS}", f"{ORDER} {TERMS}"),
+    "ExportBatchSerializer": (f"mode exports {TERMS}", f"mode exports {TERMS}"),
+    "EachAloneSerializer": (f"mode exports {TERMS}", f"mode exports {TERMS}"),
+    "TermsSerializer": (TERMS, TERMS),
     "QuoteRequestSerializer": (
-        "analysis_seconds export_seconds resolution",
-        "analysis_seconds export_seconds resolution",
+        "analysis_seconds export_seconds resolution exports",
+        "analysis_seconds export_seconds resolution exports",
     ),
+    "QuotedExportSerializer": ("seconds resolution", "seconds resolution"),
     "TransactionSerializer": (f"id type amount balance_after hold_id {TRACE} created_at", ""),
     "HoldSerializer": (
         f"id status amount captured {TRACE} created_at expires_at resolved_at",
@@ -139,7 +145,9 @@ FIELDS: dict[str, tuple[str, str]] = {
 # Read only from bodies: numbers go in as they come.
 REQUESTS = {
     "RangeSerializer",
+    "ExportOrderSerializer",
     "ExportCreateSerializer",
+    "QuotedExportSerializer",
     "QuoteRequestSerializer",
     "ProjectUploadSerializer",
     "WishesSerializer",
@@ -169,11 +177,14 @@ ANSWERS: dict[str, str] = {
     "CheckoutSerializer": "payment url",
     "PortalSerializer": "url",
     "CurrentSubscriptionSerializer": "subscription",
-    "QuoteSerializer": "credits price_version available affordable",
+    "QuoteSerializer": "id credits lines expires_at price_version available affordable",
+    "QuoteLineSerializer": "kind seconds minutes resolution credits",
+    "ExportBatchResultSerializer": "results created refused credits",
+    "ExportResultSerializer": "index status export problem",
     "MeSerializer": "organization limits stored_bytes api_key",
     "FailureSerializer": "code message",
     "CreditsSerializer": "reserved charged",
-    "ProblemSerializer": "type title status code detail request_id errors needed available limit"
+    "ProblemSerializer": "type title status code detail request_id errors needed max_credits available limit"
     " quota running window received existing scope cap resets_at",
     "FieldErrorSerializer": "pointer code detail",
 }

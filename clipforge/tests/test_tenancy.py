@@ -31,6 +31,7 @@ from clipforge.devtools.testing.tenancy import (
 )
 from clipforge.media.sample import make_still
 from clipforge.orgs.api.views import OrgView
+from exports import archives
 from exports.downloads import signed_url
 from projects import pictures
 
@@ -61,6 +62,7 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("project-retry", "POST"): (200, 404, "failed project"),
     ("moments", "GET"): (200, 404, "project"),
     ("project-picture", "GET"): (302, 404, "project"),
+    ("project-archive", "GET"): (302, 404, "project"),
     ("transcript", "GET"): (200, 404, "project"),
     ("transcript", "PATCH"): (200, 404, "project"),
     ("transcripts", "GET"): (200, 200, None),
@@ -73,6 +75,8 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("moment", "DELETE"): (204, 404, "moment"),
     ("exports", "GET"): (200, 200, None),
     ("exports", "POST"): (201, 404, None),
+    # The strangers' own orders, of things that are not theirs: each is refused in the answer.
+    ("export-batch", "POST"): (200, 200, None),
     ("export", "GET"): (200, 404, "export"),
     ("export", "DELETE"): (204, 404, "export"),
     ("export-cancel", "POST"): (200, 404, "queued export"),
@@ -110,6 +114,7 @@ OPEN: dict[str, set[str]] = {
     "docs": {"GET", "HEAD"},
     "download-file": {"GET", "HEAD"},
     "picture-file": {"GET", "HEAD"},
+    "download-archive": {"GET", "HEAD"},
 }
 
 # Public too: a key may be omitted, and must be valid if it is sent.
@@ -122,10 +127,16 @@ SIGNED = {"stripe-webhook"}
 FILTERS: dict[str, dict[str, str]] = {
     "credits-transactions": {
         "type": "GRANT",
+        "reference_id": "{hold.reference_id}",
         "created_after": "2020-01-01T00:00:00Z",
         "created_before": "2100-01-01T00:00:00Z",
     },
-    "credits-holds": {"status": "CAPTURED"},
+    "credits-holds": {
+        "status": "CAPTURED",
+        "reference_id": "{hold.reference_id}",
+        "created_after": "2020-01-01T00:00:00Z",
+        "created_before": "2100-01-01T00:00:00Z",
+    },
     "projects": {
         "status": "READY",
         "ids": "{project}",
@@ -133,23 +144,52 @@ FILTERS: dict[str, dict[str, str]] = {
         "q": "canary ready",
         "sort": "updated_at",
         "updated_after": "2020-01-01T00:00:00Z",
+        "updated_before": "2100-01-01T00:00:00Z",
         "created_after": "2020-01-01T00:00:00Z",
         "created_before": "2100-01-01T00:00:00Z",
     },
-    "moments": {"min_score": "0"},
-    "billing-payments": {},
+    "moments": {
+        "min_score": "0",
+        "kind": "talk",
+        "origin": "chosen",
+        "rating": "up",
+        "pinned": "false",
+        "start_after": "0",
+        "start_before": "1",
+        "q": "speaks again",
+    },
+    "billing-payments": {
+        "status": "PAID",
+        "q": "transfer 1",
+        "created_after": "2020-01-01T00:00:00Z",
+        "created_before": "2100-01-01T00:00:00Z",
+    },
     "exports": {
         "project": "{project}",
+        "q": "canary ready",
         "status": "READY",
         "ids": "{export}",
         "sort": "updated_at",
         "updated_after": "2020-01-01T00:00:00Z",
+        "updated_before": "2100-01-01T00:00:00Z",
         "created_after": "2020-01-01T00:00:00Z",
         "created_before": "2100-01-01T00:00:00Z",
     },
-    "webhook-endpoints": {},
-    "keys": {"mode": "live"},
+    "webhook-endpoints": {
+        "is_enabled": "true",
+        "q": "EXAMPLE/other",
+        "created_after": "2020-01-01T00:00:00Z",
+        "created_before": "2100-01-01T00:00:00Z",
+    },
+    "keys": {
+        "mode": "live",
+        "is_revoked": "false",
+        "q": "e",
+        "created_after": "2020-01-01T00:00:00Z",
+        "created_before": "2100-01-01T00:00:00Z",
+    },
     "webhook-deliveries": {
+        "object_id": "{delivery.object_id}",
         "status": "PENDING",
         "created_after": "2020-01-01T00:00:00Z",
         "created_before": "2100-01-01T00:00:00Z",
@@ -161,6 +201,7 @@ BELOW = {"moments": "project", "webhook-deliveries": "endpoint"}
 
 # Requests that create rows, in the caller's own organization alone.
 CREATES = {
+    ("quotes", "POST"),
     ("tokens", "POST"),
     ("keys", "POST"),
     ("origins", "PUT"),
@@ -202,6 +243,8 @@ def address(name: str, pk: str, world: World) -> str:
         return picture_of(world.objects["project"])
     if name == "credits-statement":
         return f"{PATTERNS[name]}?month={timezone.now():%Y-%m}"
+    if name == "download-archive":
+        return archives.signed_url(world.objects["project"])
     if name == "usage":
         return f"{PATTERNS[name]}?from={timezone.now():%Y-%m-01}&to={timezone.now():%Y-%m-28}"
     if name == "transcripts":
@@ -229,6 +272,12 @@ def body_of(name: str, method: str, world: World, video: bytes) -> Any:
             return video
         case "exports", "POST":
             return {"moment": str(world.objects["moment"].pk), "resolution": 480}
+        case "export-batch", "POST":
+            exports = [
+                {"moment": str(world.objects["moment"].pk), "resolution": 480},
+                {"project": str(world.objects["project"].pk), "start": 0, "end": 10},
+            ]
+            return {"mode": "per_item", "exports": exports}
         case "billing-checkout", "POST":
             return {"price": "pack-100"}
         case "keys", "POST":
@@ -371,6 +420,10 @@ def test_an_id_in_a_body_is_answered_as_if_it_did_not_exist(owner, stranger):
         answers = [ask(client, "POST", "/api/v1/exports", each) for each in (theirs, nobodys)]
         assert [each.status_code for each in answers] == [404, 404], theirs
         assert said(answers[0]) == said(answers[1])
+        for mode in ("per_item", "all_or_nothing"):
+            batches = [{"mode": mode, "exports": [each]} for each in (theirs, nobodys)]
+            answers = [ask(client, "POST", "/api/v1/exports/batch", each) for each in batches]
+            assert said(answers[0]) == said(answers[1]), mode
     assert fingerprint() == before
 
 
@@ -379,7 +432,9 @@ def test_a_list_narrowed_to_the_owners_rows_shows_a_stranger_none_of_them(owner,
     for name, parameters in FILTERS.items():
         thing = BELOW.get(name)
         for parameter, value in parameters.items():
-            value = value.format(**{each: owner.objects[each].pk for each in ("project", "export")})
+            # `{project}` is its id, `{hold.reference_id}` what it says.
+            named = re.sub(r"\{(\w+)\}", r"{\1.pk}", value)
+            value = named.format(**{k: v for k, v in owner.objects.items() if " " not in k})
             path = f"{path_of(name, owner, thing)}?{parameter}={value}"
             assert ask(mine, "GET", path).json()["results"], f"{path} finds nothing of the owner's"
             response = ask(theirs, "GET", path)
@@ -452,7 +507,10 @@ def test_open_routes_answer_every_caller_alike_and_reveal_nothing(owner, strange
             for who, client in clients.items():
                 response = ask(client, method, address(name, "", owner))
                 assert response.status_code == (200 if method in methods else 405), (who, name)
-                assert leaks(response, owner, body_text) == [], (who, name)
+                # An archive names its files, whose link it is.
+                archived = name == "download-archive" and method == "GET"
+                named = [str(owner.objects["export"].pk)] if archived else []
+                assert leaks(response, owner, body_text) == named, (who, name)
     assert fingerprint() == before
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from clipforge.common.api.schema import ProblemSerializer
 from clipforge.common.api.serializers import Serializer
-from clipforge.jobs.api.serializers import JobSerializer, WarningSerializer
+from clipforge.jobs.api.serializers import JobSerializer, TermsSerializer, WarningSerializer
 from clipforge.media.contracts import CaptionPosition, CaptionSize
 from exports import downloads
 from exports.models import Export
@@ -143,7 +145,9 @@ class RangeSerializer(Serializer):
         return attrs
 
 
-class ExportCreateSerializer(RangeSerializer):
+class ExportOrderSerializer(RangeSerializer):
+    """An export: its range, and how it is made."""
+
     aspect = serializers.ChoiceField(choices=Export.Aspect.choices, default=Export.Aspect.VERTICAL)
     resolution = serializers.ChoiceField(
         choices=Export.Resolution.choices,
@@ -176,30 +180,46 @@ class ExportCreateSerializer(RangeSerializer):
     )
 
 
-class QuoteRequestSerializer(Serializer):
-    """Either an analysis of so many seconds of source, or the export of a range."""
+def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """How the clip is made, of the validated data of an order, as `exports.services.Options` has it."""
+    names = ("aspect", "resolution", "layout", "fps", "captions", "tighten")
+    return {
+        **{name: data[name] for name in names},
+        "file_format": data["format"],
+        "caption_style": data.get("caption_style"),
+    }
 
-    analysis_seconds = serializers.FloatField(
-        required=False, min_value=0.001, max_value=24 * 3600, help_text="Length of the source."
+
+class ExportCreateSerializer(ExportOrderSerializer, TermsSerializer):
+    """An export, and the bounds of its price."""
+
+
+# Of one request.
+MOST_EXPORTS = 100
+# Of a list of them. Of its own type: the published ones do not know that many=True takes these.
+BOUNDS: dict[str, Any] = {"min_length": 1, "max_length": MOST_EXPORTS}
+
+
+class ExportBatchSerializer(TermsSerializer):
+    mode = serializers.ChoiceField(
+        choices=[
+            ("all_or_nothing", "Order all of them, or refuse all"),
+            ("per_item", "Order those that can be, and say what became of each"),
+        ],
+        help_text="`all_or_nothing`, or `per_item`: what cannot be ordered keeps nothing else back.",
     )
-    export_seconds = serializers.FloatField(
-        required=False, min_value=0.001, max_value=24 * 3600, help_text="Length of the clip."
-    )
-
-    resolution = serializers.ChoiceField(
-        choices=Export.Resolution.choices,
-        default=Export.Resolution.FULL_HD,
-        help_text="Of the clip. Above 1080, a clip costs more.",
-    )
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not {"analysis_seconds", "export_seconds"} & set(attrs):
-            raise serializers.ValidationError("Give analysis_seconds, export_seconds, or both.")
-        return attrs
+    exports = ExportOrderSerializer(many=True, **BOUNDS)
 
 
-class QuoteSerializer(Serializer):
-    credits = serializers.IntegerField(help_text="What it would cost.")
-    price_version = serializers.CharField()
-    available = serializers.IntegerField(help_text="Credits that can be spent now.")
-    affordable = serializers.BooleanField()
+class ExportResultSerializer(Serializer):
+    index = serializers.IntegerField(help_text="Of the order in the batch, from 0.")
+    status = serializers.IntegerField(help_text="As `POST /exports` would have answered.")
+    export = ExportSerializer(allow_null=True)
+    problem = ProblemSerializer(allow_null=True, help_text="With pointers into the batch.")
+
+
+class ExportBatchResultSerializer(Serializer):
+    results = ExportResultSerializer(many=True, help_text="In the order of the batch.")
+    created = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    credits = serializers.IntegerField(help_text="Reserved for all of them.")

@@ -1,10 +1,16 @@
 from django.urls import path
 
-from exports.api import transcripts, views
+from exports.api import archives, batches, quotes, transcripts, views
 
 urlpatterns = [
-    path("quotes", views.QuoteView.as_view(), name="quotes"),
+    path("quotes", quotes.QuoteView.as_view(), name="quotes"),
     path("exports", views.ExportList.as_view(), name="exports"),
+    path(
+        "projects/<uuid:project_id>/exports.zip",
+        archives.ProjectArchive.as_view(),
+        name="project-archive",
+    ),
+    path("exports/batch", batches.ExportBatch.as_view(), name="export-batch"),
     path("exports/<uuid:export_id>", views.ExportDetail.as_view(), name="export"),
     path("exports/<uuid:export_id>/cancel", views.ExportCancel.as_view(), name="export-cancel"),
     path("exports/<uuid:export_id>/retry", views.ExportRetry.as_view(), name="export-retry"),
@@ -23,5 +29,8 @@ urlpatterns = [
     ),
 ]
 file_urlpatterns = [
+    path(
+        "files/archives/<str:token>/<str:name>", archives.download_archive, name="download-archive"
+    ),
     path("files/<str:token>/<str:name>", views.download_file, name="download-file"),
 ]

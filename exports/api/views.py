@@ -1,4 +1,4 @@
-"""Exports, quotes and downloads over HTTP."""
+"""Exports and their downloads over HTTP."""
 
 from __future__ import annotations
 
@@ -22,32 +22,29 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clipforge.common.api import expanding
 from clipforge.common.api.files import serve_file
-from clipforge.common.api.filters import order_of
+from clipforge.common.api.filters import ORDERS, order_of
 from clipforge.common.api.problems import problem_response, safe_only
 from clipforge.common.errors import DomainError, NotFound
+from clipforge.jobs.api.serializers import TermsSerializer, terms_of
 from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
 from clipforge.media.contracts import PICTURES
 from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
-from clipforge.orgs.models import Scope
-from credits import selectors as credit_selectors
 from exports import downloads, selectors, services
 from exports.api.filters import ExportFilter
 from exports.api.serializers import (
     ExportCreateSerializer,
     ExportSerializer,
     ExportUpdateSerializer,
-    QuoteRequestSerializer,
-    QuoteSerializer,
+    options_of,
 )
 from exports.models import Export
 from exports.pinning import pin_export
-from exports.pricing import export_charge
 from projects import selectors as project_selectors
 from projects.models import Moment, Project
-from projects.pricing import analysis_charge
 
 
 class ExportList(ListModelMixin, OrgView):
@@ -117,6 +114,15 @@ class ExportList(ListModelMixin, OrgView):
                 },
                 request_only=True,
             ),
+            OpenApiExample(
+                "At the price of a quote",
+                {
+                    "moment": "01a20e35-5b0c-7a3e-9f4d-0c1a6c0f4e2b",
+                    "quote_id": "01a20e37-90d1-7f8a-b0c5-3d2e1f4a5b6c",
+                    "max_credits": 2,
+                },
+                request_only=True,
+            ),
         ],
     )
     def post(self, request: Request) -> HttpResponse:
@@ -133,14 +139,8 @@ class ExportList(ListModelMixin, OrgView):
             moment=moment,
             start=start,
             end=end,
-            aspect=form.validated_data["aspect"],
-            resolution=form.validated_data["resolution"],
-            layout=form.validated_data["layout"],
-            fps=form.validated_data["fps"],
-            file_format=form.validated_data["format"],
-            captions=form.validated_data["captions"],
-            caption_style=form.validated_data.get("caption_style"),
-            tighten=form.validated_data["tighten"],
+            **options_of(form.validated_data),
+            terms=terms_of(form.validated_data),
             stored_now=stored_now,
             actor=self.principal.actor,
         )
@@ -156,6 +156,18 @@ class ExportList(ListModelMixin, OrgView):
             return moment.project, moment, moment.start, moment.end
         project = project_selectors.get_project(self.organization, data["project"], lock=True)
         return project, None, data["start"], data["end"]
+
+
+expanding.register(
+    Project,
+    "exports",
+    expanding.Expansion(
+        serializer=ExportSerializer,
+        keyset=ORDERS["created_at"],
+        rows=selectors.exports_of,
+        address=lambda project: f"{reverse('exports')}?project={project.pk}",
+    ),
+)
 
 
 class ExportView(JobView):
@@ -226,8 +238,9 @@ class ExportCancel(ExportView, JobCancel):
     post=extend_schema(
         operation_id="retry_export",
         summary="Render again after a failure or a cancel",
-        description="Under the same id and at today's price. Only what failed or was cancelled.",
-        request=None,
+        description="Under the same id and at today's price, unless a quote is named. Only what failed or was cancelled.",
+        request=TermsSerializer,
+        examples=[OpenApiExample("At most so much", {"max_credits": 2}, request_only=True)],
     )
 )
 class ExportRetry(ExportView, JobRetry):
@@ -278,45 +291,6 @@ class ExportPicture(ExportView):
         url = request.build_absolute_uri(downloads.signed_url(export, name))
         return Response(
             status=status.HTTP_302_FOUND, headers={"Location": url, "Cache-Control": "no-store"}
-        )
-
-
-class QuoteView(OrgView):
-    scope = Scope.READ
-    serializer_class = QuoteSerializer
-    pagination_class = None
-
-    @extend_schema(
-        operation_id="create_quote",
-        summary="What an analysis or an export would cost",
-        description="Nothing is reserved. The price of work is fixed when it is ordered.",
-        request=QuoteRequestSerializer,
-        responses=QuoteSerializer,
-        examples=[
-            OpenApiExample(
-                "An analysis and a clip",
-                {"analysis_seconds": 1800, "export_seconds": 45},
-                request_only=True,
-            ),
-        ],
-    )
-    def post(self, request: Request) -> Response:
-        form = QuoteRequestSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        charges = []
-        if seconds := form.validated_data.get("analysis_seconds"):
-            charges.append(analysis_charge(seconds))
-        if seconds := form.validated_data.get("export_seconds"):
-            charges.append(export_charge(0, seconds, form.validated_data["resolution"]))
-        cost = sum(charge.credits for charge in charges)
-        available = credit_selectors.balance(self.organization).available
-        return Response(
-            {
-                "credits": cost,
-                "price_version": charges[0].price_version,
-                "available": available,
-                "affordable": cost <= available,
-            }
         )
 
 

@@ -14,6 +14,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clipforge.common.api import expanding
 from clipforge.media import Chosen
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
@@ -26,7 +27,7 @@ from projects.api.serializers import (
     MomentUpdateSerializer,
     WishesSerializer,
 )
-from projects.models import Moment
+from projects.models import Moment, Project
 
 
 class MomentList(ListModelMixin, OrgView):
@@ -83,6 +84,18 @@ class MomentList(ListModelMixin, OrgView):
             )
 
         return respond_once(request, self.organization, make)
+
+
+expanding.register(
+    Project,
+    "moments",
+    expanding.Expansion(
+        serializer=MomentSerializer,
+        keyset=MomentList.keyset,
+        rows=selectors.moments,
+        address=lambda project: reverse("moments", args=[project.pk]),
+    ),
+)
 
 
 class MomentSelect(OrgView):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.http import HttpRequest, HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
@@ -28,7 +29,12 @@ class ProjectPicture(OrgView):
         description="Of the whole source, made while it is analysed. The strip is one sprite; its WebVTT "
         "says which part of it stands for which time.",
         parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH, enum=sorted(PICTURES))],
-        responses={302: OpenApiResponse(description="`Location` is the URL.")},
+        responses={
+            (200, "*/*"): OpenApiResponse(
+                OpenApiTypes.BINARY, description="The file, where the redirect is followed."
+            ),
+            302: OpenApiResponse(description="`Location` is the URL."),
+        },
     )
     def get(self, request: Request, project_id: uuid.UUID, name: str) -> Response:
         project = selectors.get_project(self.organization, project_id)

@@ -13,7 +13,7 @@ from clipforge.common.api.serializers import (
     Serializer,
     Text,
 )
-from clipforge.jobs.api.serializers import JobSerializer, WarningSerializer
+from clipforge.jobs.api.serializers import JobSerializer, TermsSerializer, WarningSerializer
 from clipforge.media import Snap
 from clipforge.media.ffmpeg import MAX_STREAMS
 from projects.models import Moment, Project
@@ -126,7 +126,7 @@ class WishesSerializer(Serializer):
         return attrs
 
 
-class ProjectUploadSerializer(WishesSerializer):
+class ProjectUploadSerializer(WishesSerializer, TermsSerializer):
     file = serializers.FileField(
         help_text="The video, as multipart/form-data.", allow_empty_file=True
     )

@@ -9,20 +9,29 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework import status
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clipforge.common.api import expanding
 from clipforge.common.api.filters import order_of
 from clipforge.common.api.schema import DIGESTS
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
+from clipforge.common.errors import Invalid
+from clipforge.jobs.api.serializers import TermsSerializer, terms_of
 from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
 from clipforge.media.signatures import HEAD_BYTES
 from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
+from credits.quotes import AT_ANY_PRICE
 from projects import selectors, services
 from projects.api.filters import ProjectFilter
 from projects.api.serializers import (
@@ -98,7 +107,8 @@ class ProjectList(ListModelMixin, OrgView):
         upload: UploadedPart = form.validated_data["file"]
         title: str = form.validated_data.get("title", "")
         own = {name: form.validated_data.get(name) for name in ("external_id", "metadata")}
-        others = {"file", "title", "audio_track", *own}
+        terms = terms_of(form.validated_data)
+        others = {"file", "title", "audio_track", "max_credits", "quote_id", *own}
         wishes = {k: v for k, v in form.validated_data.items() if k not in others}
         writer = upload.writer
         track: int | None = form.validated_data.get("audio_track")
@@ -117,6 +127,7 @@ class ProjectList(ListModelMixin, OrgView):
                 source=source,
                 wishes=wishes,
                 audio_track=track,
+                terms=terms,
                 actor=self.principal.actor,
             )
             return answer(
@@ -129,6 +140,8 @@ class ProjectList(ListModelMixin, OrgView):
         content = f"{writer.sha256}\n{title}\n{upload.name}\n{wishes}{named}".encode()
         if any(own.values()):
             content += f"\n{json.dumps(own, sort_keys=True)}".encode()
+        if terms != AT_ANY_PRICE:
+            content += f"\n{terms}".encode()
         return respond_once(request, self.organization, create, content=content)
 
 
@@ -144,15 +157,30 @@ class ProjectView(JobView):
 class ProjectDetail(ProjectView, JobDetail):
     model = Project
     problems = {"patch": (409,)}
+    query_parameters = {"get": JobDetail.query_parameters["get"] | {expanding.PARAMETER}}
+    expandable = Project
 
     @extend_schema(
         operation_id="get_project",
         summary="One project, with its progress",
         description="Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there "
         "may be news; `wait` lets the request wait for it.",
-        parameters=[WAIT],
+        parameters=[
+            WAIT,
+            OpenApiParameter(
+                expanding.PARAMETER,
+                {"type": "array", "items": {"type": "string", "enum": ["exports", "moments"]}},
+                explode=False,
+                style="form",
+                description="Also show the first 50 of these, by commas.",
+            ),
+        ],
     )
     def get(self, request: Request, project_id: uuid.UUID) -> HttpResponse:
+        if names := expanding.asked(request, Project):
+            if "wait" in request.query_params:
+                raise Invalid("wait is for the project alone: leave out expand, or wait.")
+            return self.expanded(request, names)
         return self.polled(request)
 
     @extend_schema(
@@ -199,8 +227,9 @@ class ProjectCancel(ProjectView, JobCancel):
     post=extend_schema(
         operation_id="retry_project",
         summary="Analyse again after a failure or a cancel",
-        description="Under the same id and at today's price. Only what failed or was cancelled.",
-        request=None,
+        description="Under the same id and at today's price, unless a quote is named. Only what failed or was cancelled.",
+        request=TermsSerializer,
+        examples=[OpenApiExample("At most so much", {"max_credits": 30}, request_only=True)],
     )
 )
 class ProjectRetry(ProjectView, JobRetry):

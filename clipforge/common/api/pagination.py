@@ -135,16 +135,19 @@ def keyset_page(
     return first.union(*others, all=True).order_by(*order)[: size + 1]
 
 
-def cursor_at(request: Request, row: Model, fields: tuple[str, ...]) -> str:
-    """The cursor that `request` would be given after `row`."""
-    return signing.dumps([*_scope(request, fields), *place_of(row, fields)], salt="cursor")
+def cursor_at(
+    request: Request, row: Model, fields: tuple[str, ...], *, path: str | None = None
+) -> str:
+    """The cursor that `request` would be given after `row`; with `path`, one for the list there."""
+    scope = _scope(request, fields, path)
+    return signing.dumps([*scope, *place_of(row, fields)], salt="cursor")
 
 
-def _scope(request: Request, fields: tuple[str, ...]) -> list[str]:
+def _scope(request: Request, fields: tuple[str, ...], path: str | None = None) -> list[str]:
     """Whose cursor it is, and of which list in which order."""
     organization = getattr(request.user, "organization", None)
     order = "?sort=updated_at" if fields[0] == "updated_at" else ""
-    return [str(organization.pk) if organization else "", request.path + order]
+    return [str(organization.pk) if organization else "", (path or request.path) + order]
 
 
 def _any_of(request: Request, view: Any) -> dict[str, list[str]] | None:

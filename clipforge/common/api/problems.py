@@ -76,6 +76,14 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse |
     return _response(document, headers)
 
 
+def document_of(exc: Exception) -> dict[str, Any]:
+    """The problem document of a refusal. Raises it again if it is none."""
+    document, _ = _document(exc)
+    if document is None:
+        raise exc
+    return document
+
+
 def problem_response(
     status: int, code: str, detail: str, *, headers: dict[str, str] | None = None
 ) -> HttpResponse:

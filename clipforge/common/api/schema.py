@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 
 from clipforge.common.api.digests import ALGORITHM, HEADERS
+from clipforge.common.api.expanding import expanded_serializer
 from clipforge.common.api.serializers import ModelSerializer, Serializer, Strict
 
 
@@ -30,7 +31,12 @@ class ProblemSerializer(Serializer):
     detail = serializers.CharField()
     request_id = serializers.CharField(allow_null=True)
     errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment] # also a property of DRF
-    needed = serializers.IntegerField(required=False, help_text="Credits, with 402.")
+    needed = serializers.IntegerField(
+        required=False, help_text="Credits, with 402 and `max_credits_exceeded`."
+    )
+    max_credits = serializers.IntegerField(
+        required=False, help_text="What the order allows, with `max_credits_exceeded`."
+    )
     available = serializers.IntegerField(required=False, help_text="Credits, with 402.")
     limit = serializers.JSONField(
         required=False,
@@ -47,7 +53,9 @@ class ProblemSerializer(Serializer):
     )
     quota = serializers.IntegerField(required=False, help_text="What the limit allows, with 429.")
     existing = serializers.UUIDField(
-        required=False, help_text="The object that has the id already, with `external_id_taken`."
+        required=False,
+        help_text="The object that has the id already, with `external_id_taken`; what was ordered "
+        "with the quote, with `quote_used`.",
     )
     running = serializers.IntegerField(required=False, help_text="Jobs, with `concurrent_jobs`.")
     received = serializers.CharField(
@@ -128,6 +136,14 @@ class ProblemAutoSchema(AutoSchema):
             described = operation.get("description", "")
             operation["description"] = f"{described}\n\nNeeds the scope `{scope}`.".lstrip()
         return operation
+
+    def get_response_serializers(self) -> Any:
+        """Of a view whose GET can be expanded: with the lists that `expand` adds."""
+        found: Any = super().get_response_serializers()
+        if self.method == "GET" and (model := getattr(self.view, "expandable", None)):
+            kind: Any = type(found)
+            return expanded_serializer(model, kind)
+        return found
 
     def get_override_parameters(self) -> list[Any]:
         idempotent = getattr(self.view, "idempotent_methods", ())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, cast
 
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.db.models.deletion import Collector
 from django.test import RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -32,6 +32,7 @@ from credits.caching import stored_balance
 from credits.models import CreditTransaction
 from credits.selectors import USAGE_GROUPS, statement, usage
 from exports import selectors as export_selectors
+from exports.archives import MOST_FILES
 from projects import selectors as project_selectors
 from projects.models import Moment
 
@@ -107,9 +108,18 @@ def _filters(view_class: Any, subject: Subject) -> Iterator[Params]:
     if "sort" in filters:
         yield {"sort": "updated_at"}
         yield {"updated_after": (now - datetime.timedelta(days=60)).isoformat()}
+    if "updated_before" in filters:
+        yield {"updated_before": (now - datetime.timedelta(days=60)).isoformat()}
     if "q" in filters and subject.project is not None:
         yield {"q": subject.project.title}
+    if "external_id" in filters:
         yield {"external_id": "none of these"}
+    if "start_after" in filters:
+        yield {"start_after": "60", "start_before": "600"}
+    if "reference_id" in filters and subject.project is not None:
+        yield {"reference_id": str(subject.project.pk)}
+    if "object_id" in filters and subject.project is not None:
+        yield {"object_id": str(subject.project.pk)}
     if "ids" in filters:
         yield {"ids": ",".join(str(pk) for pk in _some_ids(view_class, subject))}
     if "project" in filters and subject.project is not None:
@@ -144,6 +154,10 @@ def _list(listed: ListView, subject: Subject, params: Params) -> Iterator[Page]:
             continue
         yield Page(name, place, budgets.LIST, partial(_show, at))
         yield Page(f"{name}: place", place, budgets.PLACE, partial(_find, at, row))
+
+
+def _read(rows: QuerySet[Any]) -> None:
+    list(rows.all())
 
 
 def _short(value: str | list[str]) -> str:
@@ -201,6 +215,8 @@ def details(subject: Subject) -> Iterator[Page]:
     if project := subject.project:
         spoken = partial(project_selectors.transcripts_with, org, "good morning")
         yield Page(f"transcripts, {subject.label}", "", budgets.SPOKEN, lambda: list(spoken()[:20]))
+        files = export_selectors.downloadable(project)[: MOST_FILES + 1]
+        yield Page(f"archive, {subject.label}", "", budgets.ARCHIVE, partial(_read, files))
         details["project"] = partial(project_selectors.get_project, org, project.pk)
         details["transcript"] = partial(project_selectors.transcript, project)
         if moment := Moment.objects.filter(project=project).first():

@@ -68,6 +68,8 @@ QUEUE = Budget(statements=1, rows=3.0, slack=100, sorts=1000)
 WAITING = Budget(statements=1, buffers=100, rows=3.0, slack=20_000, sorts=1000)
 # Twenty transcripts with some words, of those that the index says have them: each is put in order.
 SPOKEN = Budget(statements=1, buffers=100, slack=1500, sorts=1500)
+# The files of a project, a thousand at most.
+ARCHIVE = LIST._replace(statements=1)
 # What is deleted with a project: all of its rows.
 ALL_OF_PROJECT = Budget(statements=8, rows=2.0, slack=100, sorts=0)
 # A list of the admin, entered at its place by the index: each row, and the two that it points at, by

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import keyword
 import subprocess
 import sys
 import tempfile
@@ -79,7 +80,8 @@ def _method(operation: Operation, *, as_text: bool = False) -> str:
     if operation.is_form:
         positional.append("file: Source")
     if operation.body:
-        positional.append(f"body: models.{operation.body}")
+        may_be_none = " | None = None" if operation.body_is_optional else ""
+        positional.append(f"body: models.{operation.body}{may_be_none}")
     named = [_query_argument(each) for each in operation.query]
     if as_text:
         named.append(f"format: {_literal(operation.texts)}")
@@ -99,7 +101,13 @@ def _method(operation: Operation, *, as_text: bool = False) -> str:
 
 def _query_argument(each: Parameter) -> str:
     kind = _type(each.schema)
-    return f"{each.name}: {kind}" if each.required else f"{each.name}: {kind} | None = None"
+    name = _argument(each)
+    return f"{name}: {kind}" if each.required else f"{name}: {kind} | None = None"
+
+
+def _argument(each: Parameter) -> str:
+    """The name of the parameter in Python, where `from` is none."""
+    return f"{each.name}_" if keyword.iskeyword(each.name) else each.name
 
 
 def _answer(operation: Operation, *, as_text: bool) -> tuple[str, str]:
@@ -137,7 +145,8 @@ _FORMAT = Parameter("format", {}, required=True, description="")
 
 def _mapping(parameters: tuple[Parameter, ...] | list[Parameter]) -> str:
     def value(each: Parameter) -> str:
-        return f"self._joined({each.name})" if each.is_joined else each.name
+        name = _argument(each)
+        return f"self._joined({name})" if each.is_joined else name
 
     return "{" + ", ".join(f"{each.name!r}: {value(each)}" for each in parameters) + "}"
 
@@ -147,7 +156,7 @@ def _docstring(operation: Operation, *, as_text: bool) -> str:
     paragraphs = [summary.replace("..", "."), operation.description]
     paragraphs.append(
         "\n".join(
-            f"{each.name}: {' '.join(each.description.split())}"
+            f"{_argument(each)}: {' '.join(each.description.split())}"
             for each in operation.query
             if each.description
         )

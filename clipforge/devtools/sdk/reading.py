@@ -18,6 +18,11 @@ JSON: Final = "application/json"
 FORM: Final = "multipart/form-data"
 
 
+# Bodies that say nothing more often than not. The schema requires none of their members; nor does it of
+# others, which have to say one of several.
+MAY_BE_EMPTY: Final = {"TermsRequest"}
+
+
 @dataclass(frozen=True)
 class Parameter:
     name: str
@@ -39,6 +44,7 @@ class Operation:
     path: tuple[Parameter, ...]
     query: tuple[Parameter, ...]
     body: str | None
+    body_is_optional: bool
     is_form: bool
     is_idempotent: bool
     kind: Literal["json", "pages", "nothing", "file"]
@@ -138,6 +144,7 @@ def _operation(schema: Node, address: str, method: str, operation: Node) -> Oper
             if each.name != "cursor" and not (texts and each.name == "format")
         ),
         body=_name_of(bodies[body]["schema"]) if body else None,
+        body_is_optional=body is not None and _name_of(bodies[body]["schema"]) in MAY_BE_EMPTY,
         is_form=body == FORM,
         is_idempotent="Idempotency-Key" in {each.name for _, each in parameters},
         kind="pages" if is_list else "json" if result else "file" if content else "nothing",

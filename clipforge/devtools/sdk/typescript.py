@@ -101,7 +101,8 @@ def _arguments(operation: Operation, query: list[Parameter]) -> list[str]:
     if operation.is_form:
         found.append("file: Upload")
     if operation.body:
-        found.append(f"body: models.{operation.body}")
+        default = " = {}" if operation.body_is_optional else ""
+        found.append(f"body: models.{operation.body}{default}")
     if query:
         members = "; ".join(
             f"{each.name}{'' if each.required else '?'}: {_type(each.schema)}" for each in query

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from clipforge.common.api.serializers import ModelSerializer, Serializer
 from clipforge.jobs.models import Job
 from clipforge.jobs.selectors import queue_position
+from credits.quotes import Terms
 
 
 class FailureSerializer(Serializer):
@@ -29,6 +33,27 @@ class WarningSerializer(Serializer):
 
     code = serializers.CharField(help_text="Stable.")
     message = serializers.CharField(help_text="For people.")
+
+
+class TermsSerializer(Serializer):
+    """The bounds that an order sets to its price."""
+
+    max_credits = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=2**53,
+        help_text="What costs more is refused: 409 `max_credits_exceeded`.",
+    )
+    quote_id = serializers.UUIDField(
+        required=False,
+        help_text="It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` "
+        "or `quote_used`.",
+    )
+
+
+def terms_of(data: Mapping[str, Any]) -> Terms:
+    """The terms that are in validated data."""
+    return Terms(max_credits=data.get("max_credits"), quote_id=data.get("quote_id"))
 
 
 class JobSerializer(ModelSerializer):

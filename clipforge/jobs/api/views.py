@@ -11,11 +11,13 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clipforge.common.api import expanding
 from clipforge.common.api.conditional import etag_of, held_by, not_modified
 from clipforge.common.errors import Invalid
 from clipforge.common.waiting import RETRY_SECONDS, wait_of
 from clipforge.jobs import caching
 from clipforge.jobs import services as job_services
+from clipforge.jobs.api.serializers import TermsSerializer, terms_of
 from clipforge.jobs.models import Job
 from clipforge.jobs.selectors import seconds_until_news
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
@@ -120,8 +122,13 @@ class JobDetail(JobView):
         elif response.status_code == 304:
             response.headers.setdefault("Retry-After", str(RETRY_SECONDS))
 
-    def _as_it_is(self, job: Job) -> HttpResponse:
-        data = self.data_of(job)
+    def expanded(self, request: Request, names: list[str]) -> HttpResponse:
+        """The job with lists that belong to it. What is in those is in no stamp: the body has the ETag."""
+        job = self.get_job()
+        return self._as_it_is(job, expanding.expanded(request, job, names))
+
+    def _as_it_is(self, job: Job, lists: dict[str, Any] | None = None) -> HttpResponse:
+        data = {**self.data_of(job), **(lists or {})}
         body = JSONRenderer().render(data)
         response = HttpResponse(body, content_type="application/json")
         response["ETag"] = etag_of(body)
@@ -154,16 +161,18 @@ class JobCancel(JobView):
 
 
 class JobRetry(JobView):
-    bodyless_methods = ("post",)
     idempotent_methods = ("post",)
     costs = {"post": {"api": 2}}
     problems = {"post": (402,)}
 
     def post(self, request: Request, **ids: Any) -> HttpResponse:
         job = self.get_job()
+        form = TermsSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        terms = terms_of(form.validated_data)
 
         def retry() -> Answer:
-            queued = job_services.retry_job(job=job, actor=self.principal.actor)
+            queued = job_services.retry_job(job=job, actor=self.principal.actor, terms=terms)
             return answer(status.HTTP_200_OK, self.data_of(queued))
 
         return respond_once(request, self.organization, retry)

@@ -35,7 +35,7 @@ from clipforge.common.api.cors import readable_by
 from clipforge.common.errors import Forbidden, RateLimited
 from clipforge.common.logs import bind
 from clipforge.orgs import keys, networks, services
-from clipforge.orgs.admission import Admission, admit
+from clipforge.orgs.admission import Admission, admit, charge_more
 from clipforge.orgs.models import APIKey, Organization
 from clipforge.orgs.principal import Principal
 from clipforge.orgs.windows import SECONDS, Costs, WindowResult
@@ -166,6 +166,19 @@ class OrganizationThrottle(BaseThrottle):
         if admission is not None and (refusal := admission.refusal) is not None:
             raise _over_limit(refusal)
         return True
+
+
+def charge_besides(request: Request, costs: Costs) -> None:
+    """Charge the windows for what the body turned out to ask for. Raises RateLimited over a limit.
+
+    For an operation whose cost grows with its body; the windows are others than those of `costs` of
+    its view.
+    """
+    admission = admission_of(request)
+    if admission is not None:
+        request.admission = admission = charge_more(admission, costs)  # type: ignore[attr-defined]
+        if (refusal := admission.refusal) is not None:
+            raise _over_limit(refusal)
 
 
 class AnonymousThrottle(BaseThrottle):

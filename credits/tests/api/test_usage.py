@@ -44,7 +44,7 @@ def today() -> dict[str, str]:
 
 
 def rows(api: Any, **asked: str) -> dict[Any, tuple[int, int, int, int]]:
-    """What is shown, by group; the sums of the document are those of its rows."""
+    """The figures that are shown, by group; the sums of the document are those of its rows."""
     body = api.get(URL, asked).json()
     for name in ("charges", "spent", "refunded", "credits"):
         assert body[name] == sum(row[name] for row in body["rows"])
@@ -106,6 +106,7 @@ def test_it_is_what_a_model_of_the_ledger_says_of_holds_captures_releases_and_re
             continue
         taken = draw.randint(1, hold.amount)
         spend = services.capture(hold_id=hold.pk, fence=0, actor="system:worker", amount=taken)
+        assert spend is not None
         given = draw.randint(1, taken) if draw.random() < 0.4 else 0
         if given:
             services.refund(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+import uuid
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from clipforge.devtools.testing.api import assert_problem, invalid_fields
@@ -12,6 +15,8 @@ from clipforge.devtools.testing.factories import make_organization, make_project
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs.models import Organization
+from credits import quotes
+from credits.models import CreditQuote
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +29,7 @@ def organization() -> Organization:
 
 
 @pytest.mark.parametrize(
-    ("body", "price", "affordable"),
+    ("asked", "price", "affordable"),
     [
         ({"analysis_seconds": 0.5}, 1, True),
         ({"analysis_seconds": 60}, 1, True),
@@ -37,11 +42,16 @@ def organization() -> Organization:
     ],
 )
 def test_a_quote_says_the_price_and_whether_it_can_be_paid(
-    api: APIClient, body: dict[str, float], price: int, affordable: bool, settings: Any
+    api: APIClient, asked: dict[str, float], price: int, affordable: bool, settings: Any
 ):
-    response = api.post(URL, body)
+    response = api.post(URL, asked)
     assert response.status_code == 200
-    assert response.json() == {
+    body = response.json()
+    lines = body.pop("lines")
+    assert sum(line["credits"] for line in lines) == price
+    assert body.pop("id")
+    assert body.pop("expires_at")
+    assert body == {
         "credits": price,
         "price_version": settings.PRICES["version"],
         "available": 5,
@@ -54,10 +64,43 @@ def test_what_is_reserved_is_not_available(api: APIClient, organization: Organiz
     assert api.post(URL, {"export_seconds": 1}).json()["available"] == 5
 
 
-def test_a_quote_stores_nothing_and_asks_at_most_once(api: APIClient):
-    with nothing_changes(), statements(control=True) as said:
-        assert api.post(URL, {"export_seconds": 30}).status_code == 200
-    assert said in (["SELECT credits_creditaccount"], [])  # or found in the cache
+def test_a_quote_stores_itself_and_asks_at_most_once(api: APIClient):
+    with statements(control=True) as said:
+        quote = api.post(URL, {"export_seconds": 30})
+    assert quote.status_code == 200
+    stored, *asked = said
+    assert stored == "INSERT credits_creditquote"
+    assert asked in (["SELECT credits_creditaccount"], [])  # or found in the cache
+    with nothing_changes():
+        assert api.post(URL, {}).status_code == 422
+    assert CreditQuote.objects.get().pk == uuid.UUID(quote.json()["id"])
+
+
+def test_a_quote_has_a_line_for_each_piece_of_work_and_an_end(api: APIClient):
+    asked = {
+        "analysis_seconds": 61.2345,
+        "export_seconds": 20,
+        "resolution": 1440,
+        "exports": [{"seconds": 30}, {"seconds": 60.9, "resolution": 2160}],
+    }
+    before = timezone.now()
+    quote = api.post(URL, asked).json()
+    assert quote["lines"] == [
+        {"kind": "analysis", "seconds": 61.234, "minutes": 2, "resolution": None, "credits": 2},
+        {"kind": "export", "seconds": 20.0, "minutes": 1, "resolution": 1440, "credits": 2},
+        {"kind": "export", "seconds": 30.0, "minutes": 1, "resolution": 1080, "credits": 1},
+        {"kind": "export", "seconds": 60.9, "minutes": 1, "resolution": 2160, "credits": 4},
+    ]
+    assert (quote["credits"], quote["affordable"]) == (9, False)
+    ends = datetime.datetime.fromisoformat(quote["expires_at"])
+    assert before + quotes.LIFE <= ends <= timezone.now() + quotes.LIFE
+
+
+@pytest.mark.parametrize(("count", "status"), [(100, 200), (101, 422)])
+def test_a_quote_is_for_a_hundred_exports_at_most(api: APIClient, count: int, status: int):
+    answer = api.post(URL, {"exports": [{"seconds": 1}] * count})
+    assert answer.status_code == status
+    assert api.post(URL, {"exports": []}).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ LOOKED_AT = {
     "export": "export",
     "export-download": "export",
     "export-picture": "export",
+    "project-archive": "archive",
+    "download-archive": "archive",
     "moment": "moment",
     "transcripts": "transcripts",
     "transcript": "transcript",

@@ -167,6 +167,9 @@ EventTypesEnum: TypeAlias = Literal[
 ]
 
 
+ExportBatchModeEnum: TypeAlias = Literal["all_or_nothing", "per_item"]
+
+
 ExportStatusEnum: TypeAlias = Literal[
     "QUEUED", "RENDERING", "READY", "FAILED", "CANCELLED", "EXPIRED"
 ]
@@ -218,6 +221,9 @@ class Inputs(TypedDict):
 HoldStatusEnum: TypeAlias = Literal["HELD", "CAPTURED", "RELEASED", "EXPIRED"]
 
 
+KeyRequestModeEnum: TypeAlias = Literal["live", "test"]
+
+
 AllowedAddress: TypeAlias = str
 
 
@@ -246,9 +252,6 @@ class LowBalance(TypedDict):
 
 
 MethodEnum: TypeAlias = Literal["STRIPE", "MANUAL"]
-
-
-ModeEnum: TypeAlias = Literal["live", "test"]
 
 
 NullEnum: TypeAlias = None
@@ -386,7 +389,11 @@ class Problem(TypedDict):
     errors: NotRequired[list[FieldError]]
     needed: NotRequired[int]
     """
-    Credits, with 402.
+    Credits, with 402 and `max_credits_exceeded`.
+    """
+    max_credits: NotRequired[int]
+    """
+    What the order allows, with `max_credits_exceeded`.
     """
     available: NotRequired[int]
     """
@@ -414,7 +421,7 @@ class Problem(TypedDict):
     """
     existing: NotRequired[str]
     """
-    The object that has the id already, with `external_id_taken`.
+    The object that has the id already, with `external_id_taken`; what was ordered with the quote, with `quote_used`.
     """
     running: NotRequired[int]
     """
@@ -470,14 +477,22 @@ class ProjectUploadRequest(TypedDict):
     """
     Only moments of these kinds.
     """
+    language: NotRequired[str]
+    """
+    The language that is spoken, as ISO 639-1. Of an upload it is guessed where it is left out; where the speech model does not speak it, there is no transcript. Choosing again disregards the words of a transcript in another language.
+    """
+    max_credits: NotRequired[int]
+    """
+    What costs more is refused: 409 `max_credits_exceeded`.
+    """
+    quote_id: NotRequired[str]
+    """
+    It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
+    """
     title: NotRequired[str]
     audio_track: NotRequired[int]
     """
     The sound track to use, counted from 0. Left out: the one that people hear.
-    """
-    language: NotRequired[str]
-    """
-    The language that is spoken, as ISO 639-1; where the speech model does not speak it, there is no transcript. Guessed where it is left out.
     """
     external_id: NotRequired[str]
     """
@@ -489,17 +504,27 @@ class ProjectUploadRequest(TypedDict):
     """
 
 
-class Quote(TypedDict):
+class QuoteLine(TypedDict):
+    kind: str
+    """
+    `analysis` or `export`.
+    """
+    seconds: float
+    """
+    As it was asked for.
+    """
+    minutes: int
+    """
+    Started minutes of it, which are what is priced.
+    """
+    resolution: int | None
+    """
+    Of an export.
+    """
     credits: int
     """
-    What it would cost.
+    The price of this line.
     """
-    price_version: str
-    available: int
-    """
-    Credits that can be spent now.
-    """
-    affordable: bool
 
 
 class QuoteOfTranscript(TypedDict):
@@ -555,6 +580,21 @@ SnapEnum: TypeAlias = Literal["word", "sentence", "cut", "none"]
 
 
 SubscriptionStatusEnum: TypeAlias = Literal["ACTIVE", "PAST_DUE", "ENDED"]
+
+
+class TermsRequest(TypedDict):
+    """
+    The bounds that an order sets to its price.
+    """
+
+    max_credits: NotRequired[int]
+    """
+    What costs more is refused: 409 `max_credits_exceeded`.
+    """
+    quote_id: NotRequired[str]
+    """
+    It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
+    """
 
 
 TierEnum: TypeAlias = Literal["FREE", "STARTER", "PRO", "BUSINESS", "ENTERPRISE"]
@@ -623,6 +663,29 @@ class TokenRequestRequest(TypedDict):
 TypeEnum: TypeAlias = Literal["GRANT", "PURCHASE", "SPEND", "REFUND", "ADJUST", "EXPIRE"]
 
 
+class UsageRow(TypedDict):
+    group: str | None
+    """
+    The day; the prefix of the key, null for what no key ordered; or `project` for analyses and `export` for exports.
+    """
+    charges: int
+    """
+    Pieces of work that were charged.
+    """
+    spent: int
+    """
+    Credits that they took.
+    """
+    refunded: int
+    """
+    Credits that were given back.
+    """
+    credits: int
+    """
+    The difference.
+    """
+
+
 class Warning(TypedDict):
     """
     Something that is missing in a result that was made all the same.
@@ -666,6 +729,10 @@ class WishesRequest(TypedDict):
     kinds: NotRequired[list[KindsEnum]]
     """
     Only moments of these kinds.
+    """
+    language: NotRequired[str]
+    """
+    The language that is spoken, as ISO 639-1. Of an upload it is guessed where it is left out; where the speech model does not speak it, there is no transcript. Choosing again disregards the words of a transcript in another language.
     """
 
 
@@ -930,7 +997,7 @@ class ExportCancelledEvent(TypedDict):
 
 class ExportCreateRequest(TypedDict):
     """
-    What to export: a moment, or start and end in a project.
+    An export, and the bounds of its price.
     """
 
     moment: NotRequired[str]
@@ -964,7 +1031,15 @@ class ExportCreateRequest(TypedDict):
     caption_style: NotRequired[CaptionStyleRequest]
     tighten: NotRequired[TightenEnum]
     """
-    Leaves out pauses, and with `hard` filler words too. Needs a transcript.
+    Leaves out pauses, and with `hard` filler words too. Without a transcript it goes by the sound, and fillers stay.
+    """
+    max_credits: NotRequired[int]
+    """
+    What costs more is refused: 409 `max_credits_exceeded`.
+    """
+    quote_id: NotRequired[str]
+    """
+    It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
     """
 
 
@@ -1016,6 +1091,46 @@ class ExportFailedEvent(TypedDict):
     data: Export
 
 
+class ExportOrderRequest(TypedDict):
+    """
+    An export: its range, and how it is made.
+    """
+
+    moment: NotRequired[str]
+    project: NotRequired[str]
+    start: NotRequired[float]
+    """
+    Seconds.
+    """
+    end: NotRequired[float]
+    """
+    Seconds.
+    """
+    aspect: NotRequired[AspectEnum]
+    resolution: NotRequired[ResolutionEnum]
+    """
+    Pixels of the shorter side; at most `max_resolution` of the tier.
+    """
+    layout: NotRequired[LayoutEnum]
+    """
+    How the picture is brought into the shape; nothing to do where it has that shape.
+    """
+    fps: NotRequired[FpsEnum | NullEnum]
+    """
+    Pictures a second at most. Null, and a rate above the source's: the source's.
+    """
+    format: NotRequired[FormatEnum]
+    captions: NotRequired[CaptionsEnum]
+    """
+    Words drawn into the pictures. Needs a transcript.
+    """
+    caption_style: NotRequired[CaptionStyleRequest]
+    tighten: NotRequired[TightenEnum]
+    """
+    Leaves out pauses, and with `hard` filler words too. Without a transcript it goes by the sound, and fillers stay.
+    """
+
+
 class ExportReadyEvent(TypedDict):
     id: str
     type: Literal["export.ready"]
@@ -1030,6 +1145,31 @@ class ExportReadyEvent(TypedDict):
     Of the events of this object: 1, 2, 3 …
     """
     data: Export
+
+
+class ExportResult(TypedDict):
+    index: int
+    """
+    Of the order in the batch, from 0.
+    """
+    status: int
+    """
+    As `POST /exports` would have answered.
+    """
+    export: Export | None
+    problem: Problem | None
+    """
+    With pointers into the batch.
+    """
+
+
+class FirstExports(TypedDict):
+    results: list[Export]
+    next: str | None
+    next_cursor: str | None
+    """
+    For the list; null where there are no more.
+    """
 
 
 class FoundTranscript(TypedDict):
@@ -1131,7 +1271,7 @@ class KeyRequestRequest(TypedDict):
     """
     What it is for.
     """
-    mode: NotRequired[ModeEnum]
+    mode: NotRequired[KeyRequestModeEnum]
     """
     `test`: a key of the sandbox, which is made with the first. Else as the key that asks.
     """
@@ -1553,23 +1693,37 @@ class ProjectReadyEvent(TypedDict):
     data: Project
 
 
-class QuoteRequestRequest(TypedDict):
+class Quote(TypedDict):
+    id: str
     """
-    Either an analysis of so many seconds of source, or the export of a range.
+    For `quote_id`, where the work is ordered.
     """
+    credits: int
+    """
+    What it would cost.
+    """
+    lines: list[QuoteLine]
+    """
+    Each pays for one piece of work.
+    """
+    expires_at: str
+    """
+    Until then the prices hold.
+    """
+    price_version: str
+    available: int
+    """
+    Credits that can be spent now.
+    """
+    affordable: bool
 
-    analysis_seconds: NotRequired[float]
+
+class QuotedExportRequest(TypedDict):
+    seconds: float
     """
-    Length of the source.
-    """
-    export_seconds: NotRequired[float]
-    """
-    Length of the clip.
+    Of the clip.
     """
     resolution: NotRequired[ResolutionEnum]
-    """
-    Of the clip. Above 1080, a clip costs more.
-    """
 
 
 class Sentence(TypedDict):
@@ -1641,6 +1795,21 @@ class Transcript(TypedDict):
     sentences: list[Sentence]
 
 
+Usage = TypedDict(
+    "Usage",
+    {
+        "from": str,
+        "to": str,
+        "group_by": str,
+        "rows": list[UsageRow],
+        "charges": int,
+        "spent": int,
+        "refunded": int,
+        "credits": int,
+    },
+)
+
+
 class Chosen(TypedDict):
     results: list[Moment]
     """
@@ -1652,6 +1821,48 @@ class CurrentSubscription(TypedDict):
     subscription: Subscription | None
     """
     Null without a paid plan.
+    """
+
+
+class ExportBatchRequest(TypedDict):
+    """
+    The bounds that an order sets to its price.
+    """
+
+    max_credits: NotRequired[int]
+    """
+    What costs more is refused: 409 `max_credits_exceeded`.
+    """
+    quote_id: NotRequired[str]
+    """
+    It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
+    """
+    mode: ExportBatchModeEnum
+    """
+    `all_or_nothing`, or `per_item`: what cannot be ordered keeps nothing else back.
+    """
+    exports: list[ExportOrderRequest]
+
+
+class ExportBatchResult(TypedDict):
+    results: list[ExportResult]
+    """
+    In the order of the batch.
+    """
+    created: int
+    refused: int
+    credits: int
+    """
+    Reserved for all of them.
+    """
+
+
+class FirstMoments(TypedDict):
+    results: list[Moment]
+    next: str | None
+    next_cursor: str | None
+    """
+    For the list; null where there are no more.
     """
 
 
@@ -1689,6 +1900,101 @@ class PaginatedTransactionList(TypedDict):
     next_cursor: str | None
     """
     Pass as `cursor` to get the next page; null on the last one.
+    """
+
+
+class ProjectDetail(TypedDict):
+    id: str
+    title: str
+    external_id: NotRequired[str]
+    """
+    Your own id of it; no two have the same.
+    """
+    metadata: dict[str, str]
+    """
+    Up to 20 texts of your own, by name: 40 and 500 characters.
+    """
+    status: NotRequired[ProjectStatusEnum]
+    stage: NotRequired[str]
+    progress: NotRequired[float]
+    """
+    0 to 1, within the stage.
+    """
+    queue_position: int | None
+    """
+    1 is next; null when it is not waiting. Only on a single project.
+    """
+    error: Failure | None
+    credits: Credits
+    source_name: str
+    """
+    The file name the client gave.
+    """
+    size: int
+    """
+    Bytes.
+    """
+    duration: float
+    """
+    Seconds.
+    """
+    width: int
+    """
+    Pixels, as shown.
+    """
+    height: int
+    """
+    Pixels, as shown.
+    """
+    has_audio: bool
+    audio_track: NotRequired[int | None]
+    """
+    The sound track to use, counted from 0; empty: the one that people hear.
+    """
+    warnings: list[Warning]
+    """
+    What is missing in the source.
+    """
+    attempts: int
+    created_at: str
+    updated_at: str
+    queued_at: NotRequired[str | None]
+    started_at: NotRequired[str | None]
+    finished_at: NotRequired[str | None]
+    expires_at: NotRequired[str | None]
+    """
+    When the source is deleted: the tier's retention.
+    """
+    exports: NotRequired[FirstExports]
+    """
+    The first 50, with `expand=exports`.
+    """
+    moments: NotRequired[FirstMoments]
+    """
+    The first 50, with `expand=moments`.
+    """
+
+
+class QuoteRequestRequest(TypedDict):
+    """
+    An analysis of so many seconds of source, the export of a range, of many, or all of these.
+    """
+
+    analysis_seconds: NotRequired[float]
+    """
+    Length of the source.
+    """
+    export_seconds: NotRequired[float]
+    """
+    Length of the clip.
+    """
+    resolution: NotRequired[ResolutionEnum]
+    """
+    Of the clip. Above 1080, a clip costs more.
+    """
+    exports: NotRequired[list[QuotedExportRequest]]
+    """
+    Clips, for a batch.
     """
 
 

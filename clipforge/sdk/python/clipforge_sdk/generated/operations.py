@@ -23,10 +23,20 @@ class Operations(Calls):
         q: str | None = None,
         sort: Literal["created_at", "updated_at"] | None = None,
         status: Sequence[
-            Literal["ANALYZING", "CANCELLED", "EMPTY", "FAILED", "QUEUED", "READY", "UPLOADED"]
+            Literal[
+                "ANALYZING",
+                "CANCELLED",
+                "EMPTY",
+                "EXPIRED",
+                "FAILED",
+                "QUEUED",
+                "READY",
+                "UPLOADED",
+            ]
         ]
         | None = None,
         updated_after: str | datetime.datetime | None = None,
+        updated_before: str | datetime.datetime | None = None,
     ) -> Pages[models.Project]:
         """Projects, newest first.
 
@@ -34,8 +44,8 @@ class Operations(Calls):
 
         Needs the scope `read`.
 
-        created_after: Created at this time or later.
-        created_before: Created before this time, which is not included.
+        created_after: Made at this time or later.
+        created_before: Made before this time, which is not included.
         external_id: With this id of your own.
         ids: Multiple values may be separated by commas.
         page_size: So many rows at most.
@@ -43,6 +53,7 @@ class Operations(Calls):
         sort: Newest first, by this time.
         status: In this status; of several, in any of them.
         updated_after: Changed at this time or later; ordered by the time of the change, unless `sort` says else.
+        updated_before: Changed before this time; ordered by the time of the change, unless `sort` says else.
         """
         return Pages(
             lambda query: self._json(
@@ -58,6 +69,7 @@ class Operations(Calls):
                     "sort": sort,
                     "status": status,
                     "updated_after": updated_after,
+                    "updated_before": updated_before,
                     **query,
                 },
             )
@@ -82,20 +94,27 @@ class Operations(Calls):
         )
         return answer
 
-    def get_project(self, project_id: str, *, wait: int | None = None) -> models.Project:
+    def get_project(
+        self,
+        project_id: str,
+        *,
+        expand: Sequence[Literal["exports", "moments"]] | None = None,
+        wait: int | None = None,
+    ) -> models.ProjectDetail:
         """One project, with its progress.
 
         Poll it with `If-None-Match`: what has not changed is 304. `Retry-After` says when there may be news; `wait` lets the request wait for it.
 
         Needs the scope `read`.
 
+        expand: Also show the first 50 of these, by commas.
         wait: With `If-None-Match`: answer once there is news, after so many seconds at the latest.
         """
-        answer: models.Project = self._json(
+        answer: models.ProjectDetail = self._json(
             "GET",
             "/api/v1/projects/{project_id}",
             path={"project_id": project_id},
-            query={"wait": wait},
+            query={"expand": self._joined(expand), "wait": wait},
         )
         return answer
 
@@ -134,8 +153,30 @@ class Operations(Calls):
         )
         return answer
 
+    def download_project_exports(self, project_id: str) -> Download:
+        """Redirect to a signed, expiring URL of all finished files as one ZIP.
+
+        A link of its own, good for some minutes, that a browser can follow: whoever has it may fetch the files. The archive is made while it is sent, without compression; it has no ranges and no length. What is deleted meanwhile is left out, and named in its `missing.txt`. Where a server sends as many as it can already, it is 503 `archives_busy`.
+
+        Needs the scope `read`.
+        """
+        return self._file(
+            "GET", "/api/v1/projects/{project_id}/exports.zip", path={"project_id": project_id}
+        )
+
     def list_moments(
-        self, project_id: str, *, min_score: float | None = None, page_size: int | None = None
+        self,
+        project_id: str,
+        *,
+        kind: Literal["action", "music", "talk"] | None = None,
+        min_score: float | None = None,
+        origin: Literal["chosen", "made"] | None = None,
+        page_size: int | None = None,
+        pinned: Literal["false", "true"] | None = None,
+        q: str | None = None,
+        rating: Literal["down", "up"] | None = None,
+        start_after: float | None = None,
+        start_before: float | None = None,
     ) -> Pages[models.Moment]:
         """Moments of a project, best first.
 
@@ -145,13 +186,29 @@ class Operations(Calls):
 
         min_score: With this score or a higher one.
         page_size: So many rows at most.
+        pinned: Choosing again leaves it as it is.
+        q: In title or hook or reason, in any case.
+        rating: up or down.
+        start_after: Seconds into the source, or later.
+        start_before: Seconds into the source.
         """
         return Pages(
             lambda query: self._json(
                 "GET",
                 "/api/v1/projects/{project_id}/moments",
                 path={"project_id": project_id},
-                query={"min_score": min_score, "page_size": page_size, **query},
+                query={
+                    "kind": kind,
+                    "min_score": min_score,
+                    "origin": origin,
+                    "page_size": page_size,
+                    "pinned": pinned,
+                    "q": q,
+                    "rating": rating,
+                    "start_after": start_after,
+                    "start_before": start_before,
+                    **query,
+                },
             )
         )
 
@@ -193,12 +250,31 @@ class Operations(Calls):
         )
         return answer
 
+    def download_project_picture(
+        self, name: Literal["poster.jpg", "poster.webp", "strip.jpg", "strip.vtt"], project_id: str
+    ) -> Download:
+        """Redirect to a signed, expiring URL of the poster or the strip.
+
+        Of the whole source, made while it is analysed. The strip is one sprite; its WebVTT says which part of it stands for which time.
+
+        Needs the scope `read`.
+        """
+        return self._file(
+            "GET",
+            "/api/v1/projects/{project_id}/pictures/{name}",
+            path={"name": name, "project_id": project_id},
+        )
+
     def retry_project(
-        self, project_id: str, *, idempotency_key: str | None = None
+        self,
+        project_id: str,
+        body: models.TermsRequest | None = None,
+        *,
+        idempotency_key: str | None = None,
     ) -> models.Project:
         """Analyse again after a failure or a cancel.
 
-        Under the same id and at today's price. Only what failed or was cancelled.
+        Under the same id and at today's price, unless a quote is named. Only what failed or was cancelled.
 
         Needs the scope `write`.
         """
@@ -206,6 +282,7 @@ class Operations(Calls):
             "POST",
             "/api/v1/projects/{project_id}/retry",
             path={"project_id": project_id},
+            body=body,
             idempotent=True,
             idempotency_key=idempotency_key,
         )
@@ -343,10 +420,12 @@ class Operations(Calls):
         ids: Sequence[str] | None = None,
         page_size: int | None = None,
         project: str | None = None,
+        q: str | None = None,
         sort: Literal["created_at", "updated_at"] | None = None,
         status: Sequence[Literal["CANCELLED", "EXPIRED", "FAILED", "QUEUED", "READY", "RENDERING"]]
         | None = None,
         updated_after: str | datetime.datetime | None = None,
+        updated_before: str | datetime.datetime | None = None,
     ) -> Pages[models.Export]:
         """Exports, newest first.
 
@@ -354,14 +433,16 @@ class Operations(Calls):
 
         Needs the scope `read`.
 
-        created_after: Created at this time or later.
-        created_before: Created before this time, which is not included.
+        created_after: Made at this time or later.
+        created_before: Made before this time, which is not included.
         ids: Multiple values may be separated by commas.
         page_size: So many rows at most.
         project: Of this project.
+        q: In the title or the external id of its project, in any case.
         sort: Newest first, by this time.
         status: In this status; of several, in any of them.
         updated_after: Changed at this time or later; ordered by the time of the change, unless `sort` says else.
+        updated_before: Changed before this time; ordered by the time of the change, unless `sort` says else.
         """
         return Pages(
             lambda query: self._json(
@@ -373,9 +454,11 @@ class Operations(Calls):
                     "ids": self._joined(ids),
                     "page_size": page_size,
                     "project": project,
+                    "q": q,
                     "sort": sort,
                     "status": status,
                     "updated_after": updated_after,
+                    "updated_before": updated_before,
                     **query,
                 },
             )
@@ -412,6 +495,20 @@ class Operations(Calls):
         )
         return answer
 
+    def update_export(
+        self, export_id: str, body: models.PatchedExportUpdateRequest
+    ) -> models.Export:
+        """Pin the export, or let it go.
+
+        A pinned file is not deleted after its retention while the organization pays for its tier. Without that, and when it is no longer pinned, it is kept for nine days at least, and its end is told a week and a day before.
+
+        Needs the scope `write`.
+        """
+        answer: models.Export = self._json(
+            "PATCH", "/api/v1/exports/{export_id}", path={"export_id": export_id}, body=body
+        )
+        return answer
+
     def delete_export(self, export_id: str) -> None:
         """Delete the export and its file.
 
@@ -436,7 +533,7 @@ class Operations(Calls):
     def download_export(self, export_id: str) -> Download:
         """Redirect to a signed, expiring URL of the file.
 
-        A link of its own, good for some minutes; whoever has it may fetch the file.
+        A link of its own, good for some minutes; whoever has it may fetch the file. With `?inline=1` added to it, a browser plays the file instead of saving it.
 
         Needs the scope `read`.
         """
@@ -459,10 +556,16 @@ class Operations(Calls):
             path={"export_id": export_id, "name": name},
         )
 
-    def retry_export(self, export_id: str, *, idempotency_key: str | None = None) -> models.Export:
+    def retry_export(
+        self,
+        export_id: str,
+        body: models.TermsRequest | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> models.Export:
         """Render again after a failure or a cancel.
 
-        Under the same id and at today's price. Only what failed or was cancelled.
+        Under the same id and at today's price, unless a quote is named. Only what failed or was cancelled.
 
         Needs the scope `write`.
         """
@@ -470,6 +573,7 @@ class Operations(Calls):
             "POST",
             "/api/v1/exports/{export_id}/retry",
             path={"export_id": export_id},
+            body=body,
             idempotent=True,
             idempotency_key=idempotency_key,
         )
@@ -503,6 +607,24 @@ class Operations(Calls):
             query={"format": format},
         )
 
+    def create_export_batch(
+        self, body: models.ExportBatchRequest, *, idempotency_key: str | None = None
+    ) -> models.ExportBatchResult:
+        """Order up to 100 exports at once.
+
+        With `all_or_nothing` all are ordered, or none: a refusal points at each that cannot be. With `per_item` the answer says what became of each. Both are one transaction, and one `Idempotency-Key` covers it. `max_credits` and `quote_id` are for all together. Each export counts in the limit `exports`.
+
+        Needs the scope `write`.
+        """
+        answer: models.ExportBatchResult = self._json(
+            "POST",
+            "/api/v1/exports/batch",
+            body=body,
+            idempotent=True,
+            idempotency_key=idempotency_key,
+        )
+        return answer
+
     def search_transcripts(self, *, q: str) -> models.FoundTranscripts:
         """Projects in which some words are spoken.
 
@@ -528,7 +650,10 @@ class Operations(Calls):
     def list_holds(
         self,
         *,
+        created_after: str | datetime.datetime | None = None,
+        created_before: str | datetime.datetime | None = None,
         page_size: int | None = None,
+        reference_id: str | None = None,
         status: Literal["CAPTURED", "EXPIRED", "HELD", "RELEASED"] | None = None,
     ) -> Pages[models.Hold]:
         """Reservations, newest first.
@@ -537,14 +662,24 @@ class Operations(Calls):
 
         Needs the scope `read`.
 
+        created_after: Made at this time or later.
+        created_before: Made before this time, which is not included.
         page_size: So many rows at most.
+        reference_id: Of a project or an export.
         status: In this status; of several, in any of them.
         """
         return Pages(
             lambda query: self._json(
                 "GET",
                 "/api/v1/credits/holds",
-                query={"page_size": page_size, "status": status, **query},
+                query={
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "page_size": page_size,
+                    "reference_id": reference_id,
+                    "status": status,
+                    **query,
+                },
             )
         )
 
@@ -581,6 +716,7 @@ class Operations(Calls):
         created_after: str | datetime.datetime | None = None,
         created_before: str | datetime.datetime | None = None,
         page_size: int | None = None,
+        reference_id: str | None = None,
         type: Literal["ADJUST", "EXPIRE", "GRANT", "PURCHASE", "REFUND", "SPEND"] | None = None,
     ) -> Pages[models.Transaction]:
         """The ledger, newest first.
@@ -589,9 +725,10 @@ class Operations(Calls):
 
         Needs the scope `read`.
 
-        created_after: At this time or later.
-        created_before: Before this time, which is not included.
+        created_after: Made at this time or later.
+        created_before: Made before this time, which is not included.
         page_size: So many rows at most.
+        reference_id: Of a project or an export.
         type: Of this type.
         """
         return Pages(
@@ -602,6 +739,7 @@ class Operations(Calls):
                     "created_after": created_after,
                     "created_before": created_before,
                     "page_size": page_size,
+                    "reference_id": reference_id,
                     "type": type,
                     **query,
                 },
@@ -626,18 +764,39 @@ class Operations(Calls):
         )
         return answer
 
-    def list_payments(self, *, page_size: int | None = None) -> Pages[models.Payment]:
+    def list_payments(
+        self,
+        *,
+        created_after: str | datetime.datetime | None = None,
+        created_before: str | datetime.datetime | None = None,
+        page_size: int | None = None,
+        q: str | None = None,
+        status: Sequence[Literal["EXPIRED", "PAID", "PENDING"]] | None = None,
+    ) -> Pages[models.Payment]:
         """Payments, newest first.
 
         What was asked for and what was paid, by card or by transfer, with what it bought.
 
         Needs the scope `billing`.
 
+        created_after: Made at this time or later.
+        created_before: Made before this time, which is not included.
         page_size: So many rows at most.
+        q: In reference, in any case.
+        status: In this status; of several, in any of them.
         """
         return Pages(
             lambda query: self._json(
-                "GET", "/api/v1/billing/payments", query={"page_size": page_size, **query}
+                "GET",
+                "/api/v1/billing/payments",
+                query={
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "page_size": page_size,
+                    "q": q,
+                    "status": status,
+                    **query,
+                },
             )
         )
 
@@ -684,14 +843,56 @@ class Operations(Calls):
         return answer
 
     def create_quote(self, body: models.QuoteRequestRequest) -> models.Quote:
-        """What an analysis or an export would cost.
+        """What work costs, for an hour.
 
-        Nothing is reserved. The price of work is fixed when it is ordered.
+        Nothing is reserved. What is ordered with the `quote_id` costs what its line says, whatever prices are then, or is refused. A line is for one piece of work of the same kind, started minutes and resolution.
 
         Needs the scope `read`.
         """
         answer: models.Quote = self._json("POST", "/api/v1/quotes", body=body)
         return answer
+
+    def get_usage(
+        self, *, from_: str, group_by: Literal["day", "key", "kind"] | None = None, to: str
+    ) -> models.Usage:
+        """Credits that work used, by day, by key or by kind.
+
+        Summed up from the ledger, and exact: a charge counts on the day on which its work was finished, a refund on the day on which it was made. Days are of UTC, and both are included; at most 366 of them. What was reserved and given back is not in it.
+
+        Needs the scope `read`.
+
+        from_: The first day.
+        group_by: Sums.
+        to: The last day.
+        """
+        answer: models.Usage = self._json(
+            "GET", "/api/v1/usage", query={"from": from_, "group_by": group_by, "to": to}
+        )
+        return answer
+
+    def get_usage_text(
+        self,
+        *,
+        from_: str,
+        group_by: Literal["day", "key", "kind"] | None = None,
+        to: str,
+        format: Literal["csv"],
+    ) -> str:
+        """Credits that work used, by day, by key or by kind As text, in this format.
+
+        Summed up from the ledger, and exact: a charge counts on the day on which its work was finished, a refund on the day on which it was made. Days are of UTC, and both are included; at most 366 of them. What was reserved and given back is not in it.
+
+        Needs the scope `read`.
+
+        from_: The first day.
+        group_by: Sums.
+        to: The last day.
+        """
+        return self._text(
+            "GET",
+            "/api/v1/usage",
+            query={"from": from_, "group_by": group_by, "to": to, "format": format},
+        )
 
     def get_me(self) -> models.Me:
         """The organization, tier, limits and key in use.
@@ -810,18 +1011,38 @@ class Operations(Calls):
         )
         return answer
 
-    def list_webhook_endpoints(self, *, page_size: int | None = None) -> Pages[models.Endpoint]:
+    def list_webhook_endpoints(
+        self,
+        *,
+        created_after: str | datetime.datetime | None = None,
+        created_before: str | datetime.datetime | None = None,
+        is_enabled: Literal["false", "true"] | None = None,
+        page_size: int | None = None,
+        q: str | None = None,
+    ) -> Pages[models.Endpoint]:
         """Webhook endpoints, newest first.
 
         The addresses that are told of events.
 
         Needs the scope `webhooks`.
 
+        created_after: Made at this time or later.
+        created_before: Made before this time, which is not included.
         page_size: So many rows at most.
+        q: In url or description, in any case.
         """
         return Pages(
             lambda query: self._json(
-                "GET", "/api/v1/webhooks/endpoints", query={"page_size": page_size, **query}
+                "GET",
+                "/api/v1/webhooks/endpoints",
+                query={
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "is_enabled": is_enabled,
+                    "page_size": page_size,
+                    "q": q,
+                    **query,
+                },
             )
         )
 
@@ -885,6 +1106,7 @@ class Operations(Calls):
         *,
         created_after: str | datetime.datetime | None = None,
         created_before: str | datetime.datetime | None = None,
+        object_id: str | None = None,
         page_size: int | None = None,
         status: Sequence[Literal["DELIVERED", "FAILED", "PENDING"]] | None = None,
     ) -> Pages[models.Delivery]:
@@ -894,8 +1116,9 @@ class Operations(Calls):
 
         Needs the scope `webhooks`.
 
-        created_after: Created at this time or later.
-        created_before: Created before this time, which is not included.
+        created_after: Made at this time or later.
+        created_before: Made before this time, which is not included.
+        object_id: Of the project, the export or what else it is about.
         page_size: So many rows at most.
         status: In this status; of several, in any of them.
         """
@@ -907,6 +1130,7 @@ class Operations(Calls):
                 query={
                     "created_after": created_after,
                     "created_before": created_before,
+                    "object_id": object_id,
                     "page_size": page_size,
                     "status": status,
                     **query,

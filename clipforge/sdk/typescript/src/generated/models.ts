@@ -350,6 +350,32 @@ export type components = {
             /** Format: uuid */
             readonly duplicate_of: string | null;
         };
+        /** @enum {string} */
+        ExportBatchModeEnum: "all_or_nothing" | "per_item";
+        /** @description The bounds that an order sets to its price. */
+        ExportBatchRequest: {
+            /**
+             * Format: int64
+             * @description What costs more is refused: 409 `max_credits_exceeded`.
+             */
+            max_credits?: number;
+            /**
+             * Format: uuid
+             * @description It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
+             */
+            quote_id?: string;
+            /** @description `all_or_nothing`, or `per_item`: what cannot be ordered keeps nothing else back. */
+            mode: components["schemas"]["ExportBatchModeEnum"];
+            exports: components["schemas"]["ExportOrderRequest"][];
+        };
+        ExportBatchResult: {
+            /** @description In the order of the batch. */
+            results: components["schemas"]["ExportResult"][];
+            created: number;
+            refused: number;
+            /** @description Reserved for all of them. */
+            credits: number;
+        };
         ExportCancelledEvent: {
             /** Format: uuid */
             id: string;
@@ -367,7 +393,7 @@ export type components = {
             sequence: number;
             data: components["schemas"]["Export"];
         };
-        /** @description What to export: a moment, or start and end in a project. */
+        /** @description An export, and the bounds of its price. */
         ExportCreateRequest: {
             /** Format: uuid */
             moment?: string;
@@ -406,10 +432,20 @@ export type components = {
             captions?: components["schemas"]["CaptionsEnum"];
             caption_style?: components["schemas"]["CaptionStyleRequest"];
             /**
-             * @description Leaves out pauses, and with `hard` filler words too. Needs a transcript.
+             * @description Leaves out pauses, and with `hard` filler words too. Without a transcript it goes by the sound, and fillers stay.
              * @default off
              */
             tighten?: components["schemas"]["TightenEnum"];
+            /**
+             * Format: int64
+             * @description What costs more is refused: 409 `max_credits_exceeded`.
+             */
+            max_credits?: number;
+            /**
+             * Format: uuid
+             * @description It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
+             */
+            quote_id?: string;
         };
         ExportEndingEvent: {
             /** Format: uuid */
@@ -462,6 +498,50 @@ export type components = {
             sequence: number;
             data: components["schemas"]["Export"];
         };
+        /** @description An export: its range, and how it is made. */
+        ExportOrderRequest: {
+            /** Format: uuid */
+            moment?: string;
+            /** Format: uuid */
+            project?: string;
+            /**
+             * Format: double
+             * @description Seconds.
+             */
+            start?: number;
+            /**
+             * Format: double
+             * @description Seconds.
+             */
+            end?: number;
+            /** @default 9:16 */
+            aspect?: components["schemas"]["AspectEnum"];
+            /**
+             * @description Pixels of the shorter side; at most `max_resolution` of the tier.
+             * @default 1080
+             */
+            resolution?: components["schemas"]["ResolutionEnum"];
+            /**
+             * @description How the picture is brought into the shape; nothing to do where it has that shape.
+             * @default auto
+             */
+            layout?: components["schemas"]["LayoutEnum"];
+            /** @description Pictures a second at most. Null, and a rate above the source's: the source's. */
+            fps?: components["schemas"]["FpsEnum"] | components["schemas"]["NullEnum"];
+            /** @default mp4 */
+            format?: components["schemas"]["FormatEnum"];
+            /**
+             * @description Words drawn into the pictures. Needs a transcript.
+             * @default none
+             */
+            captions?: components["schemas"]["CaptionsEnum"];
+            caption_style?: components["schemas"]["CaptionStyleRequest"];
+            /**
+             * @description Leaves out pauses, and with `hard` filler words too. Without a transcript it goes by the sound, and fillers stay.
+             * @default off
+             */
+            tighten?: components["schemas"]["TightenEnum"];
+        };
         ExportReadyEvent: {
             /** Format: uuid */
             id: string;
@@ -479,6 +559,15 @@ export type components = {
             sequence: number;
             data: components["schemas"]["Export"];
         };
+        ExportResult: {
+            /** @description Of the order in the batch, from 0. */
+            index: number;
+            /** @description As `POST /exports` would have answered. */
+            status: number;
+            export: components["schemas"]["Export"] | null;
+            /** @description With pointers into the batch. */
+            problem: components["schemas"]["Problem"] | null;
+        };
         /** @enum {string} */
         ExportStatusEnum: "QUEUED" | "RENDERING" | "READY" | "FAILED" | "CANCELLED" | "EXPIRED";
         /** @description Why work ended without a result. `code` is stable. */
@@ -491,6 +580,20 @@ export type components = {
             pointer: string;
             code: string;
             detail: string;
+        };
+        FirstExports: {
+            results: components["schemas"]["Export"][];
+            /** Format: uri */
+            next: string | null;
+            /** @description For the list; null where there are no more. */
+            next_cursor: string | null;
+        };
+        FirstMoments: {
+            results: components["schemas"]["Moment"][];
+            /** Format: uri */
+            next: string | null;
+            /** @description For the list; null where there are no more. */
+            next_cursor: string | null;
         };
         /** @enum {string} */
         FormatEnum: "mp4" | "mp4-hevc" | "mp4-av1" | "webm";
@@ -575,11 +678,13 @@ export type components = {
              */
             readonly replaces: string;
         };
+        /** @enum {string} */
+        KeyRequestModeEnum: "live" | "test";
         KeyRequestRequest: {
             /** @description What it is for. */
             name: string;
             /** @description `test`: a key of the sandbox, which is made with the first. Else as the key that asks. */
-            mode?: components["schemas"]["ModeEnum"];
+            mode?: components["schemas"]["KeyRequestModeEnum"];
             /** @description What it may do. Else as the key that asks. */
             scopes?: components["schemas"]["ScopesEnum"][];
             /** @description Addresses and blocks, of IPv4 and IPv6. Else as the key that asks. */
@@ -622,8 +727,6 @@ export type components = {
         };
         /** @enum {string} */
         MethodEnum: "STRIPE" | "MANUAL";
-        /** @enum {string} */
-        ModeEnum: "live" | "test";
         Moment: {
             /** Format: uuid */
             readonly id: string;
@@ -933,8 +1036,10 @@ export type components = {
             detail: string;
             request_id: string | null;
             errors?: components["schemas"]["FieldError"][];
-            /** @description Credits, with 402. */
+            /** @description Credits, with 402 and `max_credits_exceeded`. */
             needed?: number;
+            /** @description What the order allows, with `max_credits_exceeded`. */
+            max_credits?: number;
             /** @description Credits, with 402. */
             available?: number;
             /** @description What was exceeded: bytes, with 413; the name of a limit, with 429. */
@@ -952,7 +1057,7 @@ export type components = {
             quota?: number;
             /**
              * Format: uuid
-             * @description The object that has the id already, with `external_id_taken`.
+             * @description The object that has the id already, with `external_id_taken`; what was ordered with the quote, with `quote_used`.
              */
             existing?: string;
             /** @description Jobs, with `concurrent_jobs`. */
@@ -1034,6 +1139,69 @@ export type components = {
             /** @description Of the events of this object: 1, 2, 3 … */
             sequence: number;
             data: components["schemas"]["Project"];
+        };
+        ProjectDetail: {
+            /** Format: uuid */
+            readonly id: string;
+            title: string;
+            /** @description Your own id of it; no two have the same. */
+            external_id?: string;
+            /** @description Up to 20 texts of your own, by name: 40 and 500 characters. */
+            readonly metadata: {
+                [key: string]: string;
+            };
+            status?: components["schemas"]["ProjectStatusEnum"];
+            stage?: string;
+            /**
+             * Format: double
+             * @description 0 to 1, within the stage.
+             */
+            progress?: number;
+            /** @description 1 is next; null when it is not waiting. Only on a single project. */
+            readonly queue_position: number | null;
+            readonly error: components["schemas"]["Failure"] | null;
+            readonly credits: components["schemas"]["Credits"];
+            /** @description The file name the client gave. */
+            source_name: string;
+            /**
+             * Format: int64
+             * @description Bytes.
+             */
+            size: number;
+            /**
+             * Format: double
+             * @description Seconds.
+             */
+            duration: number;
+            /** @description Pixels, as shown. */
+            width: number;
+            /** @description Pixels, as shown. */
+            height: number;
+            has_audio: boolean;
+            /** @description The sound track to use, counted from 0; empty: the one that people hear. */
+            audio_track?: number | null;
+            /** @description What is missing in the source. */
+            readonly warnings: components["schemas"]["Warning"][];
+            readonly attempts: number;
+            /** Format: date-time */
+            readonly created_at: string;
+            /** Format: date-time */
+            readonly updated_at: string;
+            /** Format: date-time */
+            queued_at?: string | null;
+            /** Format: date-time */
+            started_at?: string | null;
+            /** Format: date-time */
+            finished_at?: string | null;
+            /**
+             * Format: date-time
+             * @description When the source is deleted: the tier's retention.
+             */
+            expires_at?: string | null;
+            /** @description The first 50, with `expand=exports`. */
+            exports?: components["schemas"]["FirstExports"];
+            /** @description The first 50, with `expand=moments`. */
+            moments?: components["schemas"]["FirstMoments"];
         };
         ProjectEmptyEvent: {
             /** Format: uuid */
@@ -1142,11 +1310,21 @@ export type components = {
             keywords?: string[];
             /** @description Only moments of these kinds. */
             kinds?: components["schemas"]["KindsEnum"][];
+            /** @description The language that is spoken, as ISO 639-1. Of an upload it is guessed where it is left out; where the speech model does not speak it, there is no transcript. Choosing again disregards the words of a transcript in another language. */
+            language?: string;
+            /**
+             * Format: int64
+             * @description What costs more is refused: 409 `max_credits_exceeded`.
+             */
+            max_credits?: number;
+            /**
+             * Format: uuid
+             * @description It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
+             */
+            quote_id?: string;
             title?: string;
             /** @description The sound track to use, counted from 0. Left out: the one that people hear. */
             audio_track?: number;
-            /** @description The language that is spoken, as ISO 639-1; where the speech model does not speak it, there is no transcript. Guessed where it is left out. */
-            language?: string;
             /** @description Your own id of the project. One that another project has is 409 `external_id_taken`. */
             external_id?: string;
             /** @description Up to 20 texts of your own, by name: 40 and 500 characters. */
@@ -1155,12 +1333,39 @@ export type components = {
             };
         };
         Quote: {
+            /**
+             * Format: uuid
+             * @description For `quote_id`, where the work is ordered.
+             */
+            id: string;
             /** @description What it would cost. */
             credits: number;
+            /** @description Each pays for one piece of work. */
+            lines: components["schemas"]["QuoteLine"][];
+            /**
+             * Format: date-time
+             * @description Until then the prices hold.
+             */
+            expires_at: string;
             price_version: string;
             /** @description Credits that can be spent now. */
             available: number;
             affordable: boolean;
+        };
+        QuoteLine: {
+            /** @description `analysis` or `export`. */
+            kind: string;
+            /**
+             * Format: double
+             * @description As it was asked for.
+             */
+            seconds: number;
+            /** @description Started minutes of it, which are what is priced. */
+            minutes: number;
+            /** @description Of an export. */
+            resolution: number | null;
+            /** @description The price of this line. */
+            credits: number;
         };
         QuoteOfTranscript: {
             /**
@@ -1175,7 +1380,7 @@ export type components = {
             end: number;
             text: string;
         };
-        /** @description Either an analysis of so many seconds of source, or the export of a range. */
+        /** @description An analysis of so many seconds of source, the export of a range, of many, or all of these. */
         QuoteRequestRequest: {
             /**
              * Format: double
@@ -1191,6 +1396,17 @@ export type components = {
              * @description Of the clip. Above 1080, a clip costs more.
              * @default 1080
              */
+            resolution?: components["schemas"]["ResolutionEnum"];
+            /** @description Clips, for a batch. */
+            exports?: components["schemas"]["QuotedExportRequest"][];
+        };
+        QuotedExportRequest: {
+            /**
+             * Format: double
+             * @description Of the clip.
+             */
+            seconds: number;
+            /** @default 1080 */
             resolution?: components["schemas"]["ResolutionEnum"];
         };
         /** @enum {string} */
@@ -1260,6 +1476,19 @@ export type components = {
         };
         /** @enum {string} */
         SubscriptionStatusEnum: "ACTIVE" | "PAST_DUE" | "ENDED";
+        /** @description The bounds that an order sets to its price. */
+        TermsRequest: {
+            /**
+             * Format: int64
+             * @description What costs more is refused: 409 `max_credits_exceeded`.
+             */
+            max_credits?: number;
+            /**
+             * Format: uuid
+             * @description It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
+             */
+            quote_id?: string;
+        };
         /** @enum {string} */
         TierEnum: "FREE" | "STARTER" | "PRO" | "BUSINESS" | "ENTERPRISE";
         TierLimits: {
@@ -1350,6 +1579,41 @@ export type components = {
         };
         /** @enum {string} */
         TypeEnum: "GRANT" | "PURCHASE" | "SPEND" | "REFUND" | "ADJUST" | "EXPIRE";
+        Usage: {
+            /**
+             * Format: date
+             * @description As it was asked for.
+             */
+            from: string;
+            /**
+             * Format: date
+             * @description As it was asked for.
+             */
+            to: string;
+            group_by: string;
+            /** @description In their order; without those of nothing. */
+            rows: components["schemas"]["UsageRow"][];
+            /** @description Of all rows. */
+            charges: number;
+            /** @description Of all rows. */
+            spent: number;
+            /** @description Of all rows. */
+            refunded: number;
+            /** @description Of all rows. */
+            credits: number;
+        };
+        UsageRow: {
+            /** @description The day; the prefix of the key, null for what no key ordered; or `project` for analyses and `export` for exports. */
+            group: string | null;
+            /** @description Pieces of work that were charged. */
+            charges: number;
+            /** @description Credits that they took. */
+            spent: number;
+            /** @description Credits that were given back. */
+            refunded: number;
+            /** @description The difference. */
+            credits: number;
+        };
         /** @description Something that is missing in a result that was made all the same. */
         Warning: {
             /** @description Stable. */
@@ -1377,6 +1641,8 @@ export type components = {
             keywords?: string[];
             /** @description Only moments of these kinds. */
             kinds?: components["schemas"]["KindsEnum"][];
+            /** @description The language that is spoken, as ISO 639-1. Of an upload it is guessed where it is left out; where the speech model does not speak it, there is no transcript. Choosing again disregards the words of a transcript in another language. */
+            language?: string;
         };
         Word: {
             /** @description Its place in the whole transcript, from 0. */
@@ -1428,15 +1694,22 @@ export type EndpointTestEvent = components['schemas']['EndpointTestEvent'];
 export type EndpointWithSecret = components['schemas']['EndpointWithSecret'];
 export type EventTypesEnum = components['schemas']['EventTypesEnum'];
 export type Export = components['schemas']['Export'];
+export type ExportBatchModeEnum = components['schemas']['ExportBatchModeEnum'];
+export type ExportBatchRequest = components['schemas']['ExportBatchRequest'];
+export type ExportBatchResult = components['schemas']['ExportBatchResult'];
 export type ExportCancelledEvent = components['schemas']['ExportCancelledEvent'];
 export type ExportCreateRequest = components['schemas']['ExportCreateRequest'];
 export type ExportEndingEvent = components['schemas']['ExportEndingEvent'];
 export type ExportExpiringEvent = components['schemas']['ExportExpiringEvent'];
 export type ExportFailedEvent = components['schemas']['ExportFailedEvent'];
+export type ExportOrderRequest = components['schemas']['ExportOrderRequest'];
 export type ExportReadyEvent = components['schemas']['ExportReadyEvent'];
+export type ExportResult = components['schemas']['ExportResult'];
 export type ExportStatusEnum = components['schemas']['ExportStatusEnum'];
 export type Failure = components['schemas']['Failure'];
 export type FieldError = components['schemas']['FieldError'];
+export type FirstExports = components['schemas']['FirstExports'];
+export type FirstMoments = components['schemas']['FirstMoments'];
 export type FormatEnum = components['schemas']['FormatEnum'];
 export type FoundTranscript = components['schemas']['FoundTranscript'];
 export type FoundTranscripts = components['schemas']['FoundTranscripts'];
@@ -1444,6 +1717,7 @@ export type FpsEnum = components['schemas']['FpsEnum'];
 export type Hold = components['schemas']['Hold'];
 export type HoldStatusEnum = components['schemas']['HoldStatusEnum'];
 export type Key = components['schemas']['Key'];
+export type KeyRequestModeEnum = components['schemas']['KeyRequestModeEnum'];
 export type KeyRequestRequest = components['schemas']['KeyRequestRequest'];
 export type KeyRotationRequest = components['schemas']['KeyRotationRequest'];
 export type KindsEnum = components['schemas']['KindsEnum'];
@@ -1451,7 +1725,6 @@ export type LayoutEnum = components['schemas']['LayoutEnum'];
 export type LowBalance = components['schemas']['LowBalance'];
 export type Me = components['schemas']['Me'];
 export type MethodEnum = components['schemas']['MethodEnum'];
-export type ModeEnum = components['schemas']['ModeEnum'];
 export type Moment = components['schemas']['Moment'];
 export type NewKey = components['schemas']['NewKey'];
 export type NullEnum = components['schemas']['NullEnum'];
@@ -1485,6 +1758,7 @@ export type Pricing = components['schemas']['Pricing'];
 export type Problem = components['schemas']['Problem'];
 export type Project = components['schemas']['Project'];
 export type ProjectCancelledEvent = components['schemas']['ProjectCancelledEvent'];
+export type ProjectDetail = components['schemas']['ProjectDetail'];
 export type ProjectEmptyEvent = components['schemas']['ProjectEmptyEvent'];
 export type ProjectEndingEvent = components['schemas']['ProjectEndingEvent'];
 export type ProjectExpiringEvent = components['schemas']['ProjectExpiringEvent'];
@@ -1493,8 +1767,10 @@ export type ProjectReadyEvent = components['schemas']['ProjectReadyEvent'];
 export type ProjectStatusEnum = components['schemas']['ProjectStatusEnum'];
 export type ProjectUploadRequest = components['schemas']['ProjectUploadRequest'];
 export type Quote = components['schemas']['Quote'];
+export type QuoteLine = components['schemas']['QuoteLine'];
 export type QuoteOfTranscript = components['schemas']['QuoteOfTranscript'];
 export type QuoteRequestRequest = components['schemas']['QuoteRequestRequest'];
+export type QuotedExportRequest = components['schemas']['QuotedExportRequest'];
 export type RatingEnum = components['schemas']['RatingEnum'];
 export type ReplayRequest = components['schemas']['ReplayRequest'];
 export type Replayed = components['schemas']['Replayed'];
@@ -1507,6 +1783,7 @@ export type SnapEnum = components['schemas']['SnapEnum'];
 export type Statement = components['schemas']['Statement'];
 export type Subscription = components['schemas']['Subscription'];
 export type SubscriptionStatusEnum = components['schemas']['SubscriptionStatusEnum'];
+export type TermsRequest = components['schemas']['TermsRequest'];
 export type TierEnum = components['schemas']['TierEnum'];
 export type TierLimits = components['schemas']['TierLimits'];
 export type TightenEnum = components['schemas']['TightenEnum'];
@@ -1515,6 +1792,8 @@ export type TokenRequestRequest = components['schemas']['TokenRequestRequest'];
 export type Transaction = components['schemas']['Transaction'];
 export type Transcript = components['schemas']['Transcript'];
 export type TypeEnum = components['schemas']['TypeEnum'];
+export type Usage = components['schemas']['Usage'];
+export type UsageRow = components['schemas']['UsageRow'];
 export type Warning = components['schemas']['Warning'];
 export type WishesRequest = components['schemas']['WishesRequest'];
 export type Word = components['schemas']['Word'];

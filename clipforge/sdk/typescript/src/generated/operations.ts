@@ -10,9 +10,12 @@ export type WebhookEvent =
   | models.ProjectEmptyEvent
   | models.ProjectFailedEvent
   | models.ProjectCancelledEvent
+  | models.ProjectEndingEvent
+  | models.ProjectExpiringEvent
   | models.ExportReadyEvent
   | models.ExportFailedEvent
   | models.ExportCancelledEvent
+  | models.ExportEndingEvent
   | models.ExportExpiringEvent
   | models.CreditsLowEvent
   | models.PaymentSucceededEvent
@@ -27,9 +30,9 @@ export class Operations extends Calls {
    *
    * Needs the scope `read`.
    *
-   * `created_after`: Created at this time or later.
+   * `created_after`: Made at this time or later.
    *
-   * `created_before`: Created before this time, which is not included.
+   * `created_before`: Made before this time, which is not included.
    *
    * `external_id`: With this id of your own.
    *
@@ -44,9 +47,11 @@ export class Operations extends Calls {
    * `status`: In this status; of several, in any of them.
    *
    * `updated_after`: Changed at this time or later; ordered by the time of the change, unless `sort` says else.
+   *
+   * `updated_before`: Changed before this time; ordered by the time of the change, unless `sort` says else.
    */
   listProjects(
-    query: { created_after?: string; created_before?: string; external_id?: string; ids?: readonly (string)[]; page_size?: number; q?: string; sort?: "created_at" | "updated_at"; status?: readonly ("ANALYZING" | "CANCELLED" | "EMPTY" | "FAILED" | "QUEUED" | "READY" | "UPLOADED")[]; updated_after?: string } = {},
+    query: { created_after?: string; created_before?: string; external_id?: string; ids?: readonly (string)[]; page_size?: number; q?: string; sort?: "created_at" | "updated_at"; status?: readonly ("ANALYZING" | "CANCELLED" | "EMPTY" | "EXPIRED" | "FAILED" | "QUEUED" | "READY" | "UPLOADED")[]; updated_after?: string; updated_before?: string } = {},
     options: CallOptions = {},
   ): Pages<models.Project> {
     return new Pages((cursor) => this.json<Page<models.Project>>({ method: "GET", address: "/api/v1/projects", query: { ...query, ids: this.joined(query.ids), cursor }, ...options }));
@@ -74,14 +79,16 @@ export class Operations extends Calls {
    *
    * Needs the scope `read`.
    *
+   * `expand`: Also show the first 50 of these, by commas.
+   *
    * `wait`: With `If-None-Match`: answer once there is news, after so many seconds at the latest.
    */
   getProject(
     projectId: string,
-    query: { wait?: number } = {},
+    query: { expand?: readonly ("exports" | "moments")[]; wait?: number } = {},
     options: CallOptions = {},
-  ): Promise<models.Project> {
-    return this.json({ method: "GET", address: "/api/v1/projects/{project_id}", path: { project_id: projectId }, query, ...options });
+  ): Promise<models.ProjectDetail> {
+    return this.json({ method: "GET", address: "/api/v1/projects/{project_id}", path: { project_id: projectId }, query: { ...query, expand: this.joined(query.expand) }, ...options });
   }
 
   /**
@@ -128,19 +135,47 @@ export class Operations extends Calls {
   }
 
   /**
+   * Redirect to a signed, expiring URL of all finished files as one ZIP.
+   *
+   * A link of its own, good for some minutes, that a browser can follow: whoever has it may fetch the files. The archive is made while it is sent, without compression; it has no ranges and no length. What is deleted meanwhile is left out, and named in its `missing.txt`. Where a server sends as many as it can already, it is 503 `archives_busy`.
+   *
+   * Needs the scope `read`.
+   */
+  downloadProjectExports(
+    projectId: string,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    return this.call({ method: "GET", address: "/api/v1/projects/{project_id}/exports.zip", path: { project_id: projectId }, isFile: true, ...options });
+  }
+
+  /**
    * Moments of a project, best first.
    *
    * With the reasons of each score. `min_score` leaves out what is weaker.
    *
    * Needs the scope `read`.
    *
+   * `kind`:
+   *
    * `min_score`: With this score or a higher one.
    *
+   * `origin`:
+   *
    * `page_size`: So many rows at most.
+   *
+   * `pinned`: Choosing again leaves it as it is.
+   *
+   * `q`: In title or hook or reason, in any case.
+   *
+   * `rating`: up or down.
+   *
+   * `start_after`: Seconds into the source, or later.
+   *
+   * `start_before`: Seconds into the source.
    */
   listMoments(
     projectId: string,
-    query: { min_score?: number; page_size?: number } = {},
+    query: { kind?: "action" | "music" | "talk"; min_score?: number; origin?: "chosen" | "made"; page_size?: number; pinned?: "false" | "true"; q?: string; rating?: "down" | "up"; start_after?: number; start_before?: number } = {},
     options: CallOptions = {},
   ): Pages<models.Moment> {
     return new Pages((cursor) => this.json<Page<models.Moment>>({ method: "GET", address: "/api/v1/projects/{project_id}/moments", path: { project_id: projectId }, query: { ...query, cursor }, ...options }));
@@ -177,17 +212,33 @@ export class Operations extends Calls {
   }
 
   /**
+   * Redirect to a signed, expiring URL of the poster or the strip.
+   *
+   * Of the whole source, made while it is analysed. The strip is one sprite; its WebVTT says which part of it stands for which time.
+   *
+   * Needs the scope `read`.
+   */
+  downloadProjectPicture(
+    name: "poster.jpg" | "poster.webp" | "strip.jpg" | "strip.vtt",
+    projectId: string,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    return this.call({ method: "GET", address: "/api/v1/projects/{project_id}/pictures/{name}", path: { name: name, project_id: projectId }, isFile: true, ...options });
+  }
+
+  /**
    * Analyse again after a failure or a cancel.
    *
-   * Under the same id and at today's price. Only what failed or was cancelled.
+   * Under the same id and at today's price, unless a quote is named. Only what failed or was cancelled.
    *
    * Needs the scope `write`.
    */
   retryProject(
     projectId: string,
+    body: models.TermsRequest = {},
     options: WriteOptions = {},
   ): Promise<models.Project> {
-    return this.json({ method: "POST", address: "/api/v1/projects/{project_id}/retry", path: { project_id: projectId }, idempotent: true, ...options });
+    return this.json({ method: "POST", address: "/api/v1/projects/{project_id}/retry", path: { project_id: projectId }, body, idempotent: true, ...options });
   }
 
   /**
@@ -326,9 +377,9 @@ export class Operations extends Calls {
    *
    * Needs the scope `read`.
    *
-   * `created_after`: Created at this time or later.
+   * `created_after`: Made at this time or later.
    *
-   * `created_before`: Created before this time, which is not included.
+   * `created_before`: Made before this time, which is not included.
    *
    * `ids`: Multiple values may be separated by commas.
    *
@@ -336,14 +387,18 @@ export class Operations extends Calls {
    *
    * `project`: Of this project.
    *
+   * `q`: In the title or the external id of its project, in any case.
+   *
    * `sort`: Newest first, by this time.
    *
    * `status`: In this status; of several, in any of them.
    *
    * `updated_after`: Changed at this time or later; ordered by the time of the change, unless `sort` says else.
+   *
+   * `updated_before`: Changed before this time; ordered by the time of the change, unless `sort` says else.
    */
   listExports(
-    query: { created_after?: string; created_before?: string; ids?: readonly (string)[]; page_size?: number; project?: string; sort?: "created_at" | "updated_at"; status?: readonly ("CANCELLED" | "EXPIRED" | "FAILED" | "QUEUED" | "READY" | "RENDERING")[]; updated_after?: string } = {},
+    query: { created_after?: string; created_before?: string; ids?: readonly (string)[]; page_size?: number; project?: string; q?: string; sort?: "created_at" | "updated_at"; status?: readonly ("CANCELLED" | "EXPIRED" | "FAILED" | "QUEUED" | "READY" | "RENDERING")[]; updated_after?: string; updated_before?: string } = {},
     options: CallOptions = {},
   ): Pages<models.Export> {
     return new Pages((cursor) => this.json<Page<models.Export>>({ method: "GET", address: "/api/v1/exports", query: { ...query, ids: this.joined(query.ids), cursor }, ...options }));
@@ -381,6 +436,21 @@ export class Operations extends Calls {
   }
 
   /**
+   * Pin the export, or let it go.
+   *
+   * A pinned file is not deleted after its retention while the organization pays for its tier. Without that, and when it is no longer pinned, it is kept for nine days at least, and its end is told a week and a day before.
+   *
+   * Needs the scope `write`.
+   */
+  updateExport(
+    exportId: string,
+    body: models.PatchedExportUpdateRequest,
+    options: CallOptions = {},
+  ): Promise<models.Export> {
+    return this.json({ method: "PATCH", address: "/api/v1/exports/{export_id}", path: { export_id: exportId }, body, ...options });
+  }
+
+  /**
    * Delete the export and its file.
    *
    * One that waits or runs is cancelled first, and its credits come back. What a finished one cost stays charged.
@@ -411,7 +481,7 @@ export class Operations extends Calls {
   /**
    * Redirect to a signed, expiring URL of the file.
    *
-   * A link of its own, good for some minutes; whoever has it may fetch the file.
+   * A link of its own, good for some minutes; whoever has it may fetch the file. With `?inline=1` added to it, a browser plays the file instead of saving it.
    *
    * Needs the scope `read`.
    */
@@ -440,15 +510,16 @@ export class Operations extends Calls {
   /**
    * Render again after a failure or a cancel.
    *
-   * Under the same id and at today's price. Only what failed or was cancelled.
+   * Under the same id and at today's price, unless a quote is named. Only what failed or was cancelled.
    *
    * Needs the scope `write`.
    */
   retryExport(
     exportId: string,
+    body: models.TermsRequest = {},
     options: WriteOptions = {},
   ): Promise<models.Export> {
-    return this.json({ method: "POST", address: "/api/v1/exports/{export_id}/retry", path: { export_id: exportId }, idempotent: true, ...options });
+    return this.json({ method: "POST", address: "/api/v1/exports/{export_id}/retry", path: { export_id: exportId }, body, idempotent: true, ...options });
   }
 
   /**
@@ -480,6 +551,20 @@ export class Operations extends Calls {
     options: CallOptions = {},
   ): Promise<string> {
     return this.text({ method: "GET", address: "/api/v1/exports/{export_id}/transcript", path: { export_id: exportId }, query, ...options });
+  }
+
+  /**
+   * Order up to 100 exports at once.
+   *
+   * With `all_or_nothing` all are ordered, or none: a refusal points at each that cannot be. With `per_item` the answer says what became of each. Both are one transaction, and one `Idempotency-Key` covers it. `max_credits` and `quote_id` are for all together. Each export counts in the limit `exports`.
+   *
+   * Needs the scope `write`.
+   */
+  createExportBatch(
+    body: models.ExportBatchRequest,
+    options: WriteOptions = {},
+  ): Promise<models.ExportBatchResult> {
+    return this.json({ method: "POST", address: "/api/v1/exports/batch", body, idempotent: true, ...options });
   }
 
   /**
@@ -518,12 +603,18 @@ export class Operations extends Calls {
    *
    * Needs the scope `read`.
    *
+   * `created_after`: Made at this time or later.
+   *
+   * `created_before`: Made before this time, which is not included.
+   *
    * `page_size`: So many rows at most.
+   *
+   * `reference_id`: Of a project or an export.
    *
    * `status`: In this status; of several, in any of them.
    */
   listHolds(
-    query: { page_size?: number; status?: "CAPTURED" | "EXPIRED" | "HELD" | "RELEASED" } = {},
+    query: { created_after?: string; created_before?: string; page_size?: number; reference_id?: string; status?: "CAPTURED" | "EXPIRED" | "HELD" | "RELEASED" } = {},
     options: CallOptions = {},
   ): Pages<models.Hold> {
     return new Pages((cursor) => this.json<Page<models.Hold>>({ method: "GET", address: "/api/v1/credits/holds", query: { ...query, cursor }, ...options }));
@@ -570,16 +661,18 @@ export class Operations extends Calls {
    *
    * Needs the scope `read`.
    *
-   * `created_after`: At this time or later.
+   * `created_after`: Made at this time or later.
    *
-   * `created_before`: Before this time, which is not included.
+   * `created_before`: Made before this time, which is not included.
    *
    * `page_size`: So many rows at most.
+   *
+   * `reference_id`: Of a project or an export.
    *
    * `type`: Of this type.
    */
   listTransactions(
-    query: { created_after?: string; created_before?: string; page_size?: number; type?: "ADJUST" | "EXPIRE" | "GRANT" | "PURCHASE" | "REFUND" | "SPEND" } = {},
+    query: { created_after?: string; created_before?: string; page_size?: number; reference_id?: string; type?: "ADJUST" | "EXPIRE" | "GRANT" | "PURCHASE" | "REFUND" | "SPEND" } = {},
     options: CallOptions = {},
   ): Pages<models.Transaction> {
     return new Pages((cursor) => this.json<Page<models.Transaction>>({ method: "GET", address: "/api/v1/credits/transactions", query: { ...query, cursor }, ...options }));
@@ -606,10 +699,18 @@ export class Operations extends Calls {
    *
    * Needs the scope `billing`.
    *
+   * `created_after`: Made at this time or later.
+   *
+   * `created_before`: Made before this time, which is not included.
+   *
    * `page_size`: So many rows at most.
+   *
+   * `q`: In reference, in any case.
+   *
+   * `status`: In this status; of several, in any of them.
    */
   listPayments(
-    query: { page_size?: number } = {},
+    query: { created_after?: string; created_before?: string; page_size?: number; q?: string; status?: readonly ("EXPIRED" | "PAID" | "PENDING")[] } = {},
     options: CallOptions = {},
   ): Pages<models.Payment> {
     return new Pages((cursor) => this.json<Page<models.Payment>>({ method: "GET", address: "/api/v1/billing/payments", query: { ...query, cursor }, ...options }));
@@ -669,9 +770,9 @@ export class Operations extends Calls {
   }
 
   /**
-   * What an analysis or an export would cost.
+   * What work costs, for an hour.
    *
-   * Nothing is reserved. The price of work is fixed when it is ordered.
+   * Nothing is reserved. What is ordered with the `quote_id` costs what its line says, whatever prices are then, or is refused. A line is for one piece of work of the same kind, started minutes and resolution.
    *
    * Needs the scope `read`.
    */
@@ -680,6 +781,48 @@ export class Operations extends Calls {
     options: CallOptions = {},
   ): Promise<models.Quote> {
     return this.json({ method: "POST", address: "/api/v1/quotes", body, ...options });
+  }
+
+  /**
+   * Credits that work used, by day, by key or by kind.
+   *
+   * Summed up from the ledger, and exact: a charge counts on the day on which its work was finished, a refund on the day on which it was made. Days are of UTC, and both are included; at most 366 of them. What was reserved and given back is not in it.
+   *
+   * Needs the scope `read`.
+   *
+   * `from`: The first day.
+   *
+   * `group_by`: Sums.
+   *
+   * `to`: The last day.
+   */
+  getUsage(
+    query: { from: string; group_by?: "day" | "key" | "kind"; to: string },
+    options: CallOptions = {},
+  ): Promise<models.Usage> {
+    return this.json({ method: "GET", address: "/api/v1/usage", query, ...options });
+  }
+
+  /**
+   * Credits that work used, by day, by key or by kind.
+   *
+   * Summed up from the ledger, and exact: a charge counts on the day on which its work was finished, a refund on the day on which it was made. Days are of UTC, and both are included; at most 366 of them. What was reserved and given back is not in it.
+   *
+   * Needs the scope `read`.
+   *
+   * `from`: The first day.
+   *
+   * `group_by`: Sums.
+   *
+   * `to`: The last day.
+   *
+   * `format`: Of the text.
+   */
+  getUsageText(
+    query: { from: string; group_by?: "day" | "key" | "kind"; to: string; format: "csv" },
+    options: CallOptions = {},
+  ): Promise<string> {
+    return this.text({ method: "GET", address: "/api/v1/usage", query, ...options });
   }
 
   /**
@@ -841,10 +984,18 @@ export class Operations extends Calls {
    *
    * Needs the scope `webhooks`.
    *
+   * `created_after`: Made at this time or later.
+   *
+   * `created_before`: Made before this time, which is not included.
+   *
+   * `is_enabled`:
+   *
    * `page_size`: So many rows at most.
+   *
+   * `q`: In url or description, in any case.
    */
   listWebhookEndpoints(
-    query: { page_size?: number } = {},
+    query: { created_after?: string; created_before?: string; is_enabled?: "false" | "true"; page_size?: number; q?: string } = {},
     options: CallOptions = {},
   ): Pages<models.Endpoint> {
     return new Pages((cursor) => this.json<Page<models.Endpoint>>({ method: "GET", address: "/api/v1/webhooks/endpoints", query: { ...query, cursor }, ...options }));
@@ -914,9 +1065,11 @@ export class Operations extends Calls {
    *
    * Needs the scope `webhooks`.
    *
-   * `created_after`: Created at this time or later.
+   * `created_after`: Made at this time or later.
    *
-   * `created_before`: Created before this time, which is not included.
+   * `created_before`: Made before this time, which is not included.
+   *
+   * `object_id`: Of the project, the export or what else it is about.
    *
    * `page_size`: So many rows at most.
    *
@@ -924,7 +1077,7 @@ export class Operations extends Calls {
    */
   listWebhookDeliveries(
     endpointId: string,
-    query: { created_after?: string; created_before?: string; page_size?: number; status?: readonly ("DELIVERED" | "FAILED" | "PENDING")[] } = {},
+    query: { created_after?: string; created_before?: string; object_id?: string; page_size?: number; status?: readonly ("DELIVERED" | "FAILED" | "PENDING")[] } = {},
     options: CallOptions = {},
   ): Pages<models.Delivery> {
     return new Pages((cursor) => this.json<Page<models.Delivery>>({ method: "GET", address: "/api/v1/webhooks/endpoints/{endpoint_id}/deliveries", path: { endpoint_id: endpointId }, query: { ...query, cursor }, ...options }));

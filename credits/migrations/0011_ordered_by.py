@@ -45,7 +45,7 @@ BEFORE = import_module("credits.migrations.0009_functions").POST.replace(
 
 
 class Migration(migrations.Migration):
-    dependencies = [("credits", "0009_functions")]
+    dependencies = [("credits", "0010_keys_spend")]
 
     operations = [
         migrations.AddField(

@@ -1,4 +1,4 @@
-"""What was used over a stretch of time, from an index alone."""
+"""Credits used over a stretch of time, from an index alone."""
 
 from django.db import migrations, models
 
@@ -8,7 +8,7 @@ from clipforge.common.migrations import AddIndexOnline
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("credits", "0010_ordered_by")]
+    dependencies = [("credits", "0011_ordered_by")]
 
     operations = [
         AddIndexOnline(

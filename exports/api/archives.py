@@ -1,0 +1,69 @@
+"""`GET /projects/{id}/exports.zip`: all finished files of a project."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.http import content_disposition_header
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from clipforge.common.api.problems import problem_response, safe_only
+from clipforge.common.errors import DomainError
+from clipforge.orgs.api.views import OrgView
+from exports import archives
+from projects import selectors as project_selectors
+
+
+class ProjectArchive(OrgView):
+    pagination_class = None
+    problems = {"get": (409,)}
+
+    @extend_schema(
+        operation_id="download_project_exports",
+        summary="Redirect to a signed, expiring URL of all finished files as one ZIP",
+        description="A link of its own, good for some minutes, that a browser can follow: whoever has it "
+        "may fetch the files. The archive is made while it is sent, without compression; it has no "
+        "ranges and no length. What is deleted meanwhile is left out, and named in its `missing.txt`. "
+        "Where a server sends as many as it can already, it is 503 `archives_busy`.",
+        responses={
+            (200, "application/zip"): OpenApiResponse(
+                OpenApiTypes.BINARY, description="The archive, where the redirect is followed."
+            ),
+            302: OpenApiResponse(description="`Location` is the URL."),
+        },
+    )
+    def get(self, request: Request, project_id: uuid.UUID) -> Response:
+        project = project_selectors.get_project(self.organization, project_id)
+        url = request.build_absolute_uri(archives.signed_url(project))
+        return Response(
+            status=status.HTTP_302_FOUND, headers={"Location": url, "Cache-Control": "no-store"}
+        )
+
+
+@safe_only
+def download_archive(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
+    """The archive behind a signed URL. No API key: the link is the permission."""
+    try:
+        members = archives.members_of(archives.project_of(token))
+        response: HttpResponseBase
+        if request.method == "HEAD":
+            response = HttpResponse(content_type="application/zip")
+            del response["Content-Length"]
+        else:
+            response = StreamingHttpResponse(
+                archives.Archive(members), content_type="application/zip"
+            )
+    except DomainError as error:
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        return problem_response(error.status, error.error_code, error.message, headers=headers)
+    response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+    response["Cache-Control"] = "private, no-store"
+    response["Accept-Ranges"] = "none"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
