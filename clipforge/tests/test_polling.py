@@ -90,6 +90,63 @@ def test_every_json_that_a_get_shows_has_a_strong_etag_and_is_304_with_it(schema
     assert asked >= 10
 
 
+def test_what_may_be_kept_is_what_a_get_shows_and_nothing_else(schema):
+    """Every operation, by its owner, by nobody and by a stranger; deletions come last."""
+    world, stranger = make_world("Keeper"), client_of(make_world("Stranger"))
+    callers = {"owner": client_of(world), "stranger": stranger, "nobody": APIClient()}
+    operations = [
+        (method, path, operation)
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+        if "responses" in operation
+    ]
+    seen: dict[tuple[str, str], int] = {}
+    for method, path, operation in sorted(operations, key=lambda each: each[0] == "delete"):
+        url = re.sub(
+            r"\{(\w+?)(?:_id)?\}",
+            lambda found: str(getattr(world.objects.get(found[1]), "pk", "poster.jpg")),
+            path,
+        )
+        for caller, api in callers.items():
+            if caller == "owner" and method != "get" and "/webhooks" in path:
+                continue  # they would be sent
+            answer = getattr(api, method)(url)
+            directive = answer["Cache-Control"]
+            is_shown = method == "get" and answer.status_code in {200, 304}
+            if not is_shown:
+                assert directive == "no-store", (caller, method, url, answer.status_code)
+            elif operation["operationId"] == "list_prices" or "pricing" in path:
+                assert directive == "public, no-cache"
+            else:
+                assert directive == "private, no-cache", (caller, url)
+            seen[caller, directive] = seen.get((caller, directive), 0) + 1
+    assert seen["owner", "private, no-cache"] >= 20
+    assert not [
+        caller for caller, directive in seen if "private" in directive and caller == "nobody"
+    ]
+
+
+@pytest.mark.parametrize("path", ["me", "credits/balance", "pricing"])
+def test_a_304_of_what_front_ends_show_all_the_time_costs_no_sql(
+    api: APIClient, organization: Organization, path: str
+):
+    etag = api.get(f"/api/v1/{path}")["ETag"]
+    with statements(access=True, control=True) as said, round_trips() as asked:
+        answer = api.get(f"/api/v1/{path}", headers={"If-None-Match": etag})
+    assert (answer.status_code, said, asked) == (304, [], [ADMITTED])
+
+
+@pytest.mark.parametrize("kind", ["projects", "exports"])
+def test_a_304_of_a_list_costs_one_statement(api: APIClient, organization: Organization, kind: str):
+    """It is not kept: each change of any of its rows would have to be announced to it too."""
+    make_export(make_project(organization))
+    etag = api.get(f"/api/v1/{kind}")["ETag"]
+    with statements(access=True, control=True) as said, round_trips() as asked:
+        answer = api.get(f"/api/v1/{kind}", headers={"If-None-Match": etag})
+    assert (answer.status_code, asked) == (304, [ADMITTED])
+    assert len(said) == 1, said
+
+
 @pytest.mark.parametrize("make", [make_project, make_export])
 @pytest.mark.parametrize("status", ["READY", "FAILED", "CANCELLED", "running"])
 def test_a_poll_that_finds_nothing_new_costs_the_round_trip_that_admits_it(
