@@ -10,19 +10,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from django.conf import settings
 
 from clipforge.common.errors import StorageFull
 
+logger = logging.getLogger(__name__)
+
 INCOMING = "incoming"
+# Files that no row names, on their way out.
+ASIDE = "set_aside"
 
 # Kept free, or a twentieth of the disk if that is less. Bytes.
 MAX_RESERVE = 1 << 30
@@ -116,6 +121,62 @@ def delete(key: str) -> None:
         return
 
 
+def key_of(path: Path) -> str:
+    """The key of a path of MEDIA_ROOT."""
+    return str(path.relative_to(Path(settings.MEDIA_ROOT).absolute()))
+
+
+def belongs_to(path: Path, key: str) -> bool:
+    """Whether it is the file with this key, or a companion of that."""
+    file = path_of(key)
+    return path == file or (path.parent == file.parent and path.name.startswith(f"{file.stem}."))
+
+
+def job_folders(kind: str) -> Iterator[Path]:
+    """The folders `<org>/<kind>/<id>`, one after the other: there may be a million."""
+    for org in _entries(path_of(INCOMING).parent):
+        yield from _entries(org / kind)
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """What is in a folder, read as it is asked for; nothing where it is none, or gone."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
+        for entry in found:
+            yield Path(entry.path)
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of those in it."""
+    for entry in _entries(folder):
+        if entry.is_dir():
+            yield from files_in(entry)
+        else:
+            yield entry
+
+
+def set_aside(key: str, *, now: float) -> None:
+    """Take a file out of its place; `remove_set_aside` removes it later. Put back, it is as it was."""
+    path = path_of(key)
+    target = path_of(f"{ASIDE}/{key}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(target)
+    os.utime(target, (now, now))
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
+
+
+def remove_set_aside(*, older_than_seconds: float, now: float) -> int:
+    """Remove what was set aside for so long. Returns how many files."""
+    removed = 0
+    for file in files_in(path_of(ASIDE)):
+        if _age(file, now) > older_than_seconds:
+            file.unlink(missing_ok=True)
+            removed += 1
+            with contextlib.suppress(OSError):
+                file.parent.rmdir()
+    return removed
+
+
 def delete_all(keys: Iterable[str]) -> None:
     for key in keys:
         delete(key)
@@ -191,20 +252,21 @@ def remove_orphans(
     `exists` is asked for at most a thousand ids at a time. Young folders are left: their
     transaction may not have committed yet.
     """
-    old = (
-        folder
-        for folder in path_of(INCOMING).parent.glob(f"*/{kind}/*")
-        if _age(folder, now) > older_than_seconds
-    )
+    old = (folder for folder in job_folders(kind) if _age(folder, now) > older_than_seconds)
     removed = 0
     while folders := list(islice(old, 1000)):
         ids = {folder: row_id for folder in folders if (row_id := _row_id(folder))}
         known = set(exists(list(ids.values())))
         for folder, row_id in ids.items():
             if row_id not in known:
-                shutil.rmtree(folder, ignore_errors=True)
-                removed += 1
+                shutil.rmtree(folder, onerror=_left)
+                removed += not folder.exists()
     return removed
+
+
+def _left(_function: object, path: str, problem: Any) -> None:
+    """Passed over: the next run tries it again."""
+    logger.error("%s could not be removed: %s", path, problem[1])
 
 
 def _row_id(folder: Path) -> uuid.UUID | None:

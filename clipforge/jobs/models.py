@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import ClassVar
 
 from django.db import models
@@ -145,3 +146,13 @@ class JobClock(models.Model):
 
     def __str__(self) -> str:
         return str(self.at)
+
+
+class StoreMarker(models.Model):
+    """A marker that was written into the store: `clipforge.jobs.store_markers`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return str(self.pk)

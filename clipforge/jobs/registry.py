@@ -13,7 +13,7 @@ from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
-from clipforge.jobs import kinds, running, sweeping
+from clipforge.jobs import kinds, running, store_markers, sweeping
 from clipforge.jobs.kinds import JobFiles, JobKind
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,9 @@ def sweep_jobs(kind: JobKind[Any]) -> None:
 
 
 def remove_orphans(kind: JobKind[Any], files: JobFiles) -> None:
-    """Remove the files of jobs that do not exist."""
+    """Remove the files of jobs that do not exist, unless the store is another database's."""
+    if not store_markers.is_known():
+        return
     removed = storage.remove_orphans(
         files.area,
         exists=lambda ids: kind.model._default_manager.filter(pk__in=ids).values_list(

@@ -28,7 +28,7 @@ from procrastinate.contrib.django import app
 from procrastinate.exceptions import AlreadyEnqueued
 
 from clipforge.common import storage
-from clipforge.jobs import caching, kinds
+from clipforge.jobs import caching, kinds, store_markers
 from clipforge.jobs.events import file_ending
 from clipforge.jobs.failures import DATABASE_FAULTS
 from clipforge.jobs.kinds import JobFiles, JobKind
@@ -71,6 +71,8 @@ def ending(kind: JobKind[Any], days: int) -> QuerySet[Any]:
 def expire(kind: JobKind[Any]) -> int:
     """Delete every file that is past its retention. Returns how many."""
     expired = 0
+    if not store_markers.is_known():
+        return expired
     for pk in _each(due(kind)):
         try:
             expired += _expire(kind, pk)

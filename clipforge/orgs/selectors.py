@@ -6,7 +6,7 @@ import contextlib
 import copy
 import datetime
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from django.conf import settings
 from django.db.models import OuterRef, Q, QuerySet
@@ -112,6 +112,12 @@ def all_api_keys() -> QuerySet[APIKey]:
 
 def all_tier_limits() -> QuerySet[TierLimits]:
     return TierLimits.objects.all()
+
+
+def bytes_of(orgs: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """What is counted of each of them that ever stored something."""
+    found = StorageUsage.objects.filter(pk__in=list(orgs))
+    return dict(found.values_list("pk", "bytes"))
 
 
 def storage_usage() -> QuerySet[StorageUsage]:

@@ -48,7 +48,7 @@ def end(row: Export | Project, at: datetime.datetime | None = None) -> None:
 
 
 def events() -> list[tuple[str, Any]]:
-    rows = Event.objects.filter(type__contains="expir").order_by("pk")
+    rows = Event.objects.filter(type__regex="ending|expiring").order_by("pk")
     return [(row.type, row.object_id) for row in rows]
 
 

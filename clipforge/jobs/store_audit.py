@@ -1,0 +1,133 @@
+"""Rows and files compared, both ways: one thousand at a time, whatever there is in all."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.db.models import Sum
+
+from clipforge.common import storage
+from clipforge.jobs import kinds, store_markers
+from clipforge.jobs.kinds import JobFiles, JobKind
+from clipforge.orgs import selectors as org_selectors
+
+logger = logging.getLogger(__name__)
+
+# Looked up together.
+BATCH = 1000
+# What is younger may be of a transaction that is not committed yet. Seconds.
+YOUNG = 24 * 3600
+
+STORE_UNKNOWN = "the store is unknown"
+FILE_WITHOUT_ROW = "no row names this file"
+ROW_WITHOUT_FILE = "the file of this row is missing"
+WRONG_BYTES = "the row counts other bytes than its files have"
+WRONG_SUM = "the organization counts other bytes than its rows"
+
+
+class Finding(NamedTuple):
+    """What does not fit. `subject` is the key of a file, or the kind and id of a row."""
+
+    problem: str
+    subject: str
+    detail: str = ""
+
+
+def findings(*, now: float) -> Iterator[Finding]:
+    """Everything in the store and the database that does not fit."""
+    try:
+        store_markers.require_known()
+    except store_markers.StoreIsUnknown as unknown:
+        yield Finding(STORE_UNKNOWN, store_markers.KEY, unknown.message)
+    for kind in kinds.all_kinds():
+        if kind.files is not None:
+            yield from _files(kind, kind.files, now)
+            yield from _rows(kind, kind.files)
+    yield from _sums()
+
+
+def repair(*, now: float) -> Iterator[Finding]:
+    """As `findings`; takes files that no row names out of their places, and gives those.
+
+    A day later, when no row has named them for so long, they are removed. Raises StoreIsUnknown.
+    """
+    store_markers.require_known()
+    for finding in findings(now=now):
+        if finding.problem == FILE_WITHOUT_ROW:
+            storage.set_aside(finding.subject, now=now)
+        yield finding
+    removed = storage.remove_set_aside(older_than_seconds=YOUNG, now=now)
+    logger.info("removed files that were set aside", extra={"removed": removed})
+
+
+def _files(kind: JobKind[Any], files: JobFiles, now: float) -> Iterator[Finding]:
+    """Old files that no row names."""
+    folders = storage.job_folders(files.area)
+    while batch := list(islice(folders, BATCH)):
+        ids = {row_id for folder in batch if (row_id := _uuid(folder.name))}
+        named = dict(kind.model._default_manager.filter(pk__in=ids).values_list("pk", files.key))
+        for folder in batch:
+            row_id = _uuid(folder.name)
+            key = named.get(row_id, "") if row_id else ""
+            for file in storage.files_in(folder):
+                known = bool(key) and storage.belongs_to(file, key)
+                if not known and _is_old(file, now):
+                    yield Finding(FILE_WITHOUT_ROW, storage.key_of(file))
+
+
+def _rows(kind: JobKind[Any], files: JobFiles) -> Iterator[Finding]:
+    """Rows that name a file which is not there, or count other bytes."""
+    rows = kind.model._default_manager.exclude(**{files.key: ""}).order_by("pk")
+    last: uuid.UUID | None = None
+    while batch := list(
+        (rows if last is None else rows.filter(pk__gt=last)).values_list(
+            "pk", files.key, "stored_bytes"
+        )[:BATCH]
+    ):
+        last = batch[-1][0]
+        for pk, key, counted in batch:
+            if not storage.path_of(key).is_file():
+                yield Finding(ROW_WITHOUT_FILE, f"{kind.name} {pk}", key)
+            elif (found := storage.size_of(key)) != counted:
+                yield Finding(WRONG_BYTES, f"{kind.name} {pk}", f"{counted}, and not {found}")
+
+
+def _sums() -> Iterator[Finding]:
+    orgs = org_selectors.all_organizations().order_by("pk").values_list("pk", flat=True)
+    last: uuid.UUID | None = None
+    while batch := list((orgs if last is None else orgs.filter(pk__gt=last))[:BATCH]):
+        last = batch[-1]
+        sums = dict.fromkeys(batch, 0)
+        for kind in kinds.all_kinds():
+            if kind.files is not None:
+                rows = kind.model._default_manager.filter(org__in=batch).order_by().values("org")
+                for org, total in rows.annotate(total=Sum("stored_bytes")).values_list(
+                    "org", "total"
+                ):
+                    sums[org] += total
+        counted = org_selectors.bytes_of(batch)
+        for org, total in sums.items():
+            if counted.get(org, 0) != total:
+                yield Finding(
+                    WRONG_SUM, f"organization {org}", f"{counted.get(org, 0)}, and not {total}"
+                )
+
+
+def _is_old(path: Path, now: float) -> bool:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    return now - max(found.st_mtime, found.st_ctime) > YOUNG
+
+
+def _uuid(name: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(name)
+    except ValueError:
+        return None
