@@ -32,7 +32,7 @@ OURS = [
 
 WORK = "id status stage progress queue_position error credits attempts"
 TIMES = "created_at updated_at queued_at started_at finished_at"
-WISHES = "count min_seconds max_seconds range keywords kinds"
+WISHES = "count min_seconds max_seconds range keywords kinds language"
 TRACE = "reason reference_type reference_id unit_price price_version inputs"
 
 ORDER = (
@@ -63,8 +63,8 @@ FIELDS: dict[str, tuple[str, str]] = {
     ),
     "ProjectUpdateSerializer": ("title external_id metadata", "title external_id metadata"),
     "ProjectUploadSerializer": (
-        f"file title external_id metadata audio_track language {WISHES} {TERMS}",
-        f"file title external_id metadata audio_track language {WISHES} {TERMS}",
+        f"file title external_id metadata audio_track {WISHES} {TERMS}",
+        f"file title external_id metadata audio_track {WISHES} {TERMS}",
     ),
     "WishesSerializer": (WISHES, WISHES),
     "MomentSerializer": (
