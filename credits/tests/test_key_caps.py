@@ -75,6 +75,25 @@ def test_a_cap_lets_its_last_credit_be_spent_and_not_one_more(org):
     assert balance(org) == Balance(available=90, held=10, posted=100)
 
 
+def test_each_key_is_counted_by_itself_whatever_others_spend_in_the_same_month(org):
+    keys = [capped(org, 10), capped(org, 10), capped(make_organization(credits_=100), 10)]
+    holds = [hold_by(key, amount) for key, amount in zip(keys, (9, 2, 3), strict=True)]
+    assert [used(key) for key in keys] == [9, 2, 3]
+    capture(holds[0], 4)
+    services.release(hold_id=holds[2].pk, actor="test")
+    assert [used(key) for key in keys] == [4, 2, 0]
+    assert hold_by(keys[1], 8).amount == 8
+
+
+def test_of_a_cap_that_was_lowered_below_what_is_spent_nothing_is_left(org):
+    key = capped(org, 10)
+    hold_by(key, 9)
+    APIKey.objects.filter(pk=key.pk).update(monthly_cap=5)
+    with pytest.raises(KeyCapReached) as refused:
+        hold_by(key, 1)
+    assert refused.value.extra["available"] == 0
+
+
 def test_a_cap_of_nothing_lets_nothing_be_spent_and_no_cap_counts_all_the_same(org):
     with pytest.raises(KeyCapReached):
         hold_by(capped(org, 0), 1)

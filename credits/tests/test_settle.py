@@ -86,6 +86,14 @@ def test_a_second_capture_does_nothing(organization):
     assert spends() == 1
 
 
+def test_more_than_was_held_of_what_is_settled_already_is_a_second_capture(organization):
+    """And none that asks too much, though another hold is open."""
+    make_grant(organization, 10)
+    hold, _other = make_hold(organization, 4), make_hold(organization, 3)
+    services.capture(hold_id=hold.pk, fence=0, actor="worker")
+    assert services.capture(hold_id=hold.pk, fence=0, actor="worker", amount=9) is None
+
+
 def test_a_worker_with_an_old_fence_changes_nothing(organization):
     make_grant(organization, 10)
     hold = make_hold(organization, 4, fence=1)

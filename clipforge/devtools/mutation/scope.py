@@ -87,10 +87,17 @@ GROUPS = {
         ),
     ),
     "retention": Group(
-        ("exports/downloads.py", "exports/tasks.py", "exports/rendering.py", "projects/tasks.py"),
+        (
+            "clipforge/jobs/retention.py",
+            *(f"exports/{name}.py" for name in ("downloads", "pinning", "rendering", "tasks")),
+            "projects/tasks.py",
+        ),
         (
             "exports/tests/test_keeping_files.py",
+            "exports/tests/test_events.py",
             "exports/tests/test_rendering.py",
+            "exports/tests/test_rendering_options.py",
+            "exports/tests/test_retention.py",
             "exports/tests/api/test_download.py",
         ),
     ),
