@@ -100,23 +100,26 @@ def mentions(text: str, name: str) -> bool:
 
 @contextmanager
 def replaced(path: str, text: str) -> Iterator[bool]:
-    """Have the function of that text in the database, for every process. False where it refuses it.
-
-    Afterwards no backend runs it any more: one in a loop without an end would not notice that its
-    client is gone.
-    """
+    """Have the function of that text in the database, for every process. False where it refuses it."""
     before, after = changed_function(path, text)
     accepted = _execute(after.replacing)
     try:
         yield accepted
     finally:
         if accepted:
-            _execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                " AND state = 'active' AND backend_type = 'client backend'"
-            )
+            end_busy_backends()
             _execute(before.replacing)
+
+
+def end_busy_backends() -> None:
+    """End what still runs or keeps locks in the database: a backend in a loop without an end does not
+    notice that its client is gone.
+    """
+    _execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND state <> 'idle' AND backend_type = 'client backend'"
+    )
 
 
 def _execute(statement: str) -> bool:

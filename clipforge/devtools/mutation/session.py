@@ -404,6 +404,7 @@ def _repair(config: pytest.Config) -> None:
 
     from clipforge.devtools.testing import seeds
 
+    functions.end_busy_backends()
     with config.stash[blocking_manager_key].unblock():
         if seeds._seeded:
             seeds.restore()
