@@ -85,6 +85,19 @@ def test_each_key_is_counted_by_itself_whatever_others_spend_in_the_same_month(o
     assert hold_by(keys[1], 8).amount == 8
 
 
+@pytest.mark.breaks_ledger  # a month without its holds
+def test_what_is_left_of_a_cap_is_that_of_this_month(org):
+    key = capped(org, 10)
+    KeySpending.objects.create(
+        org=org, family=key.family_id, month=datetime.date(2026, 1, 1), used=3
+    )
+    hold_by(key, 9)
+    with pytest.raises(KeyCapReached) as refused:
+        hold_by(key, 2)
+    assert refused.value.extra["available"] == 1
+    assert sorted(spent(key).values()) == [3, 9]
+
+
 def test_of_a_cap_that_was_lowered_below_what_is_spent_nothing_is_left(org):
     key = capped(org, 10)
     hold_by(key, 9)
