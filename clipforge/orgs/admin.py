@@ -103,7 +103,7 @@ class APIKeyAdmin(BigTable, MovedByServices, admin.ModelAdmin[APIKey]):
 
     @admin.display(description="limits")
     def limit(self, key: APIKey) -> str:
-        return self._link(key, "limit-key", "Change…")
+        return self._link(key, "limit-key", "Change limits…")
 
     @admin.display(description="rotate")
     def rotate(self, key: APIKey) -> str:

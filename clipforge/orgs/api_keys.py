@@ -49,7 +49,7 @@ class NewKey(NamedTuple):
 
 
 class Grants(NamedTuple):
-    """What a key gives to whoever has it."""
+    """The rights that a key gives to whoever has it."""
 
     organization: Organization
     scopes: str = ""

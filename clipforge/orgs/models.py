@@ -159,7 +159,7 @@ class Organization(UUIDModel, TimestampedModel, CachedRow):
 
 
 class Scope(models.TextChoices):
-    """What a key may be allowed. Every operation of the API needs exactly one of these."""
+    """The rights of keys. Every operation of the API needs exactly one of these."""
 
     READ = "read", "See projects, exports and credits"
     WRITE = "write", "Upload, export, change, cancel and delete"
@@ -324,8 +324,13 @@ class APIKey(UUIDModel, CachedRow):
 
     @property
     def scope_list(self) -> list[str]:
-        """What it may do, in the order of Scope."""
+        """Its rights, in the order of Scope."""
         return [scope for scope in Scope.values if self.may(scope)]
+
+    @property
+    def address_list(self) -> list[str]:
+        """The networks that it works from; none: all of them."""
+        return self.allowed_addresses.split()
 
     @property
     def family_id(self) -> uuid.UUID:

@@ -18,7 +18,7 @@ from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import CharField, TextField
 from django.urls import get_resolver
-from rest_framework.fields import FloatField
+from rest_framework.fields import FloatField, ListField
 from rest_framework.serializers import BaseSerializer
 
 from clipforge.common.api.serializers import Decimals, MaybeText, Strict
@@ -242,8 +242,13 @@ def test_every_number_of_seconds_has_three_decimals_and_an_absent_text_is_null()
                 column = meta.model._meta.get_field(field)
             except FieldDoesNotExist:
                 continue
+            shown = kind().fields[field]
+            if isinstance(
+                shown, ListField
+            ):  # of the words of the text: an empty one is an empty list
+                continue
             if isinstance(column, CharField | TextField) and column.blank:
-                assert isinstance(kind().fields[field], MaybeText), f"{name}.{field}"
+                assert isinstance(shown, MaybeText), f"{name}.{field}"
     assert MaybeText().to_representation("") is None
 
 

@@ -96,8 +96,11 @@ class KeySerializer(ModelSerializer):
         read_only=True,
         help_text="What it may do: each operation says which one it needs.",
     )
-    allowed_addresses = serializers.SerializerMethodField(
-        help_text="Networks that it works from. Empty: from anywhere."
+    allowed_addresses = serializers.ListField(
+        source="address_list",
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="Networks that it works from. Empty: from anywhere.",
     )
     monthly_credit_cap = serializers.IntegerField(
         source="monthly_cap", read_only=True, help_text="Credits a month (UTC). Null: no cap."
@@ -135,9 +138,6 @@ class KeySerializer(ModelSerializer):
 
     def get_mode(self, key: APIKey) -> str:
         return "test" if key.text_prefix == keys.TEST_PREFIX else "live"
-
-    def get_allowed_addresses(self, key: APIKey) -> list[str]:
-        return key.allowed_addresses.split()
 
     def get_credits_used(self, key: APIKey) -> int:
         spent: dict[uuid.UUID, int] = self.context.get("spent", {})
@@ -191,11 +191,11 @@ class KeyRequestSerializer(Serializer):
     )
 
     def grants(self, own: APIKey) -> dict[str, Any]:
-        """What was asked for, as `create_api_key` takes it; what was left out is as `own` has it."""
+        """The rights that were asked for, as `create_api_key` takes them; those left out are as `own` has them."""
         asked = self.validated_data
         return {
             "scopes": " ".join(asked.get("scopes", own.scope_list)),
-            "allowed_addresses": asked.get("allowed_addresses", own.allowed_addresses.split()),
+            "allowed_addresses": asked.get("allowed_addresses", own.address_list),
             "expires_at": asked.get("expires_at", own.expires_at),
         }
 

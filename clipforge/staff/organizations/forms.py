@@ -70,7 +70,7 @@ def last_moment_of_a_key() -> datetime.datetime:
 
 
 class LimitsOfAKey(ReasonForm):
-    """What a key may do, where it works from, and what it may spend."""
+    """The rights of a key, where it works from, and how much it may spend."""
 
     scopes = forms.MultipleChoiceField(
         label="May do",
