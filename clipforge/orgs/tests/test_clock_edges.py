@@ -16,7 +16,7 @@ from clipforge.common.cache.scripts import Script
 from clipforge.common.models import CachedRow
 from clipforge.devtools.testing.clocks import MICROSECOND, around, clocks_at, refuses
 from clipforge.devtools.testing.factories import REASON, TESTER, make_api_key, make_organization
-from clipforge.orgs import caching, keys, services, tasks, windows
+from clipforge.orgs import api_keys, caching, keys, services, tasks, windows
 from clipforge.orgs.models import APIKey, IdempotencyRecord, Organization, TierLimits
 from clipforge.orgs.windows import LocalWindows
 
@@ -86,6 +86,30 @@ def test_a_use_of_a_key_is_written_once_an_hour_has_passed():
 
     assert around(EDGE, lambda: writes(known=True)) == [False, True, True]
     assert around(EDGE, lambda: writes(known=False)) == [False, True, True]
+
+
+@pytest.mark.django_db
+def test_a_key_is_rotated_and_counted_until_its_end(monkeypatch):
+    monkeypatch.setattr(api_keys, "MAX_KEYS", 1)
+    organization = make_organization()
+    key = make_api_key(organization, expires_at=EDGE).api_key
+    because: dict[str, Any] = {"reason": REASON, "actor": TESTER}
+
+    def rotate() -> object:
+        return services.rotate_api_key(api_key=key, **because)
+
+    def another() -> object:
+        return services.create_api_key(organization=organization, name="another", **because)
+
+    def token() -> object:
+        ends = EDGE + datetime.timedelta(hours=1)
+        made = services.create_token(created_with=key, scopes="read", expires_at=ends, **because)
+        assert made.api_key.expires_at == EDGE
+        return made
+
+    assert around(EDGE, lambda: refuses(rotate)) == [False, True, True]
+    assert around(EDGE, lambda: refuses(token)) == [False, True, True]
+    assert around(EDGE, lambda: refuses(another)) == [True, False, False]
 
 
 @pytest.mark.django_db
