@@ -17,7 +17,8 @@ from rest_framework.response import Response
 
 # Bytes. Less is one packet either way.
 WORTH_COMPRESSING = 1024
-# A page of fifty projects takes half of a millisecond, and a twelfth of its bytes.
+# A page of fifty projects takes half of a millisecond, and a twelfth of its bytes. Brotli (quality 5) takes
+# as long and saves an eighth of what is left, 450 bytes, for a package and a third ETag of each answer.
 LEVEL = 5
 TAKES_GZIP = re.compile(
     r"(?:^|[,\s])(?:gzip|\*)(?![\w-])(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE
