@@ -19,7 +19,7 @@ from django.db import transaction
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.media import Chosen, MediaError, ScoredMoment, Snap, choose, place
 from clipforge.media.words.transcript import Transcript
-from projects import selectors
+from projects import pictures, selectors
 from projects.events import moments_replacing
 from projects.models import Moment, MomentFeedback, Project
 from projects.recording import figures_of, record_moments
@@ -41,13 +41,13 @@ def choose_again(*, project: Project, wishes: Mapping[str, Any]) -> Chosen:
     Raises Conflict unless the project was analysed and its features are there, and Invalid for a
     range outside the source. Takes less than a second; call it outside a transaction.
     """
-    _require_analysed(project)
+    require_analysed(project)
     require_inside(wishes, duration=project.duration)
-    features = _require_features(project)
+    features = require_features(project)
     taken = tuple((moment.start, moment.end) for moment in _staying(project))
-    with _features_that_cannot_be_read():
-        spoken = _spoken(project, wishes.get("language"))
-        return choose(features, spoken, choice_of(wishes, taken=taken))
+    with features_that_cannot_be_read():
+        words = spoken(project, wishes.get("language"))
+        return choose(features, words, choice_of(wishes, taken=taken))
 
 
 def replace_moments(*, project: Project, chosen: Chosen) -> list[Moment]:
@@ -57,9 +57,11 @@ def replace_moments(*, project: Project, chosen: Chosen) -> list[Moment]:
     `choose_again` stays too, and keeps its time. Call it in a transaction that locked the project:
     of two at once the later one wins, whole.
     """
-    _require_analysed(project)
+    require_analysed(project)
     staying = _staying(project)
-    Moment.objects.filter(project=project).exclude(pk__in=[each.pk for each in staying]).delete()
+    going = Moment.objects.filter(project=project).exclude(pk__in=[each.pk for each in staying])
+    _forget_posters(project, list(going.values_list("pk", flat=True)))
+    going.delete()
     new = [each for each in chosen.moments if not any(_overlap(each, old) for old in staying)]
     return record_moments(project, new, scorer_version=chosen.scorer_version)
 
@@ -91,13 +93,13 @@ def place_moment(*, project: Project, start: float, end: float, snap: str) -> Ch
     Raises Conflict unless the project was analysed, and where edges have to move and no features
     are kept; Invalid for a stretch that is none. Call it outside a transaction.
     """
-    _require_analysed(project)
+    require_analysed(project)
     _require_stretch(project, start, end)
     if snap == Snap.NONE and selectors.features(project) is None:
         return Chosen([ScoredMoment(start, end, 0.0, reason=UNRATED)], "")
-    features = _require_features(project)
-    with _features_that_cannot_be_read():
-        return place(features, _spoken(project), start=start, end=end, snap=Snap(snap))
+    features = require_features(project)
+    with features_that_cannot_be_read():
+        return place(features, spoken(project), start=start, end=end, snap=Snap(snap))
 
 
 def make_moment(*, project: Project, placed: Chosen, title: str) -> Moment:
@@ -105,7 +107,7 @@ def make_moment(*, project: Project, placed: Chosen, title: str) -> Moment:
 
     Raises Conflict when there are MOST_MADE of them already.
     """
-    _require_analysed(project)
+    require_analysed(project)
     made = selectors.moments(project).filter(origin=Moment.Origin.MADE)
     if made.count() >= MOST_MADE:
         raise Conflict(
@@ -139,6 +141,8 @@ def change_moment(*, moment: Moment, placed: Chosen | None, changes: Mapping[str
         moment = selectors.get_moment(moment.project.org, moment.pk, lock=True)
         if fields:
             Moment.objects.filter(pk=moment.pk).update(**fields)
+        if placed is not None:
+            _forget_posters(moment.project, [moment.pk])
         for name, value in fields.items():
             setattr(moment, name, value)
         if "rating" in changes:
@@ -151,6 +155,12 @@ def delete_moment(*, moment: Moment) -> None:
     with transaction.atomic():
         # With its project, which whoever exports it has locked: that export is seen here, or finds it gone.
         selectors.get_moment(moment.project.org, moment.pk, lock=True).delete()
+        _forget_posters(moment.project, [moment.pk])
+
+
+def _forget_posters(project: Project, moment_ids: list[uuid.UUID]) -> None:
+    """Delete them once the moments are gone, or elsewhere."""
+    transaction.on_commit(functools.partial(pictures.forget, project, moment_ids), robust=True)
 
 
 def _keep_feedback(moment: Moment) -> None:
@@ -171,7 +181,8 @@ def _keep_feedback(moment: Moment) -> None:
 # --- what has to be so ----------------------------------------------------------------
 
 
-def _require_analysed(project: Project) -> None:
+def require_analysed(project: Project) -> None:
+    """Raises Conflict unless the project was analysed."""
     if project.status not in Project.ANALYSED:
         raise Conflict(
             f"The project is {project.status}; it has moments once it is READY or EMPTY.",
@@ -179,7 +190,8 @@ def _require_analysed(project: Project) -> None:
         )
 
 
-def _require_features(project: Project) -> bytes:
+def require_features(project: Project) -> bytes:
+    """The features that are kept of the project; raises Conflict without any."""
     features = selectors.features(project)
     if features is None:
         raise Conflict(
@@ -199,14 +211,14 @@ def _require_stretch(project: Project, start: float, end: float) -> None:
         )
 
 
-def _spoken(project: Project, language: str | None = None) -> Transcript | None:
+def spoken(project: Project, language: str | None = None) -> Transcript | None:
     """The words; None where they were taken for another language than the one that is spoken."""
     row = selectors.transcript(project)
     return row.content if row and language in {None, row.language} else None
 
 
 @contextlib.contextmanager
-def _features_that_cannot_be_read() -> Iterator[None]:
+def features_that_cannot_be_read() -> Iterator[None]:
     """Raise Conflict where the child could do nothing with what is kept."""
     try:
         yield

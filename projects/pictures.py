@@ -5,19 +5,36 @@ They never lead to the source, beside which the pictures are.
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterable
+
 from django.conf import settings
 from django.core import signing
 from django.urls import reverse
 
+from clipforge.common import storage
 from clipforge.common.errors import Conflict, Forbidden, NotFound
-from clipforge.media.contracts import PICTURES
-from projects.models import Project
+from clipforge.media.contracts import PICTURES, POSTERS
+from projects.models import Moment, Project
 
 SALT = "projects.pictures"
 
 
-def signed_url(project: Project, name: str) -> str:
-    """The path to one of the PICTURES, good for settings.DOWNLOAD_URL_SECONDS.
+def beginning_of(project: Project, moment_id: uuid.UUID | None = None) -> str:
+    """The beginning of the storage keys of the pictures of a project, or of one of its moments."""
+    of = f"moment-{moment_id}." if moment_id else ""
+    return f"{project.source_key}.{of}"
+
+
+def forget(project: Project, moment_ids: Iterable[uuid.UUID]) -> None:
+    """Delete the posters of moments."""
+    for moment_id in moment_ids:
+        for name in POSTERS:
+            storage.path_of(beginning_of(project, moment_id) + name).unlink(missing_ok=True)
+
+
+def signed_url(project: Project, name: str, *, moment: Moment | None = None) -> str:
+    """The path to one of the PICTURES, or to a poster of the moment, good for DOWNLOAD_URL_SECONDS.
 
     Raises Conflict before the project was analysed.
     """
@@ -26,7 +43,9 @@ def signed_url(project: Project, name: str) -> str:
             f"The project is {project.status}; it has pictures once it is READY or EMPTY.",
             code="project_not_ready",
         )
-    token = signing.TimestampSigner(salt=SALT).sign_object(f"{project.source_key}.")
+    token = signing.TimestampSigner(salt=SALT).sign_object(
+        beginning_of(project, moment.pk if moment else None)
+    )
     return reverse("picture-file", args=[token, name])
 
 

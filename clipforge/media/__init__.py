@@ -5,6 +5,7 @@ from clipforge.media.contracts import (
     Aspect,
     Choice,
     Chosen,
+    Curves,
     ErrorCode,
     Layout,
     Limits,
@@ -17,13 +18,23 @@ from clipforge.media.contracts import (
     SourceInfo,
     WarningCode,
 )
-from clipforge.media.operations import analyse, choose, illustrate, place, probe, render
+from clipforge.media.operations import (
+    analyse,
+    choose,
+    curves,
+    illustrate,
+    place,
+    portray,
+    probe,
+    render,
+)
 
 __all__ = [
     "Analysis",
     "Aspect",
     "Choice",
     "Chosen",
+    "Curves",
     "ErrorCode",
     "Layout",
     "Limits",
@@ -37,8 +48,10 @@ __all__ = [
     "WarningCode",
     "analyse",
     "choose",
+    "curves",
     "illustrate",
     "place",
+    "portray",
     "probe",
     "render",
 ]

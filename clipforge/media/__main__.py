@@ -114,6 +114,12 @@ def place(arguments: Arguments, _limits: Limits, _on_progress: sandbox.OnProgres
     return asdict(choosing.place(*_what_is_kept(arguments), start, end, snap))
 
 
+def curves(arguments: Arguments, _limits: Limits, _on_progress: sandbox.OnProgress) -> Result:
+    from clipforge.media import plotting
+
+    return asdict(plotting.curves(*_what_is_kept(arguments)))
+
+
 def _what_is_kept(arguments: Arguments) -> tuple[Kept, Transcript | None]:
     from clipforge.media import kept
     from clipforge.media.words.transcript import Transcript
@@ -153,6 +159,15 @@ def illustrate(arguments: Arguments, limits: Limits, on_progress: sandbox.OnProg
     return {"names": names}
 
 
+def portray(arguments: Arguments, limits: Limits, _on_progress: sandbox.OnProgress) -> Result:
+    from clipforge.media import portraying
+
+    source, folder = Path(arguments["source"]), Path(arguments["folder"])
+    stretch = arguments["start"], arguments["end"]
+    names = portraying.portray(source, folder, *stretch, limits, _face_model(arguments))
+    return {"names": names}
+
+
 def _face_model(arguments: Arguments) -> FaceModel | None:
     from clipforge.media.reframing.models import FaceModel
 
@@ -167,9 +182,11 @@ OPERATIONS: dict[str, Operation] = {
     "place": place,
     "render": render,
     "illustrate": illustrate,
+    "portray": portray,
+    "curves": curves,
 }
 # These work in this process. The others start ffmpeg, which may start no further process.
-IN_PROCESS = {"probe", "choose", "place"}
+IN_PROCESS = {"probe", "choose", "place", "curves"}
 
 
 def claim_stdout() -> int:

@@ -60,6 +60,12 @@ def version(kept: Kept) -> str:
     return SCORER_VERSION if kept.exact_cuts else SCORER_VERSION + KEYFRAMES_SUFFIX
 
 
+def scorer_of(kept: Kept, transcript: Transcript | None, keywords: tuple[str, ...] = ()) -> Scorer:
+    """The scorer of what is kept."""
+    spoken = Spoken(transcript, keywords) if transcript and transcript.sentences else None
+    return Scorer(per_second(kept.sound, kept.picture, kept.duration), spoken)
+
+
 def _judges(
     kept: Kept, transcript: Transcript | None, keywords: tuple[str, ...] = ()
 ) -> tuple[Scorer, Boundaries, Repeats]:

@@ -190,6 +190,19 @@ class Analysis:
     pictures: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """The score and the sub-scores over time, by name, 0..100: at half a step, one and a half, and so on.
+
+    Each value rates `window` seconds around its time.
+    """
+
+    step: float
+    window: float
+    scorer_version: str
+    values: dict[str, list[float]]
+
+
 class Aspect(StrEnum):
     VERTICAL = "9:16"
     SQUARE = "1:1"

@@ -81,13 +81,13 @@ class Judge:
 
     def __init__(self, size: tuple[int, int], detector: FaceDetector | None) -> None:
         self.marks: list[float] = []
-        self._size, self._detector = size, detector
+        self.size, self._detector = size, detector
 
     def watch(self, arguments: list[str], rate: Fraction) -> None:
-        looking.watch(arguments, rate, self._size, CANDIDATES + 2, self._take)
+        looking.watch(arguments, rate, self.size, CANDIDATES + 2, self.take)
 
-    def _take(self, frame: NDArray[np.uint8]) -> None:
-        picture = frame.reshape(self._size[1], self._size[0], 3)
+    def take(self, frame: NDArray[np.uint8]) -> None:
+        picture = frame.reshape(self.size[1], self.size[0], 3)
         self.marks.append(self._mark(picture))
 
     def _mark(self, picture: NDArray[np.uint8]) -> float:

@@ -1,4 +1,4 @@
-"""The operations of this package: probe, analyse, choose, place, render. Each runs in a child process.
+"""The operations of this package: probe, analyse, choose, place, curves, render, pictures. Each runs in a child process.
 
 All of them block, for up to `limits.wall_seconds`. Each raises `MediaError` for a fault of
 the video or of the work, and `OSError` for a fault of the call: no such file, no such
@@ -28,6 +28,7 @@ from clipforge.media.contracts import (
     Analysis,
     Choice,
     Chosen,
+    Curves,
     ErrorCode,
     Limits,
     MediaError,
@@ -126,6 +127,26 @@ def place(
     return _chosen("place", features, transcript, start=start, end=end, snap=snap)
 
 
+def curves(features: bytes, transcript: Transcript | None) -> Curves:
+    """The score and the sub-scores over the length of a source, from kept features and words."""
+    result = _from_what_is_kept("curves", features, transcript)
+    with _malformed_result_as_crash():
+        values = {
+            str(name): [float(value) for value in series]
+            for name, series in result["values"].items()
+        }
+        if not all(values.values()) or not all(
+            0 <= value <= 100 for series in values.values() for value in series
+        ):
+            raise ValueError("not scores")
+        return Curves(
+            step=float(result["step"]),
+            window=float(result["window"]),
+            scorer_version=str(result["scorer_version"]),
+            values=values,
+        )
+
+
 def render(
     source: Path,
     target: Path,
@@ -171,11 +192,46 @@ def render(
 def _chosen(
     operation: str, features: bytes, transcript: Transcript | None, **arguments: Any
 ) -> Chosen:
-    spoken = transcript.as_json() if transcript else None
-    kept = {"features": base64.b64encode(features).decode(), "transcript": spoken}
-    result = sandbox.run(operation, {**kept, **arguments}, limits=CHOOSING_LIMITS)
+    result = _from_what_is_kept(operation, features, transcript, **arguments)
     with _malformed_result_as_crash():
         return Chosen(**{**result, "moments": _moments(result)})
+
+
+def _from_what_is_kept(
+    operation: str, features: bytes, transcript: Transcript | None, **arguments: Any
+) -> dict[str, Any]:
+    spoken = transcript.as_json() if transcript else None
+    kept = {"features": base64.b64encode(features).decode(), "transcript": spoken}
+    return sandbox.run(operation, {**kept, **arguments}, limits=CHOOSING_LIMITS)
+
+
+def portray(
+    source: Path,
+    folder: Path,
+    *,
+    start: float,
+    end: float,
+    face_model: FaceModel | None = None,
+    limits: Limits = CHOOSING_LIMITS,
+) -> list[str]:
+    """Write posters of [start, end) of a source into an empty folder; the names of the files.
+
+    None where the clock of the source starts again. Takes half a second.
+    """
+    _require_file(source)
+    result = sandbox.run(
+        "portray",
+        {
+            "source": str(source.absolute()),
+            "folder": str(folder.absolute()),
+            "start": start,
+            "end": end,
+            "face_model": asdict(face_model) if face_model else None,
+        },
+        limits=limits,
+    )
+    with _malformed_result_as_crash():
+        return _pictures(result["names"])
 
 
 def illustrate(

@@ -44,7 +44,11 @@ POSTS = {
     "webhook-delivery-replay": ONE,
 }
 # What else takes more than one.
-OTHERS = {"patch moment": {"api": 2}}
+OTHERS = {
+    "patch moment": {"api": 2},
+    "get curves": {"api": 2},
+    "get moment-poster": {"api": 2},
+}
 PATHS = {
     route.name: re.sub(r"<[^>]+>", lambda _: str(uuid.uuid4()), route.pattern)
     for route in routes()

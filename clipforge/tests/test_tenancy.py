@@ -63,6 +63,9 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("moments", "GET"): (200, 404, "project"),
     ("project-picture", "GET"): (302, 404, "project"),
     ("project-archive", "GET"): (302, 404, "project"),
+    ("moment-poster", "GET"): (302, 404, "moment"),
+    # Nothing is kept of the project here: projects/tests/api/test_curves.py has one of which there is.
+    ("curves", "GET"): (409, 404, "project"),
     ("transcript", "GET"): (200, 404, "project"),
     ("transcript", "PATCH"): (200, 404, "project"),
     ("transcripts", "GET"): (200, 200, None),
@@ -250,7 +253,7 @@ def address(name: str, pk: str, world: World) -> str:
     if name == "transcripts":
         return f"{PATTERNS[name]}?q=speaks"
     pattern = PATTERNS[name]
-    if name in {"export-picture", "project-picture"}:
+    if name in {"export-picture", "project-picture", "moment-poster"}:
         pattern = pattern.replace("<str:name>", "poster.jpg")
     path, filled = re.subn(r"<uuid:\w+>", pk, pattern)
     assert "<" not in path, f"{path}: this test cannot fill that in"

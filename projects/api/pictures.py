@@ -14,9 +14,9 @@ from rest_framework.response import Response
 from clipforge.common.api.files import serve_file
 from clipforge.common.api.problems import problem_response, safe_only
 from clipforge.common.errors import DomainError, NotFound
-from clipforge.media.contracts import PICTURES
+from clipforge.media.contracts import PICTURES, POSTERS
 from clipforge.orgs.api.views import OrgView
-from projects import pictures, selectors
+from projects import pictures, portraits, selectors
 
 
 class ProjectPicture(OrgView):
@@ -41,6 +41,26 @@ class ProjectPicture(OrgView):
         if name not in PICTURES:
             raise NotFound
         return redirect(request, pictures.signed_url(project, name))
+
+
+class MomentPoster(OrgView):
+    problems = {"get": (404, 409)}
+    pagination_class = None
+    costs = {"get": {"api": 2}}
+
+    @extend_schema(
+        operation_id="download_moment_poster",
+        summary="Redirect to a signed, expiring URL of the poster of a moment",
+        description="Made when somebody first asks, which takes half a second, and again when its edges "
+        "have moved. Where none can be made, it is that of the project.",
+        parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH, enum=sorted(POSTERS))],
+        responses={302: OpenApiResponse(description="`Location` is the URL.")},
+    )
+    def get(self, request: Request, moment_id: uuid.UUID, name: str) -> Response:
+        moment = selectors.get_moment(self.organization, moment_id)
+        if name not in POSTERS:
+            raise NotFound
+        return redirect(request, portraits.signed_url(moment, name))
 
 
 def redirect(request: Request, path: str) -> Response:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from projects.api import moment_views, pictures, transcripts, views
+from projects.api import curves, moment_views, pictures, transcripts, views
 
 urlpatterns = [
     path("projects", views.ProjectList.as_view(), name="projects"),
@@ -30,6 +30,12 @@ urlpatterns = [
         pictures.ProjectPicture.as_view(),
         name="project-picture",
     ),
+    path(
+        "moments/<uuid:moment_id>/pictures/<str:name>",
+        pictures.MomentPoster.as_view(),
+        name="moment-poster",
+    ),
+    path("projects/<uuid:project_id>/curves", curves.CurvesOfProject.as_view(), name="curves"),
 ]
 file_urlpatterns = [
     path("files/pictures/<str:token>/<str:name>", pictures.picture_file, name="picture-file"),

@@ -1,0 +1,58 @@
+"""Posters of moments: made when somebody first asks, since choosing again makes other moments in a second.
+
+They lie beside the source and are deleted with it, with the moment, and when its edges move.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import replace
+
+from clipforge.common import storage
+from clipforge.media import MediaError, portray
+from clipforge.media.operations import CHOOSING_LIMITS
+from projects import faces, pictures
+from projects.models import Moment
+
+logger = logging.getLogger(__name__)
+
+
+def signed_url(moment: Moment, name: str) -> str:
+    """The path to a poster of the moment, which is made if it is not there.
+
+    That of the whole project where none can be made. Making one takes half a second in a child process;
+    call it outside a transaction. Raises Conflict before the project was analysed.
+    """
+    link = pictures.signed_url(moment.project, name, moment=moment)
+    path = storage.path_of(pictures.beginning_of(moment.project, moment.pk) + name)
+    if path.is_file() or _made(moment):
+        return link
+    return pictures.signed_url(moment.project, name)
+
+
+def _made(moment: Moment) -> bool:
+    source = storage.path_of(moment.project.source_key)
+    if not source.is_file():
+        return False
+    beginning = pictures.beginning_of(moment.project, moment.pk)
+    with storage.full_disk_is_refused(), storage.workspace(uuid.uuid4(), 0) as folder:
+        try:
+            names = portray(
+                source,
+                folder,
+                start=moment.start,
+                end=moment.end,
+                face_model=faces.model(),
+                limits=replace(CHOOSING_LIMITS, max_duration=moment.project.duration + 1),
+            )
+        except MediaError as error:
+            logger.warning("no poster of moment %s: %s", moment.pk, error)
+            return False
+        for made in names:
+            storage.publish(folder / made, beginning + made)
+    # Moved or deleted meanwhile, when there was no poster to delete.
+    if not Moment.objects.filter(pk=moment.pk, start=moment.start, end=moment.end).exists():
+        pictures.forget(moment.project, [moment.pk])
+        return False
+    return bool(names)
