@@ -10,11 +10,13 @@ from collections.abc import Iterable
 
 from django.conf import settings
 from django.core import signing
+from django.db import transaction
 from django.urls import reverse
 
 from clipforge.common import storage
 from clipforge.common.errors import Conflict, Forbidden, NotFound
 from clipforge.media.contracts import PICTURES, POSTERS
+from clipforge.orgs import stored
 from projects.models import Moment, Project
 
 SALT = "projects.pictures"
@@ -27,10 +29,24 @@ def beginning_of(project: Project, moment_id: uuid.UUID | None = None) -> str:
 
 
 def forget(project: Project, moment_ids: Iterable[uuid.UUID]) -> None:
-    """Delete the posters of moments."""
-    for moment_id in moment_ids:
-        for name in POSTERS:
-            storage.path_of(beginning_of(project, moment_id) + name).unlink(missing_ok=True)
+    """Delete the posters of moments, if there are any."""
+    if not project.source_key:
+        return
+    keys = [beginning_of(project, each) + name for each in moment_ids for name in POSTERS]
+    posters = [path for key in keys if (path := storage.path_of(key)).exists()]
+    for path in posters:
+        path.unlink(missing_ok=True)
+    if posters:
+        count_bytes(project)
+
+
+def count_bytes(project: Project) -> None:
+    """Count what the source takes with the pictures beside it, after there came some or went."""
+    with transaction.atomic():
+        rows = Project.objects.filter(pk=project.pk, source_key=project.source_key)
+        if rows.select_for_update(no_key=True).first():
+            rows.update(stored_bytes=storage.size_of(project.source_key))
+            stored.settle(project.org_id)
 
 
 def signed_url(project: Project, name: str, *, moment: Moment | None = None) -> str:

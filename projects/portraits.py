@@ -51,6 +51,7 @@ def _made(moment: Moment) -> bool:
             return False
         for made in names:
             storage.publish(folder / made, beginning + made)
+    pictures.count_bytes(moment.project)
     # Moved or deleted meanwhile, when there was no poster to delete.
     if not Moment.objects.filter(pk=moment.pk, start=moment.start, end=moment.end).exists():
         pictures.forget(moment.project, [moment.pk])

@@ -81,6 +81,20 @@ def test_it_is_made_when_it_is_first_asked_for_and_kept(
     assert again.st_ino == written.st_ino
 
 
+def test_its_bytes_are_counted_with_those_of_the_source(
+    api: APIClient, project: Project, django_capture_on_commit_callbacks: Any
+):
+    moment = make_moment(project, start=8.0, end=9.9)
+    before = project.stored_bytes
+    api.get(url(moment))
+    project.refresh_from_db()
+    assert project.stored_bytes == storage.size_of(project.source_key) > before
+    with django_capture_on_commit_callbacks(execute=True):
+        moments.delete_moment(moment=moment)
+    project.refresh_from_db()
+    assert project.stored_bytes == before
+
+
 def test_a_moment_without_a_keyframe_shows_the_picture_in_its_middle(
     api: APIClient, anonymous: APIClient, project: Project, tmp_path: Path
 ):
