@@ -54,7 +54,12 @@ class MomentPoster(OrgView):
         description="Made when somebody first asks, which takes half a second, and again when its edges "
         "have moved. Where none can be made, it is that of the project.",
         parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH, enum=sorted(POSTERS))],
-        responses={302: OpenApiResponse(description="`Location` is the URL.")},
+        responses={
+            (200, "*/*"): OpenApiResponse(
+                OpenApiTypes.BINARY, description="The file, where the redirect is followed."
+            ),
+            302: OpenApiResponse(description="`Location` is the URL."),
+        },
     )
     def get(self, request: Request, moment_id: uuid.UUID, name: str) -> Response:
         moment = selectors.get_moment(self.organization, moment_id)

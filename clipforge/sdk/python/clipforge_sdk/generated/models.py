@@ -71,6 +71,34 @@ class Credits(TypedDict):
     charged: int
 
 
+class Curve(TypedDict):
+    name: str
+    """
+    `score`, or that of a sub-score of moments.
+    """
+    values: list[float]
+    """
+    0 to 100, at half a step, one and a half, and so on.
+    """
+
+
+class Curves(TypedDict):
+    scorer_version: str
+    duration: float
+    """
+    Of the source, in seconds.
+    """
+    step: float
+    """
+    Seconds from one value to the next.
+    """
+    window: float
+    """
+    Seconds around it that a value rates.
+    """
+    curves: list[Curve]
+
+
 DeliveryStatusEnum: TypeAlias = Literal["PENDING", "DELIVERED", "FAILED"]
 
 

@@ -153,6 +153,32 @@ class Operations(Calls):
         )
         return answer
 
+    def get_curves(self, project_id: str) -> models.Curves:
+        """Score and sub-scores over the length of the source.
+
+        300 values each at most, a second apart at least. As SVG they are drawn one under the other, with the moments shaded. Free; nothing is decoded. 409 `features_missing` for a project that was analysed before features were kept.
+
+        Needs the scope `read`.
+        """
+        answer: models.Curves = self._json(
+            "GET", "/api/v1/projects/{project_id}/curves", path={"project_id": project_id}
+        )
+        return answer
+
+    def get_curves_text(self, project_id: str, *, format: Literal["svg"]) -> str:
+        """Score and sub-scores over the length of the source As text, in this format.
+
+        300 values each at most, a second apart at least. As SVG they are drawn one under the other, with the moments shaded. Free; nothing is decoded. 409 `features_missing` for a project that was analysed before features were kept.
+
+        Needs the scope `read`.
+        """
+        return self._text(
+            "GET",
+            "/api/v1/projects/{project_id}/curves",
+            path={"project_id": project_id},
+            query={"format": format},
+        )
+
     def download_project_exports(self, project_id: str) -> Download:
         """Redirect to a signed, expiring URL of all finished files as one ZIP.
 
@@ -383,6 +409,21 @@ class Operations(Calls):
         Needs the scope `write`.
         """
         self._json("DELETE", "/api/v1/moments/{moment_id}", path={"moment_id": moment_id})
+
+    def download_moment_poster(
+        self, moment_id: str, name: Literal["poster.jpg", "poster.webp"]
+    ) -> Download:
+        """Redirect to a signed, expiring URL of the poster of a moment.
+
+        Made when somebody first asks, which takes half a second, and again when its edges have moved. Where none can be made, it is that of the project.
+
+        Needs the scope `read`.
+        """
+        return self._file(
+            "GET",
+            "/api/v1/moments/{moment_id}/pictures/{name}",
+            path={"moment_id": moment_id, "name": name},
+        )
 
     def get_moment_transcript(self, moment_id: str) -> models.Transcript:
         """The words that are spoken in a moment.

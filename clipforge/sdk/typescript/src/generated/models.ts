@@ -106,6 +106,31 @@ export type components = {
             /** @description Null without a paid plan. */
             subscription: components["schemas"]["Subscription"] | null;
         };
+        Curve: {
+            /** @description `score`, or that of a sub-score of moments. */
+            name: string;
+            /** @description 0 to 100, at half a step, one and a half, and so on. */
+            values: number[];
+        };
+        Curves: {
+            scorer_version: string;
+            /**
+             * Format: double
+             * @description Of the source, in seconds.
+             */
+            duration: number;
+            /**
+             * Format: double
+             * @description Seconds from one value to the next.
+             */
+            step: number;
+            /**
+             * Format: double
+             * @description Seconds around it that a value rates.
+             */
+            window: number;
+            curves: components["schemas"]["Curve"][];
+        };
         /** @description One event for one endpoint. */
         Delivery: {
             /** Format: uuid */
@@ -1684,6 +1709,8 @@ export type CorrectionRequest = components['schemas']['CorrectionRequest'];
 export type Credits = components['schemas']['Credits'];
 export type CreditsLowEvent = components['schemas']['CreditsLowEvent'];
 export type CurrentSubscription = components['schemas']['CurrentSubscription'];
+export type Curve = components['schemas']['Curve'];
+export type Curves = components['schemas']['Curves'];
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryDetail = components['schemas']['DeliveryDetail'];
 export type DeliveryStatusEnum = components['schemas']['DeliveryStatusEnum'];

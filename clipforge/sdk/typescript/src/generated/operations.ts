@@ -135,6 +135,37 @@ export class Operations extends Calls {
   }
 
   /**
+   * Score and sub-scores over the length of the source.
+   *
+   * 300 values each at most, a second apart at least. As SVG they are drawn one under the other, with the moments shaded. Free; nothing is decoded. 409 `features_missing` for a project that was analysed before features were kept.
+   *
+   * Needs the scope `read`.
+   */
+  getCurves(
+    projectId: string,
+    options: CallOptions = {},
+  ): Promise<models.Curves> {
+    return this.json({ method: "GET", address: "/api/v1/projects/{project_id}/curves", path: { project_id: projectId }, ...options });
+  }
+
+  /**
+   * Score and sub-scores over the length of the source.
+   *
+   * 300 values each at most, a second apart at least. As SVG they are drawn one under the other, with the moments shaded. Free; nothing is decoded. 409 `features_missing` for a project that was analysed before features were kept.
+   *
+   * Needs the scope `read`.
+   *
+   * `format`: Of the text.
+   */
+  getCurvesText(
+    projectId: string,
+    query: { format: "svg" },
+    options: CallOptions = {},
+  ): Promise<string> {
+    return this.text({ method: "GET", address: "/api/v1/projects/{project_id}/curves", path: { project_id: projectId }, query, ...options });
+  }
+
+  /**
    * Redirect to a signed, expiring URL of all finished files as one ZIP.
    *
    * A link of its own, good for some minutes, that a browser can follow: whoever has it may fetch the files. The archive is made while it is sent, without compression; it has no ranges and no length. What is deleted meanwhile is left out, and named in its `missing.txt`. Where a server sends as many as it can already, it is 503 `archives_busy`.
@@ -337,6 +368,21 @@ export class Operations extends Calls {
     options: CallOptions = {},
   ): Promise<void> {
     return this.json({ method: "DELETE", address: "/api/v1/moments/{moment_id}", path: { moment_id: momentId }, ...options });
+  }
+
+  /**
+   * Redirect to a signed, expiring URL of the poster of a moment.
+   *
+   * Made when somebody first asks, which takes half a second, and again when its edges have moved. Where none can be made, it is that of the project.
+   *
+   * Needs the scope `read`.
+   */
+  downloadMomentPoster(
+    momentId: string,
+    name: "poster.jpg" | "poster.webp",
+    options: CallOptions = {},
+  ): Promise<Response> {
+    return this.call({ method: "GET", address: "/api/v1/moments/{moment_id}/pictures/{name}", path: { moment_id: momentId, name: name }, isFile: true, ...options });
   }
 
   /**
