@@ -49,8 +49,8 @@ MINIMUM_WALL_SECONDS = 300
 
 def run(export: Export, control: RunControl) -> None:
     """Render a claimed export. Ends it READY, raises JobFailed, MediaError and StorageFull."""
-    source = storage.path_of(export.project.source_key)
-    if not source.is_file():
+    source_key = export.project.source_key  # empty once it was deleted after its retention
+    if not source_key or not (source := storage.path_of(source_key)).is_file():
         raise JobFailed(SOURCE_MISSING)
     # The fence in the key: a worker that came back from the dead overwrites no file of another.
     key = f"{export.org_id}/exports/{export.pk}/{export.fence}.{export.extension}"

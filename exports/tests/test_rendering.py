@@ -145,6 +145,17 @@ def test_a_source_that_is_gone_fails_as_missing_and_costs_nothing(
     assert stored_files() == []
 
 
+def test_a_source_that_was_deleted_after_its_retention_fails_as_missing_and_costs_nothing(
+    org: Organization, project: Project
+):
+    """As when an export that failed is tried again after that."""
+    waiting = queued(project)
+    Project.objects.filter(pk=project.pk).update(status="EXPIRED", source_key="")
+    export = run(waiting)
+    assert (export.status, export.error_code) == ("FAILED", "source_missing")
+    assert funds(org) == Funds(available=11, held=0)
+
+
 def test_a_source_that_breaks_off_before_the_range_fails_and_costs_nothing(
     org: Organization, cut_off: Path
 ):
