@@ -185,6 +185,9 @@ class StorageUsage(models.Model):
         return f"{self.bytes} bytes"
 
 
+EVERY_SCOPE = tuple(Scope.values)
+
+
 class Role(models.TextChoices):
     OWNER = "owner", "Owner"
     ADMIN = "admin", "Admin"
@@ -325,7 +328,9 @@ class APIKey(UUIDModel, CachedRow):
     @property
     def scope_list(self) -> list[str]:
         """Its rights, in the order of Scope."""
-        return [scope for scope in Scope.values if self.may(scope)]
+        return (
+            self.scopes.split() if self.scopes else [*EVERY_SCOPE]
+        )  # they are stored in its order
 
     @property
     def address_list(self) -> list[str]:

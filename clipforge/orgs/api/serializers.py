@@ -11,6 +11,13 @@ from clipforge.orgs.api_keys import MAX_CAP, MAX_OVERLAP, OVERLAP
 from clipforge.orgs.models import APIKey, Organization, Scope, TierLimits
 
 
+class Words(serializers.ListField):
+    """A list of words that the row has as it is shown."""
+
+    def to_representation(self, data: list[str]) -> list[str]:
+        return data
+
+
 class OrganizationSerializer(ModelSerializer):
     class Meta:
         model = Organization
@@ -37,7 +44,7 @@ class TierLimitsSerializer(ModelSerializer):
 
 
 class APIKeySerializer(ModelSerializer):
-    scopes = serializers.ListField(
+    scopes = Words(
         source="scope_list",
         child=serializers.ChoiceField(choices=Scope.choices),
         read_only=True,
@@ -90,7 +97,7 @@ class KeySerializer(ModelSerializer):
     """A key of the organization. Its text is not in it: that is shown once."""
 
     mode = serializers.SerializerMethodField(help_text="`live`, or `test` for one of the sandbox.")
-    scopes = serializers.ListField(
+    scopes = Words(
         source="scope_list",
         child=serializers.ChoiceField(choices=Scope.choices),
         read_only=True,
