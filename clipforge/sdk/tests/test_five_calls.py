@@ -18,6 +18,7 @@ import clipforge_sdk as sdk
 import pytest
 from clipforge_sdk.cli import ADVICE, INTERRUPTED, USAGE
 
+from clipforge.devtools.testing import node
 from clipforge.devtools.testing.service import ROOT, Service, running_service
 from clipforge.events.signing import new_salt, secret_of
 from clipforge.media import probe
@@ -168,6 +169,29 @@ def test_what_the_page_prints_for_a_shell_does_what_it_says(running: Running, tm
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["held"] == 0
     assert probe(tmp_path / "clip.mp4").height == 1280
+
+
+@node.needs_packages_of(node.SDK)
+def test_what_the_page_prints_for_typescript_does_what_it_says(running: Running, tmp_path: Path):
+    """Against the package as it is packed, under the strictest types."""
+    (block,) = blocks("typescript")
+    consumer = node.consumer_of_the_sdk(tmp_path)
+    (consumer / "five_calls.ts").write_text(block)
+    checked = node.run("tsc", "--project", str(consumer), folder=node.SDK)
+    assert checked.returncode == 0, checked.stdout
+    shutil.copy(running.folder / "talk.mp4", consumer)
+    done = subprocess.run(
+        ["node", "five_calls.js"],  # noqa: S607 - of the system
+        cwd=consumer,
+        env=running.environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "READY 100" in done.stdout
+    assert probe(consumer / "clip.mp4").height == 1280
 
 
 def test_every_exit_code_is_on_the_page():

@@ -9,6 +9,7 @@ from clipforge_sdk import Client
 
 from clipforge.devtools.sdk import generating
 from clipforge.devtools.sdk.reading import operations, published_schema
+from clipforge.devtools.testing import node
 
 REPAIR = "Older than the schema. Run: .venv/bin/python manage.py generate_sdk"
 
@@ -20,6 +21,12 @@ def schema() -> Any:
 
 def test_the_generated_part_of_the_python_sdk_is_that_of_the_schema(schema):
     stale = generating.stale(generating.python_files(schema))
+    assert [path.name for path in stale] == [], REPAIR
+
+
+@node.needs_packages_of(node.SDK)
+def test_the_generated_part_of_the_typescript_sdk_is_that_of_the_schema(schema):
+    stale = generating.stale(generating.typescript_files(schema))
     assert [path.name for path in stale] == [], REPAIR
 
 

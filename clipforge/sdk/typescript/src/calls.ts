@@ -77,7 +77,8 @@ export class Calls {
   protected async call(call: Call): Promise<Response> {
     const headers = new Headers(call.headers);
     headers.set("Authorization", `Bearer ${this.settings.key}`);
-    headers.set("User-Agent", `clipforge-sdk-typescript/${VERSION}`);
+    // A page has one already; another would have to be allowed by a preflight.
+    if (typeof process !== "undefined") headers.set("User-Agent", `clipforge-sdk-typescript/${VERSION}`);
     if (call.idempotent) headers.set("Idempotency-Key", call.idempotencyKey ?? crypto.randomUUID());
     if (call.body !== undefined && !call.file) headers.set("Content-Type", "application/json");
     const body = call.file ? form(call.file, call.body) : JSON.stringify(call.body);

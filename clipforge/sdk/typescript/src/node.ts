@@ -1,8 +1,7 @@
 /** Files of the disk, for Node. */
 
-import { openAsBlob } from "node:fs";
+import { createWriteStream, openAsBlob } from "node:fs";
 import { rename, rm } from "node:fs/promises";
-import { createWriteStream } from "node:fs";
 import { basename } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
