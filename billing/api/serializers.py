@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from billing.api import examples
 from billing.models import Payment, Subscription
 from clipforge.common.api.serializers import ModelSerializer, Serializer
 
@@ -9,6 +10,8 @@ AMOUNT = "In minor units of the currency: 1900 is 19.00 usd."
 
 
 class PlanSerializer(Serializer):
+    example = examples.PLAN
+
     code = serializers.CharField()
     name = serializers.CharField()
     tier = serializers.CharField()
@@ -18,6 +21,8 @@ class PlanSerializer(Serializer):
 
 
 class PackSerializer(Serializer):
+    example = examples.PACK
+
     code = serializers.CharField()
     name = serializers.CharField()
     credits = serializers.IntegerField()
@@ -35,6 +40,8 @@ class PricingSerializer(Serializer):
 
 
 class CheckoutRequestSerializer(Serializer):
+    example = examples.CHECKOUT_REQUEST
+
     price = serializers.CharField(max_length=50, help_text="The `code` of a plan or pack.")
     currency = serializers.CharField(
         max_length=3, required=False, help_text="Refused unless the price is in it."
@@ -42,15 +49,21 @@ class CheckoutRequestSerializer(Serializer):
 
 
 class CheckoutSerializer(Serializer):
+    example = examples.CHECKOUT
+
     payment = serializers.UUIDField(help_text="Pending until Stripe says that it was paid.")
     url = serializers.CharField(help_text="Where the customer pays.")
 
 
 class PortalSerializer(Serializer):
+    example = examples.PORTAL
+
     url = serializers.CharField(help_text="Where the customer changes or cancels its plan.")
 
 
 class PaymentSerializer(ModelSerializer):
+    example = examples.PAYMENT
+
     price = serializers.CharField(source="price.code", read_only=True)
 
     class Meta:
@@ -81,6 +94,8 @@ class LowBalanceSerializer(Serializer):
 
 
 class SubscriptionSerializer(ModelSerializer):
+    example = examples.SUBSCRIPTION
+
     plan = serializers.CharField(source="price.code", read_only=True)
     tier = serializers.CharField(source="price.tier", read_only=True)
 

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import caching, selectors, services
+from billing.api import refusals
 from billing.api.filters import PaymentFilter
 from billing.api.serializers import (
     CheckoutRequestSerializer,
@@ -49,6 +50,8 @@ class PricingView(OrgView):
 
 class CheckoutView(OrgView):
     scope = read_scope = Scope.BILLING
+    codes = {"post": refusals.CHECKOUT}
+
     serializer_class = CheckoutSerializer
     pagination_class = None
     idempotent_methods = ("post",)
@@ -84,6 +87,8 @@ class CheckoutView(OrgView):
 
 class PortalView(OrgView):
     scope = read_scope = Scope.BILLING
+    codes = {"post": refusals.STRIPE}
+
     serializer_class = PortalSerializer
     bodyless_methods = ("post",)
     pagination_class = None

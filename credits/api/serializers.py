@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from clipforge.common.api.serializers import ModelSerializer, Serializer
+from credits.api import examples
 from credits.models import CreditHold, CreditTransaction
 
 # All that an organization needs to compute its charges again. The actor is not shown: it may
@@ -15,6 +16,8 @@ TRACE = ["reason", "reference_type", "reference_id", "unit_price", "price_versio
 
 
 class BalanceSerializer(Serializer):
+    example = examples.BALANCE
+
     available = serializers.IntegerField(help_text="Credits that can be spent now.")
     held = serializers.IntegerField(help_text="Credits reserved for work under way.")
     posted = serializers.IntegerField(help_text="Credits altogether: available and held.")
@@ -51,6 +54,8 @@ def _milliseconds(number: float) -> float:
 
 
 class TransactionSerializer(ModelSerializer):
+    example = examples.TRANSACTION
+
     inputs = InputsField(read_only=True)
 
     class Meta:
@@ -60,6 +65,8 @@ class TransactionSerializer(ModelSerializer):
 
 
 class HoldSerializer(ModelSerializer):
+    example = examples.HOLD
+
     inputs = InputsField(read_only=True)
 
     class Meta:

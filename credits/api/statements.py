@@ -24,6 +24,7 @@ from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.lists.csvs import attachment
 from clipforge.orgs.api.views import OrgView
 from credits import selectors
+from credits.api import examples
 from credits.api.serializers import TransactionSerializer
 from credits.models import CreditTransaction
 from credits.selectors import Statement
@@ -36,6 +37,8 @@ COLUMNS = ["date", "type", "amount", "balance", "reason", "reference_type", "ref
 
 
 class StatementSerializer(Serializer):
+    example = examples.STATEMENT
+
     month = serializers.CharField(help_text="As it was asked for: 2026-11.")
     opening = serializers.IntegerField(help_text="Credits when the month began.")
     rows = TransactionSerializer(many=True)
@@ -60,6 +63,12 @@ class StatementView(OrgView):
     renderer_classes = [JSONRenderer, CSVRenderer]
     problems = {"get": (404, 409)}  # 404: another format
     query_parameters = {"get": frozenset({"month", "format"})}
+    codes = {
+        "get": {
+            409: {"statement_too_long": "The month has more rows than JSON shows. Ask for CSV."},
+            422: {"invalid_month": "A month is written like 2026-11."},
+        }
+    }
 
     @extend_schema(
         operation_id="get_statement",
@@ -77,7 +86,11 @@ class StatementView(OrgView):
         ],
         responses={
             (200, "application/json"): StatementSerializer,
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, description="A header, rows."),
+            (200, "text/csv"): OpenApiResponse(
+                OpenApiTypes.STR,
+                description="A header, rows.",
+                examples=[OpenApiExample("A row", examples.STATEMENT_CSV, media_type="text/csv")],
+            ),
         },
     )
     def get(self, request: Request) -> Response | StreamingHttpResponse:

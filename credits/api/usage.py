@@ -71,6 +71,16 @@ class UsageView(OrgView):
     pagination_class = None
     renderer_classes = [JSONRenderer, CSVRenderer]
     problems = {"get": (404, 409)}  # 404: another format
+    codes = {
+        "get": {
+            409: {"usage_too_long": "There are more rows than JSON shows. Ask for CSV."},
+            422: {
+                "invalid_day": "A day is written like 2026-11-30.",
+                "invalid_range": "The range ends before it begins, or is too long.",
+                "invalid_group": "It is grouped by day, key or kind.",
+            },
+        }
+    }
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super(OrgView, self).initial(request, *args, **kwargs)
@@ -109,6 +119,12 @@ class UsageView(OrgView):
         },
         examples=[
             OpenApiExample(
+                "A day",
+                "group,charges,spent,refunded,credits\r\n2026-11-30,4,34,1,33\r\n",
+                response_only=True,
+                media_type="text/csv",
+            ),
+            OpenApiExample(
                 "A week by kind",
                 {
                     "from": "2026-11-23",
@@ -137,7 +153,7 @@ class UsageView(OrgView):
                 },
                 response_only=True,
                 media_type="application/json",
-            )
+            ),
         ],
     )
     def get(self, request: Request) -> Response | StreamingHttpResponse:

@@ -17,12 +17,14 @@ from clipforge.common.api.problems import problem_response, safe_only
 from clipforge.common.errors import DomainError
 from clipforge.orgs.api.views import OrgView
 from exports import archives
+from exports.api import refusals
 from projects import selectors as project_selectors
 
 
 class ProjectArchive(OrgView):
     pagination_class = None
     problems = {"get": (409,)}
+    codes = {"get": refusals.ARCHIVE}
 
     @extend_schema(
         operation_id="download_project_exports",

@@ -12,14 +12,17 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from clipforge.common.api.problems import document_of
+from clipforge.common.api.schema import together
 from clipforge.common.api.serializers import Serializer, strangers
 from clipforge.common.api.unknown_fields import refuse_strangers
 from clipforge.common.errors import DomainError
+from clipforge.jobs.api import refusals as job_refusals
 from clipforge.jobs.api.serializers import TermsSerializer, terms_of
 from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.request_path import charge_besides
 from clipforge.orgs.api.views import OrgView
+from exports.api import refusals
 from exports.api.serializers import (
     MOST_EXPORTS,
     ExportBatchResultSerializer,
@@ -52,6 +55,7 @@ class ExportBatch(OrgView):
     idempotent_methods = ("post",)
     costs = {"post": {"api": 2}}
     problems = {"post": (402, 404, 507)}
+    codes = {"post": together(refusals.ORDER, job_refusals.STARTED)}
 
     @extend_schema(
         operation_id="create_export_batch",

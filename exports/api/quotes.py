@@ -15,6 +15,7 @@ from clipforge.orgs.models import Scope
 from credits import quotes
 from credits import selectors as credit_selectors
 from credits.pricing import Charge
+from exports.api import examples
 from exports.api.serializers import BOUNDS
 from exports.models import Export
 from exports.pricing import export_charge
@@ -34,6 +35,8 @@ class QuotedExportSerializer(Serializer):
 
 class QuoteRequestSerializer(Serializer):
     """An analysis of so many seconds of source, the export of a range, of many, or all of these."""
+
+    example = examples.QUOTE_REQUEST
 
     analysis_seconds = serializers.FloatField(
         required=False, min_value=0.001, max_value=LONGEST, help_text="Length of the source."
@@ -59,6 +62,8 @@ class QuoteRequestSerializer(Serializer):
 
 
 class QuoteLineSerializer(Serializer):
+    example = examples.QUOTE_LINE
+
     kind = serializers.CharField(help_text="`analysis` or `export`.")
     seconds = Decimals(help_text="As it was asked for.")
     minutes = serializers.IntegerField(help_text="Started minutes of it, which are what is priced.")
@@ -67,6 +72,8 @@ class QuoteLineSerializer(Serializer):
 
 
 class QuoteSerializer(Serializer):
+    example = examples.QUOTE
+
     id = serializers.UUIDField(help_text="For `quote_id`, where the work is ordered.")
     credits = serializers.IntegerField(help_text="What it would cost.")
     lines = QuoteLineSerializer(many=True, help_text="Each pays for one piece of work.")

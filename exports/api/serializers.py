@@ -12,6 +12,7 @@ from clipforge.common.api.serializers import Serializer
 from clipforge.jobs.api.serializers import JobSerializer, TermsSerializer, WarningSerializer
 from clipforge.media.contracts import CaptionPosition, CaptionSize
 from exports import downloads
+from exports.api import examples
 from exports.models import Export
 
 # `\Z`, since `$` lets a line end follow.
@@ -29,10 +30,28 @@ class CaptionStyleSerializer(Serializer):
     )
 
 
+@extend_schema_field(
+    {
+        "type": ["object", "null"],
+        "properties": {
+            "position": {"type": "string", "enum": [*CaptionPosition]},
+            "size": {"type": "string", "enum": [*CaptionSize]},
+            "color": {"type": "string", "description": "Of the text, `#rrggbb`."},
+            "highlight": {"type": "string", "description": "Of the spoken words, `#rrggbb`."},
+        },
+    }
+)
+class StyleField(serializers.JSONField):
+    pass
+
+
 class ExportSerializer(JobSerializer):
+    example = examples.EXPORT
+
     warnings = WarningSerializer(
         many=True, read_only=True, help_text="What is missing in the clip."
     )
+    caption_style = StyleField(read_only=True, help_text="The look of captions; null without them.")
     queue_position = serializers.SerializerMethodField(
         help_text="1 is next; null when it is not waiting. Only on a single export."
     )
@@ -147,6 +166,8 @@ class RangeSerializer(Serializer):
 
 class ExportOrderSerializer(RangeSerializer):
     """An export: its range, and how it is made."""
+
+    example = examples.ORDER
 
     aspect = serializers.ChoiceField(choices=Export.Aspect.choices, default=Export.Aspect.VERTICAL)
     resolution = serializers.ChoiceField(

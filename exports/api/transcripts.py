@@ -12,6 +12,7 @@ from clipforge.common.api import transcripts as common_transcripts
 from clipforge.media.captions import cues
 from clipforge.orgs.api.views import OrgView
 from exports import selectors
+from exports.api import refusals
 from exports.models import Export
 from projects import selectors as project_selectors
 from projects.transcripts import Part
@@ -20,6 +21,7 @@ from projects.transcripts import Part
 class TranscriptOfExport(common_transcripts.TranscriptAnswers, OrgView):
     query_parameters = {"get": frozenset({"format"})}
     problems = {"get": (404,)}
+    codes = {"get": refusals.TRANSCRIPT}
 
     @extend_schema(
         operation_id="get_export_transcript",

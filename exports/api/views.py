@@ -9,7 +9,6 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
@@ -26,7 +25,9 @@ from clipforge.common.api import expanding
 from clipforge.common.api.files import serve_file
 from clipforge.common.api.filters import ORDERS, order_of
 from clipforge.common.api.problems import problem_response, safe_only
+from clipforge.common.api.schema import together
 from clipforge.common.errors import DomainError, NotFound
+from clipforge.jobs.api import refusals as job_refusals
 from clipforge.jobs.api.serializers import TermsSerializer, terms_of
 from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
 from clipforge.media.contracts import PICTURES
@@ -34,6 +35,7 @@ from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from exports import downloads, selectors, services
+from exports.api import refusals
 from exports.api.filters import ExportFilter
 from exports.api.serializers import (
     ExportCreateSerializer,
@@ -54,6 +56,7 @@ class ExportList(ListModelMixin, OrgView):
     prefetch = stored.FAMILY
     costs = {"post": {"api": 2, "exports": 1}}
     problems = {"get": (404,), "post": (402, 404, 507)}
+    codes = {"post": together(refusals.ORDER, job_refusals.STARTED)}
 
     @property
     def keyset(self) -> tuple[str, ...]:
@@ -182,6 +185,7 @@ class ExportView(JobView):
 class ExportDetail(ExportView, JobDetail):
     model = Export
     problems = {"patch": (409,)}
+    codes = {**JobDetail.codes, "patch": refusals.PIN}
 
     @extend_schema(
         operation_id="get_export",
@@ -249,18 +253,14 @@ class ExportRetry(ExportView, JobRetry):
 
 class ExportDownload(ExportView):
     problems = {"get": (409,)}
+    codes = {"get": refusals.DOWNLOAD}
 
     @extend_schema(
         operation_id="download_export",
         summary="Redirect to a signed, expiring URL of the file",
         description="A link of its own, good for some minutes; whoever has it may fetch the file. With "
         "`?inline=1` added to it, a browser plays the file instead of saving it.",
-        responses={
-            (200, "video/*"): OpenApiResponse(
-                OpenApiTypes.BINARY, description="The file, where the redirect is followed."
-            ),
-            302: OpenApiResponse(description="`Location` is the URL; it supports Range."),
-        },
+        responses={302: OpenApiResponse(description="`Location` is the URL; it supports Range.")},
     )
     def get(self, request: Request, export_id: uuid.UUID) -> Response:
         url = request.build_absolute_uri(downloads.signed_url(self.get_job()))
@@ -271,18 +271,14 @@ class ExportDownload(ExportView):
 
 class ExportPicture(ExportView):
     problems = {"get": (409,)}
+    codes = {"get": refusals.DOWNLOAD}
 
     @extend_schema(
         operation_id="download_export_picture",
         summary="Redirect to a signed, expiring URL of the poster or the strip",
         description="The strip is one sprite; its WebVTT says which part of it stands for which time.",
         parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH, enum=sorted(PICTURES))],
-        responses={
-            (200, "*/*"): OpenApiResponse(
-                OpenApiTypes.BINARY, description="The file, where the redirect is followed."
-            ),
-            302: OpenApiResponse(description="`Location` is the URL."),
-        },
+        responses={302: OpenApiResponse(description="`Location` is the URL.")},
     )
     def get(self, request: Request, export_id: uuid.UUID, name: str) -> Response:
         export = self.get_job()

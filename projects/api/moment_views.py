@@ -19,6 +19,7 @@ from clipforge.media import Chosen
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from projects import moments, selectors
+from projects.api import refusals
 from projects.api.filters import MomentFilter
 from projects.api.serializers import (
     ChosenSerializer,
@@ -37,6 +38,7 @@ class MomentList(ListModelMixin, OrgView):
     idempotent_methods = ("post",)
     costs = {"post": {"api": 2}}
     problems = {"post": (409,)}
+    codes = {"post": refusals.MOMENTS}
 
     queryset = Moment.objects.none()  # names the model; what is listed comes from get_queryset
 
@@ -104,6 +106,7 @@ class MomentSelect(OrgView):
     idempotent_methods = ("post",)
     costs = {"post": {"api": 2}}
     problems = {"post": (409,)}
+    codes = {"post": refusals.MOMENTS}
 
     @extend_schema(
         operation_id="select_moments",
@@ -140,6 +143,7 @@ class MomentDetail(OrgView):
     pagination_class = None
     costs = {"patch": {"api": 2}}
     problems = {"patch": (409,)}
+    codes = {"patch": refusals.MOMENTS}
 
     def get_moment(self) -> Moment:
         return selectors.get_moment(self.organization, self.kwargs["moment_id"])

@@ -17,10 +17,12 @@ from clipforge.common.errors import DomainError, NotFound
 from clipforge.media.contracts import PICTURES, POSTERS
 from clipforge.orgs.api.views import OrgView
 from projects import pictures, portraits, selectors
+from projects.api import refusals
 
 
 class ProjectPicture(OrgView):
     problems = {"get": (404, 409)}
+    codes = {"get": refusals.PICTURE}
     pagination_class = None
 
     @extend_schema(

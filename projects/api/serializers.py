@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from clipforge.common.api.metadata_field import MetadataField
@@ -16,12 +17,15 @@ from clipforge.common.api.serializers import (
 from clipforge.jobs.api.serializers import JobSerializer, TermsSerializer, WarningSerializer
 from clipforge.media import Snap
 from clipforge.media.ffmpeg import MAX_STREAMS
+from projects.api import examples
 from projects.models import Moment, Project
 
 EXTERNAL_ID = "Your own id of the project. One that another project has is 409 `external_id_taken`."
 
 
 class ProjectSerializer(JobSerializer):
+    example = examples.PROJECT
+
     warnings = WarningSerializer(
         many=True, read_only=True, help_text="What is missing in the source."
     )
@@ -64,6 +68,8 @@ class ProjectSerializer(JobSerializer):
 
 
 class ProjectUpdateSerializer(Serializer):
+    example = examples.UPDATE
+
     title = Text(max_length=200, required=False)
     external_id = Text(max_length=200, required=False, allow_null=True, help_text=EXTERNAL_ID)
     metadata = MetadataField()
@@ -81,6 +87,8 @@ class Seconds(serializers.FloatField):
 
 class WishesSerializer(Serializer):
     """What the moments should be like. All of it may be left out."""
+
+    example = examples.WISHES
 
     count = serializers.IntegerField(
         required=False,
@@ -127,6 +135,8 @@ class WishesSerializer(Serializer):
 
 
 class ProjectUploadSerializer(WishesSerializer, TermsSerializer):
+    example = examples.UPLOAD
+
     file = serializers.FileField(
         help_text="The video, as multipart/form-data.", allow_empty_file=True
     )
@@ -141,7 +151,22 @@ class ProjectUploadSerializer(WishesSerializer, TermsSerializer):
     metadata = MetadataField()
 
 
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {"type": "number", "minimum": 0, "maximum": 100},
+    }
+)
+class SubscoresField(serializers.JSONField):
+    pass
+
+
 class MomentSerializer(ModelSerializer):
+    example = examples.MOMENT
+
+    subscores = SubscoresField(
+        read_only=True, help_text="What the score is made of: aspects by name, 0 to 100 each."
+    )
     duration = Decimals(help_text="Seconds.", read_only=True)
     # To its last bit: it is what a list of moments is ordered by.
     score = serializers.FloatField(help_text="0 to 100.", read_only=True)
@@ -177,6 +202,8 @@ class ChosenSerializer(Serializer):
 class EdgesSerializer(Serializer):
     """A stretch of the source, and to what its edges move."""
 
+    example = examples.EDGES
+
     start = Seconds(min_value=0, help_text="Seconds into the source.")
     end = Seconds(min_value=0, help_text="Seconds into the source.")
     snap = serializers.ChoiceField(
@@ -190,6 +217,8 @@ class EdgesSerializer(Serializer):
 
 class MomentUpdateSerializer(EdgesSerializer):
     """Whatever is left out stays as it is; `snap` alone moves the edges that are there."""
+
+    example = examples.MOMENT_UPDATE
 
     start = Seconds(required=False, min_value=0, help_text="Seconds into the source.")
     end = Seconds(required=False, min_value=0, help_text="Seconds into the source.")

@@ -16,6 +16,7 @@ from clipforge.common.api.serializers import Decimals, Serializer, Text
 from clipforge.common.errors import Invalid
 from clipforge.orgs.api.views import OrgView
 from projects import selectors, services
+from projects.api import refusals
 from projects.quotes import quotes
 from projects.transcripts import Part
 
@@ -25,6 +26,8 @@ MOST_QUOTES = 3
 
 
 class CorrectionSerializer(Serializer):
+    example = {"index": 4, "text": "Tilney,"}
+
     index = serializers.IntegerField(min_value=0, help_text="Of the word, as the transcript says.")
     text = Text(
         max_length=services.MAX_WORD_CHARACTERS, help_text="The word, with its punctuation."
@@ -36,12 +39,16 @@ class CorrectionsSerializer(Serializer):
 
 
 class QuoteOfTranscriptSerializer(Serializer):
+    example = {"start": 12.25, "end": 13.1, "text": "Good morning."}
+
     start = Decimals(help_text="Seconds into the source.")
     end = Decimals(help_text="Seconds into the source.")
     text = serializers.CharField()
 
 
 class FoundTranscriptSerializer(Serializer):
+    example = {"title": "A talk about tides", "language": "en"}
+
     project = serializers.UUIDField()
     title = serializers.CharField(help_text="Of the project.")
     language = serializers.CharField(help_text="ISO 639-1.")
@@ -91,6 +98,7 @@ class TranscriptSearch(OrgView):
 class TranscriptOfProject(common_transcripts.TranscriptAnswers, OrgView):
     query_parameters = {"get": frozenset({"format", "start", "end"})}
     problems = {"get": (404, 422), "patch": (404, 422)}
+    codes = {"get": refusals.TRANSCRIPT, "patch": refusals.CORRECTION}
 
     @extend_schema(
         operation_id="get_transcript",
@@ -141,6 +149,7 @@ class TranscriptOfProject(common_transcripts.TranscriptAnswers, OrgView):
 class TranscriptOfMoment(common_transcripts.TranscriptAnswers, OrgView):
     query_parameters = {"get": frozenset({"format"})}
     problems = {"get": (404,)}
+    codes = {"get": refusals.TRANSCRIPT}
 
     @extend_schema(
         operation_id="get_moment_transcript",

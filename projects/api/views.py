@@ -22,9 +22,10 @@ from rest_framework.response import Response
 
 from clipforge.common.api import expanding
 from clipforge.common.api.filters import order_of
-from clipforge.common.api.schema import DIGESTS
+from clipforge.common.api.schema import DIGESTS, together
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
 from clipforge.common.errors import Invalid
+from clipforge.jobs.api import refusals as job_refusals
 from clipforge.jobs.api.serializers import TermsSerializer, terms_of
 from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
 from clipforge.media.signatures import HEAD_BYTES
@@ -33,6 +34,7 @@ from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
 from credits.quotes import AT_ANY_PRICE
 from projects import selectors, services
+from projects.api import refusals
 from projects.api.filters import ProjectFilter
 from projects.api.serializers import (
     ProjectSerializer,
@@ -49,6 +51,7 @@ class ProjectList(ListModelMixin, OrgView):
     idempotent_methods = ("post",)
     costs = {"post": {"api": 5, "uploads": 1}}
     problems = {"post": (402, 411, 413, 415, 507)}
+    codes = {"post": together(refusals.UPLOAD, job_refusals.STARTED)}
 
     @property
     def keyset(self) -> tuple[str, ...]:
@@ -159,6 +162,7 @@ class ProjectDetail(ProjectView, JobDetail):
     problems = {"patch": (409,)}
     query_parameters = {"get": JobDetail.query_parameters["get"] | {expanding.PARAMETER}}
     expandable = Project
+    codes = {**JobDetail.codes, "patch": refusals.UPDATE}
 
     @extend_schema(
         operation_id="get_project",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from clipforge.common.api import versions
+from clipforge.common.api.examples import add_examples
 
 TAGS: Final = {
     "projects": "Videos that were uploaded, and their analysis.",
@@ -29,8 +30,11 @@ PARAMETERS: Final = {
     "created_after": "Created at this time or later.",
     "created_before": "Created before this time, which is not included.",
     "external_id": "With this id of your own.",
+    "is_enabled": "That are told of events, or those that are not.",
+    "kind": "Of this kind.",
     "min_score": "With this score or a higher one.",
     "name": "Of the file.",
+    "origin": "That came about in this way.",
     "page_size": "So many rows at most.",
     "project": "Of this project.",
     "status": "In this status; of several, in any of them.",
@@ -60,6 +64,11 @@ NOT_MODIFIED: Final = {
     "description": "You have it already: it has the ETag in `If-None-Match`.",
     "headers": {"ETag": ETAG, "X-Request-ID": REQUEST_ID, **LIMITS},
 }
+# Of a redirect to a file; clients follow it.
+FILE: Final = {
+    "description": "The file, where the redirect is followed.",
+    "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+}
 IF_NONE_MATCH: Final = {
     "in": "header",
     "name": "If-None-Match",
@@ -80,6 +89,8 @@ def finish(result: Node, generator: Any, request: Any, public: bool) -> Node:
     result["tags"] = [{"name": name, "description": TAGS[name]} for name in TAGS if name in used]
     for _, method, operation in _operations(result):
         _describe(operation.get("parameters", []))
+        if "302" in operation["responses"]:
+            operation["responses"] = {"200": {**FILE}, **operation["responses"]}
         _add_headers(operation["responses"])
         if operation["operationId"] in LOCATED:
             operation["responses"]["201"]["headers"]["Location"] = LOCATION
@@ -87,12 +98,15 @@ def finish(result: Node, generator: Any, request: Any, public: bool) -> Node:
             operation["parameters"] = [*operation.get("parameters", []), IF_NONE_MATCH]
             operation["responses"]["304"] = NOT_MODIFIED
             operation["responses"]["200"]["headers"]["ETag"] = ETAG
+    add_examples(result)
     return result
 
 
 def _describe(parameters: list[Node]) -> None:
     for each in parameters:
         name = each["name"]
+        if each["schema"].get("type") == "boolean":
+            each["schema"].pop("enum", None)  # of texts
         if each["in"] == "path" and name.endswith("_id"):
             each.setdefault("description", f"Of the {name.removesuffix('_id')}.")
         elif name in PARAMETERS:

@@ -8,7 +8,7 @@ import inspect
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from django.db import models
 from rest_framework import serializers
@@ -30,6 +30,9 @@ class Strict(_Base):
 
     A misspelt member must not be dropped while the work that it was about is done and charged.
     """
+
+    # Members as an example, in the schema of the API; those that are left out are filled in.
+    example: ClassVar[Mapping[str, Any]] = {}
 
     def is_valid(self, *, raise_exception: bool = False) -> bool:
         """Raises Invalid (`unknown_field`) for a body with other members, whatever `raise_exception` is."""

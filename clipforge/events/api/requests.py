@@ -13,6 +13,8 @@ TYPES = [each.name for each in all_types() if each.name != services.TEST]
 
 
 class EndpointCreateSerializer(Serializer):
+    example = {"url": "https://hooks.example.com/clipforge", "event_types": ["export.ready"]}
+
     url = Text(max_length=MAX_URL, help_text="https, on the public internet.")
     description = Text(max_length=services.MAX_DESCRIPTION, required=False, allow_blank=True)
     event_types = serializers.ListField(
@@ -24,6 +26,8 @@ class EndpointCreateSerializer(Serializer):
 
 
 class EndpointUpdateSerializer(EndpointCreateSerializer):
+    example = {"is_enabled": True}
+
     is_enabled = serializers.BooleanField(required=False)
 
 

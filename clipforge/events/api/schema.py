@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.utils import (
     OpenApiResponse,
@@ -12,6 +12,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
+from clipforge.common.api.serializers import Serializer
 from clipforge.events.registry import EventType, all_types
 
 HEADERS = {
@@ -29,7 +30,7 @@ DESCRIPTION = (
 
 def _body(kind: EventType) -> Any:
     name = "".join(part.title() for part in kind.name.split("."))
-    return inline_serializer(
+    body = inline_serializer(
         f"{name}Event",
         {
             "id": serializers.UUIDField(),
@@ -43,6 +44,19 @@ def _body(kind: EventType) -> Any:
             "data": kind.answer(),
         },
     )
+    cast("type[Serializer]", type(body)).example = _example(kind)
+    return body
+
+
+def _example(kind: EventType) -> dict[str, Any]:
+    """What an event says beside what its object says: above all, in which state that is."""
+    what, _, happened = kind.name.partition(".")
+    status = kind.answer().fields.get("status")
+    state = happened.upper()
+    if status is None or state not in getattr(status, "choices", {}):
+        return {"object_type": what}
+    data = {"status": state, "error": {}} if state == "FAILED" else {"status": state}
+    return {"object_type": what, "data": data}
 
 
 def webhook_of(kind: EventType) -> OpenApiWebhook:

@@ -8,12 +8,15 @@ from rest_framework import serializers
 
 from clipforge.common.api.serializers import MaybeText, ModelSerializer, Serializer
 from clipforge.events import selectors
+from clipforge.events.api import examples
 from clipforge.events.models import Attempt, Delivery, Endpoint
 from clipforge.events.signing import still_good
 
 
 class EndpointSerializer(ModelSerializer):
     """An address that is told of events."""
+
+    example = examples.ENDPOINT
 
     event_types = serializers.ListField(
         child=serializers.CharField(), read_only=True, help_text="Empty: all of them."
@@ -51,6 +54,8 @@ class EndpointSerializer(ModelSerializer):
 class EndpointWithSecretSerializer(EndpointSerializer):
     """An endpoint with its secret, which is shown this once."""
 
+    example = {**examples.ENDPOINT, "secret": "whsec_shortened"}
+
     secret = serializers.SerializerMethodField(help_text="`whsec_…`, after Standard Webhooks.")
 
     class Meta(EndpointSerializer.Meta):
@@ -67,6 +72,8 @@ class ReplayedSerializer(Serializer):
 
 class DeliverySerializer(ModelSerializer):
     """One event for one endpoint."""
+
+    example = examples.DELIVERY
 
     event = serializers.UUIDField(source="event_id", read_only=True, help_text="`webhook-id`.")
     endpoint = serializers.UUIDField(source="endpoint_id", read_only=True)
@@ -95,6 +102,8 @@ class DeliverySerializer(ModelSerializer):
 class AttemptSerializer(ModelSerializer):
     """One request, and what came back."""
 
+    example = examples.ATTEMPT
+
     class Meta:
         model = Attempt
         fields = ["url", "sent_at", "seconds", "answer_status", "error", "answer"]
@@ -103,6 +112,8 @@ class AttemptSerializer(ModelSerializer):
 
 class DeliveryDetailSerializer(DeliverySerializer):
     """A delivery with the body that is sent, and its 50 latest attempts."""
+
+    example = {**examples.DELIVERY, "body": '{"id":"01a20e36-9c00-…","type":"export.ready", …}'}
 
     body = serializers.CharField(source="event.body", read_only=True)
     attempts = serializers.SerializerMethodField()

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.events import selectors, services
+from clipforge.events.api import refusals
 from clipforge.events.api.filters import DeliveryFilter, EndpointFilter
 from clipforge.events.api.requests import (
     EndpointCreateSerializer,
@@ -46,6 +47,7 @@ class EndpointList(ListModelMixin, OrgView):
     filterset_class = EndpointFilter
     keyset = ("created_at", "id")
     problems = {"post": (409,)}
+    codes = {"post": refusals.ENDPOINT}
 
     queryset = Endpoint.objects.none()  # names the model; what is listed comes from get_queryset
 
@@ -112,6 +114,7 @@ class EndpointView(OrgView):
 
 class EndpointDetail(EndpointView):
     problems = {"patch": (409,)}
+    codes = {"patch": refusals.ENDPOINT}
 
     @extend_schema(
         operation_id="get_webhook_endpoint",
@@ -173,6 +176,7 @@ class EndpointTest(EndpointView):
     bodyless_methods = ("post",)
     idempotent_methods = ("post",)
     problems = {"post": (409,)}
+    codes = {"post": refusals.DISABLED}
 
     @extend_schema(
         operation_id="test_webhook_endpoint",
@@ -196,6 +200,7 @@ class EndpointTest(EndpointView):
 
 class EndpointReplay(EndpointView):
     problems = {"post": (409,)}
+    codes = {"post": refusals.REPLAY}
 
     @extend_schema(
         operation_id="replay_webhook_events",
@@ -274,6 +279,7 @@ class DeliveryDetail(DeliveryView):
 class DeliveryReplay(DeliveryView):
     bodyless_methods = ("post",)
     problems = {"post": (409,)}
+    codes = {"post": refusals.DISABLED}
 
     @extend_schema(
         operation_id="replay_webhook_delivery",

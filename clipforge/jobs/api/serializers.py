@@ -17,6 +17,11 @@ from credits.quotes import Terms
 class FailureSerializer(Serializer):
     """Why work ended without a result. `code` is stable."""
 
+    example = {
+        "code": "decoder_crashed",
+        "message": "The file cannot be decoded. You were not charged.",
+    }
+
     code = serializers.CharField()
     message = serializers.CharField()
 
@@ -24,12 +29,16 @@ class FailureSerializer(Serializer):
 class CreditsSerializer(Serializer):
     """What the work costs: reserved while it waits and runs, charged when it succeeded."""
 
+    example = {"reserved": 30, "charged": 0}
+
     reserved = serializers.IntegerField()
     charged = serializers.IntegerField()
 
 
 class WarningSerializer(Serializer):
     """Something that is missing in a result that was made all the same."""
+
+    example = {"code": "picture_damaged", "message": "Parts of the picture are damaged."}
 
     code = serializers.CharField(help_text="Stable.")
     message = serializers.CharField(help_text="For people.")

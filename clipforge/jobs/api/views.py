@@ -13,10 +13,12 @@ from rest_framework.response import Response
 
 from clipforge.common.api import expanding
 from clipforge.common.api.conditional import etag_of, held_by, not_modified
+from clipforge.common.api.schema import Codes, together
 from clipforge.common.errors import Invalid
 from clipforge.common.waiting import RETRY_SECONDS, wait_of
 from clipforge.jobs import caching
 from clipforge.jobs import services as job_services
+from clipforge.jobs.api import refusals
 from clipforge.jobs.api.serializers import TermsSerializer, terms_of
 from clipforge.jobs.models import Job
 from clipforge.jobs.selectors import seconds_until_news
@@ -60,6 +62,7 @@ class JobDetail(JobView):
     """One job as it is now. Polled: a client that has it already is told so without any SQL."""
 
     model: ClassVar[type[Job]]
+    codes: ClassVar[dict[str, Codes]] = {"get": refusals.WAIT}
     query_parameters = {"get": frozenset({"wait"})}
 
     def prefetch_family(self) -> str:
@@ -155,6 +158,7 @@ def _with_hint(response: R, seconds: int | None) -> R:
 class JobCancel(JobView):
     bodyless_methods = ("post",)
     problems = {"post": (409,)}
+    codes = {"post": refusals.WRONG_STATE}
 
     def post(self, request: Request, **ids: Any) -> Response:
         return self.shown(job_services.cancel_job(job=self.get_job(), actor=self.principal.actor))
@@ -164,6 +168,7 @@ class JobRetry(JobView):
     idempotent_methods = ("post",)
     costs = {"post": {"api": 2}}
     problems = {"post": (402,)}
+    codes = {"post": together(refusals.WRONG_STATE, refusals.STARTED)}
 
     def post(self, request: Request, **ids: Any) -> HttpResponse:
         job = self.get_job()

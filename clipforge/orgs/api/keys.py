@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.orgs import selectors, services
+from clipforge.orgs.api import refusals
 from clipforge.orgs.api.filters import KeyFilter
 from clipforge.orgs.api.serializers import (
     KeyRequestSerializer,
@@ -33,6 +34,7 @@ class KeyList(OrgView):
     filterset_class = KeyFilter
     keyset = ("created_at", "id")
     problems = {"post": (409,)}
+    codes = {"post": refusals.GRANT}
 
     queryset = APIKey.objects.none()  # names the model; what is listed comes from get_queryset
 
@@ -139,6 +141,7 @@ class KeyDetail(KeyView):
 
 class KeyRotation(KeyView):
     problems = {"post": (409,)}
+    codes = {"post": refusals.ROTATE}
 
     @extend_schema(
         operation_id="rotate_key",

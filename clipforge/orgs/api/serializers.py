@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from clipforge.common.api.serializers import ModelSerializer, Serializer
 from clipforge.orgs import keys, networks
+from clipforge.orgs.api import examples
 from clipforge.orgs.api_keys import MAX_CAP, MAX_OVERLAP, OVERLAP
 from clipforge.orgs.models import APIKey, Organization, Scope, TierLimits
 
@@ -19,6 +20,8 @@ class Words(serializers.ListField):
 
 
 class OrganizationSerializer(ModelSerializer):
+    example = examples.ORGANIZATION
+
     class Meta:
         model = Organization
         fields = ["id", "name", "slug", "tier", "created_at"]
@@ -26,6 +29,8 @@ class OrganizationSerializer(ModelSerializer):
 
 
 class TierLimitsSerializer(ModelSerializer):
+    example = examples.LIMITS
+
     class Meta:
         model = TierLimits
         fields = [
@@ -50,6 +55,7 @@ class APIKeySerializer(ModelSerializer):
         read_only=True,
         help_text="What it may do: each operation says which one it needs.",
     )
+    example = examples.API_KEY
 
     class Meta:
         model = APIKey
@@ -67,6 +73,8 @@ class MeSerializer(Serializer):
 
 
 class OriginsSerializer(Serializer):
+    example = examples.ORIGINS
+
     origins = serializers.ListField(
         child=serializers.CharField(max_length=300),
         max_length=20,
@@ -79,6 +87,8 @@ SCOPES_OF_TOKENS = {"read": "read", "write": "read write"}
 
 
 class TokenRequestSerializer(Serializer):
+    example = examples.TOKEN_REQUEST
+
     scope = serializers.ChoiceField(
         choices=sorted(SCOPES_OF_TOKENS),
         default="read",
@@ -88,6 +98,8 @@ class TokenRequestSerializer(Serializer):
 
 
 class TokenSerializer(Serializer):
+    example = examples.TOKEN
+
     token = serializers.CharField(help_text="Sent as a key is. Shown once.")
     scope = serializers.CharField()
     expires_at = serializers.DateTimeField()
@@ -95,6 +107,8 @@ class TokenSerializer(Serializer):
 
 class KeySerializer(ModelSerializer):
     """A key of the organization. Its text is not in it: that is shown once."""
+
+    example = examples.KEY
 
     mode = serializers.SerializerMethodField(help_text="`live`, or `test` for one of the sandbox.")
     scopes = Words(
@@ -157,6 +171,8 @@ class KeySerializer(ModelSerializer):
 class NewKeySerializer(KeySerializer):
     """A key with its text, which is shown this once."""
 
+    example = {**examples.KEY, "key": "cf_live_shortened"}
+
     key = serializers.SerializerMethodField(help_text="Sent as `Authorization: Bearer …`.")
 
     class Meta(KeySerializer.Meta):
@@ -168,6 +184,8 @@ class NewKeySerializer(KeySerializer):
 
 
 class KeyRequestSerializer(Serializer):
+    example = examples.KEY_REQUEST
+
     name = serializers.CharField(max_length=100, help_text="What it is for.")
     mode = serializers.ChoiceField(
         choices=["live", "test"],

@@ -165,6 +165,8 @@ class OrgView(LeanView):
 
 
 class OriginsView(OrgView):
+    codes = {"put": {422: {"invalid_origin": "An origin is a scheme, a host and maybe a port."}}}
+
     serializer_class = OriginsSerializer
     pagination_class = None
     scope = Scope.KEYS

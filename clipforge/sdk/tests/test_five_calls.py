@@ -103,7 +103,7 @@ def test_the_five_calls_with_the_command_line(running: Running):
     assert status == "READY"
     lines = uploaded.stderr.splitlines()
     assert "uploading 100%" in lines
-    assert lines[-1].startswith(f"{project} READY")
+    assert lines[-1] == f"{project} READY 100%"
     assert running.answer("wait", project)["status"] == "READY"
 
     best = running.answer("moments", project)[0]
@@ -141,7 +141,7 @@ def test_what_the_page_prints_for_python_does_what_it_says(running: Running, tmp
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "READY 100" in done.stdout
+    assert "READY 100%" in done.stdout
     assert probe(tmp_path / "clip.mp4").height == 1280
     names: dict[str, Any] = {}
     exec(webhook, names)  # noqa: S102 - a page of ours
@@ -190,7 +190,7 @@ def test_what_the_page_prints_for_typescript_does_what_it_says(running: Running,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "READY 100" in done.stdout
+    assert "READY 1" in done.stdout
     assert probe(consumer / "clip.mp4").height == 1280
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from clipforge.devtools.testing.scripted_server import BREAK, Scripted, problem, scripted_server
 
-PROJECT = {"id": "p-1", "status": "READY", "progress": 100, "error": None}
+PROJECT = {"id": "p-1", "status": "READY", "progress": 1.0, "error": None}
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_an_open_file_is_uploaded_from_its_place(server, client):
 
 
 def test_waiting_asks_with_the_etag_and_pauses_as_long_as_the_service_says(server, client, slept):
-    running = {**PROJECT, "status": "ANALYZING", "progress": 40}
+    running = {**PROJECT, "status": "ANALYZING", "progress": 0.4}
     server.answers = [
         (200, {"ETag": '"1"', "Retry-After": "3"}, running),
         (304, {"ETag": '"1"', "Retry-After": "4"}, b""),

@@ -71,7 +71,7 @@ class Progress:
             self.say(f"{job['id']} QUEUED, number {job['queue_position']}")
         else:
             stage = f" {job['stage']}" if job.get("stage") else ""
-            self.say(f"{job['id']} {job['status']}{stage} {job['progress']}%")
+            self.say(f"{job['id']} {job['status']}{stage} {job['progress']:.0%}")
 
 
 # --- the commands ----------------------------------------------------------------------------

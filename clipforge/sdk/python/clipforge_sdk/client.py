@@ -19,6 +19,8 @@ ENDED = {"READY", "EMPTY", "FAILED", "CANCELLED", "EXPIRED"}
 WITHOUT_RESULT = {"FAILED", "CANCELLED"}
 # Between two polls, where the service does not say. Seconds.
 POLL = 2.0
+# So long the service waits for news before it answers that there is none.
+LONG_POLL = 20
 
 
 class Client(Operations):
@@ -124,7 +126,9 @@ class Client(Operations):
         job, etag = None, ""
         while True:
             headers = {"If-None-Match": etag} if etag else {}
-            response = self._call("GET", address, path={"id": pk}, headers=headers)
+            # The service answers when there is news.
+            wait = {"wait": LONG_POLL} if etag else {}
+            response = self._call("GET", address, path={"id": pk}, query=wait, headers=headers)
             if response.content:  # not 304
                 job, etag = response.json(), response.headers.get("ETag", "")
                 seen(job)

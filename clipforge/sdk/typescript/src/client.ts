@@ -30,6 +30,8 @@ const ENDED = new Set(["READY", "EMPTY", "FAILED", "CANCELLED", "EXPIRED"]);
 const WITHOUT_RESULT = new Set(["FAILED", "CANCELLED"]);
 // Between two polls, where the service does not say. Seconds.
 const POLL = 2;
+// So long the service waits for news before it answers that there is none. Seconds.
+const LONG_POLL = 20;
 const UPLOAD_TIMEOUT = 600_000;
 
 /** ClipForge, for one organization. Every method rejects with a ClipForgeError. */
@@ -102,6 +104,8 @@ export class Client extends Operations {
         method: "GET",
         address,
         path: { id },
+        // The service answers when there is news.
+        query: etag === null ? {} : { wait: LONG_POLL },
         headers: etag === null ? {} : { "If-None-Match": etag },
         signal,
       });

@@ -26,7 +26,7 @@ interface Asked {
 }
 
 const BREAK = null;
-const PROJECT = { id: "p-1", status: "READY", progress: 100, error: null };
+const PROJECT = { id: "p-1", status: "READY", progress: 1, error: null };
 
 class Scripted {
   answers: (Answer | null)[] = [];

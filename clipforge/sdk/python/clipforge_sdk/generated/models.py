@@ -195,6 +195,23 @@ EventTypesEnum: TypeAlias = Literal[
 ]
 
 
+class CaptionStyle(TypedDict):
+    """
+    The look of captions; null without them.
+    """
+
+    position: NotRequired[Literal["top", "middle", "bottom"]]
+    size: NotRequired[Literal["small", "medium", "large"]]
+    color: NotRequired[str]
+    """
+    Of the text, `#rrggbb`.
+    """
+    highlight: NotRequired[str]
+    """
+    Of the spoken words, `#rrggbb`.
+    """
+
+
 ExportBatchModeEnum: TypeAlias = Literal["all_or_nothing", "per_item"]
 
 
@@ -427,7 +444,7 @@ class Problem(TypedDict):
     """
     Credits, with 402.
     """
-    limit: NotRequired[Any]
+    limit: NotRequired[int | str]
     """
     What was exceeded: bytes, with 413; the name of a limit, with 429.
     """
@@ -958,9 +975,9 @@ class Export(TypedDict):
     """
     How the words are drawn into the pictures.
     """
-    caption_style: Any
+    caption_style: CaptionStyle | None
     """
-    Position, size and colours; what is left out is as usual.
+    The look of captions; null without them.
     """
     tighten: TightenEnum
     size: int | None
@@ -1349,9 +1366,9 @@ class Moment(TypedDict):
     """
     0 to 100.
     """
-    subscores: Any
+    subscores: dict[str, float]
     """
-    What the score is made of, 0 to 100.
+    What the score is made of: aspects by name, 0 to 100 each.
     """
     reason: str
     """

@@ -324,8 +324,17 @@ export type components = {
             readonly format: components["schemas"]["FormatEnum"];
             /** @description How the words are drawn into the pictures. */
             readonly captions: components["schemas"]["CaptionsEnum"];
-            /** @description Position, size and colours; what is left out is as usual. */
-            readonly caption_style: unknown;
+            /** @description The look of captions; null without them. */
+            readonly caption_style: {
+                /** @enum {string} */
+                position?: "top" | "middle" | "bottom";
+                /** @enum {string} */
+                size?: "small" | "medium" | "large";
+                /** @description Of the text, `#rrggbb`. */
+                color?: string;
+                /** @description Of the spoken words, `#rrggbb`. */
+                highlight?: string;
+            } | null;
             readonly tighten: components["schemas"]["TightenEnum"];
             /** @description Bytes. */
             readonly size: number | null;
@@ -782,8 +791,10 @@ export type components = {
              * @description 0 to 100.
              */
             readonly score: number;
-            /** @description What the score is made of, 0 to 100. */
-            readonly subscores: unknown;
+            /** @description What the score is made of: aspects by name, 0 to 100 each. */
+            readonly subscores: {
+                [key: string]: number;
+            };
             /** @description Why, in a sentence. */
             readonly reason: string;
             readonly scorer_version: string;
@@ -1068,7 +1079,7 @@ export type components = {
             /** @description Credits, with 402. */
             available?: number;
             /** @description What was exceeded: bytes, with 413; the name of a limit, with 429. */
-            limit?: unknown;
+            limit?: number | string;
             /** @description That the key has not, with `scope_missing`. */
             scope?: string;
             /** @description Credits a month, with `key_cap_reached`. */
