@@ -198,7 +198,7 @@ class Operations(Calls):
         min_score: float | None = None,
         origin: Literal["chosen", "made"] | None = None,
         page_size: int | None = None,
-        pinned: Literal["false", "true"] | None = None,
+        pinned: bool | None = None,
         q: str | None = None,
         rating: Literal["down", "up"] | None = None,
         start_after: float | None = None,
@@ -210,7 +210,9 @@ class Operations(Calls):
 
         Needs the scope `read`.
 
+        kind: Of this kind.
         min_score: With this score or a higher one.
+        origin: That came about in this way.
         page_size: So many rows at most.
         pinned: Choosing again leaves it as it is.
         q: In title or hook or reason, in any case.
@@ -1057,7 +1059,7 @@ class Operations(Calls):
         *,
         created_after: str | datetime.datetime | None = None,
         created_before: str | datetime.datetime | None = None,
-        is_enabled: Literal["false", "true"] | None = None,
+        is_enabled: bool | None = None,
         page_size: int | None = None,
         q: str | None = None,
     ) -> Pages[models.Endpoint]:
@@ -1069,6 +1071,7 @@ class Operations(Calls):
 
         created_after: Made at this time or later.
         created_before: Made before this time, which is not included.
+        is_enabled: That are told of events, or those that are not.
         page_size: So many rows at most.
         q: In url or description, in any case.
         """

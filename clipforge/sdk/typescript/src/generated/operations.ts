@@ -186,11 +186,11 @@ export class Operations extends Calls {
    *
    * Needs the scope `read`.
    *
-   * `kind`:
+   * `kind`: Of this kind.
    *
    * `min_score`: With this score or a higher one.
    *
-   * `origin`:
+   * `origin`: That came about in this way.
    *
    * `page_size`: So many rows at most.
    *
@@ -206,7 +206,7 @@ export class Operations extends Calls {
    */
   listMoments(
     projectId: string,
-    query: { kind?: "action" | "music" | "talk"; min_score?: number; origin?: "chosen" | "made"; page_size?: number; pinned?: "false" | "true"; q?: string; rating?: "down" | "up"; start_after?: number; start_before?: number } = {},
+    query: { kind?: "action" | "music" | "talk"; min_score?: number; origin?: "chosen" | "made"; page_size?: number; pinned?: boolean; q?: string; rating?: "down" | "up"; start_after?: number; start_before?: number } = {},
     options: CallOptions = {},
   ): Pages<models.Moment> {
     return new Pages((cursor) => this.json<Page<models.Moment>>({ method: "GET", address: "/api/v1/projects/{project_id}/moments", path: { project_id: projectId }, query: { ...query, cursor }, ...options }));
@@ -1034,14 +1034,14 @@ export class Operations extends Calls {
    *
    * `created_before`: Made before this time, which is not included.
    *
-   * `is_enabled`:
+   * `is_enabled`: That are told of events, or those that are not.
    *
    * `page_size`: So many rows at most.
    *
    * `q`: In url or description, in any case.
    */
   listWebhookEndpoints(
-    query: { created_after?: string; created_before?: string; is_enabled?: "false" | "true"; page_size?: number; q?: string } = {},
+    query: { created_after?: string; created_before?: string; is_enabled?: boolean; page_size?: number; q?: string } = {},
     options: CallOptions = {},
   ): Pages<models.Endpoint> {
     return new Pages((cursor) => this.json<Page<models.Endpoint>>({ method: "GET", address: "/api/v1/webhooks/endpoints", query: { ...query, cursor }, ...options }));
