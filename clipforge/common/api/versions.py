@@ -116,7 +116,7 @@ def etags_of(version: Version, offered: str) -> str:
 def tell(response: Any, version: Version) -> None:
     """Say which version the answer has; of an old one, until when there will be such answers."""
     # As `programs` sets its constants: through `headers` it takes ten times as long.
-    response.headers._store[HEADER.lower()] = (HEADER, version.name)
+    response.headers._store["clipforge-version"] = (HEADER, version.name)
     if version is NEWEST:
         return
     if etag := response.headers.get("ETag"):

@@ -91,7 +91,7 @@ class Subscription:
         self._send("UNSUBSCRIBE", channel)
 
     def read(self) -> Iterator[tuple[str, str]]:
-        """What has come: ("subscribe", channel) once it is heard, ("message", channel) for news.
+        """News that came: ("subscribe", channel) once it is heard, ("message", channel) for news.
 
         Raises OSError when the connection is no good any more.
         """

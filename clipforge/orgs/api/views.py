@@ -134,7 +134,8 @@ class OrgView(LeanView):
 
     def _version(self, request: Request) -> Version:
         """The version of the API that the answer shall have. Raises BadRequest."""
-        made_at = None if request.user is None else self.organization.created_at
+        admission = admission_of(request)
+        made_at = admission.principal.organization.created_at if admission else None
         version = version_of(request.META.get("HTTP_CLIPFORGE_VERSION", ""), made_at)
         if version is not NEWEST and "HTTP_IF_NONE_MATCH" in request.META:
             offered = request.META["HTTP_IF_NONE_MATCH"]
