@@ -139,7 +139,7 @@ def job_folders(kind: str) -> Iterator[Path]:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """What is in a folder, read as it is asked for; nothing where it is none, or gone."""
+    """The entries of a folder, read as it is asked for; nothing where it is none, or gone."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
         for entry in found:
             yield Path(entry.path)

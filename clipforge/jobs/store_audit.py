@@ -31,7 +31,7 @@ WRONG_SUM = "the organization counts other bytes than its rows"
 
 
 class Finding(NamedTuple):
-    """What does not fit. `subject` is the key of a file, or the kind and id of a row."""
+    """A file and a row that do not fit. `subject` is the key of a file, or the kind and id of a row."""
 
     problem: str
     subject: str

@@ -115,7 +115,7 @@ def all_tier_limits() -> QuerySet[TierLimits]:
 
 
 def bytes_of(orgs: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
-    """What is counted of each of them that ever stored something."""
+    """The counts of each of them that ever stored something."""
     found = StorageUsage.objects.filter(pk__in=list(orgs))
     return dict(found.values_list("pk", "bytes"))
 

@@ -1,4 +1,4 @@
-"""What the files of an organization take, and what its tier allows.
+"""The bytes that the files of an organization take, and what its tier allows.
 
 The database counts (`StorageUsage`). The figure is shown from the cache, `orgs:storage:<organization>`,
 under the version of its row, so that it is never older than the last commit. Whether an upload may stay

@@ -172,7 +172,7 @@ def link_to(export: Export) -> str:
 
 
 def of_web(path: str, method: str, settings: Any, headers: dict[str, str]) -> Answer:
-    """What web answers where it sends files itself."""
+    """The answer of web where it sends files itself."""
     settings.ACCEL_REDIRECT_PREFIX = ""
     response: Any = Client(headers=headers).generic(method, path, secure=True)
     settings.ACCEL_REDIRECT_PREFIX = "/stored/"

@@ -1,4 +1,4 @@
-"""What is stored for each row, added up by organization in the database, and the end of its files."""
+"""The bytes that are stored for each row, added up by organization in the database, and the end of its files."""
 
 from django.db import migrations, models
 

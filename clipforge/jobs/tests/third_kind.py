@@ -45,6 +45,8 @@ class Transcript(Job):
     status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
     seconds = models.FloatField(default=65.0)
     size = models.BigIntegerField(default=0)
+    file_key = models.CharField(max_length=200, blank=True, default="")
+    expires_at = models.DateTimeField(null=True)
 
     objects = OrgQuerySet["Transcript"].as_manager()
 

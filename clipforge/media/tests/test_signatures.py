@@ -1,4 +1,4 @@
-"""What a file begins with: no video that we accept is refused by it, and what is none is."""
+"""The first bytes of a file: no video that we accept is refused by it, and what is none is."""
 
 from __future__ import annotations
 

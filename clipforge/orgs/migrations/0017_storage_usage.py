@@ -1,4 +1,4 @@
-"""What the files of an organization take, counted by the database, and how much each tier may store."""
+"""The bytes that the files of an organization take, counted by the database, and how much each tier may store."""
 
 import django.db.models.deletion
 from django.db import migrations, models

@@ -122,7 +122,7 @@ def test_the_five_calls_with_the_command_line(running: Running):
 
 
 def blocks(language: str) -> list[str]:
-    """What the page of the SDKs prints in this language."""
+    """The code that the page of the SDKs prints in this language."""
     text = (ROOT / "clipforge/docs/sdk.md").read_text()
     marker = re.escape("<!-- run by the tests of the SDK -->")
     return re.findall(rf"^{marker}\n```{language}\n(.*?)^```$", text, re.M | re.S)
