@@ -21,6 +21,7 @@ from rest_framework.response import Response
 from clipforge.common.api.serializers import Decimals, Serializer
 from clipforge.orgs.api.views import OrgView
 from projects import curves, selectors
+from projects.api import refusals
 
 
 class SVGRenderer(BaseRenderer):
@@ -55,6 +56,7 @@ class CurvesOfProject(OrgView):
     query_parameters = {"get": frozenset({"format"})}
     costs = {"get": {"api": 2}}
     problems = {"get": (404, 409)}
+    codes = {"get": refusals.CURVES}
 
     @extend_schema(
         operation_id="get_curves",
@@ -71,6 +73,12 @@ class CurvesOfProject(OrgView):
         },
         examples=[
             OpenApiExample(
+                "A drawing",
+                '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 20"></svg>',
+                response_only=True,
+                media_type="image/svg+xml",
+            ),
+            OpenApiExample(
                 "Half a minute",
                 {
                     "scorer_version": "3",
@@ -84,7 +92,7 @@ class CurvesOfProject(OrgView):
                 },
                 response_only=True,
                 media_type="application/json",
-            )
+            ),
         ],
     )
     def get(self, request: Request, project_id: uuid.UUID) -> HttpResponse:

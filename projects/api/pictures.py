@@ -47,6 +47,7 @@ class ProjectPicture(OrgView):
 
 class MomentPoster(OrgView):
     problems = {"get": (404, 409)}
+    codes = {"get": refusals.PICTURE}
     pagination_class = None
     costs = {"get": {"api": 2}}
 

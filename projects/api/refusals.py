@@ -52,3 +52,10 @@ CORRECTION = {
     },
 }
 PICTURE = {409: {"project_not_ready": "The project is not analysed yet."}}
+CURVES = {
+    409: {
+        "project_not_ready": "The project is not analysed yet.",
+        "features_missing": "What its analysis found is not kept any more. Analyse it again.",
+        "features_unusable": "What its analysis found cannot be read. Analyse it again.",
+    }
+}
