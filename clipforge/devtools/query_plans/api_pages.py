@@ -149,8 +149,11 @@ def _list(listed: ListView, subject: Subject, params: Params) -> Iterator[Page]:
         if any(isinstance(value, list) for value in params.values()):
             yield Page(name, place, budgets.MERGED, partial(_show, at))
             continue
-        if "q" in params:
+        if "q" in params and listed.name != "moments":
             yield Page(name, place, budgets.SEARCHED, partial(_show, at))
+            continue
+        if listed.name == "moments" and params and "min_score" not in params:
+            yield Page(name, place, budgets.OF_PROJECT, partial(_show, at))
             continue
         yield Page(name, place, budgets.LIST, partial(_show, at))
         yield Page(f"{name}: place", place, budgets.PLACE, partial(_find, at, row))

@@ -44,6 +44,8 @@ class Budget(NamedTuple):
 # that is open, of which no tier may have more at once.
 # A thousand rows and some are as well read whole and sorted, the planner says; whatever grows is not.
 LIST = Budget(statements=2, rows=1.3, slack=1500, sorts=1500, lookups=16)
+# Found among all moments of a project, which are some dozens; those that are seeded are thousands.
+OF_PROJECT = LIST._replace(slack=5000, sorts=5000)
 # Merged from two lists.
 MERGED = LIST._replace(rows=2.3)
 # A list by a text: its groups of letters, each a way down their index.
