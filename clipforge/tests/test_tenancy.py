@@ -81,6 +81,7 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     # The strangers' own orders, of things that are not theirs: each is refused in the answer.
     ("export-batch", "POST"): (200, 200, None),
     ("export", "GET"): (200, 404, "export"),
+    ("export", "PATCH"): (200, 404, "export"),
     ("export", "DELETE"): (204, 404, "export"),
     ("export-cancel", "POST"): (200, 404, "queued export"),
     ("export-retry", "POST"): (200, 404, "failed export"),
@@ -275,6 +276,8 @@ def body_of(name: str, method: str, world: World, video: bytes) -> Any:
             return video
         case "exports", "POST":
             return {"moment": str(world.objects["moment"].pk), "resolution": 480}
+        case "export", "PATCH":
+            return {"pinned": True}
         case "export-batch", "POST":
             exports = [
                 {"moment": str(world.objects["moment"].pk), "resolution": 480},
