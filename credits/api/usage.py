@@ -20,8 +20,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.audit.actor import ActorKind
-from clipforge.common.api.filters import refuse_unknown_parameters
-from clipforge.common.api.parsers import require_readable
 from clipforge.common.api.serializers import Serializer
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.lists.csvs import attachment
@@ -81,11 +79,7 @@ class UsageView(OrgView):
             },
         }
     }
-
-    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        super(OrgView, self).initial(request, *args, **kwargs)
-        require_readable(request)
-        refuse_unknown_parameters(request, {"from", "to", "group_by", "format"})
+    query_parameters = {"get": frozenset({"from", "to", "group_by", "format"})}
 
     @extend_schema(
         operation_id="get_usage",
