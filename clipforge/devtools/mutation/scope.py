@@ -28,6 +28,7 @@ GROUPS = {
                 "reconciling",
                 "caching",
                 *("migrations/0009_functions", "migrations/0010_keys_spend"),
+                "migrations/0011_ordered_by",
             )
         ),
         (

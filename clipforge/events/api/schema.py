@@ -49,7 +49,7 @@ def _body(kind: EventType) -> Any:
 
 
 def _example(kind: EventType) -> dict[str, Any]:
-    """What an event says beside what its object says: above all, in which state that is."""
+    """The words of an event beside those of its object: above all, in which state that is."""
     what, _, happened = kind.name.partition(".")
     status = kind.answer().fields.get("status")
     state = happened.upper()
