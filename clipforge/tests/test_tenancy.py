@@ -303,6 +303,8 @@ def body_of(name: str, method: str, world: World, video: bytes) -> Any:
             return {"start": 1, "end": 11}
         case (("project" | "moment"), "PATCH"):
             return {"title": "Mine now"}
+        case "export", "PATCH":
+            return {"pinned": True}
         case "transcript", "PATCH":
             return {"words": [{"index": 0, "text": "Mine"}]}
     return None
