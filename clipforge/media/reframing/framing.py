@@ -242,9 +242,10 @@ def _wishes(
             _interest([sample.columns for sample in samples], width, BLOCK_SAMPLES),
             _interest([sample.rows for sample in samples], height, BLOCK_SAMPLES),
         )
+    whole = max(1, len(samples))  # a shot may lie between two samples, and have none
     return (
-        _interest([sample.detailed_columns for sample in samples], width, len(samples)),
-        _interest([sample.detailed_rows for sample in samples], height, len(samples)),
+        _interest([sample.detailed_columns for sample in samples], width, whole),
+        _interest([sample.detailed_rows for sample in samples], height, whole),
     )
 
 
