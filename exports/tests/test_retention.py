@@ -217,6 +217,71 @@ def test_owners_and_admins_get_one_mail_for_all_that_ends():
     assert len(mail.outbox) == 1
 
 
+@pytest.mark.parametrize(
+    ("days", "left", "within"),
+    [(retention.DAY, DAY - SECOND, "a day"), (retention.WEEK, 7 * DAY - SECOND, "a week")],
+)
+def test_the_mail_goes_a_quarter_of_an_hour_later_for_that_kind_organization_and_time(
+    days: int, left: datetime.timedelta, within: str
+):
+    org = make_organization()
+    Organization.objects.filter(pk=org.pk).update(name="N" * 101)
+    Membership.objects.create(
+        user=make_user(email="owner@example.com"), organization=org, role="owner"
+    )
+    project = make_project(org)
+    created_at = timezone.now() - 30 * DAY
+    Project.objects.filter(pk=project.pk).update(created_at=created_at)
+    end(project, timezone.now() + left)
+    before = timezone.now()
+    assert [retention.tell(ANALYSIS) for _ in range(2)] == [1, 0]
+    queued = ProcrastinateJob.objects.get(task_name=retention.MAIL)
+    assert queued.args == {"kind_name": "project", "org_id": str(org.pk), "days": days}
+    assert (queued.queue_name, queued.queueing_lock) == (
+        "maintenance",
+        f"jobs.mail_ending:project:{org.pk}:{days}",
+    )
+    assert queued.scheduled_at is not None
+    quarter = datetime.timedelta(minutes=15)
+    assert before + quarter <= queued.scheduled_at <= timezone.now() + quarter
+    retention.mail_ending(**queued.args)
+    (sent,) = mail.outbox
+    assert sent.subject == f"{'N' * 100}: 1 sources will be deleted within {within}"
+    project.refresh_from_db()
+    assert project.expires_at is not None
+    assert sent.body == (
+        f"1 sources of {'N' * 101} reach the end of their retention within {within}, the first on "
+        f"{project.expires_at:%Y-%m-%d at %H:%M} UTC. Download what you want to keep. Each has its "
+        "`expires_at` in the API.\n"
+    )
+
+
+def test_a_mail_tells_of_files_of_its_organization_that_were_told_of_at_that_time_only():
+    orgs = [make_organization(name=name) for name in ("Acme", "Other")]
+    for org in orgs:
+        Membership.objects.create(user=make_user(), organization=org, role="owner")
+    told, other, untold = (make_export(make_project(org)) for org in (*orgs, orgs[0]))
+    for export in (told, other):
+        end(export, timezone.now() + DAY / 2)
+    assert retention.tell(RENDER) == 2
+    end(untold, timezone.now() + DAY / 4)
+    retention.mail_ending("export", str(orgs[0].pk), retention.DAY)
+    retention.mail_ending("export", str(orgs[0].pk), retention.WEEK)
+    retention.mail_ending("no kind", str(orgs[0].pk), retention.DAY)
+    retention.mail_ending("export", str(told.pk), retention.DAY)
+    assert [sent.subject for sent in mail.outbox] == [
+        "Acme: 1 exports will be deleted within a day"
+    ]
+
+
+def test_of_an_organization_that_nobody_owns_no_mail_is_sent():
+    export = make_export()
+    end(export, timezone.now() + DAY / 2)
+    assert retention.tell(RENDER) == 1
+    retention.mail_ending("export", str(export.org_id), retention.DAY)
+    assert mail.outbox == []
+
+
 # --- pins ------------------------------------------------------------------------------
 
 
@@ -297,6 +362,15 @@ def test_bytes_are_counted_with_every_change_of_a_row_and_shown_at_once():
     assert api.delete(f"/api/v1/projects/{project.pk}").status_code == 204
     assert used(org) == (0, {"projects": 0, "exports": 0})
     assert used(other)[0] == 7
+
+
+def test_what_has_ended_is_no_longer_counted_at_once():
+    org = make_organization()
+    export = make_export(make_project(org, size=0), content=b"x" * 200)
+    assert used(org) == (200, {"exports": 200})
+    end(export)
+    assert [retention.expire(RENDER) for _ in range(2)] == [1, 0]
+    assert used(org) == (0, {"exports": 0})
 
 
 def test_what_is_rolled_back_is_not_counted():

@@ -11,11 +11,20 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from clipforge.devtools.testing.clocks import MICROSECOND
-from clipforge.devtools.testing.factories import make_moment, make_project
+from clipforge.devtools.testing.factories import make_moment, make_project, make_transcript
 from projects import moments as project_moments
 from projects.failures import NoTranscript
 from projects.models import MomentFeedback
-from projects.selectors import feedback, get_moment, get_project, get_transcript, transcript
+from projects.selectors import (
+    features,
+    feedback,
+    get_moment,
+    get_project,
+    get_transcript,
+    lock_clippable,
+    transcript,
+)
+from projects.tests.kept import keep_features
 
 pytestmark = pytest.mark.django_db
 
@@ -59,3 +68,35 @@ def test_ratings_since_a_moment_are_those_of_that_moment_too():
     rated = MomentFeedback.objects.get().rated_at
     assert feedback(since=rated).count() == 1
     assert feedback(since=rated + MICROSECOND).count() == 0
+
+
+def test_features_and_transcript_are_those_of_that_project():
+    first, second, bare = (make_project() for _ in range(3))
+    for project in (first, second):
+        keep_features(project, content=str(project.pk).encode())
+        make_transcript(project, str(project.pk))
+    for project in (first, second):
+        assert features(project) == str(project.pk).encode()
+        assert get_transcript(project).project_id == project.pk
+    assert (features(bare), transcript(bare)) == (None, None)
+
+
+def test_what_is_to_be_clipped_is_locked_in_the_order_of_ids_and_found_for_its_organization_only():
+    org = make_project().org
+    first, second, third = (make_project(org) for _ in range(3))
+    moments = [make_moment(third), make_moment(second)]
+    other = make_moment(make_project())
+    make_moment(first)  # not asked for
+    with CaptureQueriesContext(connection) as said:
+        found = lock_clippable(
+            org,
+            project_ids=[second.pk, first.pk, other.project_id],
+            moment_ids=[moments[1].pk, moments[0].pk, other.pk],
+        )
+    assert list(found.projects) == [first.pk, second.pk, third.pk]
+    assert list(found.moments) == [moment.pk for moment in moments]
+    assert all(project.org is org for project in found.projects.values())
+    assert [moment.project for moment in found.moments.values()] == [third, second]
+    _, projects, placed = (query["sql"] for query in said.captured_queries)
+    assert projects.endswith('ASC FOR NO KEY UPDATE OF "projects_project"')
+    assert placed.endswith("ASC FOR NO KEY UPDATE")

@@ -408,6 +408,45 @@ def test_a_job_that_is_retried_while_the_sweep_looks_keeps_its_new_place():
     assert JobShare.objects.get().waiting == 1
 
 
+def test_a_job_that_a_worker_hands_back_keeps_its_turn_before_all_others():
+    """Claimed under fence 1, and back under fence 2; nobody of its organization begins instead."""
+    org = make_organization(tier="FREE", credits_=10)
+    running, waiting = (make_project(org, status="QUEUED") for _ in range(2))
+    claimed = lifecycle.claim(Project, running.pk, fence=0)
+    assert claimed is not None
+    assert lifecycle.hand_back(claimed)
+    found = JobPlace.objects.order_by("queued_at", "job").values_list(
+        "job", "fence", "started", "tag"
+    )
+    assert list(found) == [(running.pk, 2, False, -1), (waiting.pk, 0, False, None)]
+    assert places.position(waiting.pk, most=1000) == 1
+
+
+@pytest.mark.parametrize("job", [0, 1])
+def test_a_place_comes_back_under_its_fence_and_says_whether_it_has_a_turn(job: int):
+    org = make_organization(tier="FREE")
+    tickets = enter(org, 2)
+    places.start(tickets[0])
+    assert places.may_return(tickets[job], 7) is (job == 0)
+    found = dict(JobPlace.objects.values_list("job", "fence"))
+    assert found == {tickets[job].pk: 7, tickets[1 - job].pk: 0}
+    assert places.may_return(Ticket(org.pk), 1)  # type: ignore[arg-type] # no place: as ever
+    assert tags(org) == [-1 if job == 0 else 0, None]
+
+
+def test_of_jobs_that_were_queued_at_the_same_moment_the_first_made_is_next():
+    org = make_organization(tier="FREE")
+    first, *others = (Ticket(org.pk) for _ in range(4))
+    places.enter(first)  # type: ignore[arg-type]
+    for ticket in (others[1], others[2], others[0]):
+        places.enter(ticket)  # type: ignore[arg-type]
+    JobPlace.objects.update(queued_at="2026-01-01T00:00Z")
+    assert [places.position(ticket.pk, most=1000) for ticket in others] == [1, 2, 3]
+    for done, next_ in zip((first, *others), others, strict=False):
+        places.leave(done)  # type: ignore[arg-type]
+        assert JobPlace.objects.get(tag__isnull=False).pk == next_.pk
+
+
 def test_a_job_without_a_place_is_done_as_ever():
     org = make_organization(credits_=10)
     project = make_project(org, status="QUEUED")
@@ -474,6 +513,16 @@ def test_no_place_moves_up_to_before_virtual_time_now():
     places.give_back(first)
     assert tags(org) == [1000, 1000]
     assert JobShare.objects.get().finish == 1060
+
+
+def test_what_was_begun_out_of_turn_keeps_no_time_from_those_to_come():
+    """Where a worker of another queue began the last of three before the others."""
+    org = make_organization(tier="PRO")  # each takes 60
+    _first, second, third = enter(org, 3)
+    places.start(third)
+    places.give_back(second)
+    assert tags(org) == [0, 120]
+    assert JobShare.objects.get().finish == 120
 
 
 @pytest.mark.parametrize("state", ["begun", "returned", "waiting"])
@@ -665,6 +714,11 @@ def test_a_position_is_counted_by_the_rule():
     assert [places.position(ticket.pk, most=2) for ticket in own] == [0, 1, 2, 2]
 
 
+def test_where_nobody_else_has_jobs_a_position_is_the_number_of_its_own_before_it():
+    tickets = enter(make_organization(tier="FREE"), 4)
+    assert [places.position(ticket.pk, most=1000) for ticket in tickets] == [0, 1, 2, 3]
+
+
 def test_a_job_behind_a_crowd_is_told_that_it_is_next():
     crowd(make_organization(tier="ENTERPRISE"), 1000)
     workers = Workers(2)
@@ -757,6 +811,9 @@ def test_virtual_time_does_not_begin_anew_while_a_place_moves():
 def test_virtual_time_begins_anew_once_it_has_come_that_far(at: int, anew: bool):
     idle, behind, ahead = (make_organization(tier="FREE") for _ in range(3))
     tickets = [ticket for org in (idle, behind, ahead) for ticket in enter(org)]
+    late, later = (enter(make_organization(tier="FREE"))[0].pk for _ in range(2))
+    JobPlace.objects.filter(pk__in=(late, later)).delete()  # here are their entries all that counts
+    JobShare.objects.exclude(pk__in=(idle.pk, behind.pk, ahead.pk)).delete()
     JobClock.objects.update_or_create(pk=1, defaults={"at": at})
     finishes = {idle.pk: 240, behind.pk: at + 1, ahead.pk: at + 240}
     tags = dict(zip([ticket.pk for ticket in tickets], (-1, at - 5, at + 7), strict=True))
@@ -774,6 +831,10 @@ def test_virtual_time_begins_anew_once_it_has_come_that_far(at: int, anew: bool)
         )
         cursor.execute("UPDATE procrastinate_jobs SET priority = -%s WHERE id = %s", [at, keys[0]])
         cursor.execute("UPDATE procrastinate_jobs SET priority = 1 WHERE id = %s", [keys[1]])
+        for key, priority in ((keys[2], 5 - at), (keys[3], -7 - at)):
+            cursor.execute(
+                "UPDATE procrastinate_jobs SET priority = %s WHERE id = %s", [priority, key]
+            )
         cursor.execute("SELECT jobs_rewind()")
         assert cursor.fetchone() == (anew,)
         cursor.execute("SELECT id, priority FROM procrastinate_jobs")
@@ -784,7 +845,9 @@ def test_virtual_time_begins_anew_once_it_has_come_that_far(at: int, anew: bool)
     )
     moved = dict(zip(tags, (-1, 0, 7), strict=True))
     assert dict(JobPlace.objects.values_list("job", "tag")) == (moved if anew else tags)
-    assert priorities == {done: -7, keys[0]: 0 if anew else -at, keys[1]: 1}
+    assert priorities == {done: -7, keys[0]: 0 if anew else -at, keys[1]: 1} | (
+        {keys[2]: 0, keys[3]: -7} if anew else {keys[2]: 5 - at, keys[3]: -7 - at}
+    )
 
 
 def test_virtual_time_that_never_began_does_not_begin_anew():

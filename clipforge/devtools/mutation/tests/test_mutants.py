@@ -25,18 +25,19 @@ def faults(path: str, operator: str) -> list[tuple[str, str]]:
 
 
 def test_an_edge_of_a_query_is_moved():
-    assert tuple(
-        f"due = Export.objects.filter(status=Export.Status.READY, expires_at__{lookup}=Now())"
-        for lookup in ("lt", "lte")
-    ) in faults("exports/tasks.py", "Lookup")
+    assert (
+        "return kept(kind).filter(expires_at__lt=Now())",
+        "return kept(kind).filter(expires_at__lte=Now())",
+    ) in faults("clipforge/jobs/retention.py", "Lookup")
 
 
 def test_a_condition_of_a_query_is_forgotten():
-    before = "Export.objects.filter(pk=export.pk, status=Export.Status.READY).update("
-    found = [after for line, after in faults("exports/tasks.py", "DropArgument") if line == before]
+    before = "named = model._default_manager.filter(pk=pk, status=EXPIRED, **{files.key: key})"
+    places = faults("clipforge/jobs/retention.py", "DropArgument")
+    found = [after for line, after in places if line == before]
     assert [after.replace(" ", "") for after in found] == [
-        "Export.objects.filter(status=Export.Status.READY).update(",
-        "Export.objects.filter(pk=export.pk,).update(",
+        "named=model._default_manager.filter(status=EXPIRED,**{files.key:key})",
+        "named=model._default_manager.filter(pk=pk,**{files.key:key})",
     ]
 
 
