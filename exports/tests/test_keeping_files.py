@@ -20,7 +20,7 @@ from clipforge.devtools.testing.clocks import MICROSECOND, clocks_at
 from clipforge.devtools.testing.factories import make_export, make_organization, make_project
 from clipforge.devtools.testing.state import Funds, funds, nothing_changes, stored_files
 from clipforge.jobs import registry, retention
-from exports import tasks
+from exports import pinning, tasks
 from exports.jobs import RENDER
 from exports.models import Export
 from projects import tasks as project_tasks
@@ -158,7 +158,8 @@ def test_of_old_folders_those_with_a_row_are_asked_for_and_kept(kind: str):
         app.tasks[f"{kind}.remove_orphans"](timestamp=0)
     left = {path.name for path in storage.path_of(f"{row.org_id}/{kind}").iterdir()}
     assert left == {str(row.pk)}
-    (statement,) = [query["sql"] for query in said.captured_queries]
+    marker, statement = [query["sql"] for query in said.captured_queries]
+    assert "jobs_storemarker" in marker
     assert all(str(pk).replace("-", "") in statement.replace("-", "") for pk in orphans)
 
 
@@ -216,3 +217,19 @@ def test_an_export_that_was_deleted_or_changed_meanwhile_is_not_marked_as_expire
     tasks.expire_exports(timestamp=0)
     export.refresh_from_db()
     assert export.status == "FAILED"
+
+
+@pytest.mark.parametrize("after", [-MICROSECOND, 0 * MICROSECOND, MICROSECOND])
+def test_what_is_no_longer_pinned_has_nine_days_to_the_microsecond_or_its_retention(
+    after: datetime.timedelta,
+):
+    export = make_export(status="READY")
+    assert export.finished_at is not None
+    retained = export.finished_at + datetime.timedelta(days=60)
+    now = retained - pinning.GRACE + after
+    Export.objects.filter(pk=export.pk).update(pinned=True, expires_at=None)
+    with clocks_at(now):
+        shown = pinning.pin_export(export=export, pinned=False, actor="test")
+    nine_days = now + datetime.timedelta(days=9)
+    assert (shown.pinned, shown.expires_at) == (False, max(retained, nine_days))
+    assert shown.updated_at == now

@@ -13,6 +13,7 @@ from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from clipforge.common import storage
+from clipforge.common.errors import NotFound
 from clipforge.devtools.testing.api import assert_problem
 from clipforge.devtools.testing.factories import (
     make_client,
@@ -27,7 +28,7 @@ from clipforge.devtools.testing.faults import crash_at
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import nothing_changes, stored_files
 from clipforge.events.models import Event
-from clipforge.jobs import retention
+from clipforge.jobs import retention, store_markers
 from clipforge.orgs import stored
 from clipforge.orgs.models import Membership, Organization
 from exports import pinning, tasks
@@ -164,6 +165,30 @@ def _everything_fits(org: Organization) -> None:
     assert {str(path.parent) for path in stored_files()} <= named
     assert stored.usage(org.pk).bytes == sum(row.stored_bytes for row in rows)
     assert set(Export.objects.filter(file_key="").values_list("status", flat=True)) <= {"EXPIRED"}
+
+
+@pytest.mark.parametrize("kind", [ANALYSIS, RENDER], ids=["source", "export"])
+def test_whoever_knows_a_row_hears_at_once_that_its_file_is_gone(kind: Any, source: Path):
+    project = make_project(source=source)
+    row = project if kind is ANALYSIS else make_export(project)
+    api = make_client(row.org)
+    url = f"/api/v1/{'projects' if kind is ANALYSIS else 'exports'}/{row.pk}"
+    known = api.get(url)["ETag"]
+    assert [api.get(url, headers={"If-None-Match": known}).status_code for _ in range(2)] == [
+        304
+    ] * 2
+    end(row)
+    assert retention.expire(kind) == 1
+    assert api.get(url, headers={"If-None-Match": known}).json()["status"] == "EXPIRED"
+
+
+def test_a_file_of_a_store_that_the_database_does_not_know_stays(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+):
+    end(make_project(source=source))
+    monkeypatch.setattr(store_markers, "is_known", lambda: False)
+    with nothing_changes():
+        assert retention.expire(ANALYSIS) == 0
 
 
 # --- owners are told -------------------------------------------------------------------
@@ -322,6 +347,68 @@ def test_one_that_is_no_longer_pinned_ends_with_its_retention_or_in_nine_days():
     export.refresh_from_db()
     assert export.expires_at is not None
     assert 9 * DAY - DAY / 24 < export.expires_at - timezone.now() <= 9 * DAY
+
+
+def test_a_pin_is_seen_at_once_and_the_same_pin_again_changes_nothing():
+    export = make_export()
+    api, url = make_client(export.org), f"/api/v1/exports/{export.pk}"
+    known = api.get(url)["ETag"]
+    assert [api.get(url, headers={"If-None-Match": known}).status_code for _ in range(2)] == [
+        304
+    ] * 2
+    pin(export)
+    shown = api.get(url, headers={"If-None-Match": known})
+    assert shown.json()["pinned"] is True
+    with nothing_changes():
+        assert pin(export).json()["pinned"] is True
+
+
+def test_what_is_unpinned_is_told_of_anew():
+    export = make_export()
+    pin(export)
+    Export.objects.filter(pk=export.pk).update(notice_given=retention.DAY)
+    pin(export, False)
+    export.refresh_from_db()
+    assert export.notice_given is None
+
+
+def test_an_export_that_was_deleted_meanwhile_cannot_be_pinned():
+    export = make_export()
+    Export.objects.filter(pk=export.pk).delete()
+    with pytest.raises(NotFound):
+        pinning.pin_export(export=export, pinned=True, actor="test")
+
+
+def test_a_pin_that_cannot_follow_its_tier_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    org = make_organization()
+    exports = [make_export(make_project(org)) for _ in range(3)]
+    for export in exports:
+        pin(export)
+    Organization.objects.filter(pk=org.pk).update(tier="FREE")
+    set_, broken = pinning._set, exports[1]
+
+    def fail_once(export: Export, **how: Any) -> None:
+        if export == broken:
+            raise ValueError
+        set_(export, **how)
+
+    monkeypatch.setattr(pinning, "_set", fail_once)
+    assert pinning.follow_tiers() == 2
+    assert caplog.text.count("a pin does not follow its tier") == 1
+    ends = dict(Export.objects.values_list("pk", "expires_at"))
+    assert [ends[export.pk] is None for export in exports] == [False, True, False]
+
+
+def test_only_pins_of_files_that_are_there_follow_a_tier():
+    free = make_organization(tier="FREE")
+    unpinned, gone = make_export(make_project(free)), make_export(make_project(free))
+    Export.objects.filter(pk=gone.pk).update(pinned=True, expires_at=None, status="EXPIRED")
+    Export.objects.filter(pk=unpinned.pk).update(expires_at=None)
+    make_export()  # of one that pays, and not pinned: it ends as ever
+    with nothing_changes():
+        assert pinning.follow_tiers() == 0
 
 
 def test_what_cannot_be_pinned():

@@ -100,6 +100,7 @@ GROUPS = {
             "exports/tests/test_rendering_options.py",
             "exports/tests/test_retention.py",
             "exports/tests/api/test_download.py",
+            "exports/tests/api/test_twins_and_links.py",
         ),
     ),
     "tenancy": Group(
