@@ -206,7 +206,7 @@ def test_several_projects_come_by_their_ids_and_those_of_others_do_not(
     assert said == ["SELECT projects_project"]
 
 
-@pytest.mark.parametrize("ids", ["x", "", ",", ",".join([str(uuid.uuid4())] * 101)])
+@pytest.mark.parametrize("ids", ["x", "", ",", ",".join([str(uuid.UUID(int=7))] * 101)])
 def test_ids_that_cannot_be_are_refused(api: APIClient, ids: str):
     assert api.get(URL, {"ids": ids}).status_code == 422
     assert api.get(URL, {"ids": ",".join([str(uuid.uuid4())] * 100)}).json()["results"] == []
