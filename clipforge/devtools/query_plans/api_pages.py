@@ -209,8 +209,9 @@ def details(subject: Subject) -> Iterator[Page]:
         "limits": partial(_stored, TierLimits, org.tier),
         "subscription": partial(billing_selectors.open_subscription, org),
     }
-    if api_key := org_selectors.lasting_keys(org).first():
-        details["key of the list"] = partial(org_selectors.lasting_key, org, api_key.pk)
+    # One of nobody where there is none: the same statements.
+    api_key = org_selectors.lasting_keys(org).first() or APIKey(organization=org)
+    details["key of the list"] = partial(_key, org, api_key)
     payment = billing_selectors.payments(org).order_by("-created_at", "-id").first()
     details["payment"] = partial(
         if_there, billing_selectors.get_payment, org, payment.pk if payment else NOWHERE
@@ -222,6 +223,9 @@ def details(subject: Subject) -> Iterator[Page]:
         yield Page(f"archive, {subject.label}", "", budgets.ARCHIVE, partial(_read, files))
         details["project"] = partial(project_selectors.get_project, org, project.pk)
         details["transcript"] = partial(project_selectors.transcript, project)
+        details["features"] = partial(project_selectors.features, project)
+        shaded = project_selectors.moments(project).order_by("start")
+        yield Page(f"curves, {subject.label}", "", budgets.OF_PROJECT, partial(_read, shaded))
         if moment := Moment.objects.filter(project=project).first():
             details["moment"] = partial(project_selectors.get_moment, org, moment.pk)
         collect = partial(Collector("default").collect, [project])
@@ -234,6 +238,11 @@ def details(subject: Subject) -> Iterator[Page]:
             details["webhook delivery"] = partial(_delivery, org, delivery.pk)
     for name, run in details.items():
         yield Page(f"{name}, {subject.label}", "", budgets.ONE, run)
+
+
+def _key(org: Organization, api_key: APIKey) -> None:
+    if_there(org_selectors.lasting_key, org, api_key.pk)
+    org_selectors.spent_this_month([api_key])
 
 
 def _delivery(org: Organization, pk: uuid.UUID) -> object:

@@ -38,7 +38,10 @@ LOOKED_AT = {
     "export-picture": "export",
     "project-archive": "archive",
     "download-archive": "archive",
+    "project-picture": "project",
+    "curves": "curves",
     "moment": "moment",
+    "moment-poster": "moment",
     "transcripts": "transcripts",
     "transcript": "transcript",
     "moment-transcript": "transcript",
@@ -69,6 +72,7 @@ EXEMPT = {
     "schema": "Nothing.",
     "docs": "Nothing.",
     "download-file": "Nothing: the link is the permission.",
+    "picture-file": "Nothing: the link is the permission.",
     "*login": "One of the staff, by address.",
     "logout": "Their session.",
     "password_change*": "Themselves.",
@@ -139,8 +143,8 @@ def test_every_page_of_every_list_is_within_its_budget_and_every_promised_index_
         places.setdefault(page["page"].split()[0].rstrip(","), set()).add(page["place"])
     names = {listed.name for listed in list_views()}
     assert names >= {"projects", "moments", "exports", "credits-transactions", "credits-holds"}
-    # The seeded data have no payment, and no organization has many endpoints: no deep pages.
-    shallow = {"billing-payments", "webhook-endpoints"}
+    # The seeded data have no payment and no key, and no organization has many endpoints: no deep pages.
+    shallow = {"billing-payments", "webhook-endpoints", "keys"}
     assert {name: places.pop(name) for name in shallow} == {name: {"first"} for name in shallow}
     assert {name: places[name] for name in names - shallow} == {
         name: {"first", "deep"} for name in names - shallow
