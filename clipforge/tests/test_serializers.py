@@ -161,6 +161,8 @@ ANSWERS: dict[str, str] = {
     "ChosenSerializer": "results",
     "TranscriptSerializer": "language model start end corrected_at sentences",
     "SentenceSerializer": "start end text words",
+    "CurvesSerializer": "scorer_version duration step window curves",
+    "CurveSerializer": "name values",
     "QuoteOfTranscriptSerializer": "start end text",
     "FoundTranscriptSerializer": "project title language quotes",
     "FoundTranscriptsSerializer": "results more",
