@@ -227,7 +227,14 @@ def test_a_day_may_be_chosen_until_it_is_over():
 def test_a_key_lasts_ninety_days_at_most(days: int, is_valid: bool):
     with clocks_at(EDGE):
         last = (EDGE + days * DAY).date()
-        form = KeyForm({"name": "a key", "expiry": str(last), "reason": "asked for in writing"})
+        form = KeyForm(
+            {
+                "name": "a key",
+                "expiry": str(last),
+                "scopes": ["read"],
+                "reason": "asked for in writing",
+            }
+        )
         assert form.is_valid() is is_valid, form.errors
 
 

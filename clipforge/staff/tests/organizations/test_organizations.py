@@ -473,9 +473,18 @@ def labels(client: Client, org: Organization) -> list[str]:
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        ("support", ["Issue an API key"]),
+        ("support", ["Issue an API key", "Allow origins", "Add a webhook"]),
         ("finance", ["Grant credits", "Adjust credits", "Change tier"]),
-        ("engineer", ["Override the rate limit", "Issue an API key", "Suspend"]),
+        (
+            "engineer",
+            [
+                "Override the rate limit",
+                "Issue an API key",
+                "Allow origins",
+                "Add a webhook",
+                "Suspend",
+            ],
+        ),
         (
             "admin",
             [
@@ -484,6 +493,8 @@ def labels(client: Client, org: Organization) -> list[str]:
                 "Change tier",
                 "Override the rate limit",
                 "Issue an API key",
+                "Allow origins",
+                "Add a webhook",
                 "Suspend",
             ],
         ),
