@@ -84,12 +84,15 @@ def without_the_tests_own_calls() -> Iterator[None]:
     ]
     for handler in ours:
         root.removeHandler(handler)
-    # What an earlier test captured may be closed: each line would end in a traceback.
+    # What an earlier test captured may be closed: each line would end in a traceback, and so would
+    # `setStream`, which flushes.
     streams = {
-        handler: handler.setStream(io.StringIO())
+        handler: handler.stream
         for handler in root.handlers
         if isinstance(handler, logging.StreamHandler)
     }
+    for handler in streams:
+        handler.stream = io.StringIO()
     gc.collect()
     gc.disable()
     try:
@@ -97,7 +100,7 @@ def without_the_tests_own_calls() -> Iterator[None]:
     finally:
         gc.enable()
         for handler, stream in streams.items():
-            handler.setStream(stream)
+            handler.stream = stream
         for handler in ours:
             root.addHandler(handler)
 

@@ -153,7 +153,9 @@ def test_a_day_lasts_until_its_last_microsecond_in_utc():
 
 
 @pytest.mark.django_db(transaction=True)  # the command line closes its connection at the end
-def test_a_refusal_is_one_sentence_on_stderr_and_exit_code_1(capsys):
+def test_a_refusal_is_one_sentence_on_stderr_and_exit_code_1(capsys, settings):
+    # Else the handlers of all later tests would write where this one's output is captured.
+    settings.LOGGING_CONFIG = None
     with pytest.raises(SystemExit) as end:
         execute_from_command_line(["manage.py", "set_tier", "nobody", "PRO", "--reason", "why"])
     printed = capsys.readouterr()
