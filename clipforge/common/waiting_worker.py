@@ -28,7 +28,7 @@ from clipforge.common.slow_clients import SlowClientSocket, SlowClientWorker
 from clipforge.common.waiting import KEY, Room, Wait, is_parked
 
 if TYPE_CHECKING:  # needs Django, which is set up after this is imported
-    from clipforge.common.cache.news import Subscription
+    from clipforge.common.cache.news import Listener
 
 # Set by gunicorn.conf.py before workers are forked.
 most_waiting = 500
@@ -60,9 +60,9 @@ class WaitingWorker(SlowClientWorker):
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        from clipforge.common.cache.news import Subscription  # Django is set up now
+        from clipforge.common.cache.news import Listener  # Django is set up now
 
-        self.lobby = Lobby(self, Subscription())
+        self.lobby = Lobby(self, Listener())
         self.room = Room(
             most=most_waiting, most_of_one=most_waiting_of_one, hears=self.lobby.connect
         )
@@ -142,8 +142,8 @@ class Lobby:
     All of it belongs to the thread that polls, but `connect`.
     """
 
-    def __init__(self, worker: WaitingWorker, subscription: Subscription) -> None:
-        self._worker, self._subscription = worker, subscription
+    def __init__(self, worker: WaitingWorker, listener: Listener) -> None:
+        self._worker, self._listener = worker, listener
         self._polled: socket.socket | None = None
         self._guests: dict[TConn, Guest] = {}
         self._on: defaultdict[str, set[Guest]] = defaultdict(set)
@@ -159,7 +159,7 @@ class Lobby:
         from redis.exceptions import RedisError
 
         try:
-            self._subscription.open()
+            self._listener.open()
         except RedisError:
             return False
         return True
@@ -209,7 +209,7 @@ class Lobby:
                 self._wake(guest)
         if self._polled is not None:
             try:
-                self._subscription.require_life()
+                self._listener.require_life()
             except OSError:
                 self._lose()
 
@@ -264,8 +264,8 @@ class Lobby:
         if channel in self._asked:
             return
         try:
-            self._poll_subscription()
-            self._subscription.subscribe(channel)
+            self._poll_listener()
+            self._listener.subscribe(channel)
         except OSError:
             self._lose()
         else:
@@ -276,13 +276,13 @@ class Lobby:
         if channel in self._asked:
             self._asked.discard(channel)
             try:
-                self._subscription.unsubscribe(channel)
+                self._listener.unsubscribe(channel)
             except OSError:
                 self._lose()
 
-    def _poll_subscription(self) -> None:
+    def _poll_listener(self) -> None:
         """Raises OSError where it is not connected."""
-        connected = self._subscription.socket
+        connected = self._listener.socket
         if connected is None:
             raise ConnectionError("not connected to Redis")
         if connected is not self._polled:
@@ -291,7 +291,7 @@ class Lobby:
 
     def _on_news(self, _socket: socket.socket) -> None:
         try:
-            for what, channel in self._subscription.read():
+            for what, channel in self._listener.read():
                 if what == "subscribe" and channel in self._asked:
                     self._heard.add(channel)
                 for guest in list(self._on.get(channel, ())):
@@ -304,7 +304,7 @@ class Lobby:
         if self._polled is not None:
             self._worker.poller.unregister(self._polled)
             self._polled = None
-        self._subscription.close()
+        self._listener.close()
         self._asked.clear()
         self._heard.clear()
         for guest in list(self._guests.values()):

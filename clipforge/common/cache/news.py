@@ -44,7 +44,7 @@ class _News:
             default_cache().redis.ask("PUBLISH", self.channel, "")
 
 
-class Subscription:
+class Listener:
     """The channels that a process listens to, on one connection.
 
     `open` may be called by any thread; all else by the one that polls `socket`.
