@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from clipforge.common import waiting
 from clipforge.common.cache import counters, versioned_cache
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.counters import LocalCounters
 from clipforge.common.cache.metrics import FLUSH_SECONDS, HOUR, Metrics
+from clipforge.common.cache.news import PATIENCE_SECONDS, QUIET_SECONDS, Listener
 from clipforge.common.cache.redis import Breaker, Unreachable
 from clipforge.common.cache.scripts import Script
 
@@ -106,3 +110,57 @@ def test_a_redis_without_memory_stores_nothing_for_two_seconds(
     time = f"{{{now // 1000}, {now % 1000 * 1000}}}"
     outcome, token = read(tmp_path, "redis.call('TIME')", time)
     assert (outcome, token != b"") == (b"miss", may_store)
+
+
+@pytest.fixture
+def listening() -> Iterator[tuple[Listener, Clock]]:
+    """A listener that reads nothing: to it, Redis is silent. It was connected just now."""
+    clock = Clock()
+    listener = Listener(clock=clock)
+    listener.open()
+    yield listener, clock
+    listener.close()
+
+
+@pytest.mark.parametrize(("seconds", "is_asked"), [(4.999, False), (5.0, True), (5.001, True)])
+def test_a_server_of_news_is_asked_after_five_quiet_seconds(
+    listening: tuple[Listener, Clock], seconds: float, is_asked: bool
+):
+    assert QUIET_SECONDS == 5
+    listener, clock = listening
+    clock.now += seconds
+    listener.require_life()
+    clock.now += PATIENCE_SECONDS
+    # One that was asked has had its time; one that was not is asked now.
+    with pytest.raises(TimeoutError) if is_asked else nullcontext():
+        listener.require_life()
+
+
+@pytest.mark.parametrize(("seconds", "is_lost"), [(0.999, False), (1.0, True), (1.001, True)])
+def test_a_server_of_news_that_was_asked_is_given_up_after_a_second(
+    listening: tuple[Listener, Clock], seconds: float, is_lost: bool
+):
+    listener, clock = listening
+    clock.now += QUIET_SECONDS
+    listener.require_life()
+    clock.now += seconds
+    with pytest.raises(TimeoutError) if is_lost else nullcontext():
+        listener.require_life()
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(9.999, True), (10.0, False), (10.001, False)])
+def test_a_request_waits_until_its_time_is_up(
+    seconds: float, waits: bool, monkeypatch: pytest.MonkeyPatch
+):
+    clock = Clock()
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=clock))
+    wait = waiting.Wait(waiting.Room(most=1, most_of_one=1, hears=lambda: True))
+
+    def park() -> bool:
+        return wait.park(
+            SimpleNamespace(), owner="somebody", channel="news", seconds=10, look_every=3
+        )
+
+    assert park()
+    clock.now += seconds
+    assert park() is waits
