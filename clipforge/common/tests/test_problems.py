@@ -113,9 +113,17 @@ RAISED: list[tuple[Exception, int, str]] = [
     (errors.BadRequest("Sentence."), 400, "bad_request"),
     (errors.Invalid("Sentence.", code="unknown_parameter"), 422, "unknown_parameter"),
     (credit_errors.InsufficientCredits(needed=5, available=3), 402, "insufficient_credits"),
+    (
+        credit_errors.KeyCapReached(
+            needed=5, available=3, cap=10, resets_at="2026-12-01T00:00:00Z"
+        ),
+        402,
+        "key_cap_reached",
+    ),
     (errors.Forbidden("Sentence."), 403, "forbidden"),
     (errors.NotFound(), 404, "not_found"),
     (errors.Conflict("Sentence."), 409, "wrong_state"),
+    (credit_errors.MaxCreditsExceeded(needed=5, max_credits=3), 409, "max_credits_exceeded"),
     (LengthRequired("Sentence."), 411, "length_required"),
     (errors.RequestTimeout("Sentence."), 408, "request_timeout"),
     (errors.TooLarge("Sentence."), 413, "too_large"),
@@ -126,6 +134,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (job_errors.TooManyAtOnce(running=4, quota=4), 429, "concurrent_jobs"),
     (errors.Unavailable("Sentence."), 503, "unavailable"),
     (errors.StorageFull("Sentence."), 507, "storage_full"),
+    (errors.StorageLimitReached("Sentence.", limit=5), 507, "storage_limit_reached"),
     (exceptions.ParseError(), 400, "malformed_request"),
     (exceptions.NotAuthenticated(), 403, "not_authenticated"),
     (exceptions.AuthenticationFailed(), 403, "invalid_api_key"),
@@ -487,7 +496,8 @@ def test_an_unknown_parameter_is_named_with_those_that_are_known(api):
         (
             "GET",
             "/api/v1/projects",
-            "created_after, created_before, cursor, external_id, ids, page_size, q, sort, status, updated_after",
+            "created_after, created_before, cursor, external_id, ids, page_size, q, sort, status, updated_after, "
+            "updated_before",
         ),
         ("POST", "/api/v1/exports", "none"),
         ("POST", "/api/v1/projects", "none"),

@@ -46,7 +46,8 @@ def test_all_types_of_event_are_these():
     assert {each.name for each in all_types()} == {
         "endpoint.test",
         *["project.ready", "project.empty", "project.failed", "project.cancelled"],
-        *["export.ready", "export.failed", "export.cancelled", "export.expiring"],
+        *["project.ending", "project.expiring", "export.ending", "export.expiring"],
+        *["export.ready", "export.failed", "export.cancelled"],
         *["credits.low", "payment.succeeded", "payment.failed", "payment.refunded"],
     }
 
