@@ -9,9 +9,11 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from clipforge.devtools.testing.clocks import around
 from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
 from clipforge.orgs.models import Organization
 from credits import ledger, services
+from credits.errors import TooManyOpenHolds
 from credits.events import credits_changed
 from credits.models import (
     CreditAccount,
@@ -145,6 +147,75 @@ def test_a_lot_with_more_than_its_account_is_a_broken_ledger(organization):
         )
     assert lots(organization) == [(10, 0)]
     assert CreditTransaction.objects.count() == 1
+
+
+@pytest.mark.parametrize("which", ["no hold", "another attempt's", "a settled one"])
+def test_what_cannot_be_settled_says_nothing_of_what_others_hold(organization, which: str):
+    make_grant(organization, 10)
+    hold, settled = make_hold(organization, 4), make_hold(organization, 3)
+    services.release(hold_id=settled.pk, actor="test")
+    asked = {"no hold": uuid.uuid4(), "a settled one": settled.pk}.get(which, hold.pk)
+    for captured in (None, 0, 5):
+        assert ledger.settle_hold(
+            asked,
+            status=HoldStatus.CAPTURED,
+            captured=captured,
+            fence=1 if which == "another attempt's" else 0,
+            actor="test",
+        ) == ledger.Settled(False, None, None)
+    assert ledger.settle_hold(
+        hold.pk, status=HoldStatus.CAPTURED, captured=5, fence=0, actor="test"
+    ) == ledger.Settled(False, 4, None)
+
+
+def test_a_hold_may_have_the_key_of_another_organizations(organization):
+    other = make_organization(credits_=10)
+    make_grant(organization, 10)
+    theirs, ours = place(other, 3), place(organization, 4)
+    assert (theirs.outcome, ours.outcome) == ("placed", "placed")
+    again = [place(org, amount) for org, amount in ((organization, 4), (other, 3))]
+    assert [each.outcome for each in again] == ["repeated"] * 2
+    assert [each.hold.amount for each in again if each.hold] == [4, 3]
+
+
+def test_reserving_and_releasing_move_the_account_of_that_organization_by_one_version(organization):
+    other = make_organization(credits_=10)
+    make_grant(organization, 10)
+
+    def accounts() -> list[tuple[int, int, int]]:
+        rows = CreditAccount.objects.filter(pk__in=(organization.pk, other.pk))
+        found = {row.pk: (row.held, row.open_holds, row.version) for row in rows}
+        return [found[organization.pk], found[other.pk]]
+
+    assert accounts() == [(0, 0, 1), (0, 0, 1)]
+    first, second = make_hold(organization, 4), make_hold(organization, 3)
+    assert accounts() == [(7, 2, 3), (0, 0, 1)]
+    services.release(hold_id=first.pk, actor="test")
+    assert accounts() == [(3, 1, 4), (0, 0, 1)]
+    services.capture(hold_id=second.pk, fence=0, actor="test")
+    assert accounts() == [(0, 0, 5), (0, 0, 1)]
+
+
+def test_as_many_holds_are_open_as_may_be_and_not_one_more(organization):
+    make_grant(organization, 10)
+    for _ in range(2):
+        make_hold(organization, 1, max_open_holds=2)
+    with pytest.raises(TooManyOpenHolds):
+        make_hold(organization, 1, max_open_holds=2)
+    assert make_hold(organization, 1, max_open_holds=3).amount == 1
+
+
+def test_what_comes_back_to_a_lot_in_the_microsecond_in_which_it_ends_expires(organization):
+    make_grant(organization, 10)
+    lot, hold = CreditGrant.objects.get(), make_hold(organization, 4)
+    ends = timezone.now() + datetime.timedelta(minutes=5)
+    CreditGrant.objects.filter(pk=lot.pk).update(expires_at=ends)
+
+    def left() -> list[tuple[int, int]]:
+        services.release(hold_id=hold.pk, actor="test")
+        return lots(organization)
+
+    assert around(ends, left) == [[(10, 0)], [(0, 0)], [(0, 0)]]
 
 
 def test_an_id_of_no_hold_settles_nothing():

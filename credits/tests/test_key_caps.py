@@ -85,6 +85,41 @@ def test_each_key_is_counted_by_itself_whatever_others_spend_in_the_same_month(o
     assert hold_by(keys[1], 8).amount == 8
 
 
+def test_who_is_no_key_counts_for_none_and_has_no_cap(org):
+    key = capped(org, 0)
+    for actor in (f"user:{key.prefix}", f"cap:{key.prefix}", "worker"):
+        assert make_hold(org, 1, actor=actor).family is None
+    free = capped(org, None)
+    hold = make_hold(org, 1, actor=f"key:{free.prefix}")
+    assert hold.family == (free.family_id or free.pk)
+
+
+@pytest.mark.breaks_ledger  # months without their holds
+def test_what_is_left_is_that_of_the_key_its_organization_and_the_month(org):
+    other = make_organization(credits_=100)
+    key, neighbour, foreign = capped(org, 10), capped(org, 10), capped(other, 10)
+    this_month = datetime.datetime.now(datetime.UTC).date().replace(day=1)
+    for each, month, used_ in (
+        (key, datetime.date(2025, 1, 1), 1),
+        (neighbour, this_month, 2),
+        (foreign, this_month, 3),
+    ):
+        KeySpending.objects.create(
+            org=each.organization, family=each.family_id, month=month, used=used_
+        )
+    hold_by(key, 6)
+    with pytest.raises(KeyCapReached) as refused:
+        hold_by(key, 5)
+    assert refused.value.extra["available"] == 4
+    rows = KeySpending.objects.values_list("family", "month", "used")
+    assert set(rows) == {
+        (key.family_id, datetime.date(2025, 1, 1), 1),
+        (key.family_id, this_month, 6),
+        (neighbour.family_id, this_month, 2),
+        (foreign.family_id, this_month, 3),
+    }
+
+
 @pytest.mark.breaks_ledger  # a month without its holds
 def test_what_is_left_of_a_cap_is_that_of_this_month(org):
     key = capped(org, 10)

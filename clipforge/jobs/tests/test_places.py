@@ -599,6 +599,18 @@ class Model:
         return {pk: self.tag[pk] for pk in open_}, next_
 
 
+@pytest.mark.parametrize(("at", "tag", "then"), [(None, 1, 1), (4, 5, 5), (5, 5, 5), (6, 5, 6)])
+def test_virtual_time_is_at_least_the_tag_of_what_has_begun(at: int | None, tag: int, then: int):
+    begun, other = enter(make_organization(tier="PRO"), 2)
+    if at is not None:
+        JobClock.objects.create(pk=1, at=at)
+    JobPlace.objects.filter(pk=begun.pk).update(tag=tag)
+    places.start(begun)
+    assert JobClock.objects.get().at == then
+    started = dict(JobPlace.objects.values_list("job", "started"))
+    assert started == {begun.pk: True, other.pk: False}
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_jobs_that_are_cancelled_before_they_begin_leave_all_as_if_they_had_not_been(seed: int):
     """Against a model that never hears of them, after every step."""
