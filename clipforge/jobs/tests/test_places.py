@@ -447,6 +447,30 @@ def test_of_jobs_that_were_queued_at_the_same_moment_the_first_made_is_next():
         assert JobPlace.objects.get(tag__isnull=False).pk == next_.pk
 
 
+def waiting() -> dict[uuid.UUID, int]:
+    return dict(JobShare.objects.values_list("pk", "waiting"))
+
+
+def test_what_waits_is_counted_for_its_organization_whatever_comes_again_or_has_no_place():
+    orgs = [make_organization(tier="FREE") for _ in range(2)]
+    tickets = [enter(org, 3) for org in orgs]
+    assert waiting() == {orgs[0].pk: 2, orgs[1].pk: 2}
+    places.enter(tickets[0][2])  # it has a place that waits already
+    places.leave(Ticket(orgs[0].pk))  # type: ignore[arg-type] # it has none
+    assert waiting() == {orgs[0].pk: 2, orgs[1].pk: 2}
+    places.leave(tickets[0][2])
+    places.enter(tickets[1][0])  # it had its turn, and waits for another
+    assert waiting() == {orgs[0].pk: 1, orgs[1].pk: 2}
+    assert [tags(org) for org in orgs] == [[0, None], [240, None, None]]
+
+
+def test_a_count_without_places_is_put_right_by_the_next_turn():
+    (ticket,) = enter(org := make_organization(tier="FREE"))
+    JobShare.objects.update(waiting=3)
+    places.leave(ticket)
+    assert waiting() == {org.pk: 0}
+
+
 def test_a_job_without_a_place_is_done_as_ever():
     org = make_organization(credits_=10)
     project = make_project(org, status="QUEUED")
@@ -843,7 +867,7 @@ def test_virtual_time_begins_anew_once_it_has_come_that_far(at: int, anew: bool)
         )
         cursor.execute("UPDATE procrastinate_jobs SET priority = -%s WHERE id = %s", [at, keys[0]])
         cursor.execute("UPDATE procrastinate_jobs SET priority = 1 WHERE id = %s", [keys[1]])
-        for key, priority in ((keys[2], 5 - at), (keys[3], -7 - at)):
+        for key, priority in ((keys[2], -1), (keys[3], -7 - at)):
             cursor.execute(
                 "UPDATE procrastinate_jobs SET priority = %s WHERE id = %s", [priority, key]
             )
@@ -858,7 +882,7 @@ def test_virtual_time_begins_anew_once_it_has_come_that_far(at: int, anew: bool)
     moved = dict(zip(tags, (-1, 0, 7), strict=True))
     assert dict(JobPlace.objects.values_list("job", "tag")) == (moved if anew else tags)
     assert priorities == {done: -7, keys[0]: 0 if anew else -at, keys[1]: 1} | (
-        {keys[2]: 0, keys[3]: -7} if anew else {keys[2]: 5 - at, keys[3]: -7 - at}
+        {keys[2]: 0, keys[3]: -7} if anew else {keys[2]: -1, keys[3]: -7 - at}
     )
 
 
