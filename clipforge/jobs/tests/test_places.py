@@ -301,6 +301,23 @@ def test_a_raised_limit_is_used_by_the_next_sweep_and_a_lowered_one_stops_nothin
     assert active() == set(queued[:3])
 
 
+@pytest.mark.parametrize(
+    ("at_once", "found"),
+    [(0, [None, None, None]), (1, [0, None, None]), (2, [0, 120, None]), (1000, [0, 1, 2])],
+)
+def test_a_job_takes_the_less_virtual_time_the_more_run_at_once(
+    at_once: int, found: list[int | None]
+):
+    TierLimits.objects.filter(tier="FREE").update(concurrent_jobs=at_once)
+    org = make_organization(tier="FREE")
+    enter(org, 3)
+    assert tags(org) == found
+    step = {0: 240, 1: 240, 2: 120, 1000: 1}[at_once]
+    share = JobShare.objects.get()
+    assert (share.step, share.waiting) == (step, found.count(None))
+    assert share.finish == step * (3 - found.count(None))
+
+
 def test_a_job_that_asks_again_while_it_waits_has_one_place():
     org = make_organization(tier="FREE")
     _, second, _ = enter(org, 3)
