@@ -67,6 +67,7 @@ class Export(Job):
 
     RUNNING: ClassVar[str] = Status.RENDERING
     REFERENCE_TYPE: ClassVar[str] = "export"
+    SHOWN_WITH: ClassVar[tuple[str, ...]] = ("project",)
     # What is ordered: two exports of a project that agree in these are the same file, unless words of
     # its transcript were corrected in between.
     ORDERED: ClassVar[tuple[str, ...]] = (

@@ -305,7 +305,7 @@ def _locked(job: J) -> J:
     locked = (
         type(job)
         ._default_manager.select_for_update(of=("self",))
-        .select_related("org", "hold")
+        .select_related("org", "hold", *job.SHOWN_WITH)
         .filter(pk=job.pk)
         .first()
     )
@@ -335,7 +335,8 @@ def _settle(job: Job, *, status: str, error: tuple[str, str] = ("", ""), **field
 
 def _as_it_is(job: J) -> J:
     """Read again with its hold: what is joined to a lock may be from before we waited for it."""
-    return type(job)._default_manager.select_related("org", "hold").get(pk=job.pk)
+    related = ("org", "hold", *job.SHOWN_WITH)
+    return type(job)._default_manager.select_related(*related).get(pk=job.pk)
 
 
 def requeue_row(job: Job, **fields: Any) -> bool:

@@ -27,6 +27,8 @@ class Job(UUIDModel, TimestampedModel):
     RUNNING: ClassVar[str]
     # The name of the kind: what the ledger calls it, and how idempotency keys of its holds begin.
     REFERENCE_TYPE: ClassVar[str]
+    # The rows besides its own that an answer about it shows: read with it after a cancel or a retry.
+    SHOWN_WITH: ClassVar[tuple[str, ...]] = ()
 
     # How many jobs start before it, known to the request that queued it just now.
     ahead_when_queued: int | None = None

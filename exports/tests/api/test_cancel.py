@@ -68,7 +68,7 @@ def test_a_cancel_is_eleven_statements(api: APIClient, project: Project):
         "SELECT events_endpoint",  # who is told
         "SELECT credits_settle",  # hold, account and lots
         "SELECT jobs_give_back",  # those behind it move up, and the next one gets its turn
-        "SELECT exports_export",  # as it is now, with its hold
+        "SELECT exports_export",  # as it is now, with its hold and its project
     ]
 
 
