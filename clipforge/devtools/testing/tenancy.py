@@ -31,6 +31,7 @@ from clipforge.devtools.testing.factories import (
     make_transcript,
 )
 from clipforge.events import outbox
+from clipforge.orgs import stored
 from clipforge.orgs.models import APIKey, Organization, Tier
 from clipforge.orgs.services import revoke_api_key
 
@@ -90,7 +91,7 @@ def make_world(name: str, *, is_active: bool = True) -> World:
     with atomic():
         delivery = outbox.record_for(endpoint, "endpoint.test")
         other_delivery = outbox.record_for(endpoint, "endpoint.test")
-    return World(
+    world = World(
         org,
         {
             "project": ready,
@@ -113,6 +114,9 @@ def make_world(name: str, *, is_active: bool = True) -> World:
             "key": make_api_key(org, name=f"{name} key").api_key,
         },
     )
+    # Otherwise the first request of anybody would count it: in a test they share one transaction.
+    stored.settle(org.pk)
+    return world
 
 
 def _make_payment(org: Organization, name: str, number: int) -> Payment:
