@@ -10,7 +10,9 @@ from rest_framework.test import APIClient
 from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
 from clipforge.devtools.testing.factories import make_export, make_moment, make_project
 from clipforge.devtools.testing.queries import statements
+from clipforge.devtools.testing.state import nothing_changes
 from clipforge.orgs.models import Organization
+from exports.api.serializers import ExportSerializer
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -78,8 +80,18 @@ def test_an_unknown_parameter_is_refused(api: APIClient, project: Project):
     assert_problem(api.get(url(export.pk), {"expand": "moment"}), 422, "unknown_parameter")
 
 
-@pytest.mark.parametrize("method", ["put", "patch", "post"])
+@pytest.mark.parametrize("method", ["put", "post"])
 def test_it_cannot_be_written(api: APIClient, project: Project, method: str):
     export = make_export(project)
     response = getattr(api, method)(url(export.pk), {"status": "READY"})
     assert_problem(response, 405, "method_not_allowed")
+
+
+def test_only_its_pin_can_be_changed(api: APIClient, project: Project):
+    export = make_export(project, status="QUEUED")
+    fields = ExportSerializer().fields.keys() - {"pinned"}
+    assert len(fields) == 36
+    with nothing_changes():
+        for name in fields:
+            response = api.patch(url(export.pk), {"pinned": True, name: "READY"})
+            assert_problem(response, 422, "unknown_field")

@@ -57,12 +57,11 @@ def test_a_range_is_not_asked_for(api: APIClient, export: Export):
     assert_problem(api.get(url(export.pk), {"start": "1"}), 422, "unknown_parameter")
 
 
-def test_a_read_is_three_queries(api: APIClient, export: Export):
+def test_a_read_is_two_queries(api: APIClient, export: Export):
     with statements() as said:
         api.get(url(export.pk))
     assert said == [
-        "SELECT exports_export",
-        "SELECT projects_project",
+        "SELECT exports_export",  # with its project
         "SELECT projects_projecttranscript",
     ]
 

@@ -73,7 +73,7 @@ def test_what_is_no_id_is_not_found(api: APIClient, text: str):
 
 def test_an_unknown_parameter_is_refused(api: APIClient, organization: Organization):
     project = make_project(organization)
-    assert_problem(api.get(url(project.pk), {"expand": "moments"}), 422, "unknown_parameter")
+    assert_problem(api.get(url(project.pk), {"include": "moments"}), 422, "unknown_parameter")
 
 
 def test_no_secret_of_storage_is_shown(api: APIClient, organization: Organization):
