@@ -196,6 +196,15 @@ def test_reserving_and_releasing_move_the_account_of_that_organization_by_one_ve
     assert accounts() == [(0, 0, 5), (0, 0, 1)]
 
 
+def test_a_row_of_the_ledger_says_who_ordered_what_it_pays_for(organization):
+    make_grant(organization, 10)
+    hold = make_hold(organization, 4, actor="key:abcdefgh")
+    make_hold(organization, 1, actor="user:1")
+    services.capture(hold_id=hold.pk, fence=0, actor="worker")
+    rows = CreditTransaction.objects.order_by("org_seq").values_list("type", "ordered_by")
+    assert list(rows) == [("GRANT", ""), ("SPEND", "key:abcdefgh")]
+
+
 def test_as_many_holds_are_open_as_may_be_and_not_one_more(organization):
     make_grant(organization, 10)
     for _ in range(2):

@@ -108,9 +108,10 @@ def test_what_is_left_is_that_of_the_key_its_organization_and_the_month(org):
             org=each.organization, family=each.family_id, month=month, used=used_
         )
     hold_by(key, 6)
-    with pytest.raises(KeyCapReached) as refused:
-        hold_by(key, 5)
-    assert refused.value.extra["available"] == 4
+    for each, left in ((key, 4), (neighbour, 8), (foreign, 7)):
+        with pytest.raises(KeyCapReached) as refused:
+            hold_by(each, left + 1)
+        assert refused.value.extra["available"] == left
     rows = KeySpending.objects.values_list("family", "month", "used")
     assert set(rows) == {
         (key.family_id, datetime.date(2025, 1, 1), 1),

@@ -16,6 +16,7 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
+from clipforge.common.errors import StorageFull
 from clipforge.common.shutdown import stopping
 from clipforge.devtools.testing.children import is_alive, on_first_sign_of_life
 from clipforge.devtools.testing.factories import (
@@ -370,3 +371,22 @@ def test_a_render_runs_within_the_limits_of_its_length(
     monkeypatch.setattr(rendering, "render", listen)
     run(export)
     assert given == [rendering._limits(export)]
+
+
+@pytest.mark.parametrize("fault", [StorageFull("no room"), RuntimeError("broken")], ids=repr)
+def test_pictures_that_find_no_room_are_left_out_and_after_another_fault_the_clip_goes_too(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    export = make_export(content=b"clip")
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(storage, "publish", fail)
+    if isinstance(fault, StorageFull):
+        rendering._publish_pictures([Path("poster.jpg")], export.file_key)
+        assert stored_files() == [Path(export.file_key)]
+    else:
+        with pytest.raises(RuntimeError, match="broken"):
+            rendering._publish_pictures([Path("poster.jpg")], export.file_key)
+        assert stored_files() == []
