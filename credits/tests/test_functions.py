@@ -10,7 +10,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from clipforge.devtools.testing.clocks import around
-from clipforge.devtools.testing.factories import TESTER, make_grant, make_organization
+from clipforge.devtools.testing.factories import (
+    TESTER,
+    make_api_key,
+    make_grant,
+    make_organization,
+)
 from clipforge.orgs.models import Organization
 from credits import ledger, services
 from credits.errors import TooManyOpenHolds
@@ -78,7 +83,9 @@ def test_a_grant_settles_no_debt_of_another_organization():
     assert {row[0]: row[1:] for row in debts} == {debtors[0].pk: (4, 0), debtors[1].pk: (0, 16)}
 
 
-def place(organization: Organization, amount: int, key: str = "k") -> ledger.Placed:
+def place(
+    organization: Organization, amount: int, key: str = "k", actor: str = "test"
+) -> ledger.Placed:
     with transaction.atomic():
         return ledger.place_hold(
             org_id=organization.pk,
@@ -87,7 +94,7 @@ def place(organization: Organization, amount: int, key: str = "k") -> ledger.Pla
             reference_type="export",
             reference_id="1",
             idempotency_key=key,
-            actor="test",
+            actor=actor,
             fence=0,
             max_open_holds=None,
         )
@@ -97,6 +104,9 @@ def test_what_came_of_placing_a_hold_is_said(organization):
     make_grant(organization, 10)
     assert [place(organization, 6).outcome for _ in range(2)] == ["placed", "repeated"]
     assert place(organization, 5, key="l") == ledger.Placed("refused", None, None)
+    api_key = make_api_key(organization, monthly_cap=2).api_key
+    by_key = [place(organization, 2, key, f"key:{api_key.prefix}") for key in ("m", "m", "n")]
+    assert [each.outcome for each in by_key] == ["placed", "repeated", "capped"]
 
 
 def test_a_refusal_because_lots_have_ended_announces_nothing(organization):
