@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from jsonschema import Draft202012Validator
 from rest_framework.test import APIClient
 
 from clipforge.common.cache.backend import default_cache
@@ -61,7 +62,9 @@ def stamped(api: APIClient, job: Job) -> str:
     return str(etag)
 
 
-def test_every_json_that_a_get_shows_has_a_strong_etag_and_is_304_with_it(schema):
+def test_every_json_that_a_get_shows_is_as_the_schema_says_has_a_strong_etag_and_is_304_with_it(
+    schema,
+):
     world = make_world("Poller")
     keep_features(world.objects["project"])  # of which the curves are drawn
     api = client_of(world)
@@ -78,6 +81,9 @@ def test_every_json_that_a_get_shows_has_a_strong_etag_and_is_304_with_it(schema
         url = re.sub(r"\{(\w+?)(?:_id)?\}", lambda found: str(world.objects[found[1]].pk), path)
         first = api.get(url)
         assert first.status_code == 200, (url, first.content)
+        said = {**shown["application/json"]["schema"], "components": schema["components"]}
+        faults = list(Draft202012Validator(said).iter_errors(first.json()))
+        assert faults == [], (url, [each.message for each in faults])
         assert re.fullmatch(r'"[\w-]{24}"', first["ETag"]), url
         for method in (api.get, api.head):
             for offered in (first["ETag"], f"W/{first['ETag']}", f'"x", {first["ETag"]}', "*"):

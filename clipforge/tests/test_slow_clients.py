@@ -103,7 +103,8 @@ def test_an_upload_that_trickles_in_is_408_and_leaves_no_file(service, key):
 
 
 def test_a_client_that_is_slower_than_the_patience_but_fast_enough_is_served(service, key):
-    body = PART + b"This is no video. ".ljust(50_000) * 30 + b"\r\n--b--\r\n"
+    # It begins as a video does: what does not is refused by its beginning.
+    body = PART + b"\0\0\0\x18ftyp".ljust(50_000) * 30 + b"\r\n--b--\r\n"
     with connect(service, upload_head(key, len(body))) as connection:
         # For longer than the patience, and so much that a busy machine may take its time.
         for start in range(0, len(body), 50_000):

@@ -86,9 +86,7 @@ def expanded_serializer(
         )
         for name, each in sorted(_expansions.get(model, {}).items())
     }
-    meta = type(
-        "Meta", (base.Meta,), {"fields": [*base.Meta.fields, *pages], "read_only_fields": []}
-    )
+    meta = type("Meta", (base.Meta,), {"fields": [*base.Meta.fields, *pages]})
     return type(f"{model.__name__}DetailSerializer", (base,), {**pages, "Meta": meta})
 
 

@@ -46,6 +46,7 @@ class KeyList(OrgView):
         operation_id="list_keys",
         summary="Keys, newest first",
         description="Those that ended and were revoked too. Tokens of pages are not listed.",
+        responses=KeySerializer(many=True),
     )
     def get(self, request: Request) -> Response:
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))

@@ -124,7 +124,10 @@ class KeySerializer(ModelSerializer):
         help_text="Networks that it works from. Empty: from anywhere.",
     )
     monthly_credit_cap = serializers.IntegerField(
-        source="monthly_cap", read_only=True, help_text="Credits a month (UTC). Null: no cap."
+        source="monthly_cap",
+        read_only=True,
+        allow_null=True,
+        help_text="Credits a month (UTC). Null: no cap.",
     )
     credits_used = serializers.SerializerMethodField(
         help_text="In this month (UTC), by all keys that share its cap: reserved or charged, less what "
@@ -134,7 +137,10 @@ class KeySerializer(ModelSerializer):
         help_text="The key that asked for it, or `support`."
     )
     replaces = serializers.UUIDField(
-        source="replaces_id", read_only=True, help_text="The key that was rotated into it."
+        source="replaces_id",
+        read_only=True,
+        allow_null=True,
+        help_text="The key that was rotated into it.",
     )
 
     class Meta:

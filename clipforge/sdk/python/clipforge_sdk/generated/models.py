@@ -1289,7 +1289,7 @@ class Key(TypedDict):
     """
     Networks that it works from. Empty: from anywhere.
     """
-    monthly_credit_cap: int
+    monthly_credit_cap: int | None
     """
     Credits a month (UTC). Null: no cap.
     """
@@ -1305,7 +1305,7 @@ class Key(TypedDict):
     last_used_at: str | None
     expires_at: str | None
     revoked_at: str | None
-    replaces: str
+    replaces: str | None
     """
     The key that was rotated into it.
     """
@@ -1409,7 +1409,7 @@ class NewKey(TypedDict):
     """
     Networks that it works from. Empty: from anywhere.
     """
-    monthly_credit_cap: int
+    monthly_credit_cap: int | None
     """
     Credits a month (UTC). Null: no cap.
     """
@@ -1425,7 +1425,7 @@ class NewKey(TypedDict):
     last_used_at: str | None
     expires_at: str | None
     revoked_at: str | None
-    replaces: str
+    replaces: str | None
     """
     The key that was rotated into it.
     """
@@ -1463,6 +1463,15 @@ class PaginatedExportList(TypedDict):
 
 class PaginatedHoldList(TypedDict):
     results: list[Hold]
+    next: str | None
+    next_cursor: str | None
+    """
+    Pass as `cursor` to get the next page; null on the last one.
+    """
+
+
+class PaginatedKeyList(TypedDict):
+    results: list[Key]
     next: str | None
     next_cursor: str | None
     """
@@ -1951,7 +1960,7 @@ class PaginatedTransactionList(TypedDict):
 class ProjectDetail(TypedDict):
     id: str
     title: str
-    external_id: NotRequired[str]
+    external_id: str | None
     """
     Your own id of it; no two have the same.
     """
@@ -1959,9 +1968,9 @@ class ProjectDetail(TypedDict):
     """
     Up to 20 texts of your own, by name: 40 and 500 characters.
     """
-    status: NotRequired[ProjectStatusEnum]
-    stage: NotRequired[str]
-    progress: NotRequired[float]
+    status: ProjectStatusEnum
+    stage: str | None
+    progress: float
     """
     0 to 1, within the stage.
     """
@@ -1992,7 +2001,7 @@ class ProjectDetail(TypedDict):
     Pixels, as shown.
     """
     has_audio: bool
-    audio_track: NotRequired[int | None]
+    audio_track: int | None
     """
     The sound track to use, counted from 0; empty: the one that people hear.
     """
@@ -2003,10 +2012,10 @@ class ProjectDetail(TypedDict):
     attempts: int
     created_at: str
     updated_at: str
-    queued_at: NotRequired[str | None]
-    started_at: NotRequired[str | None]
-    finished_at: NotRequired[str | None]
-    expires_at: NotRequired[str | None]
+    queued_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    expires_at: str | None
     """
     When the source is deleted: the tier's retention.
     """

@@ -967,15 +967,43 @@ class Operations(Calls):
         answer: models.Origins = self._json("PUT", "/api/v1/origins", body=body)
         return answer
 
-    def list_keys(self) -> models.Key:
+    def list_keys(
+        self,
+        *,
+        created_after: str | datetime.datetime | None = None,
+        created_before: str | datetime.datetime | None = None,
+        is_revoked: Literal["false", "true"] | None = None,
+        mode: Literal["live", "test"] | None = None,
+        page_size: int | None = None,
+        q: str | None = None,
+    ) -> Pages[models.Key]:
         """Keys, newest first.
 
         Those that ended and were revoked too. Tokens of pages are not listed.
 
         Needs the scope `keys`.
+
+        created_after: Made at this time or later.
+        created_before: Made before this time, which is not included.
+        mode: `test`: the keys of the sandbox. Else those of the organization of the key.
+        page_size: So many rows at most.
+        q: In name or prefix, in any case.
         """
-        answer: models.Key = self._json("GET", "/api/v1/keys")
-        return answer
+        return Pages(
+            lambda query: self._json(
+                "GET",
+                "/api/v1/keys",
+                query={
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "is_revoked": is_revoked,
+                    "mode": mode,
+                    "page_size": page_size,
+                    "q": q,
+                    **query,
+                },
+            )
+        )
 
     def create_key(self, body: models.KeyRequestRequest) -> models.NewKey:
         """Make a key.

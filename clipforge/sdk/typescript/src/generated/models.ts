@@ -693,7 +693,7 @@ export type components = {
             /** @description Networks that it works from. Empty: from anywhere. */
             readonly allowed_addresses: string[];
             /** @description Credits a month (UTC). Null: no cap. */
-            readonly monthly_credit_cap: number;
+            readonly monthly_credit_cap: number | null;
             /** @description In this month (UTC), by all keys that share its cap: reserved or charged, less what came back. */
             readonly credits_used: number;
             /** Format: date-time */
@@ -710,7 +710,7 @@ export type components = {
              * Format: uuid
              * @description The key that was rotated into it.
              */
-            readonly replaces: string;
+            readonly replaces: string | null;
         };
         /** @enum {string} */
         KeyRequestModeEnum: "live" | "test";
@@ -818,7 +818,7 @@ export type components = {
             /** @description Networks that it works from. Empty: from anywhere. */
             readonly allowed_addresses: string[];
             /** @description Credits a month (UTC). Null: no cap. */
-            readonly monthly_credit_cap: number;
+            readonly monthly_credit_cap: number | null;
             /** @description In this month (UTC), by all keys that share its cap: reserved or charged, less what came back. */
             readonly credits_used: number;
             /** Format: date-time */
@@ -835,7 +835,7 @@ export type components = {
              * Format: uuid
              * @description The key that was rotated into it.
              */
-            readonly replaces: string;
+            readonly replaces: string | null;
             /** @description Sent as `Authorization: Bearer …`. */
             readonly key: string;
         };
@@ -892,6 +892,13 @@ export type components = {
         };
         PaginatedHoldList: {
             results: components["schemas"]["Hold"][];
+            /** Format: uri */
+            next: string | null;
+            /** @description Pass as `cursor` to get the next page; null on the last one. */
+            next_cursor: string | null;
+        };
+        PaginatedKeyList: {
+            results: components["schemas"]["Key"][];
             /** Format: uri */
             next: string | null;
             /** @description Pass as `cursor` to get the next page; null on the last one. */
@@ -1181,41 +1188,38 @@ export type components = {
             readonly id: string;
             title: string;
             /** @description Your own id of it; no two have the same. */
-            external_id?: string;
+            readonly external_id: string | null;
             /** @description Up to 20 texts of your own, by name: 40 and 500 characters. */
             readonly metadata: {
                 [key: string]: string;
             };
-            status?: components["schemas"]["ProjectStatusEnum"];
-            stage?: string;
+            readonly status: components["schemas"]["ProjectStatusEnum"];
+            readonly stage: string | null;
             /**
              * Format: double
              * @description 0 to 1, within the stage.
              */
-            progress?: number;
+            readonly progress: number;
             /** @description 1 is next; null when it is not waiting. Only on a single project. */
             readonly queue_position: number | null;
             readonly error: components["schemas"]["Failure"] | null;
             readonly credits: components["schemas"]["Credits"];
             /** @description The file name the client gave. */
-            source_name: string;
-            /**
-             * Format: int64
-             * @description Bytes.
-             */
-            size: number;
+            readonly source_name: string;
+            /** @description Bytes. */
+            readonly size: number;
             /**
              * Format: double
              * @description Seconds.
              */
-            duration: number;
+            readonly duration: number;
             /** @description Pixels, as shown. */
-            width: number;
+            readonly width: number;
             /** @description Pixels, as shown. */
-            height: number;
-            has_audio: boolean;
+            readonly height: number;
+            readonly has_audio: boolean;
             /** @description The sound track to use, counted from 0; empty: the one that people hear. */
-            audio_track?: number | null;
+            readonly audio_track: number | null;
             /** @description What is missing in the source. */
             readonly warnings: components["schemas"]["Warning"][];
             readonly attempts: number;
@@ -1224,16 +1228,16 @@ export type components = {
             /** Format: date-time */
             readonly updated_at: string;
             /** Format: date-time */
-            queued_at?: string | null;
+            readonly queued_at: string | null;
             /** Format: date-time */
-            started_at?: string | null;
+            readonly started_at: string | null;
             /** Format: date-time */
-            finished_at?: string | null;
+            readonly finished_at: string | null;
             /**
              * Format: date-time
              * @description When the source is deleted: the tier's retention.
              */
-            expires_at?: string | null;
+            readonly expires_at: string | null;
             /** @description The first 50, with `expand=exports`. */
             exports?: components["schemas"]["FirstExports"];
             /** @description The first 50, with `expand=moments`. */
@@ -1775,6 +1779,7 @@ export type PaginatedDeliveryList = components['schemas']['PaginatedDeliveryList
 export type PaginatedEndpointList = components['schemas']['PaginatedEndpointList'];
 export type PaginatedExportList = components['schemas']['PaginatedExportList'];
 export type PaginatedHoldList = components['schemas']['PaginatedHoldList'];
+export type PaginatedKeyList = components['schemas']['PaginatedKeyList'];
 export type PaginatedMomentList = components['schemas']['PaginatedMomentList'];
 export type PaginatedPaymentList = components['schemas']['PaginatedPaymentList'];
 export type PaginatedProjectList = components['schemas']['PaginatedProjectList'];

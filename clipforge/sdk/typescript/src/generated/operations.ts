@@ -917,11 +917,24 @@ export class Operations extends Calls {
    * Those that ended and were revoked too. Tokens of pages are not listed.
    *
    * Needs the scope `keys`.
+   *
+   * `created_after`: Made at this time or later.
+   *
+   * `created_before`: Made before this time, which is not included.
+   *
+   * `is_revoked`:
+   *
+   * `mode`: `test`: the keys of the sandbox. Else those of the organization of the key.
+   *
+   * `page_size`: So many rows at most.
+   *
+   * `q`: In name or prefix, in any case.
    */
   listKeys(
+    query: { created_after?: string; created_before?: string; is_revoked?: "false" | "true"; mode?: "live" | "test"; page_size?: number; q?: string } = {},
     options: CallOptions = {},
-  ): Promise<models.Key> {
-    return this.json({ method: "GET", address: "/api/v1/keys", ...options });
+  ): Pages<models.Key> {
+    return new Pages((cursor) => this.json<Page<models.Key>>({ method: "GET", address: "/api/v1/keys", query: { ...query, cursor }, ...options }));
   }
 
   /**
