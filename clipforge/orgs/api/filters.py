@@ -18,7 +18,9 @@ class KeyFilter(django_filters.FilterSet):
     )
 
     is_revoked = django_filters.ChoiceFilter(
-        choices=[("true", "Yes"), ("false", "No")], method="of_revoked"
+        choices=[("true", "Yes"), ("false", "No")],
+        method="of_revoked",
+        help_text="Those that were revoked, or those that were not.",
     )
     created_after = CreatedAfter()
     created_before = CreatedBefore()

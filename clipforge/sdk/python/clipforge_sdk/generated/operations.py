@@ -985,6 +985,7 @@ class Operations(Calls):
 
         created_after: Made at this time or later.
         created_before: Made before this time, which is not included.
+        is_revoked: Those that were revoked, or those that were not.
         mode: `test`: the keys of the sandbox. Else those of the organization of the key.
         page_size: So many rows at most.
         q: In name or prefix, in any case.

@@ -922,7 +922,7 @@ export class Operations extends Calls {
    *
    * `created_before`: Made before this time, which is not included.
    *
-   * `is_revoked`:
+   * `is_revoked`: Those that were revoked, or those that were not.
    *
    * `mode`: `test`: the keys of the sandbox. Else those of the organization of the key.
    *
