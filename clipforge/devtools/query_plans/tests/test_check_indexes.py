@@ -242,10 +242,15 @@ def test_a_year_of_usage_can_be_read_from_one_index_and_no_row_of_the_table(seed
     eventually(
         "every page of the ledger is visible to all", every_page_of_the_ledger_is_visible_to_all
     )
-    # What the planner chooses of so small a ledger is its whim; here it may read indexes alone.
+    # What the planner chooses of so small a ledger is its whim: for this transaction it knows no other
+    # indexes. (With index scans "off" all cost about the same to it, and any of them was taken.)
     with connection.cursor() as cursor:
-        for kind in ("seqscan", "bitmapscan", "indexscan"):
+        for kind in ("seqscan", "bitmapscan"):
             cursor.execute(f"SET LOCAL enable_{kind} = off")
+        cursor.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indrelid = 'credits_credittransaction'::regclass"
+            " AND indexrelid::regclass::text NOT IN ('credits_transaction_usage', 'credits_transaction_amounts')"
+        )
     for page in looked_at:
         cost = measure(page).cost
         assert cost.statements == 1
