@@ -50,7 +50,7 @@ INSTRUCTIONS = (
 # Tags, and the characters of markup that titles of people hardly have.
 MARKUP = re.compile(r"<[^<>]*>|[<>`*_#~|\\\[\]{}]")
 LINK = re.compile(r"://|\bwww\.", re.IGNORECASE)
-FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
+FENCE = "```"
 JOINERS = "\u200c\u200d"  # letters of Persian, Hindi and others need them
 
 
@@ -181,8 +181,7 @@ def read(body: bytes, count: int) -> Opinion:
     """The opinion on so many moments that an answer holds. Raises Unusable for any other answer."""
     try:
         text = json.loads(body)["choices"][0]["message"]["content"]
-        fenced = FENCE.fullmatch(text)
-        entries = json.loads(fenced[1] if fenced else text)["moments"]
+        entries = json.loads(_unfenced(text))["moments"]
         ids = [entry["id"] for entry in entries]
         titles = [entry.get("title") for entry in entries]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -192,6 +191,14 @@ def read(body: bytes, count: int) -> Opinion:
     order = [each - 1 for each in ids]
     plain = {number: plain_title(title) for number, title in zip(order, titles, strict=True)}
     return Opinion(order, {number: title for number, title in plain.items() if title})
+
+
+def _unfenced(text: str) -> str:
+    """The text without a fence of Markdown around it, in a time that grows as the text does."""
+    text = text.strip()
+    if text.startswith(FENCE) and text.endswith(FENCE):
+        return text[len(FENCE) : -len(FENCE)].removeprefix("json")
+    return text
 
 
 def plain_title(title: object) -> str:

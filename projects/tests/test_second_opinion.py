@@ -272,6 +272,9 @@ def test_a_compressed_body_is_not_unpacked(model: Receiver, caplog: Any):
         b'{"choices": [{"message": {"content": "{\\"moments\\": [{\\"title\\": \\"x\\"}]}"}}]}',
         b"[" * ANSWER_BYTES,
         b"9" * ANSWER_BYTES,
+        # A model that goes on writing lines. Hours of work for an expression that tries them all.
+        json.dumps({"choices": [{"message": {"content": "```" + "\n" * 30_000}}]}).encode(),
+        json.dumps({"choices": [{"message": {"content": "```"}}]}).encode(),
     ],
 )
 def test_what_is_not_as_asked_is_no_opinion(body: bytes):
