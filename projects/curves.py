@@ -41,14 +41,14 @@ def drawn(project: Project, curves: Curves) -> str:
     found = list(selectors.moments(project).order_by("start"))
     rows = len(curves.values)
     bottom = TOP + rows * (ROW + GAP)
-    title = escape(NOT_XML.sub("", project.title))
+    title = NOT_XML.sub("", project.title)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + FOOT}" role="img" '
         f'aria-labelledby="title description" {FONT} fill="{INK}">',
-        f'<title id="title">Scores of {title}</title>',
-        f'<desc id="description">{_told(curves)}</desc>',
+        f'<title id="title">Scores of {escape(title)}</title>',
+        f'<desc id="description">{escape(_told(curves))}</desc>',
         f'<rect width="100%" height="100%" fill="{PAPER}"/>',
-        f'<text x="{LABEL}" y="26" font-size="16" font-weight="600">{title[:90]}</text>',
+        f'<text x="{LABEL}" y="26" font-size="16" font-weight="600">{escape(title[:90])}</text>',
         f'<text x="{LABEL}" y="44" fill="#4b5563">Scores from 0 to 100 over time; moments are shaded</text>',
         *_shades(found, project.duration, bottom - GAP),
     ]

@@ -132,6 +132,14 @@ def test_a_title_full_of_markup_is_text(api: APIClient, organization: Organizati
     assert shown == 'Scores of </title><script>alert(1)</script>&" ]]>'
 
 
+def test_a_long_title_is_cut_between_two_letters(api: APIClient, organization: Organization):
+    long = make_project(organization, duration=30.0, title="&" * 200)
+    keep_features(long, (5.0, 20.0))
+    drawing = parsed(api.get(url(long, "svg")).content)
+    assert next(each.text for each in drawing.iter(f"{SVG}text")) == "&" * 90
+    assert next(each.text for each in drawing.iter(f"{SVG}title")) == f"Scores of {'&' * 200}"
+
+
 @pytest.mark.parametrize("form", ["json", "svg"])
 def test_what_has_not_changed_is_not_sent_again(api: APIClient, project: Project, form: str):
     first = api.get(url(project, form))
