@@ -13,7 +13,7 @@ from clipforge.common import storage
 from clipforge.media import MediaError, portray
 from clipforge.media.operations import CHOOSING_LIMITS
 from projects import faces, pictures
-from projects.models import Moment
+from projects.models import Moment, Project
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,9 @@ def _made(moment: Moment) -> bool:
         for made in names:
             storage.publish(folder / made, beginning + made)
     pictures.count_bytes(moment.project)
-    # Moved or deleted meanwhile, when there was no poster to delete.
-    if not Moment.objects.filter(pk=moment.pk, start=moment.start, end=moment.end).exists():
+    # Moved or deleted meanwhile, it or its source, when there was no poster to delete.
+    as_it_was = Moment.objects.filter(pk=moment.pk, start=moment.start, end=moment.end)
+    if not as_it_was.filter(project__status__in=Project.ANALYSED).exists():
         pictures.forget(moment.project, [moment.pk])
         return False
     return bool(names)

@@ -14,11 +14,13 @@ from clipforge.common import storage
 from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
 from clipforge.devtools.testing.factories import make_moment, make_organization, make_project
 from clipforge.devtools.testing.state import stored_files
+from clipforge.jobs import retention
 from clipforge.media import portray
 from clipforge.media.contracts import Chosen
 from clipforge.media.tests.samples import AAC, H264, make_video
 from clipforge.orgs.models import Organization
 from projects import moments
+from projects.jobs import ANALYSIS
 from projects.models import Moment, Project
 
 pytestmark = pytest.mark.django_db
@@ -134,6 +136,24 @@ def test_one_that_moved_while_it_was_made_is_not_kept(
     monkeypatch.setattr("projects.portraits.portray", make_and_move)
     assert api.get(url(moment)).status_code == 302
     assert posters() == []
+
+
+def test_one_whose_source_ended_while_it_was_made_is_not_kept(
+    api: APIClient, project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    """Nobody would delete it: what is left of the project names no file."""
+    moment = make_moment(project, start=1.0, end=2.9)
+    make = portray
+
+    def make_and_end(*args: Any, **kwargs: Any) -> list[str]:
+        names = make(*args, **kwargs)
+        Project.objects.filter(pk=project.pk).update(expires_at=project.created_at)
+        assert retention.expire(ANALYSIS) == 1
+        return names
+
+    monkeypatch.setattr("projects.portraits.portray", make_and_end)
+    assert api.get(url(moment)).status_code == 302
+    assert stored_files() == []
 
 
 def test_they_go_with_the_moment_and_when_others_are_chosen(
