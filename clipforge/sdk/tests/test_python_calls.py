@@ -252,6 +252,22 @@ def test_a_client_without_key_or_address_says_what_to_set(monkeypatch, missing):
         sdk.Client()
 
 
+def test_a_key_has_no_line_break_from_the_file_that_it_was_in(server, monkeypatch):
+    monkeypatch.setenv("CLIPFORGE_API_KEY", "cf_live_key\r\n")
+    server.answers = [(200, {}, {"available": 3})]
+    with sdk.Client(url=server.url) as client:
+        client.get_balance()
+    assert server.requests[0][2]["authorization"] == "Bearer cf_live_key"
+
+
+@pytest.mark.parametrize("key", ["cf_live_\nkey", "cf_live_ key", "cf_live_clé", "cf_live_\0key"])
+def test_what_cannot_be_a_key_is_refused_and_not_told_to_logs(server, key):
+    with pytest.raises(sdk.ClipForgeError, match="This is no API key") as raised:
+        sdk.Client(key, url=server.url).get_balance()
+    assert "cf_live" not in str(raised.value)
+    assert server.requests == []
+
+
 def test_a_service_that_moved_is_an_error_that_says_where_to(server, client):
     server.answers = [(301, {"Location": "https://other.example/"}, b"")]
     with pytest.raises(sdk.ClipForgeError, match="is at another address"):

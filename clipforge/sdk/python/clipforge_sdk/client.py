@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,10 +39,14 @@ class Client(Operations):
         timeout: float = 60,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        key = key or os.environ.get("CLIPFORGE_API_KEY")
+        # Without the line break that it has at the end of a file.
+        key = (key or os.environ.get("CLIPFORGE_API_KEY") or "").strip()
         url = url or os.environ.get("CLIPFORGE_URL")
         if not key:
             raise ClipForgeError("No API key: give one, or set CLIPFORGE_API_KEY.")
+        if not re.fullmatch("[!-~]+", key):
+            # What would be said of it as a header quotes it, and lands in logs.
+            raise ClipForgeError("This is no API key: it has characters that none has.")
         if not url:
             raise ClipForgeError("No address of the service: give one, or set CLIPFORGE_URL.")
         super().__init__(url, key, retries=retries or Retries(), timeout=timeout, sleep=sleep)
