@@ -6,13 +6,13 @@ import uuid
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clipforge.common.api.files import disposition
 from clipforge.common.api.problems import problem_response, safe_only
 from clipforge.common.errors import DomainError
 from clipforge.orgs.api.views import OrgView
@@ -51,21 +51,23 @@ class ProjectArchive(OrgView):
 @safe_only
 def download_archive(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
     """The archive behind a signed URL. No API key: the link is the permission."""
+    headers = {
+        "Content-Type": "application/zip",
+        "Content-Disposition": disposition(name),
+        "Cache-Control": "private, no-store",
+        "Accept-Ranges": "none",
+        "X-Content-Type-Options": "nosniff",
+    }
     try:
         members = archives.members_of(archives.project_of(token))
-        response: HttpResponseBase
         if request.method == "HEAD":
-            response = HttpResponse(content_type="application/zip")
-            del response["Content-Length"]
-        else:
-            response = StreamingHttpResponse(
-                archives.Archive(members), content_type="application/zip"
-            )
+            head = HttpResponse(headers=headers)
+            del head["Content-Length"]
+            return head
+        response = StreamingHttpResponse(headers=headers)
+        # Last: it has a place from here on, which only the end of an answer gives back.
+        response.streaming_content = archives.Archive(members)
     except DomainError as error:
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
         return problem_response(error.status, error.error_code, error.message, headers=headers)
-    response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
-    response["Cache-Control"] = "private, no-store"
-    response["Accept-Ranges"] = "none"
-    response["X-Content-Type-Options"] = "nosniff"
     return response

@@ -106,12 +106,18 @@ def _opened(key: str) -> IO[bytes]:
     return file
 
 
-def _headers(download_name: str, inline: bool) -> dict[str, str]:
+def disposition(download_name: str, *, inline: bool = False) -> str:
+    """The Content-Disposition of a file: the name comes from the address, so anything may be in it."""
     name = UNFIT.sub("", download_name)
     kind = "inline" if inline else "attachment"
+    return content_disposition_header(not inline, name) or kind
+
+
+def _headers(download_name: str, inline: bool) -> dict[str, str]:
+    name = UNFIT.sub("", download_name)
     return {
         "Content-Type": TYPES.get(PurePosixPath(name).suffix, "video/mp4"),
-        "Content-Disposition": content_disposition_header(not inline, name) or kind,
+        "Content-Disposition": disposition(name, inline=inline),
         "Cache-Control": CACHE_CONTROL,
         "X-Content-Type-Options": "nosniff",
     }

@@ -233,6 +233,21 @@ def test_a_process_sends_two_at_a_time_and_asks_a_third_to_wait(api, project):
     assert archives._slots._value == archives.MOST_AT_ONCE
 
 
+@pytest.mark.parametrize("unfit", ["%0A", "%0D%0A", "%E2%80%AE"])
+def test_what_fits_in_no_header_is_left_out_of_the_name_and_no_place_is_lost_by_it(
+    api, project, unfit
+):
+    finished(project, b"content")
+    address = link(api, project)
+    for _ in range(archives.MOST_AT_ONCE + 1):
+        response = fetch(f"{address}{unfit}")
+        assert (
+            response["Content-Disposition"] == 'attachment; filename="meeting-monday-exports.zip"'
+        )
+        opened(response)
+        hang_up(response)
+
+
 def test_asking_for_the_head_takes_no_place_and_reads_no_file(api, project):
     finished(project, b"x")
     path = link(api, project)
