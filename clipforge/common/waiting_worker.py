@@ -98,12 +98,12 @@ class WaitingWorker(SlowClientWorker):
         try:
             answer = self.application(environ, start_response)
             if is_parked(answer):
+                answer.close()
                 client.wait = wait
         finally:
             if client.wait is None:
                 wait.end()
         if client.wait is not None:
-            answer.close()
             raise Parked
         return answer
 
@@ -243,6 +243,9 @@ class Lobby:
 
     def _on_readable(self, guest: Guest, client: socket.socket) -> None:
         """The client has gone, or asks for something else and so waits no longer."""
+        if not guest.is_parked:
+            # Woken by what the poller saw together with this: a thread has the connection.
+            return
         try:
             has_gone = not client.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -289,7 +292,10 @@ class Lobby:
             self._worker.poller.register(connected, selectors.EVENT_READ, self._on_news)
             self._polled = connected
 
-    def _on_news(self, _socket: socket.socket) -> None:
+    def _on_news(self, connected: socket.socket) -> None:
+        if connected is not self._polled:
+            # Lost to what the poller saw together with this.
+            return
         try:
             for what, channel in self._listener.read():
                 if what == "subscribe" and channel in self._asked:
