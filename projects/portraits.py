@@ -6,8 +6,10 @@ They lie beside the source and are deleted with it, with the moment, and when it
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 from clipforge.common import storage
 from clipforge.media import MediaError, portray
@@ -17,18 +19,36 @@ from projects.models import Moment, Project
 
 logger = logging.getLogger(__name__)
 
+# That a process makes at the same time. Each keeps a thread, of which a process has four by default: half
+# a second as a rule, but twenty where a source has one keyframe in an hour.
+MOST_AT_ONCE = 2
+PATIENCE = 1.0  # seconds that a request waits for its turn
+
+_slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+
 
 def signed_url(moment: Moment, name: str) -> str:
     """The path to a poster of the moment, which is made if it is not there.
 
-    That of the whole project where none can be made. Making one takes half a second in a child process;
-    call it outside a transaction. Raises Conflict before the project was analysed.
+    That of the whole project where none can be made, or others are being made. Making one takes half a
+    second in a child process; call it outside a transaction. Raises Conflict before the project was
+    analysed.
     """
     link = pictures.signed_url(moment.project, name, moment=moment)
     path = storage.path_of(pictures.beginning_of(moment.project, moment.pk) + name)
-    if path.is_file() or _made(moment):
+    if path.is_file() or _made_in_turn(moment, path):
         return link
     return pictures.signed_url(moment.project, name)
+
+
+def _made_in_turn(moment: Moment, path: Path) -> bool:
+    """Whether the poster is there, made by us or by who had the turn before. False without a turn."""
+    if not _slots.acquire(timeout=PATIENCE):
+        return False
+    try:
+        return path.is_file() or _made(moment)
+    finally:
+        _slots.release()
 
 
 def _made(moment: Moment) -> bool:

@@ -19,7 +19,7 @@ from clipforge.media import portray
 from clipforge.media.contracts import Chosen
 from clipforge.media.tests.samples import AAC, H264, make_video
 from clipforge.orgs.models import Organization
-from projects import moments
+from projects import moments, portraits
 from projects.jobs import ANALYSIS
 from projects.models import Moment, Project
 
@@ -154,6 +154,49 @@ def test_one_whose_source_ended_while_it_was_made_is_not_kept(
     monkeypatch.setattr("projects.portraits.portray", make_and_end)
     assert api.get(url(moment)).status_code == 302
     assert stored_files() == []
+
+
+def test_only_so_many_are_made_at_once_and_others_are_that_of_the_project(
+    api: APIClient, project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    """A source that is slow to decode keeps no more than two threads of a process."""
+    one, two, three = (make_moment(project, start=2.0 * n, end=2.0 * n + 1.9) for n in range(3))
+    make, meanwhile = portray, iter([two, three])
+
+    def make_while_another_is_asked_for(*args: Any, **kwargs: Any) -> list[str]:
+        assert api.get(url(next(meanwhile))).status_code == 302
+        return make(*args, **kwargs)
+
+    monkeypatch.setattr("projects.portraits.PATIENCE", 0.01)
+    monkeypatch.setattr("projects.portraits.portray", make_while_another_is_asked_for)
+    assert api.get(url(one)).status_code == 302
+    assert {name.split(".")[1] for name in posters()} == {f"moment-{one.pk}", f"moment-{two.pk}"}
+    monkeypatch.setattr("projects.portraits.portray", make)
+    api.get(url(three))
+    assert len(posters()) == 6
+
+
+def test_one_that_was_made_while_its_turn_came_is_not_made_again(
+    api: APIClient, project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    moment = make_moment(project, start=1.0, end=2.9)
+    turns, made = portraits._slots, []
+
+    class Turns:
+        """A turn that comes once another request has made the poster."""
+
+        def acquire(self, timeout: float) -> bool:
+            monkeypatch.setattr("projects.portraits._slots", turns)
+            return api.get(url(moment)).status_code == 302 and turns.acquire(timeout=timeout)
+
+    def make(*args: Any, **kwargs: Any) -> list[str]:
+        made.append(args)
+        return portray(*args, **kwargs)
+
+    monkeypatch.setattr("projects.portraits._slots", Turns())
+    monkeypatch.setattr("projects.portraits.portray", make)
+    assert api.get(url(moment)).status_code == 302
+    assert (len(made), len(posters())) == (1, 2)
 
 
 def test_they_go_with_the_moment_and_when_others_are_chosen(
