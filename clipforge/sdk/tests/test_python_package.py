@@ -10,10 +10,14 @@ import subprocess
 import sys
 import tomllib
 import venv
+from argparse import ArgumentParser
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import cast, get_args
 
 import pytest
+from clipforge_sdk.cli import parser
+from clipforge_sdk.generated import models
 from clipforge_sdk.version import VERSION
 from packaging.requirements import Requirement
 
@@ -107,3 +111,20 @@ def test_the_wheel_has_its_types_and_no_tests(wheel: Path):
 
 def test_the_version_is_said_once():
     assert PYPROJECT["project"]["version"] == VERSION
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("tighten", models.TightenEnum),
+        ("format", models.FormatEnum),
+        ("layout", models.LayoutEnum),
+        ("captions", models.CaptionsEnum),
+    ],
+)
+def test_the_help_of_the_command_names_values_that_the_service_takes(option: str, values: object):
+    (commands,) = (each for each in parser()._actions if each.dest == "command")
+    options = cast("dict[str, ArgumentParser]", commands.choices)["export"]._actions
+    (found,) = (each for each in options if each.dest == option)
+    named = set(re.split(", | or ", found.help or ""))
+    assert named == set(get_args(values)) - {"none"}

@@ -212,8 +212,8 @@ def parser() -> argparse.ArgumentParser:
     four.add_argument("--resolution", type=int, help="of the shorter side: 1080")
     four.add_argument("--captions", help="plain, bold-word or karaoke")
     four.add_argument("--layout", help="auto, crop, fit or split")
-    four.add_argument("--format", help="mp4, mp4-hevc or webm")
-    four.add_argument("--tighten", help="off, soft or hard")
+    four.add_argument("--format", help="mp4, mp4-hevc, mp4-av1 or webm")
+    four.add_argument("--tighten", help="off, gentle or hard")
     four.add_argument("--output", help="wait, and write the file there")
 
     five = commands.add_parser("download", parents=[shared], help="the file of an export")
