@@ -56,7 +56,10 @@ def follow_tiers() -> int:
         for pk in list(rows.values_list("pk", flat=True)):
             try:
                 with transaction.atomic():
-                    if export := _locked().filter(pk__in=rows.filter(pk=pk)).first():
+                    # No condition of a subquery: it would not be looked at again after the wait for
+                    # the lock, and what was unpinned meanwhile would be pinned again.
+                    locked = rows.select_for_update(of=("self",)).select_related("org")
+                    if export := locked.filter(pk=pk).first():
                         _set(export, pinned=True, stays=stays)
                         moved += 1
             except DATABASE_FAULTS:

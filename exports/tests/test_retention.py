@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from clipforge.devtools.testing.factories import (
     make_user,
 )
 from clipforge.devtools.testing.faults import crash_at
-from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.races import run_together, until_a_lock_is_waited_for
 from clipforge.devtools.testing.state import nothing_changes, stored_files
 from clipforge.events.models import Event
 from clipforge.jobs import retention, store_markers
@@ -399,6 +400,26 @@ def test_a_pin_that_cannot_follow_its_tier_holds_up_no_other(
     assert caplog.text.count("a pin does not follow its tier") == 1
     ends = dict(Export.objects.values_list("pk", "expires_at"))
     assert [ends[export.pk] is None for export in exports] == [False, True, False]
+
+
+def test_what_is_unpinned_while_pins_follow_their_tier_stays_unpinned():
+    export = make_export()
+    pin(export)
+    Organization.objects.filter(pk=export.org_id).update(tier="FREE")
+    is_unpinned = threading.Event()
+
+    def act(number: int) -> object:
+        if number:
+            is_unpinned.wait(60)
+            return pinning.follow_tiers()
+        with transaction.atomic():
+            pinning.pin_export(export=export, pinned=False, actor="test")
+            is_unpinned.set()
+            until_a_lock_is_waited_for()
+        return None
+
+    assert run_together(2, act) == [None, 0]
+    assert pinned_ends(export)[0] is False
 
 
 def test_only_pins_of_files_that_are_there_follow_a_tier():
