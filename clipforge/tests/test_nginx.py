@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import shutil
 import socket
 import ssl
@@ -19,6 +20,7 @@ import yaml
 from django.test import Client
 
 from clipforge.common import storage
+from clipforge.common.api.uploads import ENVELOPE_BYTES
 from clipforge.devtools.testing.factories import make_export
 from exports import downloads
 from exports.models import Export
@@ -246,6 +248,30 @@ def test_nobody_gets_a_file_past_web(proxy: Proxy, export: Export):
         f"//stored/{export.file_key}",
     ):
         assert proxy.get(path).status == 404, path
+
+
+def test_only_an_upload_may_be_large_and_nginx_reads_no_more_than_web_accepts(proxy: Proxy):
+    def asked(path: str, length: int) -> int:
+        """The status for a body that is announced, of which nothing is sent."""
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection(("127.0.0.1", proxy.https_port), 120) as plain,
+            trusting.wrap_socket(plain) as connection,
+        ):
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n"
+            connection.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+            return int(connection.recv(4096).split(b" ", 2)[1])
+
+    most = 10 * 1024**3 + ENVELOPE_BYTES
+    assert asked("/api/v1/projects", most) == 100
+    assert asked("/api/v1/projects", 2 * most) == 413
+    assert asked("/api/v1/exports", 2 * 1024**2) == 100
+    for path in ("/api/v1/exports", "/health", "/files/a/b", "/api/v1/projects/"):
+        assert asked(path, 2 * 1024**2 + 1) == 413, path
+    refused = proxy.get("/health", "POST", {"Content-Length": str(most)})
+    assert (refused.status, json.loads(refused.body)["code"]) == (413, "too_large")
+    assert refused.headers["Content-Type"] == "application/problem+json"
 
 
 def test_http_is_sent_to_https_and_a_client_cannot_say_who_it_is(proxy: Proxy, export: Export):
