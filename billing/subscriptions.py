@@ -230,7 +230,8 @@ def credits_reversed(payment: Payment) -> int:
 def settle_tier(account: BillingAccount, *, now: datetime.datetime, actor: Actor = SYSTEM) -> str:
     """Give the organization the tier that it paid for, in the name of the payment. Returns it.
 
-    Only a change of what was paid changes it: a tier that staff set meanwhile stays.
+    Only a change of what was paid changes it: a tier that staff set meanwhile stays. A sandbox keeps
+    that of its organization, whatever is paid for in a test.
     """
     period = _highest(_counting(account.org_id, now))
     tier = period.price.tier if period else Tier.FREE
@@ -239,6 +240,8 @@ def settle_tier(account: BillingAccount, *, now: datetime.datetime, actor: Actor
         return tier
     account.plan_tier = tier
     account.save(update_fields=["plan_tier"])
+    if account.org.is_sandbox:
+        return tier
     reason = f"paid until {period.ends_at:%Y-%m-%d}" if period else "what was paid for has ended"
     org_services.change_tier(organization=account.org, tier=tier, reason=reason, actor=actor)
     return tier

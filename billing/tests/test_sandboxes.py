@@ -115,6 +115,18 @@ def test_a_sandbox_buys_in_the_test_mode_and_nothing_moves_for_its_organization(
     assert balance(org).available == 0
 
 
+def test_a_plan_that_is_paid_in_a_test_gives_its_credits_and_no_tier(org, modes):
+    """Else a test card would buy the limits of any tier."""
+    sandbox = sandbox_of(org)
+    payment = start_checkout(sandbox, code="plan-pro")
+    modes.pay(payment.checkout_id)
+    assert set(deliver(modes)) == {200}
+    assert balance(sandbox).available > 10_000
+    sandbox.refresh_from_db()
+    org.refresh_from_db()
+    assert (sandbox.tier, org.tier) == ("FREE", "FREE")
+
+
 def test_a_live_organization_is_asked_about_with_the_live_key(org, modes):
     with gateway.mode_of(org):
         assert gateway.is_live()
