@@ -59,6 +59,11 @@ def once(
         return answer
 
 
+def is_answered(*, org: Organization, key: str | None) -> bool:
+    """Whether the organization used the key already: its effect is there, and is not repeated."""
+    return key is not None and IdempotencyRecord.objects.for_org(org).filter(key=key).exists()
+
+
 def _claim(org: Organization, key: str) -> None:
     """Take the key until the transaction ends, or refuse at once.
 

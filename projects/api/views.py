@@ -24,7 +24,7 @@ from clipforge.common.api import expanding
 from clipforge.common.api.filters import order_of
 from clipforge.common.api.schema import DIGESTS, together
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
-from clipforge.common.errors import Invalid
+from clipforge.common.errors import Invalid, StorageLimitReached
 from clipforge.jobs.api import refusals as job_refusals
 from clipforge.jobs.api.serializers import TermsSerializer, terms_of
 from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
@@ -32,6 +32,7 @@ from clipforge.media.signatures import HEAD_BYTES
 from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
+from clipforge.orgs.idempotency import is_answered
 from credits.quotes import AT_ANY_PRICE
 from projects import selectors, services
 from projects.api import refusals
@@ -75,8 +76,16 @@ class ProjectList(ListModelMixin, OrgView):
         services.require_video(head)
 
     def require_room(self, size: int) -> None:
-        """Raises StorageLimitReached where an upload of so many bytes is certainly too much."""
-        stored.require_room(self.organization, size=max(1, size))
+        """Raises StorageLimitReached where an upload of so many bytes is certainly too much.
+
+        Not for one that was stored already, and whose answer was lost.
+        """
+        try:
+            stored.require_room(self.organization, size=max(1, size))
+        except StorageLimitReached:
+            key = self.request.headers.get("Idempotency-Key")
+            if not is_answered(org=self.organization, key=key):
+                raise
 
     @extend_schema(
         operation_id="list_projects",

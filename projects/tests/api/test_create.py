@@ -696,6 +696,22 @@ def test_one_byte_too_much_is_refused_and_the_last_byte_is_not(
     assert upload(api, video).status_code == 201
 
 
+def test_an_upload_that_took_the_last_room_is_answered_again_as_it_was(
+    api: APIClient, video: bytes
+):
+    # More than what is allowed for the envelope: else it is not known before it is read.
+    video += bytes(200_000)
+    make_tier_limits(storage_bytes=len(video))
+    first = upload(api, video, HTTP_IDEMPOTENCY_KEY="k")
+    with nothing_changes():
+        again = upload(api, video, HTTP_IDEMPOTENCY_KEY="k")
+        assert_problem(
+            upload(api, video, HTTP_IDEMPOTENCY_KEY="other"), 507, "storage_limit_reached"
+        )
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content
+
+
 def test_what_cannot_fit_is_refused_before_it_is_read(api: APIClient, video: bytes):
     make_tier_limits(storage_bytes=1000)
     content = video + b"x" * 200_000
