@@ -34,7 +34,7 @@ from projects.models import Project
 from projects.services import delete_project, rename_project
 from projects.tests.kept import keep_features
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("steady_links")]
 
 ADMITTED = "EVALSHA orgs:key"
 ACTOR = "system:test"

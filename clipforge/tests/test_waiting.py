@@ -24,6 +24,7 @@ from clipforge.devtools.testing.service import (
     eventually,
     running_service,
 )
+from clipforge.devtools.testing.state import STEADY_LINK_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -151,6 +152,7 @@ def service() -> Iterator[Service]:
         WEB_THREADS=str(THREADS),
         WEB_WAITING=str(WAITING),
         WEB_WAITING_PER_ORGANIZATION=str(OF_ONE),
+        DOWNLOAD_URL_SECONDS=str(STEADY_LINK_SECONDS),
         LOG_FORMAT="json",
     ) as running:
         yield running

@@ -171,6 +171,15 @@ def seeds_outlive_commits(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
+def steady_links(settings: Any) -> None:
+    """For tests that compare two answers of one export: its link stays the same for half of its life, and
+    with the usual life one test in some thousands would see a new one between the two."""
+    from clipforge.devtools.testing.state import STEADY_LINK_SECONDS
+
+    settings.DOWNLOAD_URL_SECONDS = STEADY_LINK_SECONDS
+
+
+@pytest.fixture
 def vacuumed(db: None) -> None:  # noqa: ARG001 - asks for the database
     """For tests of plans, and of many rows: tables have no pages of earlier tests, and statistics know
     what is in them. An analysis outlives the rows that a test rolled back: PostgreSQL would join a

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 WATCHED_APPS = ("credits", "events", "projects", "exports", "billing")
 WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
 
-
+# A life of links whose half, the time that one stays the same, ends in 2033 next.
+STEADY_LINK_SECONDS = 1_000_000_000
 # How long the tests' database may take to accept a connection, and to give a lock. Seconds.
 DATABASE_PATIENCE = 120
 

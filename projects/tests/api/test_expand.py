@@ -15,7 +15,7 @@ from clipforge.devtools.testing.factories import (
 )
 from clipforge.devtools.testing.queries import statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("steady_links")]
 
 BOTH = {"expand": "moments,exports"}
 
