@@ -19,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from clipforge import embedded
 from clipforge.environment import env, env_bool, env_choice, env_int, env_list, env_networks
+from clipforge.storage_urls import backend_of
 
 # Lets `ModelAdmin[Project]` and friends be written at run time as mypy reads them.
 django_stubs_ext.monkeypatch()
@@ -277,12 +278,42 @@ CACHES = {
 # --- files ---------------------------------------------------------------------------
 
 MEDIA_ROOT = Path(env("MEDIA_ROOT", str(DATA_DIR / "media"))).absolute()
+STORAGE_URL = env("STORAGE_URL", "")
+try:
+    STORAGES = {
+        "default": backend_of(STORAGE_URL),
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+except ValueError as error:
+    raise ImproperlyConfigured(f"STORAGE_URL {error}.") from None
 # Bytes of an uploaded file. A longer body is refused before it is read, a file that grows longer is
 # stopped.
 MAX_UPLOAD_BYTES = env_int("MAX_UPLOAD_BYTES", 10 * 1024**3, minimum=1)
-# Seconds that a signed download URL is good for.
+# Bytes that copies of stored files take on the disk of this machine, where the store is elsewhere.
+SCRATCH_BYTES = env_int("SCRATCH_BYTES", 2 * MAX_UPLOAD_BYTES, minimum=1)
+if SCRATCH_BYTES < MAX_UPLOAD_BYTES:
+    raise ImproperlyConfigured(
+        "SCRATCH_BYTES is less than MAX_UPLOAD_BYTES: the largest file that is taken would fit no worker."
+    )
 # Where an nginx in front finds MEDIA_ROOT; empty: this process sends files itself.
 ACCEL_REDIRECT_PREFIX = env("ACCEL_REDIRECT_PREFIX", "")
+# The CloudFront distribution in front of the bucket, which takes links that one of its keys signed.
+DELIVERY_URL = env("DELIVERY_URL", "").rstrip("/")
+CLOUDFRONT_KEY_ID = env("CLOUDFRONT_KEY_ID", "")
+CLOUDFRONT_KEY_FILE = env("CLOUDFRONT_KEY_FILE", "")
+# Where cookies for the files of a clip are set, beside links: a domain that both addresses are in.
+DELIVERY_COOKIE_DOMAIN = env("DELIVERY_COOKIE_DOMAIN", "")
+if DELIVERY_URL and not re.fullmatch(r"https://[^\s/@?#]+", DELIVERY_URL):
+    raise ImproperlyConfigured("DELIVERY_URL must be like https://files.example.com.")
+if bool(DELIVERY_URL) != bool(CLOUDFRONT_KEY_ID and CLOUDFRONT_KEY_FILE):
+    raise ImproperlyConfigured(
+        "Set DELIVERY_URL, CLOUDFRONT_KEY_ID and CLOUDFRONT_KEY_FILE, or none of them."
+    )
+if DELIVERY_URL and not STORAGE_URL.startswith("s3://"):
+    raise ImproperlyConfigured("DELIVERY_URL is in front of a bucket: set STORAGE_URL too.")
+if DELIVERY_COOKIE_DOMAIN and not DELIVERY_URL:
+    raise ImproperlyConfigured("DELIVERY_COOKIE_DOMAIN is for DELIVERY_URL, which is not set.")
+# Seconds that a signed download URL is good for.
 DOWNLOAD_URL_SECONDS = env_int("DOWNLOAD_URL_SECONDS", 900, minimum=1)
 # Bytes of a JSON body.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024**2

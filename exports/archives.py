@@ -6,20 +6,19 @@ archive of any size needs the memory of one chunk. Everything is ZIP64 where it 
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple
 
-from django.conf import settings
 from django.core import signing
 from django.urls import reverse
 from django.utils.text import slugify
 from zipstream import ZIP_STORED, ZipStream
 
 from clipforge.common import storage
-from clipforge.common.errors import Conflict, Forbidden, NotFound, Unavailable
+from clipforge.common.errors import Conflict, NotFound, Unavailable
+from clipforge.common.links import open_link
 from exports import selectors
 from projects.models import Project
 
@@ -55,14 +54,7 @@ def signed_url(project: Project) -> str:
 
 def project_of(token: str) -> Project:
     """The project that the link is about. Raises Forbidden for a bad one, NotFound once it is deleted."""
-    try:
-        pk = signing.loads(token, salt=SALT, max_age=settings.DOWNLOAD_URL_SECONDS)
-    except signing.SignatureExpired:
-        raise Forbidden(
-            "This download link has expired. Ask the API for a new one.", code="link_expired"
-        ) from None
-    except signing.BadSignature:
-        raise Forbidden("This download link is not valid.", code="link_invalid") from None
+    pk, _ = open_link(token, salt=SALT)
     project = Project.objects.filter(pk=uuid.UUID(pk)).first()
     if project is None:
         raise NotFound("The project is gone.")
@@ -118,12 +110,12 @@ class Archive:
         missing = []
         for member in self._members:
             try:
-                file = storage.path_of(member.key).open("rb")
+                size = storage.facts(member.key).size  # says whether it has to be ZIP64
+                file = storage.open_file(member.key)
             except FileNotFoundError:
                 missing.append(member.name)
                 continue
             with file:
-                size = os.fstat(file.fileno()).st_size  # says whether it has to be ZIP64
                 archive.add(_chunks(file), member.name, size=size)
                 yield from archive.file()
         if missing:

@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clipforge.common import storage
-from clipforge.common.errors import Conflict, Forbidden
+from clipforge.common.errors import Conflict
+from clipforge.common.links import Target, open_link
 from clipforge.media.contracts import PICTURES
 from exports.models import Export
 
@@ -86,18 +87,11 @@ def _path(export: Export, signer: signing.TimestampSigner, picture: str | None =
     return reverse("download-file", args=[token, picture or f"{name}.{export.extension}"])
 
 
-def key_of(token: str, name: str) -> str:
-    """The storage key of the file that a token and a name lead to.
+def target_of(token: str, name: str) -> Target:
+    """The file that a token and a name lead to.
 
     Raises Forbidden for a token that is forged or has expired.
     """
-    try:
-        key: str = signing.loads(token, salt=SALT, max_age=settings.DOWNLOAD_URL_SECONDS)
-    except signing.SignatureExpired:
-        raise Forbidden(
-            "This download link has expired. Ask the API for a new one.", code="link_expired"
-        ) from None
-    except signing.BadSignature:
-        raise Forbidden("This download link is not valid.", code="link_invalid") from None
+    key, seconds_left = open_link(token, salt=SALT)
     # To the pictures of a clip its link leads as well: the last part of the path says which file.
-    return storage.companion_of(key, name) if name in PICTURES else key
+    return Target(storage.companion_of(key, name) if name in PICTURES else key, seconds_left)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,12 +51,13 @@ MINIMUM_WALL_SECONDS = 300
 
 def run(export: Export, control: RunControl) -> None:
     """Render a claimed export. Ends it READY, raises JobFailed, MediaError and StorageFull."""
-    source_key = export.project.source_key  # empty once it was deleted after its retention
-    if not source_key or not (source := storage.path_of(source_key)).is_file():
-        raise JobFailed(SOURCE_MISSING)
     # The fence in the key: a worker that came back from the dead overwrites no file of another.
     key = f"{export.org_id}/exports/{export.pk}/{export.fence}.{export.extension}"
-    with storage.full_disk_is_refused(), storage.workspace(export.pk, export.fence) as folder:
+    with (
+        storage.full_disk_is_refused(),
+        _source_of(export, control) as source,
+        storage.workspace(export.pk, export.fence) as folder,
+    ):
         part = folder / f"clip.{export.extension}"
         rendered = render(
             source,
@@ -67,8 +70,8 @@ def run(export: Export, control: RunControl) -> None:
         )
         # Before the clip is published: a worker that is killed meanwhile leaves nothing but a workspace.
         pictures = _pictures(export, part, folder / "pictures", control)
-        storage.publish(part, key)
-        _publish_pictures(pictures, key)
+        storage.publish(part, key, sha256=rendered.sha256, should_stop=control.must_stop)
+        _publish_pictures(pictures, key, control.must_stop)
     try:
         recorded = _record(export, key, rendered)
     except DATABASE_FAULTS:
@@ -82,6 +85,19 @@ def run(export: Export, control: RunControl) -> None:
         storage.delete_others(key)
     else:
         storage.delete(key)
+
+
+@contextlib.contextmanager
+def _source_of(export: Export, control: RunControl) -> Iterator[Path]:
+    key = export.project.source_key  # empty once it was deleted after its retention
+    with contextlib.ExitStack() as stack:
+        try:
+            if not key:
+                raise FileNotFoundError
+            path = stack.enter_context(storage.local_copy(key, should_stop=control.must_stop))
+        except FileNotFoundError:
+            raise JobFailed(SOURCE_MISSING) from None
+        yield path
 
 
 def _pictures(export: Export, part: Path, folder: Path, control: RunControl) -> list[Path]:
@@ -104,10 +120,13 @@ def _pictures(export: Export, part: Path, folder: Path, control: RunControl) -> 
     return [folder / name for name in names]
 
 
-def _publish_pictures(pictures: list[Path], key: str) -> None:
+def _publish_pictures(
+    pictures: list[Path], key: str, should_stop: storage.ShouldStop = storage.never
+) -> None:
     try:
         for picture in pictures:
-            storage.publish(picture, storage.companion_of(key, picture.name))
+            beside = storage.companion_of(key, picture.name)
+            storage.publish(picture, beside, should_stop=should_stop)
     except StorageFull as error:
         logger.warning("no pictures beside %s: %s", key, error)
     except BaseException:

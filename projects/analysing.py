@@ -36,10 +36,7 @@ MINIMUM_WALL_SECONDS = 300
 
 def run(project: Project, control: RunControl) -> None:
     """Analyse a claimed project. Ends it READY or EMPTY, raises JobFailed and MediaError."""
-    source = storage.path_of(project.source_key)
-    if not source.is_file():
-        raise JobFailed(SOURCE_MISSING)
-    with _room_for_pictures(project) as folder:
+    with _source_of(project, control) as source, _room_for_pictures(project) as folder:
         analysis = analyse(
             source,
             speech_model=speech.model((project.wishes or {}).get("language")),
@@ -52,11 +49,22 @@ def run(project: Project, control: RunControl) -> None:
             should_stop=control.must_stop,
         )
         if folder is not None:
-            _publish_pictures(project, [folder / name for name in analysis.pictures])
+            _publish_pictures(project, [folder / name for name in analysis.pictures], control)
     recorded = _record(project, second_opinion.considered(analysis, control))
     if not recorded and not Project.objects.filter(pk=project.pk).exists():
         # Deleted meanwhile, with the files that were there then.
         storage.delete(project.source_key)
+
+
+@contextlib.contextmanager
+def _source_of(project: Project, control: RunControl) -> Iterator[Path]:
+    with contextlib.ExitStack() as stack:
+        try:
+            copy = storage.local_copy(project.source_key, should_stop=control.must_stop)
+            path = stack.enter_context(copy)
+        except FileNotFoundError:
+            raise JobFailed(SOURCE_MISSING) from None
+        yield path
 
 
 @contextlib.contextmanager
@@ -72,11 +80,12 @@ def _room_for_pictures(project: Project) -> Iterator[Path | None]:
             yield folder
 
 
-def _publish_pictures(project: Project, pictures: list[Path]) -> None:
+def _publish_pictures(project: Project, pictures: list[Path], control: RunControl) -> None:
     """Put them beside the source, with which they are deleted. Another attempt makes the same ones."""
     try:
         for picture in pictures:
-            storage.publish(picture, storage.companion_of(project.source_key, picture.name))
+            beside = storage.companion_of(project.source_key, picture.name)
+            storage.publish(picture, beside, should_stop=control.must_stop)
     except StorageFull as error:
         logger.warning("no pictures of project %s: %s", project.pk, error)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
-from django.conf import settings
 from django.core import signing
 from django.db import transaction
 from django.urls import reverse
 
 from clipforge.common import storage
-from clipforge.common.errors import Conflict, Forbidden, NotFound
+from clipforge.common.errors import Conflict, NotFound
+from clipforge.common.links import Target, open_link
 from clipforge.media.contracts import PICTURES, POSTERS
 from clipforge.orgs import stored
 from projects.models import Moment, Project
@@ -32,11 +32,10 @@ def forget(project: Project, moment_ids: Iterable[uuid.UUID]) -> None:
     """Delete the posters of moments, if there are any."""
     if not project.source_key:
         return
-    keys = [beginning_of(project, each) + name for each in moment_ids for name in POSTERS]
-    posters = [path for key in keys if (path := storage.path_of(key)).exists()]
-    for path in posters:
-        path.unlink(missing_ok=True)
+    keys = {beginning_of(project, each) + name for each in moment_ids for name in POSTERS}
+    posters = keys & {entry.key for entry in storage.beside(project.source_key)}
     if posters:
+        storage.remove(posters)
         count_bytes(project)
 
 
@@ -65,19 +64,12 @@ def signed_url(project: Project, name: str, *, moment: Moment | None = None) -> 
     return reverse("picture-file", args=[token, name])
 
 
-def key_of(token: str, name: str) -> str:
-    """The storage key of the picture that a token and a name lead to.
+def target_of(token: str, name: str) -> Target:
+    """The picture that a token and a name lead to.
 
     Raises Forbidden for a token that is forged or has expired, NotFound for another name.
     """
-    try:
-        beginning: str = signing.loads(token, salt=SALT, max_age=settings.DOWNLOAD_URL_SECONDS)
-    except signing.SignatureExpired:
-        raise Forbidden(
-            "This link has expired. Ask the API for a new one.", code="link_expired"
-        ) from None
-    except signing.BadSignature:
-        raise Forbidden("This link is not valid.", code="link_invalid") from None
+    beginning, seconds_left = open_link(token, salt=SALT)
     if name not in PICTURES:
         raise NotFound
-    return f"{beginning}{name}"
+    return Target(f"{beginning}{name}", seconds_left)

@@ -9,7 +9,6 @@ import logging
 import threading
 import uuid
 from dataclasses import replace
-from pathlib import Path
 
 from clipforge.common import storage
 from clipforge.media import MediaError, portray
@@ -35,28 +34,32 @@ def signed_url(moment: Moment, name: str) -> str:
     analysed.
     """
     link = pictures.signed_url(moment.project, name, moment=moment)
-    path = storage.path_of(pictures.beginning_of(moment.project, moment.pk) + name)
-    if path.is_file() or _made_in_turn(moment, path):
+    key = pictures.beginning_of(moment.project, moment.pk) + name
+    if storage.is_there(key) or _made_in_turn(moment, key):
         return link
     return pictures.signed_url(moment.project, name)
 
 
-def _made_in_turn(moment: Moment, path: Path) -> bool:
+def _made_in_turn(moment: Moment, key: str) -> bool:
     """Whether the poster is there, made by us or by who had the turn before. False without a turn."""
     if not _slots.acquire(timeout=PATIENCE):
         return False
     try:
-        return path.is_file() or _made(moment)
+        return storage.is_there(key) or _made(moment)
     finally:
         _slots.release()
 
 
 def _made(moment: Moment) -> bool:
-    source = storage.path_of(moment.project.source_key)
-    if not source.is_file():
+    key = moment.project.source_key
+    if not storage.is_at_hand(key):  # missing, or so large that fetching it takes minutes
         return False
     beginning = pictures.beginning_of(moment.project, moment.pk)
-    with storage.full_disk_is_refused(), storage.workspace(uuid.uuid4(), 0) as folder:
+    with (
+        storage.full_disk_is_refused(),
+        storage.local_copy(key) as source,
+        storage.workspace(uuid.uuid4(), 0) as folder,
+    ):
         try:
             names = portray(
                 source,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from django.utils import timezone
 from clipforge.common import storage
 from clipforge.common.errors import Conflict, DomainError, Invalid, NotFound, UnsupportedMedia
 from clipforge.common.models import uuid7
+from clipforge.common.storage import Arrival
 from clipforge.jobs import caching as job_caching
 from clipforge.jobs import lifecycle
 from clipforge.jobs import services as job_services
@@ -85,7 +87,7 @@ def create_project(
     external_id: str | None = None,
     metadata: dict[str, str] | None = None,
     source_name: str,
-    part: Path,
+    part: Path | Arrival,
     size: int,
     sha256: str,
     source: SourceInfo,
@@ -99,13 +101,14 @@ def create_project(
     `wishes`, as `projects.wishes` reads them, are for the choice of its moments.
 
     Call inside a transaction: row, hold and task are one. The file is moved to its place as the
-    last step; should the commit fail after that, the removal of orphans finds the file. Raises
+    last step; should the commit fail after that, the removal of orphans finds the file. `part` is a file
+    on the disk of MEDIA_ROOT, or what `bring_source` gives, which says the id of the project. Raises
     InsufficientCredits, StorageFull, StorageLimitReached, Conflict when a project of the organization has
     this `external_id`, however close the two come, and what `agreed_charge` does about the terms.
     """
     limits = org_selectors.limits_of(org)
     project = Project(
-        id=uuid7(),
+        id=part.row_id if isinstance(part, Arrival) else uuid7(),
         org=org,
         title=title or Path(source_name).stem[:200] or "Untitled",
         external_id=external_id or "",
@@ -123,13 +126,31 @@ def create_project(
         stored_bytes=size,
         expires_at=timezone.now() + datetime.timedelta(days=limits.retention_days),
     )
-    project.source_key = f"{org.pk}/projects/{project.pk}/source"
+    project.source_key = _source_key(org, project.pk)
     with _external_id_is_free(org, external_id), transaction.atomic():
         charge = job_services.agreed_charge(job=project, terms=terms)
         job_services.submit_job(job=project, actor=actor, charge=charge)
         stored.require_within_limit(org)
-        storage.publish(part, project.source_key)
+        if isinstance(part, Arrival):
+            part.land()
+        else:
+            storage.publish(part, project.source_key)
     return project
+
+
+def bring_source(
+    *, org: Organization, part: Path, sha256: str
+) -> contextlib.AbstractContextManager[Arrival]:
+    """Bring a file to the store for a project that `create_project` makes within the block.
+
+    Where the store is elsewhere, that takes as long as the upload took: call it outside a transaction.
+    Nothing of the file stays unless the project was made. Raises StorageUnavailable.
+    """
+    return storage.brought(part, _source_key(org, uuid7()), sha256=sha256)
+
+
+def _source_key(org: Organization, project_id: uuid.UUID) -> str:
+    return f"{org.pk}/projects/{project_id}/source"
 
 
 def rename_project(*, project: Project, title: str) -> Project:

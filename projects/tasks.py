@@ -12,13 +12,17 @@ from projects.jobs import ANALYSIS
 
 # An upload that was not written to for so long was left by a crash. Seconds.
 ABANDONED_UPLOAD_SECONDS = 24 * 3600
+# The same of parts in a bucket, which do not say when the last of them came. Seconds.
+ABANDONED_PARTS_SECONDS = 2 * ABANDONED_UPLOAD_SECONDS
 
 
 @app.periodic(cron="17 * * * *")
 @app.task(queue="maintenance", queueing_lock="projects.uploads", name="projects.remove_uploads")
 def remove_uploads(timestamp: int) -> None:
     """Remove what broken uploads left behind."""
-    storage.remove_old_incoming(older_than_seconds=ABANDONED_UPLOAD_SECONDS, now=time.time())
+    now = time.time()
+    storage.remove_old_incoming(older_than_seconds=ABANDONED_UPLOAD_SECONDS, now=now)
+    storage.abort_uploads(older_than_seconds=ABANDONED_PARTS_SECONDS, now=now)
 
 
 @app.periodic(cron="47 * * * *")

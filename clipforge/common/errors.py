@@ -98,6 +98,12 @@ class Unavailable(DomainError):
         super().__init__(message, code=code, retry_after=retry_after)
 
 
+class StorageUnavailable(Unavailable):
+    """The store cannot be reached, or does not answer as it should."""
+
+    code, title = "storage_unavailable", "The storage is temporarily unavailable"
+
+
 class StorageFull(Unavailable):
     status, code, title = 507, "storage_full", "Storage is full"
 

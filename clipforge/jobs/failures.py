@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from django.db import InterfaceError, OperationalError
 
-from clipforge.common.errors import StorageFull
+from clipforge.common.errors import StorageFull, StorageUnavailable
 
 # The database is away, overloaded or restarting: no fault of the job, which is worth a retry.
 DATABASE_FAULTS = (OperationalError, InterfaceError)
@@ -31,12 +31,16 @@ STORAGE_FULL = Failure(
     StorageFull.code,
     "There was no room for the finished file. You were not charged; retry it later.",
 )
+STORAGE_UNAVAILABLE = Failure(
+    StorageUnavailable.code,
+    "The storage did not answer, several times. You were not charged; retry it later.",
+)
 HOLD_LAPSED = Failure(
     "hold_lapsed",
     "The reserved credits were given back before the work finished. You were not charged; retry it.",
 )
 # Those that any kind of job can end with.
-COMMON = (WORKER_LOST, INTERNAL_ERROR, STORAGE_FULL, HOLD_LAPSED)
+COMMON = (WORKER_LOST, INTERNAL_ERROR, STORAGE_FULL, STORAGE_UNAVAILABLE, HOLD_LAPSED)
 
 # What `JobKind.errors` returns for the error with which a run obeys `RunControl.must_stop`. It is no
 # failure: the job is handed back to the queue, unless it was taken away meanwhile.

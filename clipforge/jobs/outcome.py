@@ -7,14 +7,18 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from clipforge.common.errors import StorageFull
+from django.conf import settings
+
+from clipforge.common.errors import StorageFull, StorageUnavailable
 from clipforge.common.failure_excerpt import safe_traceback
+from clipforge.common.storage import Stopped
 from clipforge.jobs.failures import (
     DATABASE_FAULTS,
     HOLD_LAPSED,
     INTERNAL_ERROR,
     INTERRUPTED,
     STORAGE_FULL,
+    STORAGE_UNAVAILABLE,
     Failure,
     HoldLost,
     JobFailed,
@@ -34,12 +38,16 @@ def settle_outcome(kind: JobKind[Any], job: Job, heartbeat: Heartbeat) -> Iterat
     A failure that the kind knows: FAILED with its code, and the notes of the error for staff. This
     worker has to stop: handed back. An error that the kind does not know: FAILED as
     `internal_error`. A fault of the database is raised: the lease lapses, and the sweeper gives the
-    job to another worker.
+    job to another worker. So is one of the store, until the last attempt, which fails.
     """
     try:
         yield
     except DATABASE_FAULTS:
         raise
+    except StorageUnavailable:
+        if job.attempts < settings.WORK_MAX_ATTEMPTS:
+            raise
+        fail(job, error=STORAGE_UNAVAILABLE, actor=ACTOR)
     except Exception as error:
         failure = _failure_of(kind, error)
         if failure is None:
@@ -57,6 +65,8 @@ def _failure_of(kind: JobKind[Any], error: Exception) -> Failure | None:
         return error.failure
     if (failure := kind.errors(error)) is not None:
         return failure
+    if isinstance(error, Stopped):
+        return INTERRUPTED
     if isinstance(error, StorageFull):
         return STORAGE_FULL
     return HOLD_LAPSED if isinstance(error, HoldLost) else None

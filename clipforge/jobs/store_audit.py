@@ -6,7 +6,6 @@ import logging
 import uuid
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.db.models import Sum
@@ -67,17 +66,15 @@ def repair(*, now: float) -> Iterator[Finding]:
 
 def _files(kind: JobKind[Any], files: JobFiles, now: float) -> Iterator[Finding]:
     """Old files that no row names."""
-    folders = storage.job_folders(files.area)
-    while batch := list(islice(folders, BATCH)):
-        ids = {row_id for folder in batch if (row_id := _uuid(folder.name))}
+    found = storage.walk(files.area)
+    while batch := list(islice(found, BATCH)):
+        ids = {storage.row_id_of(entry.key) for entry in batch}
         named = dict(kind.model._default_manager.filter(pk__in=ids).values_list("pk", files.key))
-        for folder in batch:
-            row_id = _uuid(folder.name)
-            key = named.get(row_id, "") if row_id else ""
-            for file in storage.files_in(folder):
-                known = bool(key) and storage.belongs_to(file, key)
-                if not known and _is_old(file, now):
-                    yield Finding(FILE_WITHOUT_ROW, storage.key_of(file))
+        for entry in batch:
+            key = named.get(storage.row_id_of(entry.key), "")
+            known = bool(key) and storage.belongs_to(entry.key, key)
+            if not known and now - max(entry.modified, entry.placed) > YOUNG:
+                yield Finding(FILE_WITHOUT_ROW, entry.key)
 
 
 def _rows(kind: JobKind[Any], files: JobFiles) -> Iterator[Finding]:
@@ -90,10 +87,11 @@ def _rows(kind: JobKind[Any], files: JobFiles) -> Iterator[Finding]:
         )[:BATCH]
     ):
         last = batch[-1][0]
+        sizes = storage.sizes_of([key for _, key, _ in batch])
         for pk, key, counted in batch:
-            if not storage.path_of(key).is_file():
+            if key not in sizes:
                 yield Finding(ROW_WITHOUT_FILE, f"{kind.name} {pk}", key)
-            elif (found := storage.size_of(key)) != counted:
+            elif (found := sizes[key]) != counted:
                 yield Finding(WRONG_BYTES, f"{kind.name} {pk}", f"{counted}, and not {found}")
 
 
@@ -116,18 +114,3 @@ def _sums() -> Iterator[Finding]:
                 yield Finding(
                     WRONG_SUM, f"organization {org}", f"{counted.get(org, 0)}, and not {total}"
                 )
-
-
-def _is_old(path: Path, now: float) -> bool:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return False
-    return now - max(found.st_mtime, found.st_ctime) > YOUNG
-
-
-def _uuid(name: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(name)
-    except ValueError:
-        return None

@@ -99,7 +99,7 @@ def accept(*, actor: Actor, reason: str) -> StoreMarker:
 def stored_token() -> uuid.UUID | None:
     """The marker of the store; None where it has none. One that cannot be read is one of nobody."""
     try:
-        return uuid.UUID(storage.path_of(KEY).read_text())
+        return uuid.UUID(storage.read_bytes(KEY).decode())
     except FileNotFoundError:
         return None
     except ValueError:

@@ -56,6 +56,11 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
             {**PRODUCTION, "LLM_URL": "https://key@llm.test/v1", "LLM_MODEL": "m"},
             "LLM_URL must be like https://host/v1",
         ),
+        ({**PRODUCTION, "STORAGE_URL": "s3://B"}, "STORAGE_URL names no bucket"),
+        (
+            {**PRODUCTION, "STORAGE_URL": "s3://bucket", "DELIVERY_URL": "https://f.test"},
+            "Set DELIVERY_URL, CLOUDFRONT_KEY_ID and CLOUDFRONT_KEY_FILE, or none",
+        ),
         ({**PRODUCTION, "LOG_LEVEL": "LOUD"}, 'LOG_LEVEL is "LOUD"; it must be one of'),
     ],
 )

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api.files import disposition
-from clipforge.common.api.problems import problem_response, safe_only
+from clipforge.common.api.problems import refusal, safe_only
 from clipforge.common.errors import DomainError
 from clipforge.orgs.api.views import OrgView
 from exports import archives
@@ -68,6 +68,5 @@ def download_archive(request: HttpRequest, token: str, name: str) -> HttpRespons
         # Last: it has a place from here on, which only the end of an answer gives back.
         response.streaming_content = archives.Archive(members)
     except DomainError as error:
-        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-        return problem_response(error.status, error.error_code, error.message, headers=headers)
+        return refusal(error)
     return response

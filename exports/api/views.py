@@ -24,7 +24,7 @@ from rest_framework.response import Response
 from clipforge.common.api import expanding
 from clipforge.common.api.files import serve_file
 from clipforge.common.api.filters import ORDERS, order_of
-from clipforge.common.api.problems import problem_response, safe_only
+from clipforge.common.api.problems import refusal, safe_only
 from clipforge.common.api.schema import together
 from clipforge.common.errors import DomainError, NotFound
 from clipforge.jobs.api import refusals as job_refusals
@@ -297,8 +297,15 @@ def download_file(request: HttpRequest, token: str, name: str) -> HttpResponseBa
     `?inline=1` is for playing it in a page; else it is saved.
     """
     try:
-        key = downloads.key_of(token, name)
+        target = downloads.target_of(token, name)
         inline = request.GET.get("inline") == "1"
-        return serve_file(request, key, download_name=name, inline=inline)
+        return serve_file(
+            request,
+            target.key,
+            download_name=name,
+            inline=inline,
+            seconds_left=target.seconds_left,
+            opens_folder=True,
+        )
     except DomainError as error:
-        return problem_response(error.status, error.error_code, error.message)
+        return refusal(error)

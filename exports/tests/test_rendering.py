@@ -379,7 +379,7 @@ def test_pictures_that_find_no_room_are_left_out_and_after_another_fault_the_cli
 ):
     export = make_export(content=b"clip")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise fault
 
     monkeypatch.setattr(storage, "publish", fail)

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api.files import serve_file
-from clipforge.common.api.problems import problem_response, safe_only
+from clipforge.common.api.problems import refusal, safe_only
 from clipforge.common.errors import DomainError, NotFound
 from clipforge.media.contracts import PICTURES, POSTERS
 from clipforge.orgs.api.views import OrgView
@@ -83,6 +83,7 @@ def redirect(request: Request, path: str) -> Response:
 def picture_file(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
     """The picture behind a signed URL. No API key: the link is the permission."""
     try:
-        return serve_file(request, pictures.key_of(token, name), download_name=name)
+        key, seconds_left = pictures.target_of(token, name)
+        return serve_file(request, key, download_name=name, seconds_left=seconds_left)
     except DomainError as error:
-        return problem_response(error.status, error.error_code, error.message)
+        return refusal(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import uuid
 from typing import Any
@@ -25,6 +26,7 @@ from clipforge.common.api.filters import order_of
 from clipforge.common.api.schema import DIGESTS, together
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
 from clipforge.common.errors import Invalid, StorageLimitReached
+from clipforge.common.storage import Arrival
 from clipforge.jobs.api import refusals as job_refusals
 from clipforge.jobs.api.serializers import TermsSerializer, terms_of
 from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
@@ -127,13 +129,13 @@ class ProjectList(ListModelMixin, OrgView):
         source = services.inspect_source(org=self.organization, path=writer.path, audio_track=track)
         require_inside(wishes, duration=source.duration)
 
-        def create() -> Answer:
+        def create(arrival: Arrival) -> Answer:
             project = services.create_project(
                 org=self.organization,
                 title=title,
                 **own,
                 source_name=upload.name or "",
-                part=writer.path,
+                part=arrival,
                 size=writer.size,
                 sha256=writer.sha256,
                 source=source,
@@ -154,7 +156,13 @@ class ProjectList(ListModelMixin, OrgView):
             content += f"\n{json.dumps(own, sort_keys=True)}".encode()
         if terms != AT_ANY_PRICE:
             content += f"\n{terms}".encode()
-        return respond_once(request, self.organization, create, content=content)
+        bringing = services.bring_source(
+            org=self.organization, part=writer.path, sha256=writer.sha256
+        )
+        with bringing as arrival:
+            return respond_once(
+                request, self.organization, functools.partial(create, arrival), content=content
+            )
 
 
 class ProjectView(JobView):

@@ -172,7 +172,7 @@ def test_one_that_was_deleted_meanwhile_leaves_no_pictures(
 def test_without_room_for_pictures_it_is_analysed_all_the_same(
     org: Organization, still: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def no_room(*args: object) -> None:
+    def no_room(*args: object, **named: object) -> None:
         raise StorageFull("no room", retry_after=300)
 
     project = make_project(org, status="QUEUED", source=still, duration=6.0)

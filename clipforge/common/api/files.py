@@ -11,7 +11,6 @@ import os
 import re
 import stat
 from http import HTTPStatus
-from pathlib import PurePosixPath
 from typing import IO, NamedTuple
 from urllib.parse import quote
 
@@ -30,12 +29,6 @@ from clipforge.common import storage
 from clipforge.common.api.problems import problem_response
 from clipforge.common.errors import NotFound
 
-TYPES = {
-    ".webm": "video/webm",
-    ".jpg": "image/jpeg",
-    ".webp": "image/webp",
-    ".vtt": "text/vtt; charset=utf-8",
-}
 # A key is never written twice, so what it holds can be kept; only by whoever has the link.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
 # Control characters; those that turn the direction of a text, which make `exe.mp4` of `4pm.exe`; and
@@ -55,15 +48,29 @@ class Part(NamedTuple):
 
 
 def serve_file(
-    request: HttpRequest, key: str, *, download_name: str, inline: bool = False
+    request: HttpRequest,
+    key: str,
+    *,
+    download_name: str,
+    inline: bool = False,
+    seconds_left: int,
+    opens_folder: bool = False,
 ) -> HttpResponseBase:
     """Answer GET and HEAD for a stored file, whose type is that of the name: 200, 206, 304, 412 or 416.
 
-    `inline` is for playing it where it is; otherwise it is saved under the name. Raises NotFound when
-    the file is gone, ValueError for a key that is none.
+    `inline` is for playing it where it is; otherwise it is saved under the name. A file that is
+    elsewhere is a redirect to where it is, good for `seconds_left`; `opens_folder` says that whoever has
+    the link may fetch all that is in its folder. Raises NotFound when the file is gone,
+    StorageUnavailable, ValueError for a key that is none.
     """
     if request.method not in {"GET", "HEAD"}:
         return HttpResponseNotAllowed(["GET", "HEAD"])
+    if not storage.is_local():
+        headers = _headers(download_name, inline)
+        answer = _elsewhere(request, key, headers, seconds_left)
+        if opens_folder and settings.DELIVERY_COOKIE_DOMAIN:
+            _set_cookies(answer, key, seconds_left)
+        return answer
     file = _opened(key)
     found = os.fstat(file.fileno())
     # nginx makes the same of both.
@@ -95,6 +102,47 @@ def serve_file(
     return _sent(request, file, found.st_size, part, headers)
 
 
+def _elsewhere(
+    request: HttpRequest, key: str, headers: dict[str, str], seconds_left: int
+) -> HttpResponseBase:
+    try:
+        found = storage.facts(key)
+        if headers["Content-Type"].startswith("text/"):
+            return _small(request, key, headers, found)
+    except FileNotFoundError:
+        raise NotFound("The file is gone.") from None
+    is_head = request.method == "HEAD"
+    address = storage.current().link(key, headers, seconds=seconds_left, is_head=is_head)
+    moved = HttpResponse(status=HTTPStatus.FOUND, headers={"Location": address})
+    # A player that seeks need not ask us each time, and what it keeps is good for as long again.
+    moved["Cache-Control"] = f"private, max-age={seconds_left // 2}"
+    return moved
+
+
+def _small(
+    request: HttpRequest, key: str, headers: dict[str, str], found: storage.Facts
+) -> HttpResponseBase:
+    """A text of some kilobytes, whose lines name the pictures beside it as it stands here."""
+    whole = HttpResponse(storage.read_bytes(key), headers={**headers, "ETag": found.etag})
+    answer = get_conditional_response(request, found.etag, int(found.modified), whole) or whole
+    return answer if answer is whole else _refusal(answer, whole)
+
+
+def _set_cookies(answer: HttpResponseBase, key: str, seconds_left: int) -> None:
+    path, cookies = storage.current().cookies(key, seconds=seconds_left)
+    for name, value in cookies.items():
+        answer.set_cookie(
+            name,
+            value,
+            max_age=seconds_left,
+            path=path,
+            domain=settings.DELIVERY_COOKIE_DOMAIN,
+            secure=True,
+            httponly=True,
+            samesite="None",  # the page that plays it is the customer's
+        )
+
+
 def _opened(key: str) -> IO[bytes]:
     try:
         file = storage.path_of(key).open("rb")
@@ -116,7 +164,7 @@ def disposition(download_name: str, *, inline: bool = False) -> str:
 def _headers(download_name: str, inline: bool) -> dict[str, str]:
     name = UNFIT.sub("", download_name)
     return {
-        "Content-Type": TYPES.get(PurePosixPath(name).suffix, "video/mp4"),
+        "Content-Type": storage.content_type_of(name),
         "Content-Disposition": disposition(name, inline=inline),
         "Cache-Control": CACHE_CONTROL,
         "X-Content-Type-Options": "nosniff",

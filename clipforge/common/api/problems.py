@@ -91,6 +91,12 @@ def problem_response(
     return _response(problem(status, code, detail), headers or {})
 
 
+def refusal(error: DomainError) -> HttpResponse:
+    """As `problem_response`, of what a service refuses."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return problem_response(error.status, error.error_code, error.message, headers=headers)
+
+
 def safe_only(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """For a view outside DRF: GET and HEAD, and a problem for any other method."""
 

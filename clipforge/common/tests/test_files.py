@@ -25,7 +25,7 @@ def stored(media_root) -> None:
 
 def serve(method: str = "GET", *, key: str = KEY, name: str = "clip.mp4", **headers: str) -> Any:
     request = RequestFactory().generic(method, "/", headers=headers)
-    return serve_file(request, key, download_name=name)
+    return serve_file(request, key, download_name=name, seconds_left=60)
 
 
 def content(response: Any) -> bytes:
@@ -263,7 +263,7 @@ def test_a_name_in_any_script_reads_as_it_is(name, header):
 )
 def test_inline_is_for_playing(name, header):
     request = RequestFactory().head("/")
-    response: Any = serve_file(request, KEY, download_name=name, inline=True)
+    response: Any = serve_file(request, KEY, download_name=name, inline=True, seconds_left=60)
     assert response["Content-Disposition"] == header
     assert (response["Content-Type"], response["X-Content-Type-Options"]) == (
         "video/mp4",

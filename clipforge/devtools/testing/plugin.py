@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from django.test import Client
     from rest_framework.test import APIClient
 
+    from clipforge.devtools.testing.buckets import Bucket
     from clipforge.devtools.testing.leaks import Leaks
     from clipforge.orgs.models import Organization
 
@@ -118,6 +119,26 @@ def media_root(settings: Any, tmp_path: Path) -> Path:
     """Files of a test go to its own directory."""
     settings.MEDIA_ROOT = tmp_path / "media"
     return tmp_path / "media"
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of an S3 server, a process of this run."""
+    from clipforge.devtools.testing.buckets import s3_server
+
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, settings: Any) -> Bucket:
+    """A bucket, which is the store of this test: MEDIA_ROOT has only what is unfinished, and copies."""
+    from clipforge.devtools.testing.buckets import new_bucket
+    from clipforge.storage_urls import backend_of
+
+    made = new_bucket(s3_endpoint)
+    settings.STORAGES = {**settings.STORAGES, "default": backend_of(made.url)}
+    return made
 
 
 @pytest.fixture(autouse=True)

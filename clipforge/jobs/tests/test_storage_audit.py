@@ -104,7 +104,7 @@ def test_repair_removes_what_no_row_has_named_for_a_day_and_nothing_else(export:
         assert lost.exists()
         assert audit("--repair")[1] == "1 findings."
         assert not lost.exists()
-        key = storage.key_of(lost)
+        key = str(lost.relative_to(storage.path_of("x").parent))
         aside = storage.path_of(f"{storage.ASIDE}/{key}")
         assert audit("--repair") == (["Rows and files fit."], "")
         assert aside.exists()
