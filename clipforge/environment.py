@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -53,4 +54,12 @@ def env_choice(name: str, default: str, choices: set[str]) -> str:
     value = env(name, default)
     if value not in choices:
         raise ImproperlyConfigured(f'{name} is "{value}"; it must be one of {sorted(choices)}.')
+    return value
+
+
+def env_like(name: str, pattern: str, example: str) -> str:
+    """The variable, which has to match the whole pattern where it is set; empty where it is not."""
+    value = env(name, "")
+    if value and not re.fullmatch(pattern, value):
+        raise ImproperlyConfigured(f"{name} must be like {example}.")
     return value

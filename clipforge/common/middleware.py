@@ -13,7 +13,7 @@ from csp.middleware import CSPMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from clipforge.common import logs
+from clipforge.common import logs, telemetry
 from clipforge.common.models import uuid7
 from clipforge.common.pages import is_page
 from clipforge.common.waiting import is_parked
@@ -45,12 +45,16 @@ class RequestLogMiddleware:
         if response.status_code == 304 and is_parked(response):
             return response  # not an answer yet
         match = request.resolver_match
+        route = match.view_name if match else None
+        if telemetry.recorder:
+            seconds = time.perf_counter() - started
+            telemetry.recorder.request(request.method, route, response.status_code, seconds)
         if logger.isEnabledFor(logging.INFO):
             what = (request.method, response.status_code)
             # Made by hand: `logger.info` would look for the line of code that it is in.
             record = logging.LogRecord(logger.name, logging.INFO, "", 0, "%s %s", what, None)
             # The name, not the path: a path may carry a signed token.
-            record.route = match.view_name if match else None
+            record.route = route
             record.status = response.status_code
             record.ms = round((time.perf_counter() - started) * 1000, 1)
             logger.handle(record)

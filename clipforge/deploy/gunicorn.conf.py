@@ -1,8 +1,13 @@
 """gunicorn, the same for `manage.py up`, `demo` and `loadtest` and for the container image."""
 
+import itertools
 import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
 
-from clipforge.common import slow_clients, waiting_worker
+from clipforge.common import processes, slow_clients, telemetry, waiting_worker
 
 bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
 
@@ -57,3 +62,32 @@ control_socket_disable = True
 raw_env = [
     f"DATABASE_STATEMENT_TIMEOUT_MS={os.environ.get('DATABASE_STATEMENT_TIMEOUT_MS', '5000')}"
 ]
+
+# Metrics, on a port of their own: each process records in the files of its slot, and an exporter beside
+# us adds them up. Off unless METRICS_BIND names where.
+metrics_bind = os.environ.get("METRICS_BIND", "")
+
+
+def when_ready(server: Any) -> None:
+    if metrics_bind:
+        # Of the server: on HUP this module is read anew.
+        server.metrics_folder = tempfile.mkdtemp(prefix="clipforge-metrics-", dir=worker_tmp_dir)
+        exporter = [sys.executable, "-m", "clipforge.common.exporter"]
+        server.exporter = processes.start(
+            [*exporter, server.metrics_folder, metrics_bind], cwd=Path.cwd(), env=dict(os.environ)
+        )
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    taken = {getattr(other, "slot", None) for other in server.WORKERS.values()}
+    worker.slot = next(number for number in itertools.count() if number not in taken)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    if folder := getattr(server, "metrics_folder", None):
+        telemetry.start_in_slot(Path(folder), worker.slot)
+
+
+def on_exit(server: Any) -> None:
+    if exporter := getattr(server, "exporter", None):
+        processes.stop(exporter)

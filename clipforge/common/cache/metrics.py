@@ -16,6 +16,7 @@ from typing import Any
 
 from django.core.cache import caches
 
+from clipforge.common import telemetry
 from clipforge.common.cache.redis import RedisError
 
 # Seconds between two additions of one process.
@@ -29,6 +30,8 @@ class Metrics:
         self._clock = clock
         self._lock = threading.Lock()
         self._counted: Counter[str] = Counter()
+        # What Redis did not take. It was recorded already.
+        self._unsent: Counter[str] = Counter()
         self._flushed_at = 0.0
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -45,15 +48,20 @@ class Metrics:
         """Add what was counted to the sums. Does nothing within a second of the last time."""
         now = self._clock()
         with self._lock:
-            if not self._counted or (not at_once and now - self._flushed_at < FLUSH_SECONDS):
+            nothing = not self._counted and not self._unsent
+            if nothing or (not at_once and now - self._flushed_at < FLUSH_SECONDS):
                 return
             counted, self._counted = self._counted, Counter()
+            unsent, self._unsent = self._unsent, Counter()
             self._flushed_at = now
+        if telemetry.recorder:
+            telemetry.recorder.counted(counted)
+        unsent.update(counted)
         try:
-            self._add(counted, now)
+            self._add(unsent, now)
         except RedisError:  # they are added the next time
             with self._lock:
-                self._counted.update(counted)
+                self._unsent.update(unsent)
 
     def after_request(self, **_: Any) -> None:
         """The receiver of `request_finished`, when the client has its answer already."""
@@ -62,12 +70,13 @@ class Metrics:
     def pending(self, name: str) -> int:
         """The count of this process that is not in the sums yet."""
         with self._lock:
-            return self._counted[name]
+            return self._counted[name] + self._unsent[name]
 
     def forget(self) -> None:
         """Drop what was not flushed yet; for tests."""
         with self._lock:
             self._counted.clear()
+            self._unsent.clear()
 
     def totals(self, *, hours: int = KEEP_HOURS) -> Counter[str]:
         """The sums of the last `hours`, the running one included. Raises RedisError."""

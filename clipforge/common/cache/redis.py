@@ -23,6 +23,7 @@ from redis.exceptions import MaxConnectionsError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from clipforge.common import telemetry
 from clipforge.common.cache.lines import Line
 
 __all__ = ["Breaker", "Client", "Pool", "RedisError", "Unreachable", "connect"]
@@ -123,6 +124,8 @@ class Pool(redis.ConnectionPool):
                 return
             case RedisConnectionError() | RedisTimeoutError():
                 self.breaker.failed()
+                if telemetry.recorder:
+                    telemetry.recorder.redis_failed()
                 # A line for each wait, so that those of a request can be added up.
                 logger.warning(
                     "Redis did not answer",
