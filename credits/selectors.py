@@ -144,6 +144,11 @@ def latest_ledger_check() -> LedgerCheck | None:
     return LedgerCheck.objects.order_by("-pk").first()
 
 
+def latest_ledger_proof() -> LedgerCheck | None:
+    """The last check that found nothing; None before the first one, and after a thousand others."""
+    return LedgerCheck.objects.filter(breaches=0).order_by("-pk").first()
+
+
 def grants_for(
     reference_type: str, reference_id: str, *, org: Organization
 ) -> list[CreditTransaction]:

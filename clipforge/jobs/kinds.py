@@ -175,9 +175,15 @@ def error_codes() -> list[str]:
     return sorted({failure.code for failure in failures.COMMON}.union(*own))
 
 
-def defer(kind: JobKind[Any], pk: uuid.UUID, fence: int, *, priority: int = 0) -> None:
-    """Queue the task that does the job, in the caller's transaction: no commit, no task."""
-    task = app.configure_task(kind.task, allow_unknown=False, priority=priority)
+def defer(
+    kind: JobKind[Any], pk: uuid.UUID, fence: int, *, priority: int = 0, pause: float = 0
+) -> None:
+    """Queue the task that does the job, in the caller's transaction: no commit, no task.
+
+    It starts after so many seconds, at the earliest.
+    """
+    later: dict[str, Any] = {"schedule_in": {"seconds": round(pause)}} if pause else {}
+    task = app.configure_task(kind.task, allow_unknown=False, priority=priority, **later)
     arguments: dict[str, Any] = {kind.argument: str(pk), "fence": fence}
     task.defer(**arguments)
 

@@ -200,13 +200,15 @@ def succeed(job: Job, *, status: str, actor: str, charged: bool = True, **fields
 def fail(job: Job, *, error: tuple[str, str], actor: str, detail: str = "") -> bool:
     """Record a failure `(code, sentence)` and release the hold. False: it was no longer ours.
 
+    Of one that is queued: it ends before it began.
+
     `detail` is for staff: what it says of this machine is taken out, and the end of it is kept.
     """
     with transaction.atomic():
         if not _settle(job, status=FAILED, error=error, failure_detail=failure_excerpt(detail)):
             return False
         _release(job, actor)
-        places.leave(job)
+        _free_place(job)
         return True
 
 
@@ -280,10 +282,15 @@ def _stop(locked: Job, actor: str) -> None:
     if locked.is_open:
         _settle(locked, status=CANCELLED, fence=F("fence") + 1)
         _release(locked, actor)
-        if locked.status == QUEUED:
-            places.give_back(locked)
-        else:
-            places.leave(locked)
+        _free_place(locked)
+
+
+def _free_place(job: Job) -> None:
+    """Of a job that was ended in the status that it had."""
+    if job.status == QUEUED:
+        places.give_back(job)
+    else:
+        places.leave(job)
 
 
 def _transfer_hold(job: Job, *, from_fence: int, to_fence: int) -> bool:
@@ -339,8 +346,11 @@ def _as_it_is(job: J) -> J:
     return type(job)._default_manager.select_related(*related).get(pk=job.pk)
 
 
-def requeue_row(job: Job, **fields: Any) -> bool:
-    """In the caller's transaction. False: it is no longer where `job` saw it, nothing changed."""
+def requeue_row(job: Job, *, pause: float = 0, **fields: Any) -> bool:
+    """In the caller's transaction. False: it is no longer where `job` saw it, nothing changed.
+
+    It starts after `pause` seconds, at the earliest.
+    """
     queued = _here(job).update(
         status=QUEUED,
         fence=job.fence + 1,
@@ -355,5 +365,6 @@ def requeue_row(job: Job, **fields: Any) -> bool:
     caching.changed(type(job), job.pk)
     _transfer_hold(job, from_fence=job.fence, to_fence=job.fence + 1)
     if places.may_return(job, job.fence + 1):
-        kinds.defer(kinds.kind_of(job), job.pk, job.fence + 1, priority=PRIORITY_RETURNING)
+        kind = kinds.kind_of(job)
+        kinds.defer(kind, job.pk, job.fence + 1, priority=PRIORITY_RETURNING, pause=pause)
     return True

@@ -7,6 +7,7 @@ a job names that job and its fence; the row of the job is the truth.
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from procrastinate.exceptions import UniqueViolation
 
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.jobs.kinds import JobKind, entries_of, kind_of_task
+from clipforge.jobs.models import QUEUED
 from clipforge.jobs.rules import Action, Refusal
 
 # procrastinate has them read-only and without types.
@@ -37,6 +39,8 @@ QueueEvent: Any = tables.ProcrastinateEvent
 
 # A worker says every ten seconds that it is alive, and is given up after three times that.
 SILENCE = datetime.timedelta(seconds=30)
+# Failed entries of a kind that the sweeper looks at, the newest first.
+GIVEN_UP_AT_ONCE = 1000
 
 
 class Workers(NamedTuple):
@@ -81,6 +85,19 @@ def failed_entries() -> QuerySet[Any]:
     """Those that will not come again by themselves, the newest first."""
     entries: QuerySet[Any] = QueueEntry.objects.filter(status="failed").order_by("-id")
     return entries
+
+
+def given_up(kind: JobKind[Any]) -> list[tuple[uuid.UUID, int]]:
+    """Jobs of the kind whose entry failed and which wait for it still, each with its fence."""
+    failed = entries_of(kind).filter(status="failed", task_name=kind.task).order_by("-id")
+    entries = {
+        uuid.UUID(pk): int(fence)
+        for pk, fence in failed.values_list("of_job", "of_fence")[:GIVEN_UP_AT_ONCE]
+    }
+    if not entries:
+        return []
+    waiting = kind.model._default_manager.filter(status=QUEUED, pk__in=list(entries))
+    return [row for row in waiting.values_list("pk", "fence") if entries[row[0]] == row[1]]
 
 
 def orphaned_entries() -> QuerySet[Any]:

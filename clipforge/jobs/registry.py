@@ -9,12 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
 from clipforge.jobs import kinds, running, store_markers, sweeping
 from clipforge.jobs.kinds import JobFiles, JobKind
+from clipforge.jobs.retrying import GrowingPauses
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ EVERY_SWEEP = "* * * * * */15"
 
 # A task that failed comes again, whatever the fault: one that could not even claim its job is
 # brought back by nothing else, and to one that had claimed it the fence says no.
-RETRY_EVERY_FAULT = RetryStrategy(wait=5)
+RETRY_EVERY_FAULT = GrowingPauses()
 
 # A file of no job that is as old was left by a crash; a younger one may be of a transaction that is
 # not committed yet. Seconds.
@@ -40,7 +40,12 @@ def register(kind: JobKind[Any]) -> None:
     kinds.add(kind)
 
     def perform(*, fence: int, **arguments: str) -> None:
-        running.perform(kind, uuid.UUID(arguments[kind.argument]), fence=fence)
+        pk = arguments[kind.argument]
+        try:
+            running.perform(kind, uuid.UUID(pk), fence=fence)
+        except Exception:
+            logger.exception("a job could not be done", extra={"kind": kind.name, "id": pk})
+            raise
 
     app.task(queue=kind.queue, name=kind.task, retry=RETRY_EVERY_FAULT)(perform)
     name = kind.maintenance_name

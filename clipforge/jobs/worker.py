@@ -13,9 +13,14 @@ import asyncio
 import contextlib
 import logging
 import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import close_old_connections
+from django.utils import timezone
 from procrastinate import App, PsycopgConnector
 from procrastinate.contrib.django import DjangoApp
 from procrastinate.contrib.django import app as django_app
@@ -23,8 +28,10 @@ from procrastinate.contrib.django.utils import connector_params
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import DeleteJobCondition, Status
 
+from clipforge.common import telemetry
 from clipforge.common.shutdown import stopping
 from clipforge.jobs.kinds import job_queues
+from clipforge.jobs.models import Job
 from clipforge.jobs.registry import MAINTENANCE, OUTBOUND
 
 logger = logging.getLogger(__name__)
@@ -40,6 +47,8 @@ RESCUE_SECONDS = 10.0
 CONNECTION_SECONDS = 5.0
 # How long to wait before connecting again to a database that went away. Seconds.
 RECONNECT_SECONDS = 2.0
+# How often the worker says that it lives; clipforge/deploy/healthcheck.py waits for 30 seconds.
+ALIVE_SECONDS = 5.0
 
 
 async def run(*, concurrency: int) -> None:
@@ -50,6 +59,11 @@ async def run(*, concurrency: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _ask_to_stop, stop)
+    async with _life_signs():
+        await _work_until(stop, concurrency)
+
+
+async def _work_until(stop: asyncio.Event, concurrency: int) -> None:
     while not stop.is_set():
         try:
             await _work(concurrency, stop)
@@ -61,6 +75,27 @@ async def run(*, concurrency: int) -> None:
             logger.warning("reconnecting", extra={"seconds": RECONNECT_SECONDS})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def _life_signs() -> AsyncIterator[None]:
+    """A file that is touched while the process works or waits for its database, and is gone after it."""
+    if not settings.ALIVE_FILE:
+        yield
+        return
+    path = Path(settings.ALIVE_FILE)
+
+    async def touch_forever() -> None:
+        while True:
+            path.touch()
+            await asyncio.sleep(ALIVE_SECONDS)
+
+    touching = asyncio.create_task(touch_forever())
+    try:
+        yield
+    finally:
+        touching.cancel()
+        path.unlink(missing_ok=True)
 
 
 def _ask_to_stop(stop: asyncio.Event) -> None:
@@ -88,6 +123,13 @@ async def _work(concurrency: int, stop: asyncio.Event) -> None:
         if isinstance(error, Exception):
             logger.error("part of the worker failed", exc_info=error)
     logger.info("worker stopped")
+
+
+def record_end(job: Job, status: str, **_: Any) -> None:
+    """The receiver of `job_ended` in a worker whose metrics are served."""
+    if telemetry.recorder and job.started_at and job.status == job.RUNNING:
+        seconds = (timezone.now() - job.started_at).total_seconds()
+        telemetry.recorder.job(job.REFERENCE_TYPE, status, max(0.0, seconds))
 
 
 def _worker_app() -> App:

@@ -4,9 +4,13 @@ import asyncio
 import os
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
-from clipforge.jobs import worker
+from clipforge.common import telemetry
+from clipforge.jobs import queue, worker
+from clipforge.jobs.events import job_ended
 
 
 class Command(BaseCommand):
@@ -24,8 +28,31 @@ class Command(BaseCommand):
             help="videos at once; a render keeps two cores and 450 MB busy (default: cores / 2)",
         )
 
-    def handle(self, *, concurrency: int, **options: Any) -> None:
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="run none: exit 0 when a worker lives anywhere that shares this database, else 1",
+        )
+
+    def handle(self, *, concurrency: int, check: bool, **options: Any) -> None:
+        if check:
+            self._require_a_worker()
+            return
         if concurrency < 1:
             raise CommandError("--concurrency must be at least 1.")
         os.umask(0o077)  # customers' files are readable by this account alone
+        if settings.METRICS_BIND:
+            telemetry.start_serving(settings.METRICS_BIND)
+            job_ended.connect(worker.record_end)
         asyncio.run(worker.run(concurrency=concurrency))
+
+    def _require_a_worker(self) -> None:
+        try:
+            found = queue.workers()
+        except DatabaseError as error:
+            raise CommandError(f"The database cannot be asked: {error}") from error
+        if not found.alive:
+            seen = f"{found.last_seen:%Y-%m-%d %H:%M:%S} UTC" if found.last_seen else "never"
+            raise CommandError(f"No worker lives; one was last seen: {seen}.")
+        # Each process has three.
+        self.stdout.write(f"Workers alive: {-(-found.alive // 3)}.")
