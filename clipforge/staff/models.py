@@ -1,4 +1,4 @@
-"""Permissions of staff beyond viewing and editing rows, requests for approval, and rescue runs."""
+"""Permissions of staff beyond viewing and editing rows, requests for approval, rescue runs, alarms."""
 
 from __future__ import annotations
 
@@ -164,3 +164,20 @@ class RescueRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} by {self.actor_id}"
+
+
+class Alarm(models.Model):
+    """A condition that needs a person: since when it holds, and when somebody was told. A row a condition.
+
+    Written by `clipforge.staff.watching.alarms` alone.
+    """
+
+    code = models.CharField(max_length=32, primary_key=True)
+    since = models.DateTimeField(null=True, help_text="Empty while it does not hold.")
+    told_at = models.DateTimeField(null=True, help_text="Empty while nobody was told.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.code

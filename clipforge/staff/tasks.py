@@ -6,6 +6,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from procrastinate.contrib.django import app
 
 from clipforge.staff.approvals import services as approval_services
+from clipforge.staff.watching.watcher import Watcher
 
 
 @app.periodic(cron="11 * * * *")
@@ -19,3 +20,10 @@ def expire_requests(timestamp: int) -> None:
 def forget_sessions(timestamp: int) -> None:
     """Delete sessions that have ended; the table would grow for ever."""
     SessionStore.clear_expired()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queue="maintenance", queueing_lock="staff.watch", name="staff.watch")
+def watch(timestamp: int) -> None:
+    """Tell people what needs one. The command `watch` does the same, also where no worker lives."""
+    Watcher().look()

@@ -75,7 +75,7 @@ def test_no_secret_has_a_default(compose: dict[str, Any]):
     }
     earlier = {value for name, value in environment.items() if name.endswith("_FALLBACKS")}
     assert earlier == {"${SECRET_KEY_FALLBACKS:-}", "${API_KEY_PEPPER_FALLBACKS:-}"}
-    assert len(secret) == 14
+    assert len(secret) == 18
     assert all(":?" in value for value in secret.values()), secret
 
 

@@ -1,0 +1,1 @@
+"""Watching over the service: what needs a person, and who is told."""
