@@ -23,7 +23,7 @@ class Scrape:
         answer = httpx.get(f"http://{bind}/metrics", headers=OPEN_METRICS)
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
         assert answer.text.endswith("# EOF\n")
-        self.samples = {
+        self.samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {
             (sample.name, frozenset(sample.labels.items())): sample.value
             for family in parse(answer.text)
             for sample in family.samples
