@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from clipforge import embedded
 from clipforge.common import logs
+from clipforge.common.api.openapi_settings import SPECTACULAR_SETTINGS  # noqa: F401 - a setting
 from clipforge.environment import (
     env,
     env_bool,
@@ -306,13 +307,13 @@ if SCRATCH_BYTES < MAX_UPLOAD_BYTES:
 # Where an nginx in front finds MEDIA_ROOT; empty: this process sends files itself.
 ACCEL_REDIRECT_PREFIX = env("ACCEL_REDIRECT_PREFIX", "")
 # The CloudFront distribution in front of the bucket, which takes links that one of its keys signed.
-DELIVERY_URL = env("DELIVERY_URL", "").rstrip("/")
+DELIVERY_URL = env_like(
+    "DELIVERY_URL", r"https://[^\s/@?#]+/?", "https://files.example.com"
+).rstrip("/")
 CLOUDFRONT_KEY_ID = env("CLOUDFRONT_KEY_ID", "")
 CLOUDFRONT_KEY_FILE = env("CLOUDFRONT_KEY_FILE", "")
 # Where cookies for the files of a clip are set, beside links: a domain that both addresses are in.
 DELIVERY_COOKIE_DOMAIN = env("DELIVERY_COOKIE_DOMAIN", "")
-if DELIVERY_URL and not re.fullmatch(r"https://[^\s/@?#]+", DELIVERY_URL):
-    raise ImproperlyConfigured("DELIVERY_URL must be like https://files.example.com.")
 if bool(DELIVERY_URL) != bool(CLOUDFRONT_KEY_ID and CLOUDFRONT_KEY_FILE):
     raise ImproperlyConfigured(
         "Set DELIVERY_URL, CLOUDFRONT_KEY_ID and CLOUDFRONT_KEY_FILE, or none of them."
@@ -474,36 +475,6 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "clipforge.common.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
-}
-
-SPECTACULAR_SETTINGS = {
-    "TITLE": "ClipForge API",
-    "DESCRIPTION": "Long videos in, short clips out, paid with credits.",
-    "VERSION": "1.0.0",
-    "CONTACT": {"name": "Support of the service that this document is from"},
-    "LICENSE": {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"},
-    "OAS_VERSION": "3.1.1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SERVE_AUTHENTICATION": [],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "GET_LIB_DOC_EXCLUDES": "clipforge.common.api.schema.undescribing_bases",
-    "SCHEMA_PATH_PREFIX": r"/api/v1",
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "ENUM_NAME_OVERRIDES": {
-        "DeliveryStatusEnum": "clipforge.events.models.DeliveryStatus",
-        # Of a project with lists below it, and without.
-        "ProjectStatusEnum": "projects.models.Project.Status",
-    },
-    # A list, by its name: it is made of the types that the apps register.
-    "WEBHOOKS": "clipforge.events.api.schema.WEBHOOKS",
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "clipforge.events.api.schema.complete",
-        "clipforge.common.api.openapi.finish",
-    ],
 }
 
 # --- logs ----------------------------------------------------------------------------
