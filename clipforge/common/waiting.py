@@ -77,7 +77,7 @@ class Wait:
     def __init__(self, room: Room) -> None:
         self.room = room
         self.owner: Hashable = None
-        self.channel = ""
+        self.channels: tuple[str, ...] = ()
         # Of the server: the request as it was parsed.
         self.request: Any = None
         # Of the first run: later ones are not charged.
@@ -90,18 +90,25 @@ class Wait:
         return self.owner is not None
 
     def park(
-        self, answer: Any, *, owner: Hashable, channel: str, seconds: float, look_every: float
+        self,
+        answer: Any,
+        *,
+        owner: Hashable,
+        channel: str,
+        also: tuple[str, ...] = (),
+        seconds: float,
+        look_every: float,
     ) -> bool:
-        """Park `answer` until there is news on `channel`. False: the time is up, or nobody may wait now.
+        """Park `answer` until there is news on `channel`, or on one of `also`.
 
-        It is looked at every `look_every` seconds without news too. Raises what `Room.enter` raises.
+        False: the time is up, or nobody may wait now. It is looked at every `look_every` seconds without news too. Raises what `Room.enter` raises.
         """
         now = time.monotonic()
         if self.is_over or (self.has_begun and now >= self.until) or not self.room.is_open:
             return False
         if not self.has_begun:
             self.room.enter(owner)
-            self.owner, self.channel, self.until = owner, channel, now + seconds
+            self.owner, self.channels, self.until = owner, (channel, *also), now + seconds
         self.look_at = min(self.until, now + look_every)
         setattr(answer, PARKED, True)
         return True

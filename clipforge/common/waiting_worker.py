@@ -167,7 +167,8 @@ class Lobby:
     def park(self, conn: TConn) -> None:
         """Keep a connection whose request was run and found nothing new."""
         guest = self._guests.get(conn) or self._receive(conn)
-        self._listen(guest.wait.channel)
+        for channel in guest.wait.channels:
+            self._listen(channel)
         has_sent_more = conn.parser.unreader.buf.getvalue()
         if has_sent_more or not self._worker.alive:
             guest.wait.is_over = True
@@ -187,11 +188,11 @@ class Lobby:
         if guest is None:
             return
         self._unpark(guest)
-        channel = guest.wait.channel
-        self._on[channel].discard(guest)
-        if not self._on[channel]:
-            del self._on[channel]
-            self._stop_listening(channel)
+        for channel in guest.wait.channels:
+            self._on[channel].discard(guest)
+            if not self._on[channel]:
+                del self._on[channel]
+                self._stop_listening(channel)
 
     def seconds_until_due(self) -> float:
         return max(0.0, self._due[0][0] - time.monotonic()) if self._due else float("inf")
@@ -218,10 +219,11 @@ class Lobby:
     def _receive(self, conn: TConn) -> Guest:
         wait = conn.sock.wait
         guest = self._guests[conn] = Guest(conn, wait)
-        self._on[wait.channel].add(guest)
+        for channel in wait.channels:
+            self._on[channel].add(guest)
         # It was read before anybody listened for it. Where nobody listens yet, it is looked at
         # once that is confirmed.
-        guest.has_news = wait.channel in self._heard
+        guest.has_news = self._hears_all(guest)
         return guest
 
     def _wake(self, guest: Guest) -> None:
@@ -283,6 +285,9 @@ class Lobby:
             except OSError:
                 self._lose()
 
+    def _hears_all(self, guest: Guest) -> bool:
+        return self._heard.issuperset(guest.wait.channels)
+
     def _poll_listener(self) -> None:
         """Raises OSError where it is not connected."""
         connected = self._listener.socket
@@ -301,7 +306,8 @@ class Lobby:
                 if what == "subscribe" and channel in self._asked:
                     self._heard.add(channel)
                 for guest in list(self._on.get(channel, ())):
-                    self._wake(guest)
+                    if what != "subscribe" or self._hears_all(guest):
+                        self._wake(guest)
         except OSError:
             self._lose()
 

@@ -15,7 +15,7 @@ from clipforge.audit.actor import Actor
 from clipforge.audit.admin import AuditedAdmin
 from clipforge.audit.services import write_entry
 from clipforge.common.admin import NEWEST_FIRST, BigTable, MovedByServices
-from clipforge.events import services
+from clipforge.events import outbox, services
 from clipforge.events.models import Attempt, Delivery, Endpoint, Event
 
 
@@ -169,7 +169,7 @@ class DeliveryAdmin(RetriedByStaff, BigTable, MovedByServices, AuditedAdmin[Deli
 
     @admin.display(description="Sent")
     def body(self, delivery: Delivery) -> str:
-        return delivery.event.body
+        return outbox.body_for(delivery.endpoint, delivery.event)
 
     @admin.action(description="Send again", permissions=["retry"])
     def replay(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:

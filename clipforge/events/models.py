@@ -80,6 +80,8 @@ class Endpoint(UUIDModel, TimestampedModel):
         blank=True,
         help_text="Of which it is told; empty: of all.",
     )
+    # Of the API, by date: what it is told has the shape of that. Those of before were told in this one.
+    api_version = models.CharField(max_length=10, db_default="2026-11-30")
     is_enabled = models.BooleanField(default=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
     disabled_because = models.CharField(max_length=8, choices=Disabled, blank=True)

@@ -12,6 +12,7 @@ from django.db.models import Model, Q
 from procrastinate.contrib.django import app
 
 from clipforge.common.models import uuid7
+from clipforge.common.versions import NEWEST, undo, version_named
 from clipforge.events.models import Delivery, Endpoint, Event
 from clipforge.events.registry import find_type
 from clipforge.orgs.models import Organization
@@ -83,7 +84,7 @@ def _create(event_type: str, subject: Model, org: Organization) -> Event:
         sequence=_next_number(subject.pk, org),
         created_at=datetime.datetime.now(datetime.UTC),
     )
-    event.body = json.dumps(
+    event.body = _written(
         {
             "id": str(event.pk),
             "type": event_type,
@@ -92,12 +93,24 @@ def _create(event_type: str, subject: Model, org: Organization) -> Event:
             "object_id": str(event.object_id),
             "sequence": event.sequence,
             "data": json.loads(kind.body(subject)),
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
+        }
     )
     event.save(force_insert=True)
     return event
+
+
+def body_for(endpoint: Endpoint, event: Event) -> str:
+    """The body that the endpoint is told with: in its version, whatever is stored."""
+    version = version_named(endpoint.api_version)
+    if version is NEWEST:
+        return event.body
+    document = json.loads(event.body)
+    undo(version, document)
+    return _written(document)
+
+
+def _written(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def _next_number(object_id: uuid.UUID, org: Organization) -> int:

@@ -15,7 +15,8 @@ from asgiref.sync import sync_to_async
 
 from clipforge.common.outbound import Outbound, Unanswered
 from clipforge.common.shutdown import stopping
-from clipforge.events import dispatch
+from clipforge.common.versions import HEADER, version_named
+from clipforge.events import dispatch, outbox
 from clipforge.events.dispatch import Outcome
 from clipforge.events.models import Delivery, Endpoint
 from clipforge.events.signing import salts_of, signed_headers
@@ -52,16 +53,17 @@ async def send_due(endpoint_id: uuid.UUID, client: Outbound | None = None) -> No
 
 
 async def _attempt(client: Outbound, endpoint: Endpoint, delivery: Delivery) -> Outcome:
-    event = delivery.event
+    event, body = delivery.event, outbox.body_for(endpoint, delivery.event)
     now = datetime.datetime.now(datetime.UTC)
     headers = {
-        **signed_headers(str(event.pk), event.body, salts=salts_of(endpoint, now), at=now),
+        **signed_headers(str(event.pk), body, salts=salts_of(endpoint, now), at=now),
         "Content-Type": "application/json",
         "User-Agent": USER_AGENT,
+        HEADER: version_named(endpoint.api_version).name,
     }
     began = time.monotonic()
     try:
-        answer = await client.post(endpoint.url, headers=headers, content=event.body.encode())
+        answer = await client.post(endpoint.url, headers=headers, content=body.encode())
     except Unanswered as error:
         seconds = time.monotonic() - began
         return Outcome(delivery, endpoint.url, now, seconds, error=error.code)

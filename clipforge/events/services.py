@@ -14,6 +14,7 @@ from clipforge.audit.actor import Actor
 from clipforge.audit.services import write_entry
 from clipforge.common.errors import Conflict, Invalid, NotFound
 from clipforge.common.outbound import require_address
+from clipforge.common.versions import version_of
 from clipforge.events import disabling, outbox, signing
 from clipforge.events.models import Delivery, DeliveryStatus, Endpoint, Event
 from clipforge.events.registry import all_types
@@ -50,12 +51,13 @@ def create_endpoint(
     url: str,
     event_types: list[str] | None = None,
     description: str = "",
+    api_version: str | None = None,
     reason: str,
     actor: Actor,
 ) -> NewSecret:
     """Make an endpoint that is told of events from now on; of all, unless types are named.
 
-    Raises Invalid for an address that nothing is sent to and for a type that does not exist,
+    In this version of the API; else in that of requests of the organization that ask for none. Raises Invalid for an address that nothing is sent to and for a type that does not exist,
     Conflict for an address that the organization has an endpoint at, and for one too many.
     """
     endpoint = Endpoint(
@@ -63,6 +65,7 @@ def create_endpoint(
         url=require_address(url),
         event_types=_known(event_types or []),
         description=_description(description),
+        api_version=api_version or version_of("", org.created_at).name,
         salt=signing.new_salt(),
     )
     with transaction.atomic():
@@ -87,7 +90,7 @@ def create_endpoint(
 
 
 def update_endpoint(*, endpoint: Endpoint, reason: str, actor: Actor, **changes: Any) -> Endpoint:
-    """Change `url`, `event_types`, `description` or `is_enabled`. What is equal changes nothing.
+    """Change `url`, `event_types`, `description`, `api_version` or `is_enabled`. What is equal changes nothing.
 
     Enabled again, an endpoint is sent at once what waits for it. Raises as `create_endpoint` does.
     """
@@ -299,6 +302,7 @@ def _shown(endpoint: Endpoint) -> dict[str, Any]:
         "url": endpoint.url,
         "event_types": endpoint.event_types,
         "description": endpoint.description,
+        "api_version": endpoint.api_version,
     }
 
 

@@ -18,7 +18,7 @@ from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.log import record
 from clipforge.common.cache.metrics import metrics
 from clipforge.common.cache.redis import RedisError
-from clipforge.orgs import caching, keys
+from clipforge.orgs import caching, keys, networks
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 from clipforge.orgs.principal import Principal
 from clipforge.orgs.windows import (
@@ -34,12 +34,18 @@ from clipforge.orgs.windows import (
 # The three rows, found in the cache.
 HITS = tuple(f"cache|orgs:{row}|hit" for row in ("key", "organization", "limits"))
 
+# The networks of keys that were used here, by their public ids: what a key had last time is compared
+# with what it has now in the round trip that admits it, which then is one.
+_networks_of: dict[str, str] = {}
+MAX_REMEMBERED = 10_000
+NOWHERE = "0.0.0.0"  # noqa: S104 - as `client_address` says it
+
 
 @dataclass(frozen=True, slots=True)
 class Admission:
     """A recognised caller, with the result of each window that its request was charged to.
 
-    `results` is empty when the organization is suspended. `shared` is False when only this process
+    `results` is empty when the organization is suspended, or the key does not work from the address. `shared` is False when only this process
     counted, because Redis could not be reached. `prefetched` is the cached value that was asked for
     along with it, None where there is none. `is_outdated`: the digest of the key is under an earlier
     pepper, to be renewed.
@@ -66,9 +72,12 @@ def admit(
     costs: Costs,
     prefetch: str = "",
     prefetch_life: float = 0,
+    address: Callable[[], str] = lambda: NOWHERE,
     before_database: Callable[[], None] = lambda: None,
 ) -> Admission | None:
     """Recognise an API key and count its request. None for a key that is no good.
+
+    `address` is the client's: a request from outside the networks of the key is not counted.
 
     `prefetch` names a family of cached values, `<prefetch>:<organization>`: that of the caller's
     organization is read in the same round trip. `=<key>` names one that all organizations share. It is read
@@ -79,10 +88,11 @@ def admit(
     if public_id is None:
         return None
     try:
-        admission = _admit_cached(key, public_id, costs, (prefetch, round(prefetch_life * 1000)))
+        life = round(prefetch_life * 1000)
+        admission = _admit_cached(key, public_id, costs, (prefetch, life), address)
     except _NotCached:
         before_database()
-        admission = _admit_stored(key, public_id, costs)
+        admission = _admit_stored(key, public_id, costs, address)
     if admission is not None and admission.results:
         outcome = "passed" if admission.refusal is None else "limited"
         metrics.count(f"requests|{admission.principal.organization.tier}|{outcome}")
@@ -94,15 +104,29 @@ class _NotCached(Exception):
 
 
 def _admit_cached(
-    key: str, public_id: str, costs: Costs, prefetch: tuple[str, int]
+    key: str, public_id: str, costs: Costs, prefetch: tuple[str, int], address: Callable[[], str]
 ) -> Admission | None:
     cache, cached_key = default_cache(), f"orgs:key:{public_id}"
     windows = [word for scope, cost in costs.items() for word in (scope, SCOPES[scope], cost)]
+
+    def ask(known: str) -> list[bytes]:
+        told = [keys.digest(key), *prefetch, known, *windows]
+        answer: list[bytes] = ADMIT.run(cache.redis, [cached_key], told)
+        return answer
+
     try:
         cache.flush_pending_invalidations()
-        answer = ADMIT.run(cache.redis, [cached_key], [keys.digest(key), *prefetch, *windows])
+        expected = _networks_of.get(public_id, "")
+        answer = ask(expected if is_at(expected, address) else "")
+        if answer[0] == b"elsewhere":  # or its networks are not those that this process knew
+            stored = caching.from_json(APIKey, answer[1]).allowed_addresses
+            if is_at(stored, address):
+                _remember_networks(public_id, stored)
+                answer = ask(stored)
     except RedisError as error:
         record(cached_key, "error")
+        raise _NotCached from error
+    except KeyError as error:  # see `caching.from_json`
         raise _NotCached from error
     outcome = answer[0].decode()
     if outcome == "unknown":
@@ -118,7 +142,7 @@ def _admit_cached(
         principal = _principal_of(*answer[1:4])
     except KeyError as error:  # see `caching.from_json`
         raise _NotCached from error
-    if outcome == "inactive":
+    if outcome in {"inactive", "elsewhere"}:
         return Admission(principal, [])
     _, *found = answer[5:]  # the life of a window comes before their results
     return Admission(principal, window_results(list(costs), found), prefetched=answer[4])
@@ -154,7 +178,22 @@ def charge_more(admission: Admission, costs: Costs) -> Admission:
     )
 
 
-def _admit_stored(key: str, public_id: str, costs: Costs) -> Admission | None:
+def is_at(stored: str, address: Callable[[], str]) -> bool:
+    """Does a key with these networks work from this address? Asked only where there are any."""
+    return not stored or networks.contains(stored, address())
+
+
+def _remember_networks(public_id: str, stored: str) -> None:
+    if not stored:
+        return
+    if len(_networks_of) >= MAX_REMEMBERED:
+        _networks_of.clear()
+    _networks_of[public_id] = stored
+
+
+def _admit_stored(
+    key: str, public_id: str, costs: Costs, address: Callable[[], str]
+) -> Admission | None:
     try:
         api_key = caching.api_key(public_id)
     except APIKey.DoesNotExist:
@@ -165,8 +204,9 @@ def _admit_stored(key: str, public_id: str, costs: Costs) -> Admission | None:
     organization = api_key.organization = caching.organization(api_key.organization_id)
     limits = caching.limits(organization.tier)
     principal = Principal(api_key, limits)
-    if not organization.is_active:
+    if not organization.is_active or not is_at(api_key.allowed_addresses, address):
         return Admission(principal, [], is_outdated=is_outdated)
+    _remember_networks(public_id, api_key.allowed_addresses)
     try:
         results = charge(default_cache().redis, organization, limits, costs)
         return Admission(principal, results, is_outdated=is_outdated)

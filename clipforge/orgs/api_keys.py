@@ -1,6 +1,7 @@
 """Writes to API keys: made, rotated, limited, revoked. Callers use them through `services`.
 
-A key that is asked for with another key can do no more than that one: `Grants.require_within`.
+A key that is asked for with another key can do no more than that one: `Grants.require_within`. Nor
+can one that is changed with another be given more.
 Whatever changes a key also changes its tokens, which end when it does.
 """
 
@@ -8,9 +9,8 @@ from __future__ import annotations
 
 import datetime
 import logging
-import uuid
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from django.db import transaction
 from django.db.models import Field, Q, QuerySet
@@ -20,9 +20,11 @@ from procrastinate.contrib.django import app
 
 from clipforge.audit.actor import Actor
 from clipforge.audit.services import sufficient_reason, write_entry
-from clipforge.common.errors import Conflict, Forbidden, Invalid
-from clipforge.orgs import keys, networks
+from clipforge.common.errors import Conflict, Invalid
+from clipforge.orgs import caching, keys, networks
+from clipforge.orgs.grants import Grants, beyond
 from clipforge.orgs.models import APIKey, Organization, Scope, User
+from clipforge.orgs.selectors import descendants_of
 
 if TYPE_CHECKING:
     from clipforge.common.models import AnnouncingQuerySet
@@ -46,47 +48,6 @@ MAIL = "orgs.mail_rotated"
 class NewKey(NamedTuple):
     api_key: APIKey
     secret: str  # the whole key; this is the only time that it exists in clear
-
-
-class Grants(NamedTuple):
-    """The rights that a key gives to whoever has it."""
-
-    organization: Organization
-    scopes: str = ""
-    expires_at: datetime.datetime | None = None
-    allowed_addresses: str = ""
-    monthly_cap: int | None = None
-    family: uuid.UUID | None = None
-
-    @classmethod
-    def of(cls, api_key: APIKey) -> Grants:
-        return cls(
-            api_key.organization,
-            api_key.scopes,
-            api_key.expires_at,
-            api_key.allowed_addresses,
-            api_key.monthly_cap,
-            api_key.family_id,
-        )
-
-    def require_within(self, own: APIKey) -> None:
-        """Raises Forbidden where this is more than the key `own` may do itself."""
-        asked = self.scopes.split() or Scope.values
-        beyond = [scope for scope in asked if not own.may(scope)]
-        if beyond:
-            raise Forbidden(
-                f"A key gives no more than it has, and this one has not the scope `{beyond[0]}`.",
-                code="scope_missing",
-                scope=beyond[0],
-            )
-        if own.expires_at and (self.expires_at is None or self.expires_at > own.expires_at):
-            raise _beyond("it ends before that")
-        if not networks.is_within(self.allowed_addresses, own.allowed_addresses):
-            raise _beyond("it works from fewer addresses")
-        # Credits of a sandbox are free: the cap of a live key is none of its business.
-        capped = own.monthly_cap is not None and own.organization_id == self.organization.pk
-        if capped and (self.monthly_cap, self.family) != (own.monthly_cap, own.family_id):
-            raise _beyond("it has a monthly cap, which others can only share")
 
 
 def create_api_key(
@@ -186,6 +147,7 @@ def rotate_api_key(
     reason = sufficient_reason(reason)
     now = timezone.now()
     with transaction.atomic():
+        _lock_keys_of(api_key.organization)
         old, asking = _locked_both(api_key, created_with)
         if not old.is_usable(now) or old.is_publishable:
             raise Conflict("This key is over. Make a new one.", code="key_not_usable")
@@ -217,29 +179,20 @@ def revoke_api_key(*, api_key: APIKey, reason: str, actor: Actor) -> bool:
     """Revoke the key at once, and its tokens. False when it was revoked already."""
     reason = sufficient_reason(reason)
     with transaction.atomic():
-        revoked = APIKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
-        if revoked:
-            _tokens_of(api_key).filter(revoked_at=None).update(revoked_at=Now())
-            api_key.refresh_from_db(fields=["revoked_at"])
-            write_entry(
-                actor=actor,
-                verb="revoke_key",
-                subject=api_key,
-                org=api_key.organization,
-                before={"revoked_at": None},
-                after={"revoked_at": api_key.revoked_at},
-                reason=reason,
-            )
-    if revoked:
-        logger.info(
-            "API key revoked",
-            extra={
-                "org": str(api_key.organization_id),
-                "key_id": api_key.prefix,
-                "actor": str(actor),
-            },
-        )
-    return bool(revoked)
+        _lock_keys_of(api_key.organization)
+        return bool(_revoke([api_key], reason=reason, actor=actor))
+
+
+def revoke_with_descendants(*, api_key: APIKey, reason: str, actor: Actor) -> list[APIKey]:
+    """Revoke the key at once, and whatever was made with it or in its place; those that worked, oldest first.
+
+    For a key in wrong hands, which may have made others. Repeating it finds what is left.
+    """
+    reason = sufficient_reason(reason)
+    with transaction.atomic():
+        _lock_keys_of(api_key.organization)
+        family = _locked().filter(pk__in=[api_key.pk, *descendants_of(api_key)])
+        return _revoke(family.order_by("pk"), reason=reason, actor=actor)
 
 
 def limit_api_key(
@@ -248,35 +201,49 @@ def limit_api_key(
     scopes: str,
     allowed_addresses: Iterable[str],
     monthly_cap: int | None,
+    changed_with: APIKey | None = None,
     reason: str,
     actor: Actor,
 ) -> bool:
     """Let the key do this and no more, from the next request on. False when nothing changed.
 
-    Scopes that it loses, its tokens lose; a cap is that of all keys that share it. Raises Invalid as
-    `create_api_key` does.
+    Scopes that it loses, its tokens lose; a cap is that of all keys that share it. With `changed_with`,
+    the key that asks for it, any key may be narrowed; one that is given more can then do no more than
+    that one. Raises Invalid and Forbidden as `create_api_key` does; Conflict for a key that is over.
     """
-    after = {
+    after: dict[str, Any] = {
         "scopes": _scopes(scopes),
         "allowed_addresses": networks.normalized(allowed_addresses),
         "monthly_cap": _cap(monthly_cap),
     }
     reason = sufficient_reason(reason)
     with transaction.atomic():
+        _lock_keys_of(api_key.organization)
         # All that share the cap: what is made of one of them meanwhile would keep the old one.
         family = Q(pk=api_key.family_id) | Q(family=api_key.family_id)
         theirs = APIKey.objects.filter(family, organization=api_key.organization_id)
-        rows = {row.pk: row for row in _locked().filter(pk__in=theirs.values("pk")).order_by("pk")}
+        asking = [] if changed_with is None else [changed_with.pk]
+        involved = Q(pk__in=theirs.values("pk")) | Q(pk__in=asking)
+        rows = {row.pk: row for row in _locked().filter(involved).order_by("pk")}
         locked = rows[api_key.pk]
+        if not locked.is_usable(timezone.now()):
+            raise Conflict("This key is over. Make a new one.", code="key_not_usable")
         before = {name: getattr(locked, name) for name in after}
+        if changed_with is not None:
+            _require_usable(rows[changed_with.pk])
+            wanted = Grants.of(locked)._replace(**after)
+            if not wanted.is_narrower_than(Grants.of(locked)):
+                wanted.require_within(rows[changed_with.pk])
         if before == after:
             return False
         APIKey.objects.filter(pk=locked.pk).update(**after)
         theirs.update(monthly_cap=after["monthly_cap"])
+        caching.tell_waiting(locked)
         kept = str(after["scopes"]).split() or Scope.values
-        for token in _tokens_of(locked).filter(revoked_at=None):
+        for token in _tokens_of([locked]).filter(revoked_at=None):
             if not set(token.scope_list) <= set(kept):
                 APIKey.objects.filter(pk=token.pk).update(revoked_at=Now())
+                caching.tell_waiting(token)
         changed = [name for name in after if before[name] != after[name]]
         write_entry(
             actor=actor,
@@ -379,11 +346,45 @@ def _prefix(organization: Organization, is_publishable: bool) -> str:
 def _end(api_key: APIKey, ends: datetime.datetime) -> None:
     """Let the key and its tokens end then, if not before. Requires a transaction."""
     APIKey.objects.filter(pk=api_key.pk).update(expires_at=ends)
-    _tokens_of(api_key).filter(expires_at__gt=ends).update(expires_at=ends)
+    _tokens_of([api_key]).filter(expires_at__gt=ends).update(expires_at=ends)
+    for each in [api_key, *_tokens_of([api_key])]:
+        caching.tell_waiting(each)
 
 
-def _tokens_of(api_key: APIKey) -> APIKeyRows:
-    return APIKey.objects.filter(created_with=api_key.pk, is_publishable=True)
+def _revoke(found: Iterable[APIKey], *, reason: str, actor: Actor) -> list[APIKey]:
+    """Revoke those that are not, with their tokens and an audit entry each. Requires a transaction."""
+    revoked = [
+        key
+        for key in found
+        if APIKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=Now())
+    ]
+    # After the keys: a token that was being made meanwhile is there now, and no other can be.
+    tokens = _tokens_of(revoked).filter(revoked_at=None)
+    ended = [*revoked, *tokens]
+    tokens.update(revoked_at=Now())
+    for key in ended:
+        caching.tell_waiting(key)
+    for key in revoked:
+        key.refresh_from_db(fields=["revoked_at"])
+        write_entry(
+            actor=actor,
+            verb="revoke_key",
+            subject=key,
+            org=key.organization,
+            before={"revoked_at": None},
+            after={"revoked_at": key.revoked_at},
+            reason=reason,
+        )
+        logger.info(
+            "API key revoked",
+            extra={"org": str(key.organization_id), "key_id": key.prefix, "actor": str(actor)},
+        )
+    return revoked
+
+
+def _tokens_of(found: Iterable[APIKey]) -> APIKeyRows:
+    made_with = [key.pk for key in found]
+    return APIKey.objects.filter(created_with__in=made_with, is_publishable=True)
 
 
 def _working(organization: Organization) -> APIKeyRows:
@@ -402,7 +403,7 @@ def _usable(api_key: APIKey) -> APIKey:
 
 def _require_usable(api_key: APIKey) -> None:
     if not api_key.is_usable(timezone.now()):
-        raise _beyond("it is over")
+        raise beyond("it is over")
 
 
 def _locked_both(api_key: APIKey, other: APIKey | None) -> tuple[APIKey, APIKey | None]:
@@ -419,11 +420,9 @@ def _locked() -> QuerySet[APIKey]:
 
 
 def _lock_keys_of(organization: Organization) -> None:
-    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
-
-
-def _beyond(why: str) -> Forbidden:
-    return Forbidden(f"A key gives no more than it has: {why}.", code="beyond_own_key")
+    """One write at a time to the keys of an organization and its sandbox, which have one another's descendants."""
+    live = organization.sandbox_of_id or organization.pk
+    Organization.objects.select_for_update(no_key=True).get(pk=live)
 
 
 def _scopes(text: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from django.db.models import DateTimeField, Model, UUIDField
 
 from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.news import publish_on_commit
 from clipforge.common.cache.versioned_cache import Versioned
 from clipforge.common.models import CachedRow
 from clipforge.orgs.models import APIKey, Organization, TierLimits
@@ -65,6 +66,16 @@ def rows_changed(model: type[CachedRow], pks: Iterable[Any]) -> None:
     """As `changed`, for rows that were changed in bulk. The trigger has given them their versions."""
     for row in model._default_manager.filter(pk__in=list(pks)):
         default_cache().invalidate(key_of(row), row.version)
+
+
+def channel_of(row: CachedRow) -> str:
+    """Where the end of a row's rights is published, for requests that wait under it."""
+    return f"news:{key_of(row)}"
+
+
+def tell_waiting(row: CachedRow) -> None:
+    """Have the requests that wait look again, once this transaction has committed: they may no longer."""
+    publish_on_commit(channel_of(row))
 
 
 def to_json(row: CachedRow) -> dict[str, Any]:

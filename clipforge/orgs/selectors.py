@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Collection, Iterable
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -25,6 +26,18 @@ from clipforge.orgs.models import (
     TierLimits,
     User,
 )
+
+# A descendant has an id of a later time than what it descends from, so there is no circle; UNION ends one.
+DESCENDANTS = """
+WITH RECURSIVE family (id) AS (
+    SELECT id FROM orgs_apikey WHERE id = %s
+    UNION
+    SELECT made.id FROM family JOIN orgs_apikey made
+        ON made.created_with_id = family.id OR made.replaces_id = family.id
+     WHERE NOT made.is_publishable
+)
+SELECT id FROM family ORDER BY id
+"""
 
 
 def find_organization(text: str) -> Organization:
@@ -79,6 +92,25 @@ def lasting_key(org: Organization, pk: uuid.UUID) -> APIKey:
     if found is None:
         raise NotFound
     return found
+
+
+def descendants_of(api_key: APIKey) -> list[uuid.UUID]:
+    """The keys that were made with this one or in its place, with those, and so on. Without tokens."""
+    with connection.cursor() as cursor:
+        cursor.execute(DESCENDANTS, [api_key.pk])
+        return [pk for (pk,) in cursor.fetchall() if pk != api_key.pk]
+
+
+def working_descendants(api_key: APIKey) -> QuerySet[APIKey]:
+    """Those of them that still work, oldest first."""
+    ends = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    found = _lasting().filter(ends, pk__in=descendants_of(api_key), revoked_at=None)
+    return found.order_by("pk")
+
+
+def as_they_are(found: Iterable[APIKey]) -> list[APIKey]:
+    """The same keys as they are stored now, oldest first, with the key that made each."""
+    return list(_lasting().filter(pk__in=[key.pk for key in found]).order_by("pk"))
 
 
 def sandbox_of(org: Organization) -> Organization | None:

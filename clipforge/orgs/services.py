@@ -11,7 +11,7 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.db.models import F, Field, Model
+from django.db.models import F, Field, Model, Q
 from django.db.models.functions import Now
 from django.utils.text import slugify
 
@@ -19,7 +19,7 @@ from clipforge.audit.actor import Actor
 from clipforge.audit.services import sufficient_reason, write_entry
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.orgs import windows
+from clipforge.orgs import caching, windows
 from clipforge.orgs.api_keys import (
     MAX_OVERLAP,
     OVERLAP,
@@ -30,6 +30,7 @@ from clipforge.orgs.api_keys import (
     record_key_use,
     renew_digest,
     revoke_api_key,
+    revoke_with_descendants,
     rotate_api_key,
 )
 from clipforge.orgs.events import sandbox_made
@@ -56,6 +57,7 @@ __all__ = [
     "reset_limits",
     "restore",
     "revoke_api_key",
+    "revoke_with_descendants",
     "rotate_api_key",
     "suspend",
 ]
@@ -243,6 +245,10 @@ def _set_active(organization: Organization, is_active: bool, reason: str, actor:
             is_active=is_active, updated_at=Now()
         )
         if changed:
+            for each in Organization.objects.filter(
+                Q(pk=organization.pk) | Q(sandbox_of=organization.pk)
+            ):
+                caching.tell_waiting(each)
             name, verb = "is_active", "restore" if is_active else "suspend"
             _write(organization, verb, {name: not is_active}, {name: is_active}, reason, actor)
     if changed:

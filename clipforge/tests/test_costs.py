@@ -35,6 +35,7 @@ POSTS = {
     "tokens": ONE,
     "keys": ONE,
     "key-rotate": ONE,
+    "key-revoke": ONE,
     "billing-checkout": ONE,
     "billing-portal": ONE,
     "webhook-endpoints": ONE,

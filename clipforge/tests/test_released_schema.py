@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from clipforge.common.api.versions import ABSENT_TEXTS
+from clipforge.common.versions import ABSENT_TEXTS
 
 RELEASED = Path(__file__).with_name("released_openapi.json")
 

@@ -61,6 +61,7 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
             {**PRODUCTION, "STORAGE_URL": "s3://bucket", "DELIVERY_URL": "https://f.test"},
             "Set DELIVERY_URL, CLOUDFRONT_KEY_ID and CLOUDFRONT_KEY_FILE, or none",
         ),
+        ({**PRODUCTION, "LLM_API_KEY": "sk-clé"}, "LLM_API_KEY has characters that no header"),
         ({**PRODUCTION, "LOG_LEVEL": "LOUD"}, 'LOG_LEVEL is "LOUD"; it must be one of'),
     ],
 )

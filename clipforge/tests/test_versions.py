@@ -10,7 +10,8 @@ import pytest
 from django.conf import settings
 from rest_framework.test import APIClient
 
-from clipforge.common.api import versions
+from clipforge.common import versions
+from clipforge.common.api.versions import as_of
 from clipforge.devtools.testing.api import assert_problem
 from clipforge.devtools.testing.factories import make_export, make_grant, make_project
 from clipforge.devtools.testing.queries import round_trips, statements
@@ -139,7 +140,7 @@ def test_versions_are_dates_in_their_order_and_the_newest_is_documented():
 
 def test_what_the_customer_wrote_is_not_changed(api: APIClient, organization: Organization):
     document = b'{"metadata":{"stage":null},"stage":null,"results":[{"sha256":null,"width":null}]}'
-    written = versions.as_of(versions.VERSIONS[0], document)
+    written = as_of(versions.VERSIONS[0], document)
     assert (
         written == b'{"metadata":{"stage":null},"stage":"","results":[{"sha256":"","width":null}]}'
     )

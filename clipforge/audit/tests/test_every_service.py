@@ -173,6 +173,11 @@ def rotate_api_key() -> Act:
     return lambda: org_services.rotate_api_key(api_key=key, **BECAUSE)
 
 
+def revoke_with_descendants() -> Act:
+    key = make_api_key(make_organization()).api_key
+    return lambda: org_services.revoke_with_descendants(api_key=key, **BECAUSE)
+
+
 def limit_api_key() -> Act:
     key = make_api_key(make_organization()).api_key
     return lambda: org_services.limit_api_key(
@@ -409,7 +414,14 @@ SCENARIOS: dict[str, Callable[[], Act]] = {
     },
     **{
         f"clipforge.orgs.api_keys.{each.__name__}": each
-        for each in (create_api_key, create_token, rotate_api_key, limit_api_key, revoke_api_key)
+        for each in (
+            create_api_key,
+            create_token,
+            rotate_api_key,
+            limit_api_key,
+            revoke_api_key,
+            revoke_with_descendants,
+        )
     },
     **{
         f"credits.services.{each.__name__}": each for each in (grant, adjust, refund, reverse_grant)

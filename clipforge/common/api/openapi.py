@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from clipforge.common.api import versions
+from clipforge.common import versions
 from clipforge.common.api.examples import add_examples
 
 TAGS: Final = {

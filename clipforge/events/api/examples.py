@@ -5,6 +5,7 @@ ENDPOINT = {
     "url": "https://hooks.example.com/clipforge",
     "description": "The queue of our editors",
     "event_types": ["project.ready", "export.ready"],
+    "api_version": "2026-11-30",
     "is_enabled": True,
     "created_at": "2026-11-02T08:00:00.000000Z",
     "updated_at": "2026-11-02T08:00:00.000000Z",

@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from clipforge.common.api.serializers import Serializer, Text
 from clipforge.common.outbound import MAX_URL
+from clipforge.common.versions import VERSIONS
 from clipforge.events import services
 from clipforge.events.registry import all_types
 
@@ -22,6 +23,12 @@ class EndpointCreateSerializer(Serializer):
         required=False,
         max_length=len(TYPES),
         help_text="Of which it is told; empty, or left out: of all, also of those to come.",
+    )
+
+    api_version = serializers.ChoiceField(
+        choices=[version.name for version in VERSIONS],
+        required=False,
+        help_text="Of the API: what it is told has this shape. Left out: that of the request.",
     )
 
 

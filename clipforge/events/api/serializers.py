@@ -7,7 +7,8 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from clipforge.common.api.serializers import MaybeText, ModelSerializer, Serializer
-from clipforge.events import selectors
+from clipforge.common.versions import version_named
+from clipforge.events import outbox, selectors
 from clipforge.events.api import examples
 from clipforge.events.models import Attempt, Delivery, Endpoint
 from clipforge.events.signing import still_good
@@ -20,6 +21,9 @@ class EndpointSerializer(ModelSerializer):
 
     event_types = serializers.ListField(
         child=serializers.CharField(), read_only=True, help_text="Empty: all of them."
+    )
+    api_version = serializers.SerializerMethodField(
+        help_text="Of the API, by date: what it is told has the shape that `GET` has in it."
     )
     disabled_because = MaybeText(
         read_only=True, allow_null=True, help_text="`BY_HAND`, `FAILURES`, or null."
@@ -35,6 +39,7 @@ class EndpointSerializer(ModelSerializer):
             "url",
             "description",
             "event_types",
+            "api_version",
             "is_enabled",
             "disabled_at",
             "disabled_because",
@@ -44,6 +49,9 @@ class EndpointSerializer(ModelSerializer):
             "updated_at",
         ]
         read_only_fields = fields
+
+    def get_api_version(self, endpoint: Endpoint) -> str:
+        return version_named(endpoint.api_version).name
 
     def get_former_secret_until(self, endpoint: Endpoint) -> datetime.datetime | None:
         former = still_good(endpoint.former_salts, timezone.now())
@@ -115,12 +123,15 @@ class DeliveryDetailSerializer(DeliverySerializer):
 
     example = {**examples.DELIVERY, "body": '{"id":"01a20e36-9c00-…","type":"export.ready", …}'}
 
-    body = serializers.CharField(source="event.body", read_only=True)
+    body = serializers.SerializerMethodField(help_text="In the version that the endpoint has now.")
     attempts = serializers.SerializerMethodField()
 
     class Meta(DeliverySerializer.Meta):
         fields = [*DeliverySerializer.Meta.fields, "body", "attempts"]
         read_only_fields = fields
+
+    def get_body(self, delivery: Delivery) -> str:
+        return outbox.body_for(delivery.endpoint, delivery.event)
 
     def get_attempts(self, delivery: Delivery) -> list[dict[str, Any]]:
         attempts = selectors.latest_attempts(delivery)

@@ -14,6 +14,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clipforge.common.versions import NEWEST
 from clipforge.events import selectors, services
 from clipforge.events.api import refusals
 from clipforge.events.api.filters import DeliveryFilter, EndpointFilter
@@ -78,6 +79,11 @@ class EndpointList(ListModelMixin, OrgView):
                 },
                 request_only=True,
             ),
+            OpenApiExample(
+                "Everything, in one version whatever comes",
+                {"url": "https://example.com/clipforge", "api_version": "2026-11-30"},
+                request_only=True,
+            ),
         ],
     )
     def post(self, request: Request) -> Response:
@@ -85,7 +91,7 @@ class EndpointList(ListModelMixin, OrgView):
         form.is_valid(raise_exception=True)
         made = services.create_endpoint(
             org=self.organization,
-            **form.validated_data,
+            **{"api_version": (self.version or NEWEST).name, **form.validated_data},
             reason=REASON,
             actor=self.principal.cause,
         )

@@ -22,6 +22,7 @@ from clipforge.jobs.api import refusals
 from clipforge.jobs.api.serializers import TermsSerializer, terms_of
 from clipforge.jobs.models import Job
 from clipforge.jobs.selectors import seconds_until_news
+from clipforge.orgs import caching as org_caching
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.request_path import admission_of
 from clipforge.orgs.api.views import OrgView
@@ -111,11 +112,15 @@ class JobDetail(JobView):
         if response.status_code == 304 and wait and admission and admission.shared:
             wait.admission = wait.admission or admission
             (pk,) = self.kwargs.values()
-            channel = caching.channel_of(self.model, pk)
             if wait.park(
                 response,
                 owner=self.organization.pk,
-                channel=channel,
+                channel=caching.channel_of(self.model, pk),
+                # The key may end, and the organization be suspended.
+                also=(
+                    org_caching.channel_of(self.principal.api_key),
+                    org_caching.channel_of(self.organization),
+                ),
                 seconds=seconds,
                 look_every=look_every,
             ):

@@ -1,4 +1,4 @@
-"""The keys of an organization over HTTP: listed, made, rotated, revoked."""
+"""The keys of an organization over HTTP: listed, made, limited, rotated, revoked."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from clipforge.orgs import selectors, services
 from clipforge.orgs.api import refusals
 from clipforge.orgs.api.filters import KeyFilter
 from clipforge.orgs.api.serializers import (
+    KeyLimitsSerializer,
     KeyRequestSerializer,
+    KeyRevocationSerializer,
     KeyRotationSerializer,
     KeySerializer,
+    KeysSerializer,
     NewKeySerializer,
 )
 from clipforge.orgs.api.views import OrgView
@@ -120,6 +123,9 @@ class KeyView(OrgView):
 
 
 class KeyDetail(KeyView):
+    problems = {"patch": (409,)}
+    codes = {"patch": refusals.LIMIT}
+
     @extend_schema(
         operation_id="get_key",
         summary="One key",
@@ -129,15 +135,83 @@ class KeyDetail(KeyView):
         return Response(shown([self.key()])[0])
 
     @extend_schema(
+        operation_id="update_key",
+        summary="Change what a key may do, from where, and how much",
+        description="From the next request on; what is left out stays. Any key may be narrowed, also the one "
+        "that asks. One that is given more can then do no more than the key that asks. The cap is that of "
+        "all keys that share it.",
+        request=KeyLimitsSerializer,
+        responses=KeySerializer,
+        examples=[
+            OpenApiExample(
+                "To look only, from one network",
+                {"scopes": ["read"], "allowed_addresses": ["203.0.113.0/24"]},
+                request_only=True,
+            ),
+            OpenApiExample("No cap", {"monthly_credit_cap": None}, request_only=True),
+        ],
+    )
+    def patch(self, request: Request, key_id: uuid.UUID) -> Response:
+        key = self.key()
+        form = KeyLimitsSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        services.limit_api_key(
+            api_key=key,
+            **form.limits(key),
+            changed_with=self.principal.api_key,
+            reason=REASON,
+            actor=self.principal.cause,
+        )
+        return Response(shown([self.key()])[0])
+
+    @extend_schema(
         operation_id="revoke_key",
-        summary="Revoke a key",
+        summary="Revoke a key, and no other",
         description="It is refused from the next request on, and so are its tokens. Also the key that "
-        "asks may be revoked; the others of the organization stay as they are.",
+        "asks may be revoked; the others of the organization stay as they are, also those that it made: "
+        "see `POST /keys/{id}/revoke`.",
         responses={204: None},
     )
     def delete(self, request: Request, key_id: uuid.UUID) -> Response:
         services.revoke_api_key(api_key=self.key(), reason=REASON, actor=self.principal.cause)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class KeyDescendants(KeyView):
+    @extend_schema(
+        operation_id="list_key_descendants",
+        summary="The working keys that come from a key",
+        description="Those that were made with it, or in its place by rotation, and with those in turn, "
+        "oldest first, also in the sandbox. `POST /keys/{id}/revoke` revokes them with it.",
+        responses=KeysSerializer,
+    )
+    def get(self, request: Request, key_id: uuid.UUID) -> Response:
+        return Response({"keys": shown(list(selectors.working_descendants(self.key())))})
+
+
+class KeyRevocation(KeyView):
+    @extend_schema(
+        operation_id="revoke_key_family",
+        summary="Revoke a key in wrong hands, with all that come from it",
+        description="Whoever had it may have made others. The answer has the keys that worked until now. "
+        "Repeating it finds what is left: none.",
+        request=KeyRevocationSerializer,
+        responses=KeysSerializer,
+        examples=[
+            OpenApiExample("It leaked", {"descendants": True}, request_only=True),
+            OpenApiExample("This one alone", {"descendants": False}, request_only=True),
+        ],
+    )
+    def post(self, request: Request, key_id: uuid.UUID) -> Response:
+        key = self.key()
+        form = KeyRevocationSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        cause: Any = {"api_key": key, "reason": REASON, "actor": self.principal.cause}
+        if form.validated_data["descendants"]:
+            revoked = services.revoke_with_descendants(**cause)
+        else:
+            revoked = [key] if services.revoke_api_key(**cause) else []
+        return Response({"keys": shown(selectors.as_they_are(revoked))})
 
 
 class KeyRotation(KeyView):

@@ -15,3 +15,8 @@ ROTATE = {
         "key_rotated": "The key has a successor already.",
     },
 }
+LIMIT = {
+    403: {"beyond_own_key": "A key gives no more than it has."},
+    409: {"key_not_usable": "The key is over. Make a new one."},
+    422: {"invalid_network": "An address or a block of addresses is malformed."},
+}

@@ -71,6 +71,7 @@ def recognise(
         costs=costs,
         prefetch=prefetch,
         prefetch_life=prefetch_life,
+        address=partial(client_address, request._request),
         before_database=partial(_limit_address, request, increment=False),
     )
     if admission is None:
@@ -112,13 +113,16 @@ class APIKeyAuthentication(BaseAuthentication):
 def require_permission(request: Request, principal: Principal, *, scope: str) -> None:
     """The one check of what a key may do, whatever is asked for and wherever its row came from.
 
-    Raises Forbidden for an address that is not on its list, for a scope that it has not, and for a
+    Raises Forbidden for an address that is not on its list (RateLimited, after many), for a scope that it has not, and for a
     token from a page that may not ask.
     """
     api_key = principal.api_key
     if api_key.allowed_addresses and not networks.contains(
         api_key.allowed_addresses, address := client_address(request._request)
     ):
+        _limit_address(
+            request
+        )  # the windows of the organization were spared: whoever has its key is a stranger
         raise Forbidden(
             f"This key does not work from {address}. Use it from an address on its list, or change "
             "the list.",

@@ -231,6 +231,53 @@ class KeyRequestSerializer(Serializer):
         }
 
 
+class KeyLimitsSerializer(Serializer):
+    example = {"scopes": ["read"], "monthly_credit_cap": 100}
+
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=Scope.choices),
+        allow_empty=False,
+        max_length=len(Scope.values),
+        required=False,
+        help_text="What it may do. Its tokens that may do more end at once.",
+    )
+    allowed_addresses = serializers.ListField(
+        child=serializers.CharField(max_length=50),
+        max_length=networks.MAX_NETWORKS,
+        required=False,
+        help_text="Addresses and blocks, of IPv4 and IPv6. Empty: from anywhere.",
+    )
+    monthly_credit_cap = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_CAP,
+        required=False,
+        allow_null=True,
+        help_text="Credits a month (UTC), of all keys that share its cap. Null: no cap.",
+    )
+
+    def limits(self, key: APIKey) -> dict[str, Any]:
+        """The limits as `limit_api_key` takes them; those left out are as `key` has them."""
+        asked = self.validated_data
+        return {
+            "scopes": " ".join(asked["scopes"]) if "scopes" in asked else key.scopes,
+            "allowed_addresses": asked.get("allowed_addresses", key.address_list),
+            "monthly_cap": asked.get("monthly_credit_cap", key.monthly_cap),
+        }
+
+
+class KeyRevocationSerializer(Serializer):
+    example = {"descendants": True}
+
+    descendants = serializers.BooleanField(
+        default=True,
+        help_text="Also the keys that were made with it, or in its place by rotation, and with those.",
+    )
+
+
+class KeysSerializer(Serializer):
+    keys = KeySerializer(many=True)
+
+
 class KeyRotationSerializer(Serializer):
     overlap_hours = serializers.IntegerField(
         min_value=0,

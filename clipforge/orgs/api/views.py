@@ -17,15 +17,9 @@ from clipforge.common.api.conditional import conditional
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_readable
 from clipforge.common.api.unknown_fields import refuse_body
-from clipforge.common.api.versions import (
-    NEWEST,
-    Version,
-    change_back,
-    etags_of,
-    tell,
-    version_of,
-)
+from clipforge.common.api.versions import change_back, etags_of, tell
 from clipforge.common.api.views import LeanView
+from clipforge.common.versions import NEWEST, Version, version_of
 from clipforge.common.waiting import wait_of
 from clipforge.orgs import services, stored
 from clipforge.orgs.admission import Admission

@@ -2,10 +2,12 @@
 --
 -- KEYS  the cached row of the key
 -- ARGV  the digest of the whole key; a family of values that each organization has one of, or '=' and the
---       key of one that all share, or ''; the life that this must have left (ms), or 0;
+--       key of one that all share, or ''; the life that this must have left (ms), or 0; the networks of the
+--       key among which the caller was found, or '';
 --       then for each window: scope, field of the limits, cost
 -- Returns {"admitted", key, organization, limits, value, life, window, ...}   the rows as JSON, and the
 --                                              cached value of that family, if there is one
+--         {"elsewhere", key, organization, limits}     it has networks, and not those: nothing was counted
 --         {"inactive", key, organization, limits}      its organization is suspended: nothing was counted
 --         {"refused"}                          wrong secret, revoked or expired: nothing was counted
 --         {"unknown"}                          not all rows are cached: ask the database
@@ -21,6 +23,9 @@ local org = cjson.decode(organization)
 local limits = redis.call('GET', 'orgs:limits:' .. org.tier)
 if not limits then return {'unknown'} end
 if not org.is_active then return {'inactive', key, organization, limits} end
+if row.allowed_addresses ~= '' and row.allowed_addresses ~= ARGV[4] then
+  return {'elsewhere', key, organization, limits}
+end
 local limit_of = cjson.decode(limits)
 if org.rate_limit_override ~= cjson.null then
   limit_of.requests_per_minute = org.rate_limit_override
@@ -32,7 +37,7 @@ if name ~= '' then
   if ARGV[3] == '0' or redis.call('PTTL', name) >= tonumber(ARGV[3]) then value = redis.call('GET', name) end
 end
 local windows = {}
-for i = 4, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   local name = 'limit:' .. row.organization_id .. ':' .. ARGV[i]
   table.insert(windows, {key = name, limit = tonumber(limit_of[ARGV[i + 1]]), cost = tonumber(ARGV[i + 2])})
 end

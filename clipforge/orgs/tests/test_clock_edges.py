@@ -67,7 +67,7 @@ def test_a_cached_key_works_until_its_end_by_the_clock_of_redis(
     }
     for name, row in rows.items():
         redis.set(name, json.dumps(caching.to_json(row)))
-    arguments = [keys.digest(new.secret), "", 0, "api", windows.SCOPES["api"], 1]
+    arguments = [keys.digest(new.secret), "", 0, "", "api", windows.SCOPES["api"], 1]
     answer = admit.run(redis, [f"orgs:key:{new.api_key.prefix}"], arguments)
     assert answer[0].decode() == outcome
 

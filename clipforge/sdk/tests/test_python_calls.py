@@ -199,6 +199,36 @@ def test_waiting_asks_with_the_etag_and_pauses_as_long_as_the_service_says(serve
     assert asked == [None, '"1"', '"1"']
 
 
+@pytest.mark.parametrize(
+    ("header", "pause"),
+    [
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.5),
+        ("Thu, 01 Jan 9970 00:00:00 GMT", 3600.0),
+        ("0", 0.5),
+        ("soon", 2.0),
+        ("nan", 2.0),
+    ],
+)
+def test_waiting_never_turns_into_a_loop_without_a_pause(server, client, slept, header, pause):
+    headers = {"ETag": '"1"', "Retry-After": header}
+    server.answers = [
+        (200, headers, {**PROJECT, "status": "ANALYZING"}),
+        (304, headers, b""),
+        (200, {}, PROJECT),
+    ]
+    client.wait_for_project("p-1")
+    assert slept == [pytest.approx(pause, abs=60)] * 2
+
+
+def test_redirects_without_end_and_what_is_no_json_are_errors_of_the_package(server, client):
+    server.answers = [(302, {"Location": "/again"}, b"")]
+    with pytest.raises(sdk.ClipForgeError, match="TooManyRedirects"):
+        client.download_export("e-1").save("never-made.mp4")
+    server.answers = [(200, {}, b"<html>Sign in</html>")]
+    with pytest.raises(sdk.ClipForgeError, match="no JSON"):
+        client.get_balance()
+
+
 def test_a_job_that_failed_is_an_error_with_its_code(server, client):
     failed = {
         **PROJECT,

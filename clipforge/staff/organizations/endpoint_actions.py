@@ -124,5 +124,6 @@ def _facts(endpoint: Endpoint) -> list[tuple[str, str]]:
         ("Address", endpoint.url),
         ("Organization", endpoint.org.name),
         ("Is told of", ", ".join(endpoint.event_types) or "all events"),
+        ("Version of the API", endpoint.api_version),
         ("Now", "Enabled" if endpoint.is_enabled else "Disabled"),
     ]

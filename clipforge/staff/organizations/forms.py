@@ -132,6 +132,16 @@ def _in_words(scopes: list[str], addresses: str, cap: int | None) -> str:
     return f"{', '.join(scopes)}; from {addresses or 'anywhere'}; {spends}"
 
 
+class RevocationForm(ReasonForm):
+    descendants = forms.BooleanField(
+        label="Also the keys that come from it",
+        required=False,
+        help_text="Made with it, or in its place by rotation. Where it is in wrong hands: yes.",
+    )
+
+    field_order = ["descendants", "reason"]
+
+
 class RotationForm(ReasonForm):
     hours = forms.IntegerField(
         label="Hours that the old key still works",

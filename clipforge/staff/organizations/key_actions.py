@@ -12,7 +12,6 @@ from django.urls import reverse
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import services
 from clipforge.orgs.models import APIKey, User
-from clipforge.staff.forms import ReasonForm
 from clipforge.staff.organizations.acting import (
     Done,
     Secret,
@@ -28,6 +27,7 @@ from clipforge.staff.organizations.forms import (
     KeyForm,
     KeyLimitsForm,
     OriginsForm,
+    RevocationForm,
     RotationForm,
     last_moment_of_a_key,
 )
@@ -155,9 +155,14 @@ def limit_key(request: HttpRequest, pk: UUID) -> HttpResponse:
 def revoke_key(request: HttpRequest, pk: UUID) -> HttpResponse:
     key = _key(pk)
     org = key.organization
-    form = ReasonForm(sent(request))
+    form = RevocationForm(sent(request))
+    working = list(org_selectors.working_descendants(key))
 
     def act() -> Done:
+        if form.cleaned_data["descendants"]:
+            revoked = services.revoke_with_descendants(api_key=key, **because(request, form))
+            names = ", ".join(each.prefix for each in revoked)
+            return Done(f"Revoked: {names or 'none, all were before'}.", bool(revoked))
         if not services.revoke_api_key(api_key=key, **because(request, form)):
             return Done(f"{key} was revoked already. Nothing was changed.", False)
         return Done(f"{key} is revoked.")
@@ -168,10 +173,14 @@ def revoke_key(request: HttpRequest, pk: UUID) -> HttpResponse:
         title=f"Revoke {key}",
         org=org,
         form=form,
-        facts=[*_facts(key), ("After", "Revoked")],
+        facts=[
+            *_facts(key),
+            ("Keys that come from it", ", ".join(map(str, working)) or "none that work"),
+            ("After", "Revoked"),
+        ],
         notes=[
             "It is refused (401) from the next request on, and can never be used again. Its tokens "
-            "end with it."
+            "end with it. Keys that come from it go on, unless you say so below."
         ],
         button="Revoke the key",
         is_danger=True,

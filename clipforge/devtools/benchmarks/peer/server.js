@@ -28,7 +28,7 @@ class BalanceController {
     const key = (request.get("authorization") || "").split(" ")[1] || "";
     const name = key.split("_")[2];
     const digest = crypto.createHmac("sha256", API_KEY_PEPPER).update(key).digest("hex");
-    const found = await redis.admit(`orgs:key:${name}`, digest, "credits:balance", 0, "api", "requests_per_minute", 1);
+    const found = await redis.admit(`orgs:key:${name}`, digest, "credits:balance", 0, "", "api", "requests_per_minute", 1);
     if (found[0] !== "admitted" || !found[4]) {
       response.status(401).json({ code: found[0] });
       return;

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import re
 from typing import Any
 
@@ -14,13 +15,13 @@ from clipforge.devtools.testing.api import (
     assert_problem,
     invalid_fields,
 )
-from clipforge.devtools.testing.factories import make_endpoint
+from clipforge.devtools.testing.factories import REASON, TESTER, make_endpoint, make_project
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.receivers import Receiver
 from clipforge.devtools.testing.state import nothing_changes
 from clipforge.devtools.testing.tenancy import client_with
 from clipforge.events import services
-from clipforge.events.models import Endpoint
+from clipforge.events.models import Delivery, Endpoint
 from clipforge.events.tests.makers import happen, send
 from clipforge.orgs.models import Organization
 
@@ -32,6 +33,56 @@ EXAMPLE = "https://example.com/hook"
 
 def create(api: APIClient, **body: Any) -> Any:
     return api.post(URL, {"url": EXAMPLE, **body})
+
+
+@pytest.mark.parametrize("version", ["2026-11-25", "2026-11-30"])
+def test_an_endpoint_is_told_in_its_version_what_get_answers_in_that(
+    api: APIClient, organization: Organization, receiver: Receiver, version: str
+):
+    asked = {"ClipForge-Version": version}
+    answer = api.post(URL, {"url": receiver.url("/hook")}, headers=asked)
+    assert answer.json()["api_version"] == version
+    endpoint = Endpoint.objects.get()
+    project = make_project(organization, status="UPLOADED")
+    happen(organization, project=project)
+    send(endpoint)
+    (got,) = receiver.received
+    told = Webhook(answer.json()["secret"]).verify(got.body, got.headers)
+    assert told["data"] == api.get(f"/api/v1/projects/{project.pk}", headers=asked).json()
+    assert told["data"]["stage"] == ("" if version == "2026-11-25" else None)
+    assert got.headers["ClipForge-Version"] == version
+    delivery = Delivery.objects.get()
+    shown = api.get(f"/api/v1/webhooks/deliveries/{delivery.pk}").json()
+    assert shown["body"] == got.body.decode()
+
+
+def test_the_version_of_an_endpoint_is_that_of_its_maker_and_can_be_changed(
+    api: APIClient, organization: Organization
+):
+    longer_ago = datetime.datetime(2026, 11, 26, tzinfo=datetime.UTC)
+    Organization.objects.filter(pk=organization.pk).update(created_at=longer_ago)
+    made = create(api).json()
+    assert made["api_version"] == "2026-11-25"
+    organization.refresh_from_db()
+    url = "https://example.com/staff"
+    by_staff = services.create_endpoint(org=organization, url=url, reason=REASON, actor=TESTER)
+    assert by_staff.endpoint.api_version == "2026-11-25"
+    asked = create(api, url="https://example.com/new", api_version="2026-11-30").json()
+    assert asked["api_version"] == "2026-11-30"
+    path = f"{URL}/{made['id']}"
+    changed = api.patch(path, {"api_version": "2026-11-30"})
+    assert (changed.status_code, changed.json()["api_version"]) == (200, "2026-11-30")
+    entry = AuditEntry.objects.latest("pk")
+    assert (entry.before, entry.after) == (
+        {"api_version": "2026-11-25"},
+        {"api_version": "2026-11-30"},
+    )
+    with nothing_changes():
+        for wrong in ("2026-11-26", "latest", "", None):
+            assert api.patch(path, {"api_version": wrong}, format="json").status_code == 422
+    # One that is served no more is told as the oldest that is.
+    Endpoint.objects.filter(pk=made["id"]).update(api_version="2020-01-01")
+    assert api.get(path).json()["api_version"] == "2026-11-25"
 
 
 def test_an_endpoint_is_made_with_a_secret_that_is_shown_once(api: APIClient):
@@ -48,6 +99,7 @@ def test_an_endpoint_is_made_with_a_secret_that_is_shown_once(api: APIClient):
         "url": EXAMPLE,
         "description": "the shop",
         "event_types": ["export.failed", "export.ready"],
+        "api_version": "2026-11-30",
         "is_enabled": True,
         "disabled_at": None,
         "disabled_because": None,

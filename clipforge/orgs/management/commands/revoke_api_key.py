@@ -14,11 +14,17 @@ class Command(AuditedCommand):
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("id", help="id or prefix of the key")
+        parser.add_argument(
+            "--descendants",
+            action="store_true",
+            help="also the keys that were made with it, or in its place by rotation",
+        )
 
     def run(
         self,
         *,
         id: str,  # noqa: A002 - the argument's name
+        descendants: bool,
         reason: str,
         **options: Any,
     ) -> dict[str, Any]:
@@ -26,4 +32,16 @@ class Command(AuditedCommand):
         revoked = services.revoke_api_key(api_key=api_key, reason=reason, actor=self.actor)
         outcome = "revoked" if revoked else "was revoked already"
         self.say(f"{api_key} of {api_key.organization.name} {outcome}.")
-        return {"id": api_key.pk, "prefix": api_key.prefix, "revoked": revoked}
+        said: dict[str, Any] = {
+            "id": api_key.pk,
+            "prefix": api_key.prefix,
+            "revoked": revoked,
+        }
+        if descendants:
+            others = services.revoke_with_descendants(
+                api_key=api_key, reason=reason, actor=self.actor
+            )
+            said["descendants"] = [each.prefix for each in others]
+            for each in others:
+                self.say(f"{each}, which comes from it, revoked.")
+        return said

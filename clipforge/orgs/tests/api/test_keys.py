@@ -26,7 +26,7 @@ from clipforge.devtools.testing.queries import round_trips
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import lasting_breaker, nothing_changes
 from clipforge.devtools.testing.tenancy import METHODS, client_with, routes
-from clipforge.orgs import api_keys, services
+from clipforge.orgs import admission, api_keys, services
 from clipforge.orgs.api.views import OrgView
 from clipforge.orgs.models import APIKey, Membership, Organization, Role, Scope
 from clipforge.orgs.tasks import mail_rotated
@@ -501,6 +501,265 @@ def test_a_key_that_loses_a_scope_loses_the_tokens_that_had_it(organization: Org
     )
 
 
+# --- changing keys --------------------------------------------------------------------------
+
+
+def changed(client: APIClient, key: APIKey | Any, **asked: Any) -> Any:
+    pk = key["id"] if isinstance(key, dict) else key.pk
+    return client.patch(f"{KEYS}/{pk}", asked, format="json")
+
+
+def test_a_key_is_limited_over_http_from_the_next_request_on(organization: Organization):
+    client, own = asking(organization)
+    other, key = asking(organization)
+    assert other.get(ME).status_code == 200
+    answer = changed(
+        client, key, scopes=["read"], allowed_addresses=["203.0.113.0/24"], monthly_credit_cap=7
+    )
+    shown = answer.json()
+    assert (answer.status_code, shown) == (200, client.get(f"{KEYS}/{key.pk}").json())
+    assert (shown["scopes"], shown["allowed_addresses"], shown["monthly_credit_cap"]) == (
+        ["read"],
+        ["203.0.113.0/24"],
+        7,
+    )
+    assert_problem(other.get(ME), 403, "address_not_allowed")
+    entry = AuditEntry.objects.latest("pk")
+    assert (entry.verb, entry.actor_name, entry.object_id) == ("limit_key", own.prefix, str(key.pk))
+    assert entry.after == {
+        "scopes": "read",
+        "allowed_addresses": "203.0.113.0/24",
+        "monthly_cap": 7,
+    }
+    # What is left out stays; null and an empty list take a limit away.
+    shown = changed(client, key, allowed_addresses=[], monthly_credit_cap=None).json()
+    assert (shown["scopes"], shown["allowed_addresses"], shown["monthly_credit_cap"]) == (
+        ["read"],
+        [],
+        None,
+    )
+    assert other.get(ME).status_code == 200
+    with nothing_changes():
+        assert changed(client, key).status_code == 200
+        assert changed(client, key, scopes=["read"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"scopes": ["read", "billing", "keys"]}, "scope_missing"),
+        ({"allowed_addresses": []}, "beyond_own_key"),
+        ({"allowed_addresses": ["126.0.0.0/7"]}, "beyond_own_key"),
+        ({"monthly_credit_cap": 10}, "beyond_own_key"),
+        ({"monthly_credit_cap": None}, "beyond_own_key"),
+    ],
+    ids=str,
+)
+def test_a_key_gives_itself_and_others_no_more_than_it_has(
+    organization: Organization, asked: dict[str, Any], code: str
+):
+    limits: dict[str, Any] = {
+        "scopes": "read keys",
+        "allowed_addresses": "127.0.0.0/8",
+        "monthly_cap": 9,
+    }
+    client, own = asking(organization, **limits)
+    _, other = asking(organization, **{**limits, "monthly_cap": 8})
+    for key in (own, other):
+        with nothing_changes():
+            assert_problem(changed(client, key, **asked), 403, code)
+
+
+def test_a_key_that_can_do_more_may_be_narrowed_and_is_given_nothing_besides(
+    organization: Organization,
+):
+    client, _ = asking(organization, scopes="read keys", expires_at=timezone.now() + HOUR)
+    _, strong = asking(organization, scopes="read write billing")
+    shown = changed(client, strong, scopes=["write"], monthly_credit_cap=5).json()
+    assert (shown["scopes"], shown["monthly_credit_cap"]) == (["write"], 5)
+    # A scope that the asking key has: but the key would outlive it, with others that it has not.
+    with nothing_changes():
+        assert_problem(changed(client, strong, scopes=["read", "write"]), 403, "scope_missing")
+        assert_problem(changed(client, strong, scopes=["read"]), 403, "beyond_own_key")
+
+
+def test_a_cap_over_http_is_that_of_all_keys_that_share_it(organization: Organization):
+    admin, _ = asking(organization)
+    client, own = asking(organization, monthly_cap=9)
+    child = made(client)
+    assert changed(client, child, monthly_credit_cap=4).json()["monthly_credit_cap"] == 4
+    assert APIKey.objects.get(pk=own.pk).monthly_cap == 4
+    with nothing_changes():
+        assert_problem(changed(client, child, monthly_credit_cap=9), 403, "beyond_own_key")
+    assert changed(admin, child, monthly_credit_cap=50).status_code == 200
+    assert APIKey.objects.get(pk=own.pk).monthly_cap == 50
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"scopes": []},
+        {"scopes": None},
+        {"scopes": ["admin"]},
+        {"allowed_addresses": ["everywhere"]},
+        {"monthly_credit_cap": -1},
+        {"name": "another"},
+        {"expires_at": "2999-01-01T00:00:00Z"},
+    ],
+    ids=str,
+)
+def test_limits_that_are_none_are_422_and_change_nothing(
+    organization: Organization, asked: dict[str, Any]
+):
+    client, own = asking(organization)
+    with nothing_changes():
+        assert changed(client, own, **asked).status_code == 422
+
+
+def test_a_key_that_is_over_is_not_changed(organization: Organization):
+    client, _ = asking(organization)
+    _, ended = asking(organization, expires_at=timezone.now() - HOUR)
+    _, revoked = asking(organization, revoked_at=timezone.now())
+    for key in (ended, revoked):
+        with nothing_changes():
+            assert_problem(changed(client, key, scopes=["read"]), 409, "key_not_usable")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_that_is_revoked_meanwhile_changes_no_other():
+    organization = make_organization()
+    for _ in range(5):
+        own = make_api_key(organization).api_key
+        key = make_api_key(organization, scopes="read").api_key
+
+        def act(number: int, own: APIKey = own, key: APIKey = key) -> object:
+            if number == 0:
+                return services.revoke_api_key(api_key=own, reason=REASON, actor=TESTER)
+            return services.limit_api_key(
+                api_key=key,
+                scopes="read write",
+                allowed_addresses=[],
+                monthly_cap=None,
+                changed_with=own,
+                reason=REASON,
+                actor=TESTER,
+            )
+
+        run_together(4, act)
+        verbs = AuditEntry.objects.filter(object_id__in=[str(own.pk), str(key.pk)])
+        order = [each.verb for each in verbs.order_by("pk")]
+        # Changed once at the most, and then before the revocation.
+        assert order in (["revoke_key"], ["limit_key", "revoke_key"])
+        key.refresh_from_db()
+        assert key.scopes == ("read write" if len(order) == 2 else "read")
+
+
+def test_from_outside_of_its_networks_a_key_takes_nothing_of_the_limits(
+    organization: Organization, settings: Any
+):
+    settings.ANONYMOUS_REQUESTS_PER_MINUTE = 3
+    client, _ = asking(organization, allowed_addresses="203.0.113.0/24")
+    inside: Any = client.get(ME, REMOTE_ADDR="203.0.113.9")
+    assert inside["RateLimit"].startswith('"api";r=199;')
+    for _ in range(3):
+        outside: Any = client.get(ME, REMOTE_ADDR="198.51.100.7")
+        assert_problem(outside, 403, "address_not_allowed")
+        assert "RateLimit" not in outside.headers
+    # They count for the address, as those with a bad key do.
+    refused: Any = client.get(ME, REMOTE_ADDR="198.51.100.7")
+    assert assert_problem(refused, 429, "rate_limited")["limit"] == "anonymous"
+    inside = client.get(ME, REMOTE_ADDR="203.0.113.9")
+    assert inside["RateLimit"].startswith('"api";r=198;')
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_that_knows_other_networks_of_a_key_asks_twice_once(organization: Organization):
+    client, own = asking(organization, allowed_addresses="127.0.0.0/8")
+    client.get(ME)
+    for known in {}, {own.prefix: "127.0.0.1/32"}, {own.prefix: "::1/128"}:
+        admission._networks_of.clear()
+        admission._networks_of.update(known)
+        for expected in 2, 1:
+            with round_trips() as trips:
+                assert client.get(ME).status_code == 200
+            assert trips == ["EVALSHA orgs:key"] * expected, known
+    services.limit_api_key(
+        api_key=own,
+        scopes="",
+        allowed_addresses=["203.0.113.0/24"],
+        monthly_cap=None,
+        reason=REASON,
+        actor=TESTER,
+    )
+    assert_problem(client.get(ME), 403, "address_not_allowed")
+
+
+# --- descendants ----------------------------------------------------------------------------
+
+
+def revoke(client: APIClient, key: APIKey, **asked: Any) -> Any:
+    return client.post(f"{KEYS}/{key.pk}/revoke", asked, format="json")
+
+
+def ids(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.content
+    return [each["id"] for each in answer.json()["keys"]]
+
+
+def test_a_key_in_wrong_hands_is_revoked_with_all_that_come_from_it(organization: Organization):
+    admin, _ = asking(organization)
+    thief, leaked = asking(organization)
+    first = made(thief)
+    second = client_with(first["key"]).post(KEYS, {"name": "second"}, format="json").json()
+    tested = made(thief, mode="test")
+    third = rotate(client_with(second["key"]), APIKey.objects.get(pk=second["id"])).json()
+    page = token_of(client_with(third["key"]))
+    bystander = made(admin)
+    descendants = [first["id"], second["id"], tested["id"], third["id"]]
+    preview = admin.get(f"{KEYS}/{leaked.pk}/descendants")
+    assert ids(preview) == descendants
+    # Without them it is that key alone, as ever.
+    assert ids(revoke(admin, leaked, descendants=False)) == [str(leaked.pk)]
+    assert client_with(second["key"]).get(ME).status_code == 200
+    assert ids(revoke(admin, leaked)) == descendants
+    for secret in (each["key"] for each in (first, second, tested, third)):
+        assert_problem(client_with(secret).get(ME), 401, "invalid_api_key")
+    assert_problem(page.get(ME), 401, "invalid_api_key")
+    assert client_with(bystander["key"]).get(ME).status_code == 200
+    assert AuditEntry.objects.filter(verb="revoke_key").count() == 5
+    with nothing_changes():
+        assert ids(revoke(admin, leaked)) == []
+    assert ids(admin.get(f"{KEYS}/{leaked.pk}/descendants")) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_key_that_is_made_meanwhile_outlives_the_one_it_comes_from():
+    organization = make_organization()
+    for _ in range(4):
+        leaked = make_api_key(organization).api_key
+
+        def act(number: int, leaked: APIKey = leaked) -> object:
+            if number == 0:
+                return services.revoke_with_descendants(api_key=leaked, reason=REASON, actor=TESTER)
+            if number == 1:
+                return services.rotate_api_key(
+                    api_key=leaked, created_with=leaked, reason=REASON, actor=TESTER
+                )
+            child = services.create_api_key(
+                organization=organization,
+                name="child",
+                created_with=leaked,
+                reason=REASON,
+                actor=TESTER,
+            )
+            return services.rotate_api_key(
+                api_key=child.api_key, created_with=child.api_key, reason=REASON, actor=TESTER
+            )
+
+        run_together(4, act)
+        assert not APIKey.objects.filter(revoked_at=None).exists()
+
+
 # --- whose keys ---------------------------------------------------------------------------
 
 
@@ -514,6 +773,9 @@ def test_keys_of_another_organization_and_tokens_are_not_there(organization: Org
             for answer in (
                 client.get(f"{KEYS}/{key.pk}"),
                 rotate(client, key),
+                changed(client, key, scopes=["read"]),
+                revoke(client, key),
+                client.get(f"{KEYS}/{key.pk}/descendants"),
                 client.delete(f"{KEYS}/{key.pk}"),
             ):
                 assert_problem(answer, 404, "not_found")

@@ -85,7 +85,7 @@ class Download:
                     done += len(chunk)
                     told(done, int(length) if length else None)
             part.replace(target)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise NoAnswer(f"The connection broke: {error}") from error
         finally:
             part.unlink(missing_ok=True)
@@ -125,7 +125,7 @@ class Calls:
 
     def _json(self, method: str, address: str, **options: Any) -> Any:
         response = self._call(method, address, **options)
-        return response.json() if response.content else None
+        return read_json(response) if response.content else None
 
     def _text(self, method: str, address: str, **options: Any) -> str:
         return self._call(method, address, **options).text
@@ -212,12 +212,22 @@ class Calls:
                     raise NoAnswer(f"{type(broken).__name__}: {broken}") from broken
                 self._sleep(self._retries.pause(attempt, None))
                 continue
+            except httpx.RequestError as broken:  # redirects without end, a body that is none
+                raise ClipForgeError(f"{type(broken).__name__}: {broken}") from broken
             pause = self._retries.pause(attempt, error.retry_after)
             is_worth = _is_worth_repeating(error, is_safe=is_safe)
             if is_last or not is_worth or pause > self._retries.longest_pause:
                 raise error
             self._sleep(pause)
         raise AssertionError("unreachable")
+
+
+def read_json(response: httpx.Response) -> Any:
+    """What the answer says. Raises ClipForgeError."""
+    try:
+        return response.json()
+    except ValueError as error:
+        raise ClipForgeError("The answer is no JSON: it came from something in between.") from error
 
 
 def _is_worth_repeating(error: APIError, *, is_safe: bool) -> bool:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
 
-from clipforge_sdk.calls import Retries, Source, Told, tell_nobody
-from clipforge_sdk.errors import ClipForgeError, JobFailed, StillRunning
+from clipforge_sdk.calls import Retries, Source, Told, read_json, tell_nobody
+from clipforge_sdk.errors import ClipForgeError, JobFailed, StillRunning, seconds_of
 from clipforge_sdk.generated import models
 from clipforge_sdk.generated.operations import Operations
 
@@ -20,6 +20,8 @@ ENDED = {"READY", "EMPTY", "FAILED", "CANCELLED", "EXPIRED"}
 WITHOUT_RESULT = {"FAILED", "CANCELLED"}
 # Between two polls, where the service does not say. Seconds.
 POLL = 2.0
+# And where it says "now".
+SHORTEST = 0.5
 # So long the service waits for news before it answers that there is none.
 LONG_POLL = 20
 
@@ -135,7 +137,7 @@ class Client(Operations):
             wait = {"wait": LONG_POLL} if etag else {}
             response = self._call("GET", address, path={"id": pk}, query=wait, headers=headers)
             if response.content:  # not 304
-                job, etag = response.json(), response.headers.get("ETag", "")
+                job, etag = read_json(response), response.headers.get("ETag", "")
                 seen(job)
                 if job["status"] in WITHOUT_RESULT:
                     raise JobFailed(job)
@@ -143,7 +145,8 @@ class Client(Operations):
                     return job
             if time.monotonic() >= deadline:
                 raise StillRunning(f"{pk} was not finished after {seconds:g} seconds.")
-            pause = float(response.headers.get("Retry-After", POLL))
+            said = seconds_of(response.headers.get("Retry-After"))
+            pause = POLL if said is None else max(said, SHORTEST)
             self._sleep(min(pause, max(0.0, deadline - time.monotonic())))
 
 

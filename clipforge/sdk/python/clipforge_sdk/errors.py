@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -44,7 +47,7 @@ class APIError(ClipForgeError):
         self.code: str = self.problem.get("code") or "unknown"
         self.detail: str = self.problem.get("detail") or response.reason_phrase
         self.request_id: str | None = response.headers.get("X-Request-ID")
-        self.retry_after = _seconds(response.headers.get("Retry-After"))
+        self.retry_after = seconds_of(response.headers.get("Retry-After"))
         super().__init__(f"{self.detail} ({self.status} {self.code}, request {self.request_id})")
 
     @classmethod
@@ -132,8 +135,16 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _seconds(header: str | None) -> float | None:
-    try:
-        return None if header is None else max(0.0, float(header))
-    except ValueError:  # a date, which the service does not send
+def seconds_of(header: str | None) -> float | None:
+    """`Retry-After` in seconds from now: a number, or a date, which proxies send. None for none."""
+    if header is None:
         return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            until = parsedate_to_datetime(header)
+        except ValueError:
+            return None
+        seconds = until.timestamp() - time.time()
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -1,7 +1,7 @@
 /** The client: every operation of the API, and what takes several of them. */
 
 import type { CallOptions, Retries, Settings, Upload, WriteOptions } from "./calls.js";
-import { ClipForgeError, JobFailed, StillRunning } from "./errors.js";
+import { ClipForgeError, JobFailed, secondsOf, StillRunning } from "./errors.js";
 import type * as models from "./generated/models.js";
 import { Operations } from "./generated/operations.js";
 
@@ -30,6 +30,8 @@ const ENDED = new Set(["READY", "EMPTY", "FAILED", "CANCELLED", "EXPIRED"]);
 const WITHOUT_RESULT = new Set(["FAILED", "CANCELLED"]);
 // Between two polls, where the service does not say. Seconds.
 const POLL = 2;
+// And where it says "now".
+const SHORTEST = 0.5;
 // So long the service waits for news before it answers that there is none. Seconds.
 const LONG_POLL = 20;
 const UPLOAD_TIMEOUT = 600_000;
@@ -37,9 +39,12 @@ const UPLOAD_TIMEOUT = 600_000;
 /** ClipForge, for one organization. Every method rejects with a ClipForgeError. */
 export class Client extends Operations {
   constructor(options: ClientOptions = {}) {
-    const key = options.key ?? variable("CLIPFORGE_API_KEY");
+    // Without the line break that it has at the end of a file.
+    const key = (options.key ?? variable("CLIPFORGE_API_KEY"))?.trim();
     const url = options.url ?? variable("CLIPFORGE_URL");
     if (!key) throw new ClipForgeError("No API key: give one, or set CLIPFORGE_API_KEY.");
+    // What would be said of it as a header quotes it, and lands in logs.
+    if (!/^[!-~]+$/.test(key)) throw new ClipForgeError("This is no API key: it has characters that none has.");
     if (!url) throw new ClipForgeError("No address of the service: give one, or set CLIPFORGE_URL.");
     super({
       url,
@@ -118,7 +123,8 @@ export class Client extends Operations {
       }
       const left = (deadline - performance.now()) / 1000;
       if (left <= 0) throw new StillRunning(`${id} was not finished after ${seconds} seconds.`);
-      const pause = Number.parseFloat(response.headers.get("Retry-After") ?? String(POLL));
+      const said = secondsOf(response.headers.get("Retry-After"));
+      const pause = said === null ? POLL : Math.max(said, SHORTEST);
       await this.settings.sleep(Math.min(pause, left), signal);
     }
   }

@@ -2,6 +2,14 @@
 
 import type { Problem } from "./generated/models.js";
 
+/** `Retry-After` in seconds from now: a number, or a date, which proxies send. Null for none. */
+export function secondsOf(header: string | null): number | null {
+  if (!header?.trim()) return null;
+  const seconds = Number(header);
+  const found = Number.isNaN(seconds) ? (Date.parse(header) - Date.now()) / 1000 : seconds;
+  return Number.isFinite(found) ? Math.max(0, found) : null;
+}
+
 export class ClipForgeError extends Error {
   constructor(message: string) {
     super(message);
@@ -46,8 +54,7 @@ export class APIError extends ClipForgeError {
     this.code = code;
     this.detail = detail;
     this.requestId = requestId;
-    const after = Number.parseFloat(response.headers.get("Retry-After") ?? "");
-    this.retryAfter = Number.isNaN(after) ? null : Math.max(0, after);
+    this.retryAfter = secondsOf(response.headers.get("Retry-After"));
   }
 
   /** The error of this answer, in the class of its status. */

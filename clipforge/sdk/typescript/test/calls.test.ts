@@ -242,6 +242,38 @@ test("a client without key or address says what to set", () => {
   assert.throws(() => new sdk.Client({ key: "cf_live_key" }), /CLIPFORGE_URL/);
 });
 
+test("a key has no line break from its file; what cannot be one is refused and not told to logs", async () => {
+  server.answers = [{ status: 200, body: { available: 3 } }];
+  await new sdk.Client({ key: "cf_live_key\r\n", url }).getBalance();
+  assert.equal(server.requests[0]!.headers.authorization, "Bearer cf_live_key");
+  for (const key of ["cf_live_\nkey", "cf_live_ key", "cf_live_clé", "cf_live_\0key"]) {
+    assert.throws(
+      () => new sdk.Client({ key, url }),
+      (error: Error) => error instanceof sdk.ClipForgeError && !error.message.includes("cf_live"),
+    );
+  }
+});
+
+for (const [header, pause] of [
+  [new Date(Date.now() + 3600_000).toUTCString(), "as said"],
+  ["Thu, 01 Jan 1970 00:00:00 GMT", 0.5],
+  ["0", 0.5],
+  ["soon", 2],
+  ["NaN", 2],
+] as const) {
+  test(`waiting never turns into a loop without a pause: Retry-After ${header.slice(0, 16)}`, async () => {
+    const headers = { ETag: '"1"', "Retry-After": header };
+    server.answers = [
+      { status: 200, headers, body: { ...PROJECT, status: "ANALYZING" } },
+      { status: 304, headers },
+      { status: 200, body: PROJECT },
+    ];
+    await client.waitForProject("p-1");
+    if (pause === "as said") assert.ok(slept.every((each) => each > 3000 && each <= 3600));
+    else assert.deepEqual(slept, [pause, pause]);
+  });
+}
+
 test("an event that was signed with the secret is believed, and nothing else", () => {
   const secret = `whsec_${Buffer.from("a".repeat(24)).toString("base64")}`;
   const body = JSON.stringify({ id: "e-1", type: "project.ready", data: { title: "Grüße" } });

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+ApiVersionEnum: TypeAlias = Literal["2026-11-25", "2026-11-30"]
+
+
 AspectEnum: TypeAlias = Literal["9:16", "1:1", "16:9", "source"]
 
 
@@ -114,6 +117,10 @@ class Endpoint(TypedDict):
     """
     Empty: all of them.
     """
+    api_version: str
+    """
+    Of the API, by date: what it is told has the shape that `GET` has in it.
+    """
     is_enabled: bool
     disabled_at: str | None
     disabled_because: str | None
@@ -156,6 +163,10 @@ class EndpointWithSecret(TypedDict):
     event_types: list[str]
     """
     Empty: all of them.
+    """
+    api_version: str
+    """
+    Of the API, by date: what it is told has the shape that `GET` has in it.
     """
     is_enabled: bool
     disabled_at: str | None
@@ -272,6 +283,13 @@ KeyRequestModeEnum: TypeAlias = Literal["live", "test"]
 AllowedAddress: TypeAlias = str
 
 
+class KeyRevocationRequest(TypedDict):
+    descendants: NotRequired[bool]
+    """
+    Also the keys that were made with it, or in its place by rotation, and with those.
+    """
+
+
 class KeyRotationRequest(TypedDict):
     overlap_hours: NotRequired[int]
     """
@@ -359,6 +377,10 @@ class PatchedEndpointUpdateRequest(TypedDict):
     event_types: NotRequired[list[EventTypesEnum]]
     """
     Of which it is told; empty, or left out: of all, also of those to come.
+    """
+    api_version: NotRequired[ApiVersionEnum]
+    """
+    Of the API: what it is told has this shape. Left out: that of the request.
     """
     is_enabled: NotRequired[bool]
 
@@ -898,6 +920,9 @@ class DeliveryDetail(TypedDict):
     created_at: str
     delivered_at: str | None
     body: str
+    """
+    In the version that the endpoint has now.
+    """
     attempts: list[dict[str, Any]]
 
 
@@ -930,6 +955,10 @@ class EndpointCreateRequest(TypedDict):
     event_types: NotRequired[list[EventTypesEnum]]
     """
     Of which it is told; empty, or left out: of all, also of those to come.
+    """
+    api_version: NotRequired[ApiVersionEnum]
+    """
+    Of the API: what it is told has this shape. Left out: that of the request.
     """
 
 
@@ -1338,6 +1367,10 @@ class KeyRequestRequest(TypedDict):
     """
 
 
+class Keys(TypedDict):
+    keys: list[Key]
+
+
 class Moment(TypedDict):
     id: str
     project: str
@@ -1485,6 +1518,21 @@ class PaginatedMomentList(TypedDict):
     next_cursor: str | None
     """
     Pass as `cursor` to get the next page; null on the last one.
+    """
+
+
+class PatchedKeyLimitsRequest(TypedDict):
+    scopes: NotRequired[list[ScopesEnum]]
+    """
+    What it may do. Its tokens that may do more end at once.
+    """
+    allowed_addresses: NotRequired[list[AllowedAddress]]
+    """
+    Addresses and blocks, of IPv4 and IPv6. Empty: from anywhere.
+    """
+    monthly_credit_cap: NotRequired[int | None]
+    """
+    Credits a month (UTC), of all keys that share its cap. Null: no cap.
     """
 
 

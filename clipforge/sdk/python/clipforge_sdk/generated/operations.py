@@ -1026,14 +1026,50 @@ class Operations(Calls):
         answer: models.Key = self._json("GET", "/api/v1/keys/{key_id}", path={"key_id": key_id})
         return answer
 
-    def revoke_key(self, key_id: str) -> None:
-        """Revoke a key.
+    def update_key(self, key_id: str, body: models.PatchedKeyLimitsRequest) -> models.Key:
+        """Change what a key may do, from where, and how much.
 
-        It is refused from the next request on, and so are its tokens. Also the key that asks may be revoked; the others of the organization stay as they are.
+        From the next request on; what is left out stays. Any key may be narrowed, also the one that asks. One that is given more can then do no more than the key that asks. The cap is that of all keys that share it.
+
+        Needs the scope `keys`.
+        """
+        answer: models.Key = self._json(
+            "PATCH", "/api/v1/keys/{key_id}", path={"key_id": key_id}, body=body
+        )
+        return answer
+
+    def revoke_key(self, key_id: str) -> None:
+        """Revoke a key, and no other.
+
+        It is refused from the next request on, and so are its tokens. Also the key that asks may be revoked; the others of the organization stay as they are, also those that it made: see `POST /keys/{id}/revoke`.
 
         Needs the scope `keys`.
         """
         self._json("DELETE", "/api/v1/keys/{key_id}", path={"key_id": key_id})
+
+    def list_key_descendants(self, key_id: str) -> models.Keys:
+        """The working keys that come from a key.
+
+        Those that were made with it, or in its place by rotation, and with those in turn, oldest first, also in the sandbox. `POST /keys/{id}/revoke` revokes them with it.
+
+        Needs the scope `keys`.
+        """
+        answer: models.Keys = self._json(
+            "GET", "/api/v1/keys/{key_id}/descendants", path={"key_id": key_id}
+        )
+        return answer
+
+    def revoke_key_family(self, key_id: str, body: models.KeyRevocationRequest) -> models.Keys:
+        """Revoke a key in wrong hands, with all that come from it.
+
+        Whoever had it may have made others. The answer has the keys that worked until now. Repeating it finds what is left: none.
+
+        Needs the scope `keys`.
+        """
+        answer: models.Keys = self._json(
+            "POST", "/api/v1/keys/{key_id}/revoke", path={"key_id": key_id}, body=body
+        )
+        return answer
 
     def rotate_key(self, key_id: str, body: models.KeyRotationRequest) -> models.NewKey:
         """Give a key a successor.

@@ -25,6 +25,8 @@ export type components = {
             readonly expires_at: string | null;
         };
         /** @enum {string} */
+        ApiVersionEnum: "2026-11-25" | "2026-11-30";
+        /** @enum {string} */
         AspectEnum: "9:16" | "1:1" | "16:9" | "source";
         Balance: {
             /** @description Credits that can be spent now. */
@@ -182,6 +184,7 @@ export type components = {
             readonly created_at: string;
             /** Format: date-time */
             readonly delivered_at: string | null;
+            /** @description In the version that the endpoint has now. */
             readonly body: string;
             readonly attempts: {
                 [key: string]: unknown;
@@ -216,6 +219,8 @@ export type components = {
             readonly description: string | null;
             /** @description Empty: all of them. */
             readonly event_types: string[];
+            /** @description Of the API, by date: what it is told has the shape that `GET` has in it. */
+            readonly api_version: string;
             readonly is_enabled: boolean;
             /** Format: date-time */
             readonly disabled_at: string | null;
@@ -239,6 +244,8 @@ export type components = {
             description?: string;
             /** @description Of which it is told; empty, or left out: of all, also of those to come. */
             event_types?: components["schemas"]["EventTypesEnum"][];
+            /** @description Of the API: what it is told has this shape. Left out: that of the request. */
+            api_version?: components["schemas"]["ApiVersionEnum"];
         };
         EndpointTestEvent: {
             /** Format: uuid */
@@ -265,6 +272,8 @@ export type components = {
             readonly description: string | null;
             /** @description Empty: all of them. */
             readonly event_types: string[];
+            /** @description Of the API, by date: what it is told has the shape that `GET` has in it. */
+            readonly api_version: string;
             readonly is_enabled: boolean;
             /** Format: date-time */
             readonly disabled_at: string | null;
@@ -734,12 +743,22 @@ export type components = {
              */
             expires_at?: string;
         };
+        KeyRevocationRequest: {
+            /**
+             * @description Also the keys that were made with it, or in its place by rotation, and with those.
+             * @default true
+             */
+            descendants?: boolean;
+        };
         KeyRotationRequest: {
             /**
              * @description So long the old key still works.
              * @default 24
              */
             overlap_hours?: number;
+        };
+        Keys: {
+            keys: components["schemas"]["Key"][];
         };
         /** @enum {string} */
         KindsEnum: "talk" | "action" | "music";
@@ -941,12 +960,25 @@ export type components = {
             description?: string;
             /** @description Of which it is told; empty, or left out: of all, also of those to come. */
             event_types?: components["schemas"]["EventTypesEnum"][];
+            /** @description Of the API: what it is told has this shape. Left out: that of the request. */
+            api_version?: components["schemas"]["ApiVersionEnum"];
             is_enabled?: boolean;
         };
         /** @description What can be changed of an export. */
         PatchedExportUpdateRequest: {
             /** @description Keep the file while the organization pays for its tier. */
             pinned?: boolean;
+        };
+        PatchedKeyLimitsRequest: {
+            /** @description What it may do. Its tokens that may do more end at once. */
+            scopes?: components["schemas"]["ScopesEnum"][];
+            /** @description Addresses and blocks, of IPv4 and IPv6. Empty: from anywhere. */
+            allowed_addresses?: string[];
+            /**
+             * Format: int64
+             * @description Credits a month (UTC), of all keys that share its cap. Null: no cap.
+             */
+            monthly_credit_cap?: number | null;
         };
         /** @description Whatever is left out stays as it is; `snap` alone moves the edges that are there. */
         PatchedMomentUpdateRequest: {
@@ -1713,6 +1745,7 @@ export type components = {
     pathItems: never;
 };
 export type APIKey = components['schemas']['APIKey'];
+export type ApiVersionEnum = components['schemas']['ApiVersionEnum'];
 export type AspectEnum = components['schemas']['AspectEnum'];
 export type Balance = components['schemas']['Balance'];
 export type CaptionStyleRequest = components['schemas']['CaptionStyleRequest'];
@@ -1761,7 +1794,9 @@ export type HoldStatusEnum = components['schemas']['HoldStatusEnum'];
 export type Key = components['schemas']['Key'];
 export type KeyRequestModeEnum = components['schemas']['KeyRequestModeEnum'];
 export type KeyRequestRequest = components['schemas']['KeyRequestRequest'];
+export type KeyRevocationRequest = components['schemas']['KeyRevocationRequest'];
 export type KeyRotationRequest = components['schemas']['KeyRotationRequest'];
+export type Keys = components['schemas']['Keys'];
 export type KindsEnum = components['schemas']['KindsEnum'];
 export type LayoutEnum = components['schemas']['LayoutEnum'];
 export type LowBalance = components['schemas']['LowBalance'];
@@ -1787,6 +1822,7 @@ export type PaginatedTransactionList = components['schemas']['PaginatedTransacti
 export type PatchedCorrectionsRequest = components['schemas']['PatchedCorrectionsRequest'];
 export type PatchedEndpointUpdateRequest = components['schemas']['PatchedEndpointUpdateRequest'];
 export type PatchedExportUpdateRequest = components['schemas']['PatchedExportUpdateRequest'];
+export type PatchedKeyLimitsRequest = components['schemas']['PatchedKeyLimitsRequest'];
 export type PatchedMomentUpdateRequest = components['schemas']['PatchedMomentUpdateRequest'];
 export type PatchedProjectUpdateRequest = components['schemas']['PatchedProjectUpdateRequest'];
 export type Payment = components['schemas']['Payment'];

@@ -966,9 +966,24 @@ export class Operations extends Calls {
   }
 
   /**
-   * Revoke a key.
+   * Change what a key may do, from where, and how much.
    *
-   * It is refused from the next request on, and so are its tokens. Also the key that asks may be revoked; the others of the organization stay as they are.
+   * From the next request on; what is left out stays. Any key may be narrowed, also the one that asks. One that is given more can then do no more than the key that asks. The cap is that of all keys that share it.
+   *
+   * Needs the scope `keys`.
+   */
+  updateKey(
+    keyId: string,
+    body: models.PatchedKeyLimitsRequest,
+    options: CallOptions = {},
+  ): Promise<models.Key> {
+    return this.json({ method: "PATCH", address: "/api/v1/keys/{key_id}", path: { key_id: keyId }, body, ...options });
+  }
+
+  /**
+   * Revoke a key, and no other.
+   *
+   * It is refused from the next request on, and so are its tokens. Also the key that asks may be revoked; the others of the organization stay as they are, also those that it made: see `POST /keys/{id}/revoke`.
    *
    * Needs the scope `keys`.
    */
@@ -977,6 +992,35 @@ export class Operations extends Calls {
     options: CallOptions = {},
   ): Promise<void> {
     return this.json({ method: "DELETE", address: "/api/v1/keys/{key_id}", path: { key_id: keyId }, ...options });
+  }
+
+  /**
+   * The working keys that come from a key.
+   *
+   * Those that were made with it, or in its place by rotation, and with those in turn, oldest first, also in the sandbox. `POST /keys/{id}/revoke` revokes them with it.
+   *
+   * Needs the scope `keys`.
+   */
+  listKeyDescendants(
+    keyId: string,
+    options: CallOptions = {},
+  ): Promise<models.Keys> {
+    return this.json({ method: "GET", address: "/api/v1/keys/{key_id}/descendants", path: { key_id: keyId }, ...options });
+  }
+
+  /**
+   * Revoke a key in wrong hands, with all that come from it.
+   *
+   * Whoever had it may have made others. The answer has the keys that worked until now. Repeating it finds what is left: none.
+   *
+   * Needs the scope `keys`.
+   */
+  revokeKeyFamily(
+    keyId: string,
+    body: models.KeyRevocationRequest,
+    options: CallOptions = {},
+  ): Promise<models.Keys> {
+    return this.json({ method: "POST", address: "/api/v1/keys/{key_id}/revoke", path: { key_id: keyId }, body, ...options });
   }
 
   /**
