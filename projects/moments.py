@@ -19,7 +19,7 @@ from django.db import transaction
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.media import Chosen, MediaError, ScoredMoment, Snap, choose, place
 from clipforge.media.words.transcript import Transcript
-from projects import pictures, selectors
+from projects import pictures, selectors, turns
 from projects.events import moments_replacing
 from projects.models import Moment, MomentFeedback, Project
 from projects.recording import figures_of, record_moments
@@ -219,9 +219,10 @@ def spoken(project: Project, language: str | None = None) -> Transcript | None:
 
 @contextlib.contextmanager
 def features_that_cannot_be_read() -> Iterator[None]:
-    """Raise Conflict where the child could do nothing with what is kept."""
+    """Raise Conflict where the child could do nothing with what is kept; Unavailable without a turn."""
     try:
-        yield
+        with turns.turn():
+            yield
     except MediaError as error:
         raise Conflict(
             "What was kept of this project cannot be used. Upload it again.",

@@ -6,24 +6,20 @@ They lie beside the source and are deleted with it, with the moment, and when it
 from __future__ import annotations
 
 import logging
-import threading
 import uuid
 from dataclasses import replace
 
 from clipforge.common import storage
 from clipforge.media import MediaError, portray
 from clipforge.media.operations import CHOOSING_LIMITS
-from projects import faces, pictures
+from projects import faces, pictures, turns
 from projects.models import Moment, Project
 
 logger = logging.getLogger(__name__)
 
-# That a process makes at the same time. Each keeps a thread, of which a process has four by default: half
-# a second as a rule, but twenty where a source has one keyframe in an hour.
-MOST_AT_ONCE = 2
-PATIENCE = 1.0  # seconds that a request waits for its turn
-
-_slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+# A poster takes half a second as a rule, but twenty where a source has one keyframe in an hour.
+PATIENCE = turns.PATIENCE
+_slots = turns.slots
 
 
 def signed_url(moment: Moment, name: str) -> str:

@@ -14,7 +14,8 @@ conditional UPDATE touches nothing.
     requeue    QUEUED,  fence n+2    by the sweeper when the lease ran out
 
 Whether a queued job gets its task at once, or when others of its organization have ended, is for
-`places` to say. Locks are always taken in the order row, hold, account, grants, share.
+`places` to say. Locks are always taken in the order row, quote, hold, account, grants, share; of several
+rows, the projects come first.
 """
 
 from __future__ import annotations
@@ -101,6 +102,11 @@ def retry(
         caching.changed(type(job), job.pk)
         places.enter(locked)
     return locked
+
+
+def lock(job: J) -> J:
+    """The row as it is now, locked until the caller's transaction ends. Raises NotFound."""
+    return _locked(job)
 
 
 def cancel(job: J, *, actor: str) -> J:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from django.db import transaction
+
 from clipforge.jobs import lifecycle
 from clipforge.jobs.kinds import kind_of
 from clipforge.jobs.models import Job
@@ -48,13 +50,16 @@ def retry_job(*, job: J, actor: str, terms: Terms = AT_ANY_PRICE) -> J:
     what `agreed_charge` does.
     """
     kind = kind_of(job)
-    return lifecycle.retry(
-        job,
-        charge=agreed_charge(job=job, terms=terms),
-        reason=kind.reason(job),
-        actor=actor,
-        most_open=org_selectors.limits_of(job.org).open_jobs,
-    )
+    with transaction.atomic():
+        if terms.quote_id is not None:
+            lifecycle.lock(job)  # before the quote, as all who take both: see `lifecycle`
+        return lifecycle.retry(
+            job,
+            charge=agreed_charge(job=job, terms=terms),
+            reason=kind.reason(job),
+            actor=actor,
+            most_open=org_selectors.limits_of(job.org).open_jobs,
+        )
 
 
 def cancel_job(*, job: J, actor: str) -> J:

@@ -20,6 +20,8 @@ EXTERNAL_ID = {"external_id_taken": "Another project has this external id: `exis
 BAD_RANGE = {"bad_range": "The range does not lie inside the source, or ends before it begins."}
 NO_TRANSCRIPT = {"no_transcript": "There is no transcript."}
 
+BUSY = {503: {"children_busy": "Too much is being looked at here. Try again in a moment."}}
+
 UPLOAD = {
     400: {"upload_interrupted": "The upload broke off before its end."},
     409: EXTERNAL_ID,
@@ -41,6 +43,7 @@ MOMENTS = {
         "too_many_moments": "The project has as many moments as it may.",
     },
     422: BAD_RANGE,
+    **BUSY,
 }
 TRANSCRIPT = {404: NO_TRANSCRIPT, 422: BAD_RANGE}
 CORRECTION = {
@@ -57,5 +60,6 @@ CURVES = {
         "project_not_ready": "The project is not analysed yet.",
         "features_missing": "What its analysis found is not kept any more. Analyse it again.",
         "features_unusable": "What its analysis found cannot be read. Analyse it again.",
-    }
+    },
+    **BUSY,
 }

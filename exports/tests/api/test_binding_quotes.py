@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import threading
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
 from django.utils import timezone
 
 from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem, invalid_fields
@@ -23,14 +25,16 @@ from clipforge.devtools.testing.factories import (
     make_organization,
     make_project,
 )
-from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.races import run_together, until_a_lock_is_waited_for
 from clipforge.devtools.testing.state import funds, nothing_changes
 from clipforge.jobs import lifecycle
+from clipforge.jobs import services as job_services
 from clipforge.orgs.models import Organization
 from credits import quotes
 from credits.models import CreditHold, CreditQuote
 from credits.tasks import forget_old_quotes
 from exports.models import Export
+from projects.selectors import lock_clippable
 
 pytestmark = pytest.mark.django_db
 
@@ -316,3 +320,32 @@ def test_a_moment_can_be_ordered_with_a_quote(api, project):
     answer = api.post(EXPORTS, {"moment": str(moment.pk), "quote_id": quote_id})
     assert answer.status_code == 201
     assert uuid.UUID(answer.json()["id"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_retry_and_a_batch_under_one_quote_wait_for_each_other_and_never_deadlock():
+    """Both lock the project first, and then the quote."""
+    organization = make_organization(credits_=100)
+    failed = make_project(organization, status="FAILED", duration=60.0)
+    quote_id = uuid.UUID(quoted(make_client(organization), duration_seconds=60))
+    terms = quotes.Terms(quote_id=quote_id)
+
+    def act(number: int) -> Any:
+        if number == 0:
+            return job_services.retry_job(job=failed, actor="tests", terms=terms)
+        with transaction.atomic():
+            lock_clippable(organization, project_ids=[failed.pk], moment_ids=[])
+            begun.set()
+            until_a_lock_is_waited_for()
+            return quotes.lock_quote(organization, quote_id)
+
+    begun = threading.Event()
+
+    def in_turn(number: int) -> Any:
+        if number == 0:
+            assert begun.wait(120)
+        return act(number)
+
+    retried, locked = run_together(2, in_turn)
+    assert isinstance(locked, CreditQuote), locked
+    assert getattr(retried, "status", retried) == "QUEUED"
