@@ -72,7 +72,7 @@ def submit(
         job.status = QUEUED
         job.queued_at = timezone.now()
         job.save(force_insert=True)
-        places.enter(job)
+        caching.added(job.org_id, changed_by=places.enter(job))
 
 
 def retry(
@@ -172,14 +172,18 @@ def beat(job: Job, *, stage: str, progress: float) -> bool:
             f"UPDATE {connection.ops.quote_name(model._meta.db_table)}"  # noqa: S608 - of a model
             " SET lease_expires_at = statement_timestamp() + make_interval(secs => %s),"
             " stage = %s, progress = %s"
-            " WHERE id = %s AND status = %s AND fence = %s RETURNING version",
+            " WHERE id = %s AND status = %s AND fence = %s"
+            f" RETURNING version, {caching.TRANSACTION}",
             [settings.WORK_LEASE_SECONDS, stage, progress, job.pk, job.RUNNING, job.fence],
         )
         row = cursor.fetchone()
     if row is None:
         return False
     is_news, job.stage = stage != job.stage, stage
-    caching.now_at(model, job.pk, job.org_id, version=row[0], is_news=is_news)
+    version, changed_by = row
+    caching.advanced(
+        model, job.pk, job.org_id, version=version, changed_by=changed_by, is_news=is_news
+    )
     return True
 
 

@@ -29,23 +29,25 @@ BATCH = 1000
 MAX_POSITION = 1000
 
 
-def enter(job: Job) -> None:
+def enter(job: Job) -> int:
     """Give a job that was queued its place, and a queue entry if it is its organization's turn.
 
-    The job knows how many start before it, as `ahead_when_queued`: its first answer says so.
+    The job knows how many start before it, as `ahead_when_queued`: its first answer says so. Returns
+    the number of the transaction.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT kind, job, fence, tag, NULL::int FROM jobs_enter(%s, %s, %s, %s)
+            SELECT kind, job, fence, tag, NULL::int, NULL::bigint FROM jobs_enter(%s, %s, %s, %s)
             UNION ALL
-            SELECT NULL, NULL, NULL, NULL, jobs_position(%s, %s)
+            SELECT NULL, NULL, NULL, NULL, jobs_position(%s, %s), pg_current_xact_id()::text::bigint
             """,
             [job.org_id, job.REFERENCE_TYPE, job.pk, job.fence, job.pk, MAX_POSITION],
         )
-        *promoted, (*_, ahead) = cursor.fetchall()
+        *promoted, (*_, ahead, transaction_number) = cursor.fetchall()
     job.ahead_when_queued = ahead
     _defer(row[:4] for row in promoted)
+    return int(transaction_number)
 
 
 def leave(job: Job) -> None:

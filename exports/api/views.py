@@ -17,7 +17,6 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 from rest_framework import status
-from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -29,11 +28,10 @@ from clipforge.common.api.schema import together
 from clipforge.common.errors import DomainError, NotFound
 from clipforge.jobs.api import refusals as job_refusals
 from clipforge.jobs.api.serializers import TermsSerializer, terms_of
-from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
+from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobList, JobRetry, JobView
 from clipforge.media.contracts import PICTURES
 from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
-from clipforge.orgs.api.views import OrgView
 from exports import downloads, selectors, services
 from exports.api import refusals
 from exports.api.filters import ExportFilter
@@ -49,7 +47,8 @@ from projects import selectors as project_selectors
 from projects.models import Moment, Project
 
 
-class ExportList(ListModelMixin, OrgView):
+class ExportList(JobList):
+    model = Export
     serializer_class = ExportSerializer
     filterset_class = ExportFilter
     idempotent_methods = ("post",)
@@ -75,8 +74,8 @@ class ExportList(ListModelMixin, OrgView):
         summary="Exports, newest first",
         description="Filters combine. A filter by a project that is not yours is 404.",
     )
-    def get(self, request: Request) -> Response:
-        return self.list(request)
+    def get(self, request: Request) -> HttpResponseBase:
+        return self.polled(request)
 
     @extend_schema(
         operation_id="create_export",

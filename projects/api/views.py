@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -17,7 +17,6 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 from rest_framework import status
-from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -29,11 +28,10 @@ from clipforge.common.errors import Invalid, StorageLimitReached
 from clipforge.common.storage import Arrival
 from clipforge.jobs.api import refusals as job_refusals
 from clipforge.jobs.api.serializers import TermsSerializer, terms_of
-from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobRetry, JobView
+from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobList, JobRetry, JobView
 from clipforge.media.signatures import HEAD_BYTES
 from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
-from clipforge.orgs.api.views import OrgView
 from clipforge.orgs.idempotency import is_answered
 from credits.quotes import AT_ANY_PRICE
 from projects import selectors, services
@@ -48,7 +46,8 @@ from projects.models import Project
 from projects.wishes import require_inside
 
 
-class ProjectList(ListModelMixin, OrgView):
+class ProjectList(JobList):
+    model = Project
     serializer_class = ProjectSerializer
     filterset_class = ProjectFilter
     idempotent_methods = ("post",)
@@ -94,8 +93,8 @@ class ProjectList(ListModelMixin, OrgView):
         summary="Projects, newest first",
         description="Filters combine. `ids` and `external_id` find what you know, `q` what you look for, `updated_after` what has changed.",
     )
-    def get(self, request: Request) -> Response:
-        return self.list(request)
+    def get(self, request: Request) -> HttpResponseBase:
+        return self.polled(request)
 
     @extend_schema(
         operation_id="create_project",

@@ -64,7 +64,9 @@ JITTER = 0.05
 
 
 LUA = Path(__file__).parent / "lua"
-READ, STORE, INVALIDATE = (Script(LUA / f"{name}.lua") for name in ("read", "store", "invalidate"))
+READ, STORE, INVALIDATE, EXTEND = (
+    Script(LUA / f"{name}.lua") for name in ("read", "store", "invalidate", "extend")
+)
 
 
 class Versioned(NamedTuple):
@@ -119,14 +121,45 @@ class VersionedCache:
 
     def invalidate(self, key: str, version: int) -> None:
         """Refuse values older than `version` from now on. Call in the transaction that made it."""
-        again = _RaiseFloorAgain(self, key, version)
+        self.invalidate_all({key: version})
+
+    def invalidate_all(self, versions: dict[str, int]) -> None:
+        """As `invalidate`, of several keys in one round trip."""
+        again = [_RaiseFloorAgain(self, key, version) for key, version in versions.items()]
         if connection.in_atomic_block:
-            if any(again.is_covered_by(entry[1]) for entry in connection.run_on_commit):
+            known = [entry[1] for entry in connection.run_on_commit]
+            again = [each for each in again if not any(map(each.is_covered_by, known))]
+            if not again:
                 return
             asked_at = time.monotonic()
-            if self._raise_floors({key: version}):
-                again = replace(again, until=asked_at + AGAIN_AFTER)
-        transaction.on_commit(again, robust=True)
+            if self._raise_floors({each.key: each.version for each in again}):
+                again = [replace(each, until=asked_at + AGAIN_AFTER) for each in again]
+            for each in again:
+                transaction.on_commit(each, robust=True)
+        else:
+            self._raise_floors(versions)
+
+    def is_announced(self, key: str) -> bool:
+        """Whether this transaction has announced a change of the value already."""
+        entries = (entry[1] for entry in connection.run_on_commit)
+        return any(isinstance(each, _RaiseFloorAgain) and each.key == key for each in entries)
+
+    def extend(self, key: str, found: bytes, value: Any) -> None:
+        """Put `value` in place of `found`, if that is still there, to live as long as it would have.
+
+        For a value that is added to, and has something in it that no other value had: what was loaded
+        after `found` was read is then as new as that. Inside a transaction nothing is stored.
+        """
+        if connection.in_atomic_block:
+            return
+        started, outcome = time.perf_counter(), "error"
+        try:
+            extended = EXTEND.run(self.redis, [key], [found, json.dumps(value)])
+            outcome = "stored" if extended else "refused"
+        except RedisError:
+            record(key, "error")
+        finally:
+            log_operation("extend", key, outcome, started)
 
     def flush_pending_invalidations(self) -> None:
         """Repeat the invalidations that did not reach Redis. Raises RedisError, and keeps them."""

@@ -327,7 +327,7 @@ def test_a_retry_and_a_batch_under_one_quote_wait_for_each_other_and_never_deadl
     """Both lock the project first, and then the quote."""
     organization = make_organization(credits_=100)
     failed = make_project(organization, status="FAILED", duration=60.0)
-    quote_id = uuid.UUID(quoted(make_client(organization), duration_seconds=60))
+    quote_id = uuid.UUID(quoted(make_client(organization), analysis_seconds=60))
     terms = quotes.Terms(quote_id=quote_id)
 
     def act(number: int) -> Any:
