@@ -77,6 +77,28 @@ def faults(schema: Node, part: Node, example: Any) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(example)]
 
 
+def test_no_example_is_a_placeholder(schema):
+    """What is filled in for a text that its serializer says nothing of."""
+
+    def texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+        match value:
+            case dict():
+                for name, each in value.items():
+                    yield from texts(each, f"{path}.{name}")
+            case list():
+                for each in value:
+                    yield from texts(each, path)
+            case str():
+                yield path, value
+
+    components = schema["components"]["schemas"]
+    found = {name: each["examples"] for name, each in components.items() if "examples" in each}
+    found |= {name: examples_of(schema, media) for name, _, media in media_of(schema)}
+    said = [each for name, examples in found.items() for each in texts(examples, name)]
+    assert len(said) > 500
+    assert [path for path, text in said if text in {"text", "string"}] == []
+
+
 def test_every_body_and_every_answer_has_an_example_that_fits(schema):
     checked = 0
     for place, kind, media in media_of(schema):

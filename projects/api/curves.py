@@ -35,6 +35,8 @@ class SVGRenderer(BaseRenderer):
 
 
 class CurveSerializer(Serializer):
+    example = {"name": "score", "values": [41.2, 66.0, 38.5]}
+
     name = serializers.CharField(help_text="`score`, or that of a sub-score of moments.")
     values = serializers.ListField(
         child=Decimals(), help_text="0 to 100, at half a step, one and a half, and so on."
@@ -42,6 +44,14 @@ class CurveSerializer(Serializer):
 
 
 class CurvesSerializer(Serializer):
+    example = {
+        "scorer_version": "3",
+        "duration": 30.0,
+        "step": 10.0,
+        "window": 15.0,
+        "curves": [CurveSerializer.example, {"name": "speech", "values": [20.0, 91.3, 45.1]}],
+    }
+
     scorer_version = serializers.CharField()
     duration = Decimals(help_text="Of the source, in seconds.")
     step = Decimals(help_text="Seconds from one value to the next.")
