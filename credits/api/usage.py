@@ -48,7 +48,7 @@ class UsageRowSerializer(Serializer):
 
 
 class UsageSerializer(Serializer):
-    group_by = serializers.ChoiceField(choices=selectors.USAGE_GROUPS)
+    group_by = serializers.ChoiceField(choices=[*selectors.USAGE_GROUPS])
     rows = UsageRowSerializer(many=True, help_text="In their order; without those of nothing.")
     charges = serializers.IntegerField(help_text="Of all rows.")
     spent = serializers.IntegerField(help_text="Of all rows.")
