@@ -26,12 +26,15 @@ SALT = "exports.archive"
 # Files in one archive. Of more than that the list of names would be what takes memory.
 MOST_FILES = 1000
 CHUNK = 1 << 18
-# That a process sends at the same time: each keeps a thread for as long as it is read, and a process
-# has four by default. The others stay for the API.
+# That a process sends at the same time where each keeps a thread for as long as it is read: of four, which a
+# process has by default, the others stay for the API.
 MOST_AT_ONCE = 2
+# And where it keeps none, but memory for a piece, and a file (`clipforge.common.sending_worker`).
+MOST_HANDED_OVER = 50
 MISSING = "missing.txt"
 
 _slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+_slots_without_thread = threading.BoundedSemaphore(MOST_HANDED_OVER)
 
 
 class Member(NamedTuple):
@@ -95,9 +98,10 @@ class Archive:
     is being read is sent to its end. Raises Unavailable where no place is free.
     """
 
-    def __init__(self, members: list[Member]) -> None:
+    def __init__(self, members: list[Member], *, is_handed_over: bool = False) -> None:
         self._members = members
-        if not _slots.acquire(blocking=False):
+        self._slots = _slots_without_thread if is_handed_over else _slots
+        if not self._slots.acquire(blocking=False):
             raise Unavailable(
                 "Too many archives are being sent. Try again in a moment.",
                 code="archives_busy",
@@ -128,7 +132,7 @@ class Archive:
         """Give the place back. Also of an archive of which nothing was read."""
         if self._has_place:
             self._has_place = False
-            _slots.release()
+            self._slots.release()
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:

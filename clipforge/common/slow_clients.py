@@ -6,8 +6,8 @@ one that has begun may keep its thread waiting for `patience` seconds, and for o
 `MINIMUM_RATE` bytes that it has sent. One budget covers the head of a request and its body.
 
 Not covered: a client that keeps opening connections and sends half a request on each keeps as many
-threads waiting, `patience` seconds each; and a reader that is slow but reads is not cut off. Against
-both, the proxy in front buffers.
+threads waiting, `patience` seconds each; and a reader that is slow but reads is not cut off (an archive
+is sent without a thread that waits: `sending_worker`). Against both, the proxy in front buffers.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class SlowClientSocket(socket.socket):
 
     # Of its request, if that waits for news; see `waiting_worker`.
     wait: Wait | None = None
+    # The rest of its answer, if that is handed over; see `sending_worker`.
+    sending: Any = None
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(fileno=accepted.detach())

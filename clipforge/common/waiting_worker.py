@@ -24,7 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.workers.gthread import TConn
 
-from clipforge.common.slow_clients import SlowClientSocket, SlowClientWorker
+from clipforge.common.sending import KEY as HANDOVER
+from clipforge.common.sending import Handover
+from clipforge.common.sending_worker import SendingWorker
+from clipforge.common.slow_clients import SlowClientSocket
 from clipforge.common.waiting import KEY, Room, Wait, is_parked
 
 if TYPE_CHECKING:  # needs Django, which is set up after this is imported
@@ -55,7 +58,7 @@ class Repeated:
         return getattr(self._parser, name)
 
 
-class WaitingWorker(SlowClientWorker):
+class WaitingWorker(SendingWorker):
     """gunicorn's gthread, with slow clients kept off, and requests that wait."""
 
     def load_wsgi(self) -> None:
@@ -92,7 +95,11 @@ class WaitingWorker(SlowClientWorker):
         """The application; a request may wait that asks for it. Raises Parked for one that does."""
         client: SlowClientSocket = environ["gunicorn.socket"]
         if client.wait is None and "wait=" not in environ["QUERY_STRING"]:
-            return self.application(environ, start_response)
+            handover = environ[HANDOVER] = Handover()
+            answer = self.application(environ, start_response)
+            if handover.is_wanted:
+                self.begin_sending(answer, start_response, client)
+            return answer
         wait = environ[KEY] = client.wait or Wait(self.room)
         client.wait = None
         try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import select
 import socket
+import zipfile
 from collections.abc import Iterator
 
 import httpx
@@ -114,3 +116,41 @@ def test_a_client_that_is_slower_than_the_patience_but_fast_enough_is_served(ser
         response.begin()
         problem = json.loads(response.read())
     assert (response.status, problem["code"]) == (415, "not_a_video")  # it was read to its end
+
+
+LARGE = """
+from clipforge.devtools.testing.factories import make_api_key, make_export, make_organization, make_project
+project = make_project(make_organization(tier="PRO"))
+make_export(project, content=bytes(24 << 20), download_name="large")
+print(make_api_key(project.org).secret, project.pk)
+"""
+
+
+def test_slow_readers_of_archives_hold_no_thread_and_get_them_whole(service):
+    """More of them than there are threads, each with more to read than its connection takes at once."""
+    secret, pk = service.manage("shell", "-c", LARGE).split()[-2:]
+    asked = httpx.get(
+        f"{service.url}/api/v1/projects/{pk}/exports.zip",
+        headers={"Authorization": f"Bearer {secret}"},
+        timeout=PATIENCE,
+        verify=TLS,
+    )
+    path = httpx.URL(asked.headers["Location"]).raw_path
+    requests = [
+        b"GET %b HTTP/1.%d\r\nHost: localhost\r\n\r\n" % (path, minor)
+        for minor in (1, 0, *[1] * 2 * THREADS)
+    ]
+    slow = [connect(service, request) for request in requests]
+    for connection in slow:
+        assert connection.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"[:12]
+        assert is_alive(service)
+    for connection in slow[2:]:
+        connection.close()
+    for connection in slow[:2]:
+        with connection:
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            assert response.getheader("Connection") == "close"
+            archive = zipfile.ZipFile(io.BytesIO(response.read()))
+        assert (archive.namelist(), archive.testzip()) == (["large.mp4"], None)
+    assert is_alive(service)

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from clipforge.common.api.files import disposition
 from clipforge.common.api.problems import refusal, safe_only
 from clipforge.common.errors import DomainError
+from clipforge.common.sending import handed_over
 from clipforge.orgs.api.views import OrgView
 from exports import archives
 from exports.api import refusals
@@ -66,7 +67,9 @@ def download_archive(request: HttpRequest, token: str, name: str) -> HttpRespons
             return head
         response = StreamingHttpResponse(headers=headers)
         # Last: it has a place from here on, which only the end of an answer gives back.
-        response.streaming_content = archives.Archive(members)
+        response.streaming_content = archives.Archive(
+            members, is_handed_over=handed_over(request.META)
+        )
     except DomainError as error:
         return refusal(error)
     return response
