@@ -142,7 +142,7 @@ def test_slow_readers_of_archives_hold_no_thread_and_get_them_whole(service):
     ]
     slow = [connect(service, request) for request in requests]
     for connection in slow:
-        assert connection.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"[:12]
+        assert connection.recv(12, socket.MSG_PEEK) in {b"HTTP/1.1 200", b"HTTP/1.0 200"}
         assert is_alive(service)
     for connection in slow[2:]:
         connection.close()
