@@ -143,7 +143,7 @@ def test_who_reads_nothing_for_a_minute_is_cut_off(worker, pair, monkeypatch: py
     worker.finish_request(conn, SimpleNamespace())
     now = server.sending.full_since + slow_clients.SEND_SECONDS
     for moment, cut_off in ((now - 0.001, []), (now, [conn])):
-        monkeypatch.setattr(sending_worker.time, "monotonic", lambda moment=moment: moment)
+        monkeypatch.setattr("time.monotonic", lambda moment=moment: moment)
         worker.murder_pending()
         assert asked == cut_off
     assert worker.handle(conn) is False
