@@ -136,6 +136,8 @@ CONTENT_SECURITY_POLICY = {
         "connect-src": ["'self'"],
         # The style sheet of the API docs draws its icons from data.
         "img-src": ["'self'", "data:"],
+        # The player of staff.
+        "media-src": ["'self'"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
         "form-action": ["'self'"],
@@ -322,6 +324,10 @@ if DELIVERY_URL and not STORAGE_URL.startswith("s3://"):
     raise ImproperlyConfigured("DELIVERY_URL is in front of a bucket: set STORAGE_URL too.")
 if DELIVERY_COOKIE_DOMAIN and not DELIVERY_URL:
     raise ImproperlyConfigured("DELIVERY_COOKIE_DOMAIN is for DELIVERY_URL, which is not set.")
+if STORAGE_URL:
+    # What staff watch is redirected to where the files are.
+    for _directive in ("img-src", "media-src"):
+        CONTENT_SECURITY_POLICY["DIRECTIVES"][_directive].append("https:")
 # Seconds that a signed download URL is good for.
 DOWNLOAD_URL_SECONDS = env_int("DOWNLOAD_URL_SECONDS", 900, minimum=1)
 # Bytes of a JSON body.

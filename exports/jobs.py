@@ -37,6 +37,8 @@ RENDER = JobKind(
     files=JobFiles(
         area="exports", orphans_at=37, label="exports", stored=Q(status=Export.Status.READY)
     ),
+    input_key=lambda export: export.project.source_key,
+    input_lost=frozenset({failures.SOURCE_MISSING.code}),
     staff=StaffView(
         title="Renders",
         facts={

@@ -33,6 +33,8 @@ ANALYSIS = JobKind(
         key="source_key",
         is_needed=_is_needed,
     ),
+    input_key=lambda project: project.source_key,
+    input_lost=frozenset({failures.SOURCE_MISSING.code}),
     staff=StaffView(
         title="Analyses",
         facts={"title": Fact("title"), "length": Fact("duration", is_seconds=True)},

@@ -50,6 +50,10 @@ class Project(Job):
     duration = models.FloatField(help_text="Seconds.")
     width = models.PositiveIntegerField(help_text="Pixels, as shown.")
     height = models.PositiveIntegerField(help_text="Pixels, as shown.")
+    # Empty in rows from before they were kept.
+    fps = models.FloatField(null=True, blank=True, help_text="Pictures a second.")
+    video_codec = models.CharField(max_length=32, blank=True, db_default="")
+    audio_codec = models.CharField(max_length=32, blank=True, db_default="")
     has_audio = models.BooleanField()
     audio_track = models.SmallIntegerField(
         null=True,

@@ -60,6 +60,11 @@ def moments(project: Project) -> QuerySet[Moment]:
     return Moment.objects.filter(project=project)
 
 
+def all_moments() -> QuerySet[Moment]:
+    """Moments of all organizations: for staff."""
+    return Moment.objects.all()
+
+
 def get_moment(org: Organization, moment_id: uuid.UUID, *, lock: bool = False) -> Moment:
     """The moment with its project; `lock` is meant as above, for both. Raises NotFound."""
     found = Moment.objects.for_org(org).select_related("project").filter(pk=moment_id)

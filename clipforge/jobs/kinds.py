@@ -110,6 +110,10 @@ class JobKind(Generic[J]):
     error_codes: frozenset[str] = frozenset()
 
     files: JobFiles | None = None
+    # The key of the stored file that a run reads, empty where it is gone for good; and the codes of
+    # failures that say it was not there. None: a run reads none.
+    input_key: Callable[[J], str] | None = None
+    input_lost: frozenset[str] = frozenset()
     staff: StaffView
 
     @property

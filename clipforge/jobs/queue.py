@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from django.db.models import (
@@ -105,6 +105,12 @@ def orphaned_entries() -> QuerySet[Any]:
     gone = Q(worker=None) | Q(worker__last_heartbeat__lt=Now() - SILENCE)
     entries: QuerySet[Any] = QueueEntry.objects.filter(gone, status="doing").order_by("-id")
     return entries
+
+
+def events_of(entries: Iterable[int]) -> QuerySet[Any]:
+    """The events of these entries, in the order of time."""
+    events: QuerySet[Any] = QueueEvent.objects.filter(job__in=list(entries)).order_by("id")
+    return events
 
 
 def since_last_event(entries: QuerySet[Any], state: str) -> Any:

@@ -13,6 +13,7 @@ from clipforge.staff.login import admin as login_admin
 from clipforge.staff.organizations import admin as organization_admin
 from clipforge.staff.site import StaffSite
 from clipforge.staff.urls import page_urls
+from clipforge.staff.videos import admin as video_admin
 from clipforge.staff.work import admin as work_admin
 
 cast("StaffSite", admin.site).add_pages(page_urls)
@@ -20,4 +21,4 @@ cast("StaffSite", admin.site).add_pages(page_urls)
 # Their pages show the secrets and change them without a reason.
 admin.site.unregister([TOTPDevice, StaticDevice])
 
-__all__ = ["login_admin", "organization_admin", "payments", "work_admin"]
+__all__ = ["login_admin", "organization_admin", "payments", "video_admin", "work_admin"]

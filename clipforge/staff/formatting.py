@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any, cast
+
+from django.db.models import Model
 
 # The statuses that share the colour of a badge.
 STATES = {
@@ -41,6 +44,25 @@ def length(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def seconds(value: float) -> str:
+    """`0.4 s`, `15.4 s`, `1:02:05`: with a tenth below a minute."""
+    return f"{value:.1f} s" if value < 59.95 else length(value)
+
+
+def moment(at: datetime.datetime) -> str:
+    """`2026-11-03 14:05:09 UTC`: the one way in which staff read a time."""
+    return f"{at.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def status_in_words(model: type[Model], status: str) -> str:
+    field: Any = model._meta.get_field("status")
+    return str(dict(field.flatchoices).get(status, status))
+
+
+def status_of(row: Model) -> str:
+    return status_in_words(type(row), cast("Any", row).status)
 
 
 def day(date: datetime.date) -> str:

@@ -29,6 +29,7 @@ class StaffPermission(models.Model):
             ("manage_keys", "Can issue and revoke API keys"),
             ("retry_work", "Can retry failed work"),
             ("rescue_work", "Can cancel work and release holds"),
+            ("watch_videos", "Can watch the videos of customers"),
             ("export_data", "Can download ledger, projects and payments"),
         ]
 

@@ -17,7 +17,7 @@ VIEWED_APPS = (
     "procrastinate",
 )
 
-SUPPORT = frozenset({"staff.retry_work", "staff.manage_keys"})
+SUPPORT = frozenset({"staff.retry_work", "staff.manage_keys", "staff.watch_videos"})
 FINANCE = frozenset(
     {
         "staff.grant_credits",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
+from clipforge.staff.approvals import job_refunds
 from clipforge.staff.approvals import views as approval_views
 from clipforge.staff.downloads import views as download_views
 from clipforge.staff.downloads.selectors import SHEETS
@@ -12,6 +13,7 @@ from clipforge.staff.login import views as login_views
 from clipforge.staff.organizations import actions, endpoint_actions, key_actions
 from clipforge.staff.organizations import views as organization_views
 from clipforge.staff.search.views import find
+from clipforge.staff.videos import views as video_views
 from clipforge.staff.work import views as work_views
 
 
@@ -39,6 +41,7 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
             view(approval_views.adjust_credits),
             name="adjust-credits",
         ),
+        path("jobs/<uuid:pk>/refund/", view(job_refunds.refund_job), name="refund-job"),
         path("credits/requests/", view(approval_views.approvals), name="approvals"),
         path("credits/requests/<int:pk>/", view(approval_views.approval), name="approval"),
         # What staff do to an organization and its keys.
@@ -70,6 +73,24 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
             f"{organization}timeline/",
             view(organization_views.timeline_page),
             name="organization-timeline",
+        ),
+        # Videos, once they were opened with a reason.
+        path("videos/<uuid:pk>/watch/", view(video_views.watch), name="watch-video"),
+        path("videos/<uuid:pk>/curves.svg", view(video_views.curves_drawn), name="video-curves"),
+        path(
+            "videos/<uuid:pk>/files/<str:name>",
+            view(video_views.project_file),
+            name="video-file",
+        ),
+        path(
+            "videos/moments/<uuid:pk>/files/<str:name>",
+            view(video_views.moment_file),
+            name="moment-file",
+        ),
+        path(
+            "videos/exports/<uuid:pk>/files/<str:name>",
+            view(video_views.export_file),
+            name="export-file",
         ),
         # Work that failed or hangs.
         path("rescue/", view(work_views.queue), name="rescue"),

@@ -33,7 +33,7 @@ from clipforge.media.sample import make_still
 from clipforge.orgs.api.views import OrgView
 from exports import archives
 from exports.downloads import signed_url
-from projects import pictures
+from projects import pictures, watching
 
 pytestmark = pytest.mark.django_db
 
@@ -121,6 +121,7 @@ OPEN: dict[str, set[str]] = {
     "docs": {"GET", "HEAD"},
     "download-file": {"GET", "HEAD"},
     "picture-file": {"GET", "HEAD"},
+    "source-file": {"GET", "HEAD"},
     "download-archive": {"GET", "HEAD"},
 }
 
@@ -248,6 +249,8 @@ def address(name: str, pk: str, world: World) -> str:
         return signed_url(world.objects["export"])
     if name == "picture-file":
         return picture_of(world.objects["project"])
+    if name == "source-file":
+        return source_of(world.objects["project"])
     if name == "credits-statement":
         return f"{PATTERNS[name]}?month={timezone.now():%Y-%m}"
     if name == "download-archive":
@@ -271,6 +274,14 @@ def picture_of(project: Any) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"poster")
     return pictures.signed_url(project, "poster.jpg")
+
+
+def source_of(project: Any) -> str:
+    """The signed link of a source, which is there."""
+    path = storage.path_of(project.source_key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"source")
+    return watching.signed_url(project)
 
 
 def body_of(name: str, method: str, world: World, video: bytes) -> Any:

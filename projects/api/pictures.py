@@ -16,7 +16,7 @@ from clipforge.common.api.problems import refusal, safe_only
 from clipforge.common.errors import DomainError, NotFound
 from clipforge.media.contracts import PICTURES, POSTERS
 from clipforge.orgs.api.views import OrgView
-from projects import pictures, portraits, selectors
+from projects import pictures, portraits, selectors, watching
 from projects.api import refusals
 
 
@@ -85,5 +85,15 @@ def picture_file(request: HttpRequest, token: str, name: str) -> HttpResponseBas
     try:
         key, seconds_left = pictures.target_of(token, name)
         return serve_file(request, key, download_name=name, seconds_left=seconds_left)
+    except DomainError as error:
+        return refusal(error)
+
+
+@safe_only
+def source_file(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
+    """The source behind a signed URL, to be played by staff, whole or in ranges."""
+    try:
+        key, seconds_left = watching.target_of(token)
+        return serve_file(request, key, download_name=name, inline=True, seconds_left=seconds_left)
     except DomainError as error:
         return refusal(error)

@@ -39,4 +39,5 @@ urlpatterns = [
 ]
 file_urlpatterns = [
     path("files/pictures/<str:token>/<str:name>", pictures.picture_file, name="picture-file"),
+    path("files/sources/<str:token>/<str:name>", pictures.source_file, name="source-file"),
 ]

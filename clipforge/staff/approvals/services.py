@@ -66,7 +66,7 @@ def submit(proposal: Proposal, *, token: uuid.UUID, actor: Actor) -> Outcome:
     would be taken than is available, and Forbidden for a command that needs an operator to ask.
     """
     with atomic():
-        person = _locked(actor)
+        person = locked_person(actor)
         if earlier := _earlier(proposal, token):
             return Outcome(earlier, True)
         if why_two_persons(proposal, person):
@@ -87,7 +87,7 @@ def ask_to_record(proposal: Proposal, *, actor: Actor) -> ApprovalRequest | None
         paid_on=cast("datetime.date", proposal.paid_on),
         reason=proposal.reason,
     )
-    person = _locked(actor)
+    person = locked_person(actor)
     if payment_of_transfer(proposal.ticket) is not None:
         return None
     asked = open_requests().filter(kind=ApprovalKind.PAYMENT).alias(same=blankless("ticket"))
@@ -172,7 +172,7 @@ def _person_of(actor: Actor) -> int:
     return actor.user_id
 
 
-def _locked(actor: Actor) -> User | None:
+def locked_person(actor: Actor) -> User | None:
     """The person who asks, locked until the transaction ends; None for a command without one.
 
     Commands without an operator wait for each other as the proposals of one person do.

@@ -23,9 +23,3 @@ def text_of(kind: JobKind[Any], template: str, row: dict[str, Any], *, most: int
             for name, fact in kind.staff.facts.items()
         }
     )
-
-
-def status_of(kind: JobKind[Any], status: str) -> str:
-    """The status in words."""
-    field: Any = kind.model._meta.get_field("status")
-    return str(dict(field.flatchoices).get(status, status))

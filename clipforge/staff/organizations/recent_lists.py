@@ -15,7 +15,7 @@ from clipforge.jobs.kinds import JobKind, all_kinds
 from clipforge.orgs import keys
 from clipforge.orgs.models import Organization, Role
 from clipforge.staff import formatting
-from clipforge.staff.organizations.job_texts import status_of, text_of
+from clipforge.staff.organizations.job_texts import text_of
 from credits.models import TransactionType
 
 Row = dict[str, Any]
@@ -137,7 +137,7 @@ def _format_of(kind: JobKind[Any]) -> ListFormat:
 
     def cells(row: Row) -> list[Cell]:
         texts = [text_of(kind, text, row, most=40) for text in kind.staff.columns.values()]
-        state = _state(row["status"], status_of(kind, row["status"]))
+        state = _state(row["status"], formatting.status_in_words(kind.model, row["status"]))
         return [Cell(texts[0]), state, *map(Cell, texts[1:]), _time(row["at"])]
 
     return ListFormat(

@@ -21,7 +21,7 @@ from clipforge.orgs import keys
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import Organization
 from clipforge.staff import formatting
-from clipforge.staff.organizations.job_texts import sources_of, status_of, text_of
+from clipforge.staff.organizations.job_texts import sources_of, text_of
 from credits import selectors as credit_selectors
 from credits.models import TransactionType
 
@@ -99,7 +99,7 @@ def _transaction(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _job(kind: JobKind[Any], row: dict[str, Any]) -> dict[str, Any]:
-    status = status_of(kind, row["status"])
+    status = formatting.status_in_words(kind.model, row["status"])
     if row["error_code"]:
         status = f"{status}: {row['error_code']}"
     return {

@@ -35,20 +35,38 @@ REASON = "asked for by mail, ticket 4412"
 # Whom the flows act on: of each its primary key, and a key of the API that it uses meanwhile.
 CUSTOMERS = ("Granted", "Looked for", "Unlucky", "Locked")
 SEED = f"""
-import json
+import json, tempfile
+from pathlib import Path
+from procrastinate.contrib.django import app
+from clipforge.media.sample import make_sample
 from clipforge.orgs.models import User
-from clipforge.devtools.testing.factories import make_api_key, make_organization, make_project
+from clipforge.devtools.testing.factories import make_api_key, make_export, make_organization, make_project
 from clipforge.devtools.testing.rows import MAKERS
 User.objects.create_superuser("ada", "ada@example.com", {PASSWORD!r})
 orgs = {{name: make_organization(name=name, tier="PRO") for name in {CUSTOMERS!r}}}
 failed = make_project(orgs["Unlucky"], status="FAILED", title="Out of luck")
 make_project(orgs["Unlucky"], status="FAILED", title="Left alone")
+with tempfile.TemporaryDirectory() as folder:
+    made = make_sample(Path(folder) / "talk.mp4", seconds=30)
+    film = make_project(
+        make_organization(name="Filmed", credits_=10),
+        status="QUEUED",
+        title="Thirty seconds",
+        source=Path(folder) / "talk.mp4",
+        duration=30.0, size=2_345_678, fps=25.0, video_codec="h264", audio_codec="aac",
+    )
+app.tasks["projects.analyse"](project_id=str(film.pk), fence=film.fence)
+clip = make_export(film, moment=film.moments.first(), start=2.0, end=12.0, status="QUEUED")
+app.tasks["exports.render"](export_id=str(clip.pk), fence=clip.fence)
 print(json.dumps({{
     "rows": {{label: str(make().pk) for label, make in MAKERS.items()}},
     "customers": {{
         name: [str(org.pk), make_api_key(org).secret] for name, org in orgs.items()
     }},
     "failed": str(failed.pk),
+    "film": str(film.pk),
+    "projects.Moment": str(film.moments.first().pk),
+    "exports.Export": str(clip.pk),
 }}))
 """
 
@@ -352,6 +370,40 @@ def test_failed_work_is_retried_with_a_reason(service, seeded, ada):
     assert "1 done, 0 skipped" in ada.page.inner_text("main")
     assert of_customer(service, seeded, "Unlucky", path).json()["status"] == "QUEUED"
     assert ada.take_faults() == []
+
+
+READY = """new Promise((resolve) => {
+  const player = document.getElementById("player");
+  player.readyState > 0 ? resolve(player.duration)
+    : player.addEventListener("loadedmetadata", () => resolve(player.duration));
+})"""
+SOUGHT = """new Promise((resolve) => {
+  const player = document.getElementById("player");
+  const link = document.querySelector(".cf-strip li:last-child a");
+  player.addEventListener("seeked", () => resolve([player.currentTime, Number(link.dataset.at)]));
+  link.click();
+})"""
+
+
+def test_a_video_is_watched_with_a_reason_and_played_where_it_is_pressed(seeded, ada):
+    film = reverse(of("projects.Project", "change"), args=[seeded["film"]])
+    ada.go(film)
+    assert ada.page.locator("video").count() == 0
+    assert faults_of(ada) == []
+    ada.follow("text=Watch…")
+    ada.page.fill("[name=reason]", REASON)
+    ada.follow(".cf-form [type=submit]")
+    assert film in ada.page.url
+    assert 29 < ada.page.evaluate(READY) < 31
+    at, asked = ada.page.evaluate(SOUGHT)
+    assert (at, asked > 20) == (asked, True)
+    assert faults_of(ada) == []
+    picture(ada, "film")
+    for label in ("projects.Moment", "exports.Export"):
+        ada.go(reverse(of(label, "change"), args=[seeded[label]]))
+        assert ada.page.evaluate(READY) > 9
+        assert faults_of(ada) == []
+        picture(ada, label, "light")
 
 
 def test_the_box_in_the_header_leads_straight_to_what_is_meant(seeded, ada):

@@ -95,6 +95,12 @@ allow-origins                   org     seaR        seaR
 add-endpoint                    org     seaR        seaR
 change-endpoint                 hook    seaR        seaR
 rotate-endpoint                 hook    seaR        seaR
+watch-video                     project saR     saR
+video-curves                    project sfeaR   405
+video-file                      project,source saR 405
+moment-file                     moment,poster.jpg saR 405
+export-file                     export,clip saR 405
+refund-job                      project faR     faR
 rescue                          -       sfeaR       405
 rescue-confirm                  -       seaR        seaR
 rescue-run                      run     seaR        405
@@ -116,6 +122,7 @@ THINGS = {
     "key": "orgs.APIKey",
     "hook": "events.Endpoint",
     "project": "projects.Project",
+    "moment": "projects.Moment",
     "export": "exports.Export",
     "payment": "billing.Payment",
     "request": "staff.ApprovalRequest",

@@ -25,6 +25,7 @@ from clipforge.jobs.models import Job
 from clipforge.jobs.queue import Workers
 from clipforge.jobs.rules import Action
 from clipforge.orgs.models import Organization
+from clipforge.staff import job_actions
 from credits import selectors as credit_selectors
 from credits.models import CreditHold, HoldStatus
 
@@ -131,6 +132,8 @@ class RescueRow:
     detail: str = ""
     hold: CreditHold | None = None
     actions: tuple[str, ...] = ()
+    # Why what is usually done about it is not offered.
+    hopeless: str = ""
 
     @property
     def key(self) -> str:
@@ -432,8 +435,12 @@ def _row_of_job(place: RescuePosition, state: State, job: Job) -> RescueRow:
         life, life_at = "Queued", job.queued_at
     left_open = job.hold is not None and job.hold.status == HoldStatus.HELD
     actions: tuple[Action, ...] = (Action.REQUEUE, Action.CANCEL)
+    hopeless = ""
     if state in FAILURES:
-        actions = (Action.RETRY, Action.RELEASE) if left_open else (Action.RETRY,)
+        refusal = job_actions.why_not(Action.RETRY, job)
+        hopeless = refusal.message if refusal else ""
+        actions = () if refusal else (Action.RETRY,)
+        actions = (*actions, Action.RELEASE) if left_open else actions
     return RescueRow(
         place,
         state,
@@ -449,6 +456,7 @@ def _row_of_job(place: RescuePosition, state: State, job: Job) -> RescueRow:
         detail=job.failure_detail,
         hold=job.hold,
         actions=actions,
+        hopeless=hopeless,
     )
 
 

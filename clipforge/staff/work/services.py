@@ -31,6 +31,7 @@ from clipforge.jobs.models import Job
 from clipforge.jobs.rules import Action
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import Organization, User
+from clipforge.staff import job_actions
 from clipforge.staff.models import RescueRun
 from clipforge.staff.work.selectors import (
     ENTRY,
@@ -55,13 +56,6 @@ MOST = 100
 PLAN_SECONDS = 3600
 SALT = "clipforge.staff.work.selectors"
 
-
-PERMISSIONS = {
-    Action.RETRY: "staff.retry_work",
-    Action.REQUEUE: "staff.rescue_work",
-    Action.CANCEL: "staff.rescue_work",
-    Action.RELEASE: "staff.rescue_work",
-}
 # What each can be done about besides jobs, of which there is none that it could not be.
 BESIDE_JOBS = {
     Action.RETRY: ENTRY,
@@ -199,7 +193,7 @@ def _preview_hold(item: RescueItem, hold: CreditHold, *, pays_open_job: bool) ->
 def _preview_job(item: RescueItem, action: Action, kind: JobKind[Any], job: Job) -> None:
     item.label, item.url, item.org = title_of(job), url_of(job), job.org
     item.status, item.fence = job.status, job.fence
-    item.refusal = _sentence(rules.why_not(action, job))
+    item.refusal = _sentence(job_actions.why_not(action, job))
     if action is Action.RETRY:
         item.reserved = kind.price(job).credits
     elif action in {Action.CANCEL, Action.RELEASE} and job.hold is not None:

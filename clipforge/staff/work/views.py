@@ -20,12 +20,12 @@ from clipforge.jobs import kinds
 from clipforge.jobs.rules import Action
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import Organization, User
+from clipforge.staff.job_actions import PERMISSIONS
 from clipforge.staff.models import RescueRun
 from clipforge.staff.pages import needs, page
 from clipforge.staff.work import selectors as work_selectors
 from clipforge.staff.work import services as work_services
 from clipforge.staff.work.selectors import STUCK, Filters, RescuePosition, State, listed_kinds
-from clipforge.staff.work.services import PERMISSIONS
 
 STATES = {**{state.value: frozenset({state}) for state in State}, "stuck": STUCK}
 

@@ -1,0 +1,48 @@
+"""Support may watch the videos of customers, with a reason."""
+
+from django.apps import apps as installed
+from django.contrib.auth.management import create_permissions
+from django.db import migrations
+
+ROLES = ("support", "admin")
+
+
+def let_them_watch(apps, schema_editor):
+    """Django makes permissions after all migrations; this one is made here."""
+    create_permissions(installed.get_app_config("staff"), verbosity=0, apps=apps)
+    watch = apps.get_model("auth", "Permission").objects.filter(
+        content_type__app_label="staff", codename="watch_videos"
+    )
+    for group in apps.get_model("auth", "Group").objects.filter(name__in=ROLES):
+        group.permissions.add(*watch)
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("staff", "0011_alarms"),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("contenttypes", "0002_remove_content_type_name"),
+    ]
+    operations = [
+        migrations.AlterModelOptions(
+            name="staffpermission",
+            options={
+                "default_permissions": (),
+                "managed": False,
+                "permissions": [
+                    ("grant_credits", "Can grant credits"),
+                    ("adjust_credits", "Can adjust credits"),
+                    ("confirm_credits", "Can confirm a large movement of credits"),
+                    ("change_tier", "Can change the tier of an organization"),
+                    ("override_limit", "Can override the rate limit of an organization"),
+                    ("suspend_organization", "Can suspend and restore an organization"),
+                    ("manage_keys", "Can issue and revoke API keys"),
+                    ("retry_work", "Can retry failed work"),
+                    ("rescue_work", "Can cancel work and release holds"),
+                    ("watch_videos", "Can watch the videos of customers"),
+                    ("export_data", "Can download ledger, projects and payments"),
+                ],
+            },
+        ),
+        migrations.RunPython(let_them_watch, migrations.RunPython.noop),
+    ]
