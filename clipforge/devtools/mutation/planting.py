@@ -61,8 +61,10 @@ class _Planter:
         old, new = self.trees
         self._body(old.body, new.body, "", None)
         for each in gc.get_objects():  # what a function of the module returned before
-            if type(each) is type(_WRAPPED) and each.__wrapped__.__globals__ is vars(self.module):
-                each.cache_clear()
+            if type(each) is type(_WRAPPED):
+                wrapped = getattr(each.__wrapped__, "__globals__", None)  # none of what is built in
+                if wrapped is vars(self.module):
+                    each.cache_clear()
 
     def _body(
         self, old: list[ast.stmt], new: list[ast.stmt], prefix: str, owner: type | None
@@ -91,10 +93,13 @@ class _Planter:
         functions = self.live.get(f"{prefix}{one.name}", [])
         if not functions:
             raise Unplantable
+        code = self.codes[f"{prefix}{one.name}"]
         for function in functions:
+            if function.__code__.co_freevars != code.co_freevars:
+                raise Unplantable  # without its `super()` a method has no cell for its class
             if _dumped(one.args) != _dumped(other.args):
                 self._defaults(function, other.args)
-            function.__code__ = self.codes[f"{prefix}{one.name}"]
+            function.__code__ = code
 
     def _defaults(self, function: FunctionType, args: ast.arguments) -> None:
         function.__defaults__ = tuple(self._value(each) for each in args.defaults) or None
