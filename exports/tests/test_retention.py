@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from django.core import mail
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
@@ -30,6 +31,7 @@ from clipforge.devtools.testing.races import run_together, until_a_lock_is_waite
 from clipforge.devtools.testing.state import nothing_changes, stored_files
 from clipforge.events.models import Event
 from clipforge.jobs import retention, store_markers
+from clipforge.jobs.events import file_ending
 from clipforge.orgs import stored
 from clipforge.orgs.models import Membership, Organization
 from exports import pinning, tasks
@@ -89,7 +91,7 @@ def test_a_source_that_an_export_waits_for_stays_until_that_has_ended(source: Pa
     export = make_export(project, status=status)
     end(project)
     with nothing_changes():
-        project_tasks.expire_sources(timestamp=0)
+        assert retention.expire(ANALYSIS) == 0
     Export.objects.filter(pk=export.pk).update(status="FAILED")
     project_tasks.expire_sources(timestamp=0)
     assert stored_files() == []
@@ -109,12 +111,15 @@ def test_every_source_that_nobody_works_on_goes(source: Path, status: str):
     assert stored_files() == []
 
 
+@pytest.mark.parametrize("newest_first", [False, True])
 def test_a_run_goes_on_until_nothing_is_due_and_passes_over_what_cannot_be_deleted(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, newest_first: bool
 ):
     monkeypatch.setattr(retention, "BATCH", 2)
     project = make_project()
     exports = [make_export(project) for _ in range(7)]
+    if newest_first:
+        exports.reverse()
     for number, export in enumerate(exports):
         end(export, timezone.now() - (10 - number) * SECOND)
     stuck = storage.path_of(exports[0].file_key)
@@ -221,6 +226,33 @@ def test_what_is_kept_for_a_week_in_all_is_told_of_the_day_before_only():
     end(export, timezone.now() + DAY - SECOND)
     tasks.tell_of_expiring(timestamp=0)
     assert events() == [("export.expiring", export.pk)]
+
+
+@pytest.mark.parametrize(("kept", "told"), [(8 * DAY, False), (8 * DAY + SECOND, True)])
+def test_what_is_kept_for_more_than_eight_days_in_all_is_told_of_a_week_before(
+    kept: datetime.timedelta, told: bool
+):
+    export = make_export()
+    created_at = timezone.now() - 2 * DAY
+    Export.objects.filter(pk=export.pk).update(created_at=created_at)
+    end(export, created_at + kept)
+    assert retention.ending(RENDER, retention.WEEK).exists() is told
+
+
+def test_what_is_deleted_while_others_are_told_of_is_not_told_of_and_no_other_instead():
+    exports = [make_export() for _ in range(3)]
+    for number, export in enumerate(exports):
+        end(export, timezone.now() + DAY / 2 + number * SECOND)
+
+    def delete_the_next(**_: Any) -> None:
+        Export.objects.filter(pk=exports[1].pk).delete()
+
+    file_ending.connect(delete_the_next)
+    try:
+        assert retention.tell(RENDER) == 2
+    finally:
+        file_ending.disconnect(delete_the_next)
+    assert events() == [("export.expiring", exports[number].pk) for number in (0, 2)]
 
 
 def test_owners_and_admins_get_one_mail_for_all_that_ends():
@@ -348,6 +380,14 @@ def test_one_that_is_no_longer_pinned_ends_with_its_retention_or_in_nine_days():
     export.refresh_from_db()
     assert export.expires_at is not None
     assert 9 * DAY - DAY / 24 < export.expires_at - timezone.now() <= 9 * DAY
+
+
+def test_a_pin_locks_the_export_and_not_its_organization():
+    export = make_export()
+    with CaptureQueriesContext(connection) as said:
+        pinning.pin_export(export=export, pinned=True, actor="test")
+    locks = [query["sql"] for query in said.captured_queries if " FOR " in query["sql"]]
+    assert [sql.partition(" FOR ")[2] for sql in locks] == ['UPDATE OF "exports_export"']
 
 
 def test_a_pin_is_seen_at_once_and_the_same_pin_again_changes_nothing():

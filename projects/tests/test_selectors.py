@@ -96,7 +96,8 @@ def test_what_is_to_be_clipped_is_locked_in_the_order_of_ids_and_found_for_its_o
     assert list(found.projects) == [first.pk, second.pk, third.pk]
     assert list(found.moments) == [moment.pk for moment in moments]
     assert all(project.org is org for project in found.projects.values())
-    assert [moment.project for moment in found.moments.values()] == [third, second]
+    for moment, project in zip(found.moments.values(), (third, second), strict=True):
+        assert moment.project is found.projects[project.pk]
     _, projects, placed = (query["sql"] for query in said.captured_queries)
     assert projects.endswith('ASC FOR NO KEY UPDATE OF "projects_project"')
     assert placed.endswith("ASC FOR NO KEY UPDATE")

@@ -119,6 +119,18 @@ def test_the_export_has_the_link_of_its_file_which_opens_without_a_key(
     assert row["download_expires_at"] == shown["download_expires_at"]
 
 
+def test_a_link_of_a_second_is_shown(
+    api: APIClient, anonymous: APIClient, organization: Organization, settings: Any
+):
+    settings.DOWNLOAD_URL_SECONDS = 1
+    export = make_export(make_project(organization), content=b"clip")
+    with time_machine.travel(1_900_000_000, tick=False):
+        Export.objects.update(expires_at=None)
+        shown = api.get(f"{URL}/{export.pk}").json()
+        assert shown["download_expires_at"] == "2030-03-17T17:46:41Z"
+        assert body_of(anonymous.get(shown["download_url"])) == b"clip"
+
+
 def test_the_link_is_the_same_for_half_of_its_life_and_good_until_it_says(
     api: APIClient, anonymous: APIClient, organization: Organization, settings: Any
 ):
