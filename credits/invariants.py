@@ -130,7 +130,7 @@ INVARIANTS = [
           FROM credits_credithold AS hold
           LEFT JOIN credits_credittransaction AS spend
             ON spend.hold_id = hold.id AND spend.type = 'SPEND'
-         GROUP BY hold.id
+         GROUP BY hold.id, hold.org_id
         HAVING COUNT(spend.id) > 1 OR hold.captured <> COALESCE(-SUM(spend.amount), 0)
         """,
     ),
