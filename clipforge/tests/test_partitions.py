@@ -89,7 +89,7 @@ def everyday() -> Iterator[tuple[str, Any]]:
     yield "sweep", sweeping.sweep(Export)
     job = lifecycle.claim(Export, export.pk, fence=2)
     assert job is not None
-    made = {"file_key": f"{org.pk}/exports/{export.pk}/3.mp4", "size": 7, "stored_bytes": 7}
+    made: dict[str, Any] = {"file_key": f"{org.pk}/exports/{export.pk}/3.mp4", "size": 7, "stored_bytes": 7}
     for _ in range(2):
         yield "success", lifecycle.succeed(job, status="READY", actor="worker", **made)
     connection.check_constraints()
@@ -258,7 +258,8 @@ def test_on_partitions_the_ledger_is_as_strict_as_before():
     before = transaction.savepoint()
     _at_once(CreditTransaction(**{**again, "org_seq": 900, "idempotency_key": "a new one"}).save)
     transaction.savepoint_rollback(before)
-    hold = CreditHold.objects.get(pk=make_project(org, status="QUEUED").hold_id)
+    hold = make_project(org, status="QUEUED").hold
+    assert hold is not None
     for change in (
         lambda: CreditTransaction.objects.filter(pk=row.pk).update(reason="another"),
         lambda: CreditTransaction.objects.filter(pk=row.pk).delete(),
