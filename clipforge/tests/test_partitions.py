@@ -89,7 +89,11 @@ def everyday() -> Iterator[tuple[str, Any]]:
     yield "sweep", sweeping.sweep(Export)
     job = lifecycle.claim(Export, export.pk, fence=2)
     assert job is not None
-    made: dict[str, Any] = {"file_key": f"{org.pk}/exports/{export.pk}/3.mp4", "size": 7, "stored_bytes": 7}
+    made: dict[str, Any] = {
+        "file_key": f"{org.pk}/exports/{export.pk}/3.mp4",
+        "size": 7,
+        "stored_bytes": 7,
+    }
     for _ in range(2):
         yield "success", lifecycle.succeed(job, status="READY", actor="worker", **made)
     connection.check_constraints()

@@ -122,12 +122,12 @@ def test_a_run_goes_on_until_nothing_is_due_and_passes_over_what_cannot_be_delet
         exports.reverse()
     for number, export in enumerate(exports):
         end(export, timezone.now() - (10 - number) * SECOND)
-    stuck = storage.path_of(exports[0].file_key)
+    stuck = storage.path_of(exports[1].file_key)
     stuck.unlink()
     (stuck / "a folder").mkdir(parents=True)  # where the file was: it cannot be unlinked
     tasks.expire_exports(timestamp=0)
     keys = dict(Export.objects.values_list("pk", "file_key"))
-    assert [bool(keys[export.pk]) for export in exports] == [True, *[False] * 6]
+    assert [bool(keys[export.pk]) for export in exports] == [False, True, *[False] * 5]
     assert caplog.text.count("a file could not be deleted") == 1
     (stuck / "a folder").rmdir()
     stuck.rmdir()
@@ -186,6 +186,34 @@ def test_whoever_knows_a_row_hears_at_once_that_its_file_is_gone(kind: Any, sour
     end(row)
     assert retention.expire(kind) == 1
     assert api.get(url, headers={"If-None-Match": known}).json()["status"] == "EXPIRED"
+
+
+def test_whoever_knows_a_row_hears_of_its_end_also_while_the_file_cannot_be_deleted():
+    export = make_export()
+    api, url = make_client(export.org), f"/api/v1/exports/{export.pk}"
+    known = api.get(url)["ETag"]
+    assert api.get(url, headers={"If-None-Match": known}).status_code == 304
+    stuck = storage.path_of(export.file_key)
+    stuck.unlink()
+    (stuck / "a folder").mkdir(parents=True)
+    end(export)
+    assert retention.expire(RENDER) == 0
+    assert api.get(url, headers={"If-None-Match": known}).json()["status"] == "EXPIRED"
+
+
+def test_a_file_that_another_run_has_deleted_meanwhile_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    end(make_export())
+    delete, counted = storage.delete, []
+
+    def meanwhile(key: str) -> None:
+        monkeypatch.setattr(storage, "delete", delete)
+        counted.append(retention.expire(RENDER))
+        delete(key)
+
+    monkeypatch.setattr(storage, "delete", meanwhile)
+    assert (retention.expire(RENDER), counted) == (0, [1])
 
 
 def test_a_file_of_a_store_that_the_database_does_not_know_stays(
@@ -367,6 +395,15 @@ def test_a_pinned_export_stays_while_its_organization_pays_and_its_end_is_told_a
     assert pinned_ends(export) == (True, None)
 
 
+def test_the_hourly_task_lets_pins_follow_their_tier():
+    export = make_export()
+    pin(export)
+    Organization.objects.filter(pk=export.org_id).update(tier="FREE")
+    tasks.expire_exports(timestamp=0)
+    pinned, ends = pinned_ends(export)
+    assert (pinned, ends is None) == (True, False)
+
+
 def test_one_that_is_no_longer_pinned_ends_with_its_retention_or_in_nine_days():
     export = make_export()
     pin(export)
@@ -382,10 +419,17 @@ def test_one_that_is_no_longer_pinned_ends_with_its_retention_or_in_nine_days():
     assert 9 * DAY - DAY / 24 < export.expires_at - timezone.now() <= 9 * DAY
 
 
-def test_a_pin_locks_the_export_and_not_its_organization():
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_pin_locks_the_export_and_not_its_organization(follow: bool):
     export = make_export()
+    if follow:
+        pin(export)
+        Organization.objects.filter(pk=export.org_id).update(tier="FREE")
     with CaptureQueriesContext(connection) as said:
-        pinning.pin_export(export=export, pinned=True, actor="test")
+        if follow:
+            assert pinning.follow_tiers() == 1
+        else:
+            pinning.pin_export(export=export, pinned=True, actor="test")
     locks = [query["sql"] for query in said.captured_queries if " FOR " in query["sql"]]
     assert [sql.partition(" FOR ")[2] for sql in locks] == ['UPDATE OF "exports_export"']
 

@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from clipforge.devtools.testing.clocks import around
 from clipforge.devtools.testing.factories import make_export, make_grant, make_moment, make_project
 from clipforge.orgs.models import Organization
+from exports import downloads
 from exports.api.serializers import ExportCreateSerializer
 from exports.models import Export
 from exports.selectors import TWIN_AGE, recent_twin
@@ -119,15 +120,23 @@ def test_the_export_has_the_link_of_its_file_which_opens_without_a_key(
     assert row["download_expires_at"] == shown["download_expires_at"]
 
 
+def test_a_file_can_be_downloaded_until_its_end_and_not_at_it():
+    export = make_export()
+    assert export.expires_at is not None
+    before = export.expires_at - datetime.timedelta(microseconds=1)
+    assert downloads.is_downloadable(export, before) is True
+    assert downloads.is_downloadable(export, export.expires_at) is False
+
+
 def test_a_link_of_a_second_is_shown(
     api: APIClient, anonymous: APIClient, organization: Organization, settings: Any
 ):
     settings.DOWNLOAD_URL_SECONDS = 1
     export = make_export(make_project(organization), content=b"clip")
-    with time_machine.travel(1_900_000_000, tick=False):
+    with time_machine.travel(1_900_000_001, tick=False):
         Export.objects.update(expires_at=None)
         shown = api.get(f"{URL}/{export.pk}").json()
-        assert shown["download_expires_at"] == "2030-03-17T17:46:41Z"
+        assert shown["download_expires_at"] == "2030-03-17T17:46:42Z"
         assert body_of(anonymous.get(shown["download_url"])) == b"clip"
 
 
