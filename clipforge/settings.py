@@ -306,6 +306,10 @@ if SCRATCH_BYTES < MAX_UPLOAD_BYTES:
     raise ImproperlyConfigured(
         "SCRATCH_BYTES is less than MAX_UPLOAD_BYTES: the largest file that is taken would fit no worker."
     )
+# Of a file that is sent in parts: the bytes of one request, for which nginx has room, and how long it is
+# kept after its last part.
+UPLOAD_PART_BYTES = env_int("UPLOAD_PART_BYTES", 64 * 1024**2, minimum=1)
+UPLOAD_SECONDS = env_int("UPLOAD_SECONDS", 24 * 3600, minimum=60)
 # Where an nginx in front finds MEDIA_ROOT; empty: this process sends files itself.
 ACCEL_REDIRECT_PREFIX = env("ACCEL_REDIRECT_PREFIX", "")
 # The CloudFront distribution in front of the bucket, which takes links that one of its keys signed.
@@ -369,6 +373,8 @@ LLM_MAX_TOKENS = env_int("LLM_MAX_TOKENS", 1000, minimum=1)
 
 # A worker says that it is alive every third of this; work whose lease ran out is taken from it.
 WORK_LEASE_SECONDS = env_int("WORK_LEASE_SECONDS", 60, minimum=1)
+# For the import of one source from an address, from its first byte to its last.
+IMPORT_SECONDS = env_int("IMPORT_SECONDS", 7200, minimum=1)
 WORK_MAX_ATTEMPTS = env_int("WORK_MAX_ATTEMPTS", 3, minimum=1)
 # What `worker` and `watch` touch every five seconds, for the health check of their container. Empty:
 # nothing.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clipforge.common.errors import NotFound
+from clipforge.common import fetching
+from clipforge.common.errors import DomainError, NotFound
+from clipforge.common.outbound import Unanswered
 from clipforge.jobs.failures import INTERRUPTED, Failure
 from clipforge.media import ErrorCode, MediaError, WarningCode
 from clipforge.media.contracts import WARNINGS
@@ -17,7 +19,18 @@ SOURCE_MISSING = Failure(
     "The uploaded file is not there any more. You were not charged; upload it again.",
 )
 
-ERROR_CODES = frozenset({SOURCE_MISSING.code, *(code.value for code in ErrorCode)})
+# Of an import: what its server did, and what the file turned out to need. What is wrong with the video
+# itself has the codes of the media code.
+IMPORT_CODES = {
+    **fetching.CODES,
+    "bad_range": "The range that was wished for does not lie inside the source.",
+    "insufficient_credits": "The analysis costs more credits than are available.",
+    "key_cap_reached": "The analysis costs more than the key has left of its monthly cap.",
+    "max_credits_exceeded": "The analysis costs more than the order allows.",
+    "storage_limit_reached": "The tier stores no file of this size any more.",
+}
+
+ERROR_CODES = frozenset({SOURCE_MISSING.code, *IMPORT_CODES, *(code.value for code in ErrorCode)})
 
 
 class NoTranscript(NotFound):
@@ -31,12 +44,17 @@ class NoTranscript(NotFound):
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """The failure that an error of the media code stands for; None for any other error."""
-    if not isinstance(error, MediaError):
-        return None
-    if error.code is ErrorCode.CANCELLED:
-        return INTERRUPTED
-    return Failure(error.code.value, error.message)
+    """The failure that an error of the media code or of an import stands for; None for any other error."""
+    match error:
+        case MediaError(code=ErrorCode.CANCELLED):
+            return INTERRUPTED
+        case MediaError():
+            return Failure(error.code.value, error.message)
+        case Unanswered():
+            return Failure(error.code, f"{error.message} You were not charged.")
+        case DomainError() if error.error_code in ERROR_CODES:
+            return Failure(error.error_code, error.message)
+    return None
 
 
 def warnings_of(codes: Iterable[WarningCode]) -> list[dict[str, str]]:

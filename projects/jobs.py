@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from clipforge.jobs import registry
-from clipforge.jobs.kinds import Fact, JobFiles, JobKind, StaffView
-from projects import analysing, failures
+from clipforge.jobs import kinds, registry
+from clipforge.jobs.kinds import Fact, JobFiles, JobKind, Preparation, StaffView
+from projects import analysing, failures, importing
 from projects.events import source_expiring
-from projects.models import Project
+from projects.models import Project, Upload
 from projects.pricing import analysis_charge
 
 
@@ -24,6 +24,12 @@ ANALYSIS = JobKind(
     run=analysing.run,
     price=lambda project: analysis_charge(project.duration),
     reason=lambda project: f"Analysis of {project.title}",
+    preparation=Preparation(
+        queue="imports",
+        task="projects.import",
+        is_due=importing.is_due,
+        run=importing.run,
+    ),
     errors=failures.failure_of,
     error_codes=failures.ERROR_CODES,
     files=JobFiles(
@@ -33,7 +39,8 @@ ANALYSIS = JobKind(
         key="source_key",
         is_needed=_is_needed,
     ),
-    input_key=lambda project: project.source_key,
+    # Of one that was never imported, where it will be.
+    input_key=lambda project: project.source_key or importing.key_to_be(project),
     input_lost=frozenset({failures.SOURCE_MISSING.code}),
     staff=StaffView(
         title="Analyses",
@@ -47,3 +54,4 @@ ANALYSIS = JobKind(
 
 def register() -> None:
     registry.register(ANALYSIS)
+    kinds.add_storing(Upload)

@@ -178,6 +178,70 @@ class Project(Job):
         return self.title
 
 
+class Upload(UUIDModel):
+    """A file that is sent in parts, until a project is made of it."""
+
+    # No index: it is read by its id.
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    name = models.CharField(max_length=255, help_text="The file name the client gave.")
+    size = models.BigIntegerField(help_text="Bytes that it will have.")
+    sha256 = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="That it will have, if that was said."
+    )
+    received = models.BigIntegerField(db_default=0, help_text="Bytes that are on the disk.")
+    # What it will take, from its first day on. A trigger adds it up by organization.
+    stored_bytes = models.BigIntegerField(db_default=0, default=0, editable=False)
+    # No reference: it is forgotten in a day, whatever becomes of the project.
+    used_by = models.UUIDField(null=True, editable=False, help_text="The project made of it.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+
+    objects = OrgQuerySet["Upload"].as_manager()
+
+    class Meta:
+        indexes = [
+            # `projects.uploads.remove_expired`, every ten minutes.
+            models.Index(fields=["expires_at"], name="projects_upload_expiry"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(received__gte=0, received__lte=models.F("size"), size__gt=0),
+                name="projects_upload_received",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.received} of {self.size}"
+
+    @property
+    def file_key(self) -> str:
+        return f"{self.org_id}/uploads/{self.pk}/part"
+
+    @property
+    def is_complete(self) -> bool:
+        return self.received == self.size
+
+
+class ProjectImport(models.Model):
+    """Where the source of a project is to be fetched from. Gone once it is here: the address may be a secret."""
+
+    project = models.OneToOneField(
+        Project, models.CASCADE, primary_key=True, related_name="source_import"
+    )
+    # No index: it is read by its project.
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    url = models.TextField(editable=False)
+    # What the order allows the analysis to cost. Its price is known when the length is.
+    max_credits = models.BigIntegerField(null=True, editable=False)
+    # Of what was fetched so far, for `If-Range`: empty where nothing may be added to that.
+    validator = models.CharField(max_length=200, blank=True, default="", db_default="")
+
+    objects = OrgQuerySet["ProjectImport"].as_manager()
+
+    def __str__(self) -> str:
+        return f"Import of {self.project_id}"
+
+
 class Moment(UUIDModel):
     """A stretch of the source worth clipping, with the reasons for its score.
 

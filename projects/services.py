@@ -7,36 +7,29 @@ import datetime
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from clipforge.common import storage
-from clipforge.common.errors import Conflict, DomainError, Invalid, NotFound, UnsupportedMedia
+from clipforge.common.errors import Conflict, Invalid, NotFound, UnsupportedMedia
 from clipforge.common.models import uuid7
 from clipforge.common.storage import Arrival
 from clipforge.jobs import caching as job_caching
 from clipforge.jobs import lifecycle
 from clipforge.jobs import services as job_services
-from clipforge.media import ErrorCode, Limits, MediaError, SourceInfo, probe
-from clipforge.media.contracts import not_a_video
-from clipforge.media.signatures import may_be_video
+from clipforge.media import SourceInfo
 from clipforge.media.words.transcript import CONTROL
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import stored
 from clipforge.orgs.models import Organization
 from credits.quotes import AT_ANY_PRICE, Terms
-from projects import failures, selectors
+from projects import failures, selectors, sources, uploads
 from projects.events import project_deleting
-from projects.models import Project, ProjectTranscript
-
-# A probe reads headers; a file that keeps it busy for longer is not one that we accept. Seconds.
-PROBE_WALL_SECONDS = 20
-PROBE_CPU_SECONDS = 15
-# Bytes. Probes run beside one another, one a request; the largest picture that we accept needs less than half.
-PROBE_MEMORY = 1 << 30
+from projects.models import Project, ProjectImport, ProjectTranscript, Upload
+from projects.wishes import require_inside
 
 # Of a transcript. The longest place name has 58; an hour of fast speech has 60,000 in all.
 MAX_WORD_CHARACTERS = 64
@@ -44,40 +37,6 @@ MAX_TRANSCRIPT_CHARACTERS = 500_000
 
 # The name of the constraint.
 EXTERNAL_ID = "projects_project_external_id"
-
-# Files that are no video at all, against videos with something wrong about them.
-_NOT_A_VIDEO = {
-    ErrorCode.EMPTY_FILE,
-    ErrorCode.NOT_A_VIDEO,
-    ErrorCode.NO_VIDEO_STREAM,
-    ErrorCode.UNSUPPORTED_CODEC,
-}
-
-
-def inspect_source(*, org: Organization, path: Path, audio_track: int | None = None) -> SourceInfo:
-    """Probe an uploaded file in a child process. `audio_track` names the sound track to use.
-
-    Raises UnsupportedMedia (415) for what is no video that we accept, and Invalid (422) for a
-    video that is too long for the tier, too short, of impossible dimensions, or without the track that
-    was named. The code is the probe's.
-    """
-    longest = org_selectors.limits_of(org).max_source_seconds
-    limits = Limits(
-        wall_seconds=PROBE_WALL_SECONDS,
-        cpu_seconds=PROBE_CPU_SECONDS,
-        memory_bytes=PROBE_MEMORY,
-        max_duration=longest,
-    )
-    try:
-        return probe(path, audio_track=audio_track, limits=limits)
-    except MediaError as error:
-        raise _refusal(error) from error
-
-
-def require_video(head: bytes) -> None:
-    """Raises UnsupportedMedia for the first HEAD_BYTES of a file that is certainly no video."""
-    if not may_be_video(head):
-        raise _refusal(not_a_video())
 
 
 def create_project(
@@ -154,6 +113,114 @@ def bring_source(
 
 def _source_key(org: Organization, project_id: uuid.UUID) -> str:
     return f"{org.pk}/projects/{project_id}/source"
+
+
+class Brought(NamedTuple):
+    """An upload that was looked at and is on its way to the store."""
+
+    upload: Upload
+    sha256: str
+    source: SourceInfo
+    arrival: Arrival
+
+
+@contextlib.contextmanager
+def bring_upload(
+    *,
+    org: Organization,
+    upload_id: uuid.UUID,
+    audio_track: int | None = None,
+    wishes: Mapping[str, Any] | None = None,
+) -> Iterator[Brought]:
+    """Look at an upload that is whole, and bring it to the store for `use_upload`, within the block.
+
+    Call it outside a transaction. Raises NotFound, Gone and Conflict where it cannot be used, what
+    `uploads.digest_of` and `sources.inspect_source` do, and Invalid for a range outside of it. What is no
+    video at all is removed.
+    """
+    upload = uploads.get_upload(org, upload_id)
+    uploads.require_usable(upload)
+    digest = uploads.digest_of(upload)
+    path = uploads.path_of(upload)
+    try:
+        source = sources.inspect_source(org=org, path=path, audio_track=audio_track)
+    except UnsupportedMedia:
+        uploads.end_upload(upload)
+        raise
+    require_inside(wishes or {}, duration=source.duration)
+    part = storage.second_name(path)
+    try:
+        with bring_source(org=org, part=part, sha256=digest) as arrival:
+            yield Brought(upload, digest, source, arrival)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def use_upload(*, brought: Brought, **options: Any) -> Project:
+    """Make a project of an upload. `options` are those of `create_project`.
+
+    Call inside a transaction. Of two that use one upload the second is refused. Raises what
+    `create_project` and `uploads.take` do.
+    """
+    org = brought.upload.org
+    with transaction.atomic():
+        upload = uploads.take(org, brought.upload.pk)
+        project = create_project(
+            org=org,
+            source_name=upload.name,
+            part=brought.arrival,
+            size=upload.size,
+            sha256=brought.sha256,
+            source=brought.source,
+            **options,
+        )
+        uploads.taken(upload, project_id=project.pk)
+    return project
+
+
+def import_project(
+    *,
+    org: Organization,
+    source_url: str,
+    title: str,
+    external_id: str | None = None,
+    metadata: dict[str, str] | None = None,
+    wishes: Mapping[str, Any] | None = None,
+    audio_track: int | None = None,
+    terms: Terms = AT_ANY_PRICE,
+    actor: str,
+) -> Project:
+    """Queue the import of a source from an address, and its analysis.
+
+    The least that an analysis costs is reserved; what this one costs is, when its length is known. Raises
+    Invalid for an address that is never asked, StorageLimitReached where nothing more may be stored, and
+    otherwise as `create_project` does.
+    """
+    url = sources.require_importable(source_url)
+    name = sources.name_in(url)
+    stored.require_room(org)
+    project = Project(
+        id=uuid7(),
+        org=org,
+        title=title or Path(name).stem[:200] or "Untitled",
+        external_id=external_id or "",
+        metadata=metadata or {},
+        source_name=name,
+        size=0,
+        duration=0,
+        width=0,
+        height=0,
+        has_audio=False,
+        wishes=dict(wishes) if wishes else None,
+        audio_track=audio_track,
+    )
+    with _external_id_is_free(org, external_id), transaction.atomic():
+        charge = job_services.agreed_charge(job=project, terms=terms)
+        job_services.submit_job(job=project, actor=actor, charge=charge)
+        ProjectImport.objects.create(
+            project=project, org=org, url=url, max_credits=terms.max_credits
+        )
+    return project
 
 
 def rename_project(*, project: Project, title: str) -> Project:
@@ -245,8 +312,3 @@ def delete_project(*, project: Project, actor: str) -> None:
         project.delete()
         stored.settle(project.org_id)
         transaction.on_commit(lambda: storage.delete(key), robust=True)
-
-
-def _refusal(error: MediaError) -> DomainError:
-    kind = UnsupportedMedia if error.code in _NOT_A_VIDEO else Invalid
-    return kind(error.message, code=error.code.value)

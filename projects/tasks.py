@@ -8,6 +8,7 @@ from procrastinate.contrib.django import app
 
 from clipforge.common import storage
 from clipforge.jobs import retention
+from projects import importing, uploads
 from projects.jobs import ANALYSIS
 
 # An upload that was not written to for so long was left by a crash. Seconds.
@@ -23,6 +24,15 @@ def remove_uploads(timestamp: int) -> None:
     now = time.time()
     storage.remove_old_incoming(older_than_seconds=ABANDONED_UPLOAD_SECONDS, now=now)
     storage.abort_uploads(older_than_seconds=ABANDONED_PARTS_SECONDS, now=now)
+    importing.release_room()
+
+
+@app.periodic(cron="*/10 * * * *")
+@app.task(queue="maintenance", queueing_lock="projects.parts", name="projects.expire_uploads")
+def expire_uploads(timestamp: int) -> None:
+    """Remove uploads that were not finished, or not used, in time."""
+    uploads.remove_expired()
+    uploads.remove_orphans(time.time())
 
 
 @app.periodic(cron="47 * * * *")

@@ -63,6 +63,10 @@ class Conflict(DomainError):
     status, code, title = 409, "wrong_state", "Wrong state"
 
 
+class Gone(DomainError):
+    status, code, title = 410, "gone", "Not there any more"
+
+
 class TooLarge(DomainError):
     status, code, title = 413, "too_large", "Too large"
 

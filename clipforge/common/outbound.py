@@ -74,13 +74,14 @@ class Unanswered(Exception):
         self.message = message
 
 
-def require_address(url: str) -> str:
+def require_address(url: str, *, most: int = MAX_URL) -> str:
     """The address as it will be used. Raises Invalid for one that requests are never sent to.
 
-    A name is not looked up: whatever it means is judged when something is sent.
+    It has `most` characters at most. A name is not looked up: whatever it means is judged when something
+    is sent.
     """
-    if len(url) > MAX_URL:
-        raise _too_long()
+    if len(url) > most:
+        raise _too_long(most)
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError, ValueError):
@@ -95,8 +96,8 @@ def require_address(url: str) -> str:
     if address is not None and not _may_be_reached(address):
         raise _refused(f"{address} is not an address of the public internet.")
     # A letter that is not of ASCII travels as up to twelve characters.
-    if len(str(parsed)) > MAX_URL:
-        raise _too_long()
+    if len(str(parsed)) > most:
+        raise _too_long(most)
     return str(parsed)
 
 
@@ -145,12 +146,12 @@ class Outbound:
         except TimeoutError:
             raise Unanswered("timeout", f"No whole answer within {self.seconds:g} s.") from None
         except httpx.ConnectError as error:
-            raise _unconnected(error) from error
+            raise unconnected(error) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             raise Unanswered("broken_answer", "The connection broke, or was no HTTP.") from error
 
     async def _exchange(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
-        transport = _Pinned(self.resolve, self.authorities(), anywhere=self.anywhere)
+        transport = Pinned(self.resolve, self.authorities(), anywhere=self.anywhere)
         async with httpx.AsyncClient(
             transport=transport, timeout=self.seconds, trust_env=False, follow_redirects=False
         ) as client:
@@ -165,7 +166,7 @@ class Outbound:
                 return Answer(response.status_code, bytes(kept))
 
 
-class _Pinned(httpx.AsyncBaseTransport):
+class Pinned(httpx.AsyncBaseTransport):
     """Connects to an address that was judged, and verifies the certificate of the name."""
 
     def __init__(
@@ -227,15 +228,16 @@ def _may_be_reached(address: Address) -> bool:
     return getattr(address, "scope_id", None) is None and is_public(address)
 
 
-def _too_long() -> Invalid:
-    return _refused(f"An address has at most {MAX_URL} characters, as it travels.")
+def _too_long(most: int) -> Invalid:
+    return _refused(f"An address has at most {most} characters, as it travels.")
 
 
 def _refused(message: str) -> Invalid:
     return Invalid(message, code="address_refused")
 
 
-def _unconnected(error: httpx.ConnectError) -> Unanswered:
+def unconnected(error: httpx.ConnectError) -> Unanswered:
+    """Why no connection came about, as it is told."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 from procrastinate.contrib.django import app
@@ -85,6 +85,21 @@ class JobFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """Work that some jobs of a kind need before they can be done, and which mostly waits for others.
+
+    It has a queue and a task of its own, so that it keeps no worker from jobs that can be done. A job is
+    handed over to that queue and back under a new fence each time, and keeps its place.
+    """
+
+    queue: str
+    task: str
+    # Whether a claimed job needs it still, and the work itself. It may raise what a run may.
+    is_due: Callable[[Any], bool]
+    run: Callable[[Any, RunControl], None]
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobKind(Generic[J]):
     """A kind of job."""
 
@@ -109,6 +124,7 @@ class JobKind(Generic[J]):
     # Codes of the failures that only this kind ends with.
     error_codes: frozenset[str] = frozenset()
 
+    preparation: Preparation | None = None
     files: JobFiles | None = None
     # The key of the stored file that a run reads, empty where it is gone for good; and the codes of
     # failures that say it was not there. None: a run reads none.
@@ -120,6 +136,11 @@ class JobKind(Generic[J]):
     def name(self) -> str:
         """`project`, `export`: in the ledger, in keys and in addresses of staff pages."""
         return self.model.REFERENCE_TYPE
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of all tasks that have to do with its jobs."""
+        return (self.task,) if self.preparation is None else (self.task, self.preparation.task)
 
     @property
     def label(self) -> str:
@@ -165,12 +186,18 @@ def kind_of(job: J | type[J]) -> JobKind[J]:
 
 def kind_of_task(task: str) -> JobKind[Any] | None:
     """The kind whose jobs the task of this name does."""
-    return next((kind for kind in _kinds.values() if kind.task == task), None)
+    return next((kind for kind in _kinds.values() if task in kind.tasks), None)
 
 
 def job_queues() -> list[str]:
     """The queues of all kinds, each once."""
     return list(dict.fromkeys(kind.queue for kind in _kinds.values()))
+
+
+def preparation_queues() -> list[str]:
+    """The queues of what jobs need before they can be done, each once."""
+    known = (kind.preparation for kind in _kinds.values())
+    return list(dict.fromkeys(each.queue for each in known if each is not None))
 
 
 def error_codes() -> list[str]:
@@ -179,15 +206,39 @@ def error_codes() -> list[str]:
     return sorted({failure.code for failure in failures.COMMON}.union(*own))
 
 
+# Models whose rows store files too, and are no jobs: each has `org` and `stored_bytes`.
+_others_that_store: list[type[Model]] = []
+
+
+def add_storing(model: type[Model]) -> None:
+    """Let the check of what is stored add up the rows of this model too."""
+    if model not in _others_that_store:
+        _others_that_store.append(model)
+
+
+def storing_models() -> list[type[Model]]:
+    """The models of which each row counts what it stores."""
+    return [
+        *(kind.model for kind in _kinds.values() if kind.files is not None),
+        *_others_that_store,
+    ]
+
+
 def defer(
-    kind: JobKind[Any], pk: uuid.UUID, fence: int, *, priority: int = 0, pause: float = 0
+    kind: JobKind[Any],
+    pk: uuid.UUID,
+    fence: int,
+    *,
+    priority: int = 0,
+    pause: float = 0,
+    name: str = "",
 ) -> None:
-    """Queue the task that does the job, in the caller's transaction: no commit, no task.
+    """Queue the task that does the job, or the one of this name: no commit of the caller, no task.
 
     It starts after so many seconds, at the earliest.
     """
     later: dict[str, Any] = {"schedule_in": {"seconds": round(pause)}} if pause else {}
-    task = app.configure_task(kind.task, allow_unknown=False, priority=priority, **later)
+    task = app.configure_task(name or kind.task, allow_unknown=False, priority=priority, **later)
     arguments: dict[str, Any] = {kind.argument: str(pk), "fence": fence}
     task.defer(**arguments)
 

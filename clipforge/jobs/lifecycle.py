@@ -12,6 +12,7 @@ conditional UPDATE touches nothing.
     fail       hold released         likewise
     cancel     hold released         from QUEUED or RUNNING, fence one up
     requeue    QUEUED,  fence n+2    by the sweeper when the lease ran out
+    hand over  QUEUED,  fence n+2    by its worker, to the queue of its preparation and back
 
 Whether a queued job gets its task at once, or when others of its organization have ended, is for
 `places` to say. Locks are always taken in the order row, quote, hold, account, grants, share; of several
@@ -224,8 +225,34 @@ def fail(job: Job, *, error: tuple[str, str], actor: str, detail: str = "") -> b
 
 def hand_back(job: Job) -> bool:
     """Queue our own running job again, because this worker has to stop. Costs no attempt."""
+    return hand_over(job, task="")
+
+
+def hand_over(job: Job, *, task: str) -> bool:
+    """Queue our own running job for the task of this name, or for that of its kind. Costs no attempt."""
     with transaction.atomic():
-        return requeue_row(job, attempts=F("attempts") - 1)
+        return requeue_row(job, task=task, attempts=F("attempts") - 1)
+
+
+def reserve_anew(job: Job, *, charge: Charge) -> bool:
+    """Reserve the price of our running job that is known by now, in place of what was reserved for it.
+
+    For whoever ordered it, and within the cap of that key. False: it was no longer ours, nothing changed.
+    Raises InsufficientCredits and KeyCapReached, and HoldLost where the hold is gone; then nothing changed.
+    """
+    with transaction.atomic():
+        if job.hold is None or not _here(job).update(updated_at=Now()):
+            return False
+        old = job.hold
+        if old.amount == charge.credits:
+            return True
+        if not credit_services.release(hold_id=old.pk, fence=job.fence, actor=ACTOR):
+            raise HoldLost
+        hold = _reserve(job, charge, kinds.kind_of(job).reason(job), old.actor, None)
+        _here(job).update(hold=hold)
+        caching.changed(type(job), job.pk)
+    job.hold = hold
+    return True
 
 
 # --- by the sweeper and by staff ---
@@ -356,7 +383,7 @@ def _as_it_is(job: J) -> J:
     return type(job)._default_manager.select_related(*related).get(pk=job.pk)
 
 
-def requeue_row(job: Job, *, pause: float = 0, **fields: Any) -> bool:
+def requeue_row(job: Job, *, task: str = "", pause: float = 0, **fields: Any) -> bool:
     """In the caller's transaction. False: it is no longer where `job` saw it, nothing changed.
 
     It starts after `pause` seconds, at the earliest.
@@ -376,5 +403,7 @@ def requeue_row(job: Job, *, pause: float = 0, **fields: Any) -> bool:
     _transfer_hold(job, from_fence=job.fence, to_fence=job.fence + 1)
     if places.may_return(job, job.fence + 1):
         kind = kinds.kind_of(job)
-        kinds.defer(kind, job.pk, job.fence + 1, priority=PRIORITY_RETURNING, pause=pause)
+        kinds.defer(
+            kind, job.pk, job.fence + 1, priority=PRIORITY_RETURNING, pause=pause, name=task
+        )
     return True

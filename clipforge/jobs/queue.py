@@ -44,7 +44,7 @@ GIVEN_UP_AT_ONCE = 1000
 
 
 class Workers(NamedTuple):
-    """How many are alive (each process has three), and when any was last seen; None: none ever."""
+    """How many are alive (each process has four), and when any was last seen; None: none ever."""
 
     alive: int
     last_seen: datetime.datetime | None

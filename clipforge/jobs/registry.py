@@ -13,7 +13,7 @@ from procrastinate.contrib.django import app
 
 from clipforge.common import storage
 from clipforge.jobs import kinds, running, store_markers, sweeping
-from clipforge.jobs.kinds import JobFiles, JobKind
+from clipforge.jobs.kinds import JobFiles, JobKind, Preparation
 from clipforge.jobs.retrying import GrowingPauses
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ def register(kind: JobKind[Any]) -> None:
             raise
 
     app.task(queue=kind.queue, name=kind.task, retry=RETRY_EVERY_FAULT)(perform)
+    if first := kind.preparation:
+        _register_preparation(kind, first)
     name = kind.maintenance_name
     _periodic(f"{name}.sweep", f"{name}.sweep", EVERY_SWEEP, partial(sweep_jobs, kind))
     if files := kind.files:
@@ -56,11 +58,23 @@ def register(kind: JobKind[Any]) -> None:
         _periodic(f"{name}.remove_orphans", f"{name}.files", hourly, remove)
 
 
+def _register_preparation(kind: JobKind[Any], first: Preparation) -> None:
+    def prepare(*, fence: int, **arguments: str) -> None:
+        pk = arguments[kind.argument]
+        try:
+            running.prepare(kind, first, uuid.UUID(pk), fence=fence)
+        except Exception:
+            logger.exception("a job could not be prepared", extra={"kind": kind.name, "id": pk})
+            raise
+
+    app.task(queue=first.queue, name=first.task, retry=RETRY_EVERY_FAULT)(prepare)
+
+
 def unregister(kind: JobKind[Any]) -> None:
     """Undo `register`, for tests: what is queued of the kind is done by no worker from here on."""
     kinds.remove(kind)
     name = kind.maintenance_name
-    for task in (kind.task, f"{name}.sweep", f"{name}.remove_orphans"):
+    for task in (*kind.tasks, f"{name}.sweep", f"{name}.remove_orphans"):
         app.tasks.pop(task, None)
         app.periodic_registry.periodic_tasks.pop((task, ""), None)
 

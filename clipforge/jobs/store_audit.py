@@ -101,13 +101,10 @@ def _sums() -> Iterator[Finding]:
     while batch := list((orgs if last is None else orgs.filter(pk__gt=last))[:BATCH]):
         last = batch[-1]
         sums = dict.fromkeys(batch, 0)
-        for kind in kinds.all_kinds():
-            if kind.files is not None:
-                rows = kind.model._default_manager.filter(org__in=batch).order_by().values("org")
-                for org, total in rows.annotate(total=Sum("stored_bytes")).values_list(
-                    "org", "total"
-                ):
-                    sums[org] += total
+        for model in kinds.storing_models():
+            rows = model._default_manager.filter(org__in=batch).order_by().values("org")
+            for org, total in rows.annotate(total=Sum("stored_bytes")).values_list("org", "total"):
+                sums[org] += total
         counted = org_selectors.bytes_of(batch)
         for org, total in sums.items():
             if counted.get(org, 0) != total:

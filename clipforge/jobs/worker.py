@@ -1,9 +1,9 @@
 """The worker process: does what is queued until it is asked to stop.
 
-Three procrastinate workers share the process. One does the jobs, of all kinds that are registered, as
-many at once as there are slots; one does the maintenance (sweeps, expiry), so that long jobs never
-keep the sweeper from running; and one has coroutines that wait for other people's servers, of which
-many at once cost next to nothing. A further loop gives the queue entries of dead workers to living
+Four procrastinate workers share the process. One does the jobs, of all kinds that are registered, as
+many at once as there are slots; one prepares jobs by what mostly waits (imports), and takes no slot for
+it; one does the maintenance (sweeps, expiry), so that long jobs never keep the sweeper from running; and
+one has coroutines that wait for other people's servers, of which many at once cost next to nothing. A further loop gives the queue entries of dead workers to living
 ones; the fence of the row makes a task that runs twice harmless.
 """
 
@@ -14,6 +14,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from procrastinate.jobs import DeleteJobCondition, Status
 
 from clipforge.common import telemetry
 from clipforge.common.shutdown import stopping
-from clipforge.jobs.kinds import job_queues
+from clipforge.jobs.kinds import job_queues, preparation_queues
 from clipforge.jobs.models import Job
 from clipforge.jobs.registry import MAINTENANCE, OUTBOUND
 
@@ -40,6 +41,10 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS = 20.0
 # Coroutines that wait for other people's servers.
 OUTBOUND_AT_ONCE = 100
+# Jobs that are prepared at once: a thread each, which waits for the network most of the time.
+PREPARATIONS_AT_ONCE = 4
+# Of maintenance, and of what else the event loop hands to a thread.
+SPARE_THREADS = 4
 # How often queue entries of dead workers are looked for. Seconds; procrastinate calls a worker dead after 30.
 RESCUE_SECONDS = 10.0
 # How long anything waits for a connection from the pool. Without a database nothing can be said to
@@ -57,6 +62,9 @@ async def run(*, concurrency: int) -> None:
     A database that goes away is waited for.
     """
     stop = asyncio.Event()
+    # A thread for each task that is no coroutine; what there is by default depends on the machine.
+    threads = concurrency + PREPARATIONS_AT_ONCE + SPARE_THREADS
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _ask_to_stop, stop)
     async with _life_signs():
@@ -109,6 +117,9 @@ async def _work(concurrency: int, stop: asyncio.Event) -> None:
     async with app.open_async():
         workers = [
             asyncio.create_task(_procrastinate_worker(app, job_queues(), concurrency)),
+            asyncio.create_task(
+                _procrastinate_worker(app, preparation_queues(), PREPARATIONS_AT_ONCE)
+            ),
             asyncio.create_task(_procrastinate_worker(app, [MAINTENANCE], 1)),
             asyncio.create_task(_procrastinate_worker(app, [OUTBOUND], OUTBOUND_AT_ONCE)),
             asyncio.create_task(_rescue_forever(app)),

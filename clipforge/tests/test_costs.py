@@ -22,6 +22,7 @@ pytestmark = pytest.mark.django_db
 ONE = {"api": 1}
 POSTS = {
     "projects": {"api": 5, "uploads": 1},
+    "uploads": {"api": 1, "uploads": 1},
     "project-cancel": ONE,
     "project-retry": {"api": 2},
     "moments": {"api": 2},

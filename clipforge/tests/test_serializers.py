@@ -66,6 +66,19 @@ FIELDS: dict[str, tuple[str, str]] = {
         f"file title external_id metadata audio_track {WISHES} {TERMS}",
         f"file title external_id metadata audio_track {WISHES} {TERMS}",
     ),
+    "SourceSerializer": (
+        f"title external_id metadata audio_track {WISHES}",
+        f"title external_id metadata audio_track {WISHES}",
+    ),
+    "ProjectOrderSerializer": (
+        f"source_url upload title external_id metadata audio_track {WISHES} {TERMS}",
+        f"source_url upload title external_id metadata audio_track {WISHES} {TERMS}",
+    ),
+    "UploadSerializer": (
+        "id name size sha256 offset protocol url part_bytes project created_at expires_at",
+        "",
+    ),
+    "UploadRequestSerializer": ("name size sha256", "name size sha256"),
     "WishesSerializer": (WISHES, WISHES),
     "MomentSerializer": (
         "id project start end duration title hook kind score subscores reason scorer_version origin"
@@ -150,6 +163,8 @@ REQUESTS = {
     "QuotedExportSerializer",
     "QuoteRequestSerializer",
     "ProjectUploadSerializer",
+    "ProjectOrderSerializer",
+    "SourceSerializer",
     "WishesSerializer",
     "EdgesSerializer",
     "MomentUpdateSerializer",

@@ -42,6 +42,20 @@ MOMENT = {
     "pinned": False,
 }
 UPLOAD = {"file": "(the bytes of talk.mp4)", "title": "A talk about tides", "count": 5}
+IMPORT = {"source_url": "https://files.example.com/talk.mp4", "max_credits": 60}
+UPLOAD_ID = "01a20e35-91b7-7d20-a1e5-6a0f4c2b8e11"
+TO_SEND = {"name": "talk.mp4", "size": 734003200}
+SENT = {
+    "id": UPLOAD_ID,
+    "name": "talk.mp4",
+    "size": 734003200,
+    "offset": 134217728,
+    "protocol": "tus",
+    "url": f"/api/v1/uploads/{UPLOAD_ID}",
+    "part_bytes": 67108864,
+    "created_at": "2026-11-30T10:30:00.000000Z",
+    "expires_at": "2026-12-01T10:35:00.000000Z",
+}
 WISHES = {"count": 5, "min_seconds": 20, "max_seconds": 60, "keywords": ["moon"]}
 UPDATE = {"title": "A talk about tides", "metadata": {"team": "research"}}
 EDGES = {"start": 312.4, "end": 349.15, "snap": "sentence", "title": "Why the moon moves the sea"}

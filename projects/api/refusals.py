@@ -21,6 +21,37 @@ BAD_RANGE = {"bad_range": "The range does not lie inside the source, or ends bef
 NO_TRANSCRIPT = {"no_transcript": "There is no transcript."}
 
 BUSY = {503: {"children_busy": "Too much is being looked at here. Try again in a moment."}}
+ADDRESS = {
+    "address_refused": "The address is none that is ever asked.",
+    "not_a_file": "The site shows videos in pages; files are not fetched from there.",
+}
+
+UPLOAD_GONE = {410: {"upload_expired": "The upload was not finished in time."}}
+UPLOAD_BEGUN = {
+    412: {"tus_version": "Another version of the protocol than 1.0.0."},
+    422: {"empty_file": "The file is empty.", "invalid_header": "A header cannot be read."},
+}
+USE_OF_UPLOAD = {
+    **UPLOAD_GONE,
+    409: {
+        "upload_incomplete": "The upload is not whole yet.",
+        "upload_used": "A project was made of the upload already: `existing`.",
+    },
+}
+PART = {
+    **UPLOAD_GONE,
+    400: {"upload_interrupted": "The part broke off before its end."},
+    409: {
+        "wrong_offset": "The next part begins elsewhere.",
+        "upload_used": "A project was made of the upload already: `existing`.",
+    },
+    412: {"tus_version": "Another version of the protocol than 1.0.0."},
+    413: {"upload_too_long": "The upload would have more bytes than it was said to have."},
+    415: {"not_a_video": "The file is no video that is accepted. The upload was removed."},
+    422: {"invalid_header": "A header cannot be read."},
+    423: {"upload_locked": "Another request writes to the upload."},
+    460: {"checksum_mismatch": "The part has another checksum, and was not kept."},
+}
 
 UPLOAD = {
     400: {"upload_interrupted": "The upload broke off before its end."},
@@ -29,6 +60,7 @@ UPLOAD = {
     422: {
         **NOT_THIS_VIDEO,
         **BAD_RANGE,
+        **ADDRESS,
         "too_many_files": "One file a request.",
         "invalid_digest": "The digest is malformed.",
         "digest_mismatch": "The file is not the one that the digest is of.",

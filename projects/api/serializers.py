@@ -3,6 +3,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from django.conf import settings
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -14,11 +16,12 @@ from clipforge.common.api.serializers import (
     Serializer,
     Text,
 )
+from clipforge.common.fetching import MAX_URL
 from clipforge.jobs.api.serializers import JobSerializer, TermsSerializer, WarningSerializer
 from clipforge.media import Snap
 from clipforge.media.ffmpeg import MAX_STREAMS
 from projects.api import examples
-from projects.models import Moment, Project
+from projects.models import Moment, Project, Upload
 
 EXTERNAL_ID = "Your own id of the project. One that another project has is 409 `external_id_taken`."
 
@@ -134,12 +137,9 @@ class WishesSerializer(Serializer):
         return attrs
 
 
-class ProjectUploadSerializer(WishesSerializer, TermsSerializer):
-    example = examples.UPLOAD
+class SourceSerializer(WishesSerializer):
+    """What is said of a source, however it comes."""
 
-    file = serializers.FileField(
-        help_text="The video, as multipart/form-data.", allow_empty_file=True
-    )
     title = serializers.CharField(max_length=200, required=False, allow_blank=True)
     audio_track = serializers.IntegerField(
         required=False,
@@ -149,6 +149,92 @@ class ProjectUploadSerializer(WishesSerializer, TermsSerializer):
     )
     external_id = serializers.CharField(max_length=200, required=False, help_text=EXTERNAL_ID)
     metadata = MetadataField()
+
+
+class ProjectUploadSerializer(SourceSerializer, TermsSerializer):
+    example = examples.UPLOAD
+
+    file = serializers.FileField(
+        help_text="The video, as multipart/form-data.", allow_empty_file=True
+    )
+
+
+class ProjectOrderSerializer(SourceSerializer, TermsSerializer):
+    """A source that is fetched from its address, or was sent in parts: one of the two."""
+
+    example = examples.IMPORT
+
+    upload = serializers.UUIDField(
+        required=False, help_text="The id of a whole upload; see `POST /uploads`."
+    )
+    source_url = Text(
+        required=False,
+        max_length=MAX_URL,
+        help_text="The address of a video file, as `https://host/path`, readable without signing in. A "
+        "signed address of a bucket will do; it has to be good for an hour. Its price is known when the file "
+        "is here: one above `max_credits` ends the project as FAILED, and `quote_id` is not taken.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("source_url" in attrs) == ("upload" in attrs):
+            raise serializers.ValidationError({"source_url": "Give either this or upload."})
+        if "source_url" in attrs and "quote_id" in attrs:
+            raise serializers.ValidationError({"quote_id": "The length is not known yet."})
+        return super().validate(attrs)
+
+
+class UploadSerializer(ModelSerializer):
+    example = examples.SENT
+
+    offset = serializers.IntegerField(
+        source="received",
+        read_only=True,
+        help_text="Bytes that are here: the next part begins there.",
+    )
+    protocol = serializers.SerializerMethodField(help_text="How parts are sent: `tus`.")
+    url = serializers.SerializerMethodField(help_text="Where parts are sent to.")
+    part_bytes = serializers.SerializerMethodField(help_text="So many bytes a part at most.")
+    project = serializers.UUIDField(
+        source="used_by", read_only=True, allow_null=True, help_text="That was made of it."
+    )
+
+    class Meta:
+        model = Upload
+        fields = [
+            "id",
+            "name",
+            "size",
+            "sha256",
+            "offset",
+            "protocol",
+            "url",
+            "part_bytes",
+            "project",
+            "created_at",
+            "expires_at",
+        ]
+        read_only_fields = fields
+
+    def get_protocol(self, upload: Upload) -> str:
+        return "tus"
+
+    def get_url(self, upload: Upload) -> str:
+        return reverse("upload", args=[upload.pk])
+
+    def get_part_bytes(self, upload: Upload) -> int:
+        return int(settings.UPLOAD_PART_BYTES)
+
+
+class UploadRequestSerializer(Serializer):
+    example = examples.TO_SEND
+
+    name = Text(max_length=255, help_text="Of the file.")
+    size = serializers.IntegerField(min_value=1, max_value=2**53, help_text="Bytes.")
+    sha256 = serializers.RegexField(
+        "^[0-9a-fA-F]{64}$",
+        required=False,
+        help_text="Of the whole file, in hexadecimal: another file is 422 `digest_mismatch` in the end.",
+    )
 
 
 @extend_schema_field(

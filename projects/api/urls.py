@@ -1,6 +1,6 @@
 from django.urls import path
 
-from projects.api import curves, moment_views, pictures, transcripts, views
+from projects.api import curves, moment_views, pictures, transcripts, uploads, views
 
 urlpatterns = [
     path("projects", views.ProjectList.as_view(), name="projects"),
@@ -13,6 +13,8 @@ urlpatterns = [
         moment_views.MomentSelect.as_view(),
         name="moments-select",
     ),
+    path("uploads", uploads.UploadList.as_view(), name="uploads"),
+    path("uploads/<uuid:upload_id>", uploads.UploadDetail.as_view(), name="upload"),
     path("moments/<uuid:moment_id>", moment_views.MomentDetail.as_view(), name="moment"),
     path("transcripts", transcripts.TranscriptSearch.as_view(), name="transcripts"),
     path(

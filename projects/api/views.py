@@ -22,9 +22,10 @@ from rest_framework.response import Response
 
 from clipforge.common.api import expanding
 from clipforge.common.api.filters import order_of
+from clipforge.common.api.parsers import LimitedJSONParser, is_json
 from clipforge.common.api.schema import DIGESTS, together
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
-from clipforge.common.errors import Invalid, StorageLimitReached
+from clipforge.common.errors import Conflict, Invalid, StorageLimitReached
 from clipforge.common.storage import Arrival
 from clipforge.jobs.api import refusals as job_refusals
 from clipforge.jobs.api.serializers import TermsSerializer, terms_of
@@ -34,10 +35,11 @@ from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.idempotency import is_answered
 from credits.quotes import AT_ANY_PRICE
-from projects import selectors, services
+from projects import selectors, services, sources
 from projects.api import refusals
 from projects.api.filters import ProjectFilter
 from projects.api.serializers import (
+    ProjectOrderSerializer,
     ProjectSerializer,
     ProjectUpdateSerializer,
     ProjectUploadSerializer,
@@ -52,8 +54,8 @@ class ProjectList(JobList):
     filterset_class = ProjectFilter
     idempotent_methods = ("post",)
     costs = {"post": {"api": 5, "uploads": 1}}
-    problems = {"post": (402, 411, 413, 415, 507)}
-    codes = {"post": together(refusals.UPLOAD, job_refusals.STARTED)}
+    problems = {"post": (402, 410, 411, 413, 415, 507)}
+    codes = {"post": together(refusals.UPLOAD, refusals.USE_OF_UPLOAD, job_refusals.STARTED)}
 
     @property
     def keyset(self) -> tuple[str, ...]:
@@ -68,13 +70,13 @@ class ProjectList(JobList):
         return {**super().get_serializer_context(), "list": self.request.method != "POST"}
 
     def get_parsers(self) -> list[Any]:
-        return [StreamedUploadParser()]
+        return [StreamedUploadParser(), LimitedJSONParser()]
 
     head_bytes = HEAD_BYTES
 
     def require_fit(self, head: bytes) -> None:
         """Raises UnsupportedMedia for the beginning of what is certainly no video."""
-        services.require_video(head)
+        sources.require_video(head)
 
     def require_room(self, size: int) -> None:
         """Raises StorageLimitReached where an upload of so many bytes is certainly too much.
@@ -98,21 +100,70 @@ class ProjectList(JobList):
 
     @extend_schema(
         operation_id="create_project",
-        summary="Upload a video and start its analysis",
+        summary="Upload a video, or name its address, and start its analysis",
         description="Reserves 1 credit for each started minute of the source; they are charged when "
         "something is worth clipping, and given back otherwise. What the moments should be like may be "
-        "said here; it can be said again for nothing, see `POST /projects/{id}/moments/select`.",
+        "said here; it can be said again for nothing, see `POST /projects/{id}/moments/select`. A source "
+        "with a `source_url` is fetched first (stage `importing`): until its length is known, 1 credit is "
+        "reserved.",
         parameters=DIGESTS,
-        request={"multipart/form-data": ProjectUploadSerializer},
+        request={
+            "multipart/form-data": ProjectUploadSerializer,
+            "application/json": ProjectOrderSerializer,
+        },
         responses={201: ProjectSerializer},
     )
     def post(self, request: Request) -> HttpResponse:
+        if is_json(request):
+            return self._order(request)
         try:
             return self._create(request)
         finally:
             for handler in getattr(request, "upload_handlers", ()):
                 if isinstance(handler, PartUploadHandler):
                     handler.discard()
+
+    def _order(self, request: Request) -> HttpResponse:
+        form = ProjectOrderSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        values = dict(form.validated_data)
+        terms = terms_of(values)
+        url, upload_id = values.pop("source_url", None), values.pop("upload", None)
+        options: dict[str, Any] = {
+            "title": values.pop("title", ""),
+            **{name: values.pop(name, None) for name in ("external_id", "metadata", "audio_track")},
+            "terms": terms,
+            "actor": self.principal.actor,
+        }
+        wishes = {k: v for k, v in values.items() if k not in {"max_credits", "quote_id"}}
+        if upload_id is not None:
+            return self._use(request, upload_id, {**options, "wishes": wishes})
+
+        def create() -> Answer:
+            return _made(
+                services.import_project(
+                    org=self.organization, source_url=url, wishes=wishes, **options
+                )
+            )
+
+        return respond_once(request, self.organization, create)
+
+    def _use(self, request: Request, upload_id: uuid.UUID, options: dict[str, Any]) -> HttpResponse:
+        key = request.headers.get("Idempotency-Key")
+        if is_answered(org=self.organization, key=key):  # its upload is used by now
+            return respond_once(request, self.organization, _not_again)
+        bringing = services.bring_upload(
+            org=self.organization,
+            upload_id=upload_id,
+            audio_track=options["audio_track"],
+            wishes=options["wishes"],
+        )
+        with bringing as brought:
+
+            def create() -> Answer:
+                return _made(services.use_upload(brought=brought, **options))
+
+            return respond_once(request, self.organization, create)
 
     def _create(self, request: Request) -> HttpResponse:
         form = ProjectUploadSerializer(data=request.data)
@@ -125,7 +176,7 @@ class ProjectList(JobList):
         wishes = {k: v for k, v in form.validated_data.items() if k not in others}
         writer = upload.writer
         track: int | None = form.validated_data.get("audio_track")
-        source = services.inspect_source(org=self.organization, path=writer.path, audio_track=track)
+        source = sources.inspect_source(org=self.organization, path=writer.path, audio_track=track)
         require_inside(wishes, duration=source.duration)
 
         def create(arrival: Arrival) -> Answer:
@@ -143,11 +194,7 @@ class ProjectList(JobList):
                 terms=terms,
                 actor=self.principal.actor,
             )
-            return answer(
-                status.HTTP_201_CREATED,
-                ProjectSerializer(project, context={"list": False}).data,
-                location=reverse("project", args=[project.pk]),
-            )
+            return _made(project)
 
         named = "" if track is None else f"\n{track}"
         content = f"{writer.sha256}\n{title}\n{upload.name}\n{wishes}{named}".encode()
@@ -162,6 +209,18 @@ class ProjectList(JobList):
             return respond_once(
                 request, self.organization, functools.partial(create, arrival), content=content
             )
+
+
+def _not_again() -> Answer:
+    raise Conflict("The answer to this key was forgotten just now. Send the request again.")
+
+
+def _made(project: Project) -> Answer:
+    return answer(
+        status.HTTP_201_CREATED,
+        ProjectSerializer(project, context={"list": False}).data,
+        location=reverse("project", args=[project.pk]),
+    )
 
 
 class ProjectView(JobView):

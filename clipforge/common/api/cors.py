@@ -20,14 +20,16 @@ PREFIXES: Final = ("/api/", "/files/")
 PREFLIGHT: Final = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
     "Access-Control-Allow-Headers": "Authorization, ClipForge-Version, Content-Type, Content-Digest, "
-    "Repr-Digest, Idempotency-Key, If-None-Match, Range, X-Request-ID",
+    "Repr-Digest, Idempotency-Key, If-None-Match, Range, X-Request-ID, Tus-Resumable, Upload-Checksum, "
+    "Upload-Length, Upload-Metadata, Upload-Offset",
     # Seconds, the longest that browsers keep it.
     "Access-Control-Max-Age": "7200",
     "Cache-Control": "no-store",
 }
 EXPOSED: Final = (
     "ClipForge-Version, Content-Disposition, Content-Range, Deprecation, ETag, Idempotent-Replayed, Link, "
-    "Location, RateLimit, RateLimit-Policy, Retry-After, Sunset, X-Request-ID"
+    "Location, RateLimit, RateLimit-Policy, Retry-After, Sunset, Tus-Checksum-Algorithm, Tus-Extension, "
+    "Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Expires, Upload-Length, Upload-Offset, X-Request-ID"
 )
 
 

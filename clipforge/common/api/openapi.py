@@ -10,6 +10,7 @@ from clipforge.common.api.examples import add_examples
 
 TAGS: Final = {
     "projects": "Videos that were uploaded, and their analysis.",
+    "uploads": "Files that are sent in parts.",
     "moments": "The stretches of a video that are worth clipping.",
     "exports": "Finished clips.",
     "transcripts": "The words that were said, of all videos.",
@@ -42,7 +43,7 @@ PARAMETERS: Final = {
 }
 
 # What they make is polled at an address of its own.
-LOCATED: Final = {"create_project", "create_export", "create_key", "rotate_key"}
+LOCATED: Final = {"create_project", "create_upload", "create_export", "create_key", "rotate_key"}
 
 Node = dict[str, Any]
 

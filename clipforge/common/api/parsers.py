@@ -49,6 +49,11 @@ class LimitedJSONParser(JSONParser):
             raise ParseError(f"JSON parse error - {error}") from None
 
 
+def is_json(request: Request) -> bool:
+    """Whether the body is JSON, by what the client says of it."""
+    return str(request.content_type).partition(";")[0].strip().lower() == "application/json"
+
+
 def refuse_null_characters(data: Any) -> None:
     """Raises BadRequest if a NUL is anywhere in it: no text of ours has one, and PostgreSQL holds none."""
     match data:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import http
+import http.client
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -58,13 +58,18 @@ def problem(
     """The members of a problem document, in reading order."""
     return {
         "type": f"urn:clipforge:error:{code}",
-        "title": title or http.HTTPStatus(status).phrase,
+        "title": title or phrase_of(status),
         "status": status,
         "code": code,
         "detail": detail,
         **extra,
         "request_id": logs.context().get("request_id"),
     }
+
+
+def phrase_of(status: int) -> str:
+    """The reason phrase of a status; of one that is none of HTTP's own, that of its class."""
+    return http.client.responses.get(status) or http.HTTPStatus(status // 100 * 100).phrase
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http
 from typing import Any, Literal
 
 from drf_spectacular.openapi import AutoSchema
@@ -18,6 +17,7 @@ from rest_framework.permissions import SAFE_METHODS
 from clipforge.common.api.digests import ALGORITHM, HEADERS
 from clipforge.common.api.examples import SAID
 from clipforge.common.api.expanding import expanded_serializer
+from clipforge.common.api.problems import phrase_of
 from clipforge.common.api.serializers import ModelSerializer, Serializer, Strict
 
 
@@ -104,11 +104,15 @@ DESCRIPTIONS = {
     406: "Only JSON is served.",
     408: "The body came too slowly.",
     409: "Wrong state, or the same request is still running.",
+    410: "Its time is over.",
     411: "The body has no Content-Length.",
+    412: "Not under this condition.",
     413: "The body is too large.",
     415: "Not a video, or not a media type that is accepted here.",
     422: "A name or a value is wrong: of a member, a parameter or a header. `errors` points at members.",
+    423: "Another request writes to it. Send it again.",
     429: "A limit was reached: `limit` says which, `Retry-After` when to come back.",
+    460: "What came is not what its checksum is of.",
     503: "A dependency is down. `Retry-After` says when to come back.",
     507: "Storage is full, or that of the tier is used up.",
 }
@@ -328,7 +332,7 @@ class ProblemAutoSchema(AutoSchema):
 def _problem_example(status: int, code: str, detail: str) -> dict[str, Any]:
     return {
         "type": f"urn:clipforge:error:{code}",
-        "title": http.HTTPStatus(status).phrase,
+        "title": phrase_of(status),
         "status": status,
         "code": code,
         "detail": detail,

@@ -39,6 +39,7 @@ from clipforge.common.storage.disk import (
     path_of,
     remove_old_incoming,
     require_room,
+    second_name,
     workspace,
 )
 from clipforge.common.storage.local import LocalStorage
@@ -82,6 +83,7 @@ __all__ = [
     "path_of",
     "remove_old_incoming",
     "require_room",
+    "second_name",
     "workspace",
 ]
 
@@ -131,12 +133,14 @@ class Arrival:
 
 
 @contextlib.contextmanager
-def brought(part: Path, key: str, *, sha256: str = "") -> Iterator[Arrival]:
-    """Bring a finished file to the store for a row that is not there yet. Call it outside a transaction."""
+def brought(
+    part: Path, key: str, *, sha256: str = "", should_stop: ShouldStop = never
+) -> Iterator[Arrival]:
+    """Bring a finished file to the store for a row that does not name it yet. Call it outside a transaction."""
     arrival = Arrival(part, key)
     try:
         if not is_local():
-            current().put(part, key, sha256=sha256)
+            current().put(part, key, sha256=sha256, should_stop=should_stop)
         yield arrival
     finally:
         if not arrival.has_landed and not is_local():
@@ -280,19 +284,21 @@ def remove_orphans(
     exists: Callable[[list[uuid.UUID]], Iterable[uuid.UUID]],
     older_than_seconds: float,
     now: float,
+    store: Store | None = None,
 ) -> int:
-    """Remove folders `<org>/<kind>/<id>` whose row does not exist. Returns how many.
+    """Remove folders `<org>/<kind>/<id>` whose row does not exist, of this store. Returns how many.
 
     `exists` is asked for at most a thousand ids at a time. Young folders are left: their
     transaction may not have committed yet.
     """
-    old = (each for each in job_folders(kind) if now - each.modified > older_than_seconds)
+    store = store or current()
+    old = (each for each in store.folders(kind) if now - each.modified > older_than_seconds)
     named = ((each.key, row_id) for each in old if (row_id := row_id_of(each.key)))
     removed = 0
     while batch := list(islice(named, 1000)):
         known = set(exists([row_id for _, row_id in batch]))
         gone = (folder for folder, row_id in batch if row_id not in known)
-        removed += sum(current().remove_folder(folder) for folder in gone)
+        removed += sum(store.remove_folder(folder) for folder in gone)
     return removed
 
 

@@ -76,6 +76,13 @@ def workspace(work_id: uuid.UUID, fence: int) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def second_name(path: Path) -> Path:
+    """Another name of a file on this disk, in the incoming folder, to be published. It has both then."""
+    part = new_part()
+    os.link(path, part)
+    return part
+
+
 class PartWriter:
     """Writes one incoming file: counts bytes, hashes them, and leaves nothing unless kept."""
 

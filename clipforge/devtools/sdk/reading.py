@@ -98,14 +98,23 @@ def _is_file(schema: Node) -> bool:
 
 
 def operations(schema: Node) -> list[Operation]:
-    """All of them, by tag as the schema orders those, then as they stand."""
+    """All of them, by tag as the schema orders those, then as they stand.
+
+    But for those whose body is bytes, as parts of a file are: an SDK has a helper for what they are about.
+    """
     order = {tag["name"]: number for number, tag in enumerate(schema["tags"])}
     found = [
         (order[operation["tags"][0]], _operation(schema, address, method, operation))
         for address, methods in schema["paths"].items()
         for method, operation in methods.items()
+        if not _takes_bytes(operation)
     ]
     return [operation for _, operation in sorted(found, key=lambda each: each[0])]
+
+
+def _takes_bytes(operation: Node) -> bool:
+    bodies = operation.get("requestBody", {}).get("content", {})
+    return bool(bodies) and not {JSON, FORM} & bodies.keys()
 
 
 def events(schema: Node) -> list[str]:

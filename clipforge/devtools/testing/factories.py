@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from clipforge.jobs.models import Job
     from credits.pricing import Charge
     from exports.models import Export
-    from projects.models import Moment, Project, ProjectTranscript
+    from projects.models import Moment, Project, ProjectTranscript, Upload
 
 J = TypeVar("J", bound="Job")
 
@@ -232,6 +232,14 @@ def make_project(
         _store(project.source_key, source.read_bytes())
     project.stored_bytes = source.stat().st_size if source else project.size
     return _make_job(project, status, analysis_charge(project.duration))
+
+
+def make_upload(org: Organization, **overrides: Any) -> Upload:
+    """One of which nothing has been sent yet."""
+    from projects import uploads
+
+    values = {"name": "talk.mp4", "size": 1000, **overrides}
+    return uploads.create_upload(org=org, **values)
 
 
 def make_moment(project: Project, **overrides: Any) -> Moment:

@@ -29,6 +29,7 @@ from clipforge.devtools.testing.factories import (
     make_organization,
     make_project,
     make_transcript,
+    make_upload,
 )
 from clipforge.events import outbox
 from clipforge.orgs import stored
@@ -95,6 +96,7 @@ def make_world(name: str, *, is_active: bool = True) -> World:
         org,
         {
             "project": ready,
+            "upload": make_upload(org, name=f"{name} sent.mp4"),
             "running project": make_project(org, title=f"{name} running", status="ANALYZING"),
             "failed project": make_project(org, title=f"{name} failed", status="FAILED"),
             "moment": make_moment(ready, reason=f"{name} speaks", kind="talk", rating="up"),

@@ -550,13 +550,13 @@ def test_a_digest_that_cannot_be_read_is_refused_before_the_body_is(api: APIClie
 def test_a_file_whose_row_was_rolled_back_is_removed_as_an_orphan(
     organization: Organization, still: Path
 ):
-    from projects import services
+    from projects import services, sources
 
     @transaction.atomic
     def request() -> None:
         part = storage.new_part()
         part.write_bytes(still.read_bytes())
-        source = services.inspect_source(org=organization, path=part)
+        source = sources.inspect_source(org=organization, path=part)
         services.create_project(
             org=organization,
             title="",

@@ -504,20 +504,15 @@ class Problem(TypedDict):
     """
 
 
-ProjectStatusEnum: TypeAlias = Literal[
-    "UPLOADED", "QUEUED", "ANALYZING", "READY", "EMPTY", "FAILED", "CANCELLED", "EXPIRED"
-]
-
-
 RangeItem: TypeAlias = float
 
 
 Keyword: TypeAlias = str
 
 
-class ProjectUploadRequest(TypedDict):
+class ProjectOrderRequest(TypedDict):
     """
-    What the moments should be like. All of it may be left out.
+    A source that is fetched from its address, or was sent in parts: one of the two.
     """
 
     count: NotRequired[int]
@@ -548,6 +543,19 @@ class ProjectUploadRequest(TypedDict):
     """
     The language that is spoken, as ISO 639-1. Of an upload it is guessed where it is left out; where the speech model does not speak it, there is no transcript. Choosing again disregards the words of a transcript in another language.
     """
+    title: NotRequired[str]
+    audio_track: NotRequired[int]
+    """
+    The sound track to use, counted from 0. Left out: the one that people hear.
+    """
+    external_id: NotRequired[str]
+    """
+    Your own id of the project. One that another project has is 409 `external_id_taken`.
+    """
+    metadata: NotRequired[dict[str, str]]
+    """
+    Up to 20 texts of your own, by name: 40 and 500 characters.
+    """
     max_credits: NotRequired[int]
     """
     What costs more is refused: 409 `max_credits_exceeded`.
@@ -555,6 +563,54 @@ class ProjectUploadRequest(TypedDict):
     quote_id: NotRequired[str]
     """
     It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
+    """
+    upload: NotRequired[str]
+    """
+    The id of a whole upload; see `POST /uploads`.
+    """
+    source_url: NotRequired[str]
+    """
+    The address of a video file, as `https://host/path`, readable without signing in. A signed address of a bucket will do; it has to be good for an hour. Its price is known when the file is here: one above `max_credits` ends the project as FAILED, and `quote_id` is not taken.
+    """
+
+
+ProjectStatusEnum: TypeAlias = Literal[
+    "UPLOADED", "QUEUED", "ANALYZING", "READY", "EMPTY", "FAILED", "CANCELLED", "EXPIRED"
+]
+
+
+class ProjectUploadRequest(TypedDict):
+    """
+    What is said of a source, however it comes.
+    """
+
+    count: NotRequired[int]
+    """
+    So many moments at most, though they cover more than half of the source.
+    """
+    min_seconds: NotRequired[float]
+    """
+    Of each moment.
+    """
+    max_seconds: NotRequired[float]
+    """
+    Of each moment.
+    """
+    range: NotRequired[list[RangeItem]]
+    """
+    The stretch of the source in which they lie: start and end in seconds.
+    """
+    keywords: NotRequired[list[Keyword]]
+    """
+    Moments that speak of them rank higher.
+    """
+    kinds: NotRequired[list[KindsEnum]]
+    """
+    Only moments of these kinds.
+    """
+    language: NotRequired[str]
+    """
+    The language that is spoken, as ISO 639-1. Of an upload it is guessed where it is left out; where the speech model does not speak it, there is no transcript. Choosing again disregards the words of a transcript in another language.
     """
     title: NotRequired[str]
     audio_track: NotRequired[int]
@@ -568,6 +624,14 @@ class ProjectUploadRequest(TypedDict):
     metadata: NotRequired[dict[str, str]]
     """
     Up to 20 texts of your own, by name: 40 and 500 characters.
+    """
+    max_credits: NotRequired[int]
+    """
+    What costs more is refused: 409 `max_credits_exceeded`.
+    """
+    quote_id: NotRequired[str]
+    """
+    It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
     """
 
 
@@ -728,6 +792,59 @@ class TokenRequestRequest(TypedDict):
 
 
 TypeEnum: TypeAlias = Literal["GRANT", "PURCHASE", "SPEND", "REFUND", "ADJUST", "EXPIRE"]
+
+
+class Upload(TypedDict):
+    id: str
+    name: str
+    """
+    The file name the client gave.
+    """
+    size: int
+    """
+    Bytes that it will have.
+    """
+    sha256: str | None
+    """
+    That it will have, if that was said.
+    """
+    offset: int
+    """
+    Bytes that are here: the next part begins there.
+    """
+    protocol: str
+    """
+    How parts are sent: `tus`.
+    """
+    url: str
+    """
+    Where parts are sent to.
+    """
+    part_bytes: int
+    """
+    So many bytes a part at most.
+    """
+    project: str | None
+    """
+    That was made of it.
+    """
+    created_at: str
+    expires_at: str
+
+
+class UploadRequestRequest(TypedDict):
+    name: str
+    """
+    Of the file.
+    """
+    size: int
+    """
+    Bytes.
+    """
+    sha256: NotRequired[str]
+    """
+    Of the whole file, in hexadecimal: another file is 422 `digest_mismatch` in the end.
+    """
 
 
 class UsageRow(TypedDict):

@@ -78,9 +78,9 @@ class Operations(Calls):
     def create_project(
         self, file: Source, body: models.ProjectUploadRequest, *, idempotency_key: str | None = None
     ) -> models.Project:
-        """Upload a video and start its analysis.
+        """Upload a video, or name its address, and start its analysis.
 
-        Reserves 1 credit for each started minute of the source; they are charged when something is worth clipping, and given back otherwise. What the moments should be like may be said here; it can be said again for nothing, see `POST /projects/{id}/moments/select`.
+        Reserves 1 credit for each started minute of the source; they are charged when something is worth clipping, and given back otherwise. What the moments should be like may be said here; it can be said again for nothing, see `POST /projects/{id}/moments/select`. A source with a `source_url` is fetched first (stage `importing`): until its length is known, 1 credit is reserved.
 
         Needs the scope `write`.
         """
@@ -376,6 +376,41 @@ class Operations(Calls):
             body=body,
         )
         return answer
+
+    def create_upload(
+        self, body: models.UploadRequestRequest, *, idempotency_key: str | None = None
+    ) -> models.Upload:
+        """Begin to send a file in parts.
+
+        Answers where to send them: parts of up to `part_bytes` by PATCH (the tus protocol, 1.0.0), one after the other, from `offset` on, whatever interrupts them. No credits are reserved; the size counts as stored. `POST /projects` with `upload` makes a project of it. Clients of the tus protocol send `Upload-Length` and `Upload-Metadata` (`filename`, `sha256`) instead of a body.
+
+        Needs the scope `write`.
+        """
+        answer: models.Upload = self._json(
+            "POST", "/api/v1/uploads", body=body, idempotent=True, idempotency_key=idempotency_key
+        )
+        return answer
+
+    def get_upload(self, upload_id: str) -> models.Upload:
+        """How much of an upload is here.
+
+        `offset` is where the next part begins; HEAD says it as `Upload-Offset`.
+
+        Needs the scope `read`.
+        """
+        answer: models.Upload = self._json(
+            "GET", "/api/v1/uploads/{upload_id}", path={"upload_id": upload_id}
+        )
+        return answer
+
+    def delete_upload(self, upload_id: str) -> None:
+        """Give up an upload.
+
+        Its parts are removed, and count no more. Of one that became a project the project stays.
+
+        Needs the scope `write`.
+        """
+        self._json("DELETE", "/api/v1/uploads/{upload_id}", path={"upload_id": upload_id})
 
     def get_moment(self, moment_id: str) -> models.Moment:
         """One moment.

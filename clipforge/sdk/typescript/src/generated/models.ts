@@ -1343,6 +1343,55 @@ export type components = {
             sequence: number;
             data: components["schemas"]["Project"];
         };
+        /** @description A source that is fetched from its address, or was sent in parts: one of the two. */
+        ProjectOrderRequest: {
+            /** @description So many moments at most, though they cover more than half of the source. */
+            count?: number;
+            /**
+             * Format: double
+             * @description Of each moment.
+             */
+            min_seconds?: number;
+            /**
+             * Format: double
+             * @description Of each moment.
+             */
+            max_seconds?: number;
+            /** @description The stretch of the source in which they lie: start and end in seconds. */
+            range?: number[];
+            /** @description Moments that speak of them rank higher. */
+            keywords?: string[];
+            /** @description Only moments of these kinds. */
+            kinds?: components["schemas"]["KindsEnum"][];
+            /** @description The language that is spoken, as ISO 639-1. Of an upload it is guessed where it is left out; where the speech model does not speak it, there is no transcript. Choosing again disregards the words of a transcript in another language. */
+            language?: string;
+            title?: string;
+            /** @description The sound track to use, counted from 0. Left out: the one that people hear. */
+            audio_track?: number;
+            /** @description Your own id of the project. One that another project has is 409 `external_id_taken`. */
+            external_id?: string;
+            /** @description Up to 20 texts of your own, by name: 40 and 500 characters. */
+            metadata?: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description What costs more is refused: 409 `max_credits_exceeded`.
+             */
+            max_credits?: number;
+            /**
+             * Format: uuid
+             * @description It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
+             */
+            quote_id?: string;
+            /**
+             * Format: uuid
+             * @description The id of a whole upload; see `POST /uploads`.
+             */
+            upload?: string;
+            /** @description The address of a video file, as `https://host/path`, readable without signing in. A signed address of a bucket will do; it has to be good for an hour. Its price is known when the file is here: one above `max_credits` ends the project as FAILED, and `quote_id` is not taken. */
+            source_url?: string;
+        };
         ProjectReadyEvent: {
             /** Format: uuid */
             id: string;
@@ -1362,7 +1411,7 @@ export type components = {
         };
         /** @enum {string} */
         ProjectStatusEnum: "UPLOADED" | "QUEUED" | "ANALYZING" | "READY" | "EMPTY" | "FAILED" | "CANCELLED" | "EXPIRED";
-        /** @description What the moments should be like. All of it may be left out. */
+        /** @description What is said of a source, however it comes. */
         ProjectUploadRequest: {
             /** @description So many moments at most, though they cover more than half of the source. */
             count?: number;
@@ -1384,6 +1433,15 @@ export type components = {
             kinds?: components["schemas"]["KindsEnum"][];
             /** @description The language that is spoken, as ISO 639-1. Of an upload it is guessed where it is left out; where the speech model does not speak it, there is no transcript. Choosing again disregards the words of a transcript in another language. */
             language?: string;
+            title?: string;
+            /** @description The sound track to use, counted from 0. Left out: the one that people hear. */
+            audio_track?: number;
+            /** @description Your own id of the project. One that another project has is 409 `external_id_taken`. */
+            external_id?: string;
+            /** @description Up to 20 texts of your own, by name: 40 and 500 characters. */
+            metadata?: {
+                [key: string]: string;
+            };
             /**
              * Format: int64
              * @description What costs more is refused: 409 `max_credits_exceeded`.
@@ -1394,15 +1452,6 @@ export type components = {
              * @description It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
              */
             quote_id?: string;
-            title?: string;
-            /** @description The sound track to use, counted from 0. Left out: the one that people hear. */
-            audio_track?: number;
-            /** @description Your own id of the project. One that another project has is 409 `external_id_taken`. */
-            external_id?: string;
-            /** @description Up to 20 texts of your own, by name: 40 and 500 characters. */
-            metadata?: {
-                [key: string]: string;
-            };
         };
         Quote: {
             /**
@@ -1651,6 +1700,44 @@ export type components = {
         };
         /** @enum {string} */
         TypeEnum: "GRANT" | "PURCHASE" | "SPEND" | "REFUND" | "ADJUST" | "EXPIRE";
+        Upload: {
+            /** Format: uuid */
+            readonly id: string;
+            /** @description The file name the client gave. */
+            readonly name: string;
+            /** @description Bytes that it will have. */
+            readonly size: number;
+            /** @description That it will have, if that was said. */
+            readonly sha256: string | null;
+            /** @description Bytes that are here: the next part begins there. */
+            readonly offset: number;
+            /** @description How parts are sent: `tus`. */
+            readonly protocol: string;
+            /** @description Where parts are sent to. */
+            readonly url: string;
+            /** @description So many bytes a part at most. */
+            readonly part_bytes: number;
+            /**
+             * Format: uuid
+             * @description That was made of it.
+             */
+            readonly project: string | null;
+            /** Format: date-time */
+            readonly created_at: string;
+            /** Format: date-time */
+            readonly expires_at: string;
+        };
+        UploadRequestRequest: {
+            /** @description Of the file. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Bytes.
+             */
+            size: number;
+            /** @description Of the whole file, in hexadecimal: another file is 422 `digest_mismatch` in the end. */
+            sha256?: string;
+        };
         Usage: {
             /**
              * Format: date
@@ -1842,6 +1929,7 @@ export type ProjectEmptyEvent = components['schemas']['ProjectEmptyEvent'];
 export type ProjectEndingEvent = components['schemas']['ProjectEndingEvent'];
 export type ProjectExpiringEvent = components['schemas']['ProjectExpiringEvent'];
 export type ProjectFailedEvent = components['schemas']['ProjectFailedEvent'];
+export type ProjectOrderRequest = components['schemas']['ProjectOrderRequest'];
 export type ProjectReadyEvent = components['schemas']['ProjectReadyEvent'];
 export type ProjectStatusEnum = components['schemas']['ProjectStatusEnum'];
 export type ProjectUploadRequest = components['schemas']['ProjectUploadRequest'];
@@ -1871,6 +1959,8 @@ export type TokenRequestRequest = components['schemas']['TokenRequestRequest'];
 export type Transaction = components['schemas']['Transaction'];
 export type Transcript = components['schemas']['Transcript'];
 export type TypeEnum = components['schemas']['TypeEnum'];
+export type Upload = components['schemas']['Upload'];
+export type UploadRequestRequest = components['schemas']['UploadRequestRequest'];
 export type Usage = components['schemas']['Usage'];
 export type UsageRow = components['schemas']['UsageRow'];
 export type Warning = components['schemas']['Warning'];

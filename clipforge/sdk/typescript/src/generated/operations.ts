@@ -58,9 +58,9 @@ export class Operations extends Calls {
   }
 
   /**
-   * Upload a video and start its analysis.
+   * Upload a video, or name its address, and start its analysis.
    *
-   * Reserves 1 credit for each started minute of the source; they are charged when something is worth clipping, and given back otherwise. What the moments should be like may be said here; it can be said again for nothing, see `POST /projects/{id}/moments/select`.
+   * Reserves 1 credit for each started minute of the source; they are charged when something is worth clipping, and given back otherwise. What the moments should be like may be said here; it can be said again for nothing, see `POST /projects/{id}/moments/select`. A source with a `source_url` is fetched first (stage `importing`): until its length is known, 1 credit is reserved.
    *
    * Needs the scope `write`.
    */
@@ -325,6 +325,48 @@ export class Operations extends Calls {
     options: CallOptions = {},
   ): Promise<models.Transcript> {
     return this.json({ method: "PATCH", address: "/api/v1/projects/{project_id}/transcript", path: { project_id: projectId }, body, ...options });
+  }
+
+  /**
+   * Begin to send a file in parts.
+   *
+   * Answers where to send them: parts of up to `part_bytes` by PATCH (the tus protocol, 1.0.0), one after the other, from `offset` on, whatever interrupts them. No credits are reserved; the size counts as stored. `POST /projects` with `upload` makes a project of it. Clients of the tus protocol send `Upload-Length` and `Upload-Metadata` (`filename`, `sha256`) instead of a body.
+   *
+   * Needs the scope `write`.
+   */
+  createUpload(
+    body: models.UploadRequestRequest,
+    options: WriteOptions = {},
+  ): Promise<models.Upload> {
+    return this.json({ method: "POST", address: "/api/v1/uploads", body, idempotent: true, ...options });
+  }
+
+  /**
+   * How much of an upload is here.
+   *
+   * `offset` is where the next part begins; HEAD says it as `Upload-Offset`.
+   *
+   * Needs the scope `read`.
+   */
+  getUpload(
+    uploadId: string,
+    options: CallOptions = {},
+  ): Promise<models.Upload> {
+    return this.json({ method: "GET", address: "/api/v1/uploads/{upload_id}", path: { upload_id: uploadId }, ...options });
+  }
+
+  /**
+   * Give up an upload.
+   *
+   * Its parts are removed, and count no more. Of one that became a project the project stays.
+   *
+   * Needs the scope `write`.
+   */
+  deleteUpload(
+    uploadId: string,
+    options: CallOptions = {},
+  ): Promise<void> {
+    return this.json({ method: "DELETE", address: "/api/v1/uploads/{upload_id}", path: { upload_id: uploadId }, ...options });
   }
 
   /**

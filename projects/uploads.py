@@ -1,0 +1,333 @@
+"""Files that are sent in parts, each from where the last one ended, until a project is made of them.
+
+The row says how much is here. It is written once a part is on the disk, so what it says is never lost, and
+whatever a crash left behind that is written over. One request at a time writes: it has the file locked.
+An upload counts with its whole size among what the organization stores, from its beginning to its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from clipforge.common import storage
+from clipforge.common.errors import (
+    BadRequest,
+    Conflict,
+    DomainError,
+    Gone,
+    Invalid,
+    NotFound,
+    TooLarge,
+    UnsupportedMedia,
+)
+from clipforge.common.storage.local import LocalStorage
+from clipforge.jobs import store_markers
+from clipforge.jobs.failures import DATABASE_FAULTS
+from clipforge.media.signatures import HEAD_BYTES
+from clipforge.orgs import stored
+from clipforge.orgs.models import Organization
+from projects import sources
+from projects.models import Upload
+
+logger = logging.getLogger(__name__)
+
+AREA = "uploads"
+# Read at a time. Bytes.
+PIECE = 256 * 1024
+BATCH = 1000
+# A folder that is as old and has no row was left by a crash. Seconds.
+ORPHAN_SECONDS = 24 * 3600
+
+
+class Locked(DomainError):
+    """Another request writes to it."""
+
+    status, code, title = 423, "upload_locked", "Another request writes to it"
+
+
+class ChecksumMismatch(DomainError):
+    """The part is not the one that its checksum is of. The status is that of the tus protocol."""
+
+    status, code, title = 460, "checksum_mismatch", "Checksum mismatch"
+
+
+class Source(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Checksum(NamedTuple):
+    """The digest that a part is said to have, by the name that hashlib knows its algorithm by."""
+
+    algorithm: str
+    digest: bytes
+
+
+def create_upload(*, org: Organization, name: str, size: int, sha256: str = "") -> Upload:
+    """Take the room for a file of `size` bytes. No credits are reserved.
+
+    Raises TooLarge, Invalid for a file without a byte, StorageFull and StorageLimitReached.
+    """
+    if size > settings.MAX_UPLOAD_BYTES:
+        raise TooLarge(
+            f"The file is larger than the {settings.MAX_UPLOAD_BYTES} bytes that are accepted.",
+            limit=settings.MAX_UPLOAD_BYTES,
+        )
+    if size < 1:
+        raise Invalid("The file is empty.", code="empty_file")
+    storage.require_room(size)
+    upload = Upload(
+        org=org,
+        name=sources.shown_name(name),
+        size=size,
+        sha256=sha256.lower(),
+        stored_bytes=size,
+        expires_at=_end(),
+    )
+    with transaction.atomic():
+        upload.save(force_insert=True)
+        stored.require_within_limit(org)
+    return upload
+
+
+def get_upload(org: Organization, upload_id: uuid.UUID, *, lock: bool = False) -> Upload:
+    """Raises NotFound, the same for an unknown id and another organization's, and Gone after its end."""
+    found = Upload.objects.for_org(org).filter(pk=upload_id)
+    upload = (found.select_for_update(of=("self",), no_key=True) if lock else found).first()
+    if upload is None:
+        raise NotFound
+    if upload.expires_at <= timezone.now() and upload.used_by is None:
+        raise Gone("The upload was not finished in time. Begin another one.", code="upload_expired")
+    return upload
+
+
+def append(
+    upload: Upload, source: Source, *, offset: int, length: int, checksum: Checksum | None = None
+) -> Upload:
+    """Write a part of `length` bytes at `offset`, which is where the last one ended. Returns the row after it.
+
+    What has come of a part that breaks off is kept, unless it has a checksum. Raises Locked; Conflict for
+    another offset and for an upload that is used; TooLarge for more than it was said to have;
+    ChecksumMismatch; BadRequest for a part that broke off; and UnsupportedMedia, which ends the upload,
+    for the beginning of what is no video.
+    """
+    _require_fit(upload, offset, length)
+    with _locked(upload) as file:
+        upload = get_upload(upload.org, upload.pk)
+        _require_fit(upload, offset, length)
+        written, failure = _write(upload, file, source, length, checksum)
+        if failure and (checksum or isinstance(failure, UnsupportedMedia)):
+            raise failure
+        if written:
+            upload.received, upload.expires_at = offset + written, _end()
+            here = Upload.objects.filter(pk=upload.pk, received=offset)
+            if not here.update(received=upload.received, expires_at=upload.expires_at):
+                raise NotFound  # ended meanwhile
+    if failure is not None:
+        raise failure
+    return upload
+
+
+def end_upload(upload: Upload) -> None:
+    """Remove it with all that is here of it. Of one that became a project the project stays."""
+    with transaction.atomic():
+        Upload.objects.filter(pk=upload.pk).delete()
+        stored.settle(upload.org_id)
+        transaction.on_commit(lambda: _remove(upload), robust=True)
+
+
+def take(org: Organization, upload_id: uuid.UUID) -> Upload:
+    """Lock an upload and let go of its room, in the caller's transaction, which makes a project of it.
+
+    Raises NotFound, Gone and Conflict where that cannot be.
+    """
+    upload = get_upload(org, upload_id, lock=True)
+    require_usable(upload)
+    Upload.objects.filter(pk=upload.pk).update(stored_bytes=0)
+    return upload
+
+
+def taken(upload: Upload, *, project_id: uuid.UUID) -> None:
+    """Say what became of a locked upload; its own file goes with the commit."""
+    Upload.objects.filter(pk=upload.pk).update(used_by=project_id)
+    transaction.on_commit(lambda: _remove(upload), robust=True)
+
+
+def require_usable(upload: Upload) -> None:
+    """Raises Conflict for one that is not whole, or became a project."""
+    if upload.used_by is not None:
+        raise Conflict(
+            "A project was made of this upload already.",
+            code="upload_used",
+            existing=str(upload.used_by),
+        )
+    if not upload.is_complete:
+        raise Conflict(
+            f"{upload.received} of {upload.size} bytes are here. Send the rest first.",
+            code="upload_incomplete",
+        )
+
+
+def digest_of(upload: Upload) -> str:
+    """The SHA-256 of a whole upload. Raises Invalid, and ends the upload, where it was to be another one."""
+    with path_of(upload).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if upload.sha256 not in {"", digest}:
+        end_upload(upload)
+        raise Invalid(
+            f"The file has the SHA-256 {digest}, and was to have {upload.sha256}. The upload was removed; "
+            "nothing was charged.",
+            code="digest_mismatch",
+            received=digest,
+        )
+    return digest
+
+
+def remove_expired() -> int:
+    """Remove uploads whose time is over, and folders without a row. Returns how many uploads.
+
+    One that cannot be removed is passed over, and tried again by the next run.
+    """
+    if not store_markers.is_known():
+        return 0
+    removed, last = 0, None
+    due = Upload.objects.filter(expires_at__lt=Now()).order_by("expires_at", "pk")
+    while batch := list((due if last is None else due.filter(expires_at__gt=last))[:BATCH]):
+        last = batch[-1].expires_at
+        for upload in batch:
+            try:
+                _remove(upload)
+                end_upload(upload)
+                removed += 1
+            except DATABASE_FAULTS:
+                raise
+            except Exception:
+                logger.exception("an upload could not be removed", extra={"row": str(upload.pk)})
+    return removed
+
+
+def remove_orphans(now: float) -> int:
+    """Remove the folders of uploads that do not exist. Returns how many."""
+    if not store_markers.is_known():
+        return 0
+    return storage.remove_orphans(
+        AREA,
+        exists=lambda ids: Upload.objects.filter(pk__in=ids).values_list("pk", flat=True),
+        older_than_seconds=ORPHAN_SECONDS,
+        now=now,
+        store=LocalStorage(),
+    )
+
+
+def path_of(upload: Upload) -> Path:
+    """Where its parts are: on a disk that all web processes have, wherever the store is."""
+    return storage.path_of(upload.file_key)
+
+
+def _remove(upload: Upload) -> None:
+    LocalStorage().remove([upload.file_key])
+
+
+@contextlib.contextmanager
+def _locked(upload: Upload) -> Iterator[IO[bytes]]:
+    """Its file, which nobody else writes to meanwhile. Raises Locked."""
+    path = path_of(upload)
+    with storage.full_disk_is_refused():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with path.open("r+b", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked("Another request is writing to this upload.", retry_after=1) from None
+        yield file
+
+
+def _require_fit(upload: Upload, offset: int, length: int) -> None:
+    if upload.used_by is not None:
+        require_usable(upload)
+    if offset != upload.received:
+        raise Conflict(
+            f"The next part begins at {upload.received}, and this one at {offset}.",
+            code="wrong_offset",
+        )
+    if offset + length > upload.size:
+        raise TooLarge(
+            f"The upload was to have {upload.size} bytes; with this part it would have more.",
+            code="upload_too_long",
+            limit=upload.size,
+        )
+
+
+def _write(
+    upload: Upload, file: IO[bytes], source: Source, length: int, checksum: Checksum | None
+) -> tuple[int, Exception | None]:
+    """Write what comes. Returns how many bytes are on the disk, and what went wrong after them."""
+    offset, written, failure = upload.received, 0, None
+    head = min(HEAD_BYTES, upload.size)
+    head_is_open = offset < head
+    file.seek(offset)
+    file.truncate()
+    hashed = hashlib.new(checksum.algorithm) if checksum else None
+    try:
+        while written < length:
+            piece = source.read(min(PIECE, length - written))
+            if not piece:
+                raise BadRequest(
+                    "The part broke off before its end. Ask where to go on.",
+                    code="upload_interrupted",
+                )
+            written += _put(file, piece)
+            if hashed is not None:
+                hashed.update(piece)
+            elif head_is_open and offset + written >= head:
+                head_is_open = False
+                _require_video(upload, file)
+        if checksum and hashed:
+            if hashed.digest() != checksum.digest:
+                raise ChecksumMismatch(
+                    "The part has another checksum. It was not kept; send it again."
+                )
+            if head_is_open and offset + written >= head:
+                _require_video(upload, file)
+        # What is said to be here survives a loss of power.
+        os.fdatasync(file.fileno())
+    except (DomainError, OSError) as error:  # what a client does that goes away is an OSError
+        failure = error
+    return written, failure
+
+
+def _put(file: IO[bytes], piece: bytes) -> int:
+    """Write all of it. Raises StorageFull."""
+    left = memoryview(piece)
+    with storage.full_disk_is_refused():
+        while left:
+            left = left[file.write(left) :]
+    return len(piece)
+
+
+def _require_video(upload: Upload, file: IO[bytes]) -> None:
+    """Raises UnsupportedMedia, and ends the upload, for the beginning of what is no video."""
+    head = os.pread(file.fileno(), HEAD_BYTES, 0)
+    try:
+        sources.require_video(head)
+    except DomainError:
+        end_upload(upload)
+        raise
+
+
+def _end() -> datetime.datetime:
+    return timezone.now() + datetime.timedelta(seconds=settings.UPLOAD_SECONDS)
