@@ -406,9 +406,11 @@ def test_a_file_name_with_control_characters_is_stored_without_them(api: APIClie
     assert (response.status_code, response.json()["source_name"]) == (201, "abc.mp4")
 
 
-def test_json_is_refused(api: APIClient):
+def test_json_that_names_no_source_is_refused(api: APIClient):
     with nothing_changes():
-        assert_problem(api.post(URL, {"title": "x"}), 415, "unsupported_media_type")
+        assert invalid_fields(api.post(URL, {"title": "x"})) == {"/source_url"}
+        refused = api.post(URL, "title: x", content_type="text/plain")
+        assert_problem(refused, 415, "unsupported_media_type")
 
 
 def test_a_body_without_a_length_is_refused_before_it_is_read(api: APIClient, video: bytes):

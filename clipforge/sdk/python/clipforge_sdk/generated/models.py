@@ -255,6 +255,9 @@ FormatEnum: TypeAlias = Literal["mp4", "mp4-hevc", "mp4-av1", "webm"]
 FpsEnum: TypeAlias = Literal[24, 25, 30, 50, 60]
 
 
+GroupByEnum: TypeAlias = Literal["day", "key", "kind"]
+
+
 class Inputs(TypedDict):
     """
     The numbers of the price: what was measured, and what is counted of it.
@@ -2019,7 +2022,7 @@ Usage = TypedDict(
     {
         "from": str,
         "to": str,
-        "group_by": str,
+        "group_by": GroupByEnum,
         "rows": list[UsageRow],
         "charges": int,
         "spent": int,

@@ -657,6 +657,8 @@ export type components = {
         };
         /** @enum {integer} */
         FpsEnum: 24 | 25 | 30 | 50 | 60;
+        /** @enum {string} */
+        GroupByEnum: "day" | "key" | "kind";
         Hold: {
             /** Format: uuid */
             readonly id: string;
@@ -1749,7 +1751,7 @@ export type components = {
              * @description As it was asked for.
              */
             to: string;
-            group_by: string;
+            group_by: components["schemas"]["GroupByEnum"];
             /** @description In their order; without those of nothing. */
             rows: components["schemas"]["UsageRow"][];
             /** @description Of all rows. */
@@ -1876,6 +1878,7 @@ export type FormatEnum = components['schemas']['FormatEnum'];
 export type FoundTranscript = components['schemas']['FoundTranscript'];
 export type FoundTranscripts = components['schemas']['FoundTranscripts'];
 export type FpsEnum = components['schemas']['FpsEnum'];
+export type GroupByEnum = components['schemas']['GroupByEnum'];
 export type Hold = components['schemas']['Hold'];
 export type HoldStatusEnum = components['schemas']['HoldStatusEnum'];
 export type Key = components['schemas']['Key'];
