@@ -19,6 +19,7 @@ from billing.models import (
     Alert,
     BillingAccount,
     Payment,
+    PaymentMethod,
     PlanPeriod,
     Price,
     StripeEvent,
@@ -198,6 +199,8 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
 
     @admin.action(description="The money went back", permissions=["add"])
     def reverse(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponse | None:
+        if queryset.filter(method=PaymentMethod.STRIPE).exists():
+            raise services.paid_through_stripe()
         reason = self.ask_first(
             request,
             queryset,
@@ -205,8 +208,8 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
             title="The money went back",
             says=(
                 "The whole of these transfers bounced, or was recorded by mistake: their unused "
-                "credits go back, spent ones are owed, and plans whose month went back end. For a "
-                "part of one there is the command reverse_payment."
+                "credits go back, spent ones are owed, and plans whose month went back end. A part of "
+                "one is given back on its own page."
             ),
         )
         if isinstance(reason, HttpResponse):

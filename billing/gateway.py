@@ -16,7 +16,7 @@ import stripe
 from django.conf import settings
 
 from billing.models import Price
-from clipforge.common.errors import Conflict, NotFound, Unavailable
+from clipforge.common.errors import Conflict, Invalid, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from stripe import RequestOptions
@@ -227,6 +227,27 @@ def refunds(payment_intent_id: str) -> list[dict[str, Any]]:
     with _translated():
         found = _client().v1.refunds.list({"payment_intent": payment_intent_id, "limit": PAGE})
         return [_plain(each) for each in found.auto_paging_iter()]
+
+
+def refund(
+    *, payment_intent_id: str, amount: int, metadata: dict[str, str], idempotency_key: str
+) -> dict[str, Any]:
+    """Give so much of a payment back. Raises Invalid where Stripe refuses that."""
+    with _translated():
+        try:
+            made = _client().v1.refunds.create(
+                {"payment_intent": payment_intent_id, "amount": amount, "metadata": metadata},
+                {"idempotency_key": idempotency_key},
+            )
+        except stripe.InvalidRequestError as error:
+            raise Invalid(f"Stripe refuses it: {error.user_message or error}") from error
+    return _plain(made)
+
+
+def page_of(payment_intent_id: str) -> str:
+    """The address of a payment in Stripe's dashboard."""
+    test = "" if is_live() else "test/"
+    return f"https://dashboard.stripe.com/{test}payments/{payment_intent_id}"
 
 
 def disputes(payment_intent_id: str) -> list[dict[str, Any]]:

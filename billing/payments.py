@@ -68,11 +68,14 @@ def mark_expired(payment_ids: Iterable[uuid.UUID]) -> None:
         outbox.record("payment.failed", payment, org=payment.org)
 
 
-def reverse(payment: Payment, reversed_amount: int, *, reason: str, actor: Actor) -> bool:
+def reverse(
+    payment: Payment, reversed_amount: int, *, reason: str, actor: Actor, audit: bool = True
+) -> bool:
     """Make the credits follow the money: `reversed_amount` of it, in all, went back.
 
     More than before takes credits back, or makes them owed; less (a dispute that was won) gives
-    them again. False when nothing changed. Raises Invalid for more than was paid.
+    them again. False when nothing changed. Raises Invalid for more than was paid. `audit` is False
+    where the caller's act leaves the row in the audit.
     """
     if payment.status != PaymentStatus.PAID or not 0 <= reversed_amount <= payment.amount:
         raise Invalid(f"Payment {payment.pk} cannot have {reversed_amount} reversed.")
@@ -87,15 +90,16 @@ def reverse(payment: Payment, reversed_amount: int, *, reason: str, actor: Actor
         _take_back(payment, change, reason=reason, actor=actor)
     elif change < 0 and _was_granted(payment):
         _give_again(payment, -change, reason=reason, actor=actor)
-    write_entry(
-        actor=actor,
-        verb="reverse_payment",
-        subject=payment,
-        org=payment.org,
-        before={"went back": money(was_reversed, payment.currency)},
-        after={"went back": money(reversed_amount, payment.currency)},
-        reason=reason,
-    )
+    if audit:
+        write_entry(
+            actor=actor,
+            verb="reverse_payment",
+            subject=payment,
+            org=payment.org,
+            before={"went back": money(was_reversed, payment.currency)},
+            after={"went back": money(reversed_amount, payment.currency)},
+            reason=reason,
+        )
     outbox.record("payment.refunded", payment, org=payment.org)
     logger.info(
         "payment reversed",

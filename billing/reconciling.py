@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from billing import gateway
+from billing import gateway, refunding
 from billing.models import (
     EventStatus,
     Payment,
@@ -42,7 +42,7 @@ class Findings(NamedTuple):
 def reconcile() -> Findings:
     """Fetch what Stripe never told us, apply what waits or failed, and compare payments and ledger.
 
-    An event is applied as if it had come. Stripe keeps them for 30 days; whatever is still open
+    Refunds that were asked for and not carried out are. An event is applied as if it had come. Stripe keeps them for 30 days; whatever is still open
     when it should have ended is asked about by itself. Everything else is only reported: a person
     repairs it. Without Stripe only payments and ledger are compared. Raises Unavailable when Stripe
     is down.
@@ -51,7 +51,7 @@ def reconcile() -> Findings:
     for is_test in gateway.modes():
         with gateway.mode(is_test=is_test):
             missed += _fetch_missed()
-    waiting = _apply_waiting()
+    waiting = refunding.carry_out_open() + _apply_waiting()
     if gateway.modes():
         caught_up, not_yet = _catch_up()
         missed, waiting = missed + caught_up, waiting + not_yet

@@ -23,6 +23,18 @@ from billing.models import (
     PriceKind,
     StripeEvent,
 )
+from billing.refunding import (
+    carry_out_refund,
+    credits_with,
+    effect_of_refund,
+    follow_by_hand,
+    page_at_stripe,
+    refund_of,
+    refundable,
+    refunds_of,
+    request_refund,
+    require_refundable,
+)
 from billing.selectors import (
     normal_reference,
     open_of_stripe,
@@ -43,10 +55,20 @@ from clipforge.orgs.models import Organization
 
 __all__ = [
     "apply_event",
+    "carry_out_refund",
+    "credits_with",
+    "effect_of_refund",
     "open_portal",
+    "page_at_stripe",
+    "paid_through_stripe",
     "receive_event",
     "record_payment",
+    "refund_of",
+    "refundable",
+    "refunds_of",
+    "request_refund",
     "require_recordable",
+    "require_refundable",
     "reverse_payment",
     "revise_price",
     "set_aside",
@@ -177,7 +199,7 @@ def reverse_payment(
         account = lock_account(payment.org_id)
         payment = Payment.objects.select_related("price", "org").get(pk=payment.pk)
         if payment.method != PaymentMethod.MANUAL:
-            raise Invalid("This was paid through Stripe. Refund it there: we follow.")
+            raise paid_through_stripe()
         amount = payment.amount if amount is None else amount
         if not 1 <= amount <= payment.amount:
             paid = money(payment.amount, payment.currency)
@@ -189,11 +211,13 @@ def reverse_payment(
                 f"Of this payment {money(payment.reversed_amount, payment.currency)} went back already.",
                 code="already_reversed",
             )
-        if not payments.reverse(payment, amount, reason=reason, actor=actor):
+        if not follow_by_hand(account, payment, amount, reason=reason, actor=actor):
             return None
-        subscriptions.shorten_by_hand(payment.org, now=timezone.now())
-        subscriptions.settle_tier(account, now=timezone.now(), actor=actor)
     return payment
+
+
+def paid_through_stripe() -> Invalid:
+    return Invalid("This was paid through Stripe: open the payment and choose Refund.")
 
 
 def set_aside(*, event: StripeEvent, reason: str, actor: Actor) -> StripeEvent | None:

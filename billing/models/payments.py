@@ -184,6 +184,54 @@ class Payment(UUIDModel):
         return f"payment:{self.pk}"
 
 
+class RefundStatus(models.TextChoices):
+    REQUESTED = "REQUESTED", "Under way"
+    DONE = "DONE", "Done"
+    FAILED = "FAILED", "Failed"
+
+
+class Refund(UUIDModel):
+    """Money that staff give back, of one payment. Committed before Stripe is asked, whose idempotency
+    key its id makes: after a crash anywhere it is one refund, which the sweep carries out.
+
+    The credits follow the money, as whenever Stripe says that some went back.
+    """
+
+    token = models.UUIDField(help_text="Of the form that asked for it.")
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    payment = models.ForeignKey(Payment, models.PROTECT, related_name="refunds")
+    amount = models.PositiveIntegerField(help_text="In minor units of the payment's currency.")
+    status = models.CharField(
+        max_length=16, choices=RefundStatus, db_default=RefundStatus.REQUESTED
+    )
+    stripe_id = models.CharField(max_length=255, blank=True, db_default="")
+    error = models.TextField(blank=True, db_default="")
+    reason = models.CharField(max_length=500)
+    actor = models.CharField(max_length=100)
+    created_at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OrgQuerySet["Refund"].as_manager()
+
+    class Meta:
+        constraints = [
+            # The same form sent twice.
+            models.UniqueConstraint(fields=["token"], name="billing_refund_once_per_form"),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="billing_refund_positive"),
+        ]
+        indexes = [
+            # `billing.refunding.carry_out_open`.
+            models.Index(
+                fields=["created_at"],
+                condition=Q(status=RefundStatus.REQUESTED),
+                name="billing_refund_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{money(self.amount, self.payment.currency)} of {self.payment}"
+
+
 class SubscriptionStatus(models.TextChoices):
     ACTIVE = "ACTIVE", "Active"
     PAST_DUE = "PAST_DUE", "Past due"

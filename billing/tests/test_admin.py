@@ -141,7 +141,7 @@ def test_of_several_reversals_one_that_is_refused_leaves_all_as_they_were(
         answer = finance.post(LIST, confirmed)
         said = [str(message) for message in get_messages(answer.wsgi_request)]
     assert said == [
-        "This was paid through Stripe. Refund it there: we follow. Nothing was changed."
+        "This was paid through Stripe: open the payment and choose Refund. Nothing was changed."
     ]
 
 

@@ -19,6 +19,7 @@ from billing.webhooks.facts import (
     Facts,
     checkout_facts,
     org_hinted,
+    reversal_facts,
     subscription_facts,
 )
 from clipforge.audit.actor import Actor
@@ -65,6 +66,13 @@ def catch_up(known: Payment | Subscription) -> None:
     )
     with gateway.mode_of(known.org):
         _apply(None, functools.partial(look_up, {"id": stripe_id}), known.org_id)
+
+
+def follow_money(payment: Payment) -> None:
+    """Let the credits of a payment follow what Stripe says now that went back of it. Raises as above."""
+    thing = {"payment_intent": payment.payment_intent_id}
+    with gateway.mode_of(payment.org):
+        _apply(None, functools.partial(reversal_facts, thing), payment.org_id)
 
 
 def _apply(

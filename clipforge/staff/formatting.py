@@ -9,8 +9,8 @@ from django.db.models import Model
 
 # The statuses that share the colour of a badge.
 STATES = {
-    "ok": {"READY", "PAID", "ACTIVE", "CAPTURED"},
-    "busy": {"UPLOADED", "QUEUED", "ANALYZING", "RENDERING", "PENDING", "HELD"},
+    "ok": {"READY", "PAID", "ACTIVE", "CAPTURED", "DONE"},
+    "busy": {"UPLOADED", "QUEUED", "ANALYZING", "RENDERING", "PENDING", "HELD", "REQUESTED"},
     "bad": {"FAILED", "PAST_DUE", "SUSPENDED", "REVERSED"},
 }
 UNITS = ("bytes", "kB", "MB", "GB", "TB")

@@ -7,8 +7,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from billing.models import Price
+from billing.models import Payment, Price
 from clipforge.common.models import OrgQuerySet
+from clipforge.common.money import money
 from clipforge.orgs.models import Organization, User
 from credits.models import GrantKind
 
@@ -41,6 +42,7 @@ class ApprovalKind(models.TextChoices):
     GRANT = "GRANT", "Grant"
     ADJUST = "ADJUST", "Adjustment"
     PAYMENT = "PAYMENT", "Payment"
+    REFUND = "REFUND", "Refund"
 
 
 class RequestStatus(models.TextChoices):
@@ -53,7 +55,8 @@ class RequestStatus(models.TextChoices):
 class ApprovalRequest(models.Model):
     """A large credit transaction: one person asks for it, another decides, once.
 
-    A payment by hand brings what its price does; its ticket is the reference of the transfer.
+    A payment by hand brings what its price does; its ticket is the reference of the transfer. The
+    amount of a refund is what goes back in credits.
 
     What was asked never changes and no row is deleted; a trigger refuses both. Written by
     `clipforge.staff.approvals.services` alone.
@@ -68,6 +71,12 @@ class ApprovalRequest(models.Model):
     ticket = models.CharField(max_length=100, blank=True)
     price = models.ForeignKey(Price, models.PROTECT, null=True, db_index=False, related_name="+")
     paid_on = models.DateField(null=True, help_text="When the money of a payment arrived.")
+    payment = models.ForeignKey(
+        Payment, models.PROTECT, null=True, db_index=False, related_name="+"
+    )
+    refund_amount = models.PositiveIntegerField(
+        null=True, help_text="In minor units of the payment that a part of goes back."
+    )
     reason = models.CharField(max_length=500)
     # An account with recorded actions is deactivated, not deleted.
     requested_by = models.ForeignKey(User, models.PROTECT, db_index=False, related_name="+")
@@ -93,7 +102,9 @@ class ApprovalRequest(models.Model):
                 condition=~Q(decided_by=F("requested_by")), name="staff_moneyrequest_two_persons"
             ),
             models.CheckConstraint(
-                condition=Q(kind=ApprovalKind.GRANT, amount__gt=0, price=None, paid_on=None)
+                condition=Q(
+                    kind=ApprovalKind.GRANT, amount__gt=0, price=None, paid_on=None, payment=None
+                )
                 & ~Q(grant_kind="")
                 | Q(
                     kind=ApprovalKind.ADJUST,
@@ -101,6 +112,7 @@ class ApprovalRequest(models.Model):
                     expires_at=None,
                     price=None,
                     paid_on=None,
+                    payment=None,
                 )
                 & ~Q(amount=0)
                 | Q(
@@ -110,8 +122,19 @@ class ApprovalRequest(models.Model):
                     expires_at=None,
                     price__isnull=False,
                     paid_on__isnull=False,
+                    payment=None,
                 )
-                & ~Q(ticket=""),
+                & ~Q(ticket="")
+                | Q(
+                    kind=ApprovalKind.REFUND,
+                    amount__gt=0,
+                    grant_kind="",
+                    expires_at=None,
+                    price=None,
+                    paid_on=None,
+                    payment__isnull=False,
+                    refund_amount__gt=0,
+                ),
                 name="staff_moneyrequest_kind_fits",
             ),
             models.CheckConstraint(
@@ -138,6 +161,8 @@ class ApprovalRequest(models.Model):
         ]
 
     def __str__(self) -> str:
+        if self.payment is not None and self.refund_amount is not None:
+            return f"Refund of {money(self.refund_amount, self.payment.currency)}"
         sign = "+" if self.kind == ApprovalKind.ADJUST else ""
         return f"{self.get_kind_display()} of {self.amount:{sign},} credits"
 

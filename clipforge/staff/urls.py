@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from clipforge.staff.approvals import job_refunds
+from clipforge.staff.approvals import job_refunds, payment_refunds
 from clipforge.staff.approvals import views as approval_views
 from clipforge.staff.downloads import views as download_views
 from clipforge.staff.downloads.selectors import SHEETS
@@ -42,6 +42,11 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
             name="adjust-credits",
         ),
         path("jobs/<uuid:pk>/refund/", view(job_refunds.refund_job), name="refund-job"),
+        path(
+            "payments/<uuid:pk>/refund/",
+            view(payment_refunds.refund_payment),
+            name="refund-payment",
+        ),
         path("credits/requests/", view(approval_views.approvals), name="approvals"),
         path("credits/requests/<int:pk>/", view(approval_views.approval), name="approval"),
         # What staff do to an organization and its keys.

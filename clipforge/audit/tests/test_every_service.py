@@ -24,7 +24,7 @@ import clipforge
 import credits as credits_app
 import exports
 import projects
-from billing import payments, subscriptions
+from billing import payments, refunding, subscriptions
 from billing import services as billing_services
 from billing.accounts import lock_account
 from billing.models import Payment, PaymentMethod, PaymentStatus, Price, StripeEvent
@@ -45,10 +45,12 @@ from clipforge.events import disabling
 from clipforge.events import services as event_services
 from clipforge.jobs.rules import Action
 from clipforge.orgs import services as org_services
+from clipforge.staff.approvals import refunding as job_refunding
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.approvals.proposals import Proposal
 from clipforge.staff.login import second_factor
 from clipforge.staff.models import ApprovalKind, ApprovalRequest
+from clipforge.staff.videos import services as video_services
 from clipforge.staff.work import services as work_services
 from credits import services as credit_services
 from credits.models import CreditTransaction
@@ -68,6 +70,7 @@ EXEMPT = {
     "credits.services.capture": "work of machines, for every job: its trail is the ledger",
     "credits.services.release": "work of machines, for every job: its trail is the ledger",
     "credits.ledger": "the inside of the ledger: its services leave the row",
+    "clipforge.staff.approvals.services.locked_person": "a lock, which changes nothing",
     "credits.rules.require_trace": "a rule that changes nothing",
     "credits.reconciling.check_ledger": "only reads, and keeps its result in a table of its own",
     "clipforge.jobs": "a customer's job, of which the row of the job and the ledger tell",
@@ -83,7 +86,9 @@ UNAUDITED = {
     "billing.payments._give_again": "the row of the payment that went back, or came again",
     "billing.sandboxes.fill_up": "the row of the sandbox that is made; later once a day, by the clock",
     "billing.subscriptions.grant_if_begun": "the period names its credits; every month, by the clock",
+    "billing.refunding.request_refund": "the row of the refund that was asked for",
     "clipforge.staff.approvals.services._record": "the row of the second person's yes",
+    "clipforge.staff.approvals.services._refund_confirmed": "the row of the second person's yes",
     "clipforge.staff.approvals.services._move_confirmed": "the row of the second person's yes",
 }
 
@@ -240,6 +245,19 @@ def reverse_payment() -> Act:
     return lambda: billing_services.reverse_payment(payment=payment, **BECAUSE)
 
 
+def request_refund() -> Act:
+    payment = record_payment()()
+    return lambda: refunding.request_refund(
+        payment=payment, amount=450, token=uuid.uuid4(), **BECAUSE
+    )
+
+
+def follow_by_hand() -> Act:
+    payment = record_payment()()
+    account = lock_account(payment.org_id)
+    return lambda: refunding.follow_by_hand(account, payment, 450, **BECAUSE)
+
+
 def revise_price() -> Act:
     return lambda: billing_services.revise_price(price=pack(), amount=1000, **BECAUSE)
 
@@ -363,6 +381,26 @@ def refuse() -> Act:
     return lambda: approval_services.refuse(waiting, reason=REASON, actor=bob)
 
 
+def submit_refund() -> Act:
+    payment, actor = record_payment()(), Actor.of_user(make_staff("finance"))
+    part = Proposal(
+        payment.org, ApprovalKind.REFUND, 50, REASON, payment=payment, refund_amount=450
+    )
+    return lambda: approval_services.submit_refund(part, token=uuid.uuid4(), actor=actor)
+
+
+def refund_job() -> Act:
+    project, actor = make_project(), Actor.of_user(make_staff("finance"))
+    return lambda: job_refunding.refund_job(
+        job=project, amount=1, token=uuid.uuid4(), reason=REASON, actor=actor
+    )
+
+
+def note_watching() -> Act:
+    project = make_project()
+    return lambda: video_services.note_watching(project=project, **BECAUSE)
+
+
 def set_up() -> Act:
     user, secret = make_user(is_staff=True), second_factor.new_secret()
     return lambda: second_factor.set_up(
@@ -447,12 +485,16 @@ SCENARIOS: dict[str, Callable[[], Act]] = {
     "billing.subscriptions.settle_tier": settle_tier,
     **{
         f"clipforge.staff.approvals.services.{each.__name__}": each
-        for each in (submit, ask_to_record, confirm, refuse)
+        for each in (submit, submit_refund, ask_to_record, confirm, refuse)
     },
     **{
         f"clipforge.staff.login.second_factor.{each.__name__}": each
         for each in (set_up, new_recovery_codes, note_recovery, reset)
     },
+    "billing.refunding.request_refund": request_refund,
+    "billing.refunding.follow_by_hand": follow_by_hand,
+    "clipforge.staff.approvals.refunding.refund_job": refund_job,
+    "clipforge.staff.videos.services.note_watching": note_watching,
     "clipforge.staff.work.services.carry_out": carry_out,
 }
 

@@ -31,7 +31,7 @@ WINDOW = datetime.timedelta(hours=24)
 ACQUAINTANCE = datetime.timedelta(days=30)
 # Transactions that one person made alone, by their rows in the audit: the ledger has no index on
 # its actor.
-ALONE = Q(verb__in=["grant_credits", "adjust_credits", "refund_credits"]) | Q(
+ALONE = Q(verb__in=["grant_credits", "adjust_credits", "refund_credits", "refund_payment"]) | Q(
     verb="add", object_type=Payment._meta.label_lower
 )
 

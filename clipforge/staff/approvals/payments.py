@@ -8,12 +8,14 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from billing import services as billing_services
 from billing.admin import PaymentAdmin as BillingPaymentAdmin
 from billing.models import Payment
 from billing.selectors import normal_reference
 from clipforge.audit.actor import Actor
 from clipforge.audit.forms import REASON
 from clipforge.common.errors import Conflict
+from clipforge.common.money import money
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.approvals.proposals import Proposal
 from clipforge.staff.models import ApprovalKind, ApprovalRequest
@@ -23,6 +25,35 @@ admin.site.unregister(Payment)
 
 @admin.register(Payment)
 class PaymentAdmin(BillingPaymentAdmin):
+    """With its refunds, and the way to one."""
+
+    change_form_template = "staff/approvals/payment.html"
+    add_form_template = "admin/change_form.html"
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: Any,
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Payment | None = None,
+    ) -> Any:
+        if obj is not None:
+            left = billing_services.refundable(obj)
+            context |= {
+                "payment": obj,
+                "org": obj.org,
+                "paid": money(obj.amount, obj.currency),
+                "back": money(obj.reversed_amount, obj.currency),
+                "left": left,
+                "left_as_money": money(left, obj.currency),
+                "stripe_page": billing_services.page_at_stripe(obj),
+                "refunds": billing_services.refunds_of(obj),
+                "may_refund": request.user.has_perm("billing.add_payment"),
+            }
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
     def save_model(self, request: HttpRequest, obj: Payment, form: Any, change: bool) -> None:
         """Record it, or ask a second person to. All is one transaction, with the person locked."""
         price = obj.price

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 from typing import Any, NamedTuple
 
-from billing.models import Price
+from billing import services as billing_services
+from billing.models import Payment, Price
 from clipforge.common.errors import Conflict
+from clipforge.common.money import money
 from clipforge.orgs.models import Organization
 from clipforge.staff.models import ApprovalKind, ApprovalRequest
 from credits import rules
@@ -17,7 +19,8 @@ from credits.rules import Funds
 class Proposal(NamedTuple):
     """A form, filled in. `grant_kind` is empty for an adjustment, which may be negative.
 
-    Of a payment, `amount` is the most that its price brings and `ticket` the transfer's reference.
+    Of a payment, `amount` is the most that its price brings and `ticket` the transfer's reference. Of a
+    refund, `amount` is what goes back in credits, and `refund_amount` in minor units.
     """
 
     org: Organization
@@ -29,6 +32,8 @@ class Proposal(NamedTuple):
     ticket: str = ""
     price: Price | None = None
     paid_on: datetime.date | None = None
+    payment: Payment | None = None
+    refund_amount: int | None = None
 
 
 def proposal_of(asked: ApprovalRequest) -> Proposal:
@@ -42,6 +47,8 @@ def proposal_of(asked: ApprovalRequest) -> Proposal:
         ticket=asked.ticket,
         price=asked.price,
         paid_on=asked.paid_on,
+        payment=asked.payment,
+        refund_amount=asked.refund_amount,
     )
 
 
@@ -55,6 +62,8 @@ def facts_of(proposal: Proposal) -> dict[str, Any]:
         "price": str(proposal.price or ""),
         "paid_on": proposal.paid_on,
     }
+    if proposal.payment is not None and proposal.refund_amount is not None:
+        facts["refunded"] = money(proposal.refund_amount, proposal.payment.currency)
     return {name: value for name, value in facts.items() if value}
 
 
@@ -62,6 +71,9 @@ def forecast(proposal: Proposal, now: Funds) -> Funds:
     """The account once the proposal is carried out, by the ledger's own rules."""
     if proposal.kind == ApprovalKind.ADJUST:
         return now.after_adjustment(proposal.amount)
+    if proposal.payment is not None and proposal.refund_amount is not None:
+        effect = billing_services.effect_of_refund(proposal.payment, proposal.refund_amount)
+        return now._replace(posted=now.posted - effect.taken, debt=now.debt + effect.owed)
     return now.after_grant(proposal.amount)
 
 
@@ -72,6 +84,8 @@ def require_possible(proposal: Proposal, now: Funds) -> None:
             rules.require_adjustable(proposal.amount, now)
         except InsufficientCredits:
             raise not_covered(-proposal.amount, now) from None
+    elif proposal.payment is not None:
+        billing_services.require_refundable(proposal.payment, proposal.refund_amount or 0)
     else:
         rules.require_grantable(proposal.expires_at)
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.db.transaction import atomic
 
 from billing import services as billing_services
-from billing.models import Payment, Price, blankless
+from billing.models import Payment, Price, Refund, blankless
 from billing.selectors import payment_of_transfer, price_for_sale, without_blanks
 from clipforge.audit.actor import Actor
 from clipforge.audit.services import sufficient_reason, write_entry
@@ -45,6 +45,7 @@ NEEDED = {
     ApprovalKind.GRANT: "staff.grant_credits",
     ApprovalKind.ADJUST: "staff.adjust_credits",
     ApprovalKind.PAYMENT: "billing.add_payment",
+    ApprovalKind.REFUND: "billing.add_payment",
 }
 
 
@@ -103,7 +104,29 @@ def ask_to_record(proposal: Proposal, *, actor: Actor) -> ApprovalRequest | None
     return _ask(proposal._replace(price=price, amount=price.credits), uuid.uuid4(), actor)
 
 
-def confirm(asked: ApprovalRequest, *, reason: str, actor: Actor) -> CreditTransaction | Payment:
+def submit_refund(
+    proposal: Proposal, *, token: uuid.UUID, actor: Actor
+) -> Refund | ApprovalRequest:
+    """Ask for a refund of a payment, or for a second person; the same token again is the same one.
+
+    `billing.services.carry_out_refund` does it at Stripe, after the commit. Raises Invalid, Conflict.
+    """
+    with atomic():
+        person = locked_person(actor)
+        asked = ApprovalRequest.objects.filter(token=token).first()
+        if asked is not None:
+            if proposal_of(asked) != proposal:
+                raise _used()
+            return asked
+        is_repetition = billing_services.refund_of(token) is not None
+        if not is_repetition and why_two_persons(proposal, person):
+            return _ask(proposal, token, actor)
+        return _refund(proposal, token, actor)
+
+
+def confirm(
+    asked: ApprovalRequest, *, reason: str, actor: Actor
+) -> CreditTransaction | Payment | Refund:
     """Move what another person asked for. Raises Conflict, Forbidden as `refuse` does.
 
     Also Conflict when the first person may not ask any more, and Forbidden when the two can be one
@@ -115,6 +138,8 @@ def confirm(asked: ApprovalRequest, *, reason: str, actor: Actor) -> CreditTrans
             raise doubt
         if decided.kind == ApprovalKind.PAYMENT:
             return _record(decided, actor)
+        if decided.kind == ApprovalKind.REFUND:
+            return _refund_confirmed(decided, actor)
         return _move_confirmed(decided, actor)
 
 
@@ -205,6 +230,25 @@ def _record(decided: ApprovalRequest, actor: Actor) -> Payment:
         )
     _write_confirmed(decided, payment, before, actor, credits=payment.credits)
     return payment
+
+
+def _refund(proposal: Proposal, token: uuid.UUID, actor: Actor, *, audit: bool = True) -> Refund:
+    return billing_services.request_refund(
+        payment=cast("Payment", proposal.payment),
+        amount=cast("int", proposal.refund_amount),
+        token=token,
+        reason=proposal.reason,
+        actor=actor,
+        audit=audit,
+    )
+
+
+def _refund_confirmed(decided: ApprovalRequest, actor: Actor) -> Refund:
+    """The refund that was asked for, with its audit row. Requires the lock of the request."""
+    before, asker = funds_of(decided.org_id), Actor.of_user(decided.requested_by)
+    refund = _refund(proposal_of(decided), decided.token, asker, audit=False)
+    _write_confirmed(decided, refund.payment, before, actor)
+    return refund
 
 
 def _move_confirmed(decided: ApprovalRequest, actor: Actor) -> CreditTransaction:
@@ -307,7 +351,7 @@ def _decide(asked: ApprovalRequest, status: str, reason: str, actor: Actor) -> A
         .exclude(requested_by=actor.user_id)
         .update(status=status, decided_by=actor.user_id, decided_at=Now(), decision_reason=reason)
     )
-    rows = ApprovalRequest.objects.select_related("org", "requested_by", "price")
+    rows = ApprovalRequest.objects.select_related("org", "requested_by", "price", "payment")
     found = rows.filter(pk=asked.pk).first()
     if found is None:
         raise NotFound("There is no such request.")

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.models import Refund
 from clipforge.audit.actor import Actor
 from clipforge.common.errors import DomainError
 from clipforge.common.money import money
@@ -21,6 +22,7 @@ from clipforge.staff import tokens
 from clipforge.staff.approvals import limits
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.approvals.forms import AdjustForm, GrantForm
+from clipforge.staff.approvals.payment_refunds import carried_out, refund_sentences
 from clipforge.staff.approvals.proposals import Proposal, forecast, proposal_of, require_possible
 from clipforge.staff.approvals.selectors import REQUEST_LIFE, open_requests
 from clipforge.staff.forms import ReasonForm
@@ -139,7 +141,7 @@ def _done(
 @needs(*ASKING)
 def approvals(request: HttpRequest) -> HttpResponse:
     """The requests that wait for a second person, the oldest first, and the last decisions."""
-    people = ("org", "requested_by", "decided_by")
+    people = ("org", "requested_by", "decided_by", "payment")
     waiting = open_requests().select_related(*people)
     decided = ApprovalRequest.objects.exclude(status=RequestStatus.PENDING).select_related(*people)
     return page(
@@ -157,7 +159,10 @@ def approvals(request: HttpRequest) -> HttpResponse:
 def approval(request: HttpRequest, pk: int) -> HttpResponse:
     """The page of one request: its present effect, and two buttons for those who may decide it."""
     asked = get_object_or_404(
-        ApprovalRequest.objects.select_related("org", "requested_by", "decided_by", "price"), pk=pk
+        ApprovalRequest.objects.select_related(
+            "org", "requested_by", "decided_by", "price", "payment__price"
+        ),
+        pk=pk,
     )
     if request.method == "POST":
         return _decision(request, asked)
@@ -175,7 +180,9 @@ def _decision(request: HttpRequest, asked: ApprovalRequest) -> HttpResponse:
     reason = form.cleaned_data["reason"]
     try:
         if is_confirmed:
-            approval_services.confirm(asked, reason=reason, actor=Actor.of_request(request))
+            made = approval_services.confirm(asked, reason=reason, actor=Actor.of_request(request))
+            if isinstance(made, Refund):
+                carried_out(request, made)
         else:
             approval_services.refuse(asked, reason=reason, actor=Actor.of_request(request))
     except DomainError as error:
@@ -246,6 +253,8 @@ def _sentences(proposal: Proposal, now: Funds) -> list[str]:
         else:
             said.append(f"{name} gets {amount:,} credits.")
         return said
+    if (payment := proposal.payment) is not None:
+        return refund_sentences(payment, proposal.refund_amount or 0)
     if proposal.kind == ApprovalKind.GRANT:
         said = [f"{name} gets {amount:,} credits as a {KINDS[proposal.grant_kind]}."]
         said.append(_until(proposal))
@@ -272,6 +281,8 @@ def _until(proposal: Proposal) -> str:
 def _what(proposal: Proposal) -> str:
     if proposal.kind == ApprovalKind.PAYMENT:
         return "The payment is recorded."
+    if proposal.kind == ApprovalKind.REFUND:
+        return "The refund is asked for."
     verb = "granted" if proposal.kind == ApprovalKind.GRANT else "added"
     if proposal.amount < 0:
         verb = "taken"

@@ -101,6 +101,7 @@ video-file                      project,source saR 405
 moment-file                     moment,poster.jpg saR 405
 export-file                     export,clip saR 405
 refund-job                      project faR     faR
+refund-payment                  payment faR     faR
 rescue                          -       sfeaR       405
 rescue-confirm                  -       seaR        seaR
 rescue-run                      run     seaR        405

@@ -60,6 +60,7 @@ LOOKED_AT = {
     "organization-timeline": "admin timeline",
     "watch-video": "admin project, one",
     "refund-job": "admin project, one",
+    "refund-payment": "admin payment, one",
     "rescue": "rescue",
     "rescue-confirm": "rescue",
     "export-ledger": "csv ledger",

@@ -126,6 +126,7 @@ class Stripe:
                 currency=charge["currency"],
                 payment_intent=payment_intent,
                 status="succeeded",
+                metadata={},
             )
             self._emit("charge.refunded", charge)
             return str(refund["id"])
@@ -243,6 +244,8 @@ class Stripe:
             case "GET", ["invoices"]:
                 of_it = {"subscription_": params["subscription"], "status": params["status"]}
                 return _page(path, params, self._matching("in", of_it))
+            case "POST", ["refunds"]:
+                return self._refund_asked(params)
             case "GET", ["refunds" | "disputes" as kind]:
                 prefix = {"refunds": "re", "disputes": "dp"}[kind]
                 of_it = {"payment_intent": params["payment_intent"]}
@@ -255,6 +258,15 @@ class Stripe:
             case "GET", ["subscriptions" | "prices" | "payment_intents", thing_id]:
                 return self._get(thing_id.partition("_")[0], thing_id)
         raise Refused(404, "invalid_request_error", f"The stand-in has no {method} {path}.")
+
+    def _refund_asked(self, params: Object) -> Object:
+        charge = self._charge_of(params["payment_intent"])
+        amount = int(params["amount"])
+        if amount > charge["amount"] - charge["amount_refunded"]:
+            raise Refused(400, "invalid_request_error", "More than is left of the charge.")
+        refund = self._get("re", self.refund(params["payment_intent"], amount))
+        refund["metadata"] = params.get("metadata", {})
+        return refund
 
     def _is_wanted(self, event: Object, params: Object) -> bool:
         wanted = {"true": False, "false": True}.get(params.get("delivery_success", ""))
