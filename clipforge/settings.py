@@ -69,7 +69,17 @@ def secret(name: str) -> str:
         if len(value) < 50:
             raise ImproperlyConfigured(f"{name} must have at least 50 characters.")
         return value
-    path = DATA_DIR / "secrets" / name.lower()
+    try:
+        return kept_secret(DATA_DIR / "secrets" / name.lower())
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"Cannot use the data directory {DATA_DIR}: {error}. Use the account that owns it, or set"
+            " CLIPFORGE_DATA to a folder of your own."
+        ) from error
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in that file, made at the first call. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Written aside and linked: of two first starts at once, one wins and both read its value.
     aside = path.with_name(f"{path.name}.{os.getpid()}")

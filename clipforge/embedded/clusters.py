@@ -1,5 +1,6 @@
 """The files of a PostgreSQL cluster: their place, and their creation."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -66,8 +67,14 @@ def make_cluster(
         **run_as(account),
     )
     if done.returncode:
-        raise EmbeddedError(f"PostgreSQL could not make its files in {cluster}:\n{done.stdout}")
+        told = [line for line in done.stdout.splitlines() if FAULT.search(line)]
+        why = "\n".join(told) or done.stdout
+        raise EmbeddedError(f"PostgreSQL could not make its files in {cluster}:\n{why}")
     staging.rename(cluster)
+
+
+# Of the steps that initdb prints, those that say why it gave up.
+FAULT = re.compile(r"\b(?:FATAL|PANIC|HINT|initdb: (?:error|hint)):|could not")
 
 
 def _initdb_options(durable: bool) -> list[str]:

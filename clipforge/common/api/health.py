@@ -11,13 +11,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import Error, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from clipforge.common.api.problems import safe_only
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.redis import RedisError
+from clipforge.common.pending_migrations import pending_migrations
 
 # Readiness warns when less of the disk is free than this.
 MINIMUM_FREE_SHARE = 0.1
@@ -65,8 +65,7 @@ def _migrations() -> str:
     if _state.get("migrated"):
         return "ok"
     try:
-        executor = MigrationExecutor(connection)
-        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        missing = pending_migrations()
     except Error:
         return "unreachable"
     _state["migrated"] = not missing

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from clipforge.common import telemetry
+from clipforge.common.pending_migrations import pending_migrations
 from clipforge.jobs import queue, worker
 from clipforge.jobs.events import job_ended
 
@@ -40,11 +42,20 @@ class Command(BaseCommand):
             return
         if concurrency < 1:
             raise CommandError("--concurrency must be at least 1.")
+        self._require_tables()
         os.umask(0o077)  # customers' files are readable by this account alone
         if settings.METRICS_BIND:
             telemetry.start_serving(settings.METRICS_BIND)
             job_ended.connect(worker.record_end)
         asyncio.run(worker.run(concurrency=concurrency))
+
+    def _require_tables(self) -> None:
+        # A database that is away is waited for.
+        with contextlib.suppress(OperationalError):
+            if pending_migrations():
+                raise CommandError(
+                    "The database lacks tables of this release. Run manage.py migrate first."
+                )
 
     def _require_a_worker(self) -> None:
         try:
