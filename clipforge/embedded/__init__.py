@@ -23,7 +23,7 @@ Modules: paths (where things are), locks, leases (what callers use), programs (w
 whom), clusters (the files of PostgreSQL), keeper. Plain Python; imports nothing of ours.
 """
 
-from clipforge.embedded.leases import Lease, hold, keeper_pid, stop, wait_stopped
+from clipforge.embedded.leases import Lease, alone, hold, keeper_pid, stop, wait_stopped
 from clipforge.embedded.paths import EmbeddedError, ServerUrls, urls
 from clipforge.embedded.programs import find_redis
 
@@ -31,6 +31,7 @@ __all__ = [
     "EmbeddedError",
     "Lease",
     "ServerUrls",
+    "alone",
     "find_redis",
     "hold",
     "keeper_pid",

@@ -1,10 +1,12 @@
 """The interface of the package: leases on running servers."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -102,6 +104,20 @@ def hold(data: Path, *, durable: bool = True) -> Lease:
             " Use the account that owns it, or set CLIPFORGE_DATA to a folder of your own."
         ) from error
     return Lease(users, urls(data))
+
+
+@contextlib.contextmanager
+def alone(data: Path, name: str, *, seconds: float, complaint: str) -> Iterator[None]:
+    """Keep other commands of this data directory out of a block of that name, while the servers run.
+
+    Raises EmbeddedError(complaint) when another is in it for longer. The end of the process ends it, too.
+    """
+    path = Site.of(data).run / f"{name}.lock"
+    lock = locks.acquire(path, locks.EXCLUSIVE, time.monotonic() + seconds, complaint)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def keeper_pid(data: Path) -> int | None:

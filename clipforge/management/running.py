@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import sys
-import time
 from collections.abc import Iterator
 
 from django.conf import settings
@@ -15,7 +14,6 @@ from django.core.management import call_command, execute_from_command_line
 from django.db import DatabaseError, OperationalError, ProgrammingError
 
 from clipforge import embedded
-from clipforge.embedded import locks
 
 # These need no server; everything else may.
 SERVERLESS = {"help", "version", "--help", "-h", "--version", "collectstatic", "spectacular"}
@@ -98,14 +96,10 @@ def _prepare() -> None:
     if not _lacks_migrations():
         return
     busy = f"Another command has been preparing the database in {settings.DATA_DIR} too long."
-    deadline = time.monotonic() + PREPARING_SECONDS
-    lock = locks.acquire(settings.DATA_DIR / "run/migrate.lock", locks.EXCLUSIVE, deadline, busy)
-    try:
+    with embedded.alone(settings.DATA_DIR, "migrate", seconds=PREPARING_SECONDS, complaint=busy):
         if _lacks_migrations():
             sys.stderr.write(f"Preparing the database in {settings.DATA_DIR} …\n")
             call_command("migrate", interactive=False, verbosity=0)
-    finally:
-        os.close(lock)
 
 
 def _lacks_migrations() -> bool:
