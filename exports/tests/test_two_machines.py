@@ -15,7 +15,8 @@ from rest_framework.test import APIClient
 
 from clipforge.common import storage
 from clipforge.common.errors import StorageUnavailable
-from clipforge.common.storage import s3, scratch
+from clipforge.common.storage import s3
+from clipforge.common.storage.stores import SCRATCH
 from clipforge.devtools.testing.api import assert_problem
 from clipforge.devtools.testing.buckets import Bucket, FaultyProxy
 from clipforge.devtools.testing.factories import make_export, make_organization, make_project
@@ -74,7 +75,7 @@ def test_one_machine_takes_the_upload_another_analyses_a_third_renders(
     content = still.read_bytes()
     assert upload(api, content).status_code == 201
     project = Project.objects.get()
-    assert bucket.keys() == [project.source_key]
+    assert bucket.names() == [project.source_key]
     assert stored_files() == []  # the machine of the upload keeps nothing
     one, two = tmp_path / "one", tmp_path / "two"
     work("analysis", one, bucket.url)
@@ -117,7 +118,7 @@ def test_an_upload_that_the_store_does_not_take_is_503_and_leaves_nothing(
     refusing += ["PUT"]
     with nothing_changes():
         assert_problem(upload(api, still.read_bytes()), 503, "storage_unavailable")
-    assert (bucket.keys(), stored_files()) == ([], [])
+    assert (bucket.names(), stored_files()) == ([], [])
     refusing.clear()
     assert upload(api, still.read_bytes()).status_code == 201
 
@@ -127,7 +128,7 @@ def test_an_upload_that_is_refused_after_it_was_put_leaves_nothing(
 ):
     api = client_of(make_organization(credits_=0))
     assert_problem(upload(api, still.read_bytes()), 402, "insufficient_credits")
-    assert (bucket.keys(), stored_files()) == ([], [])
+    assert (bucket.names(), stored_files()) == ([], [])
 
 
 @pytest.mark.parametrize("refused", ["HEAD", "GET", "PUT"])
@@ -152,4 +153,4 @@ def test_a_store_in_trouble_is_tried_again_by_the_next_attempt_and_then_fails_un
     assert (export.status, export.error_code) == ("FAILED", "storage_unavailable")
     assert funds(organization).held == 0
     assert funds(organization).available == before.available + before.held
-    assert {path.parts[0] for path in stored_files()} <= {scratch.SCRATCH}
+    assert {path.parts[0] for path in stored_files()} <= {SCRATCH}

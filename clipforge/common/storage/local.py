@@ -18,6 +18,7 @@ from clipforge.common.errors import StorageUnavailable
 from clipforge.common.storage import disk
 from clipforge.common.storage.stores import (
     INCOMING,
+    OWN,
     Entry,
     Facts,
     Folder,
@@ -117,6 +118,13 @@ class LocalStorage(FileSystemStorage, Store):
     def walk(self, area: str) -> Iterator[Entry]:
         for path in self._job_folders(area):
             yield from self.in_folder(self._key_of(path))
+
+    def everything(self) -> Iterator[Entry]:
+        for path in _entries(Path(self.location)):
+            if path.name not in OWN:
+                for file in _files_in(path) if path.is_dir() else [path]:
+                    if entry := self._entry_of(file):
+                        yield entry
 
     def remove_folder(self, folder: str) -> bool:
         path = self.path_of(folder)

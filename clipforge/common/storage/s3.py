@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+import boto3
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.client import Config
@@ -90,7 +91,7 @@ class S3Storage(django_storages.S3Storage, Store):  # type: ignore[misc]  # the 
     def client(self) -> Any:
         """One for all threads: making one takes as long as many requests."""
         with _making:
-            return self._create_session().client(
+            return _session().client(
                 "s3",
                 region_name=self.region_name or "us-east-1",
                 endpoint_url=self.endpoint_url,
@@ -182,6 +183,10 @@ class S3Storage(django_storages.S3Storage, Store):  # type: ignore[misc]  # the 
             for entry in self._listed(f"{org}/{area}/"):
                 if entry.key.count("/") > 2:
                     yield entry
+
+    def everything(self) -> Iterator[Entry]:
+        listed = self._listed("")
+        return (entry for entry in listed if entry.key.partition("/")[0] not in OWN)
 
     def remove_folder(self, folder: str) -> bool:
         try:
@@ -326,6 +331,12 @@ class ObjectReader(io.RawIOBase):
 
 
 _making = threading.Lock()
+
+
+@functools.cache
+def _session() -> Any:
+    """Reads the descriptions of the service once; keys come from where boto3 finds them."""
+    return boto3.Session()
 
 
 @contextlib.contextmanager

@@ -25,9 +25,15 @@ from django.conf import settings
 
 from clipforge.common.errors import StorageUnavailable
 from clipforge.common.storage import disk
-from clipforge.common.storage.stores import Facts, ShouldStop, Stopped, Store, unless_stopped
+from clipforge.common.storage.stores import (
+    SCRATCH,
+    Facts,
+    ShouldStop,
+    Stopped,
+    Store,
+    unless_stopped,
+)
 
-SCRATCH = "scratch"
 CHUNK = 1 << 20
 # A copy that nobody used for so long goes at the next occasion: its file may have been deleted.
 UNUSED_SECONDS = 6 * 3600

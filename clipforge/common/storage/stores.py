@@ -21,7 +21,8 @@ INCOMING = "incoming"
 # Files that no row names, on their way out.
 ASIDE = "set_aside"
 # Areas of no organization.
-OWN = {INCOMING, ASIDE}
+SCRATCH = "scratch"
+OWN = {INCOMING, ASIDE, SCRATCH}
 
 TYPES = {
     ".webm": "video/webm",
@@ -133,6 +134,10 @@ class Store(ABC):
     @abstractmethod
     def walk(self, area: str) -> Iterator[Entry]:
         """The files in those folders."""
+
+    @abstractmethod
+    def everything(self) -> Iterator[Entry]:
+        """All files that rows can name, and the marker, in constant memory."""
 
     @abstractmethod
     def remove_folder(self, folder: str) -> bool:

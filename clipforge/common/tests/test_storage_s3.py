@@ -24,6 +24,7 @@ from django.core.files.storage import default_storage
 from clipforge.common import storage
 from clipforge.common.errors import StorageFull, StorageUnavailable
 from clipforge.common.storage import s3, scratch
+from clipforge.common.storage.stores import SCRATCH
 from clipforge.devtools.testing.buckets import Bucket, FaultyProxy
 from clipforge.storage_urls import backend_of
 
@@ -46,7 +47,7 @@ def stored(key: str = KEY, content: bytes = CONTENT) -> str:
 
 def copies(media_root: Path) -> list[int]:
     """The bytes of each copy in the scratch."""
-    folder = media_root / scratch.SCRATCH
+    folder = media_root / SCRATCH
     return [path.stat().st_size for path in folder.iterdir() if path.suffix != ".lock"]
 
 
@@ -86,7 +87,7 @@ def test_a_file_is_put_whole_read_back_moved_and_deleted_with_its_companions(
     storage.move(f"{ORG}/exports/{ROW}/990.mp4", "elsewhere")
     assert storage.read_bytes("elsewhere") == b"another"
     storage.delete(KEY)
-    assert bucket.keys() == ["elsewhere"]
+    assert bucket.names() == ["elsewhere"]
     assert not storage.is_there(KEY)
     storage.delete(KEY)
     with pytest.raises(FileNotFoundError):
@@ -102,7 +103,7 @@ def test_it_is_djangos_default_storage(bucket: Bucket):
         assert file.read() == CONTENT
     assert default_storage.listdir(f"{ORG}/exports") == ([ROW], [])
     default_storage.delete(KEY)
-    assert bucket.keys() == []
+    assert bucket.names() == []
 
 
 def test_so_is_the_local_one_and_what_it_saves_is_written_aside(media_root: Path):
@@ -131,7 +132,7 @@ def test_a_prefix_keeps_two_installations_in_one_bucket_apart(bucket: Bucket):
     one, two = (storage.at(bucket.url.replace("?", f"/{name}?")) for name in ("one", "two"))
     part = part_of()
     one.put(part, KEY)
-    assert bucket.keys() == [f"one/{KEY}"]
+    assert bucket.names() == [f"one/{KEY}"]
     assert [entry.key for entry in one.walk("exports")] == [KEY]
     assert list(two.walk("exports")) == []
     assert one.sizes([KEY]) == {KEY: len(CONTENT)}
@@ -186,13 +187,13 @@ def test_orphans_are_removed_and_rows_kept(bucket: Bucket):
             "exports", exists=lambda _: found, older_than_seconds=60, now=now
         )
     assert not storage.is_there(orphan)
-    assert bucket.keys() == [KEY, f"{ORG}/exports/not-ours/1.mp4"]
+    assert bucket.names() == [KEY, f"{ORG}/exports/not-ours/1.mp4"]
 
 
 def test_what_is_set_aside_is_as_it_was_and_is_removed_later(bucket: Bucket):
     stored()
     storage.set_aside(KEY, now=time.time())
-    assert bucket.keys() == [f"{storage.ASIDE}/{KEY}"]
+    assert bucket.names() == [f"{storage.ASIDE}/{KEY}"]
     for now, removed in ((time.time() + 50, 0), (time.time() + 70, 1)):
         assert storage.remove_set_aside(older_than_seconds=60, now=now) == removed
 
@@ -201,7 +202,7 @@ def test_what_is_set_aside_is_as_it_was_and_is_removed_later(bucket: Bucket):
 def test_what_is_no_key_reaches_no_object(bucket: Bucket, key: str):
     with pytest.raises(ValueError, match="not a storage key"):
         storage.facts(key)
-    assert bucket.keys() == []
+    assert bucket.names() == []
 
 
 def test_a_bucket_that_is_not_there_is_no_missing_file(bucket: Bucket):
@@ -259,10 +260,10 @@ def test_a_server_that_does_not_come_back_is_unavailable_and_leaves_nothing(
         storage.publish(part, KEY)
     assert len(faults) == 50 - ATTEMPTS  # so often is tried, and no oftener
     assert part.read_bytes() == CONTENT
-    assert (bucket.keys(), bucket.unfinished()) == ([], 0)
+    assert (bucket.names(), bucket.unfinished()) == ([], 0)
     with pytest.raises(StorageUnavailable), storage.local_copy(KEY):
         pytest.fail("there is no copy")
-    assert not (media_root / scratch.SCRATCH).exists()
+    assert not (media_root / SCRATCH).exists()
 
 
 def test_of_a_file_that_is_found_and_then_not_sent_there_is_no_copy(
@@ -363,7 +364,7 @@ def test_the_longest_unused_copy_makes_room_and_one_in_use_stays(
         assert used.read_bytes() == CONTENT
     with storage.local_copy(keys[1]):
         assert sum(copies(media_root)) == 2 * len(CONTENT)
-    assert len(list((media_root / scratch.SCRATCH).glob("*.lock"))) == 3
+    assert len(list((media_root / SCRATCH).glob("*.lock"))) == 3
 
 
 @pytest.mark.parametrize(("spare", "fits"), [(0, True), (-1, False)])
@@ -468,7 +469,7 @@ def test_many_threads_in_a_small_scratch_read_what_they_asked_for(
 
 def copies_now(media_root: Path) -> list[int]:
     sizes = []
-    for path in (media_root / scratch.SCRATCH).iterdir():
+    for path in (media_root / SCRATCH).iterdir():
         if path.suffix != ".lock":
             try:
                 sizes.append(path.stat().st_size)

@@ -36,7 +36,7 @@ class Bucket(NamedTuple):
     endpoint: str
     store: S3Storage
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         found = self.store.client.list_objects_v2(Bucket=self.name).get("Contents", ())
         return [each["Key"] for each in found]
 
