@@ -21,7 +21,9 @@ from django.test import Client
 
 from clipforge.common import storage
 from clipforge.common.api.uploads import ENVELOPE_BYTES
+from clipforge.devtools.testing.browser import chromium
 from clipforge.devtools.testing.factories import make_export
+from clipforge.media.tests.samples import run_ffmpeg
 from exports import downloads
 from exports.models import Export
 
@@ -299,3 +301,65 @@ def test_the_compose_file_starts_nginx_with_every_variable_of_the_template():
     assert "ports" not in web
     assert nginx["user"].split(":")[0] == "10001"
     assert "--uid 10001" in (ROOT / "clipforge/deploy/Dockerfile").read_text()
+
+
+# --- a player ------------------------------------------------------------------------
+
+# A page of a customer with a clip in it: how far it got, of a jump to the end.
+SEEK = """
+async ([address, second]) => {
+    const video = document.createElement('video');
+    video.muted = true;
+    video.preload = 'metadata';
+    document.body.append(video);
+    const heard = name => new Promise((found, failed) => {
+        video.addEventListener(name, found, {once: true});
+        video.addEventListener('error', () => failed(video.error.message), {once: true});
+    });
+    const ready = heard('loadedmetadata');
+    video.src = address;
+    await ready;
+    const sought = heard('seeked');
+    video.currentTime = second;
+    await sought;
+    return [Math.round(video.duration), video.currentTime, video.readyState >= 2];
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def long_video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Thirty seconds at 8 Mbit/s, of filler: a player that had to read all of it would not seek."""
+    video = tmp_path_factory.mktemp("long") / "long.mp4"
+    constant = "nal-hrd=cbr:force-cfr=1"
+    source = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=5:duration=30"]
+    rate = ["-b:v", "8M", "-maxrate", "8M", "-minrate", "8M", "-bufsize", "8M"]
+    coded = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "5", "-x264-params", constant]
+    run_ffmpeg(*source, *coded, *rate, "-movflags", "+faststart", str(video))
+    return video.read_bytes()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("sender", ["nginx", "web"])
+def test_a_player_that_seeks_gets_parts(
+    sender: str, proxy: Proxy, long_video: bytes, live_server: Any, settings: Any
+):
+    size = len(long_video)
+    assert size > 20_000_000
+    origin = f"https://127.0.0.1:{proxy.https_port}"
+    if sender == "web":
+        settings.ACCEL_REDIRECT_PREFIX = ""
+        origin = live_server.url
+    address = f"{origin}{link_to(make_export(content=long_video))}?inline=1"
+    parts: list[tuple[int, str]] = []
+    with chromium() as browser:
+        page = browser.new_context(ignore_https_errors=True).new_page()
+        page.on(
+            "response",
+            lambda answer: parts.append((answer.status, answer.headers.get("content-range", ""))),
+        )
+        assert page.evaluate(SEEK, [address, 28]) == [30, 28, True]
+    assert {status for status, _ in parts} == {206}
+    assert parts[0][1].startswith("bytes 0-")
+    # It jumped: the last part begins near the end.
+    assert int(parts[-1][1].removeprefix("bytes ").split("-")[0]) > size * 0.8
