@@ -54,17 +54,18 @@ def test_redis_is_set_up_in_the_container_as_it_is_everywhere(compose: dict[str,
         assert f"--{name} {REDIS_SETTINGS[name]}" in command
 
 
-def test_every_service_has_a_health_check_except_the_one_that_ends(compose: dict[str, Any]):
+def test_every_service_has_a_health_check_except_those_that_end(compose: dict[str, Any]):
     unchecked = {
         name for name, service in compose["services"].items() if "healthcheck" not in service
     }
-    assert unchecked == {"migrate"}
+    assert unchecked == {"migrate", "s3-setup"}
 
 
 def test_no_secret_has_a_default(compose: dict[str, Any]):
     environment = {
         f"{name}.{variable}": value
         for name, service in compose["services"].items()
+        if "profiles" not in service
         for variable, value in service["environment"].items()
     }
     secret = {
@@ -77,6 +78,29 @@ def test_no_secret_has_a_default(compose: dict[str, Any]):
     assert earlier == {"${SECRET_KEY_FALLBACKS:-}", "${API_KEY_PEPPER_FALLBACKS:-}"}
     assert len(secret) == 18
     assert all(":?" in value for value in secret.values()), secret
+
+
+def test_a_bucket_of_its_own_is_started_only_where_it_is_asked_for(compose: dict[str, Any]):
+    """Its secrets are in `.env` only then, so they may not be required: empty, nothing starts with them."""
+    own = {n: s for n, s in compose["services"].items() if s.get("profiles") == ["s3"]}
+    assert set(own) == {"s3", "s3-setup"}
+    for service in own.values():
+        values = service["environment"].items()
+        secrets = {value for name, value in values if "PASSWORD" in name or "SECRET" in name}
+        assert secrets <= {"${S3_ROOT_PASSWORD:-}", "${AWS_SECRET_ACCESS_KEY:-}"}
+    policy = json.loads((ROOT / "clipforge/deploy/s3_policy.json").read_text())
+    setup = (ROOT / "clipforge/deploy/s3_setup.sh").read_text()
+    assert "mb --ignore-existing store/clips" in setup
+    allowed = {each["Resource"]: each["Action"] for each in policy["Statement"]}
+    assert allowed == {
+        "arn:aws:s3:::clips": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
+        "arn:aws:s3:::clips/*": [
+            "s3:GetObject",
+            "s3:PutObject",
+            "s3:DeleteObject",
+            "s3:AbortMultipartUpload",
+        ],
+    }
 
 
 def test_the_image_carries_no_test_or_development_tool():
