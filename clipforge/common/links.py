@@ -1,4 +1,4 @@
-"""What a signed, expiring link permits: whoever has it may fetch what its token names, until it ends."""
+"""Signed, expiring links: whoever has one may fetch what its token names, until it ends."""
 
 from __future__ import annotations
 

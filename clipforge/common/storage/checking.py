@@ -23,7 +23,7 @@ FIRST, LAST = 1000, 1999
 
 
 class Step(NamedTuple):
-    """What was tried, and a sentence where it did not do."""
+    """A thing that was tried, and a sentence where it did not do."""
 
     name: str
     problem: str = ""

@@ -133,6 +133,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (errors.RateLimited("Sentence."), 429, "rate_limited"),
     (job_errors.TooManyAtOnce(running=4, quota=4), 429, "concurrent_jobs"),
     (errors.Unavailable("Sentence."), 503, "unavailable"),
+    (errors.StorageUnavailable("Sentence."), 503, "storage_unavailable"),
     (errors.StorageFull("Sentence."), 507, "storage_full"),
     (errors.StorageLimitReached("Sentence.", limit=5), 507, "storage_limit_reached"),
     (exceptions.ParseError(), 400, "malformed_request"),

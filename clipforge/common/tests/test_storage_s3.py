@@ -419,6 +419,17 @@ def test_a_copy_of_another_process_is_not_removed_while_it_reads(
     assert copies(media_root) == []
 
 
+@pytest.mark.parametrize(("older", "removed"), [(0, 0), (1, 1)])
+def test_a_copy_is_unused_for_so_long_to_the_second(bucket: Bucket, older: int, removed: int):
+    stored()
+    with storage.local_copy(KEY) as path:
+        pass
+    used_at = 2_000_000_000
+    os.utime(path, (used_at, used_at))
+    now = used_at + scratch.UNUSED_SECONDS + older
+    assert removed == scratch.remove_unused(older_than_seconds=scratch.UNUSED_SECONDS, now=now)
+
+
 def test_what_a_killed_process_fetched_is_no_copy_and_makes_room(
     bucket: Bucket, media_root: Path, settings: Any
 ):

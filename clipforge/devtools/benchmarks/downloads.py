@@ -1,4 +1,4 @@
-"""What sending a file costs: through Django, through our nginx, beside plain nginx and `cp`.
+"""The cost of sending a file: through Django, through our nginx, beside plain nginx and `cp`.
 
     python -m clipforge.devtools.benchmarks.downloads [MEGABYTES [ROUNDS]]
 
