@@ -50,8 +50,8 @@ OF_PROJECT = LIST._replace(slack=5000, sorts=5000)
 MERGED = LIST._replace(rows=2.3)
 # A list by a text: its groups of letters, each a way down their index.
 SEARCHED = LIST._replace(buffers=60)
-# Where a list begins, found in its index alone: the same at any depth.
-PLACE = LIST._replace(lookups=0)
+# Where a list begins, found in its index alone: the same at any depth, whatever kind is asked for.
+PLACE = LIST._replace(lookups=0, buffers=7)
 # A month of the ledger, the oldest first, and the row before it, whose balance it opens with.
 STATEMENT = LIST._replace(lookups=0)
 # A year of what work took and gave back, added up in an index that holds all it reads: no row of the

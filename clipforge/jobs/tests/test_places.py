@@ -556,6 +556,15 @@ def test_no_place_moves_up_to_before_virtual_time_now():
     assert JobShare.objects.get().finish == 1060
 
 
+def test_where_virtual_time_has_passed_all_of_them_none_moves_and_the_next_comes_after_the_last():
+    org = make_organization(tier="PRO")
+    first, *_ = enter(org, 3)
+    JobClock.objects.update_or_create(pk=1, defaults={"at": 2000})
+    places.give_back(first)
+    assert tags(org) == [60, 120]
+    assert JobShare.objects.get().finish == 180
+
+
 def test_what_was_begun_out_of_turn_keeps_no_time_from_those_to_come():
     """Where a worker of another queue began the last of three before the others."""
     org = make_organization(tier="PRO")  # each takes 60
@@ -563,7 +572,27 @@ def test_what_was_begun_out_of_turn_keeps_no_time_from_those_to_come():
     places.start(third)
     places.give_back(second)
     assert tags(org) == [0, 120]
+    assert JobPlace.objects.get(pk=third.pk).tag == 120
     assert JobShare.objects.get().finish == 120
+
+
+def test_of_a_job_that_has_begun_no_time_is_given_back():
+    org = make_organization(tier="PRO")
+    first, _second = enter(org, 2)
+    places.start(first)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT jobs_give_back(%s, %s)", [org.pk, first.pk])
+    assert (tags(org), JobShare.objects.get().finish) == ([0, 60], 120)
+
+
+def test_of_those_behind_it_what_was_begun_stays_where_it_is():
+    org = make_organization(tier="PRO")  # each takes 60
+    first, second, third = enter(org, 3)
+    places.start(second)
+    JobClock.objects.update(at=0)
+    places.give_back(first)
+    assert JobPlace.objects.get(pk=second.pk).tag == 60
+    assert JobPlace.objects.get(pk=third.pk).tag == 60
 
 
 @pytest.mark.parametrize("state", ["begun", "returned", "waiting"])
@@ -601,8 +630,22 @@ def test_however_a_job_ends_before_it_began_its_time_is_given_back(end: str):
 def test_a_job_of_another_organization_gives_nothing_back():
     org, other = (make_organization(tier="FREE") for _ in range(2))
     (ticket,) = enter(org)
+    others = enter(other, 2)
+    JobPlace.objects.filter(pk=others[0].pk).update(tag=120)
     places.give_back(Ticket(other.pk, ticket.pk))  # type: ignore[arg-type]
     assert JobShare.objects.get(pk=org.pk).finish == 240
+    assert (tags(other), JobShare.objects.get(pk=other.pk).finish) == ([120, None], 240)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_time_is_not_given_back_while_another_moves_the_places_of_the_organization():
+    """Also where there is nothing to give back: that is known once the other has ended."""
+    (ticket,) = enter(org := make_organization(tier="FREE"))
+    places.start(ticket)
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT FROM jobs_jobshare WHERE org_id = %s FOR NO KEY UPDATE", [org.pk])
+        with pytest.raises(OperationalError, match="lock timeout"):
+            briefly("SELECT jobs_give_back(%s, %s)", [org.pk, ticket.pk])
 
 
 class Model:
@@ -765,6 +808,33 @@ def test_a_position_is_counted_by_the_rule():
     assert positions() == [0, 1, 3, 6]
     assert places.position(begun.pk, most=1000) == 0
     assert [places.position(ticket.pk, most=2) for ticket in own] == [0, 1, 2, 2]
+    for tag, last in ((720, 6), (721, 5)):  # the turn of the last of them, and after it
+        JobPlace.objects.filter(pk=late[0].pk).update(tag=tag)
+        assert positions()[3] == last
+
+
+@pytest.mark.parametrize(("finish", "second"), [(239, 3), (240, 2)])
+def test_the_only_one_of_another_that_waits_is_counted_if_its_turn_is_before(
+    finish: int, second: int
+):
+    first, other = (make_organization(tier="FREE") for _ in range(2))
+    own = enter(first, 3)  # one has an entry at 0, two wait for 240 and 480
+    enter(other, 2)
+    JobShare.objects.filter(pk=other.pk).update(finish=finish)
+    assert [places.position(ticket.pk, most=1000) for ticket in own] == [0, second, 4]
+
+
+def test_a_position_is_counted_from_virtual_time_now():
+    first, second = (make_organization(tier="FREE") for _ in range(2))
+    own = enter(
+        first, 4
+    )  # one has an entry at 0; in time that passed, three wait for 600, 840, 1080
+    others = enter(second, 3)
+    JobClock.objects.update_or_create(pk=1, defaults={"at": 600})
+    JobShare.objects.filter(pk=second.pk).update(finish=720)
+    # Both entries; then the second's next, at 720, before 840, and its last, at 960, before 1080.
+    assert [places.position(ticket.pk, most=1000) for ticket in own] == [0, 2, 4, 6]
+    assert [places.position(ticket.pk, most=1000) for ticket in others] == [1, 3, 5]
 
 
 def test_where_nobody_else_has_jobs_a_position_is_the_number_of_its_own_before_it():
