@@ -7,8 +7,9 @@ from django.db.models import F, Q
 from clipforge.common.errors import NotFound
 from clipforge.jobs import registry
 from clipforge.jobs.kinds import Fact, JobFiles, JobKind, StaffView
+from clipforge.jobs.store_areas import Area
 from exports import rendering
-from exports.models import Export
+from exports.models import Export, Watermark
 from exports.pricing import charge_of
 from projects import failures
 from projects.models import Project
@@ -33,7 +34,7 @@ RENDER = JobKind(
     price=charge_of,
     reason=_reason,
     errors=failures.failure_of,
-    error_codes=failures.ERROR_CODES,
+    error_codes=failures.ERROR_CODES | {rendering.WATERMARK_MISSING.code},
     files=JobFiles(
         area="exports", orphans_at=37, label="exports", stored=Q(status=Export.Status.READY)
     ),
@@ -54,6 +55,9 @@ RENDER = JobKind(
     ),
 )
 
+WATERMARKS = Area(name="watermarks", row="watermark", model=Watermark, size="size", orphans_at=43)
+
 
 def register() -> None:
     registry.register(RENDER)
+    registry.register_area(WATERMARKS, maintenance="exports.watermarks")

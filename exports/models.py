@@ -8,9 +8,27 @@ from django.db import models
 from django.db.models import F
 from django.utils.text import slugify
 
-from clipforge.common.models import OrgQuerySet
+from clipforge.common.models import OrgQuerySet, UUIDModel
 from clipforge.jobs.models import Job
+from clipforge.orgs.models import Organization
 from projects.models import Moment, Project
+
+
+class Watermark(UUIDModel):
+    """The image that clips of an organization may carry. Another image is another row."""
+
+    org = models.OneToOneField(Organization, models.PROTECT, related_name="+")
+    file_key = models.CharField(max_length=255, editable=False)
+    width = models.PositiveIntegerField(help_text="Pixels.")
+    height = models.PositiveIntegerField(help_text="Pixels.")
+    size = models.PositiveIntegerField(help_text="Bytes.")
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = OrgQuerySet["Watermark"].as_manager()
+
+    def __str__(self) -> str:
+        return f"Watermark of {self.width}x{self.height}"
 
 
 class Export(Job):
@@ -81,6 +99,7 @@ class Export(Job):
         "caption_style",
         "layout",
         "tighten",
+        "watermark",
     )
 
     # Carried by a composite index below.
@@ -126,6 +145,11 @@ class Export(Job):
     )
     tighten = models.CharField(
         max_length=16, choices=Tighten, default=Tighten.OFF, db_default=Tighten.OFF
+    )
+    watermark = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Position, opacity and size of the organization's image; empty: none.",
     )
     # Fixed when it is asked for, and paid for: a correction of the transcript changes no price.
     kept = models.JSONField(

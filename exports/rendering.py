@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from clipforge.common import storage
 from clipforge.common.errors import StorageFull
 from clipforge.jobs import lifecycle
-from clipforge.jobs.failures import DATABASE_FAULTS, JobFailed
+from clipforge.jobs.failures import DATABASE_FAULTS, Failure, JobFailed
 from clipforge.jobs.kinds import RunControl
 from clipforge.media import (
     Aspect,
@@ -34,13 +34,21 @@ from clipforge.media.contracts import (
     Captions,
     CaptionSize,
     Format,
+    Watermark,
+    WatermarkPosition,
 )
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import stored
+from exports import selectors
 from exports.models import Export
 from projects import faces, failures
 from projects import selectors as project_selectors
 from projects.failures import SOURCE_MISSING
+
+WATERMARK_MISSING = Failure(
+    "watermark_missing",
+    "The watermark was removed before the clip was rendered. You were not charged; export again.",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +70,7 @@ def run(export: Export, control: RunControl) -> None:
         rendered = render(
             source,
             part,
-            _spec(export),
+            _spec(export, folder),
             face_model=faces.model(),
             limits=_limits(export),
             on_progress=control.note,
@@ -134,7 +142,7 @@ def _publish_pictures(
         raise
 
 
-def _spec(export: Export) -> RenderSpec:
+def _spec(export: Export, folder: Path) -> RenderSpec:
     return RenderSpec(
         start=export.start,
         end=export.end,
@@ -145,9 +153,27 @@ def _spec(export: Export) -> RenderSpec:
         fps=export.fps,
         format=Format(export.format),
         captions=_captions(export),
+        watermark=_watermark(export, folder),
         kept=tuple(export.ranges) if export.kept else (),
         is_test=export.org.is_sandbox,
     )
+
+
+def _watermark(export: Export, folder: Path) -> Watermark | None:
+    """The image of the organization in this folder, whatever becomes of the stored one meanwhile."""
+    style = export.watermark
+    if style is None:
+        return None
+    path = folder / "watermark.png"
+    for _ in range(2):  # another may take its place between the row and its file
+        row = selectors.watermark(export.org)
+        if row is None:
+            break
+        with contextlib.suppress(FileNotFoundError):
+            path.write_bytes(storage.read_bytes(row.file_key))
+            position = WatermarkPosition(style["position"])
+            return Watermark(path, position, opacity=style["opacity"], size=style["size"])
+    raise JobFailed(WATERMARK_MISSING)
 
 
 def _captions(export: Export) -> Captions | None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from clipforge.common.errors import NotFound
 from clipforge.jobs.selectors import with_reserved
 from clipforge.orgs.models import Organization
-from exports.models import Export
+from exports.models import Export, Watermark
 from projects.models import Project
 
 # The same order after so long is meant; sooner it may be a mistake of whoever sent it twice.
@@ -48,6 +48,11 @@ def exported_moments(project: Project) -> set[uuid.UUID]:
     """The ids of the moments that exports of the project were made of."""
     made_of = Export.objects.filter(project=project).values_list("moment_id", flat=True)
     return {moment_id for moment_id in made_of if moment_id is not None}
+
+
+def watermark(org: Organization) -> Watermark | None:
+    """The image that clips of the organization may carry; None without one."""
+    return Watermark.objects.for_org(org).order_by("org").first()
 
 
 def recent_twin(export: Export) -> uuid.UUID | None:

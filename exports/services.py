@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 
 from clipforge.common import storage
-from clipforge.common.errors import Conflict, Forbidden, Invalid
+from clipforge.common.errors import Conflict, Invalid
 from clipforge.common.models import uuid7
 from clipforge.jobs import caching as job_caching
 from clipforge.jobs import lifecycle
@@ -18,13 +18,13 @@ from clipforge.jobs import services as job_services
 from clipforge.media import MediaError, kept_format, tightening
 from clipforge.media.captions import burning
 from clipforge.media.contracts import Tighten
-from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import stored
 from clipforge.orgs.models import Organization
 from credits.pricing import Charge
 from credits.quotes import AT_ANY_PRICE, Terms
 from exports import selectors
 from exports.models import Export
+from exports.rules import require_in_tier, require_watermarks
 from projects import selectors as project_selectors
 from projects.models import Moment, Project
 
@@ -56,17 +56,6 @@ def require_exportable(*, project: Project, start: float, end: float) -> None:
             f"An export lasts from {MIN_SECONDS:g} to {settings.EXPORT_MAX_SECONDS} seconds; "
             f"this range lasts {end - start:.3f}.",
             code="bad_range",
-        )
-
-
-def require_in_tier(*, org: Organization, resolution: int) -> None:
-    """Raises Forbidden for a resolution above the tier's."""
-    highest = org_selectors.limits_of(org).max_resolution
-    if resolution > highest:
-        raise Forbidden(
-            f"The {org.tier} tier renders up to {highest}; {resolution} was asked for.",
-            code="resolution_not_in_tier",
-            max_resolution=highest,
         )
 
 
@@ -142,6 +131,21 @@ class Options:
     captions: str = Export.Captions.NONE
     caption_style: dict[str, str] | None = None
     tighten: str = Export.Tighten.OFF
+    watermark: dict[str, Any] | None = None
+
+
+def _watermark(org: Organization, style: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The style with the image that it is for. Raises Forbidden or Invalid where there can be none."""
+    if style is None:
+        return None
+    require_watermarks(org)
+    found = selectors.watermark(org)
+    if found is None:
+        raise Invalid(
+            "The organization has no watermark. Set one with PUT /watermark, or export without it.",
+            code="no_watermark",
+        )
+    return {**style, "image": str(found.pk)}
 
 
 def prepare_export(
@@ -167,6 +171,7 @@ def prepare_export(
     require_room_for_layout(aspect=options.aspect, layout=options.layout)
     if options.captions != Export.Captions.NONE:
         require_captions(project=project, start=start, end=end)
+    watermark = _watermark(project.org, options.watermark)
     kept = None
     if options.tighten != Export.Tighten.OFF:
         kept = ranges_kept(project=project, start=start, end=end, tighten=options.tighten)
@@ -185,6 +190,7 @@ def prepare_export(
         captions=options.captions,
         caption_style=options.caption_style or {},
         tighten=options.tighten,
+        watermark=watermark,
         kept=kept,
     )
 

@@ -12,9 +12,10 @@ from typing import Any
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
-from clipforge.jobs import kinds, running, store_markers, sweeping
-from clipforge.jobs.kinds import JobFiles, JobKind, Preparation
+from clipforge.jobs import kinds, running, store_areas, store_markers, sweeping
+from clipforge.jobs.kinds import JobKind, Preparation
 from clipforge.jobs.retrying import GrowingPauses
+from clipforge.jobs.store_areas import Area
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +53,17 @@ def register(kind: JobKind[Any]) -> None:
         _register_preparation(kind, first)
     name = kind.maintenance_name
     _periodic(f"{name}.sweep", f"{name}.sweep", EVERY_SWEEP, partial(sweep_jobs, kind))
-    if files := kind.files:
-        hourly = f"{files.orphans_at} * * * *"
-        remove = partial(remove_orphans, kind, files)
-        _periodic(f"{name}.remove_orphans", f"{name}.files", hourly, remove)
+    if area := store_areas.area_of(kind):
+        _remove_orphans_hourly(name, area)
+
+
+def register_area(area: Area, *, maintenance: str) -> None:
+    """Add files that no kind of job has, with the removal of orphaned ones, as `<maintenance>.remove_orphans`.
+
+    Call it in `AppConfig.ready()`. Raises ValueError for what another area is called already.
+    """
+    store_areas.add(area)
+    _remove_orphans_hourly(maintenance, area)
 
 
 def _register_preparation(kind: JobKind[Any], first: Preparation) -> None:
@@ -79,6 +87,11 @@ def unregister(kind: JobKind[Any]) -> None:
         app.periodic_registry.periodic_tasks.pop((task, ""), None)
 
 
+def _remove_orphans_hourly(name: str, area: Area) -> None:
+    hourly = f"{area.orphans_at} * * * *"
+    _periodic(f"{name}.remove_orphans", f"{name}.files", hourly, partial(remove_orphans, area))
+
+
 def _periodic(name: str, lock: str, cron: str, run: Callable[[], None]) -> None:
     """A maintenance task, of which at most one waits: a worker that was away does not find a heap."""
 
@@ -98,17 +111,17 @@ def sweep_jobs(kind: JobKind[Any]) -> None:
         )
 
 
-def remove_orphans(kind: JobKind[Any], files: JobFiles) -> None:
-    """Remove the files of jobs that do not exist, unless the store is another database's."""
+def remove_orphans(area: Area) -> None:
+    """Remove the files of rows that do not exist, unless the store is another database's."""
     if not store_markers.is_known():
         return
     removed = storage.remove_orphans(
-        files.area,
-        exists=lambda ids: kind.model._default_manager.filter(pk__in=ids).values_list(
+        area.name,
+        exists=lambda ids: area.model._default_manager.filter(pk__in=ids).values_list(
             "pk", flat=True
         ),
         older_than_seconds=ORPHAN_SECONDS,
         now=time.time(),
     )
     if removed:
-        logger.warning("removed orphaned files", extra={"kind": kind.name, "removed": removed})
+        logger.warning("removed orphaned files", extra={"area": area.name, "removed": removed})

@@ -6,13 +6,13 @@ import logging
 import uuid
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db.models import Sum
 
 from clipforge.common import storage
-from clipforge.jobs import kinds, store_markers
-from clipforge.jobs.kinds import JobFiles, JobKind
+from clipforge.jobs import kinds, store_areas, store_markers
+from clipforge.jobs.store_areas import Area
 from clipforge.orgs import selectors as org_selectors
 
 logger = logging.getLogger(__name__)
@@ -43,10 +43,9 @@ def findings(*, now: float) -> Iterator[Finding]:
         store_markers.require_known()
     except store_markers.StoreIsUnknown as unknown:
         yield Finding(STORE_UNKNOWN, store_markers.KEY, unknown.message)
-    for kind in kinds.all_kinds():
-        if kind.files is not None:
-            yield from _files(kind, kind.files, now)
-            yield from _rows(kind, kind.files)
+    for area in store_areas.all_areas():
+        yield from _files(area, now)
+        yield from _rows(area)
     yield from _sums()
 
 
@@ -64,12 +63,12 @@ def repair(*, now: float) -> Iterator[Finding]:
     logger.info("removed files that were set aside", extra={"removed": removed})
 
 
-def _files(kind: JobKind[Any], files: JobFiles, now: float) -> Iterator[Finding]:
+def _files(area: Area, now: float) -> Iterator[Finding]:
     """Old files that no row names."""
-    found = storage.walk(files.area)
+    found = storage.walk(area.name)
     while batch := list(islice(found, BATCH)):
         ids = {storage.row_id_of(entry.key) for entry in batch}
-        named = dict(kind.model._default_manager.filter(pk__in=ids).values_list("pk", files.key))
+        named = dict(area.model._default_manager.filter(pk__in=ids).values_list("pk", area.key))
         for entry in batch:
             key = named.get(storage.row_id_of(entry.key), "")
             known = bool(key) and storage.belongs_to(entry.key, key)
@@ -77,22 +76,22 @@ def _files(kind: JobKind[Any], files: JobFiles, now: float) -> Iterator[Finding]
                 yield Finding(FILE_WITHOUT_ROW, entry.key)
 
 
-def _rows(kind: JobKind[Any], files: JobFiles) -> Iterator[Finding]:
+def _rows(area: Area) -> Iterator[Finding]:
     """Rows that name a file which is not there, or count other bytes."""
-    rows = kind.model._default_manager.exclude(**{files.key: ""}).order_by("pk")
+    rows = area.model._default_manager.exclude(**{area.key: ""}).order_by("pk")
     last: uuid.UUID | None = None
     while batch := list(
-        (rows if last is None else rows.filter(pk__gt=last)).values_list(
-            "pk", files.key, "stored_bytes"
-        )[:BATCH]
+        (rows if last is None else rows.filter(pk__gt=last)).values_list("pk", area.key, area.size)[
+            :BATCH
+        ]
     ):
         last = batch[-1][0]
         sizes = storage.sizes_of([key for _, key, _ in batch])
         for pk, key, counted in batch:
             if key not in sizes:
-                yield Finding(ROW_WITHOUT_FILE, f"{kind.name} {pk}", key)
+                yield Finding(ROW_WITHOUT_FILE, f"{area.row} {pk}", key)
             elif (found := sizes[key]) != counted:
-                yield Finding(WRONG_BYTES, f"{kind.name} {pk}", f"{counted}, and not {found}")
+                yield Finding(WRONG_BYTES, f"{area.row} {pk}", f"{counted}, and not {found}")
 
 
 def _sums() -> Iterator[Finding]:

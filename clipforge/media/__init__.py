@@ -26,6 +26,7 @@ from clipforge.media.operations import (
     place,
     portray,
     probe,
+    redraw,
     render,
 )
 
@@ -53,5 +54,6 @@ __all__ = [
     "place",
     "portray",
     "probe",
+    "redraw",
     "render",
 ]

@@ -175,6 +175,13 @@ def _face_model(arguments: Arguments) -> FaceModel | None:
     return FaceModel(**model) if model else None
 
 
+def redraw(arguments: Arguments, limits: Limits, _on_progress: sandbox.OnProgress) -> Result:
+    from clipforge.media import stamping
+
+    image, target = Path(arguments["image"]), Path(arguments["target"])
+    return {"size": stamping.redraw(image, target, limits)}
+
+
 OPERATIONS: dict[str, Operation] = {
     "probe": probe,
     "analyse": analyse,
@@ -183,6 +190,7 @@ OPERATIONS: dict[str, Operation] = {
     "render": render,
     "illustrate": illustrate,
     "portray": portray,
+    "redraw": redraw,
     "curves": curves,
 }
 # These work in this process. The others start ffmpeg, which may start no further process.

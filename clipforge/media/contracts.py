@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
 from clipforge.media.words.transcript import Transcript
@@ -28,6 +29,7 @@ class ErrorCode(StrEnum):
     TOO_LONG = "too_long"
     TRUNCATED = "truncated"  # the file ends before its declared duration
     BAD_CAPTIONS = "captions_not_drawable"  # letters that no font has, or too many words
+    NOT_AN_IMAGE = "not_an_image"  # a watermark that is no picture, or too large a one
     NO_SUCH_TRACK = "no_such_audio_track"
     BAD_RANGE = "bad_range"  # start and end do not lie inside the source
     TIMED_OUT = "timed_out"  # wall clock or CPU limit
@@ -297,6 +299,34 @@ class Captions:
         )
 
 
+class WatermarkPosition(StrEnum):
+    TOP_LEFT = "top-left"
+    TOP_RIGHT = "top-right"
+    BOTTOM_LEFT = "bottom-left"
+    BOTTOM_RIGHT = "bottom-right"
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """An image to lay over a clip: a PNG that `operations.redraw` has written.
+
+    `size` is its longer side, as a share of the clip's shorter one.
+    """
+
+    path: Path
+    position: WatermarkPosition = WatermarkPosition.TOP_RIGHT
+    opacity: float = 0.8
+    size: float = 0.15
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "path": str(self.path)}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Watermark:
+        position = WatermarkPosition(document["position"])
+        return cls(**{**document, "path": Path(document["path"]), "position": position})
+
+
 @dataclass(frozen=True, slots=True)
 class FaceBox:
     """A face in a clip from `start` to `end` (seconds), as shares of the picture's height."""
@@ -325,6 +355,7 @@ class RenderSpec:
     fps: int | None = None
     format: Format = Format.MP4
     captions: Captions | None = None
+    watermark: Watermark | None = None
     layout: Layout = Layout.AUTO
     kept: tuple[tuple[float, float], ...] = ()
     # The sound track to use, counted among the sound tracks; None: the one that people hear.
@@ -334,11 +365,13 @@ class RenderSpec:
 
     def as_json(self) -> dict[str, Any]:
         captions = self.captions and self.captions.as_json()
-        return {**asdict(replace(self, captions=None)), "captions": captions}
+        watermark = self.watermark and self.watermark.as_json()
+        plain = asdict(replace(self, captions=None, watermark=None))
+        return {**plain, "captions": captions, "watermark": watermark}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> RenderSpec:
-        captions = document["captions"]
+        captions, watermark = document["captions"], document["watermark"]
         return cls(
             **{
                 **document,
@@ -347,6 +380,7 @@ class RenderSpec:
                 "kept": tuple((first, last) for first, last in document["kept"]),
                 "format": Format(document["format"]),
                 "captions": captions and Captions.from_json(captions),
+                "watermark": watermark and Watermark.from_json(watermark),
             }
         )
 

@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from clipforge.media import encoding, ffmpeg, formats, marking, probing, soundtrack, tightening
+from clipforge.media import (
+    encoding,
+    ffmpeg,
+    formats,
+    marking,
+    probing,
+    soundtrack,
+    stamping,
+    tightening,
+)
 from clipforge.media.captions import burning
 from clipforge.media.contracts import (
     Aspect,
@@ -25,6 +34,7 @@ from clipforge.media.contracts import (
     Rendered,
     RenderSpec,
     SourceInfo,
+    Watermark,
 )
 from clipforge.media.damage import Complaints, warnings_of
 from clipforge.media.encoding import THREADS, seconds_text
@@ -37,6 +47,7 @@ if TYPE_CHECKING:
     from clipforge.media.reframing.models import FaceModel
     from clipforge.media.sandbox import OnProgress
 
+WATERMARK_INPUT = 2  # after the source and the sound
 STAGE, FRAMING = "render", "framing"
 # Of the picture: a crop that leaves out less cannot be told from none.
 NEARLY_SAME = 0.995
@@ -139,10 +150,17 @@ def render(
         filters.moving(shown, plan.rate, plan.lead, part.parent) as moves,
     ):
         cut = tightening.picture_filters(plan.kept, plan.rate)
-        mark = marking.filters((plan.width, plan.height)) if spec.is_test else ()
-        drawn = picture_filter(plan, shown, moves.url, (*cut, *captions.filters, *mark))
+        test = marking.filters((plan.width, plan.height)) if spec.is_test else ()
+        above = (*captions.filters, *test)
+        mark = stamping.placed(spec)
+        if mark:
+            size = (plan.width, plan.height)
+            below = picture_filter(plan, shown, moves.url, cut)
+            drawn = stamping.graph(mark, WATERMARK_INPUT, size, below, above)
+        else:
+            drawn = picture_filter(plan, shown, moves.url, (*cut, *above))
         encoding.encode(
-            arguments(source, part, plan, sound.url, limits, drawn),
+            arguments(source, part, plan, sound.url, limits, drawn, mark),
             limits,
             lambda seconds: on_progress(STAGE, seconds / float(plan.clip_duration)),
             pass_fds=(*sound.pass_fds, *moves.pass_fds),
@@ -306,18 +324,24 @@ def arguments(
     sound: str,
     limits: Limits,
     drawn: str,
+    mark: Watermark | None = None,
 ) -> list[str]:
     """The whole command line after the name of the program.
 
-    `sound` is the finished sound of the clip, `drawn` are the filters that make its pictures.
+    `sound` is the finished sound of the clip, `drawn` are the filters that make its pictures: with a
+    `mark`, a graph that has that as an input.
     """
+    pictures = (
+        ("-filter_complex", drawn, "-map", "[out]") if mark else ("-map", "0:V:0", "-vf", drawn)
+    )
     return [
-        *("-v", "error", "-filter_threads", THREADS),
+        *("-v", "error", "-filter_threads", THREADS, "-filter_complex_threads", THREADS),
         *("-progress", "pipe:1", "-stats_period", "0.25"),
         *_source_input(source, plan, limits),
-        *("-f", "mp4", "-i", sound, "-map", "1:a:0"),
-        *formats.sound(plan.format),
-        *("-map", "0:V:0", "-vf", drawn, "-frames:v", str(plan.clip_frames)),
+        *("-f", "mp4", "-i", sound),
+        *(stamping.input_arguments(mark) if mark else ()),
+        *("-map", "1:a:0", *formats.sound(plan.format)),
+        *(*pictures, "-frames:v", str(plan.clip_frames)),
         *formats.pictures(plan.format, plan.rate, plan.width * plan.height),
         *("-t", seconds_text(plan.clip_duration)),
         *("-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1"),

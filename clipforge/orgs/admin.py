@@ -21,6 +21,7 @@ class TierLimitsAdmin(NotMadeByHand, AuditedAdmin[TierLimits]):
         "queued_jobs",
         "max_source_seconds",
         "max_resolution",
+        "watermark",
         "retention_days",
         "storage_bytes",
         "monthly_credits",

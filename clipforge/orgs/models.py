@@ -75,6 +75,9 @@ class TierLimits(CachedRow):
     max_resolution = models.PositiveIntegerField(
         default=1080, db_default=1080, help_text="Of exports: pixels of the shorter side."
     )
+    watermark = models.BooleanField(
+        default=False, db_default=False, help_text="Exports may carry the customer's own image."
+    )
     retention_days = models.PositiveIntegerField(
         help_text="Sources and finished files are kept this long."
     )

@@ -50,6 +50,7 @@ OTHERS = {
     "patch moment": {"api": 2},
     "get curves": {"api": 2},
     "get moment-poster": {"api": 2},
+    "put watermark": {"api": 2},
 }
 PATHS = {
     route.name: re.sub(r"<[^>]+>", lambda _: str(uuid.uuid4()), route.pattern)

@@ -35,9 +35,7 @@ TIMES = "created_at updated_at queued_at started_at finished_at"
 WISHES = "count min_seconds max_seconds range keywords kinds language"
 TRACE = "reason reference_type reference_id unit_price price_version inputs"
 
-ORDER = (
-    "moment project start end aspect resolution layout fps format captions caption_style tighten"
-)
+ORDER = "moment project start end aspect resolution layout fps format captions caption_style tighten watermark"
 TERMS = "max_credits quote_id"
 ENDPOINT = (
     "id url description event_types is_enabled disabled_at disabled_because failing_since"
@@ -94,7 +92,7 @@ FIELDS: dict[str, tuple[str, str]] = {
         "start end snap title pinned rating",
     ),
     "ExportSerializer": (
-        f"{WORK} {TIMES} project moment start end aspect resolution layout fps format captions caption_style tighten"
+        f"{WORK} {TIMES} project moment start end aspect resolution layout fps format captions caption_style tighten watermark"
         " size duration width height"
         " sha256 warnings expires_at pinned renewable_until download_url download_expires_at duplicate_of",
         "",
@@ -103,6 +101,8 @@ FIELDS: dict[str, tuple[str, str]] = {
         "position size color highlight",
         "position size color highlight",
     ),
+    "WatermarkStyleSerializer": ("position opacity size", "position opacity size"),
+    "WatermarkSerializer": ("id width height size sha256 created_at", ""),
     "RangeSerializer": ("moment project start end", "moment project start end"),
     "ExportUpdateSerializer": ("pinned", "pinned"),
     "ExportOrderSerializer": (ORDER, ORDER),
@@ -123,7 +123,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "OrganizationSerializer": ("id name slug tier created_at", ""),
     "TierLimitsSerializer": (
         "requests_per_minute uploads_per_minute exports_per_minute concurrent_jobs queued_jobs"
-        " max_source_seconds max_resolution retention_days storage_bytes monthly_credits",
+        " max_source_seconds max_resolution watermark retention_days storage_bytes monthly_credits",
         "",
     ),
     "OriginsSerializer": ("origins", "origins"),

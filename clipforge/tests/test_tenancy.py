@@ -56,6 +56,10 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("credits-transactions", "GET"): (200, 200, None),
     ("credits-holds", "GET"): (200, 200, None),
     ("quotes", "POST"): (200, 200, None),
+    # No image is there, and none comes: exports/tests/api/test_watermark.py has those that do.
+    ("watermark", "GET"): (404, 404, None),
+    ("watermark", "PUT"): (415, 415, None),
+    ("watermark", "DELETE"): (404, 404, None),
     ("projects", "GET"): (200, 200, None),
     ("projects", "POST"): (201, 201, None),
     ("uploads", "POST"): (201, 201, None),

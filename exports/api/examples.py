@@ -16,6 +16,7 @@ EXPORT = {
     "captions": "none",
     "caption_style": None,
     "tighten": "off",
+    "watermark": None,
     "size": 18350080,
     "duration": 36.75,
     "width": 1080,
@@ -31,6 +32,14 @@ EXPORT = {
     "expires_at": "2027-02-28T10:50:21.750000Z",
     "download_url": "https://clips.example.com/files/signed/why-the-moon-moves-the-sea.mp4",
     "download_expires_at": "2026-11-30T11:50:00.000000Z",
+}
+WATERMARK = {
+    "id": "01a20e37-4c1d-7e0a-8b52-3f6d1c9e7a04",
+    "width": 512,
+    "height": 160,
+    "size": 9216,
+    "sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    "created_at": "2026-11-30T09:00:00.000000Z",
 }
 ORDER = {"moment": "01a20e35-5b0c-7a3e-9f4d-0c1a6c0f4e2b", "aspect": "9:16", "resolution": 1080}
 QUOTE_REQUEST = {"analysis_seconds": 1800}

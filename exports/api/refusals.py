@@ -1,7 +1,11 @@
 """The codes of refusals that the operations of exports have beside those of all, for the schema."""
 
+WATERMARK_NOT_IN_TIER = {"watermark_not_in_tier": "The tier has no watermarks."}
 ORDER = {
-    403: {"resolution_not_in_tier": "The tier does not have this resolution."},
+    403: {
+        "resolution_not_in_tier": "The tier does not have this resolution.",
+        **WATERMARK_NOT_IN_TIER,
+    },
     409: {
         "project_not_ready": "The project is not READY.",
         "source_expired": "The source was deleted when its time was over.",
@@ -12,7 +16,12 @@ ORDER = {
         "captions_without_transcript": "Captions need a transcript, and there is none.",
         "captions_not_drawable": "The words have letters that no font has.",
         "tighten_without_transcript": "Tightening needs a transcript, and there is none.",
+        "no_watermark": "The organization has no watermark.",
     },
+}
+WATERMARK = {
+    403: WATERMARK_NOT_IN_TIER,
+    415: {"not_an_image": "The body is no PNG or WebP of the accepted size."},
 }
 DOWNLOAD = {
     409: {

@@ -8,9 +8,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from clipforge.common.api.schema import ProblemSerializer
-from clipforge.common.api.serializers import Serializer
+from clipforge.common.api.serializers import Decimals, Serializer
 from clipforge.jobs.api.serializers import JobSerializer, TermsSerializer, WarningSerializer
-from clipforge.media.contracts import CaptionPosition, CaptionSize
+from clipforge.media.contracts import CaptionPosition, CaptionSize, WatermarkPosition
 from exports import downloads
 from exports.api import examples
 from exports.models import Export
@@ -45,9 +45,29 @@ class StyleField(serializers.JSONField):
     pass
 
 
+class WatermarkStyleSerializer(Serializer):
+    """The place of the organization's image in a clip."""
+
+    position = serializers.ChoiceField(
+        choices=[*WatermarkPosition],
+        default=WatermarkPosition.TOP_RIGHT,
+        help_text="On the other side where captions are.",
+    )
+    opacity = Decimals(min_value=0.1, max_value=1, default=0.8)
+    size = Decimals(
+        min_value=0.05,
+        max_value=0.3,
+        default=0.15,
+        help_text="Its longer side, as a share of the clip's shorter one.",
+    )
+
+
 class ExportSerializer(JobSerializer):
     example = examples.EXPORT
 
+    watermark = WatermarkStyleSerializer(
+        read_only=True, allow_null=True, help_text="Of the organization's image; null without it."
+    )
     warnings = WarningSerializer(
         many=True, read_only=True, help_text="What is missing in the clip."
     )
@@ -89,6 +109,7 @@ class ExportSerializer(JobSerializer):
             "captions",
             "caption_style",
             "tighten",
+            "watermark",
             "size",
             "duration",
             "width",
@@ -199,6 +220,11 @@ class ExportOrderSerializer(RangeSerializer):
         help_text="Leaves out pauses, and with `hard` filler words too. Without a transcript it goes by "
         "the sound, and fillers stay.",
     )
+    watermark = WatermarkStyleSerializer(
+        required=False,
+        allow_null=True,
+        help_text="Lays the organization's image over the clip (`PUT /watermark`). Free.",
+    )
 
 
 def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,6 +234,7 @@ def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
         **{name: data[name] for name in names},
         "file_format": data["format"],
         "caption_style": data.get("caption_style"),
+        "watermark": data.get("watermark"),
     }
 
 

@@ -1,8 +1,9 @@
 from django.urls import path
 
-from exports.api import archives, batches, quotes, transcripts, views
+from exports.api import archives, batches, quotes, transcripts, views, watermark
 
 urlpatterns = [
+    path("watermark", watermark.WatermarkView.as_view(), name="watermark"),
     path("quotes", quotes.QuoteView.as_view(), name="quotes"),
     path("exports", views.ExportList.as_view(), name="exports"),
     path(

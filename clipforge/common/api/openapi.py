@@ -13,6 +13,7 @@ TAGS: Final = {
     "uploads": "Files that are sent in parts.",
     "moments": "The stretches of a video that are worth clipping.",
     "exports": "Finished clips.",
+    "watermark": "The image of the organization that clips may carry.",
     "transcripts": "The words that were said, of all videos.",
     "credits": "The balance, and the ledger behind it.",
     "billing": "Plans, credit packs and payments.",

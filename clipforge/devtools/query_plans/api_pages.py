@@ -208,6 +208,7 @@ def details(subject: Subject) -> Iterator[Page]:
         "organization": partial(_stored, Organization, str(org.pk)),
         "limits": partial(_stored, TierLimits, org.tier),
         "subscription": partial(billing_selectors.open_subscription, org),
+        "watermark": partial(export_selectors.watermark, org),
     }
     # One of nobody where there is none: the same statements.
     api_key = org_selectors.lasting_keys(org).first() or APIKey(organization=org)

@@ -82,7 +82,11 @@ def _method(operation: Operation, *, as_text: bool = False) -> str:
     if operation.body:
         may_be_none = " | None = None" if operation.body_is_optional else ""
         positional.append(f"body: models.{operation.body}{may_be_none}")
+    if operation.media_types:
+        positional.append("content: bytes")
     named = [_query_argument(each) for each in operation.query]
+    if operation.media_types:
+        named.append(f"content_type: {_literal(operation.media_types)}")
     if as_text:
         named.append(f"format: {_literal(operation.texts)}")
     if operation.is_idempotent:
@@ -122,6 +126,8 @@ def _answer(operation: Operation, *, as_text: bool) -> tuple[str, str]:
         sent.append("file=file")
     if operation.body:
         sent.append("body=body")
+    if operation.media_types:
+        sent += ["content=content", "content_type=content_type"]
     if operation.is_idempotent:
         sent += ["idempotent=True", "idempotency_key=idempotency_key"]
     call = ", ".join(sent)

@@ -16,6 +16,7 @@ Node = dict[str, Any]
 PAGING: Final = {"cursor", "page_size"}
 JSON: Final = "application/json"
 FORM: Final = "multipart/form-data"
+PART: Final = "application/offset+octet-stream"
 
 
 # Bodies that say nothing more often than not. The schema requires none of their members; nor does it of
@@ -46,6 +47,7 @@ class Operation:
     body: str | None
     body_is_optional: bool
     is_form: bool
+    media_types: tuple[str, ...]  # of a body that is sent as it is; then `body` is None
     is_idempotent: bool
     kind: Literal["json", "pages", "nothing", "file"]
     result: str | None
@@ -100,21 +102,20 @@ def _is_file(schema: Node) -> bool:
 def operations(schema: Node) -> list[Operation]:
     """All of them, by tag as the schema orders those, then as they stand.
 
-    But for those whose body is bytes, as parts of a file are: an SDK has a helper for what they are about.
+    But for those that take a part of a file: an SDK has a helper for what they are about.
     """
     order = {tag["name"]: number for number, tag in enumerate(schema["tags"])}
     found = [
         (order[operation["tags"][0]], _operation(schema, address, method, operation))
         for address, methods in schema["paths"].items()
         for method, operation in methods.items()
-        if not _takes_bytes(operation)
+        if not _takes_a_part(operation)
     ]
     return [operation for _, operation in sorted(found, key=lambda each: each[0])]
 
 
-def _takes_bytes(operation: Node) -> bool:
-    bodies = operation.get("requestBody", {}).get("content", {})
-    return bool(bodies) and not {JSON, FORM} & bodies.keys()
+def _takes_a_part(operation: Node) -> bool:
+    return PART in operation.get("requestBody", {}).get("content", {})
 
 
 def events(schema: Node) -> list[str]:
@@ -136,7 +137,8 @@ def _operation(schema: Node, address: str, method: str, operation: Node) -> Oper
         formats = next(each for each in query if each.name == "format")
         texts = tuple(each for each in formats.schema["enum"] if each != "json")
     bodies = operation.get("requestBody", {}).get("content", {})
-    body = next(iter(bodies), None)
+    raw = tuple(each for each in bodies if _is_file(bodies[each]["schema"]))
+    body = None if raw else next(iter(bodies), None)
     result = _name_of(content[JSON]["schema"]) if JSON in content else None
     if is_list and result is not None:
         page = schema["components"]["schemas"][result]
@@ -156,6 +158,7 @@ def _operation(schema: Node, address: str, method: str, operation: Node) -> Oper
         body=_name_of(bodies[body]["schema"]) if body else None,
         body_is_optional=body is not None and _name_of(bodies[body]["schema"]) in MAY_BE_EMPTY,
         is_form=body == FORM,
+        media_types=raw,
         is_idempotent="Idempotency-Key" in {each.name for _, each in parameters},
         kind="pages" if is_list else "json" if result else "file" if content else "nothing",
         result=result,

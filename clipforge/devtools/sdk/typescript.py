@@ -103,6 +103,9 @@ def _arguments(operation: Operation, query: list[Parameter]) -> list[str]:
     if operation.body:
         default = " = {}" if operation.body_is_optional else ""
         found.append(f"body: models.{operation.body}{default}")
+    if operation.media_types:
+        found.append("content: Blob")
+        found.append(f"contentType: {_type({'enum': operation.media_types})}")
     if query:
         members = "; ".join(
             f"{each.name}{'' if each.required else '?'}: {_type(each.schema)}" for each in query
@@ -129,6 +132,8 @@ def _answer(operation: Operation, query: list[Parameter], *, as_text: bool) -> t
         sent.append("file")
     if operation.body:
         sent.append("body")
+    if operation.media_types:
+        sent += ["content", "contentType"]
     if operation.is_idempotent:
         sent.append("idempotent: true")
     if operation.kind == "file":

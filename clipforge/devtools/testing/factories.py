@@ -68,6 +68,7 @@ def make_tier_limits(**overrides: Any) -> None:
         "clipforge.orgs.migrations.0003_cached_rows_and_scoped_limits"
     ).SCOPED
     highest = importlib.import_module("clipforge.orgs.migrations.0011_resolution").HIGHEST
+    with_watermark = importlib.import_module("clipforge.orgs.migrations.0018_watermark").TIERS
     depths = importlib.import_module("clipforge.orgs.migrations.0013_queued_jobs").DEPTHS
     stored = importlib.import_module("clipforge.orgs.migrations.0017_storage_usage").MOST
     for tier, (requests, jobs, source, retention, monthly) in first.items():
@@ -82,6 +83,7 @@ def make_tier_limits(**overrides: Any) -> None:
                 "queued_jobs": depths[tier],
                 "max_source_seconds": source,
                 "max_resolution": highest.get(tier, 1080),
+                "watermark": tier in with_watermark,
                 "retention_days": retention,
                 "storage_bytes": stored[tier],
                 "monthly_credits": monthly,

@@ -16,7 +16,7 @@ from procrastinate.contrib.django import app
 from clipforge.common import storage
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.devtools.testing.factories import make_organization, make_project
-from clipforge.jobs import kinds, queue, registry
+from clipforge.jobs import kinds, queue, registry, store_areas
 from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs.queue import QueueEntry
 from clipforge.jobs.rules import Action, Refusal, why_not_release
@@ -206,15 +206,15 @@ def test_of_each_maintenance_at_most_one_waits():
 
 
 def test_the_removal_of_files_is_logged_where_there_were_any(caplog):
-    files = ANALYSIS.files
-    assert files is not None
-    registry.remove_orphans(ANALYSIS, files)
+    area = store_areas.area_of(ANALYSIS)
+    assert area is not None
+    registry.remove_orphans(area)
     assert "removed orphaned files" not in caplog.text
     folder = storage.path_of(f"{make_organization().pk}/projects/{uuid.uuid4()}")
     folder.mkdir(parents=True)
     two_days_ago = time.time() - 2 * registry.ORPHAN_SECONDS
     os.utime(folder, (two_days_ago, two_days_ago))
-    registry.remove_orphans(ANALYSIS, files)
+    registry.remove_orphans(area)
     assert not folder.exists()
     assert "removed orphaned files" in caplog.text
 

@@ -13,13 +13,14 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from procrastinate.contrib.django import app
 
 from clipforge.common import storage
 from clipforge.common.storage import migrating
 from clipforge.devtools.testing.buckets import Bucket, FaultyProxy, new_bucket
 from clipforge.devtools.testing.factories import make_export, make_project
 from clipforge.devtools.testing.state import nothing_changes
-from clipforge.jobs import registry, retention, store_markers
+from clipforge.jobs import retention, store_markers
 from clipforge.jobs.models import StoreMarker
 from exports.jobs import RENDER
 from exports.models import Export
@@ -96,14 +97,14 @@ def test_a_bucket_of_another_database_stops_the_sweeps(export: Export, bucket: B
     orphan = put(f"{uuid.uuid4()}/exports/{uuid.uuid4()}/1.mp4")
     Export.objects.update(expires_at=timezone.now())
     with time_machine.travel(time.time() + 2 * DAY):
-        registry.remove_orphans(RENDER, RENDER.files)  # type: ignore[arg-type]
+        app.tasks["exports.remove_orphans"](timestamp=0)
     assert retention.expire(RENDER) == 0
     assert {orphan, export.file_key} <= set(bucket.names())
     command("accept", "--reason", "it was looked at")
     assert retention.expire(RENDER) == 1
     assert export.file_key not in bucket.names()
     with time_machine.travel(time.time() + 2 * DAY):
-        registry.remove_orphans(RENDER, RENDER.files)  # type: ignore[arg-type]
+        app.tasks["exports.remove_orphans"](timestamp=0)
     assert orphan not in bucket.names()
 
 

@@ -41,6 +41,7 @@ class TierLimitsSerializer(ModelSerializer):
             "queued_jobs",
             "max_source_seconds",
             "max_resolution",
+            "watermark",
             "retention_days",
             "storage_bytes",
             "monthly_credits",

@@ -170,6 +170,7 @@ def test_a_new_figure_for_a_tier_can_be_saved(staff):
         "queued_jobs": 10,
         "max_source_seconds": 1800,
         "max_resolution": 1080,
+        "watermark": True,
         "retention_days": 7,
         "storage_bytes": 5_000_000_000,
         "monthly_credits": 60,

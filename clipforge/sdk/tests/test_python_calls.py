@@ -183,6 +183,15 @@ def test_an_open_file_is_uploaded_from_its_place(server, client):
         assert b"\r\n\r\nvideo\r\n" in body
 
 
+def test_a_body_that_is_an_image_is_sent_as_it_is_and_again_whole(server, client):
+    server.answers = [BREAK, (200, {}, {"id": "w-1"})]
+    assert client.replace_watermark(b"\x89PNG", content_type="image/png")["id"] == "w-1"
+    assert [(method, path, body) for method, path, _, body in server.requests] == [
+        ("PUT", "/api/v1/watermark", b"\x89PNG")
+    ] * 2
+    assert {headers["content-type"] for _, _, headers, _ in server.requests} == {"image/png"}
+
+
 def test_waiting_asks_with_the_etag_and_pauses_as_long_as_the_service_says(server, client, slept):
     running = {**PROJECT, "status": "ANALYZING", "progress": 0.4}
     server.answers = [

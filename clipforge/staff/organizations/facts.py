@@ -54,7 +54,8 @@ def facts_of(org: Organization, facts: overview.Facts, days: list[overview.Day])
             f"{formatting.count(limits['concurrent_jobs'], 'job')} at once",
             f"{limits['queued_jobs']:,} more may wait; {limits['uploads_per_minute']:,} uploads and {limits['exports_per_minute']:,} exports "
             f"a minute; sources up to {formatting.length(limits['max_source_seconds'])}; "
-            f"clips up to {limits['max_resolution']} pixels; "
+            f"clips up to {limits['max_resolution']} pixels"
+            f"{', with a watermark' if limits['watermark'] else ''}; "
             f"files kept {formatting.count(limits['retention_days'], 'day')}",
         ),
         Fact(

@@ -52,6 +52,7 @@ LIMITS = (
     "queued_jobs",
     "max_source_seconds",
     "max_resolution",
+    "watermark",
     "retention_days",
     "storage_bytes",
     "monthly_credits",

@@ -37,6 +37,7 @@ LOOKED_AT = {
     "export": "export",
     "export-download": "export",
     "export-picture": "export",
+    "watermark": "watermark",
     "project-archive": "archive",
     "download-archive": "archive",
     "project-picture": "project",

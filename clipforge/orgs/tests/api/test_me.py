@@ -44,6 +44,7 @@ def test_me_tells_the_organization_its_limits_and_the_key_in_use():
             "queued_jobs": 200,
             "max_source_seconds": 7200,
             "max_resolution": 1440,
+            "watermark": True,
             "retention_days": 60,
             "storage_bytes": 250_000_000_000,
             "monthly_credits": 1000,

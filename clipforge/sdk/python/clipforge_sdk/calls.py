@@ -163,6 +163,8 @@ class Calls:
         path: Mapping[str, str] | None = None,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
+        content: bytes | None = None,
+        content_type: str | None = None,
         file: Source | None = None,
         told: Told = tell_nobody,
         headers: Mapping[str, str] | None = None,
@@ -180,12 +182,15 @@ class Calls:
         params = _parameters(query or {})
         is_safe = idempotent or method in SAFE_TO_REPEAT
         extra: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        if content is not None and content_type is not None:
+            sent["Content-Type"] = content_type
+        plain = _plain_body(body, content)
 
-        with _form(file, body, told) if file is not None else _json_body(body) as content:
+        with _form(file, body, told) if file is not None else plain as sendable:
 
             def send() -> httpx.Response:
                 request = self._http.build_request(
-                    method, url, params=params, headers=sent, **content(), **extra
+                    method, url, params=params, headers=sent, **sendable(), **extra
                 )
                 return self._http.send(request, stream=stream)
 
@@ -249,8 +254,12 @@ Content = Callable[[], dict[str, Any]]
 
 
 @contextlib.contextmanager
-def _json_body(body: Any) -> Iterator[Content]:
-    yield lambda: {} if body is None else {"json": body}
+def _plain_body(body: Any, content: bytes | None) -> Iterator[Content]:
+    """What is sent as it is, or else as JSON."""
+    if content is not None:
+        yield lambda: {"content": content}
+    else:
+        yield lambda: {} if body is None else {"json": body}
 
 
 @contextlib.contextmanager

@@ -31,6 +31,9 @@ export interface Call extends WriteOptions {
   path?: Record<string, string>;
   query?: object;
   body?: unknown;
+  /** A body that is sent as it is, and its type. */
+  content?: Blob;
+  contentType?: string;
   file?: Upload;
   headers?: Record<string, string>;
   idempotent?: boolean;
@@ -80,8 +83,9 @@ export class Calls {
     // A page has one already; another would have to be allowed by a preflight.
     if (typeof process !== "undefined") headers.set("User-Agent", `clipforge-sdk-typescript/${VERSION}`);
     if (call.idempotent) headers.set("Idempotency-Key", call.idempotencyKey ?? crypto.randomUUID());
-    if (call.body !== undefined && !call.file) headers.set("Content-Type", "application/json");
-    const body = call.file ? form(call.file, call.body) : JSON.stringify(call.body);
+    if (call.content) headers.set("Content-Type", call.contentType ?? call.content.type);
+    else if (call.body !== undefined && !call.file) headers.set("Content-Type", "application/json");
+    const body = call.file ? form(call.file, call.body) : (call.content ?? JSON.stringify(call.body));
     const url = this.url(call);
     const isSafe = call.idempotent === true || SAFE_TO_REPEAT.has(call.method);
     const send = () =>

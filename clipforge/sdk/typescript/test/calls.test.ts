@@ -180,6 +180,15 @@ test("an upload that broke is sent again whole, with its length", async () => {
   }
 });
 
+test("a body that is an image is sent as it is, and again whole", async () => {
+  server.answers = [BREAK, { status: 200, body: { id: "w-1" } }];
+  await client.replaceWatermark(new Blob(["image"]), "image/png");
+  assert.deepEqual(
+    server.requests.map(({ method, url, body, headers }) => [method, url, body.toString(), headers["content-type"]]),
+    Array(2).fill(["PUT", "/api/v1/watermark", "image", "image/png"]),
+  );
+});
+
 test("waiting asks with the ETag and pauses as long as the service says", async () => {
   server.answers = [
     { status: 200, headers: { ETag: '"1"', "Retry-After": "3" }, body: { ...PROJECT, status: "ANALYZING" } },

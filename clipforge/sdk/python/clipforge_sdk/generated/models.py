@@ -29,6 +29,9 @@ class Balance(TypedDict):
     """
 
 
+CaptionStylePositionEnum: TypeAlias = Literal["top", "middle", "bottom"]
+
+
 CaptionsEnum: TypeAlias = Literal["none", "plain", "bold-word", "karaoke"]
 
 
@@ -433,9 +436,6 @@ class Portal(TypedDict):
     """
 
 
-PositionEnum: TypeAlias = Literal["top", "middle", "bottom"]
-
-
 class Pricing(TypedDict):
     version: int
     """
@@ -763,6 +763,10 @@ class TierLimits(TypedDict):
     """
     Of exports: pixels of the shorter side.
     """
+    watermark: bool
+    """
+    Exports may carry the customer's own image.
+    """
     retention_days: int
     """
     Sources and finished files are kept this long.
@@ -888,6 +892,45 @@ class Warning(TypedDict):
     """
 
 
+class Watermark(TypedDict):
+    id: str
+    width: int
+    """
+    Pixels.
+    """
+    height: int
+    """
+    Pixels.
+    """
+    size: int
+    """
+    Bytes.
+    """
+    sha256: str
+    created_at: str
+
+
+WatermarkStylePositionEnum: TypeAlias = Literal[
+    "top-left", "top-right", "bottom-left", "bottom-right"
+]
+
+
+class WatermarkStyleRequest(TypedDict):
+    """
+    The place of the organization's image in a clip.
+    """
+
+    position: NotRequired[WatermarkStylePositionEnum]
+    """
+    On the other side where captions are.
+    """
+    opacity: NotRequired[float]
+    size: NotRequired[float]
+    """
+    Its longer side, as a share of the clip's shorter one.
+    """
+
+
 class WishesRequest(TypedDict):
     """
     What the moments should be like. All of it may be left out.
@@ -967,7 +1010,7 @@ class CaptionStyleRequest(TypedDict):
     The look of captions.
     """
 
-    position: NotRequired[PositionEnum]
+    position: NotRequired[CaptionStylePositionEnum]
     size: NotRequired[SizeEnum]
     color: NotRequired[str]
     """
@@ -1082,113 +1125,6 @@ class EndpointCreateRequest(TypedDict):
     """
 
 
-class Export(TypedDict):
-    id: str
-    project: str
-    moment: str | None
-    status: ExportStatusEnum
-    stage: str | None
-    progress: float
-    """
-    0 to 1, within the stage.
-    """
-    queue_position: int | None
-    """
-    1 is next; null when it is not waiting. Only on a single export.
-    """
-    error: Failure | None
-    credits: Credits
-    start: float
-    """
-    Seconds into the source.
-    """
-    end: float
-    """
-    Seconds into the source.
-    """
-    aspect: AspectEnum
-    resolution: ResolutionEnum
-    """
-    Pixels of the shorter side.
-    """
-    layout: LayoutEnum
-    """
-    How the picture is brought into the shape.
-    """
-    fps: FpsEnum | NullEnum
-    """
-    Pictures a second at most; empty: as many as the source has.
-    """
-    format: FormatEnum
-    captions: CaptionsEnum
-    """
-    How the words are drawn into the pictures.
-    """
-    caption_style: CaptionStyle | None
-    """
-    The look of captions; null without them.
-    """
-    tighten: TightenEnum
-    size: int | None
-    """
-    Bytes.
-    """
-    duration: float | None
-    """
-    Seconds.
-    """
-    width: int | None
-    height: int | None
-    sha256: str | None
-    warnings: list[Warning]
-    """
-    What is missing in the clip.
-    """
-    attempts: int
-    created_at: str
-    updated_at: str
-    queued_at: str | None
-    started_at: str | None
-    finished_at: str | None
-    expires_at: str | None
-    """
-    When the file is deleted: the tier's retention.
-    """
-    pinned: bool
-    """
-    Kept while the organization pays for its tier.
-    """
-    renewable_until: str | None
-    """
-    When the source is deleted: until then the same can be exported again. Null once it is gone. Only on a single export.
-    """
-    download_url: str | None
-    """
-    Of the file, for anybody who has it, until `download_expires_at`; null without a file.
-    """
-    download_expires_at: str | None
-    """
-    When `download_url` ends; the export has a new one before.
-    """
-    duplicate_of: str | None
-
-
-class ExportCancelledEvent(TypedDict):
-    id: str
-    type: Literal["export.cancelled"]
-    timestamp: str
-    """
-    When it happened.
-    """
-    object_type: str
-    object_id: str
-    sequence: int
-    """
-    Of the events of this object: 1, 2, 3 …
-    """
-    data: Export
-
-
 class ExportCreateRequest(TypedDict):
     """
     An export, and the bounds of its price.
@@ -1227,6 +1163,10 @@ class ExportCreateRequest(TypedDict):
     """
     Leaves out pauses, and with `hard` filler words too. Without a transcript it goes by the sound, and fillers stay.
     """
+    watermark: NotRequired[WatermarkStyleRequest | None]
+    """
+    Lays the organization's image over the clip (`PUT /watermark`). Free.
+    """
     max_credits: NotRequired[int]
     """
     What costs more is refused: 409 `max_credits_exceeded`.
@@ -1235,54 +1175,6 @@ class ExportCreateRequest(TypedDict):
     """
     It costs what the quote says, or is refused: 409 `quote_expired`, `quote_mismatch` or `quote_used`.
     """
-
-
-class ExportEndingEvent(TypedDict):
-    id: str
-    type: Literal["export.ending"]
-    timestamp: str
-    """
-    When it happened.
-    """
-    object_type: str
-    object_id: str
-    sequence: int
-    """
-    Of the events of this object: 1, 2, 3 …
-    """
-    data: Export
-
-
-class ExportExpiringEvent(TypedDict):
-    id: str
-    type: Literal["export.expiring"]
-    timestamp: str
-    """
-    When it happened.
-    """
-    object_type: str
-    object_id: str
-    sequence: int
-    """
-    Of the events of this object: 1, 2, 3 …
-    """
-    data: Export
-
-
-class ExportFailedEvent(TypedDict):
-    id: str
-    type: Literal["export.failed"]
-    timestamp: str
-    """
-    When it happened.
-    """
-    object_type: str
-    object_id: str
-    sequence: int
-    """
-    Of the events of this object: 1, 2, 3 …
-    """
-    data: Export
 
 
 class ExportOrderRequest(TypedDict):
@@ -1323,46 +1215,9 @@ class ExportOrderRequest(TypedDict):
     """
     Leaves out pauses, and with `hard` filler words too. Without a transcript it goes by the sound, and fillers stay.
     """
-
-
-class ExportReadyEvent(TypedDict):
-    id: str
-    type: Literal["export.ready"]
-    timestamp: str
+    watermark: NotRequired[WatermarkStyleRequest | None]
     """
-    When it happened.
-    """
-    object_type: str
-    object_id: str
-    sequence: int
-    """
-    Of the events of this object: 1, 2, 3 …
-    """
-    data: Export
-
-
-class ExportResult(TypedDict):
-    index: int
-    """
-    Of the order in the batch, from 0.
-    """
-    status: int
-    """
-    As `POST /exports` would have answered.
-    """
-    export: Export | None
-    problem: Problem | None
-    """
-    With pointers into the batch.
-    """
-
-
-class FirstExports(TypedDict):
-    results: list[Export]
-    next: str | None
-    next_cursor: str | None
-    """
-    For the list; null where there are no more.
+    Lays the organization's image over the clip (`PUT /watermark`). Free.
     """
 
 
@@ -1598,15 +1453,6 @@ class Organization(TypedDict):
 
 class PaginatedDeliveryList(TypedDict):
     results: list[Delivery]
-    next: str | None
-    next_cursor: str | None
-    """
-    Pass as `cursor` to get the next page; null on the last one.
-    """
-
-
-class PaginatedExportList(TypedDict):
-    results: list[Export]
     next: str | None
     next_cursor: str | None
     """
@@ -2032,6 +1878,22 @@ Usage = TypedDict(
 )
 
 
+class WatermarkStyle(TypedDict):
+    """
+    The place of the organization's image in a clip.
+    """
+
+    position: NotRequired[WatermarkStylePositionEnum]
+    """
+    On the other side where captions are.
+    """
+    opacity: NotRequired[float]
+    size: NotRequired[float]
+    """
+    Its longer side, as a share of the clip's shorter one.
+    """
+
+
 class Chosen(TypedDict):
     results: list[Moment]
     """
@@ -2044,6 +1906,101 @@ class CurrentSubscription(TypedDict):
     """
     Null without a paid plan.
     """
+
+
+class Export(TypedDict):
+    id: str
+    project: str
+    moment: str | None
+    status: ExportStatusEnum
+    stage: str | None
+    progress: float
+    """
+    0 to 1, within the stage.
+    """
+    queue_position: int | None
+    """
+    1 is next; null when it is not waiting. Only on a single export.
+    """
+    error: Failure | None
+    credits: Credits
+    start: float
+    """
+    Seconds into the source.
+    """
+    end: float
+    """
+    Seconds into the source.
+    """
+    aspect: AspectEnum
+    resolution: ResolutionEnum
+    """
+    Pixels of the shorter side.
+    """
+    layout: LayoutEnum
+    """
+    How the picture is brought into the shape.
+    """
+    fps: FpsEnum | NullEnum
+    """
+    Pictures a second at most; empty: as many as the source has.
+    """
+    format: FormatEnum
+    captions: CaptionsEnum
+    """
+    How the words are drawn into the pictures.
+    """
+    caption_style: CaptionStyle | None
+    """
+    The look of captions; null without them.
+    """
+    tighten: TightenEnum
+    watermark: WatermarkStyle | None
+    """
+    Of the organization's image; null without it.
+    """
+    size: int | None
+    """
+    Bytes.
+    """
+    duration: float | None
+    """
+    Seconds.
+    """
+    width: int | None
+    height: int | None
+    sha256: str | None
+    warnings: list[Warning]
+    """
+    What is missing in the clip.
+    """
+    attempts: int
+    created_at: str
+    updated_at: str
+    queued_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    expires_at: str | None
+    """
+    When the file is deleted: the tier's retention.
+    """
+    pinned: bool
+    """
+    Kept while the organization pays for its tier.
+    """
+    renewable_until: str | None
+    """
+    When the source is deleted: until then the same can be exported again. Null once it is gone. Only on a single export.
+    """
+    download_url: str | None
+    """
+    Of the file, for anybody who has it, until `download_expires_at`; null without a file.
+    """
+    download_expires_at: str | None
+    """
+    When `download_url` ends; the export has a new one before.
+    """
+    duplicate_of: str | None
 
 
 class ExportBatchRequest(TypedDict):
@@ -2066,16 +2023,108 @@ class ExportBatchRequest(TypedDict):
     exports: list[ExportOrderRequest]
 
 
-class ExportBatchResult(TypedDict):
-    results: list[ExportResult]
+class ExportCancelledEvent(TypedDict):
+    id: str
+    type: Literal["export.cancelled"]
+    timestamp: str
     """
-    In the order of the batch.
+    When it happened.
     """
-    created: int
-    refused: int
-    credits: int
+    object_type: str
+    object_id: str
+    sequence: int
     """
-    Reserved for all of them.
+    Of the events of this object: 1, 2, 3 …
+    """
+    data: Export
+
+
+class ExportEndingEvent(TypedDict):
+    id: str
+    type: Literal["export.ending"]
+    timestamp: str
+    """
+    When it happened.
+    """
+    object_type: str
+    object_id: str
+    sequence: int
+    """
+    Of the events of this object: 1, 2, 3 …
+    """
+    data: Export
+
+
+class ExportExpiringEvent(TypedDict):
+    id: str
+    type: Literal["export.expiring"]
+    timestamp: str
+    """
+    When it happened.
+    """
+    object_type: str
+    object_id: str
+    sequence: int
+    """
+    Of the events of this object: 1, 2, 3 …
+    """
+    data: Export
+
+
+class ExportFailedEvent(TypedDict):
+    id: str
+    type: Literal["export.failed"]
+    timestamp: str
+    """
+    When it happened.
+    """
+    object_type: str
+    object_id: str
+    sequence: int
+    """
+    Of the events of this object: 1, 2, 3 …
+    """
+    data: Export
+
+
+class ExportReadyEvent(TypedDict):
+    id: str
+    type: Literal["export.ready"]
+    timestamp: str
+    """
+    When it happened.
+    """
+    object_type: str
+    object_id: str
+    sequence: int
+    """
+    Of the events of this object: 1, 2, 3 …
+    """
+    data: Export
+
+
+class ExportResult(TypedDict):
+    index: int
+    """
+    Of the order in the batch, from 0.
+    """
+    status: int
+    """
+    As `POST /exports` would have answered.
+    """
+    export: Export | None
+    problem: Problem | None
+    """
+    With pointers into the batch.
+    """
+
+
+class FirstExports(TypedDict):
+    results: list[Export]
+    next: str | None
+    next_cursor: str | None
+    """
+    For the list; null where there are no more.
     """
 
 
@@ -2096,6 +2145,15 @@ class Me(TypedDict):
     What the sources, finished files and their pictures take, of `storage_bytes`.
     """
     api_key: APIKey
+
+
+class PaginatedExportList(TypedDict):
+    results: list[Export]
+    next: str | None
+    next_cursor: str | None
+    """
+    Pass as `cursor` to get the next page; null on the last one.
+    """
 
 
 class PaginatedPaymentList(TypedDict):
@@ -2233,6 +2291,19 @@ class Statement(TypedDict):
     closing: int
     """
     The opening plus the amounts of the rows.
+    """
+
+
+class ExportBatchResult(TypedDict):
+    results: list[ExportResult]
+    """
+    In the order of the batch.
+    """
+    created: int
+    refused: int
+    credits: int
+    """
+    Reserved for all of them.
     """
 
 

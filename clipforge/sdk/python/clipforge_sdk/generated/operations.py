@@ -703,6 +703,39 @@ class Operations(Calls):
         )
         return answer
 
+    def get_watermark(self) -> models.Watermark:
+        """The image that clips may carry.
+
+        404 where there is none.
+
+        Needs the scope `read`.
+        """
+        answer: models.Watermark = self._json("GET", "/api/v1/watermark")
+        return answer
+
+    def replace_watermark(
+        self, content: bytes, *, content_type: Literal["image/png", "image/webp"]
+    ) -> models.Watermark:
+        """Set the image that clips may carry.
+
+        The body is a PNG or WebP of up to 512 KiB and 8 to 2048 pixels a side. It is written anew, without anything but its picture, and at most 1024 pixels wide and high. Clips that ask for a `watermark` have it from now on. Free; tiers without watermarks are refused with 403 `watermark_not_in_tier`.
+
+        Needs the scope `write`.
+        """
+        answer: models.Watermark = self._json(
+            "PUT", "/api/v1/watermark", content=content, content_type=content_type
+        )
+        return answer
+
+    def delete_watermark(self) -> None:
+        """Remove the image.
+
+        Finished clips keep it. Those that wait for it fail, and cost nothing.
+
+        Needs the scope `write`.
+        """
+        self._json("DELETE", "/api/v1/watermark")
+
     def search_transcripts(self, *, q: str) -> models.FoundTranscripts:
         """Projects in which some words are spoken.
 

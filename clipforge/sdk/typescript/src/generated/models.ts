@@ -38,10 +38,12 @@ export type components = {
             /** @description Credits spent whose payment went back; what comes next settles it. */
             debt: number;
         };
+        /** @enum {string} */
+        CaptionStylePositionEnum: "top" | "middle" | "bottom";
         /** @description The look of captions. */
         CaptionStyleRequest: {
             /** @default bottom */
-            position?: components["schemas"]["PositionEnum"];
+            position?: components["schemas"]["CaptionStylePositionEnum"];
             /** @default medium */
             size?: components["schemas"]["SizeEnum"];
             /**
@@ -345,6 +347,8 @@ export type components = {
                 highlight?: string;
             } | null;
             readonly tighten: components["schemas"]["TightenEnum"];
+            /** @description Of the organization's image; null without it. */
+            readonly watermark: components["schemas"]["WatermarkStyle"] | null;
             /** @description Bytes. */
             readonly size: number | null;
             /**
@@ -479,6 +483,8 @@ export type components = {
              * @default off
              */
             tighten?: components["schemas"]["TightenEnum"];
+            /** @description Lays the organization's image over the clip (`PUT /watermark`). Free. */
+            watermark?: components["schemas"]["WatermarkStyleRequest"] | null;
             /**
              * Format: int64
              * @description What costs more is refused: 409 `max_credits_exceeded`.
@@ -584,6 +590,8 @@ export type components = {
              * @default off
              */
             tighten?: components["schemas"]["TightenEnum"];
+            /** @description Lays the organization's image over the clip (`PUT /watermark`). Free. */
+            watermark?: components["schemas"]["WatermarkStyleRequest"] | null;
         };
         ExportReadyEvent: {
             /** Format: uuid */
@@ -1096,8 +1104,6 @@ export type components = {
             /** @description Where the customer changes or cancels its plan. */
             url: string;
         };
-        /** @enum {string} */
-        PositionEnum: "top" | "middle" | "bottom";
         Pricing: {
             /** @description Grows with every change of the list. */
             version: number;
@@ -1629,6 +1635,8 @@ export type components = {
             readonly max_source_seconds: number;
             /** @description Of exports: pixels of the shorter side. */
             readonly max_resolution: number;
+            /** @description Exports may carry the customer's own image. */
+            readonly watermark: boolean;
             /** @description Sources and finished files are kept this long. */
             readonly retention_days: number;
             /** @description What sources and finished files may take together. */
@@ -1782,6 +1790,59 @@ export type components = {
             /** @description For people. */
             message: string;
         };
+        Watermark: {
+            /** Format: uuid */
+            readonly id: string;
+            /** @description Pixels. */
+            readonly width: number;
+            /** @description Pixels. */
+            readonly height: number;
+            /** @description Bytes. */
+            readonly size: number;
+            readonly sha256: string;
+            /** Format: date-time */
+            readonly created_at: string;
+        };
+        /** @description The place of the organization's image in a clip. */
+        WatermarkStyle: {
+            /**
+             * @description On the other side where captions are.
+             * @default top-right
+             */
+            position?: components["schemas"]["WatermarkStylePositionEnum"];
+            /**
+             * Format: double
+             * @default 0.8
+             */
+            opacity?: number;
+            /**
+             * Format: double
+             * @description Its longer side, as a share of the clip's shorter one.
+             * @default 0.15
+             */
+            size?: number;
+        };
+        /** @enum {string} */
+        WatermarkStylePositionEnum: "top-left" | "top-right" | "bottom-left" | "bottom-right";
+        /** @description The place of the organization's image in a clip. */
+        WatermarkStyleRequest: {
+            /**
+             * @description On the other side where captions are.
+             * @default top-right
+             */
+            position?: components["schemas"]["WatermarkStylePositionEnum"];
+            /**
+             * Format: double
+             * @default 0.8
+             */
+            opacity?: number;
+            /**
+             * Format: double
+             * @description Its longer side, as a share of the clip's shorter one.
+             * @default 0.15
+             */
+            size?: number;
+        };
         /** @description What the moments should be like. All of it may be left out. */
         WishesRequest: {
             /** @description So many moments at most, though they cover more than half of the source. */
@@ -1837,6 +1898,7 @@ export type APIKey = components['schemas']['APIKey'];
 export type ApiVersionEnum = components['schemas']['ApiVersionEnum'];
 export type AspectEnum = components['schemas']['AspectEnum'];
 export type Balance = components['schemas']['Balance'];
+export type CaptionStylePositionEnum = components['schemas']['CaptionStylePositionEnum'];
 export type CaptionStyleRequest = components['schemas']['CaptionStyleRequest'];
 export type CaptionsEnum = components['schemas']['CaptionsEnum'];
 export type Checkout = components['schemas']['Checkout'];
@@ -1922,7 +1984,6 @@ export type PaymentStatusEnum = components['schemas']['PaymentStatusEnum'];
 export type PaymentSucceededEvent = components['schemas']['PaymentSucceededEvent'];
 export type Plan = components['schemas']['Plan'];
 export type Portal = components['schemas']['Portal'];
-export type PositionEnum = components['schemas']['PositionEnum'];
 export type Pricing = components['schemas']['Pricing'];
 export type Problem = components['schemas']['Problem'];
 export type Project = components['schemas']['Project'];
@@ -1967,6 +2028,10 @@ export type UploadRequestRequest = components['schemas']['UploadRequestRequest']
 export type Usage = components['schemas']['Usage'];
 export type UsageRow = components['schemas']['UsageRow'];
 export type Warning = components['schemas']['Warning'];
+export type Watermark = components['schemas']['Watermark'];
+export type WatermarkStyle = components['schemas']['WatermarkStyle'];
+export type WatermarkStylePositionEnum = components['schemas']['WatermarkStylePositionEnum'];
+export type WatermarkStyleRequest = components['schemas']['WatermarkStyleRequest'];
 export type WishesRequest = components['schemas']['WishesRequest'];
 export type Word = components['schemas']['Word'];
 export type $defs = Record<string, never>;

@@ -656,6 +656,47 @@ export class Operations extends Calls {
   }
 
   /**
+   * The image that clips may carry.
+   *
+   * 404 where there is none.
+   *
+   * Needs the scope `read`.
+   */
+  getWatermark(
+    options: CallOptions = {},
+  ): Promise<models.Watermark> {
+    return this.json({ method: "GET", address: "/api/v1/watermark", ...options });
+  }
+
+  /**
+   * Set the image that clips may carry.
+   *
+   * The body is a PNG or WebP of up to 512 KiB and 8 to 2048 pixels a side. It is written anew, without anything but its picture, and at most 1024 pixels wide and high. Clips that ask for a `watermark` have it from now on. Free; tiers without watermarks are refused with 403 `watermark_not_in_tier`.
+   *
+   * Needs the scope `write`.
+   */
+  replaceWatermark(
+    content: Blob,
+    contentType: "image/png" | "image/webp",
+    options: CallOptions = {},
+  ): Promise<models.Watermark> {
+    return this.json({ method: "PUT", address: "/api/v1/watermark", content, contentType, ...options });
+  }
+
+  /**
+   * Remove the image.
+   *
+   * Finished clips keep it. Those that wait for it fail, and cost nothing.
+   *
+   * Needs the scope `write`.
+   */
+  deleteWatermark(
+    options: CallOptions = {},
+  ): Promise<void> {
+    return this.json({ method: "DELETE", address: "/api/v1/watermark", ...options });
+  }
+
+  /**
    * Projects in which some words are spoken.
    *
    * The newest twenty, with the sentences that have most of the words. Words are found in all their forms, and all of them must be spoken; "a phrase" in quotes, `or` between two and `-` before a word work too.
