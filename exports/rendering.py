@@ -70,7 +70,7 @@ def run(export: Export, control: RunControl) -> None:
         rendered = render(
             source,
             part,
-            _spec(export, folder),
+            replace(_spec(export), watermark=_watermark(export, folder)),
             face_model=faces.model(),
             limits=_limits(export),
             on_progress=control.note,
@@ -142,7 +142,7 @@ def _publish_pictures(
         raise
 
 
-def _spec(export: Export, folder: Path) -> RenderSpec:
+def _spec(export: Export) -> RenderSpec:
     return RenderSpec(
         start=export.start,
         end=export.end,
@@ -153,7 +153,6 @@ def _spec(export: Export, folder: Path) -> RenderSpec:
         fps=export.fps,
         format=Format(export.format),
         captions=_captions(export),
-        watermark=_watermark(export, folder),
         kept=tuple(export.ranges) if export.kept else (),
         is_test=export.org.is_sandbox,
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import threading
+from collections.abc import Iterator
 
 from django.db import transaction
 
 from clipforge.audit.actor import Actor
 from clipforge.audit.services import write_entry
 from clipforge.common import storage
-from clipforge.common.errors import NotFound, UnsupportedMedia
+from clipforge.common.errors import NotFound, Unavailable, UnsupportedMedia
 from clipforge.common.models import uuid7
 from clipforge.media import ErrorCode, MediaError, redraw
 from clipforge.orgs.models import Organization
@@ -18,17 +21,24 @@ from exports import selectors
 from exports.models import Watermark
 from exports.rules import require_watermarks
 
+# Images that a process writes anew at the same time. Each keeps a thread, of which a process has four by
+# default: a fifth of a second as a rule, but fifteen seconds of one that was made to take long.
+MOST_AT_ONCE = 2
+PATIENCE = 1.0  # seconds that a request waits for its turn
+
+_slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+
 
 def replace_watermark(*, org: Organization, image: bytes, reason: str, actor: Actor) -> Watermark:
     """Keep an image as the organization's watermark, in the place of the one before.
 
     Clips that are rendered from now on have it. Raises Forbidden where the tier has no watermarks,
-    UnsupportedMedia for what is no image that we accept, StorageFull.
+    UnsupportedMedia for what is no image that we accept, Unavailable where others are in turn, StorageFull.
     """
     require_watermarks(org)
     pk = uuid7()
     key = f"{org.pk}/watermarks/{pk}/image.png"
-    with storage.full_disk_is_refused(), storage.workspace(pk, 0) as folder:
+    with _turn(), storage.full_disk_is_refused(), storage.workspace(pk, 0) as folder:
         given, kept = folder / "given", folder / "kept.png"
         given.write_bytes(image)
         try:
@@ -68,6 +78,18 @@ def remove_watermark(*, org: Organization, reason: str, actor: Actor) -> None:
         key = before.file_key
         before.delete()
         transaction.on_commit(functools.partial(storage.delete, key), robust=True)
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    if not _slots.acquire(timeout=PATIENCE):
+        raise Unavailable(
+            "Other images are being written. Send it again.", code="watermarks_busy", retry_after=5
+        )
+    try:
+        yield
+    finally:
+        _slots.release()
 
 
 def _locked(org: Organization) -> Watermark | None:

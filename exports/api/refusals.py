@@ -22,6 +22,7 @@ ORDER = {
 WATERMARK = {
     403: WATERMARK_NOT_IN_TIER,
     415: {"not_an_image": "The body is no PNG or WebP of the accepted size."},
+    503: {"watermarks_busy": "Other images are being written. Send the request again."},
 }
 DOWNLOAD = {
     409: {

@@ -58,11 +58,15 @@ class WatermarkSerializer(ModelSerializer):
 
 class WatermarkView(OrgView):
     serializer_class = WatermarkSerializer
-    parser_classes = (ImageParser, WebPParser)
     pagination_class = None
     costs = {"put": {"api": 2}}
     problems = {"get": (404,), "put": (507,), "delete": (404,)}
     codes = {"put": refusals.WATERMARK}
+
+    def get_parsers(self) -> list[Any]:
+        """Images are for PUT. The others have no body, and say so of any; the schema has no request."""
+        is_put = self.request is not None and self.request.method == "PUT"
+        return [ImageParser(), WebPParser()] if is_put else super().get_parsers()
 
     @extend_schema(
         operation_id="get_watermark",

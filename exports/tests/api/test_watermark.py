@@ -25,6 +25,7 @@ from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import Funds, funds, nothing_changes, stored_files
 from clipforge.jobs import registry, store_audit
 from clipforge.orgs.models import Organization, TierLimits
+from exports import watermarks
 from exports.api.watermark import MAX_IMAGE_BYTES
 from exports.models import Export, Watermark
 from projects.models import Project
@@ -180,6 +181,17 @@ def test_of_two_at_once_one_is_left_with_its_file():
     assert [path.parent.name for path in stored_files()] == [str(row.pk)]
 
 
+def test_a_third_at_once_is_told_to_come_again(api: APIClient, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(watermarks, "PATIENCE", 0)
+    with watermarks._turn():
+        assert put(api, png()).status_code == 200
+        with watermarks._turn(), nothing_changes():
+            problem = put(api, png())
+    assert_problem(problem, 503, "watermarks_busy")
+    assert problem["Retry-After"] == "5"
+    assert put(api, png()).status_code == 200
+
+
 def test_files_without_a_row_are_swept_up(api: APIClient, monkeypatch: pytest.MonkeyPatch):
     put(api, png())
     kept = Watermark.objects.get()
@@ -204,7 +216,7 @@ def test_the_audit_of_the_store_compares_them_with_their_rows(api: APIClient):
     lost.parent.mkdir(parents=True)
     file.rename(lost)
     assert list(store_audit.findings(now=tomorrow)) == [
-        (store_audit.FILE_WITHOUT_ROW, storage.key_of(lost), ""),
+        (store_audit.FILE_WITHOUT_ROW, f"{row.org_id}/watermarks/{row.org_id}/image.png", ""),
         (store_audit.ROW_WITHOUT_FILE, f"watermark {row.pk}", row.file_key),
     ]
 

@@ -255,7 +255,7 @@ Content = Callable[[], dict[str, Any]]
 
 @contextlib.contextmanager
 def _plain_body(body: Any, content: bytes | None) -> Iterator[Content]:
-    """What is sent as it is, or else as JSON."""
+    """A body that is sent as it is, or else as JSON."""
     if content is not None:
         yield lambda: {"content": content}
     else:
