@@ -124,7 +124,8 @@ class TestCorrection:
 
     def test_peaks_that_would_stand_out_are_limited(self):
         assert first(Level(-24.0, -12.0)) == Correction(gain=10.0)
-        assert first(Level(-24.0, -11.9)) == Correction(gain=10.0, ceiling=-2.0)
+        assert first(Level(-24.0, -11.9)) == Correction(gain=10.02, ceiling=-2.0)
+        assert first(Level(-24.0, -7.0)) == Correction(gain=11.02, ceiling=-2.0)
 
     @pytest.mark.parametrize(
         ("found", "gain"), [(-14, 0), (-50, 36), (-59, 18), (-68, 0), (-70, 0), (-120, 0)]
@@ -142,9 +143,34 @@ class TestCorrection:
 
         assert bring_to_level(Level(-24.0, -4.0), make) == Level(-14.1, -1.5)
         assert made == [
-            Correction(10.0, -2.0),
-            Correction(11.0, pytest.approx(-2.6)),  # type: ignore[arg-type]
+            Correction(11.64, -2.0),
+            Correction(13.24, pytest.approx(-2.6)),  # type: ignore[arg-type]
         ]
+
+    @pytest.mark.parametrize(
+        ("found", "passed", "kept", "times"),
+        [
+            (Level(-37.1, -21.2), (0, 3.9, 4.6, 20), (0, 3.2, 3.8, 10), 1),
+            (Level(-41.5, -22.8), (0, 6.7, 8.1, 20), (0, 5.3, 6.5, 10), 1),
+            (Level(-25.8, -9.0), (0, 4.8, 5.9, 8.7, 20), (0, 3.7, 4.4, 5.5, 8), 2),
+            (Level(-40.4, -18.1), (0, 10.3, 13.3, 30), (0, 7.3, 9.6, 15), 3),
+        ],
+        ids=["a voice", "a crowd", "film", "wind and a click"],
+    )
+    def test_sound_that_loses_to_the_limiter_is_right_after_few_attempts(
+        self, found, passed, kept, times
+    ):
+        made = []
+
+        def make(correction: Correction) -> Level:
+            made.append(correction)
+            assert correction.ceiling is not None
+            over = found.peak + correction.gain - correction.ceiling
+            heard = np.interp(over, passed, kept) - found.peak + correction.ceiling
+            return Level(float(found.loudness + heard), correction.ceiling)
+
+        assert bring_to_level(found, make).loudness == pytest.approx(-14, abs=0.25)
+        assert len(made) == times
 
     def test_it_is_made_five_times_at_most(self):
         made = []
