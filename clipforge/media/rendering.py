@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from clipforge.media import (
+    decoding,
     encoding,
     ffmpeg,
     formats,
@@ -38,10 +39,14 @@ from clipforge.media.contracts import (
 )
 from clipforge.media.damage import Complaints, warnings_of
 from clipforge.media.encoding import THREADS, seconds_text
-from clipforge.media.reframing import filters, framing, looking, visible
+from clipforge.media.features import SoundExtractor
+from clipforge.media.reframing import agreement, filters, framing, looking, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from clipforge.media.reframing.framing import Framing
     from clipforge.media.reframing.models import FaceModel
@@ -210,8 +215,21 @@ def frame(
     if not seen.pictures:
         return framing.centred(source_shape, shape)
     rate = float(plan.rate)
-    found = framing.frame(seen, rate, source_shape, shape, layout)
+    found = framing.frame(
+        seen, rate, source_shape, shape, layout, lambda: _speech(source, plan, limits)
+    )
     return replace(found, faces=visible.faces(seen, found, rate, source_shape, shape))
+
+
+def _speech(source: Path, plan: RenderPlan, limits: Limits) -> NDArray[np.float64] | None:
+    """The speech of a clip, by its energy; None without sound."""
+    if not plan.has_audio:
+        return None
+    extractor = SoundExtractor()
+    sound = stretch(source, plan, limits)
+    heard = soundtrack.heard(sound, float(plan.duration), decoding.SAMPLE_RATE)
+    decoding.stream(sound.arguments, [(extractor.feed, heard)])
+    return agreement.energy(extractor.finish())
 
 
 def _view(source: Path, plan: RenderPlan, limits: Limits) -> looking.View:

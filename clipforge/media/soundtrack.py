@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clipforge.media import encoding, ffmpeg, loudness
 from clipforge.media.encoding import THREADS, seconds_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from fractions import Fraction
     from pathlib import Path
 
@@ -82,6 +82,17 @@ def _level(stretch: Stretch, sound: SoundFile, limits: Limits) -> None:
 
     found = loudness.parse(encoding.run(_measuring(stretch), limits))
     loudness.bring_to_level(found, encoded)
+
+
+def heard(stretch: Stretch, seconds: float, rate: int) -> Callable[[str], list[str]]:
+    """The arguments of an output of so many seconds of it, uncut, in mono at this rate, for a pipe."""
+    whole = replace(stretch, cut="")
+    return lambda pipe: [
+        *_chosen(whole),
+        *("-af", ",".join(_kept(whole)), "-ac", "1", "-ar", str(rate)),
+        *("-c:a", "pcm_s16le", "-t", seconds_text(seconds), "-f", "s16le", pipe),
+        *ffmpeg.same_clock(stretch.container, "0:V:0"),
+    ]
 
 
 def silence(stretch: Stretch, sound: SoundFile) -> list[str]:

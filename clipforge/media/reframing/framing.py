@@ -70,16 +70,21 @@ class Scene:
         return self.shot.end - self.shot.begin
 
 
-def frame(seen: Seen, rate: float, source: float, shape: float, layout: Layout) -> Framing:
+def frame(
+    seen: Seen,
+    rate: float,
+    source: float,
+    shape: float,
+    layout: Layout,
+    listen: Callable[[], NDArray[np.float64] | None] = lambda: None,
+) -> Framing:
     """The framing of a clip of `rate` pictures a second, of which at least one was seen.
 
-    `source` and `shape` are width by height of what is shown of the source, and of the clip.
+    `source` and `shape` are width by height of what is shown of the source, and of the clip. `listen`
+    gives the speech in it (`agreement.energy`), and is called where that says who speaks.
     """
     width, height = extents(source, shape)
-    scenes = [
-        Scene(shot, subjects.companions(subjects.tracks(seen.samples, shot), shot))
-        for shot in subjects.shots(seen, rate)
-    ]
+    scenes = _scenes(seen, rate, listen)
     if layout is Layout.AUTO:
         layout = choose(seen, scenes, shape, (width, height))
     if layout is Layout.FIT:
@@ -90,6 +95,18 @@ def frame(seen: Seen, rate: float, source: float, shape: float, layout: Layout) 
         Layout.CROP,
         (_followed(seen, rate, scenes, (width, height), lambda scene: _group(scene, width)),),
     )
+
+
+def _scenes(
+    seen: Seen, rate: float, listen: Callable[[], NDArray[np.float64] | None]
+) -> list[Scene]:
+    shots = subjects.shots(seen, rate)
+    tracks = [subjects.tracks(seen.samples, shot) for shot in shots]
+    speech = listen() if any(len(found) > 1 for found in tracks) else None
+    return [
+        Scene(shot, subjects.companions(subjects.ordered(found, shot, speech), shot))
+        for shot, found in zip(shots, tracks, strict=True)
+    ]
 
 
 def centred(source: float, shape: float) -> Framing:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clipforge.media.reframing.agreement import movements
 from clipforge.media.reframing.faces import Box
 from clipforge.media.reframing.looking import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from clipforge.media.reframing.looking import Face, Sample, Seen
 
@@ -57,13 +60,28 @@ class Track:
     def x(self) -> float:
         return float(np.mean([face.box.x for face in self.faces.values()]))
 
-    def weight(self, shot: Shot) -> float:
+    @property
+    def speaking(self) -> float:
+        """How much its mouth moves, in gray levels."""
+        return float(np.mean([face.speaking for face in self.faces.values()]))
+
+    def mouth(self, shot: Shot) -> NDArray[np.float64]:
+        """How much its mouth moves in each quarter of a second of the shot; NaN where it was not found.
+
+        Neither in the first nor in the last, in which something else may have been before the cut.
+        """
+        moved = np.full(2 * (shot.end - shot.begin), np.nan)
+        for index, face in self.faces.items():
+            at = 2 * (index - shot.begin)
+            moved[at : at + 2] = face.mouth
+        moved[[0, -1]] = np.nan
+        return moved
+
+    def weight(self, shot: Shot, speaking: float) -> float:
         """How much it is the subject: the large face, the central one, the one that speaks, all along."""
         central = 1 - abs(self.x - 0.5)
-        speaking = np.mean([face.speaking for face in self.faces.values()]) / SPEAKING_SCALE
-        return float(
-            self.area**0.5 * self.presence(shot) * central * (1 + min(1.0, float(speaking)))
-        )
+        spoken = min(1.0, speaking / SPEAKING_SCALE)
+        return float(self.area**0.5 * self.presence(shot) * central * (1 + spoken))
 
     def boxes(self, shot: Shot) -> list[Box]:
         """Its box in each sample of the shot; where it was not found, in between its neighbours."""
@@ -91,12 +109,29 @@ def shots(seen: Seen, rate: float) -> list[Shot]:
 
 
 def tracks(samples: Sequence[Sample], shot: Shot) -> list[Track]:
-    """The faces of a shot that are worth following, the most important first."""
+    """The faces of a shot that are worth following, as they come."""
     found: list[Track] = []
     for index in range(shot.begin, shot.end):
         _continue(found, index, samples[index])
-    steady = [track for track in found if track.presence(shot) >= LEAST_PRESENCE]
-    return sorted(steady, key=lambda track: -track.weight(shot))
+    return [track for track in found if track.presence(shot) >= LEAST_PRESENCE]
+
+
+def ordered(
+    found: Sequence[Track], shot: Shot, speech: NDArray[np.float64] | None = None
+) -> list[Track]:
+    """The faces of a shot, the most important first.
+
+    `speech` is how loud somebody speaks in each quarter of a second of the clip. Where no mouth moves as
+    it does, and without it, the movement alone tells who speaks.
+    """
+    heard = None
+    if speech is not None and len(found) > 1:
+        heard = movements([track.mouth(shot) for track in found], speech[2 * shot.begin :])
+    speaking = [track.speaking for track in found] if heard is None else heard
+    by_weight = sorted(
+        zip(found, speaking, strict=True), key=lambda each: -each[0].weight(shot, each[1])
+    )
+    return [track for track, _ in by_weight]
 
 
 def _continue(found: list[Track], index: int, sample: Sample) -> None:
@@ -135,16 +170,16 @@ def _distance(face: Face, last: Face) -> float | None:
     return apart if apart <= REACH else None
 
 
-def companions(ordered: Sequence[Track], shot: Shot) -> list[Track]:
-    """The main face and those that matter beside it."""
-    if not ordered:
+def companions(found: Sequence[Track], shot: Shot) -> list[Track]:
+    """The main face, which is the first, and those that matter beside it."""
+    if not found:
         return []
-    main = ordered[0]
+    main = found[0]
     return [
         main,
         *(
             track
-            for track in ordered[1:]
+            for track in found[1:]
             if track.presence(shot) >= COMPANION_PRESENCE
             and track.area >= COMPANION_AREA * main.area
         ),

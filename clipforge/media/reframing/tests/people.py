@@ -38,6 +38,9 @@ class Person:
     size: int
     mirrored: bool = False
     speaks: bool = False
+    # When the mouth of one who speaks moves, and how wide it opens: shares of the height of the face.
+    when: Callable[[float], bool] = lambda _time: True
+    opening: float = 1 / 6
 
     def face(self, time: float) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of the face, in pixels of the video."""
@@ -78,8 +81,12 @@ def make_film(
     *,
     size: tuple[int, int] = (640, 360),
     options: tuple[str, ...] = (*H264, *AAC),
+    sound: Path | None = None,
 ) -> Path:
-    """Write a film of shots, each of so many seconds with some people. The clock of each begins at 0."""
+    """Write a film of shots, each of so many seconds with some people. The clock of each begins at 0.
+
+    It beeps, unless it has a `sound` of its own.
+    """
     raw = path.with_suffix(".rgb")
     with raw.open("wb") as file:
         for number, (seconds, people) in enumerate(shots):
@@ -87,7 +94,8 @@ def make_film(
             wall = wall if number % 2 == 0 else 255 - wall
             for frame in range(round(seconds * RATE)):
                 file.write(_drawn(wall, people, frame / RATE).tobytes())
-    sound = f"sine=f=440:b=4:d={sum(seconds for seconds, _ in shots)}"
+    beeps = f"sine=f=440:b=4:d={sum(seconds for seconds, _ in shots)}"
+    heard = ("-i", sound) if sound else ("-f", "lavfi", "-i", beeps)
     pictures = (
         "-f",
         "rawvideo",
@@ -98,7 +106,7 @@ def make_film(
         "-r",
         str(RATE),
     )
-    run_ffmpeg(*pictures, "-i", raw, "-f", "lavfi", "-i", sound, *options, path)
+    run_ffmpeg(*pictures, "-i", raw, *heard, *options, path)
     raw.unlink()
     return path
 
@@ -113,10 +121,10 @@ def _drawn(wall: NDArray[np.uint8], people: list[Person], time: float) -> NDArra
         bottom = min(picture.shape[0], y + person.size)
         if left < right and top < bottom:
             picture[top:bottom, left:right] = head[top - y : bottom - y, left - x : right - x]
-        if person.speaks and round(time * RATE) % 6 < 3:
+        if person.speaks and person.when(time) and round(time * RATE) % 6 < 3:
             left, top, right, bottom = map(round, person.face(time))
             wide, tall = right - left, bottom - top
-            lips = slice(bottom - tall // 4, bottom - tall // 12)
+            lips = slice(bottom - tall // 12 - round(tall * person.opening), bottom - tall // 12)
             picture[lips, left + wide // 3 : right - wide // 3] = (60, 10, 10)
     return picture
 

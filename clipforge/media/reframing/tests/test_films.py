@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -25,7 +26,8 @@ from clipforge.media.reframing.tests.people import (
     make_screen,
     still,
 )
-from clipforge.media.tests.samples import footage
+from clipforge.media.speech.tests import speakers
+from clipforge.media.tests.samples import footage, run_ffmpeg
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,6 +158,56 @@ class TestMovement:
         film = make_film(tmp_path / "v.mp4", [(6, [nodding, speaking])])
         assert inside(framed(film, layout=Layout.CROP), [speaking]) == 1
         assert inside(framed(film), [nodding, speaking]) == 1  # both, one above the other
+
+
+class TestSound:
+    """Two of the same size: one chews all along with a wide mouth, one speaks two seconds out of four."""
+
+    CHEWS = replace(still(30, 80, 170), speaks=True, opening=0.25)
+    SPEAKS = replace(
+        still(440, 80, 170), speaks=True, opening=0.12, when=lambda time: time % 4 >= 2
+    )
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def voice(tmp_path_factory) -> Path:
+        """Two seconds of silence and two of a man who reads, three times."""
+        path: Path = tmp_path_factory.mktemp("voice") / "voice.wav"
+        read = speakers.sound_of(speakers.recording())
+        said = (read[second * 32_000 : (second + 2) * 32_000] for second in (1, 5, 9))
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(16_000)
+            file.writeframes(b"".join(speakers.silence(2) + each for each in said))
+        return path
+
+    def test_one_whose_mouth_moves_as_speech_sounds_is_followed_beside_one_who_chews(
+        self, tmp_path, voice
+    ):
+        film = make_film(tmp_path / "v.mp4", [(12, [self.CHEWS, self.SPEAKS])], sound=voice)
+        assert inside(framed(film, layout=Layout.CROP), [self.SPEAKS]) == 1
+
+    def test_where_nobody_speaks_the_mouth_alone_tells(self, tmp_path):
+        film = make_film(tmp_path / "v.mp4", [(12, [self.CHEWS, self.SPEAKS])])
+        assert inside(framed(film, layout=Layout.CROP), [self.CHEWS]) == 1
+
+    def test_a_voice_of_none_of_them_tells_nothing(self, tmp_path, voice):
+        steady = replace(self.SPEAKS, when=lambda _time: True)
+        film = make_film(tmp_path / "v.mp4", [(12, [self.CHEWS, steady])], sound=voice)
+        assert inside(framed(film, layout=Layout.CROP), [self.CHEWS]) == 1
+
+    @pytest.mark.parametrize("name", ["v.mp4", "v.ts"])
+    def test_it_is_the_sound_of_the_clip_and_not_of_the_film(self, tmp_path, voice, name):
+        late = tmp_path / "late.wav"
+        run_ffmpeg("-i", voice, "-af", "adelay=3000", late)
+        shots: list[tuple[float, list[Person]]] = [(3, []), (12, [self.CHEWS, self.SPEAKS])]
+        film = make_film(tmp_path / name, shots, sound=late)
+        spec = RenderSpec(3, 15, Aspect.VERTICAL, 180)
+        plan = rendering.plan_render(probing.examine(film, LIMITS), spec, LIMITS)
+        found = rendering.frame(film, plan, Layout.CROP, MODEL, LIMITS, lambda _stage, _share: None)
+        assert found is not None
+        assert inside(found, [self.SPEAKS]) == 1
 
 
 class TestLayouts:
