@@ -319,6 +319,20 @@ def test_strangers_wait_for_nothing(service, customer, other):
     assert channels(service) == []
 
 
+def test_who_waits_is_refused_as_soon_as_the_key_is_revoked(service, customer):
+    """Far sooner than its time is up, which `read` would not wait for."""
+    keys = f"{service.url}/api/v1/keys"
+    options: Any = {"headers": {"Authorization": f"Bearer {customer.key}"}, "timeout": PATIENCE}
+    made = httpx.post(keys, json={"name": "stolen"}, verify=TLS, **options).json()
+    stolen = customer._replace(key=made["key"])
+    path = f"projects/{customer.project}"
+    etag = stolen.etag(path)
+    (waiting,) = parked(stolen, path, etag, 1)
+    assert httpx.delete(f"{keys}/{made['id']}", verify=TLS, **options).status_code == 204
+    (status, _, problem), _ = news(stolen, path, etag, waiting)
+    assert (status, problem["code"]) == (401, "invalid_api_key")
+
+
 @pytest.mark.parametrize("wait", ["0", "31", "x", "-1", "1.5", ""])
 def test_a_wait_that_is_none_is_422(customer, wait):
     answer = customer.ask(f"projects/{customer.project}?wait={wait}")
