@@ -730,6 +730,19 @@ def test_clocks_may_differ_by_five_minutes(org, stripe, age_of_it, monkeypatch):
     assert send(body, signature).status_code == 200
 
 
+def test_while_its_secret_is_rolled_an_event_has_two_signatures_and_one_that_fits_is_enough(
+    org, stripe
+):
+    bought(org, stripe)
+    body, signature = stripe.signed(stripe.events[0])
+    time_of_it, ours = signature.split(",")
+    other = f"v1={'0' * 64}"
+    with nothing_changes():
+        assert_problem(send(body, f"{time_of_it},{other},{other}"), 400, "invalid_signature")
+    for both in (f"{other},{ours}", f"{ours},{other}"):
+        assert send(body, f"{time_of_it},{both}").status_code == 200
+
+
 FORGERIES = {
     "another body": (b"{} ", "{header}"),
     "none": (b"{}", ""),
