@@ -78,7 +78,7 @@ def faults(schema: Node, part: Node, example: Any) -> list[str]:
 
 
 def test_no_example_is_a_placeholder(schema):
-    """What is filled in for a text that its serializer says nothing of."""
+    """Of a text that its serializer says nothing of, `text` stands in for it."""
 
     def texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
         match value:
