@@ -188,6 +188,8 @@ class Upload(UUIDModel):
     sha256 = models.CharField(
         max_length=64, blank=True, db_default="", help_text="That it will have, if that was said."
     )
+    # It was computed: of ten gigabytes that takes ten seconds, however often a project is asked for.
+    is_digested = models.BooleanField(default=False, db_default=False, editable=False)
     received = models.BigIntegerField(db_default=0, help_text="Bytes that are on the disk.")
     # What it will take, from its first day on. A trigger adds it up by organization.
     stored_bytes = models.BigIntegerField(db_default=0, default=0, editable=False)

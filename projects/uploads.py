@@ -182,7 +182,9 @@ def require_usable(upload: Upload) -> None:
 
 
 def digest_of(upload: Upload) -> str:
-    """The SHA-256 of a whole upload. Raises Invalid, and ends the upload, where it was to be another one."""
+    """The SHA-256 of a whole upload, computed once. Raises Invalid, and ends it, where it was to be another one."""
+    if upload.is_digested:
+        return upload.sha256
     with path_of(upload).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if upload.sha256 not in {"", digest}:
@@ -193,6 +195,7 @@ def digest_of(upload: Upload) -> str:
             code="digest_mismatch",
             received=digest,
         )
+    Upload.objects.filter(pk=upload.pk).update(sha256=digest, is_digested=True)
     return digest
 
 

@@ -53,6 +53,8 @@ CODES = {
 _REDIRECTS = {301, 302, 303, 307, 308}
 _LATER = {408, 425, 429, 500, 502, 503, 504}
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
+# An ETag that a header can be made of.
+_STRONG = re.compile(r'"[!#-~]{0,198}"')
 # A page, a playlist, a message: whatever plays it, it is no video.
 _NO_FILE = re.compile(
     r"text/|multipart/|application/(.*\+)?(json|xml)\b|.*(mpegurl|dash\+xml)", re.I
@@ -377,7 +379,7 @@ def _validator(headers: httpx.Headers) -> str:
     """The validator that `If-Range` may name: a strong ETag, or a date that names one version. Empty without one."""
     etag = headers.get("ETag", "").strip()
     if etag:
-        return "" if etag.startswith("W/") or len(etag) > 200 else etag
+        return etag if _STRONG.fullmatch(etag) else ""
     try:
         changed = email.utils.parsedate_to_datetime(headers["Last-Modified"])
         sent = email.utils.parsedate_to_datetime(headers["Date"])

@@ -23,11 +23,16 @@ pytestmark = pytest.mark.long
         ("spending", "it.ORGANIZATIONS, it.SPENDS = 4, 5", "ratio "),
         ("request", "it.REQUESTS = 50", "balance  "),
         ("growth", "it.REQUESTS = 2", "most buffers to find a page: "),
+        ("uploads", "", "gunicorn, tus "),
         ("workers", "it.SETTINGS, it.SECONDS = ['1x2'], 1", "1x2 "),
     ],
 )
 def test_a_benchmark_of_the_service_prints_its_figures(name: str, made_small: str, said: str):
-    mains = {"request": "it.main(1, profile=False)", "growth": "it.main(2000, 2)"}
+    mains = {
+        "request": "it.main(1, profile=False)",
+        "growth": "it.main(2000, 2)",
+        "uploads": "it.main(2, 1)",
+    }
     main = mains.get(name, "it.main(1)")
     lines = run(
         f"import clipforge.devtools.benchmarks.{name} as it; {made_small or 'pass'}; {main}"

@@ -252,7 +252,9 @@ def test_nobody_gets_a_file_past_web(proxy: Proxy, export: Export):
         assert proxy.get(path).status == 404, path
 
 
-def test_only_an_upload_may_be_large_and_nginx_reads_no_more_than_web_accepts(proxy: Proxy):
+def test_only_an_upload_may_be_large_and_nginx_reads_no_more_than_web_accepts(
+    proxy: Proxy, settings: Any
+):
     def asked(path: str, length: int) -> int:
         """The status for a body that is announced, of which nothing is sent."""
         trusting = ssl.create_default_context()
@@ -269,7 +271,16 @@ def test_only_an_upload_may_be_large_and_nginx_reads_no_more_than_web_accepts(pr
     assert asked("/api/v1/projects", most) == 100
     assert asked("/api/v1/projects", 2 * most) == 413
     assert asked("/api/v1/exports", 2 * 1024**2) == 100
-    for path in ("/api/v1/exports", "/health", "/files/a/b", "/api/v1/projects/"):
+    part = settings.UPLOAD_PART_BYTES
+    assert asked("/api/v1/uploads/an-id", part) == 100
+    assert asked("/api/v1/uploads/an-id", part + 1024**2 + 1) == 413
+    for path in (
+        "/api/v1/exports",
+        "/api/v1/uploads",
+        "/health",
+        "/files/a/b",
+        "/api/v1/projects/",
+    ):
         assert asked(path, 2 * 1024**2 + 1) == 413, path
     refused = proxy.get("/health", "POST", {"Content-Length": str(most)})
     assert (refused.status, json.loads(refused.body)["code"]) == (413, "too_large")

@@ -159,7 +159,7 @@ def test_a_server_that_sends_a_part_of_another_file_is_asked_for_the_whole(
     assert [asked for asked, _ in other.asked] == ["bytes=100000-", None]
 
 
-@pytest.mark.parametrize("etag", ['W/"v1"', ""])
+@pytest.mark.parametrize("etag", ['W/"v1"', "", "v1", '"\xe9"', '"' + "v" * 199 + '"'])
 def test_without_a_strong_validator_nothing_is_joined(server: Receiver, tmp_path: Path, etag: str):
     served = serve(server, etag=etag, breaks=[70_000])
     fetch(server.url("/film"), tmp_path / "part")

@@ -387,6 +387,16 @@ def test_one_that_is_too_long_or_too_dear_stays_to_be_used_later(
     assert use(api, url).status_code == 201
 
 
+def test_its_digest_is_computed_once(api: APIClient, organization: Organization, video: bytes):
+    url = address(api, len(video))
+    send_all(api, url, video, len(video))
+    digest = hashlib.sha256(video).hexdigest()
+    assert uploads.digest_of(Upload.objects.get()) == digest
+    storage.path_of(Upload.objects.get().file_key).write_bytes(video[::-1])
+    assert uploads.digest_of(Upload.objects.get()) == digest
+    assert api.get(url).json()["sha256"] == digest
+
+
 def test_without_credits_it_stays_and_a_grant_lets_it_be_used(video: bytes):
     poor = make_organization(name="Poor")
     api = make_client(poor)
