@@ -67,7 +67,7 @@ def partition_all() -> None:
 
 
 def everyday() -> Iterator[tuple[str, Any]]:
-    """What customers, workers and sweepers do with jobs and credits, and what each of them is told."""
+    """A day of customers, workers and sweepers with jobs and credits, and what each of them is told."""
     org = make_organization(name="Acme", credits_=20)
     project = make_project(org, duration=600.0, title="Talk")
     moment = make_moment(project, start=5.0, end=21.5)

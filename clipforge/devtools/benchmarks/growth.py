@@ -1,4 +1,4 @@
-"""What ten times the rows and organizations cost: a page of a list, a request, a check of the ledger.
+"""The cost of ten times the rows and organizations: a page of a list, a request, a check of the ledger.
 
     python -m clipforge.devtools.benchmarks.growth [ROWS] [--times N]
 
