@@ -60,6 +60,8 @@ CONFIG = Config(
 TRANSFER = TransferConfig(
     multipart_threshold=32 << 20, multipart_chunksize=16 << 20, max_concurrency=4
 )
+# Of a copy within the bucket no byte comes here; a part of this size is copied within a read timeout.
+COPY = TransferConfig(multipart_threshold=512 << 20, multipart_chunksize=256 << 20)
 CHUNK = 1 << 20
 # Of a file that is read: how often it may break off without a byte in between.
 BREAKS = 4
@@ -164,7 +166,7 @@ class S3Storage(django_storages.S3Storage, Store):  # type: ignore[misc]  # the 
     def move(self, key: str, to: str) -> None:
         with _faults(key):
             # In parts where it is large; the metadata comes with it.
-            self.client.copy(self.object_of(key), **self.object_of(to), Config=self.transfer_config)
+            self.client.copy(self.object_of(key), **self.object_of(to), Config=COPY)
         self.remove([key])
 
     def beside(self, key: str) -> list[Entry]:

@@ -66,7 +66,7 @@ def has_copy(store: Store, key: str) -> bool:
 
 def remove_unused(*, older_than_seconds: float, now: float) -> int:
     """Remove copies that nobody used for so long. Returns how many."""
-    old = (path for path in _copies() if disk.age_of(path, now) > older_than_seconds)
+    old = (path for path in _copies() if now - _used_at(path) > older_than_seconds)
     return sum(_removed(path) for path in old)
 
 
@@ -192,8 +192,8 @@ def _sizes(folder: Path) -> dict[Path, int]:
 
 
 def _used_at(path: Path) -> float:
-    """Of one that is not fetched: now."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return time.time()
+    """Of one that is not fetched: when somebody first wanted it."""
+    for each in (path, _lock_of(path)):
+        with contextlib.suppress(FileNotFoundError):
+            return each.stat().st_mtime
+    return time.time()

@@ -119,10 +119,12 @@ def test_a_large_file_goes_in_parts_and_comes_back_the_same(
 ):
     in_parts = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
     monkeypatch.setattr(storage.current(), "transfer_config", in_parts)
+    monkeypatch.setattr(s3, "COPY", in_parts)
     content = os.urandom((12 << 20) + 1)
     stored(content=content)
     assert re.fullmatch('"[0-9a-f]{32}-3"', storage.facts(KEY).etag)
     storage.move(KEY, f"{KEY}.moved")
+    assert storage.facts(f"{KEY}.moved").etag.endswith('-3"')
     assert storage.facts(f"{KEY}.moved").sha256 == hashlib.sha256(content).hexdigest()
     assert storage.read_bytes(f"{KEY}.moved") == content
     assert bucket.unfinished() == 0
@@ -438,6 +440,11 @@ def test_what_a_killed_process_fetched_is_no_copy_and_makes_room(
         pass
     half = path.with_name(f"{path.name}.part")
     path.rename(half)
+    half.write_bytes(b"half of it")
+    lock = path.with_name(f"{path.name}.lock")
+    wanted_at = lock.stat().st_mtime
+    assert scratch.remove_unused(older_than_seconds=60, now=wanted_at + 61) == 1
+    assert list((media_root / SCRATCH).glob(f"{path.name}*")) == []
     half.write_bytes(b"half of it")
     with storage.local_copy(KEY) as again:
         assert again.read_bytes() == CONTENT
