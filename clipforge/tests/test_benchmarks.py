@@ -22,6 +22,7 @@ pytestmark = pytest.mark.long
         ("throttle", "it.LIMITS = (5,)", "limit    5  limits "),
         ("spending", "it.ORGANIZATIONS, it.SPENDS = 4, 5", "ratio "),
         ("request", "it.REQUESTS = 50", "balance  "),
+        ("downloads", "", "web alone "),
         ("growth", "it.REQUESTS = 2", "most buffers to find a page: "),
         ("uploads", "", "gunicorn, tus "),
         ("workers", "it.SETTINGS, it.SECONDS = ['1x2'], 1", "1x2 "),
@@ -32,6 +33,7 @@ def test_a_benchmark_of_the_service_prints_its_figures(name: str, made_small: st
         "request": "it.main(1, profile=False)",
         "growth": "it.main(2000, 2)",
         "uploads": "it.main(2, 1)",
+        "downloads": "it.main(20, 1)",
     }
     main = mains.get(name, "it.main(1)")
     lines = run(
