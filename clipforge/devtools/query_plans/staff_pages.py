@@ -194,6 +194,8 @@ def _sought() -> Iterator[tuple[str, str]]:
     yield "letter", "l"
     yield "many", "load"
     yield "unknown address", "nobody@example.com"
+    yield "unknown domain", "nowhere.example"
+    yield "beginning of an id", "01a2c0de"
     for prefix in STRIPE:
         yield f"{prefix}…", f"{prefix}1234567890"
     for subject in subjects():

@@ -7,6 +7,7 @@ that in one query. Any other text is looked for in names. One match is gone to; 
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ from clipforge.orgs import keys, trigrams
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import APIKey, Organization, User
 from clipforge.staff.pages import page
+from clipforge.staff.search.pasted import is_domain, meant, range_of
 from credits.models import CreditGrant, CreditHold, CreditReversal, CreditTransaction
 from projects.models import Moment
 
@@ -137,7 +139,7 @@ def find(request: HttpRequest) -> HttpResponse:
         # The secret does not stay in the address, which a browser remembers.
         messages.warning(request, warning)
         return redirect(f"{reverse('admin:find')}?{urlencode({'q': text})}")
-    term = search.term_of(text)
+    term = search.term_of(meant(text))
     if term is None:
         messages.warning(request, "That is too long, or no text: nothing here is called so.")
     found = _found(request, term) if term else {}
@@ -159,6 +161,10 @@ def _found(request: HttpRequest, term: str) -> Found:
         return found
     if certain:
         return _rows_of(_exactly(request, _mentions(term)))
+    if (ends := range_of(term)) and (begun := _rows_of(_exactly(request, _beginning(ends)))):
+        return begun
+    if is_domain(term) and (rows := _at_domain(request, term)):
+        return {Organization: rows}
     return _by_address(request, term) if "@" in term else _by_text(request, term)
 
 
@@ -181,6 +187,22 @@ def _shape(term: str) -> tuple[list[Way], bool]:
             target = Organization if pk_name == "org_id" else model
             return [Way(model, column, term, target, pk_name)], False
     return [], False
+
+
+def _beginning(ends: tuple[uuid.UUID, uuid.UUID]) -> list[Way]:
+    """Ids that begin with some digits, of which a person reads out the first."""
+    identified = [*WITH_UUID, *(kind.model for kind in all_kinds())]
+    return [Way(model, "pk__range", ends, model) for model in identified]
+
+
+def _at_domain(request: HttpRequest, domain: str) -> list[Any]:
+    """The organizations of the people whose addresses are at the domain."""
+    if not (_may_see(request, Organization) and _may_see(request, User)):
+        return []
+    at = f"@{domain.lower()}"
+    people = trigrams.containing(org_selectors.all_users(), "email", at).values("pk")[:CANDIDATES]
+    theirs = org_selectors.all_organizations().filter(members__in=people).distinct()
+    return list(theirs.order_by(Lower("name"), "pk")[: SHOWN + 1])
 
 
 def _mentions(term: str) -> list[Way]:
