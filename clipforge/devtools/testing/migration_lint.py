@@ -62,6 +62,7 @@ EXPLAINED = {
     "orgs/0007_session_version: ADD_CHECK: Add field session_version to user": _EARLY,
     "staff/0006_payments_by_two: ALTER_COLUMN: Alter field ticket on moneyrequest": _EARLY,
     "staff/0006_payments_by_two: ADD_CHECK: Create constraint staff_moneyrequest_kind_fits on model moneyrequest": _EARLY,
+    "staff/0013_refund_requests: ADD_CHECK: Add field refund_amount to approvalrequest": "A request for each large movement of credits, and all of them empty in it: a hundred rows.",
 }
 
 ONLINE = (AddCheckOnline, AddIndexOnline, AddUniqueOnline, DropFieldIndexOnline, RemoveIndexOnline)
