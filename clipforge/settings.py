@@ -18,7 +18,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from clipforge import embedded
 from clipforge.common import logs
-from clipforge.common.api.openapi_settings import SPECTACULAR_SETTINGS  # noqa: F401 - a setting
+from clipforge.common.api.framework_settings import (  # noqa: F401 - settings too
+    CONTENT_SECURITY_POLICY,
+    REST_FRAMEWORK,
+    SPECTACULAR_SETTINGS,
+)
 from clipforge.environment import (
     env,
     env_bool,
@@ -137,23 +141,6 @@ STAFF_SECOND_FACTOR = env_bool("STAFF_SECOND_FACTOR", not EMBEDDED)
 OTP_TOTP_ISSUER = "ClipForge"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
-# Of pages. Whatever else is answered shows and runs nothing: clipforge/common/middleware.py.
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": ["'none'"],
-        "script-src": ["'self'"],
-        "style-src": ["'self'"],
-        "connect-src": ["'self'"],
-        # The style sheet of the API docs draws its icons from data.
-        "img-src": ["'self'", "data:"],
-        # The player of staff.
-        "media-src": ["'self'"],
-        "object-src": ["'none'"],
-        "base-uri": ["'none'"],
-        "form-action": ["'self'"],
-        "frame-ancestors": ["'none'"],
-    }
-}
 
 # --- the application -----------------------------------------------------------------
 
@@ -256,6 +243,10 @@ WHITENOISE_AUTOREFRESH = False
 # 0 means no limit: commands and workers may run long statements; gunicorn.conf.py sets it for the web.
 DATABASE_STATEMENT_TIMEOUT_MS = env_int("DATABASE_STATEMENT_TIMEOUT_MS", 0)
 
+# Whether DATABASE_URL is of a pooler in transaction mode, as PgBouncer: no cursor outlives a statement
+# there, and it takes no parameters of a session. It sets the timeouts itself (clipforge/deploy/pgbouncer.sh).
+DATABASE_POOLER = env_bool("DATABASE_POOLER", False)
+
 _database: dict[str, Any] = {
     **dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
 }
@@ -271,8 +262,11 @@ DATABASES: dict[str, Any] = {
                 f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_MS}"
                 " -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
                 f" {_from_url.get('options', '')}"
-            ).strip(),
+            ).strip()
+            if not DATABASE_POOLER
+            else "",
         },
+        "DISABLE_SERVER_SIDE_CURSORS": DATABASE_POOLER,
     }
 }
 
@@ -473,6 +467,16 @@ ALARM_WEBHOOK_URL = env_like("ALARM_WEBHOOK_URL", r"https?://\S+", "https://host
 # Where this process serves its metrics to Prometheus, as 127.0.0.1:9464. Empty: it has none.
 METRICS_BIND = env_like("METRICS_BIND", r"\S+:\d{1,5}", "127.0.0.1:9464")
 
+# --- error tracker -------------------------------------------------------------------
+
+# Where errors are sent, as Sentry gives it. Empty: nowhere.
+SENTRY_DSN = env_like("SENTRY_DSN", r"https?://[^\s@]+@\S+/\d+", "https://key@host/1")
+SENTRY_ENVIRONMENT = env("SENTRY_ENVIRONMENT", "production")
+# Of requests.
+SENTRY_TRACES_PERCENT = env_int("SENTRY_TRACES_PERCENT", 1)
+# Said with each error.
+RELEASE = env("CLIPFORGE_VERSION", "unknown")
+
 # --- sandboxes -----------------------------------------------------------------------
 
 # What a sandbox has to test with. Filled up again every night where less than half is left.
@@ -480,26 +484,6 @@ SANDBOX_CREDITS = env_int("SANDBOX_CREDITS", 10_000)
 # Work for tests costs nothing, so it is short: the longest source, and what of a clip is made.
 SANDBOX_SOURCE_SECONDS = env_int("SANDBOX_SOURCE_SECONDS", 300)
 SANDBOX_CLIP_SECONDS = env_int("SANDBOX_CLIP_SECONDS", 15)
-
-# --- the API -------------------------------------------------------------------------
-
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["clipforge.orgs.api.request_path.APIKeyAuthentication"],
-    "DEFAULT_THROTTLE_CLASSES": [
-        "clipforge.orgs.api.request_path.OrganizationThrottle",
-        "clipforge.orgs.api.request_path.AnonymousThrottle",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["clipforge.common.api.renderers.Renderer"],
-    "DEFAULT_PARSER_CLASSES": ["clipforge.common.api.parsers.LimitedJSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "clipforge.common.api.pagination.KeysetPagination",
-    "DEFAULT_FILTER_BACKENDS": ["clipforge.common.api.filters.StrictFilterBackend"],
-    "DEFAULT_METADATA_CLASS": "clipforge.common.api.metadata.Methods",
-    "DEFAULT_SCHEMA_CLASS": "clipforge.common.api.schema.ProblemAutoSchema",
-    "EXCEPTION_HANDLER": "clipforge.common.api.problems.exception_handler",
-    "UNAUTHENTICATED_USER": None,
-    "TEST_REQUEST_DEFAULT_FORMAT": "json",
-}
 
 # --- logs ----------------------------------------------------------------------------
 

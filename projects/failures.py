@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from clipforge.common import fetching
@@ -13,6 +14,8 @@ from clipforge.media.contracts import WARNINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
 
 SOURCE_MISSING = Failure(
     "source_missing",
@@ -49,6 +52,9 @@ def failure_of(error: Exception) -> Failure | None:
         case MediaError(code=ErrorCode.CANCELLED):
             return INTERRUPTED
         case MediaError():
+            if error.code is ErrorCode.DECODER_CRASHED:
+                # Most such files are damaged; one may show a fault of ours.
+                logger.error("the decoder crashed", exc_info=error)
             return Failure(error.code.value, error.message)
         case Unanswered():
             return Failure(error.code, f"{error.message} You were not charged.")

@@ -18,9 +18,11 @@ class CommonConfig(AppConfig):
     label = "common"
 
     def ready(self) -> None:
-        from clipforge.common import checks, query_times  # noqa: F401 - checks register themselves
+        from clipforge.common import checks, error_tracking, query_times  # noqa: F401 - checks register themselves
         from clipforge.common.cache.metrics import metrics
 
+        if settings.SENTRY_DSN:
+            error_tracking.start()
         keep_receivers(request_started)
         keep_receivers(request_finished)
         # It asks every cache to close what ours keep open on purpose.

@@ -103,5 +103,7 @@ def configuration(level: str, format_: str) -> dict[str, Any]:
             "procrastinate": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "stripe": {"level": "WARNING"},
+            # It warns of every try to reach an error tracker that is away.
+            "urllib3": {"level": "ERROR"},
         },
     }

@@ -13,7 +13,7 @@ from csp.middleware import CSPMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from clipforge.common import logs, telemetry
+from clipforge.common import error_tracking, logs, telemetry
 from clipforge.common.models import uuid7
 from clipforge.common.pages import is_page
 from clipforge.common.waiting import is_parked
@@ -40,7 +40,11 @@ class RequestLogMiddleware:
         request_id = offered if is_taken else str(uuid7())
         logs.start_context(request_id=request_id)
         started = time.perf_counter()
-        response = self.get_response(request)
+        response: HttpResponse
+        if error_tracking.is_sampled():
+            response = error_tracking.traced(self.get_response, request)
+        else:
+            response = self.get_response(request)
         response["X-Request-ID"] = request_id
         if response.status_code == 304 and is_parked(response):
             return response  # not an answer yet

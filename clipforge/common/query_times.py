@@ -7,6 +7,7 @@ back, and waiting for this process's other threads; COMMIT is not seen.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from clipforge.common import error_tracking
 from clipforge.common.cache.metrics import metrics
 
 PREFIX = "sql|"
@@ -58,8 +60,10 @@ def percentile(counted: Mapping[str, int], share: float) -> float | None:
 def _timed(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
+    span = error_tracking.span_of_statement(sql) or contextlib.nullcontext()
     started = time.perf_counter()
     try:
-        return execute(sql, params, many, context)
+        with span:
+            return execute(sql, params, many, context)
     finally:
         metrics.count(f"{PREFIX}{step_of((time.perf_counter() - started) * 1000)}")

@@ -89,7 +89,7 @@ def failed_entries() -> QuerySet[Any]:
 
 def given_up(kind: JobKind[Any]) -> list[tuple[uuid.UUID, int]]:
     """Jobs of the kind whose entry failed and which wait for it still, each with its fence."""
-    failed = entries_of(kind).filter(status="failed", task_name=kind.task).order_by("-id")
+    failed = entries_of(kind).filter(status="failed", task_name__in=kind.tasks).order_by("-id")
     entries = {
         uuid.UUID(pk): int(fence)
         for pk, fence in failed.values_list("of_job", "of_fence")[:GIVEN_UP_AT_ONCE]

@@ -11,7 +11,7 @@ from typing import Any
 
 from procrastinate.contrib.django import app
 
-from clipforge.common import storage
+from clipforge.common import logs, storage
 from clipforge.jobs import kinds, running, store_areas, store_markers, sweeping
 from clipforge.jobs.kinds import JobKind, Preparation
 from clipforge.jobs.retrying import GrowingPauses
@@ -42,6 +42,7 @@ def register(kind: JobKind[Any]) -> None:
 
     def perform(*, fence: int, **arguments: str) -> None:
         pk = arguments[kind.argument]
+        logs.start_context(kind=kind.name, job=pk)
         try:
             running.perform(kind, uuid.UUID(pk), fence=fence)
         except Exception:
@@ -69,6 +70,7 @@ def register_area(area: Area, *, maintenance: str) -> None:
 def _register_preparation(kind: JobKind[Any], first: Preparation) -> None:
     def prepare(*, fence: int, **arguments: str) -> None:
         pk = arguments[kind.argument]
+        logs.start_context(kind=kind.name, job=pk)
         try:
             running.prepare(kind, first, uuid.UUID(pk), fence=fence)
         except Exception:

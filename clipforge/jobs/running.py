@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from clipforge.common import logs
 from clipforge.jobs import lifecycle
 from clipforge.jobs.heartbeat import Heartbeat
 from clipforge.jobs.kinds import JobKind, Preparation
@@ -20,6 +21,7 @@ def perform(kind: JobKind[Any], pk: uuid.UUID, *, fence: int) -> None:
     job = lifecycle.claim(kind.model, pk, fence=fence)
     if job is None:
         return
+    logs.bind(org=str(job.org_id))
     first = kind.preparation
     if first is not None and first.is_due(job):
         lifecycle.hand_over(job, task=first.task)
@@ -34,6 +36,7 @@ def prepare(kind: JobKind[Any], first: Preparation, pk: uuid.UUID, *, fence: int
     job = lifecycle.claim(kind.model, pk, fence=fence)
     if job is None:
         return
+    logs.bind(org=str(job.org_id))
     heartbeat = Heartbeat(job)
     with settle_outcome(kind, job, heartbeat):
         if first.is_due(job):
