@@ -794,6 +794,26 @@ def test_an_event_of_the_other_mode_is_refused(org, stripe, mode):
         assert_problem(send(*stripe.signed(event)), 400, "wrong_mode")
 
 
+GOOD = {"id": "evt_1", "type": "x", "created": 1, "livemode": False}
+ABSURD = [
+    *({**GOOD, "created": created} for created in (10**30, 253402300800, -1, True, 1.5, "1", None)),
+    *({**GOOD, "id": name} for name in ("", "e" * 256, "evt_\0", None)),
+    {**GOOD, "type": "x\0"},
+    {**GOOD, "data": {"object": {"name": "a\0b"}}},
+]
+
+
+@pytest.mark.parametrize("number", range(len(ABSURD)))
+def test_a_signed_event_that_no_row_can_hold_is_refused(stripe, number: int):
+    with nothing_changes():
+        assert_problem(send(*stripe.signed(ABSURD[number])), 400, "invalid_event")
+
+
+def test_an_event_of_the_last_second_and_with_the_longest_id_is_kept(stripe):
+    event = {**GOOD, "id": "e" * 255, "created": 253402300799}
+    assert send(*stripe.signed(event)).status_code == 200
+
+
 @pytest.mark.parametrize("event", [{}, {"id": 1, "type": "x", "created": 1, "livemode": False}])
 def test_what_is_no_event_is_refused(stripe, event):
     with nothing_changes():
