@@ -25,7 +25,7 @@ whom), clusters (the files of PostgreSQL), keeper. Plain Python; imports nothing
 
 from clipforge.embedded.leases import Lease, alone, hold, keeper_pid, stop, wait_stopped
 from clipforge.embedded.paths import EmbeddedError, ServerUrls, urls
-from clipforge.embedded.programs import find_redis
+from clipforge.embedded.programs import find_redis, postgres_programs
 
 __all__ = [
     "EmbeddedError",
@@ -35,6 +35,7 @@ __all__ = [
     "find_redis",
     "hold",
     "keeper_pid",
+    "postgres_programs",
     "stop",
     "urls",
     "wait_stopped",

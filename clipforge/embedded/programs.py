@@ -118,6 +118,14 @@ def _find_postgres() -> Path:
     return package / "pginstall18"
 
 
+def postgres_programs() -> Path | None:
+    """The folder with the clients of PostgreSQL that pip installed, if it did."""
+    try:
+        return _find_postgres() / "bin"
+    except EmbeddedError:
+        return None
+
+
 def find_redis() -> Path:
     """The Redis that pip installed, or else the one of this machine. Raises EmbeddedError."""
     for wheel, program in REDIS_WHEELS.items():

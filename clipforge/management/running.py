@@ -26,6 +26,8 @@ AS_IT_IS = {
     "makemigrations",
     "migrate",
     "optimizemigration",
+    # It needs a database without tables.
+    "restore",
     "showmigrations",
     "sqlmigrate",
     "squashmigrations",
