@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import subprocess
 import sys
@@ -61,6 +62,31 @@ def test_every_service_has_a_health_check_except_those_that_end(compose: dict[st
     assert unchecked == {"migrate", "s3-setup"}
 
 
+def test_every_service_is_bounded_and_so_is_its_log(compose: dict[str, Any]):
+    for name, service in compose["services"].items():
+        assert service["mem_limit"], name
+        assert service["cpus"] >= 1, name
+        assert service["logging"] == {
+            "driver": "local",
+            "options": {"max-size": "20m", "max-file": "5"},
+        }, name
+
+
+def test_ours_write_nothing_but_to_their_named_places(compose: dict[str, Any]):
+    ours = [each for each in compose["services"].values() if "build" in each]
+    assert len(ours) == 5
+    for service in ours:
+        assert (service["read_only"], service["tmpfs"]) == (True, ["/tmp"])  # noqa: S108 - a container's
+        assert service["cap_drop"] == ["ALL"]
+
+
+def test_web_believes_nginx_alone_about_addresses(compose: dict[str, Any]):
+    address = compose["services"]["nginx"]["networks"]["default"]["ipv4_address"]
+    assert f"\nTRUSTED_PROXIES={address}\n" in (ROOT / ".env.example").read_text()
+    (network,) = compose["networks"]["default"]["ipam"]["config"]
+    assert ipaddress.ip_address(address) in ipaddress.ip_network(network["subnet"])
+
+
 def test_no_secret_has_a_default(compose: dict[str, Any]):
     environment = {
         f"{name}.{variable}": value
@@ -76,7 +102,7 @@ def test_no_secret_has_a_default(compose: dict[str, Any]):
     }
     earlier = {value for name, value in environment.items() if name.endswith("_FALLBACKS")}
     assert earlier == {"${SECRET_KEY_FALLBACKS:-}", "${API_KEY_PEPPER_FALLBACKS:-}"}
-    assert len(secret) == 18
+    assert len(secret) == 20
     assert all(":?" in value for value in secret.values()), secret
 
 

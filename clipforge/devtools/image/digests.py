@@ -8,7 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-FILES = (ROOT / "clipforge/deploy/Dockerfile", ROOT / "docker-compose.yml")
+FILES = (
+    ROOT / "clipforge/deploy/Dockerfile",
+    ROOT / "clipforge/deploy/pgbouncer.Dockerfile",
+    ROOT / "docker-compose.yml",
+)
 # `FROM python:3.11.14` and `image: "postgres:18.1"`, with a digest or without; not our own image.
 REFERENCE = re.compile(
     r"^(?P<before>\s*(?:FROM|image:)\s+)(?P<name>[a-z0-9./-]+:[\w.-]+)(?:@sha256:[0-9a-f]{64})?(?=\s|$)",

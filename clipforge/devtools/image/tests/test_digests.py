@@ -109,7 +109,9 @@ def test_every_image_of_ours_names_its_full_version():
             assert re.fullmatch(r"RELEASE\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", tag), name
             continue
         version = tag.partition("-")[0]
-        assert len(version.split(".")) == (2 if name.startswith("postgres:") else 3), name
+        assert len(version.split(".")) == (2 if name.startswith(("postgres:", "debian:")) else 3), (
+            name
+        )
 
 
 def test_the_command_says_which_image_it_knows_nothing_of(tmp_path: Path):
