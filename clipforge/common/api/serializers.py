@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
-import inspect
-import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from clipforge.common.api.plans import NOT_PLANNED, plan_of, planned
 from clipforge.common.api.unknown_fields import Stranger, refuse_strangers
 
 if TYPE_CHECKING:
@@ -38,6 +38,16 @@ class Strict(_Base):
         """Raises Invalid (`unknown_field`) for a body with other members, whatever `raise_exception` is."""
         refuse_strangers(strangers(self, getattr(self, "initial_data", None)))
         return super().is_valid(raise_exception=raise_exception)
+
+    @planned
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """As DRF's, by a plan that is made once."""
+        plan = plan_of(type(self))
+        if plan is not None:
+            with contextlib.suppress(*NOT_PLANNED):
+                return plan.show(self, instance)
+        shown: dict[str, Any] = super().to_representation(instance)
+        return shown
 
 
 class Serializer(Strict, serializers.Serializer[Any]):
@@ -77,21 +87,9 @@ class ModelSerializer(Strict, serializers.ModelSerializer[Any]):
         models.FloatField: Decimals,
     }
 
+    @planned
     def get_fields(self) -> dict[str, Any]:
         return copy.deepcopy(_fields_of(type(self)))
-
-    def to_representation(self, instance: Any) -> dict[str, Any]:
-        """As DRF's, by a plan that is made once: what of which field is read, and how it is written."""
-        plan = _plan_of(type(self))
-        if plan is None:
-            shown: dict[str, Any] = super().to_representation(instance)
-            return shown
-        return {
-            name: write(self, value) if is_method else None if value is None else write(value)
-            for name, value, write, is_method in (
-                (name, read(instance), write, is_method) for name, read, write, is_method in plan
-            )
-        }
 
     def build_standard_field(self, field_name: str, model_field: Any) -> Any:
         kind, options = super().build_standard_field(field_name, model_field)
@@ -99,44 +97,6 @@ class ModelSerializer(Strict, serializers.ModelSerializer[Any]):
         if kind is Text and model_field.blank and read_only:
             return MaybeText, {**options, "allow_null": True}
         return kind, options
-
-
-class _Step(NamedTuple):
-    """A member of what a serializer shows."""
-
-    name: str
-    read: Callable[[Any], Any]  # from the row
-    write: Callable[..., Any]  # for JSON; of a method, with the serializer before the row
-    is_method: bool
-
-
-@functools.cache
-def _plan_of(kind: type[ModelSerializer]) -> list[_Step] | None:
-    """None for a serializer with a field that has to be asked in DRF's way: others inside it."""
-    template, steps = kind(), []
-    for name, field in template.fields.items():
-        if field.write_only:
-            continue
-        step = _step_of(kind, name, field)
-        if step is None:
-            return None
-        steps.append(step)
-    return steps
-
-
-def _step_of(kind: type[ModelSerializer], name: str, field: Any) -> _Step | None:
-    match field:
-        case serializers.SerializerMethodField():
-            return _Step(name, lambda row: row, getattr(kind, field.method_name), True)
-        case serializers.PrimaryKeyRelatedField(pk_field=None) if len(field.source_attrs) == 1:
-            return _Step(name, operator.attrgetter(f"{field.source}_id"), lambda pk: pk, False)
-        case serializers.BaseSerializer() | serializers.RelatedField():
-            return None
-        case _ if len(field.source_attrs) != 1:
-            return None
-    if inspect.isfunction(getattr(kind.Meta.model, field.source, None)):
-        return None
-    return _Step(name, operator.attrgetter(field.source), field.to_representation, False)
 
 
 @functools.cache
