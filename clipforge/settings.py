@@ -248,7 +248,12 @@ DATABASE_STATEMENT_TIMEOUT_MS = env_int("DATABASE_STATEMENT_TIMEOUT_MS", 0)
 DATABASE_POOLER = env_bool("DATABASE_POOLER", False)
 
 _database: dict[str, Any] = {
-    **dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
+    **dj_database_url.parse(
+        DATABASE_URL,
+        engine="clipforge.common.postgresql",
+        conn_max_age=60,
+        conn_health_checks=True,
+    )
 }
 _from_url = _database.get("OPTIONS", {})  # sslmode and the like
 DATABASES: dict[str, Any] = {
