@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from clipforge.common.errors import NotFound
+from clipforge.common.prepared import Prepared
 from clipforge.jobs.selectors import with_reserved
 from clipforge.orgs.models import Organization
 from exports.models import Export, Watermark
@@ -19,7 +21,11 @@ TWIN_AGE = datetime.timedelta(minutes=10)
 
 
 def exports(org: Organization) -> QuerySet[Export]:
-    return with_reserved(Export.objects.for_org(org)).defer("failure_detail")
+    return exports_of_org(org.pk)
+
+
+def exports_of_org(org_id: uuid.UUID) -> QuerySet[Export]:
+    return with_reserved(Export.objects.filter(org=org_id)).defer("failure_detail")
 
 
 def exports_of(project: Project) -> QuerySet[Export]:
@@ -55,20 +61,27 @@ def watermark(org: Organization) -> Watermark | None:
     return Watermark.objects.for_org(org).order_by("org").first()
 
 
-def recent_twin(export: Export) -> uuid.UUID | None:
-    """The latest export of the last minutes that is, or will be, the same file; None if there is none."""
+def recent_twins(export: Export) -> QuerySet[Any]:
+    """The ids of the exports of the last minutes that are, or will be, the same file; the latest first."""
     same = Export.objects.filter(
         project=export.project_id,
         created_at__gte=timezone.now() - TWIN_AGE,
         status__in=[Export.Status.QUEUED, Export.Status.RENDERING, Export.Status.READY],
         **{field: getattr(export, field) for field in Export.ORDERED},
     )
-    return same.order_by("-created_at", "-id").values_list("pk", flat=True).first()
+    return same.order_by("-created_at", "-id").values_list("pk", flat=True)
 
 
 def get_export(org: Organization, export_id: uuid.UUID) -> Export:
     """Raises NotFound, the same for an unknown id and another organization's."""
-    export = exports(org).select_related("project").filter(pk=export_id).first()
+    export = _EXPORT.first(org.pk, export_id)
     if export is None:
         raise NotFound
     return export
+
+
+def _one_export(org_id: uuid.UUID, pk: uuid.UUID) -> QuerySet[Export]:
+    return exports_of_org(org_id).select_related("project").filter(pk=pk)
+
+
+_EXPORT = Prepared(_one_export, count=2)

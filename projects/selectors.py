@@ -10,6 +10,7 @@ from typing import NamedTuple
 from django.db.models import CharField, Func, QuerySet
 
 from clipforge.common.errors import NotFound
+from clipforge.common.prepared import Prepared
 from clipforge.jobs.selectors import with_reserved
 from clipforge.orgs.models import Organization
 from projects import title_search, word_search
@@ -24,7 +25,11 @@ from projects.models import (
 
 
 def projects(org: Organization) -> QuerySet[Project]:
-    return with_reserved(Project.objects.for_org(org)).defer("failure_detail")
+    return projects_of(org.pk)
+
+
+def projects_of(org_id: uuid.UUID) -> QuerySet[Project]:
+    return with_reserved(Project.objects.filter(org=org_id)).defer("failure_detail")
 
 
 def projects_with(org: Organization, text: str) -> QuerySet[Project]:
@@ -43,8 +48,7 @@ def get_project(org: Organization, project_id: uuid.UUID, *, lock: bool = False)
 
     `lock`: it cannot be deleted before the caller's transaction ends.
     """
-    found = projects(org).filter(pk=project_id)
-    project = (found.select_for_update(of=("self",), no_key=True) if lock else found).first()
+    project = (_LOCKED_PROJECT if lock else _PROJECT).first(org.pk, project_id)
     if project is None:
         raise NotFound
     project.org = org  # known: it need not be read again
@@ -52,12 +56,16 @@ def get_project(org: Organization, project_id: uuid.UUID, *, lock: bool = False)
 
 
 def moments(project: Project) -> QuerySet[Moment]:
+    return moments_of(project.pk)
+
+
+def moments_of(project_id: uuid.UUID) -> QuerySet[Moment]:
     """The moments of a project, which the caller knows to be the organization's.
 
     Not of the organization besides: the planner takes the two for independent, expects few rows
     to be of both, and reads and sorts all of the project where a page would do.
     """
-    return Moment.objects.filter(project=project)
+    return Moment.objects.filter(project=project_id)
 
 
 def all_moments() -> QuerySet[Moment]:
@@ -67,15 +75,33 @@ def all_moments() -> QuerySet[Moment]:
 
 def get_moment(org: Organization, moment_id: uuid.UUID, *, lock: bool = False) -> Moment:
     """The moment with its project; `lock` is meant as above, for both. Raises NotFound."""
-    found = Moment.objects.for_org(org).select_related("project").filter(pk=moment_id)
-    # In this order, as all who write moments. Both: PostgreSQL reads again only what it locks, and
-    # another transaction may delete or move the moment while we wait for the project.
-    both = found.select_for_update(of=("project", "self"), no_key=True)
-    moment = (both if lock else found).first()
+    moment = (_LOCKED_MOMENT if lock else _MOMENT).first(org.pk, moment_id)
     if moment is None:
         raise NotFound
     moment.project.org = org
     return moment
+
+
+def _one_project(org_id: uuid.UUID, pk: uuid.UUID) -> QuerySet[Project]:
+    return projects_of(org_id).filter(pk=pk)
+
+
+def _one_moment(org_id: uuid.UUID, pk: uuid.UUID) -> QuerySet[Moment]:
+    return Moment.objects.filter(org=org_id, pk=pk).select_related("project")
+
+
+def _locked_project(org_id: uuid.UUID, pk: uuid.UUID) -> QuerySet[Project]:
+    return _one_project(org_id, pk).select_for_update(of=("self",), no_key=True)
+
+
+def _locked_moment(org_id: uuid.UUID, pk: uuid.UUID) -> QuerySet[Moment]:
+    # In this order, as all who write moments. Both: PostgreSQL reads again only what it locks, and
+    # another transaction may delete or move the moment while we wait for the project.
+    return _one_moment(org_id, pk).select_for_update(of=("project", "self"), no_key=True)
+
+
+_PROJECT, _LOCKED_PROJECT = (Prepared(each, count=2) for each in (_one_project, _locked_project))
+_MOMENT, _LOCKED_MOMENT = (Prepared(each, count=2) for each in (_one_moment, _locked_moment))
 
 
 class Clippable(NamedTuple):

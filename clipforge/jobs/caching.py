@@ -1,7 +1,7 @@
-"""The stamp of a job: the ETag of what the API last showed of it, so that a poll which finds nothing
+"""The stamp of a job: what the API last showed of it, with its ETag, so that a poll which finds nothing
 new costs no SQL.
 
-    jobs:stamp:<kind>:<id>:<organization>     [ETag, seconds until it is worth asking again]
+    jobs:stamp:<kind>:<id>:<organization>     [ETag, seconds until it is worth asking again, origin, body]
 
 Stored under the version of the row, which a trigger raises with every UPDATE, and read in the round
 trip that admits the request. Whoever changes a job announces it here, in the same transaction: a stamp
@@ -44,10 +44,15 @@ CHANGES_BEFORE_DELETE = 10
 
 
 class Stamp(NamedTuple):
-    """`etag` is empty where each answer has to be made anew."""
+    """`etag` is empty where each answer has to be made anew.
+
+    `body` is for who asks at the same `origin`, which the links in it begin with; empty, it is not kept.
+    """
 
     etag: str
     retry_after: int
+    origin: str = ""
+    body: str = ""
 
 
 def stamp_family(model: type[Job], pk: uuid.UUID) -> str:

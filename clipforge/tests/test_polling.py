@@ -215,6 +215,38 @@ def test_a_poll_that_finds_nothing_new_costs_the_round_trip_that_admits_it(
     assert poll(api, job, '"other"').json() == api.get(url_of(job)).json()
 
 
+@pytest.mark.parametrize("make", [make_project, make_export])
+def test_a_job_that_has_not_changed_is_shown_again_without_sql(
+    api: APIClient, organization: Organization, make: Callable[..., Job]
+):
+    job = make(organization if make is make_project else make_project(organization))
+    first = api.get(url_of(job))
+    with statements(access=True, control=True) as said, round_trips() as asked:
+        again = api.get(url_of(job))
+    assert (again.content, again["ETag"]) == (first.content, first["ETag"])
+    assert (said, asked) == ([], [ADMITTED])
+
+
+def test_links_begin_as_the_request_that_asks_for_them(api: APIClient, organization: Organization):
+    export = make_export(make_project(organization))
+    for host in ("localhost", "127.0.0.1", "localhost"):
+        for _ in range(2):
+            link = api.get(url_of(export), headers={"Host": host}).json()["download_url"]
+            assert link.startswith(f"http://{host}/")
+
+
+def test_a_job_of_more_than_is_kept_is_read_each_time(api: APIClient, organization: Organization):
+    small, large = ("x" * 100, "x" * 500)
+    for text, is_kept in ((small, True), (large, False)):
+        project = make_project(organization, metadata={str(n): text for n in range(16)})
+        for _ in range(2):
+            with statements() as said:
+                shown = api.get(url_of(project))
+        assert (said == []) is is_kept
+        assert (len(shown.content) <= 8192) is is_kept
+        assert poll(api, project, shown["ETag"]).status_code == 304
+
+
 CHANGES: dict[str, tuple[str, Callable[[Any], object]]] = {
     "renamed": ("READY", lambda job: rename_project(project=job, title="Another")),
     "cancelled": ("ANALYZING", lambda job: job_services.cancel_job(job=job, actor=ACTOR)),

@@ -23,6 +23,7 @@ from rest_framework.response import Response
 from clipforge.common.api import expanding
 from clipforge.common.api.files import serve_file
 from clipforge.common.api.filters import ORDERS, order_of
+from clipforge.common.api.pagination import first_rows
 from clipforge.common.api.problems import refusal, safe_only
 from clipforge.common.api.schema import together
 from clipforge.common.errors import DomainError, NotFound
@@ -49,6 +50,7 @@ from projects.models import Moment, Project
 
 class ExportList(JobList):
     model = Export
+    first_rows = first_rows(selectors.exports_of_org, ORDERS["created_at"])
     serializer_class = ExportSerializer
     filterset_class = ExportFilter
     idempotent_methods = ("post",)
@@ -62,6 +64,9 @@ class ExportList(JobList):
         return order_of(self.request)
 
     queryset = Export.objects.none()  # names the model; what is listed comes from get_queryset
+
+    def owner_id(self) -> uuid.UUID:
+        return self.organization.pk
 
     def get_queryset(self) -> QuerySet[Export]:
         return selectors.exports(self.organization)

@@ -10,11 +10,12 @@ from django.http import HttpResponse
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import status
-from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api import expanding
+from clipforge.common.api.pagination import first_rows
+from clipforge.common.api.views import LeanList
 from clipforge.media import Chosen
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
@@ -31,7 +32,8 @@ from projects.api.serializers import (
 from projects.models import Moment, Project
 
 
-class MomentList(ListModelMixin, OrgView):
+class MomentList(LeanList, OrgView):
+    first_rows = first_rows(selectors.moments_of, ("score", "id"))
     serializer_class = MomentSerializer
     filterset_class = MomentFilter
     keyset = ("score", "id")
@@ -41,6 +43,9 @@ class MomentList(ListModelMixin, OrgView):
     codes = {"post": refusals.MOMENTS}
 
     queryset = Moment.objects.none()  # names the model; what is listed comes from get_queryset
+
+    def owner_id(self) -> uuid.UUID:
+        return selectors.get_project(self.organization, self.kwargs["project_id"]).pk
 
     def get_queryset(self) -> QuerySet[Moment]:
         project = selectors.get_project(self.organization, self.kwargs["project_id"])

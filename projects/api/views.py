@@ -21,7 +21,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api import expanding
-from clipforge.common.api.filters import order_of
+from clipforge.common.api.filters import ORDERS, order_of
+from clipforge.common.api.pagination import first_rows
 from clipforge.common.api.parsers import LimitedJSONParser, is_json
 from clipforge.common.api.schema import DIGESTS, together
 from clipforge.common.api.uploads import PartUploadHandler, StreamedUploadParser, UploadedPart
@@ -50,6 +51,7 @@ from projects.wishes import require_inside
 
 class ProjectList(JobList):
     model = Project
+    first_rows = first_rows(selectors.projects_of, ORDERS["created_at"])
     serializer_class = ProjectSerializer
     filterset_class = ProjectFilter
     idempotent_methods = ("post",)
@@ -62,6 +64,9 @@ class ProjectList(JobList):
         return order_of(self.request)
 
     queryset = Project.objects.none()  # names the model; what is listed comes from get_queryset
+
+    def owner_id(self) -> uuid.UUID:
+        return self.organization.pk
 
     def get_queryset(self) -> QuerySet[Project]:
         return selectors.projects(self.organization)

@@ -8,7 +8,9 @@ and steps through ties by offset, so its cost grows with the ties.
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.core import signing
 from django.db.models import Model, QuerySet
@@ -20,6 +22,9 @@ from rest_framework.utils.urls import replace_query_param
 from clipforge.common.api.filters import AnyOf
 from clipforge.common.errors import Invalid, NotFound
 from clipforge.common.lists.keyset import beyond, place_of, values_at
+from clipforge.common.prepared import Prepared
+
+M = TypeVar("M", bound=Model)
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 100
@@ -40,6 +45,16 @@ class KeysetPagination(BasePagination):
         cursor = request.query_params.get("cursor")
         after = None if cursor is None else self._decode(cursor, queryset.model, fields)
         rows = list(keyset_page(queryset, fields, size, after=after, any_of=_any_of(request, view)))
+        return self._page(request, rows, fields, size)
+
+    def first_page(self, rows: list[Any], request: Request, view: Any) -> list[Any]:
+        """As `paginate_queryset`, of the rows that `first_rows` found."""
+        self.request = request
+        return self._page(request, rows, view.keyset, DEFAULT_PAGE_SIZE)
+
+    def _page(
+        self, request: Request, rows: list[Any], fields: tuple[str, ...], size: int
+    ) -> list[Any]:
         page = rows[:size]
         self.next_cursor = cursor_at(request, page[-1], fields) if len(rows) > size else None
         return page
@@ -107,6 +122,11 @@ class KeysetPagination(BasePagination):
             return values_at(model, fields, texts)
         except ValueError:  # of a release that ordered the list by something else
             raise malformed from None
+
+
+def first_rows(listed: Callable[[uuid.UUID], QuerySet[M]], fields: tuple[str, ...]) -> Prepared[M]:
+    """The first page of a list of what belongs to something, by its id, that no parameter narrows."""
+    return Prepared(lambda pk: keyset_page(listed(pk), fields, DEFAULT_PAGE_SIZE))
 
 
 def keyset_page(

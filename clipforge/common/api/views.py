@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, TypeVar
+import uuid
+from typing import Any, ClassVar, TypeVar, cast
 
 from rest_framework.generics import GenericAPIView
+from rest_framework.mixins import ListModelMixin
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+
+from clipforge.common.api.pagination import KeysetPagination
+from clipforge.common.prepared import Prepared
 
 T = TypeVar("T")
 
@@ -68,6 +73,24 @@ class LeanView(GenericAPIView[Any]):
             return final
         # The response that a template would be rendered into is made into one of bytes at once.
         return final.render()
+
+
+class LeanList(ListModelMixin, LeanView):
+    """A list whose first page, which front ends ask for all the time, is a query that is prepared."""
+
+    # By the id of whom they belong to.
+    first_rows: ClassVar[Prepared[Any]]
+
+    def owner_id(self) -> uuid.UUID:
+        """Whose rows are listed. Raises NotFound."""
+        raise NotImplementedError
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        if request.META.get("QUERY_STRING"):
+            return super().list(request, *args, **kwargs)
+        paginator = cast("KeysetPagination", self.paginator)
+        page = paginator.first_page(self.first_rows.rows(self.owner_id()), request, self)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 class LeanRequest(Request):

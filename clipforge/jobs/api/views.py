@@ -9,7 +9,6 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import status
-from rest_framework.mixins import ListModelMixin
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -19,6 +18,7 @@ from clipforge.common.api import expanding
 from clipforge.common.api.conditional import etag_of, held_by, not_modified
 from clipforge.common.api.renderers import Renderer
 from clipforge.common.api.schema import Codes, together
+from clipforge.common.api.views import LeanList
 from clipforge.common.errors import Invalid
 from clipforge.common.waiting import RETRY_SECONDS, wait_of
 from clipforge.jobs import caching
@@ -56,6 +56,8 @@ class JobView(OrgView):
 MAX_WAIT = 30
 # What has no stamp, as a job that is queued, is looked at without news too: its place depends on others.
 LOOK_SECONDS = 5
+# A job is a kilobyte; one with much metadata is read anew. Bytes.
+MOST_KEPT = 8192
 
 WAIT = OpenApiParameter(
     "wait",
@@ -64,7 +66,7 @@ WAIT = OpenApiParameter(
 )
 
 
-class JobList(ListModelMixin, OrgView):
+class JobList(LeanList, OrgView):
     """The jobs of one kind. Polled: a client that has a page already is told so without any SQL."""
 
     model: ClassVar[type[Job]]
@@ -128,21 +130,25 @@ class JobDetail(JobView):
         return response
 
     def _stamped(self, request: Request) -> HttpResponse:
-        """304 if the stamp says so; else the job."""
+        """304 or the job, as the stamp says, if there is one; else the job as it is read."""
+        origin = f"{request.scheme}://{request.get_host()}"
         shown: list[HttpResponse] = []
 
         def load() -> tuple[Job, caching.Stamp]:
             job = self.get_job()
             shown.append(self._as_it_is(job))
-            return job, caching.Stamp(shown[0]["ETag"], int(shown[0].get("Retry-After", "0")))
+            return job, _stamp_of(shown[0], origin)
 
-        if self.prefetched is not None or "If-None-Match" in request.headers:
-            (pk,) = self.kwargs.values()
-            found = self.prefetched
-            stamp = caching.stamp_of(self.model, pk, self.organization.pk, load, found=found)
-            if held := held_by(request, stamp.etag):
-                return _with_hint(not_modified(None, held), stamp.retry_after)
-        return shown[0] if shown else self._as_it_is(self.get_job())
+        (pk,) = self.kwargs.values()
+        found = self.prefetched
+        stamp = caching.stamp_of(self.model, pk, self.organization.pk, load, found=found)
+        if held := held_by(request, stamp.etag):
+            return _with_hint(not_modified(None, held), stamp.retry_after)
+        if shown:
+            return shown[0]
+        if stamp.body and stamp.origin == origin:
+            return _with_hint(_answer(stamp.body.encode(), stamp.etag), stamp.retry_after)
+        return self._as_it_is(self.get_job())
 
     def _wait(
         self, request: Request, response: HttpResponse, seconds: int, *, look_every: int
@@ -179,9 +185,21 @@ class JobDetail(JobView):
     def _as_it_is(self, job: Job, lists: dict[str, Any] | None = None) -> HttpResponse:
         data = {**self.data_of(job), **(lists or {})}
         body = JSONRenderer().render(data)
-        response = HttpResponse(body, content_type="application/json")
-        response["ETag"] = etag_of(body)
+        response = _answer(body, etag_of(body))
         return _with_hint(response, seconds_until_news(job, data["queue_position"]))
+
+
+def _answer(body: bytes, etag: str) -> HttpResponse:
+    response = HttpResponse(body, content_type="application/json")
+    response["ETag"] = etag
+    return response
+
+
+def _stamp_of(response: HttpResponse, origin: str) -> caching.Stamp:
+    etag, retry_after = response["ETag"], int(response.get("Retry-After", "0"))
+    if len(response.content) > MOST_KEPT:
+        return caching.Stamp(etag, retry_after)
+    return caching.Stamp(etag, retry_after, origin, response.content.decode())
 
 
 def _seconds_to_wait(request: Request) -> int:
