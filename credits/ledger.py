@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
@@ -40,6 +40,8 @@ from credits.pricing import Charge
 from credits.rules import why_not_hold
 
 Row = tuple[Any, ...]
+# Asks a function for these columns, of which `credits_reserve` has these arguments.
+Reserve = Callable[[str, list[Any]], Row]
 M = TypeVar("M", CreditHold, CreditTransaction)
 
 HOLD_FIELDS = tuple(field.attname for field in CreditHold._meta.concrete_fields)
@@ -60,10 +62,8 @@ TAKE_OUT = (
     f"SELECT {_columns('made', TRANSACTION_FIELDS)} FROM credits_take_out("  # noqa: S608
     "%s, %s, %s, %s, %s, %s, %s, %s) AS made"
 )
-RESERVE = (
-    f"SELECT outcome, version, available, {_columns('(hold)', HOLD_FIELDS)} FROM credits_reserve("  # noqa: S608
-    "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-)
+# What `credits_reserve` returns, and a function that does more besides returns first.
+RESERVED = f"outcome, version, available, {_columns('(hold)', HOLD_FIELDS)}"
 SETTLE = (
     f"SELECT org, version, held, {_columns('(spend)', TRANSACTION_FIELDS)} FROM credits_settle("  # noqa: S608
     "%s, %s, %s, %s, %s)"
@@ -155,10 +155,11 @@ def place_hold(
     actor: str,
     fence: int,
     max_open_holds: int | None,
+    by: Reserve | None = None,
 ) -> Placed:
     """Insert a hold and reserve its amount on the account and its lots. Raises nothing for a refusal."""
-    outcome, version, available, *values = _call(
-        RESERVE,
+    outcome, version, available, *values = (by or _reserve)(
+        RESERVED,
         [
             *(uuid7(), org_id, charge.credits, fence, reason, reference_type, reference_id),
             *(charge.unit_price, charge.price_version, Jsonb(charge.inputs), actor),
@@ -192,6 +193,11 @@ def settle_hold(
     if version is not None:
         _announce(org_id, version)
     return Settled(version is not None, held, _made(CreditTransaction, TRANSACTION_FIELDS, values))
+
+
+def _reserve(columns: str, arguments: list[Any]) -> Row:
+    marks = ", ".join(["%s"] * len(arguments))
+    return _call(f"SELECT {columns} FROM credits_reserve({marks})", arguments)  # noqa: S608
 
 
 def release_hold(hold_id: uuid.UUID, *, status: HoldStatus, fence: int | None, actor: str) -> bool:

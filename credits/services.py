@@ -154,8 +154,12 @@ def reserve(
     actor: str,
     fence: int = 0,
     max_open_holds: int | None = None,
+    by: ledger.Reserve | None = None,
 ) -> CreditHold:
     """Reserve a price before the work starts, for HOLD_SECONDS.
+
+    `by` reserves and does more in the same statement: it is given the columns and the arguments of
+    `credits_reserve`, and returns its row.
 
     Raises InsufficientCredits, also when lots have ended that `expire_grants` has not swept
     yet, TooManyOpenHolds where the organization has `max_open_holds` already, and KeyCapReached
@@ -174,6 +178,7 @@ def reserve(
             actor=actor,
             fence=fence,
             max_open_holds=max_open_holds,
+            by=by,
         )
     hold = placed.hold
     if hold is None:

@@ -200,9 +200,11 @@ def order_export(*, export: Export, charge: Charge, actor: str) -> Export:
 
     Raises InsufficientCredits, TooManyAtOnce.
     """
-    export.duplicate_of = selectors.recent_twin(export)
     export.download_name = export.readable_name()
-    job_services.submit_job(job=export, actor=actor, charge=charge)
+    twin = selectors.recent_twins(export)[:1]
+    job_services.submit_job(
+        job=export, actor=actor, charge=charge, looked_up={"duplicate_of": twin}
+    )
     return export
 
 

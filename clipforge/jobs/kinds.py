@@ -243,6 +243,12 @@ def defer(
     task.defer(**arguments)
 
 
+def entry_of(kind: JobKind[Any]) -> dict[str, str]:
+    """What an entry for a job of the kind consists of, for the database. Raises TaskNotFound."""
+    task = app.configure_task(kind.task, allow_unknown=False).job
+    return {"queue": task.queue, "task": task.task_name, "argument": kind.argument}
+
+
 def entries_of(kind: JobKind[Any]) -> QuerySet[Any]:
     """Entries of the queue by their job and its fence, as `of_job` and `of_fence`: texts, by an index."""
     job = _JOB_OF_OWN if kind.argument in OWN_ARGUMENTS else KT(f"args__{kind.argument}")

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -62,18 +63,19 @@ def submit(
     reason: str,
     actor: str,
     most_open: int | None = None,
+    looked_up: Mapping[str, models.QuerySet[Any]] | None = None,
 ) -> None:
-    """Reserve the price, insert the row as QUEUED and defer its task, all or nothing.
+    """Reserve the price, insert the row as QUEUED and defer its task: one statement, all or nothing.
 
-    Raises InsufficientCredits, and TooManyAtOnce where `most_open` jobs of the organization wait
-    or run; then nothing was written.
+    `looked_up` are columns with what these queries of one value find as the row is inserted. Raises
+    InsufficientCredits, and TooManyAtOnce where `most_open` jobs of the organization wait or run; then
+    nothing was written.
     """
-    with transaction.atomic():
-        job.hold = _reserve(job, charge, reason, actor, most_open)
-        job.status = QUEUED
-        job.queued_at = timezone.now()
-        job.save(force_insert=True)
-        caching.added(job.org_id, changed_by=places.enter(job))
+    job.status = QUEUED
+    job.queued_at = timezone.now()
+    submission = places.Submission(job, looked_up or {})
+    job.hold = _reserve(job, charge, reason, actor, most_open, by=submission.ask)
+    submission.note()
 
 
 def retry(
@@ -291,7 +293,13 @@ def release_left_hold(job: J, *, actor: str) -> J:
 
 
 def _reserve(
-    job: Job, charge: Charge, reason: str, actor: str, most_open: int | None
+    job: Job,
+    charge: Charge,
+    reason: str,
+    actor: str,
+    most_open: int | None,
+    *,
+    by: Callable[[str, list[Any]], tuple[Any, ...]] | None = None,
 ) -> CreditHold:
     try:
         return credit_services.reserve(
@@ -304,6 +312,7 @@ def _reserve(
             actor=actor,
             fence=job.fence,
             max_open_holds=most_open,
+            by=by,
         )
     except TooManyOpenHolds as refusal:
         raise in_terms_of_jobs(refusal) from refusal

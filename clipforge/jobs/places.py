@@ -13,14 +13,17 @@ locks on a job, a hold and an account.
 
 from __future__ import annotations
 
+import functools
+import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
+from psycopg.types.json import Jsonb
 
-from clipforge.jobs import kinds
+from clipforge.jobs import caching, kinds
 from clipforge.jobs.models import QUEUED, Job, JobPlace
 
 # Organizations with room, and places of jobs that ended, that one run of the sweeper sees to.
@@ -48,6 +51,73 @@ def enter(job: Job) -> int:
     job.ahead_when_queued = ahead
     _defer(row[:4] for row in promoted)
     return int(transaction_number)
+
+
+class Submission:
+    """A job that is asked for: paid, inserted, given its place, and its entry if it is its turn.
+
+    `ask` is for the ledger's `reserve`: of a refusal nothing is written, and `note` not to be called.
+    Raises TaskNotFound, before anything is asked.
+    """
+
+    def __init__(self, job: Job, looked_up: Mapping[str, QuerySet[Any]]) -> None:
+        self.job, self.looked_up = job, looked_up
+        self.entries = {kind.name: kinds.entry_of(kind) for kind in kinds.all_kinds()}
+        self.ahead: int | None = None
+        self.stored = ""
+
+    def ask(self, columns: str, arguments: list[Any]) -> tuple[Any, ...]:
+        pairs, values = [], []
+        for name, query in self.looked_up.items():
+            sql, own = query.query.sql_with_params()
+            pairs.append(f"%s, ({sql})")
+            values += [name, *own]
+        marks = ", ".join(["%s"] * len(arguments))
+        parameters: list[Any] = [
+            *arguments,
+            connection.ops.quote_name(self.job._meta.db_table),
+            Jsonb(_row_of(self.job), dumps=_dumps),
+            *values,
+            Jsonb(self.entries),
+            MAX_POSITION,
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {columns}, ahead, stored, {caching.TRANSACTION} FROM jobs_submit({marks}, %s::regclass, %s,"  # noqa: S608 - our own
+                f" jsonb_build_object({', '.join(pairs)}), %s, %s)",
+                parameters,
+            )
+            row: tuple[Any, ...] = cursor.fetchone()
+        *reserved, self.ahead, self.stored, changed_by = row
+        if self.ahead is not None:
+            caching.added(self.job.org_id, changed_by=changed_by)
+        return tuple(reserved)
+
+    def note(self) -> None:
+        """Tell the job what became of it, and what the database filled in."""
+        job, stored = self.job, json.loads(self.stored)
+        job.ahead_when_queued = self.ahead
+        for field in _filled_in(job, self.looked_up):
+            setattr(job, field.attname, field.to_python(stored[field.column]))
+        job._state.adding, job._state.db = False, connection.alias
+
+
+def _row_of(job: Job) -> dict[str, Any]:
+    """The columns of a job that is to be inserted; without those that the database fills in."""
+    left_out = _filled_in(job, ())
+    fields = [each for each in job._meta.concrete_fields if each not in left_out]
+    return {str(field.column): field.pre_save(job, True) for field in fields}
+
+
+def _filled_in(job: Job, looked_up: Container[str]) -> list[Any]:
+    return [
+        each
+        for each in job._meta.concrete_fields
+        if each.name in looked_up or hasattr(getattr(job, each.attname), "as_sql")
+    ]
+
+
+_dumps = functools.partial(json.dumps, default=str)
 
 
 def leave(job: Job) -> None:

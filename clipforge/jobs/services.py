@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from clipforge.jobs import lifecycle
 from clipforge.jobs.kinds import kind_of
@@ -26,10 +28,16 @@ def agreed_charge(*, job: Job, terms: Terms) -> Charge:
     return agreed(org=job.org, charge=price, terms=terms, order=job.pk)
 
 
-def submit_job(*, job: J, actor: str, charge: Charge | None = None) -> None:
+def submit_job(
+    *,
+    job: J,
+    actor: str,
+    charge: Charge | None = None,
+    looked_up: Mapping[str, QuerySet[Any]] | None = None,
+) -> None:
     """Insert the row as QUEUED, reserve its price and queue its task, all or nothing.
 
-    `charge` is the price that was agreed, today's unless given. Raises InsufficientCredits, and
+    `charge` is the price that was agreed, today's unless given; `looked_up` is as for `submit`. Raises InsufficientCredits, and
     TooManyAtOnce beyond the jobs that may run and wait in the tier.
     """
     kind = kind_of(job)
@@ -39,6 +47,7 @@ def submit_job(*, job: J, actor: str, charge: Charge | None = None) -> None:
         reason=kind.reason(job),
         actor=actor,
         most_open=org_selectors.limits_of(job.org).open_jobs,
+        looked_up=looked_up,
     )
 
 

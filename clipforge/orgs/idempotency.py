@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db import connection, transaction
 
@@ -43,9 +44,7 @@ def once(
     with transaction.atomic(durable=True):
         if key is None:
             return effect()
-        _claim(org, key)
-        record = IdempotencyRecord.objects.for_org(org).filter(key=key).first()
-        if record is not None:
+        if (record := _claim(org, key)) is not None:
             return _replay(record, fingerprint)
         answer = effect()
         IdempotencyRecord.objects.create(
@@ -64,8 +63,15 @@ def is_answered(*, org: Organization, key: str | None) -> bool:
     return key is not None and IdempotencyRecord.objects.for_org(org).filter(key=key).exists()
 
 
-def _claim(org: Organization, key: str) -> None:
-    """Take the key until the transaction ends, or refuse at once.
+class _Record(NamedTuple):
+    fingerprint: str
+    status: int
+    body: str
+    location: str
+
+
+def _claim(org: Organization, key: str) -> _Record | None:
+    """Take the key until the transaction ends, or refuse at once. Returns what it was used for.
 
     An advisory lock rather than a row: a crashed process gives it up by itself, and no
     request waits. Two keys that share a 64-bit number only ever delay one another.
@@ -73,16 +79,21 @@ def _claim(org: Organization, key: str) -> None:
     digest = hashlib.sha256(f"{org.pk}:{key}".encode()).digest()
     number = int.from_bytes(digest[:8], "big", signed=True)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
-        if not cursor.fetchone()[0]:
-            raise Conflict(
-                "A request with this Idempotency-Key is still running. Ask again in a second.",
-                code="request_in_progress",
-                retry_after=1,
-            )
+        cursor.execute(
+            "SELECT claimed, fingerprint, status, body, location FROM orgs_claim_key(%s, %s, %s)",
+            [number, org.pk, key],
+        )
+        claimed, *known = cursor.fetchone()
+    if not claimed:
+        raise Conflict(
+            "A request with this Idempotency-Key is still running. Ask again in a second.",
+            code="request_in_progress",
+            retry_after=1,
+        )
+    return None if known[0] is None else _Record(*known)
 
 
-def _replay(record: IdempotencyRecord, fingerprint: str) -> Answer:
+def _replay(record: _Record, fingerprint: str) -> Answer:
     if record.fingerprint != fingerprint:
         raise Invalid(
             "This Idempotency-Key was used for a different request. Choose a new key.",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.forms.models import model_to_dict
 from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import TaskNotFound
@@ -107,18 +108,32 @@ def test_a_fault_after_submit_in_the_same_transaction_leaves_no_job_no_hold_and_
     assert jobs_of(project) == []
 
 
-def test_submitting_is_one_transaction_of_four_statements():
+def test_submitting_is_one_statement():
     project = unsaved(make_organization(credits_=5))
     with statements() as said:
         submit(project)
     assert said == [
-        "SELECT credits_reserve",  # hold, account and lots
-        "INSERT projects_project",
-        "SELECT jobs_enter",  # its turn
-        "SELECT -",  # procrastinate_defer_jobs_v1()
+        "SELECT jobs_submit",  # hold, account and lots, the row, its turn, its task
     ]
 
 
+def test_what_is_submitted_is_stored_as_it_is():
+    project = unsaved(make_organization(credits_=5))
+    project.title = 'Ünïcode "quoted" \\ 100 % \U0001f3ac'
+    project.duration = 12.345678901234567
+    project.metadata = {"a": "b", "ü": "'"}
+    project.warnings = [{"code": "x", "message": "X."}]
+    project.expires_at = datetime.datetime(2027, 1, 2, 3, 4, 5, 678901, tzinfo=datetime.UTC)
+    submit(project)
+    stored = Project.objects.get(pk=project.pk)
+    assert project.hold == stored.hold
+    assert model_to_dict(stored) == model_to_dict(project)
+    for name in ("created_at", "updated_at", "queued_at", "metadata", "warnings", "expires_at"):
+        assert getattr(stored, name) == getattr(project, name)
+    assert stored.version > 0
+
+
+@pytest.mark.django_db(transaction=True)  # which the database ends
 def test_a_row_that_is_there_already_is_not_submitted():
     project = make_project(make_organization(credits_=5), status="UPLOADED")
     with nothing_changes(), pytest.raises(IntegrityError, match="projects_project_pkey"):

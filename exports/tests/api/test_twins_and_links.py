@@ -16,7 +16,7 @@ from clipforge.orgs.models import Organization
 from exports import downloads
 from exports.api.serializers import ExportCreateSerializer
 from exports.models import Export
-from exports.selectors import TWIN_AGE, recent_twin
+from exports.selectors import TWIN_AGE, recent_twins
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -83,7 +83,7 @@ def test_one_that_gave_no_file_is_no_reason_for_a_hint(
 def test_ten_minutes_are_long_ago_on_their_edge(project: Project):
     first = make_export(project)
     edge = first.created_at + datetime.timedelta(minutes=10)
-    assert around(edge, lambda: recent_twin(first)) == [first.pk, first.pk, None]
+    assert around(edge, lambda: recent_twins(first).first()) == [first.pk, first.pk, None]
 
 
 def test_an_order_for_another_project_is_another(api: APIClient, organization: Organization):

@@ -143,17 +143,13 @@ def test_the_title_is_what_was_given_or_the_name_of_the_file(
     assert (response.status_code, response.json()["title"]) == (201, expected)
 
 
-def test_an_upload_is_nine_statements(api: APIClient, video: bytes):
+def test_an_upload_is_five_statements(api: APIClient, video: bytes):
     with statements() as said:
         assert upload(api, video, HTTP_IDEMPOTENCY_KEY="k").status_code == 201
     assert said == [
         "SELECT orgs_storageusage",  # before it is read, and not cached
-        "SELECT -",  # pg_try_advisory_xact_lock()
-        "SELECT orgs_idempotencyrecord",
-        "SELECT credits_reserve",  # hold, account and lots
-        "INSERT projects_project",
-        "SELECT jobs_enter",  # its turn
-        "SELECT -",  # procrastinate_defer_jobs_v1()
+        "SELECT orgs_claim_key",
+        "SELECT jobs_submit",  # hold, account and lots, the row, its turn, its task
         "SELECT orgs_settle_storage",  # what is stored now, for the limit of the tier
         "INSERT orgs_idempotencyrecord",
     ]
