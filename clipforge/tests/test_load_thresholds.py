@@ -12,6 +12,8 @@ from typing import Any, cast
 import pytest
 
 from clipforge.common import query_times
+from clipforge.common.errors import BadRequest
+from clipforge.devtools.loadtest import against
 from clipforge.devtools.loadtest.customers import Customer
 from clipforge.devtools.loadtest.open_loop import OpenLoop, OpenLoopResult, gets
 from clipforge.devtools.loadtest.request_mix import request_mix
@@ -312,3 +314,25 @@ def test_the_open_loop_asks_for_lists_and_details_and_posts_as_front_ends_do():
     assert quote.to_bytes("h").endswith(b'Content-Length: 22\r\n\r\n{"export_seconds": 30}')
     pricing = {ask.name for ask in itertools.islice(request_mix(found, with_pricing=False), 1000)}
     assert "GET /pricing" not in pricing
+
+
+def test_a_tree_is_compared_by_the_medians_of_its_rounds():
+    def result(cost: float, p95: float, failed: int = 0) -> dict[str, Any]:
+        shares = {"p50": 1, "p95": p95, "p99": 9, "count": 10, "max": 10}
+        stage = {"all": shares, "endpoints": {"a": shares}, "failed": failed, "requests": 10}
+        return {"stages": [stage], "machine": {against.COST: cost}}
+
+    sides = {
+        name: against.medians([result(cost * share, 5) for share in (1, 3, 2)])
+        for name, cost in (("now", 1.5), ("then", 4))
+    }
+    assert (sides["now"][against.COST], sides["then"][against.COST]) == (3, 8)
+    assert sides["now"]["requests"] == 30
+    found = against.ratios(sides)
+    assert found[against.COST] == 0.38
+    assert "failed" not in found  # nothing failed then
+
+
+def test_a_revision_that_is_none_is_refused_before_anything_starts():
+    with pytest.raises(BadRequest, match="nowhere is no revision"):
+        against.beside("nowhere", users="4", stage="4s", rounds=1)

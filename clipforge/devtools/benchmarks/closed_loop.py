@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from dataclasses import dataclass
 
 CONNECTIONS = 16
 END = b"\r\n\r\n"
@@ -15,27 +16,47 @@ def ask(port: int, path: str, key: str, requests: int) -> None:
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {key}\r\n"
         "Accept: */*\r\nUser-Agent: benchmark\r\n\r\n"
     ).encode()
-    connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
-    received = {each.fileno(): (each, b"") for each in connections}
+    clients: dict[int, _Client] = {}
     poller, sent, answered = select.epoll(), 0, 0
-    for each in connections:
-        poller.register(each, select.EPOLLIN)
-        each.sendall(head)
+
+    def ask_on(client: _Client) -> None:
+        clients[client.connection.fileno()] = client
+        poller.register(client.connection, select.EPOLLIN)
+        client.connection.sendall(head)
+
+    for _ in range(CONNECTIONS):
+        ask_on(_Client(_connect(port)))
         sent += 1
     while answered < requests:
         for number, _ in poller.poll():
-            connection, before = received[number]
-            data = before + connection.recv(65536)
-            if is_whole(data):
-                if not data.startswith(b"HTTP/1.1 200"):
-                    raise SystemExit(f"{path}: {data.decode(errors='replace')}")
-                data, answered = b"", answered + 1
+            client = clients[number]
+            data = client.connection.recv(65536)
+            client.received += data
+            if not data:
+                # A process that has answered its share ends, and its connections with it.
+                poller.unregister(number)
+                client.connection.close()
+                ask_on(_Client(_connect(port)))
+                continue
+            if is_whole(client.received):
+                if not client.received.startswith(b"HTTP/1.1 200"):
+                    raise SystemExit(f"{path}: {client.received.decode(errors='replace')}")
+                client.received, answered = b"", answered + 1
                 if sent < requests:
-                    connection.sendall(head)
+                    client.connection.sendall(head)
                     sent += 1
-            received[number] = connection, data
-    for each in connections:
-        each.close()
+    for client in clients.values():
+        client.connection.close()
+
+
+@dataclass
+class _Client:
+    connection: socket.socket
+    received: bytes = b""
+
+
+def _connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port))
 
 
 def is_whole(data: bytes) -> bool:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
-import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -43,18 +41,6 @@ def own_servers(kept: Path | None = None) -> Iterator[Path]:
             yield data
             connections.close_all()
         embedded.wait_stopped(data)
-
-
-@contextlib.contextmanager
-def tree_of(revision: str) -> Iterator[Path]:
-    """The files of another revision, in a folder of their own."""
-    with tempfile.TemporaryDirectory(prefix="cf-tree-") as folder:
-        packed = Path(folder, "packed.tar")
-        command = ["/usr/bin/env", "git", "archive", "--output", str(packed), revision]
-        subprocess.run(command, cwd=ROOT, check=True)
-        with tarfile.open(packed) as files:
-            files.extractall(folder, filter="data")
-        yield Path(folder)
 
 
 def set_up() -> None:

@@ -32,6 +32,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from clipforge.devtools.benchmarks import measuring
 from clipforge.devtools.benchmarks.measuring import say
+from clipforge.devtools.loadtest import trees
 
 PROCESSES = 4
 SPENDS = 200  # of each process
@@ -110,7 +111,7 @@ def _side(revision: str | None) -> Iterator[Callable[..., Found]]:
     Of another revision this file too, but the product is that one's.
     """
     with contextlib.ExitStack() as stack:
-        tree = stack.enter_context(measuring.tree_of(revision)) if revision else measuring.ROOT
+        tree = stack.enter_context(trees.tree_of(revision)) if revision else trees.ROOT
         child = subprocess.Popen(
             [sys.executable, "-P", __file__, "--side", str(SPENDS), str(ORGANIZATIONS)],
             stdin=subprocess.PIPE,

@@ -25,6 +25,7 @@ from clipforge.common.cache import metrics
 from clipforge.common.cache.log import families_of
 from clipforge.common.commands import OperatorCommand
 from clipforge.common.errors import BadRequest
+from clipforge.devtools.loadtest import against
 from clipforge.devtools.loadtest.customers import Customer, customers, forget_requests, write_keys
 from clipforge.devtools.loadtest.disposable_redis import DisposableRedis
 from clipforge.devtools.loadtest.generator import Generator, LoadPlan, parse_seconds, parse_users
@@ -65,6 +66,18 @@ class Command(OperatorCommand):
             "--chaos", action="store_true", help="kill Redis for 20 s in the middle"
         )
         parser.add_argument(
+            "--against",
+            metavar="REV",
+            help="in turn with another revision, each with its own servers",
+        )
+        parser.add_argument(
+            "--rounds",
+            type=int,
+            default=2,
+            metavar="N",
+            help="of --against: how often each runs (2)",
+        )
+        parser.add_argument(
             "--keep-going", action="store_true", help="exit 0 also when a target is missed"
         )
 
@@ -80,6 +93,9 @@ class Command(OperatorCommand):
         if host and options["chaos"]:
             raise BadRequest("--chaos kills the Redis of a service that it starts: without --host.")
         self.console = Console(quiet=self.as_json)
+        self.missed: list[Target] = []
+        if options["against"]:
+            return self._beside(options["against"], users, stage, options["rounds"])
         self.out = out or settings.DATA_DIR / "loadtest"
         self.out.mkdir(parents=True, exist_ok=True)
         logging.getLogger("clipforge").setLevel(logging.WARNING)
@@ -93,6 +109,17 @@ class Command(OperatorCommand):
             write_keys(keys, found)
             plan = LoadPlan(self.url, counts, seconds, self.out, keys, self._warm_up(found))
             return self._judged(plan, found)
+
+    def _beside(self, revision: str, users: str, stage: str, rounds: int) -> dict[str, Any]:
+        sides = against.beside(revision, users=users, stage=stage, rounds=rounds)
+        compared = against.ratios(sides)
+        table = Table("", *sides, "now to then", title=f"{users} users, {rounds} rounds in turn")
+        for name in sides[against.NOW]:
+            table.add_row(
+                name, *(f"{each[name]:g}" for each in sides.values()), f"{compared.get(name, '')}"
+            )
+        self.console.print(table)
+        return {"ok": True, "sides": sides, "ratios": compared}
 
     # --- the service --------------------------------------------------------------------
 
