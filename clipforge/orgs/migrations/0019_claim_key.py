@@ -24,6 +24,6 @@ $$
 
 
 class Migration(migrations.Migration):
-    dependencies = [("orgs", "0017_storage_usage")]
+    dependencies = [("orgs", "0018_watermark")]
 
     operations = [migrations.RunSQL(CLAIM, "DROP FUNCTION orgs_claim_key(bigint, uuid, text)")]
