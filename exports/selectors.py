@@ -63,11 +63,16 @@ def watermark(org: Organization) -> Watermark | None:
 
 def recent_twins(export: Export) -> QuerySet[Any]:
     """The ids of the exports of the last minutes that are, or will be, the same file; the latest first."""
+    ordered = {name: getattr(export, name) for name in Export.ORDERED}
+    # What is absent is NULL; compared with None, a column of JSON is asked for its null.
+    given = {name: value for name, value in ordered.items() if value is not None}
+    absent = {f"{name}__isnull": True for name, value in ordered.items() if value is None}
     same = Export.objects.filter(
         project=export.project_id,
         created_at__gte=timezone.now() - TWIN_AGE,
         status__in=[Export.Status.QUEUED, Export.Status.RENDERING, Export.Status.READY],
-        **{field: getattr(export, field) for field in Export.ORDERED},
+        **given,
+        **absent,
     )
     return same.order_by("-created_at", "-id").values_list("pk", flat=True)
 
