@@ -219,7 +219,6 @@ def _staff_request(params: dict[str, str] | None = None) -> Any:
     request: Any = RequestFactory().get(reverse("admin:index"), params)
     request.session = {}
     request.user = User(pk=0, is_superuser=True, is_staff=True, is_active=True)
-    request.session = {}
     return request
 
 
