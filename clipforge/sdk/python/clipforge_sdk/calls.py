@@ -228,7 +228,7 @@ class Calls:
 
 
 def read_json(response: httpx.Response) -> Any:
-    """What the answer says. Raises ClipForgeError."""
+    """The document that the answer is. Raises ClipForgeError."""
     try:
         return response.json()
     except ValueError as error:
