@@ -21,7 +21,7 @@ class ReasonField(forms.CharField):
             "min_length": SHORTEST_REASON,
             "max_length": 1000,
             "widget": forms.Textarea(attrs={"rows": 2, "class": "vLargeTextField"}),
-            "help_text": "Kept with your name in the audit, for ever.",
+            "help_text": f"At least {SHORTEST_REASON} characters. Kept with your name in the audit, for ever.",
         }
         super().__init__(**{**defaults, **options})
 

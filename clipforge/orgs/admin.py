@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
@@ -85,6 +88,17 @@ class APIKeyAdmin(BigTable, MovedByServices, admin.ModelAdmin[APIKey]):
         "rotate",
         "revoke",
     ]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self._offered(request, super().get_list_display(request))
+
+    def get_fields(self, request: HttpRequest, obj: APIKey | None = None) -> Any:
+        return self._offered(request, super().get_fields(request, obj))
+
+    def _offered(self, request: HttpRequest, names: Any) -> list[Any]:
+        """Without links to what the person would be refused."""
+        may = request.user.has_perm("staff.manage_keys")
+        return [name for name in names if may or name not in {"limit", "rotate", "revoke"}]
 
     @admin.display(description="may do")
     def may_do(self, key: APIKey) -> str:

@@ -14,7 +14,7 @@ from django.urls import reverse
 from clipforge.audit.admin import AuditedAdmin
 from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import make_api_key, make_organization, make_user
-from clipforge.devtools.testing.staff import signed_in
+from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.devtools.testing.staff_client import REASON
 from clipforge.orgs.models import APIKey, Membership
 
@@ -177,3 +177,14 @@ def test_looking_for_an_id_reads_no_more_than_indexes(staff):
         assert "orgs_staffaction_of_object" in plan
         assert "orgs_staffaction_request" in plan
         assert "Seq Scan on orgs_staffaction" not in plan
+
+
+@pytest.mark.parametrize(("role", "offered"), [("support", True), ("finance", False)])
+def test_links_to_change_a_key_are_shown_to_who_may_follow_them(role, offered):
+    key = make_api_key(make_organization()).api_key
+    client = signed_in(make_staff(role))
+    listed = client.get(reverse("admin:orgs_apikey_changelist")).content.decode()
+    assert (reverse("admin:revoke-key", args=[key.pk]) in listed) is offered
+    shown = client.get(reverse("admin:orgs_apikey_change", args=[key.pk])).content.decode()
+    for name in ("limit-key", "rotate-key", "revoke-key"):
+        assert (reverse(f"admin:{name}", args=[key.pk]) in shown) is offered, name

@@ -23,7 +23,7 @@ class TransactionForm(forms.Form):
     reason = ReasonField(
         max_length=MAX_REASON,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="Kept with your name in the audit and in the customer's ledger, for ever.",
+        help_text="At least ten characters. Kept with your name in the audit and in the customer's ledger, for ever.",
     )
 
 
