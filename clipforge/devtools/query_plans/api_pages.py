@@ -213,6 +213,8 @@ def details(subject: Subject) -> Iterator[Page]:
     # One of nobody where there is none: the same statements.
     api_key = org_selectors.lasting_keys(org).first() or APIKey(organization=org)
     details["key of the list"] = partial(_key, org, api_key)
+    family = org_selectors.working_descendants
+    yield Page(f"descendants, {subject.label}", "", budgets.FAMILY, lambda: list(family(api_key)))
     payment = billing_selectors.payments(org).order_by("-created_at", "-id").first()
     details["payment"] = partial(
         if_there, billing_selectors.get_payment, org, payment.pk if payment else NOWHERE

@@ -62,6 +62,8 @@ USAGE = Budget(statements=1, buffers=5_000, rows=1.0, slack=1_000_000, sorts=200
 SHEET = Budget(statements=1, buffers=150, rows=2.3, slack=20_000, sorts=5000)
 # A table of a hundred rows is read whole, rightly.
 ONE = Budget(statements=2, rows=2.0, slack=100)
+# The keys that come from one, found step by step, and put in order.
+FAMILY = ONE._replace(sorts=300)
 # All that is sold: some prices, put in order.
 CATALOGUE = ONE._replace(sorts=100)
 # Work under way: few rows among millions, put in order after they are found.

@@ -30,6 +30,7 @@ LOOKED_AT = {
     "me": "key",
     "origins": "key",
     "key": "key of the list",
+    "key-descendants": "descendants",
     "credits-balance": "balance",
     "credits-statement": "statement",
     "usage": "usage",
