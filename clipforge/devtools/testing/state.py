@@ -33,15 +33,21 @@ WATCHED_MODELS = ("orgs.IdempotencyRecord", "procrastinate.ProcrastinateJob")
 
 # A life of links whose half, the time that one stays the same, ends in 2033 next.
 STEADY_LINK_SECONDS = 1_000_000_000
-# How long the tests' database may take to accept a connection, and to give a lock. Seconds.
+# How long the tests' database may take to accept a connection, and to give a lock, and how long a test
+# may think between two statements of its transaction. Seconds.
 DATABASE_PATIENCE = 120
+THINKING_PATIENCE = 600
 
 
 def let_the_database_take_long() -> None:
     """For every connection that this process makes from now on."""
     options = connection.settings_dict["OPTIONS"]
     options["connect_timeout"] = DATABASE_PATIENCE
-    options["options"] += f" -c lock_timeout={DATABASE_PATIENCE}s"  # the last one wins
+    # Of two, the last one wins.
+    options["options"] += (
+        f" -c lock_timeout={DATABASE_PATIENCE}s"
+        f" -c idle_in_transaction_session_timeout={THINKING_PATIENCE}s"
+    )
 
 
 def forget_everything() -> None:
