@@ -41,7 +41,7 @@ UNDONE = {"failed", "canceled"}
 
 
 def refundable(payment: Payment) -> int:
-    """What is left of it, in minor units, without what is being refunded. 0 unless it was paid."""
+    """The part that is left of it, in minor units, without what is being refunded. 0 unless it was paid."""
     if payment.status != PaymentStatus.PAID:
         return 0
     open_ = Refund.objects.filter(payment=payment, status=RefundStatus.REQUESTED)

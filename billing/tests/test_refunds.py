@@ -61,7 +61,7 @@ def at_stripe(stripe: Stripe, payment: Payment) -> list[int]:
 
 
 def stand(payment: Payment) -> tuple[int, int]:
-    """What went back of it, and the credits that are left."""
+    """The sum that went back of it, and the credits that are left."""
     payment.refresh_from_db()
     return payment.reversed_amount, balance(payment.org).posted
 

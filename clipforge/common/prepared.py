@@ -65,7 +65,7 @@ class _Written(NamedTuple):
 
 
 class _Asked:
-    """What Django reads rows by: a queryset and its query, of a text that is written already."""
+    """The two that Django reads rows by: a queryset and its query, of a text that is written already."""
 
     _known_related_objects: dict[Any, Any] = {}
 

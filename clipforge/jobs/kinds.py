@@ -244,7 +244,7 @@ def defer(
 
 
 def entry_of(kind: JobKind[Any]) -> dict[str, str]:
-    """What an entry for a job of the kind consists of, for the database. Raises TaskNotFound."""
+    """The parts of an entry for a job of the kind, for the database. Raises TaskNotFound."""
     task = app.configure_task(kind.task, allow_unknown=False).job
     return {"queue": task.queue, "task": task.task_name, "argument": kind.argument}
 

@@ -38,7 +38,7 @@ TRACE = "reason reference_type reference_id unit_price price_version inputs"
 ORDER = "moment project start end aspect resolution layout fps format captions caption_style tighten watermark"
 TERMS = "max_credits quote_id"
 ENDPOINT = (
-    "id url description event_types is_enabled disabled_at disabled_because failing_since"
+    "id url description event_types api_version is_enabled disabled_at disabled_because failing_since"
     " former_secret_until created_at updated_at"
 )
 DELIVERY = (
@@ -50,6 +50,7 @@ KEY = (
     "id name prefix mode scopes allowed_addresses monthly_credit_cap credits_used created_at created_by"
     " last_used_at expires_at revoked_at replaces"
 )
+KEY_LIMITS = "scopes allowed_addresses monthly_credit_cap"
 KEY_REQUEST = "name mode scopes allowed_addresses monthly_credit_cap expires_at"
 
 # Read, then written. Fields inside a field are those of its own serializer.
@@ -139,10 +140,13 @@ FIELDS: dict[str, tuple[str, str]] = {
     ),
     "EndpointSerializer": (ENDPOINT, ""),
     "EndpointWithSecretSerializer": (f"{ENDPOINT} secret", ""),
-    "EndpointCreateSerializer": ("url description event_types", "url description event_types"),
+    "EndpointCreateSerializer": (
+        "url description event_types api_version",
+        "url description event_types api_version",
+    ),
     "EndpointUpdateSerializer": (
-        "url description event_types is_enabled",
-        "url description event_types is_enabled",
+        "url description event_types api_version is_enabled",
+        "url description event_types api_version is_enabled",
     ),
     "ReplaySerializer": ("created_after created_before", "created_after created_before"),
     "DeliverySerializer": (DELIVERY, ""),
@@ -152,6 +156,9 @@ FIELDS: dict[str, tuple[str, str]] = {
     "KeySerializer": (KEY, ""),
     "NewKeySerializer": (f"{KEY} key", ""),
     "KeyRequestSerializer": (KEY_REQUEST, KEY_REQUEST),
+    "KeysSerializer": ("keys", "keys"),
+    "KeyLimitsSerializer": (KEY_LIMITS, KEY_LIMITS),
+    "KeyRevocationSerializer": ("descendants", "descendants"),
     "KeyRotationSerializer": ("overlap_hours", "overlap_hours"),
 }
 

@@ -159,7 +159,7 @@ class ExportSerializer(JobSerializer):
 
     @functools.cached_property
     def _origin(self) -> str:
-        """What a link begins with: nothing where nobody asks, as for an event."""
+        """The beginning of a link: nothing where nobody asks, as for an event."""
         request = self.context.get("request")
         return "" if request is None else str(request.build_absolute_uri("/"))[:-1]
 

@@ -45,7 +45,7 @@ from clipforge.events import disabling
 from clipforge.events import services as event_services
 from clipforge.jobs.rules import Action
 from clipforge.orgs import services as org_services
-from clipforge.staff.approvals import refunding as job_refunding
+from clipforge.staff.approvals import refunding as approval_refunding
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.approvals.proposals import Proposal
 from clipforge.staff.login import second_factor
@@ -391,7 +391,7 @@ def submit_refund() -> Act:
 
 def refund_job() -> Act:
     project, actor = make_project(), Actor.of_user(make_staff("finance"))
-    return lambda: job_refunding.refund_job(
+    return lambda: approval_refunding.refund_job(
         job=project, amount=1, token=uuid.uuid4(), reason=REASON, actor=actor
     )
 

@@ -1,4 +1,4 @@
-"""What serializers show by their plans is what DRF shows."""
+"""Serializers show by their plans the same as DRF shows."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def whole(**changes: Any) -> dict[str, Any]:
 
 
 def by_drf(serializer: Any, thing: Any) -> bytes:
-    """What DRF alone shows; plans are left out of those that are inside, too."""
+    """The answer of DRF alone; plans are left out of those that are inside, too."""
     shown = serializers.Serializer.to_representation(serializer, thing)
     return bytes(JSONRenderer().render(shown))
 

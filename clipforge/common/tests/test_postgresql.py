@@ -31,7 +31,7 @@ def value(sql: str, params: Any = (), on: Any = connection) -> Any:
 
 
 def begin_request() -> None:
-    """What Django does as a request begins."""
+    """Do as Django does when a request begins."""
     kept: Any = connection
     kept.health_check_done, kept.health_check_enabled = False, True
     connection.close_if_unusable_or_obsolete()

@@ -125,6 +125,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (errors.Conflict("Sentence."), 409, "wrong_state"),
     (credit_errors.MaxCreditsExceeded(needed=5, max_credits=3), 409, "max_credits_exceeded"),
     (LengthRequired("Sentence."), 411, "length_required"),
+    (errors.Gone("Sentence."), 410, "gone"),
     (errors.RequestTimeout("Sentence."), 408, "request_timeout"),
     (errors.TooLarge("Sentence."), 413, "too_large"),
     (errors.UnsupportedMedia("Sentence."), 415, "not_a_video"),

@@ -70,7 +70,7 @@ def _movement(mouth: Floats, speech: Floats) -> tuple[float, float]:
 
 
 def _paired(mouth: Floats, speech: Floats, lag: int) -> tuple[Floats, Floats]:
-    """What was seen, and what was heard so many quarters later."""
+    """The movements that were seen, and the sound that was heard so many quarters later."""
     count = min(len(mouth), len(speech))
     seen, heard = (
         mouth[max(0, -lag) : count - max(0, lag)],

@@ -28,7 +28,7 @@ def charge_of(job: Job) -> CreditTransaction | None:
 
 
 def left_of(charge: CreditTransaction) -> int:
-    """What was not yet given back of it."""
+    """The credits of it that were not yet given back."""
     given = credit_selectors.transactions(charge.org).filter(
         hold=charge.hold_id, type=TransactionType.REFUND
     )

@@ -1,4 +1,4 @@
-"""What is meant by a text as people paste it: out of a mail, a sentence, or the address of a page."""
+"""The meaning of a text as people paste it: out of a mail, a sentence, or the address of a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What templates of staff take from `formatting`."""
+"""Filters that templates of staff take from `formatting`."""
 
 from __future__ import annotations
 

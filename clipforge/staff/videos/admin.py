@@ -110,7 +110,7 @@ def _of_job(request: HttpRequest, job: Job, charged: video_selectors.Charges) ->
 def _video(
     request: HttpRequest, project: Project, start: float = 0.0, end: float | None = None
 ) -> dict[str, Any]:
-    """What is shown of a video once it is open, of this part of it."""
+    """The content of a video once it is open, of this part of it."""
     found: dict[str, Any] = {
         "project": project,
         "org": project.org,

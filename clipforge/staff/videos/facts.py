@@ -132,7 +132,7 @@ def facts_of_moment(moment: Moment) -> list[Fact]:
 
 
 def subscores(moment: Moment) -> list[tuple[str, int]]:
-    """What the score is made of, the highest first."""
+    """The parts of the score, the highest first."""
     scores = {str(name): round(float(value)) for name, value in moment.subscores.items()}
     return sorted(scores.items(), key=lambda each: -each[1])
 
@@ -222,7 +222,7 @@ class Offer(NamedTuple):
 
 
 def offers(user: Any, job: Job, charged: Charges) -> list[Offer]:
-    """What the person has the permission to do about the job."""
+    """Actions on the job that the person has the permission for."""
     found = []
     for action, permission in job_actions.PERMISSIONS.items():
         if user.has_perm(permission):

@@ -68,7 +68,7 @@ def charges(job: Job) -> Charges:
 
 
 def attempts(job: Job) -> list[Attempt]:
-    """What the queue knows of it, the last attempt first."""
+    """The entries of the queue for it, the last attempt first."""
     entries = list(entries_of(kind_of(job)).filter(of_job=str(job.pk)).order_by("-id")[:20])
     events: dict[int, list[Any]] = {entry.pk: [] for entry in entries}
     for event in queue.events_of(events):

@@ -1,4 +1,4 @@
-"""What is found of a text as people paste it."""
+"""Results for texts as people paste them."""
 
 from __future__ import annotations
 

@@ -17,9 +17,11 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from clipforge.devtools.testing.clocks import around
 from clipforge.devtools.testing.factories import make_project
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import lapse_lease
+from clipforge.staff.dashboard.selectors import CHECK_IS_STALE, VERY_LATE
 from clipforge.staff.models import Alarm
 from clipforge.staff.watching import alarms
 from clipforge.staff.watching.conditions import CONDITIONS
@@ -242,6 +244,14 @@ def test_the_command_looks_once_and_says_by_its_exit_what_needs_a_person(well, c
     LedgerCheck.objects.create(seconds=0.1, breaches=3, actor="test")
     with pytest.raises(CommandError, match=r"^These need a person: ledger_broken\.$"):
         call_command("watch", once=True)
+
+
+def test_a_check_is_stale_and_a_job_late_once_their_time_is_over(well):
+    edge = timezone.now() + datetime.timedelta(seconds=5)
+    LedgerCheck.objects.update(checked_at=edge - CHECK_IS_STALE)
+    make_project(status="QUEUED")
+    Project.objects.update(queued_at=edge - VERY_LATE)
+    assert around(edge, alarms.check) == [[], [], ["ledger_unproven", "jobs_wait"]]
 
 
 def test_a_database_that_does_not_answer_is_told_after_two_minutes_by_the_watcher(
