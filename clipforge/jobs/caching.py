@@ -7,7 +7,8 @@ Stored under the version of the row, which a trigger raises with every UPDATE, a
 trip that admits the request. Whoever changes a job announces it here, in the same transaction: a stamp
 is never older than the last commit. (The progress of a job is a statement of its own, announced once it
 has committed.) What changes on a path round `lifecycle` (another row that is shown
-with the job, as the hold of one that lapsed) is seen once the stamp ends.
+with the job, as the hold of one that lapsed) is seen once the stamp ends. So is the place of a job in the
+queue, which the jobs of others move: the stamp of one that is queued ends after a few seconds.
 
     jobs:lists:<kind>:<organization>          {"pages": {list: ETag}}
 
@@ -33,6 +34,8 @@ from clipforge.jobs import kinds
 from clipforge.jobs.models import QUEUED, Job
 
 SECONDS = 30
+# Of a job in the queue, whose place may be that old: as long as the answer says to wait before asking again.
+QUEUED_SECONDS = 5
 # Lists of one organization and kind that are known at the same time: pages, filters, sets of ids.
 MOST_LISTS = 32
 # The number of the transaction that asks.
@@ -44,7 +47,7 @@ CHANGES_BEFORE_DELETE = 10
 
 
 class Stamp(NamedTuple):
-    """`etag` is empty where each answer has to be made anew.
+    """`moves` says that others change what is shown, without a word to this job's stamp.
 
     `body` is for who asks at the same `origin`, which the links in it begin with; empty, it is not kept.
     """
@@ -53,6 +56,7 @@ class Stamp(NamedTuple):
     retry_after: int
     origin: str = ""
     body: str = ""
+    moves: bool = False
 
 
 def stamp_family(model: type[Job], pk: uuid.UUID) -> str:
@@ -72,9 +76,9 @@ def stamp_of(
 
     def versioned() -> Versioned:
         job, stamp = load()
-        # Its place in the queue depends on jobs that are not announced here.
-        kept = Stamp("", stamp.retry_after) if job.status == QUEUED else stamp
-        return Versioned(list(kept), job.version)
+        if job.status == QUEUED:
+            return Versioned(list(stamp._replace(moves=True)), job.version, QUEUED_SECONDS)
+        return Versioned(list(stamp), job.version)
 
     key = f"{stamp_family(model, pk)}:{org_id}"
     kept: list[Any] = default_cache().get_or_load(key, versioned, seconds=SECONDS, found=found)

@@ -70,10 +70,14 @@ READ, STORE, INVALIDATE, EXTEND = (
 
 
 class Versioned(NamedTuple):
-    """The value that a loader returns, anything JSON can hold, and the version of its row."""
+    """The value that a loader returns, anything JSON can hold, and the version of its row.
+
+    `seconds` is for how long this value is kept, where that depends on it.
+    """
 
     value: Any
     version: int
+    seconds: float | None = None
 
 
 class VersionedCache:
@@ -91,7 +95,7 @@ class VersionedCache:
         grace: float = 0,
         found: bytes | None = None,
     ) -> Any:
-        """The cached value, else what `load` returns, kept for `seconds`.
+        """The cached value, else what `load` returns, kept for `seconds` or as long as that says.
 
         With `grace`, a value lives that many seconds longer; meanwhile one caller at a time loads
         it anew and all others are served the old one at once. Where there is no old one, one
@@ -195,7 +199,7 @@ class VersionedCache:
         self, key: str, loaded: Versioned, fill_token: str, seconds: float, grace: float
     ) -> None:
         started, outcome = time.perf_counter(), "error"
-        life = seconds * random.uniform(1 - JITTER, 1 + JITTER) + grace  # noqa: S311 - no secret
+        life = (loaded.seconds or seconds) * random.uniform(1 - JITTER, 1 + JITTER) + grace  # noqa: S311 - no secret
         try:
             stored = STORE.run(
                 self.redis,

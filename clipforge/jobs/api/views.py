@@ -119,18 +119,20 @@ class JobDetail(JobView):
         A client that has the job and is willing to wait for news is parked instead.
         """
         seconds = _seconds_to_wait(request)
-        response = self._stamped(request)
-        is_stamped = response.status_code == 304
-        if not is_stamped and (held := held_by(request, response["ETag"])):
+        response, is_steady = self._stamped(request)
+        if response.status_code != 304 and (held := held_by(request, response["ETag"])):
             response = not_modified(response, held)
         if seconds:
             self._wait(
-                request, response, seconds, look_every=seconds if is_stamped else LOOK_SECONDS
+                request, response, seconds, look_every=seconds if is_steady else LOOK_SECONDS
             )
         return response
 
-    def _stamped(self, request: Request) -> HttpResponse:
-        """304 or the job, as the stamp says, if there is one; else the job as it is read."""
+    def _stamped(self, request: Request) -> tuple[HttpResponse, bool]:
+        """304 or the job, as the stamp says, if there is one; else the job as it is read.
+
+        Whether it is a 304 that stays one until the job has news is with it.
+        """
         origin = f"{request.scheme}://{request.get_host()}"
         shown: list[HttpResponse] = []
 
@@ -143,12 +145,12 @@ class JobDetail(JobView):
         found = self.prefetched
         stamp = caching.stamp_of(self.model, pk, self.organization.pk, load, found=found)
         if held := held_by(request, stamp.etag):
-            return _with_hint(not_modified(None, held), stamp.retry_after)
+            return _with_hint(not_modified(None, held), stamp.retry_after), not stamp.moves
         if shown:
-            return shown[0]
+            return shown[0], False
         if stamp.body and stamp.origin == origin:
-            return _with_hint(_answer(stamp.body.encode(), stamp.etag), stamp.retry_after)
-        return self._as_it_is(self.get_job())
+            return _with_hint(_answer(stamp.body.encode(), stamp.etag), stamp.retry_after), False
+        return self._as_it_is(self.get_job()), False
 
     def _wait(
         self, request: Request, response: HttpResponse, seconds: int, *, look_every: int
