@@ -41,13 +41,20 @@ QueueEvent: Any = tables.ProcrastinateEvent
 SILENCE = datetime.timedelta(seconds=30)
 # Failed entries of a kind that the sweeper looks at, the newest first.
 GIVEN_UP_AT_ONCE = 1000
+# Workers of procrastinate in a process: of jobs, preparations, maintenance and what goes out.
+WORKERS_OF_A_PROCESS = 4
 
 
 class Workers(NamedTuple):
-    """How many are alive (each process has four), and when any was last seen; None: none ever."""
+    """How many are alive (each process has several), and when any was last seen; None: none ever."""
 
     alive: int
     last_seen: datetime.datetime | None
+
+    @property
+    def processes(self) -> int:
+        """How many processes those are; one that has just begun, or is ending, counts as well."""
+        return -(-self.alive // WORKERS_OF_A_PROCESS)
 
 
 def workers() -> Workers:

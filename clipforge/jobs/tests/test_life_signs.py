@@ -50,9 +50,9 @@ def test_a_worker_is_well_while_it_runs_and_not_before_nor_after(tmp_path: Path,
         def is_known() -> bool:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT COUNT(*) FROM procrastinate_workers")
-                return bool(cursor.fetchone() == (3,))
+                return bool(cursor.fetchone() == (4,))
 
-        eventually("its three parts are known to the database", is_known)
+        eventually("its four parts are known to the database", is_known)
         call_command("worker", check=True)
         assert capsys.readouterr().out == "Workers alive: 1.\n"
     finally:

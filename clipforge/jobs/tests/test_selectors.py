@@ -110,6 +110,11 @@ def test_a_worker_is_given_up_after_three_heartbeats():
     assert queue.workers().alive == 0
 
 
+@pytest.mark.parametrize(("alive", "processes"), [(0, 0), (1, 1), (4, 1), (5, 2), (8, 2)])
+def test_four_workers_are_one_process(alive: int, processes: int):
+    assert queue.Workers(alive, None).processes == processes
+
+
 def test_the_entry_of_a_job_is_that_of_its_fence():
     project, other = make_project(status="QUEUED"), make_project(status="QUEUED")
     kinds.defer(ANALYSIS, project.pk, 7)

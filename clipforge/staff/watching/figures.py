@@ -62,7 +62,7 @@ def read() -> Iterator[Metric]:
     up.add_metric(["redis"], float(found.redis.info is not None))
     yield up
     if found.workers is not None:
-        alive = -(-found.workers.alive // 3)  # each process has three
+        alive = found.workers.processes
         yield Gauge("clipforge_workers", "Worker processes that are alive.", value=alive)
     if found.counts is not None:
         yield from _jobs(found.counts)

@@ -65,5 +65,4 @@ class Command(BaseCommand):
         if not found.alive:
             seen = f"{found.last_seen:%Y-%m-%d %H:%M:%S} UTC" if found.last_seen else "never"
             raise CommandError(f"No worker lives; one was last seen: {seen}.")
-        # Each process has three.
-        self.stdout.write(f"Workers alive: {-(-found.alive // 3)}.")
+        self.stdout.write(f"Workers alive: {found.processes}.")
