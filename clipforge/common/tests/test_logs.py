@@ -121,7 +121,7 @@ def test_a_failed_download_is_logged_without_its_token(
     def broken(token: str, name: str) -> str:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr("exports.downloads.key_of", broken)
+    monkeypatch.setattr("exports.downloads.target_of", broken)
     anonymous.raise_request_exception = False
     response = anonymous.get("/files/the-signed-token/clip.mp4")
     assert response.status_code == 500
