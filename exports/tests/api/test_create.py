@@ -86,6 +86,7 @@ def test_a_moment_becomes_a_queued_export_with_its_price_reserved(
         "captions": "none",
         "caption_style": {},
         "tighten": "off",
+        "watermark": None,
         "size": None,
         "duration": None,
         "width": None,
