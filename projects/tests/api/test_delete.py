@@ -68,7 +68,7 @@ def test_deleting_a_finished_project_moves_no_credits(
     assert funds(organization) == before
 
 
-def test_deleting_is_twelve_statements_however_many_moments(
+def test_deleting_is_thirteen_statements_however_many_moments(
     api: APIClient, organization: Organization
 ):
     project = make_project(organization)
@@ -81,6 +81,7 @@ def test_deleting_is_twelve_statements_however_many_moments(
         "SELECT projects_project",  # locked
         "SELECT exports_export",  # locked
         "SELECT projects_moment",
+        "DELETE projects_projectimport",
         "DELETE projects_projecttranscript",
         "DELETE projects_projectfeatures",
         "DELETE projects_momentfeedback",
