@@ -366,8 +366,14 @@ def test_a_database_that_goes_away_at_the_end_leaves_the_project_to_the_sweeper(
 
 
 @pytest.mark.parametrize("fault", [OperationalError("gone"), MemoryError(), ValueError("a bug")])
-def test_a_job_that_failed_comes_again_however_often(fault: Exception):
+def test_a_job_that_failed_comes_again_whatever_the_fault_and_is_given_up_at_the_eighth(
+    fault: Exception,
+):
     strategy = app.tasks["projects.analyse"].retry_strategy
     assert strategy is not None
-    job: Any = type("Job", (), {"attempts": 100})()
-    assert strategy.get_retry_decision(exception=fault, job=job) is not None
+
+    def comes_again(earlier: int) -> bool:
+        job: Any = type("Job", (), {"attempts": earlier})()
+        return strategy.get_retry_decision(exception=fault, job=job) is not None
+
+    assert [comes_again(earlier) for earlier in (0, 6, 7, 100)] == [True, True, False, False]
