@@ -34,7 +34,7 @@ from clipforge.media.contracts import (
     Captions,
     CaptionSize,
     Format,
-    Watermark,
+    Mark,
     WatermarkPosition,
 )
 from clipforge.orgs import selectors as org_selectors
@@ -158,7 +158,7 @@ def _spec(export: Export) -> RenderSpec:
     )
 
 
-def _watermark(export: Export, folder: Path) -> Watermark | None:
+def _watermark(export: Export, folder: Path) -> Mark | None:
     """The image of the organization in this folder, whatever becomes of the stored one meanwhile."""
     style = export.watermark
     if style is None:
@@ -171,7 +171,7 @@ def _watermark(export: Export, folder: Path) -> Watermark | None:
         with contextlib.suppress(FileNotFoundError):
             path.write_bytes(storage.read_bytes(row.file_key))
             position = WatermarkPosition(style["position"])
-            return Watermark(path, position, opacity=style["opacity"], size=style["size"])
+            return Mark(path, position, opacity=style["opacity"], size=style["size"])
     raise JobFailed(WATERMARK_MISSING)
 
 

@@ -307,7 +307,7 @@ class WatermarkPosition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Watermark:
+class Mark:
     """An image to lay over a clip: a PNG that `operations.redraw` has written.
 
     `size` is its longer side, as a share of the clip's shorter one.
@@ -322,7 +322,7 @@ class Watermark:
         return {**asdict(self), "path": str(self.path)}
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Watermark:
+    def from_json(cls, document: dict[str, Any]) -> Mark:
         position = WatermarkPosition(document["position"])
         return cls(**{**document, "path": Path(document["path"]), "position": position})
 
@@ -355,7 +355,7 @@ class RenderSpec:
     fps: int | None = None
     format: Format = Format.MP4
     captions: Captions | None = None
-    watermark: Watermark | None = None
+    watermark: Mark | None = None
     layout: Layout = Layout.AUTO
     kept: tuple[tuple[float, float], ...] = ()
     # The sound track to use, counted among the sound tracks; None: the one that people hear.
@@ -380,7 +380,7 @@ class RenderSpec:
                 "kept": tuple((first, last) for first, last in document["kept"]),
                 "format": Format(document["format"]),
                 "captions": captions and Captions.from_json(captions),
-                "watermark": watermark and Watermark.from_json(watermark),
+                "watermark": watermark and Mark.from_json(watermark),
             }
         )
 

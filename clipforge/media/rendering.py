@@ -31,11 +31,11 @@ from clipforge.media.contracts import (
     Format,
     Layout,
     Limits,
+    Mark,
     MediaError,
     Rendered,
     RenderSpec,
     SourceInfo,
-    Watermark,
 )
 from clipforge.media.damage import Complaints, warnings_of
 from clipforge.media.encoding import THREADS, seconds_text
@@ -342,7 +342,7 @@ def arguments(
     sound: str,
     limits: Limits,
     drawn: str,
-    mark: Watermark | None = None,
+    mark: Mark | None = None,
 ) -> list[str]:
     """The whole command line after the name of the program.
 

@@ -10,8 +10,8 @@ from clipforge.media.contracts import (
     CaptionPosition,
     ErrorCode,
     Limits,
+    Mark,
     MediaError,
-    Watermark,
     WatermarkPosition,
 )
 
@@ -63,23 +63,23 @@ def redraw(image: Path, target: Path, limits: Limits) -> tuple[int, int]:
     return width, height
 
 
-def placed(spec: RenderSpec) -> Watermark | None:
+def placed(spec: RenderSpec) -> Mark | None:
     """The watermark of a clip, out of the way of its captions."""
     mark, captions = spec.watermark, spec.captions
     if mark is None or captions is None:
         return mark
     taken = CaptionPosition.TOP if mark.position in TOP else CaptionPosition.BOTTOM
     position = OPPOSITE[mark.position] if captions.position == taken else mark.position
-    return Watermark(mark.path, position, mark.opacity, mark.size)
+    return Mark(mark.path, position, mark.opacity, mark.size)
 
 
-def input_arguments(mark: Watermark) -> list[str]:
+def input_arguments(mark: Mark) -> list[str]:
     """The input that its image is."""
     return _input(mark.path, "png")
 
 
 def graph(
-    mark: Watermark,
+    mark: Mark,
     number: int,
     size: tuple[int, int],
     below: str,

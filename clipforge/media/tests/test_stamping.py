@@ -19,7 +19,7 @@ from clipforge.media.contracts import (
     CaptionPosition,
     Captions,
     Format,
-    Watermark,
+    Mark,
     WatermarkPosition,
 )
 from clipforge.media.tests.samples import make_video, run_ffmpeg
@@ -139,7 +139,7 @@ def picture(path: Path) -> np.ndarray:
     return frames[-1].astype(int)
 
 
-def render(grey: Path, folder: Path, mark: Watermark | None, **changes: Any) -> np.ndarray:
+def render(grey: Path, folder: Path, mark: Mark | None, **changes: Any) -> np.ndarray:
     spec = replace(RenderSpec(0.5, 1.5, Aspect.VERTICAL, 360, watermark=mark), **changes)
     operations.render(grey, folder / "clip.mp4", spec)
     return picture(folder / "clip.mp4")
@@ -169,12 +169,12 @@ def box(shown: np.ndarray) -> tuple[int, int, int, int]:
 def test_it_is_in_its_corner_at_its_size(
     grey: Path, mark: Path, tmp_path: Path, position: WatermarkPosition, left: int, top: int
 ):
-    shown = render(grey, tmp_path, Watermark(mark, position, opacity=1.0, size=0.2))
+    shown = render(grey, tmp_path, Mark(mark, position, opacity=1.0, size=0.2))
     assert box(shown) == pytest.approx((left, top, left + 72, top + 36), abs=2)
 
 
 def test_half_of_it_lets_half_through(grey: Path, mark: Path, tmp_path: Path):
-    shown = render(grey, tmp_path, Watermark(mark, WatermarkPosition.TOP_LEFT, 0.5, 0.2))
+    shown = render(grey, tmp_path, Mark(mark, WatermarkPosition.TOP_LEFT, 0.5, 0.2))
     assert shown[100:115, 40:80].mean() == pytest.approx((130 + 255) / 2, abs=8)
     assert shown[300:340, 40:80].mean() == pytest.approx(130, abs=4)
 
@@ -182,14 +182,14 @@ def test_half_of_it_lets_half_through(grey: Path, mark: Path, tmp_path: Path):
 @pytest.mark.parametrize("form", [Format.WEBM, Format.AV1])
 def test_it_is_in_clips_of_every_format(grey: Path, mark: Path, tmp_path: Path, form: Format):
     target = tmp_path / "clip.mp4"
-    wanted = Watermark(mark, WatermarkPosition.TOP_LEFT, 1.0, 0.2)
+    wanted = Mark(mark, WatermarkPosition.TOP_LEFT, 1.0, 0.2)
     spec = RenderSpec(0.5, 1.5, Aspect.VERTICAL, 360, watermark=wanted, format=form)
     operations.render(grey, target, spec)
     assert box(picture(target)) == pytest.approx((22, 90, 94, 126), abs=3)
 
 
 def test_it_is_in_tightened_clips(grey: Path, mark: Path, tmp_path: Path):
-    wanted = Watermark(mark, WatermarkPosition.TOP_LEFT, 1.0, 0.2)
+    wanted = Mark(mark, WatermarkPosition.TOP_LEFT, 1.0, 0.2)
     shown = render(grey, tmp_path, wanted, start=0.0, end=2.0, kept=((0.0, 0.5), (1.5, 2.0)))
     assert box(shown) == pytest.approx((22, 90, 94, 126), abs=2)
 
@@ -213,7 +213,7 @@ def test_it_makes_way_for_captions(
 ):
     words = Captions(at(("HHHHHHHHHHHH", 0.4, 1.6)), CaptionMode.PLAIN, captions)
     bare = render(grey, tmp_path, None, captions=words)
-    shown = render(grey, tmp_path, Watermark(mark, position, 1.0, 0.3), captions=words)
+    shown = render(grey, tmp_path, Mark(mark, position, 1.0, 0.3), captions=words)
     spoken = np.nonzero((abs(bare - np.median(bare)) > 60).any(axis=1))[0]
     marked = np.nonzero((abs(shown - bare) > 60).any(axis=1))[0]
     assert not set(spoken) & set(marked)
@@ -223,11 +223,11 @@ def test_it_makes_way_for_captions(
 def test_captions_are_drawn_over_it() -> None:
     from clipforge.media.stamping import graph
 
-    wanted = Watermark(Path("/mark.png"))
+    wanted = Mark(Path("/mark.png"))
     said = graph(wanted, 2, (360, 640), "scale=360:640", ("ass=captions.ass",))
     assert said.endswith("[marked]ass=captions.ass[out]")
 
 
 def test_a_spec_with_a_watermark_survives_json() -> None:
-    spec = RenderSpec(0, 1, Aspect.SQUARE, 360, watermark=Watermark(Path("/a/b.png"), size=0.3))
+    spec = RenderSpec(0, 1, Aspect.SQUARE, 360, watermark=Mark(Path("/a/b.png"), size=0.3))
     assert RenderSpec.from_json(spec.as_json()) == spec
