@@ -18,11 +18,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from clipforge import embedded
 from clipforge.common import logs
-from clipforge.common.api.framework_settings import (  # noqa: F401 - settings too
-    CONTENT_SECURITY_POLICY,
-    REST_FRAMEWORK,
-    SPECTACULAR_SETTINGS,
-)
 from clipforge.environment import (
     env,
     env_bool,
@@ -31,6 +26,11 @@ from clipforge.environment import (
     env_like,
     env_list,
     env_networks,
+)
+from clipforge.framework_settings import (  # noqa: F401 - settings too
+    CONTENT_SECURITY_POLICY,
+    REST_FRAMEWORK,
+    SPECTACULAR_SETTINGS,
 )
 from clipforge.storage_urls import backend_of
 
