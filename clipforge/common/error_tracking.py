@@ -22,7 +22,7 @@ from clipforge.common import logs
 from clipforge.common.secret_formats import redacted
 
 if TYPE_CHECKING:
-    from sentry_sdk.types import Event, Hint
+    from sentry_sdk import types as sentry_types
 
 # The request that is being traced here, if any.
 _traced: contextvars.ContextVar[Any] = contextvars.ContextVar("traced", default=None)
@@ -116,7 +116,7 @@ def span_of_statement(sql: str) -> Any:
     return transaction.start_child(op="db.sql.query", name=sql[:2000])
 
 
-def _finished(event: Event, _hint: Hint) -> Event:
+def _finished(event: sentry_types.Event, _hint: sentry_types.Hint) -> sentry_types.Event:
     found = cast("dict[str, Any]", event)
     for part in _SPEAKING:
         if part in found:

@@ -71,8 +71,8 @@ def identifiers_of(path: Path) -> Iterator[tuple[int, str]]:
         return
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
-            # Those of the standard library are its own: `threading.Event` is no event of a customer's.
-            case ast.Attribute(value=ast.Name(id="threading" | "asyncio")):
+            # Those of others are their own: `threading.Event` is no event of a customer's, nor is Sentry's.
+            case ast.Attribute(value=ast.Name(id="threading" | "asyncio" | "sentry_types")):
                 continue
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
                 yield getattr(node, "lineno", 0), name
