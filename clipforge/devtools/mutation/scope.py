@@ -52,6 +52,7 @@ GROUPS = {
                 *("lifecycle", "heartbeat", "sweeping", "outcome", "selectors", "queue"),
                 *("places", "registry", "rules", "services"),
                 *("migrations/0003_functions_of_places", "migrations/0004_time_given_back"),
+                "migrations/0006_submit",
             )
         ),
         (
