@@ -34,7 +34,8 @@ from credits.selectors import USAGE_GROUPS, statement, usage
 from exports import selectors as export_selectors
 from exports.archives import MOST_FILES
 from projects import selectors as project_selectors
-from projects.models import Moment
+from projects import uploads
+from projects.models import Moment, Upload
 
 # The id that is asked for where there is no row: the same statement.
 NOWHERE = uuid.UUID(int=0)
@@ -215,6 +216,8 @@ def details(subject: Subject) -> Iterator[Page]:
     details["key of the list"] = partial(_key, org, api_key)
     family = org_selectors.working_descendants
     yield Page(f"descendants, {subject.label}", "", budgets.FAMILY, lambda: list(family(api_key)))
+    upload = Upload.objects.for_org(org).first() or Upload(org=org)
+    details["upload"] = partial(if_there, uploads.get_upload, org, upload.pk)
     payment = billing_selectors.payments(org).order_by("-created_at", "-id").first()
     details["payment"] = partial(
         if_there, billing_selectors.get_payment, org, payment.pk if payment else NOWHERE

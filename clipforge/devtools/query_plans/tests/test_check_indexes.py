@@ -39,6 +39,7 @@ LOOKED_AT = {
     "export-download": "export",
     "export-picture": "export",
     "watermark": "watermark",
+    "upload": "upload",
     "project-archive": "archive",
     "download-archive": "archive",
     "project-picture": "project",
