@@ -23,7 +23,7 @@ Node = dict[str, Any]
 ELSEWHERE = {
     # Of commands and of staff.
     *("already_refunded", "already_reversed", "checkout_open", "reference_used"),
-    *("organization_exists", "user_exists"),
+    *("form_used", "organization_exists", "user_exists"),
     # Of Stripe's events, and of links, which are no operations.
     *("invalid_event", "invalid_signature", "wrong_mode", "link_expired", "link_invalid"),
 }

@@ -168,6 +168,7 @@ def test_the_schema_comes_as_json_or_yaml(client, accept, kind):
 # What an operation id begins with.
 VERBS = {"get", "list", "create", "update", "replace", "delete", "cancel", "retry", "download"} | {
     "select",
+    "append",
     "correct",
     "replay",
     "rotate",

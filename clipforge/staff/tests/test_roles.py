@@ -46,7 +46,8 @@ def test_permissions_that_were_granted_before_the_model_had_its_name_stay():
     assert models_with_permissions() == {"staffpermission"}
     call_command("migrate", "staff", "0007", verbosity=0)
     assert models_with_permissions() == {"duty"}
-    call_command("migrate", "staff", verbosity=0)
+    # The check of 0014 is made outside of a transaction, and this one is rolled back.
+    call_command("migrate", "staff", "0013", verbosity=0)
     assert models_with_permissions() == {"staffpermission"}
     # The same rows: neither made anew, nor taken from a group.
     assert permissions_of_staff() == now
