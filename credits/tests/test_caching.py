@@ -187,7 +187,7 @@ def test_a_redis_that_lost_its_memory_stores_nothing_for_two_seconds(
 def test_a_writer_that_dies_after_its_commit_has_said_so_before(monkeypatch: pytest.MonkeyPatch):
     org = make_organization(credits_=5)
     caching.balance(org.pk)
-    monkeypatch.setattr(versioned_cache._RaiseFloorAgain, "__call__", lambda _: None)
+    monkeypatch.setattr(versioned_cache._RaiseFloorsAgain, "__call__", lambda _: None)
     make_grant(org, 1)
     assert caching.balance(org.pk) == Balance(6, 0, 6)
 

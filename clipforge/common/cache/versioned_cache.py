@@ -33,7 +33,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,25 +128,46 @@ class VersionedCache:
         self.invalidate_all({key: version})
 
     def invalidate_all(self, versions: dict[str, int]) -> None:
-        """As `invalidate`, of several keys in one round trip."""
-        again = [_RaiseFloorAgain(self, key, version) for key, version in versions.items()]
-        if connection.in_atomic_block:
-            known = [entry[1] for entry in connection.run_on_commit]
-            again = [each for each in again if not any(map(each.is_covered_by, known))]
-            if not again:
-                return
-            asked_at = time.monotonic()
-            if self._raise_floors({each.key: each.version for each in again}):
-                again = [replace(each, until=asked_at + AGAIN_AFTER) for each in again]
-            for each in again:
-                transaction.on_commit(each, robust=True)
-        else:
+        """As `invalidate`, of several keys in one round trip.
+
+        A transaction that did not reach Redis once asks no more before it has committed, and then
+        once for all keys: however many it changes, it waits for two timeouts at most.
+        """
+        if not connection.in_atomic_block:
             self._raise_floors(versions)
+            return
+        known = self._announced()
+        if known is not None:
+            versions = {k: v for k, v in versions.items() if not known.covers(k, v)}
+        if not versions:
+            return
+        again = known or _RaiseFloorsAgain(self)
+        asked_at = time.monotonic()
+        if again.gave_up:
+            _remember(versions)
+        else:
+            again.gave_up = not self._raise_floors(versions)
+        until = -math.inf if again.gave_up else asked_at + AGAIN_AFTER
+        again.floors |= {key: _Floor(version, until) for key, version in versions.items()}
+        if known is None:
+            transaction.on_commit(again, robust=True)
 
     def is_announced(self, key: str) -> bool:
         """Whether this transaction has announced a change of the value already."""
+        known = self._announced()
+        return known is not None and key in known.floors
+
+    def _announced(self) -> _RaiseFloorsAgain | None:
+        """All that this transaction has announced, and did not roll back."""
         entries = (entry[1] for entry in connection.run_on_commit)
-        return any(isinstance(each, _RaiseFloorAgain) and each.key == key for each in entries)
+        return next(
+            (
+                each
+                for each in entries
+                if isinstance(each, _RaiseFloorsAgain) and each.cache is self
+            ),
+            None,
+        )
 
     def extend(self, key: str, found: bytes, value: Any) -> None:
         """Put `value` in place of `found`, if that is still there, to live as long as it would have.
@@ -229,9 +250,7 @@ class VersionedCache:
             _send(self.bypass_breaker if breaker_is_open else self.redis, versions)
             outcome = "ok"
         except RedisError:
-            with _pending_lock:
-                for key, version in versions.items():
-                    _pending[key] = max(version, _pending.get(key, version))
+            _remember(versions)
         finally:
             for key in versions:
                 record(key, "invalidation" if outcome == "ok" else "error")
@@ -239,26 +258,32 @@ class VersionedCache:
         return outcome == "ok"
 
 
-@dataclass(frozen=True, slots=True)
-class _RaiseFloorAgain:
-    """The invalidation that is repeated after a commit, unless that comes before `until`."""
+class _Floor(NamedTuple):
+    version: int
+    until: float  # by the monotonic clock: until then it need not be raised again
+
+
+@dataclass(slots=True, eq=False)
+class _RaiseFloorsAgain:
+    """The invalidations of a transaction, repeated after its commit in one round trip.
+
+    One is in the hooks of the transaction: a rollback to before it was put there takes it away, and what
+    came later with it.
+    """
 
     cache: VersionedCache
-    key: str
-    version: int
-    until: float = -math.inf
+    floors: dict[str, _Floor] = field(default_factory=dict)
+    gave_up: bool = False
 
     def __call__(self) -> None:
-        if time.monotonic() >= self.until:
-            self.cache._raise_floors({self.key: self.version})
+        now = time.monotonic()
+        due = {key: floor.version for key, floor in self.floors.items() if now >= floor.until}
+        if due:
+            self.cache._raise_floors(due)
 
-    def is_covered_by(self, other: object) -> bool:
-        """The transaction has registered the same before, and was not rolled back to before that."""
-        return (
-            isinstance(other, _RaiseFloorAgain)
-            and other.key == self.key
-            and other.version >= self.version
-        )
+    def covers(self, key: str, version: int) -> bool:
+        """Whether the same, or a higher one, was registered before."""
+        return key in self.floors and self.floors[key].version >= version
 
 
 class _Lookup(NamedTuple):
@@ -273,6 +298,13 @@ _fills = Singleflight()
 # holds no more than the rows that were changed during one outage.
 _pending: dict[str, int] = {}
 _pending_lock = threading.Lock()
+
+
+def _remember(versions: dict[str, int]) -> None:
+    """Keep invalidations that did not reach Redis, for whoever asks it next."""
+    with _pending_lock:
+        for key, version in versions.items():
+            _pending[key] = max(version, _pending.get(key, version))
 
 
 def forget_pending() -> None:
