@@ -42,8 +42,10 @@ def start(
     stdout: int = subprocess.PIPE,
     environment: dict[str, str] | None = None,
 ) -> subprocess.Popen[str]:
+    # Python sets SIG_IGN aside for none that was started with it, as what a shell has in the background is.
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "CLIPFORGE_DATA": str(data), **(environment or {})},
         stdout=stdout,
