@@ -65,7 +65,7 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("uploads", "POST"): (201, 201, None),
     ("upload", "GET"): (200, 404, "upload"),
     # Without the headers of the protocol: projects/tests/api/test_uploads.py has whole parts.
-    ("upload", "PATCH"): (412, 404, "upload"),
+    ("upload", "PATCH"): (422, 404, "upload"),
     ("upload", "DELETE"): (204, 404, "upload"),
     ("project", "GET"): (200, 404, "project"),
     ("project", "PATCH"): (200, 404, "project"),

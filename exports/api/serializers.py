@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from clipforge.common.api.schema import ProblemSerializer
-from clipforge.common.api.serializers import Decimals, Serializer
+from clipforge.common.api.serializers import Decimals, Flag, Serializer
 from clipforge.jobs.api.serializers import JobSerializer, TermsSerializer, WarningSerializer
 from clipforge.media.contracts import CaptionPosition, CaptionSize, WatermarkPosition
 from exports import downloads
@@ -167,9 +167,7 @@ class ExportSerializer(JobSerializer):
 class ExportUpdateSerializer(Serializer):
     """What can be changed of an export."""
 
-    pinned = serializers.BooleanField(
-        help_text="Keep the file while the organization pays for its tier."
-    )
+    pinned = Flag(help_text="Keep the file while the organization pays for its tier.")
 
 
 class RangeSerializer(Serializer):

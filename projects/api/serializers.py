@@ -11,6 +11,7 @@ from rest_framework import serializers
 from clipforge.common.api.metadata_field import MetadataField
 from clipforge.common.api.serializers import (
     Decimals,
+    Flag,
     MaybeText,
     ModelSerializer,
     Serializer,
@@ -309,9 +310,7 @@ class MomentUpdateSerializer(EdgesSerializer):
     start = Seconds(required=False, min_value=0, help_text="Seconds into the source.")
     end = Seconds(required=False, min_value=0, help_text="Seconds into the source.")
     snap = serializers.ChoiceField(choices=[snap.value for snap in Snap], required=False)
-    pinned = serializers.BooleanField(
-        required=False, help_text="Choosing again leaves it as it is."
-    )
+    pinned = Flag(required=False, help_text="Choosing again leaves it as it is.")
     rating = serializers.ChoiceField(
         choices=Moment.Rating.choices,
         required=False,

@@ -37,8 +37,10 @@ def speaks_tus(request: Request) -> bool:
 
 
 def require_version(request: Request) -> None:
-    """Raises UnknownVersion for a request that does not say the version that is spoken here."""
-    if request.META.get("HTTP_TUS_RESUMABLE", "").strip() != VERSION:
+    """Raises UnknownVersion for another one than is spoken here, and Invalid where none is said."""
+    if not speaks_tus(request):
+        raise Invalid(f"Send Tus-Resumable: {VERSION}.", code="invalid_header")
+    if request.META["HTTP_TUS_RESUMABLE"].strip() != VERSION:
         raise UnknownVersion(f"Send Tus-Resumable: {VERSION}.")
 
 

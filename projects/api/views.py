@@ -56,7 +56,7 @@ class ProjectList(JobList):
     filterset_class = ProjectFilter
     idempotent_methods = ("post",)
     costs = {"post": {"api": 5, "uploads": 1}}
-    problems = {"post": (402, 410, 411, 413, 415, 507)}
+    problems = {"post": (402, 404, 410, 411, 413, 415, 507)}
     codes = {"post": together(refusals.UPLOAD, refusals.USE_OF_UPLOAD, job_refusals.STARTED)}
 
     @property

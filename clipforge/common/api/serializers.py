@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
+from django.utils.datastructures import MultiValueDict
 from rest_framework import serializers
 from rest_framework.fields import empty
 
@@ -70,6 +71,16 @@ class MaybeText(Text):
         return super().to_representation(value) or None
 
 
+class Flag(serializers.BooleanField):
+    """As DRF's BooleanField, but in JSON no number and no word is taken for a truth value."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        is_form = isinstance(getattr(self.root, "initial_data", None), MultiValueDict)
+        if not isinstance(data, bool) and not is_form:
+            self.fail("invalid", input=data)
+        return super().to_internal_value(data)
+
+
 class Decimals(serializers.FloatField):
     """A number with three decimals at most: of seconds, milliseconds."""
 
@@ -85,6 +96,7 @@ class ModelSerializer(Strict, serializers.ModelSerializer[Any]):
         models.CharField: Text,
         models.TextField: Text,
         models.FloatField: Decimals,
+        models.BooleanField: Flag,
     }
 
     @planned

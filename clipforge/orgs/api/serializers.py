@@ -5,7 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from clipforge.common.api.serializers import ModelSerializer, Serializer
+from clipforge.common.api.serializers import Flag, ModelSerializer, Serializer
 from clipforge.orgs import keys, networks
 from clipforge.orgs.api import examples
 from clipforge.orgs.api_keys import MAX_CAP, MAX_OVERLAP, OVERLAP
@@ -269,7 +269,7 @@ class KeyLimitsSerializer(Serializer):
 class KeyRevocationSerializer(Serializer):
     example = {"descendants": True}
 
-    descendants = serializers.BooleanField(
+    descendants = Flag(
         default=True,
         help_text="Also the keys that were made with it, or in its place by rotation, and with those.",
     )
