@@ -140,16 +140,15 @@ def bring_upload(
     """
     upload = uploads.get_upload(org, upload_id)
     uploads.require_usable(upload)
-    digest = uploads.digest_of(upload)
-    path = uploads.path_of(upload)
+    part = uploads.second_name(upload)
     try:
-        source = sources.inspect_source(org=org, path=path, audio_track=audio_track)
-    except UnsupportedMedia:
-        uploads.end_upload(upload)
-        raise
-    require_inside(wishes or {}, duration=source.duration)
-    part = storage.second_name(path)
-    try:
+        digest = uploads.digest_of(upload, part)
+        try:
+            source = sources.inspect_source(org=org, path=part, audio_track=audio_track)
+        except UnsupportedMedia:
+            uploads.end_upload(upload)
+            raise
+        require_inside(wishes or {}, duration=source.duration)
         with bring_source(org=org, part=part, sha256=digest) as arrival:
             yield Brought(upload, digest, source, arrival)
     finally:

@@ -181,11 +181,23 @@ def require_usable(upload: Upload) -> None:
         )
 
 
-def digest_of(upload: Upload) -> str:
-    """The SHA-256 of a whole upload, computed once. Raises Invalid, and ends it, where it was to be another one."""
+def second_name(upload: Upload) -> Path:
+    """A name of its file for one caller, who removes it, whoever else uses or ends the upload meanwhile.
+
+    Raises Conflict where a project was just made of it, and NotFound where it has ended.
+    """
+    try:
+        return storage.second_name(path_of(upload))
+    except FileNotFoundError:
+        require_usable(get_upload(upload.org, upload.pk))
+        raise NotFound from None
+
+
+def digest_of(upload: Upload, path: Path | None = None) -> str:
+    """The SHA-256 of a whole upload, read at another name of its file if that is given, and once. Raises Invalid, and ends it, where it was to be another one."""
     if upload.is_digested:
         return upload.sha256
-    with path_of(upload).open("rb") as file:
+    with (path or path_of(upload)).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if upload.sha256 not in {"", digest}:
         end_upload(upload)

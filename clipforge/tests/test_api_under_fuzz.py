@@ -45,7 +45,7 @@ print(json.dumps(keys))
 
 # What the schema cannot say is refused with these: that a file is a video, that either of two
 # members is given, that a cursor was one of ours. What violates the schema may meet another of them.
-REFUSALS = [400, 401, 402, 403, 404, 406, 409, 411, 413, 415, 422, 429]
+REFUSALS = [400, 401, 402, 403, 404, 406, 409, 411, 412, 413, 415, 422, 429]
 
 CONFIG = """
 [auth.wfc]
