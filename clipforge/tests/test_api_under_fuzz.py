@@ -55,6 +55,7 @@ peers = ["Alice", "Bob"]
 [checks]
 positive_data_acceptance.expected-statuses = {accepted}
 negative_data_rejection.expected-statuses = {refused}
+missing_required_header.expected-statuses = {refused}
 
 # Each of these starts a child process that looks at what came: a hundred times dearer than the others.
 [[operations]]
@@ -64,6 +65,10 @@ generation.max-examples = {uploads}
 # These can end the keys that the calls are made with; their own tests say what they refuse.
 [[operations]]
 include-operation-id = "revoke_key"
+enabled = false
+
+[[operations]]
+include-operation-id = "revoke_key_family"
 enabled = false
 
 [[operations]]

@@ -44,14 +44,12 @@ class UploadView(OrgView):
         return final
 
 
-def _header(name: str, description: str, *, required: bool = False) -> OpenApiParameter:
-    return OpenApiParameter(
-        name, str, OpenApiParameter.HEADER, description=description, required=required
-    )
+def _header(name: str, description: str, **options: Any) -> OpenApiParameter:
+    return OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description, **options)
 
 
 RESUMABLE = _header(
-    "Tus-Resumable", f"`{tus.VERSION}`: the version of the protocol.", required=True
+    "Tus-Resumable", "The version of the protocol.", required=True, enum=[tus.VERSION]
 )
 
 

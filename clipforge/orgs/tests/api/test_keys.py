@@ -706,6 +706,16 @@ def ids(answer: Any) -> list[str]:
     return [each["id"] for each in answer.json()["keys"]]
 
 
+@pytest.mark.parametrize("descendants", [0, 1, "true", "yes", None])
+def test_whether_to_revoke_descendants_is_true_or_false_and_nothing_like_it(
+    organization: Organization, descendants: Any
+):
+    admin, key = asking(organization)
+    with nothing_changes():
+        assert_problem(revoke(admin, key, descendants=descendants), 422, "invalid")
+    assert admin.get("/api/v1/me").status_code == 200
+
+
 def test_a_key_in_wrong_hands_is_revoked_with_all_that_come_from_it(organization: Organization):
     admin, _ = asking(organization)
     thief, leaked = asking(organization)
