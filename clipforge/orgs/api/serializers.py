@@ -190,6 +190,25 @@ class NewKeySerializer(KeySerializer):
         return str(self.context["secret"])
 
 
+def _scopes(help_text: str) -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.ChoiceField(choices=Scope.choices),
+        allow_empty=False,
+        max_length=len(Scope.values),
+        required=False,
+        help_text=help_text,
+    )
+
+
+def _networks(help_text: str) -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.CharField(max_length=50),
+        max_length=networks.MAX_NETWORKS,
+        required=False,
+        help_text=help_text,
+    )
+
+
 class KeyRequestSerializer(Serializer):
     example = examples.KEY_REQUEST
 
@@ -199,18 +218,9 @@ class KeyRequestSerializer(Serializer):
         required=False,
         help_text="`test`: a key of the sandbox, which is made with the first. Else as the key that asks.",
     )
-    scopes = serializers.ListField(
-        child=serializers.ChoiceField(choices=Scope.choices),
-        allow_empty=False,
-        max_length=len(Scope.values),
-        required=False,
-        help_text="What it may do. Else as the key that asks.",
-    )
-    allowed_addresses = serializers.ListField(
-        child=serializers.CharField(max_length=50),
-        max_length=networks.MAX_NETWORKS,
-        required=False,
-        help_text="Addresses and blocks, of IPv4 and IPv6. Else as the key that asks.",
+    scopes = _scopes("What it may do. Else as the key that asks.")
+    allowed_addresses = _networks(
+        "Addresses and blocks, of IPv4 and IPv6. Else as the key that asks."
     )
     monthly_credit_cap = serializers.IntegerField(
         min_value=0,
@@ -235,19 +245,8 @@ class KeyRequestSerializer(Serializer):
 class KeyLimitsSerializer(Serializer):
     example = {"scopes": ["read"], "monthly_credit_cap": 100}
 
-    scopes = serializers.ListField(
-        child=serializers.ChoiceField(choices=Scope.choices),
-        allow_empty=False,
-        max_length=len(Scope.values),
-        required=False,
-        help_text="What it may do. Its tokens that may do more end at once.",
-    )
-    allowed_addresses = serializers.ListField(
-        child=serializers.CharField(max_length=50),
-        max_length=networks.MAX_NETWORKS,
-        required=False,
-        help_text="Addresses and blocks, of IPv4 and IPv6. Empty: from anywhere.",
-    )
+    scopes = _scopes("What it may do. Its tokens that may do more end at once.")
+    allowed_addresses = _networks("Addresses and blocks, of IPv4 and IPv6. Empty: from anywhere.")
     monthly_credit_cap = serializers.IntegerField(
         min_value=0,
         max_value=MAX_CAP,
