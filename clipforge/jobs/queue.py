@@ -97,14 +97,15 @@ def failed_entries() -> QuerySet[Any]:
 def given_up(kind: JobKind[Any]) -> list[tuple[uuid.UUID, int]]:
     """Jobs of the kind whose entry failed and which wait for it still, each with its fence."""
     failed = entries_of(kind).filter(status="failed", task_name__in=kind.tasks).order_by("-id")
+    # A job has one of each time that it was given up.
     entries = {
-        uuid.UUID(pk): int(fence)
+        (uuid.UUID(pk), int(fence))
         for pk, fence in failed.values_list("of_job", "of_fence")[:GIVEN_UP_AT_ONCE]
     }
     if not entries:
         return []
-    waiting = kind.model._default_manager.filter(status=QUEUED, pk__in=list(entries))
-    return [row for row in waiting.values_list("pk", "fence") if entries[row[0]] == row[1]]
+    waiting = kind.model._default_manager.filter(status=QUEUED, pk__in={pk for pk, _ in entries})
+    return [row for row in waiting.values_list("pk", "fence") if row in entries]
 
 
 def orphaned_entries() -> QuerySet[Any]:

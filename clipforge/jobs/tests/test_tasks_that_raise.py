@@ -109,6 +109,18 @@ def test_the_job_of_a_task_that_was_given_up_fails_and_frees_its_place_and_its_c
 
 
 @pytest.mark.django_db
+def test_a_job_that_is_retried_and_given_up_again_fails_again():
+    project = make_project(make_organization(credits_=10), status="QUEUED")
+    for number in 1, 2:
+        entry_fails(project)
+        assert sweeping.sweep(Project) == (0, 1), number
+        project.refresh_from_db()
+        assert (project.status, funds(project.org).held) == ("FAILED", 0), number
+        if number == 1:
+            job_services.retry_job(job=project, actor="test")
+
+
+@pytest.mark.django_db
 def test_a_failed_entry_ends_no_job_that_went_on_without_it():
     requeued, running, ready = (
         make_project(status=status) for status in ("QUEUED", "ANALYZING", "READY")
