@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, Unpack, cast
 
 from django.db import transaction
 from django.db.models import Field, Q, QuerySet
@@ -43,6 +43,14 @@ MAX_CAP = 10**12
 OVERLAP, MAX_OVERLAP = 24, 24 * 7
 # The task that mails the owners.
 MAIL = "orgs.mail_rotated"
+
+
+class Limits(TypedDict, total=False):
+    """Of a key, as `create_api_key` takes them."""
+
+    scopes: str
+    allowed_addresses: Iterable[str]
+    monthly_cap: int | None
 
 
 class NewKey(NamedTuple):
@@ -198,25 +206,19 @@ def revoke_with_descendants(*, api_key: APIKey, reason: str, actor: Actor) -> li
 def limit_api_key(
     *,
     api_key: APIKey,
-    scopes: str,
-    allowed_addresses: Iterable[str],
-    monthly_cap: int | None,
     changed_with: APIKey | None = None,
     reason: str,
     actor: Actor,
+    **limits: Unpack[Limits],
 ) -> bool:
     """Let the key do this and no more, from the next request on. False when nothing changed.
 
-    Scopes that it loses, its tokens lose; a cap is that of all keys that share it. With `changed_with`,
-    the key that asks for it, any key may be narrowed; one that is given more can then do no more than
-    that one. Raises Invalid and Forbidden as `create_api_key` does; Conflict for a key that is over.
+    What is left out stays as it is by then. Scopes that it loses, its tokens lose; a cap is that of all
+    keys that share it. With `changed_with`, the key that asks for it, any key may be narrowed; one that
+    is given more can then do no more than that one. Raises Invalid and Forbidden as `create_api_key`
+    does; Conflict for a key that is over.
     """
-    after: dict[str, Any] = {
-        "scopes": _scopes(scopes),
-        "allowed_addresses": networks.normalized(allowed_addresses),
-        "monthly_cap": _cap(monthly_cap),
-    }
-    reason = sufficient_reason(reason)
+    asked, reason = _as_stored(limits), sufficient_reason(reason)
     with transaction.atomic():
         _lock_keys_of(api_key.organization)
         # All that share the cap: what is made of one of them meanwhile would keep the old one.
@@ -228,7 +230,8 @@ def limit_api_key(
         locked = rows[api_key.pk]
         if not locked.is_usable(timezone.now()):
             raise Conflict("This key is over. Make a new one.", code="key_not_usable")
-        before = {name: getattr(locked, name) for name in after}
+        before = {name: getattr(locked, name) for name in Limits.__annotations__}
+        after = before | asked
         if changed_with is not None:
             _require_usable(rows[changed_with.pk])
             wanted = Grants.of(locked)._replace(**after)
@@ -423,6 +426,17 @@ def _lock_keys_of(organization: Organization) -> None:
     """One write at a time to the keys of an organization and its sandbox, which have one another's descendants."""
     live = organization.sandbox_of_id or organization.pk
     Organization.objects.select_for_update(no_key=True).get(pk=live)
+
+
+def _as_stored(limits: Limits) -> dict[str, Any]:
+    stored: dict[str, Any] = {}
+    if "scopes" in limits:
+        stored["scopes"] = _scopes(limits["scopes"])
+    if "allowed_addresses" in limits:
+        stored["allowed_addresses"] = networks.normalized(limits["allowed_addresses"])
+    if "monthly_cap" in limits:
+        stored["monthly_cap"] = _cap(limits["monthly_cap"])
+    return stored
 
 
 def _scopes(text: str) -> str:

@@ -23,6 +23,7 @@ from clipforge.orgs import caching, windows
 from clipforge.orgs.api_keys import (
     MAX_OVERLAP,
     OVERLAP,
+    Limits,
     NewKey,
     create_api_key,
     create_token,
@@ -41,6 +42,7 @@ __all__ = [
     "MAX_OVERLAP",
     "MAX_RATE",
     "OVERLAP",
+    "Limits",
     "NewKey",
     "allow_origins",
     "change_tier",

@@ -157,7 +157,7 @@ class KeyDetail(KeyView):
         form.is_valid(raise_exception=True)
         services.limit_api_key(
             api_key=key,
-            **form.limits(key),
+            **form.limits(),
             changed_with=self.principal.api_key,
             reason=REASON,
             actor=self.principal.cause,

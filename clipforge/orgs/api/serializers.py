@@ -8,7 +8,7 @@ from rest_framework import serializers
 from clipforge.common.api.serializers import Flag, ModelSerializer, Serializer
 from clipforge.orgs import keys, networks
 from clipforge.orgs.api import examples
-from clipforge.orgs.api_keys import MAX_CAP, MAX_OVERLAP, OVERLAP
+from clipforge.orgs.api_keys import MAX_CAP, MAX_OVERLAP, OVERLAP, Limits
 from clipforge.orgs.models import APIKey, Organization, Scope, TierLimits
 
 
@@ -255,14 +255,16 @@ class KeyLimitsSerializer(Serializer):
         help_text="Credits a month (UTC), of all keys that share its cap. Null: no cap.",
     )
 
-    def limits(self, key: APIKey) -> dict[str, Any]:
-        """The limits as `limit_api_key` takes them; those left out are as `key` has them."""
-        asked = self.validated_data
-        return {
-            "scopes": " ".join(asked["scopes"]) if "scopes" in asked else key.scopes,
-            "allowed_addresses": asked.get("allowed_addresses", key.address_list),
-            "monthly_cap": asked.get("monthly_credit_cap", key.monthly_cap),
-        }
+    def limits(self) -> Limits:
+        """Those that were asked for, as `limit_api_key` takes them."""
+        asked, limits = self.validated_data, Limits()
+        if "scopes" in asked:
+            limits["scopes"] = " ".join(asked["scopes"])
+        if "allowed_addresses" in asked:
+            limits["allowed_addresses"] = asked["allowed_addresses"]
+        if "monthly_credit_cap" in asked:
+            limits["monthly_cap"] = asked["monthly_credit_cap"]
+        return limits
 
 
 class KeyRevocationSerializer(Serializer):

@@ -40,15 +40,14 @@ class Command(AuditedCommand):
         reason: str,
         **options: Any,
     ) -> dict[str, Any]:
-        api_key = selectors.find_api_key(id)
-        changed = services.limit_api_key(
-            api_key=api_key,
-            scopes=api_key.scopes if scope is None else " ".join(scope),
-            allowed_addresses=[] if anywhere else address or api_key.allowed_addresses.split(),
-            monthly_cap=None if no_cap else api_key.monthly_cap if cap is None else cap,
-            reason=reason,
-            actor=self.actor,
-        )
+        api_key, limits = selectors.find_api_key(id), services.Limits()
+        if scope is not None:
+            limits["scopes"] = " ".join(scope)
+        if anywhere or address:
+            limits["allowed_addresses"] = [] if anywhere else address or []
+        if no_cap or cap is not None:
+            limits["monthly_cap"] = None if no_cap else cap
+        changed = services.limit_api_key(api_key=api_key, **limits, reason=reason, actor=self.actor)
         api_key.refresh_from_db()
         cap_now = (
             "no cap" if api_key.monthly_cap is None else f"{api_key.monthly_cap} credits a month"

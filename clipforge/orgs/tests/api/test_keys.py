@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import threading
 from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
@@ -23,7 +25,7 @@ from clipforge.devtools.testing.factories import (
     make_user,
 )
 from clipforge.devtools.testing.queries import round_trips
-from clipforge.devtools.testing.races import run_together
+from clipforge.devtools.testing.races import run_together, until_a_lock_is_waited_for
 from clipforge.devtools.testing.state import lasting_breaker, nothing_changes
 from clipforge.devtools.testing.tenancy import METHODS, client_with, routes
 from clipforge.orgs import admission, api_keys, services
@@ -652,6 +654,36 @@ def test_a_key_that_is_revoked_meanwhile_changes_no_other():
         assert order in (["revoke_key"], ["limit_key", "revoke_key"])
         key.refresh_from_db()
         assert key.scopes == ("read write" if len(order) == 2 else "read")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_change_leaves_out_stays_as_another_has_just_made_it():
+    organization = make_organization()
+    client, _ = asking(organization)
+    _, key = asking(organization)
+    is_narrowed = threading.Event()
+
+    def act(number: int) -> object:
+        if number == 1:
+            assert is_narrowed.wait(60)
+            return changed(client, key, monthly_credit_cap=5).status_code
+        with transaction.atomic():
+            services.limit_api_key(
+                api_key=key,
+                scopes="read",
+                allowed_addresses=["203.0.113.0/24"],
+                monthly_cap=None,
+                reason=REASON,
+                actor=TESTER,
+            )
+            is_narrowed.set()
+            until_a_lock_is_waited_for()
+        return 200
+
+    assert run_together(2, act) == [200, 200]
+    key.refresh_from_db()
+    limits = key.scopes, key.allowed_addresses, key.monthly_cap
+    assert limits == ("read", "203.0.113.0/24", 5)
 
 
 def test_from_outside_of_its_networks_a_key_takes_nothing_of_the_limits(
