@@ -179,11 +179,12 @@ def carried_out(request: HttpRequest, refund: Refund) -> None:
     """Let Stripe do it, and say what came of it."""
     try:
         refund = billing_services.carry_out_refund(refund)
-    except Unavailable:
+    except DomainError as error:
+        why = "Stripe cannot be reached." if isinstance(error, Unavailable) else error.message
         messages.warning(
             request,
-            "The refund is asked for, but Stripe cannot be reached. It is tried again every hour, "
-            "and when this form is sent again; it is done once.",
+            f"The refund is asked for, and not done yet. {why} It is tried again every hour, and when "
+            "this form is sent again; it is done once.",
         )
         return
     text = str(refund)

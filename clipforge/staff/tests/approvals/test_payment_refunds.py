@@ -96,6 +96,29 @@ def test_a_part_through_stripe_is_paid_back_by_stripe(finance, settings):
     assert balance(org).posted == 50
 
 
+def test_sent_again_while_stripe_still_does_it_the_form_says_so(finance, settings):
+    with running_stripe() as stripe:
+        settings.STRIPE_SECRET_KEY = SECRET_KEY
+        settings.STRIPE_WEBHOOK_SECRET = WEBHOOK_SECRET
+        settings.STRIPE_API_BASE = stripe.url
+        org = make_organization(tier="FREE")
+        payment = start_checkout(org)
+        stripe.pay(payment.checkout_id)
+        deliver(stripe)
+        form = {**filled(finance, payment, "4.50"), "confirm": "yes"}
+        said = []
+        for faults in ["", "busy"], ["", "busy"], []:  # of the look, and of the refund
+            stripe.faults += faults
+            said.append(finance.post(page_of(payment), form, follow=True).content.decode())
+            assert Refund.objects.get().status == ("REQUESTED" if faults else "DONE")
+    for page in said[:2]:
+        assert (
+            "The refund is asked for, and not done yet. The same request is still running" in page
+        )
+    assert "Given back: $4.50" in said[2]
+    assert balance(org).posted == 50
+
+
 def test_above_the_limit_a_second_person_gives_it_back(finance, transfer, settings):
     settings.STAFF_GRANT_CONFIRM_CREDITS = 60
     form = filled(finance, transfer, "9.00")
