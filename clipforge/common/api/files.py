@@ -56,9 +56,9 @@ def serve_file(
     seconds_left: int,
     opens_folder: bool = False,
 ) -> HttpResponseBase:
-    """Answer GET and HEAD for a stored file, whose type is that of the name: 200, 206, 304, 412 or 416.
+    """Answer GET and HEAD for a stored file, whose type is that of its key: 200, 206, 304, 412 or 416.
 
-    `inline` is for playing it where it is; otherwise it is saved under the name. A file that is
+    `download_name` comes from the address, so it decides nothing but how the file is called. `inline` is for playing it where it is; otherwise it is saved under the name. A file that is
     elsewhere is a redirect to where it is, good for `seconds_left`; `opens_folder` says that whoever has
     the link may fetch all that is in its folder. Raises NotFound when the file is gone,
     StorageUnavailable, ValueError for a key that is none.
@@ -66,7 +66,7 @@ def serve_file(
     if request.method not in {"GET", "HEAD"}:
         return HttpResponseNotAllowed(["GET", "HEAD"])
     if not storage.is_local():
-        headers = _headers(download_name, inline)
+        headers = _headers(key, download_name, inline)
         answer = _elsewhere(request, key, headers, seconds_left)
         if opens_folder and settings.DELIVERY_COOKIE_DOMAIN:
             _set_cookies(answer, key, seconds_left)
@@ -79,7 +79,7 @@ def serve_file(
         "ETag": etag,
         "Last-Modified": http_date(found.st_mtime),
         "Accept-Ranges": "bytes",
-        **_headers(download_name, inline),
+        **_headers(key, download_name, inline),
     }
     whole = HttpResponse(headers=headers)
     refused = get_conditional_response(request, etag, int(found.st_mtime), whole)
@@ -161,11 +161,10 @@ def disposition(download_name: str, *, inline: bool = False) -> str:
     return content_disposition_header(not inline, name) or kind
 
 
-def _headers(download_name: str, inline: bool) -> dict[str, str]:
-    name = UNFIT.sub("", download_name)
+def _headers(key: str, download_name: str, inline: bool) -> dict[str, str]:
     return {
-        "Content-Type": storage.content_type_of(name),
-        "Content-Disposition": disposition(name, inline=inline),
+        "Content-Type": storage.content_type_of(key),
+        "Content-Disposition": disposition(download_name, inline=inline),
         "Cache-Control": CACHE_CONTROL,
         "X-Content-Type-Options": "nosniff",
     }

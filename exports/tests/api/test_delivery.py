@@ -107,6 +107,14 @@ def test_pictures_go_the_same_way_and_a_strips_lines_come_from_here(api: APIClie
     assert api.get(link, HTTP_IF_NONE_MATCH=lines["ETag"]).status_code == 304
 
 
+def test_a_clip_under_the_name_of_lines_is_not_read_here(api: APIClient, export: Export):
+    """All of it would be in memory, and whoever has a link writes its last part as they like."""
+    address = link_of(api, export).rpartition("/")[0]
+    answer = api.get(f"{address}/clip.vtt")
+    assert (answer.status_code, answer.content) == (302, b"")
+    assert httpx.get(answer["Location"]).headers["Content-Type"] == "video/mp4"
+
+
 def test_a_project_has_its_pictures_in_the_bucket_too(
     api: APIClient, bucket: Bucket, organization: Organization
 ):
