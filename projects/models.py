@@ -13,6 +13,7 @@ from django.db.models import F
 
 from clipforge.common.lists.search import lowered
 from clipforge.common.models import OrgQuerySet, UUIDModel
+from clipforge.common.storage import UPLOADS
 from clipforge.jobs.models import Job
 from clipforge.media.words.transcript import Transcript
 from clipforge.orgs.models import Organization
@@ -217,7 +218,7 @@ class Upload(UUIDModel):
 
     @property
     def file_key(self) -> str:
-        return f"{self.org_id}/uploads/{self.pk}/part"
+        return f"{self.org_id}/{UPLOADS}/{self.pk}/part"
 
     @property
     def is_complete(self) -> bool:

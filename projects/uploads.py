@@ -45,7 +45,6 @@ from projects.models import Upload
 
 logger = logging.getLogger(__name__)
 
-AREA = "uploads"
 # Read at a time. Bytes.
 PIECE = 256 * 1024
 BATCH = 1000
@@ -239,7 +238,7 @@ def remove_orphans(now: float) -> int:
     if not store_markers.is_known():
         return 0
     return storage.remove_orphans(
-        AREA,
+        storage.UPLOADS,
         exists=lambda ids: Upload.objects.filter(pk__in=ids).values_list("pk", flat=True),
         older_than_seconds=ORPHAN_SECONDS,
         now=now,

@@ -46,6 +46,7 @@ from clipforge.common.storage.local import LocalStorage
 from clipforge.common.storage.stores import (
     ASIDE,
     INCOMING,
+    UPLOADS,
     Entry,
     Facts,
     Folder,
@@ -64,6 +65,7 @@ from clipforge.common.storage.stores import (
 __all__ = [
     "ASIDE",
     "INCOMING",
+    "UPLOADS",
     "Arrival",
     "Entry",
     "Facts",

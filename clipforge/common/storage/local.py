@@ -26,6 +26,7 @@ from clipforge.common.storage.stores import (
     Stopped,
     Store,
     belongs_to,
+    is_of_store,
     never,
 )
 
@@ -123,7 +124,7 @@ class LocalStorage(FileSystemStorage, Store):
         for path in _entries(Path(self.location)):
             if path.name not in OWN:
                 for file in _files_in(path) if path.is_dir() else [path]:
-                    if entry := self._entry_of(file):
+                    if is_of_store(self._key_of(file)) and (entry := self._entry_of(file)):
                         yield entry
 
     def remove_folder(self, folder: str) -> bool:

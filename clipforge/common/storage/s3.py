@@ -41,6 +41,7 @@ from clipforge.common.storage.stores import (
     belongs_to,
     content_type_of,
     folder_of,
+    is_of_store,
     never,
     stem_of,
     unless_stopped,
@@ -187,8 +188,7 @@ class S3Storage(django_storages.S3Storage, Store):  # type: ignore[misc]  # the 
                     yield entry
 
     def everything(self) -> Iterator[Entry]:
-        listed = self._listed("")
-        return (entry for entry in listed if entry.key.partition("/")[0] not in OWN)
+        return (entry for entry in self._listed("") if is_of_store(entry.key))
 
     def remove_folder(self, folder: str) -> bool:
         try:

@@ -23,6 +23,8 @@ ASIDE = "set_aside"
 # Areas of no organization.
 SCRATCH = "scratch"
 OWN = {INCOMING, ASIDE, SCRATCH}
+# Of an organization: what it sends in parts, on the disk of the web processes wherever the store is.
+UPLOADS = "uploads"
 
 TYPES = {
     ".webm": "video/webm",
@@ -137,7 +139,7 @@ class Store(ABC):
 
     @abstractmethod
     def everything(self) -> Iterator[Entry]:
-        """All files that rows can name, and the marker, in constant memory."""
+        """All files that `is_of_store`, in constant memory."""
 
     @abstractmethod
     def remove_folder(self, folder: str) -> bool:
@@ -181,6 +183,12 @@ def current() -> Store:
 def _made(backend: dict[str, Any]) -> Store:
     store: Store = import_string(backend["BACKEND"])(**backend.get("OPTIONS", {}))
     return store
+
+
+def is_of_store(key: str) -> bool:
+    """Whether it is a file that a row can name, or the marker, and not one of this machine alone."""
+    first, *others = key.split("/")
+    return first not in OWN and others[:1] != [UPLOADS]
 
 
 def companion_of(key: str, name: str) -> str:

@@ -268,6 +268,22 @@ def test_a_store_is_not_moved_into_itself_nor_is_ours_emptied(
     assert there.names() == []
 
 
+def test_what_is_sent_in_parts_stays_where_its_sender_goes_on(bucket: Bucket, media_root: Path):
+    """It is on the disk of the web processes wherever the store is: the disk is emptied below them."""
+    part = media_root / "org/uploads/1/part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"half")
+    source = media_root / "org/projects/1/source"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(b"whole")
+    lines, failure = command(
+        "migrate", "--from", media_root.as_uri(), "--to", bucket.url, "--remove"
+    )
+    assert (failure, bucket.names()) == ("", ["org/projects/1/source"])
+    assert lines[-1].startswith("1 files: 1 copied")
+    assert (part.read_bytes(), source.exists()) == (b"half", False)
+
+
 def test_a_million_files_are_moved_in_the_memory_of_a_batch(monkeypatch: pytest.MonkeyPatch):
     """The listing is read as far as files are on their way."""
     seen: list[int] = []
