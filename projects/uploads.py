@@ -126,11 +126,15 @@ def append(
     _require_fit(upload, offset, length)
     with _locked(upload) as file:
         upload = get_upload(upload.org, upload.pk)
+        _note_loss(upload, file)
         _require_fit(upload, offset, length)
         written, failure = _write(upload, file, source, length, checksum)
         if failure and (checksum or isinstance(failure, UnsupportedMedia)):
             raise failure
         if written:
+            # What is said to be here survives a loss of power.
+            with storage.full_disk_is_refused():
+                os.fdatasync(file.fileno())
             upload.received, upload.expires_at = offset + written, _end()
             here = Upload.objects.filter(pk=upload.pk, received=offset)
             if not here.update(received=upload.received, expires_at=upload.expires_at):
@@ -286,10 +290,19 @@ def _require_fit(upload: Upload, offset: int, length: int) -> None:
         )
 
 
+def _note_loss(upload: Upload, file: IO[bytes]) -> None:
+    """Let the row say no more than the file has: of a lost disk, and of one that is not shared, zeros would follow."""
+    here = os.fstat(file.fileno()).st_size
+    if here < upload.received:
+        logger.error("an upload has lost bytes", extra={"row": str(upload.pk)})
+        Upload.objects.filter(pk=upload.pk, received=upload.received).update(received=here)
+        upload.received = here
+
+
 def _write(
     upload: Upload, file: IO[bytes], source: Source, length: int, checksum: Checksum | None
 ) -> tuple[int, Exception | None]:
-    """Write what comes. Returns how many bytes are on the disk, and what went wrong after them."""
+    """Write what comes. Returns how many bytes that were, and what went wrong after them."""
     offset, written, failure = upload.received, 0, None
     head = min(HEAD_BYTES, upload.size)
     head_is_open = offset < head
@@ -317,8 +330,6 @@ def _write(
                 )
             if head_is_open and offset + written >= head:
                 _require_video(upload, file)
-        # What is said to be here survives a loss of power.
-        os.fdatasync(file.fileno())
     except (DomainError, OSError) as error:  # what a client does that goes away is an OSError
         failure = error
     return written, failure

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import datetime
+import errno
 import hashlib
 import io
+import os
 import time
 import uuid
 from collections import Counter
@@ -232,6 +234,41 @@ def test_what_a_killed_server_wrote_and_did_not_note_is_written_over(
     send(api, url, video[5000:], 5000)
     assert use(api, url).json()["size"] == len(video)
     assert Project.objects.get().sha256 == hashlib.sha256(video).hexdigest()
+
+
+@pytest.mark.parametrize("left", [None, 3000])
+def test_what_the_disk_has_lost_is_sent_again(
+    api: APIClient, organization: Organization, video: bytes, left: int | None
+):
+    url = address(api, len(video))
+    send(api, url, video[:5000], 0)
+    path = storage.path_of(Upload.objects.get().file_key)
+    if left is None:
+        path.unlink()
+    else:
+        os.truncate(path, left)
+    assert_problem(send(api, url, video[5000:], 5000), 409, "wrong_offset")
+    here = left or 0
+    assert api.head(url)["Upload-Offset"] == str(here)
+    assert send(api, url, video[here:], here).status_code == 204
+    assert use(api, url).status_code == 201
+    assert Project.objects.get().sha256 == hashlib.sha256(video).hexdigest()
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_the_disk_does_not_take_is_not_said_to_be_here(
+    organization: Organization, video: bytes, is_whole: bool, monkeypatch: pytest.MonkeyPatch
+):
+    def fails(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    monkeypatch.setattr(os, "fdatasync", fails)
+    upload = uploads.create_upload(org=organization, name="a", size=len(video))
+    sent = io.BytesIO(video if is_whole else video[:5000])
+    with pytest.raises(OSError, match="broken"):
+        uploads.append(upload, sent, offset=0, length=len(video))
+    upload.refresh_from_db()
+    assert upload.received == 0
 
 
 def test_at_ten_gigabytes_the_next_part_begins_where_the_last_one_ended(
