@@ -53,8 +53,9 @@ CODES = {
 _REDIRECTS = {301, 302, 303, 307, 308}
 _LATER = {408, 425, 429, 500, 502, 503, 504}
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
-# An ETag that a header can be made of.
+# An ETag, and a date, that a header can be made of.
 _STRONG = re.compile(r'"[!#-~]{0,198}"')
+_DATE = re.compile("[ -~]{1,200}")
 # A page, a playlist, a message: whatever plays it, it is no video.
 _NO_FILE = re.compile(
     r"text/|multipart/|application/(.*\+)?(json|xml)\b|.*(mpegurl|dash\+xml)", re.I
@@ -381,9 +382,10 @@ def _validator(headers: httpx.Headers) -> str:
     if etag:
         return etag if _STRONG.fullmatch(etag) else ""
     try:
-        changed = email.utils.parsedate_to_datetime(headers["Last-Modified"])
+        date = headers["Last-Modified"].strip()
+        changed = email.utils.parsedate_to_datetime(date)
         sent = email.utils.parsedate_to_datetime(headers["Date"])
         age = (sent - changed).total_seconds()
     except (KeyError, ValueError, TypeError):
         return ""
-    return headers["Last-Modified"].strip()[:200] if age >= _DATE_IS_STRONG else ""
+    return date if age >= _DATE_IS_STRONG and _DATE.fullmatch(date) else ""

@@ -185,6 +185,14 @@ def test_a_date_is_a_validator_a_minute_later(
     assert served.asked[1] == (("bytes=70000-", changed) if is_strong else (None, None))
 
 
+def test_a_date_that_no_header_can_be_made_of_is_no_validator(server: Receiver, tmp_path: Path):
+    changed = "Mon, 30 Nov 2020 10:00:00 GMT \xe9"
+    served = serve(server, etag="", headers={"Last-Modified": changed}, breaks=[70_000])
+    fetch(server.url("/film"), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == FILM
+    assert served.asked == [(None, None)] * 2
+
+
 def test_one_that_breaks_off_five_times_without_a_byte_more_is_given_up(
     server: Receiver, tmp_path: Path
 ):
