@@ -243,9 +243,7 @@ def delete_export(*, export: Export, actor: str) -> None:
     What a finished one cost stays charged. Raises NotFound when it is deleted already.
     """
     with transaction.atomic():
-        lifecycle.abandon(export, actor=actor)
-        # As it is now: a worker may have finished it before we had the lock.
-        key = Export.objects.values_list("file_key", flat=True).get(pk=export.pk)
+        key = lifecycle.abandon(export, actor=actor).file_key
         export.delete()
         stored.settle(export.org_id)
         if key:

@@ -303,10 +303,9 @@ def delete_project(*, project: Project, actor: str) -> None:
 
     Raises NotFound when it is deleted already.
     """
-    key = project.source_key
     with transaction.atomic():
         # Locks it first: the start of an export of it waits, and then finds it gone.
-        lifecycle.abandon(project, actor=actor)
+        key = lifecycle.abandon(project, actor=actor).source_key
         project_deleting.send(sender=Project, project=project, actor=actor)
         project.delete()
         stored.settle(project.org_id)

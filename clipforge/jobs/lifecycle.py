@@ -125,14 +125,16 @@ def cancel(job: J, *, actor: str) -> J:
         return _as_it_is(job)
 
 
-def abandon(job: Job, *, actor: str) -> None:
+def abandon(job: J, *, actor: str) -> J:
     """Before the row is deleted: cancel it if it is open, and lock it until the caller commits.
 
-    Call inside the transaction that deletes. Raises NotFound when it is gone already.
+    Returns the row as it was once it was locked: a worker may have named a file in it before. Call inside
+    the transaction that deletes. Raises NotFound when it is gone already.
     """
     locked = _locked(job)
     _stop(locked, actor)
     caching.deleting(locked)
+    return locked
 
 
 # --- by the worker that does it -------------------------------------------------------

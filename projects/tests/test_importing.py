@@ -326,6 +326,21 @@ def test_one_that_is_cancelled_or_deleted_meanwhile_leaves_nothing(
     assert funds(org) == Funds(available=10, held=0)
 
 
+def test_one_that_is_deleted_just_as_its_file_comes_leaves_nothing(
+    org: Organization,
+    server: Receiver,
+    film: bytes,
+    django_capture_on_commit_callbacks: Any,
+):
+    """The request read the row before its file was named."""
+    project = order(org, server, Served(film))
+    read_before = Project.objects.get(pk=project.pk)
+    run_import(project)
+    with django_capture_on_commit_callbacks(execute=True):
+        services.delete_project(project=read_before, actor="test")
+    assert (stored_files(), stored.usage(org.pk).bytes) == ([], 0)
+
+
 def test_what_a_killed_worker_counted_is_given_back_by_the_hourly_task(
     org: Organization, server: Receiver, film: bytes
 ):
