@@ -1,7 +1,7 @@
 """The stamp of a job: what the API last showed of it, with its ETag, so that a poll which finds nothing
 new costs no SQL.
 
-    jobs:stamp:<kind>:<id>:<organization>     [ETag, seconds until it is worth asking again, origin, body]
+    jobs:shown:<kind>:<id>:<organization>     [ETag, seconds until it is worth asking again, origin, body]
 
 Stored under the version of the row, which a trigger raises with every UPDATE, and read in the round
 trip that admits the request. Whoever changes a job announces it here, in the same transaction: a stamp
@@ -61,7 +61,7 @@ class Stamp(NamedTuple):
 
 def stamp_family(model: type[Job], pk: uuid.UUID) -> str:
     """Of one stamp: its key is this and the organization, another one of which finds nothing."""
-    return f"jobs:stamp:{model.REFERENCE_TYPE}:{pk}"
+    return f"jobs:shown:{model.REFERENCE_TYPE}:{pk}"
 
 
 def stamp_of(
@@ -74,14 +74,18 @@ def stamp_of(
 ) -> Stamp:
     """The stamp that is kept, else that of what `load` reads. `found` is as for `get_or_load`."""
 
-    def versioned() -> Versioned:
+    def read() -> tuple[Job, Stamp]:
         job, stamp = load()
-        if job.status == QUEUED:
-            return Versioned(list(stamp._replace(moves=True)), job.version, QUEUED_SECONDS)
-        return Versioned(list(stamp), job.version)
+        return job, stamp._replace(moves=job.status == QUEUED)
+
+    def versioned() -> Versioned:
+        job, stamp = read()
+        return Versioned(list(stamp), job.version, QUEUED_SECONDS if stamp.moves else None)
 
     key = f"{stamp_family(model, pk)}:{org_id}"
-    kept: list[Any] = default_cache().get_or_load(key, versioned, seconds=SECONDS, found=found)
+    kept: Any = default_cache().get_or_load(key, versioned, seconds=SECONDS, found=found)
+    if not isinstance(kept, list) or len(kept) != len(Stamp._fields):
+        return read()[1]  # another release, that still runs, stores others
     return Stamp(*kept)
 
 

@@ -514,6 +514,18 @@ def test_a_change_that_is_not_committed_yet_keeps_nothing_that_was_read_before(
     assert poll(api, project, etag).json()["title"] == "Another"
 
 
+@pytest.mark.parametrize("stamp", [['"1"'], ['"1"', 0, "", "", False, "new"], {"etag": '"1"'}])
+def test_a_stamp_of_a_release_that_writes_others_is_not_read(
+    api: APIClient, organization: Organization, stamp: Any
+):
+    project = make_project(organization)
+    etag = stamped(api, project)
+    key = f"{caching.stamp_family(Project, project.pk)}:{organization.pk}"
+    default_cache().redis.set(key, json.dumps(stamp), ex=60)
+    assert poll(api, project, etag).status_code == 304
+    assert poll(api, project, '"1"').json()["id"] == str(project.pk)
+
+
 # --- fewer bytes -----------------------------------------------------------------------
 
 
