@@ -34,9 +34,13 @@ def meant(text: str) -> str:
 
 
 def _of_address(address: str) -> str:
-    """The last id in the address of a page or of the API; of others its host."""
-    found = UUID.findall(address) or OF_STRIPE.findall(address)
-    return found[-1] if found else urlsplit(address).hostname or address
+    """The last id in the address of a page or of the API; of others its host. Else what it is."""
+    if found := UUID.findall(address) or OF_STRIPE.findall(address):
+        return str(found[-1])
+    try:
+        return urlsplit(address).hostname or address
+    except ValueError:
+        return address
 
 
 def range_of(prefix: str) -> tuple[uuid.UUID, uuid.UUID] | None:

@@ -29,6 +29,9 @@ OTHER = "0198c1de-0000-7182-b120-f7fb8b664cb0"
         (f"/api/v1/projects/{OTHER}/x/{ID}", ID),
         ("https://dashboard.stripe.com/test/payments/pi_3abc", "pi_3abc"),
         ("https://acme.example/about", "acme.example"),
+        # No address has these: what stands there may still be a name.
+        ("http://[acme/about", "http://[acme/about"),
+        ("https://a\u2100c/x", "https://a\u2100c/x"),
         (f"“{ID}”,", ID),
         ("Acme & Sons, Ltd.", "Acme & Sons, Ltd"),
         ("ledger 42", "ledger 42"),
@@ -89,6 +92,14 @@ def test_a_pasted_mail_a_domain_and_a_beginning_lead_straight_to_what_is_meant()
     # Several begin so: they are listed.
     make_project(org, id=uuid.UUID(OTHER))
     assert ID in staff.get("/admin/find/", {"q": ID[:8]}).content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", ["http://[acme/about", "//[", "https://a\u2100c/x"])
+def test_what_only_looks_like_an_address_finds_nothing(text):
+    staff = signed_in(make_staff("superuser", email="boss@clipforge.test"))
+    found = staff.get("/admin/find/", {"q": text})
+    assert (found.status_code, "Nothing matches" in found.content.decode()) == (200, True)
 
 
 @pytest.mark.django_db
