@@ -66,8 +66,12 @@ def _mail(subject: str, body: str) -> bool:
 def _post(message: dict[str, str]) -> bool:
     try:
         answer = httpx.post(settings.ALARM_WEBHOOK_URL, json=message, timeout=SECONDS)
-        answer.raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL):
         logger.exception("an alarm could not be sent to the webhook")
         return False
-    return True
+    if not answer.is_success:
+        # httpx's own error has the address, and whoever knows that may write there.
+        logger.error(
+            "an alarm could not be sent to the webhook", extra={"status": answer.status_code}
+        )
+    return answer.is_success

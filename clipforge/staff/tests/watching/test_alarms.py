@@ -224,6 +224,20 @@ def test_where_one_way_fails_the_other_is_enough_and_where_all_fail_it_is_tried_
         assert (len(received), subjects(mailoutbox)) == (3, ["The ledger does not add up."])
 
 
+def test_the_address_of_the_webhook_which_is_its_secret_is_never_in_the_log(well, settings, caplog):
+    settings.ALARM_EMAILS = []
+    LedgerCheck.objects.create(seconds=0.1, breaches=3, actor="test")
+    with receiver(403) as (url, _):
+        settings.ALARM_WEBHOOK_URL = f"{url}/s3cret"
+        alarms.check()
+    alarms.check()  # nobody listens there any more
+    told = [
+        record for record in caplog.records if "could not be sent to the webhook" in record.message
+    ]
+    assert [vars(record).get("status") for record in told] == [403, None]
+    assert "s3cret" not in caplog.text
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_two_processes_that_watch_one_tells(settings):
     settings.ALARM_EMAILS = []
