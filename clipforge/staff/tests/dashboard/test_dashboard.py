@@ -120,8 +120,10 @@ def test_that_no_worker_is_alive_is_red(support):
     assert "None has been seen." in panels(support)["Work"]
     sql("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '5 minutes')")
     assert "The last was seen 5 minutes ago" in panels(support)["Work"]
-    sql("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now()), (now())")
-    assert "2 alive Workers take jobs." in panels(support)["Work"]
+    four = "VALUES (now()), (now()), (now()), (now())"
+    for number in ("1 process", "2 processes"):
+        sql(f"INSERT INTO procrastinate_workers (last_heartbeat) {four}")
+        assert f"{number} alive Workers take jobs." in panels(support)["Work"]
 
 
 # --- what waits for a person ------------------------------------------------------------

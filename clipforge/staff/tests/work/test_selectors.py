@@ -457,7 +457,7 @@ def test_the_page_says_that_no_worker_is_alive(engineer):
     make_worker()
     text = engineer.get(URL).content.decode()
     assert "No worker is alive" not in text
-    assert "1 alive" in text
+    assert "1 process alive" in text
 
 
 @pytest.mark.parametrize(
