@@ -136,6 +136,33 @@ def test_the_script_of_the_compose_file_writes_what_restore_takes(service: Servi
         assert "This database is not empty" in refusal(service, "restore", str(dump))
 
 
+def test_a_dump_that_fails_or_is_killed_leaves_nothing_that_would_fill_the_disk(tmp_path: Path):
+    programs, backups = tmp_path / "bin", tmp_path / "backups"
+    programs.mkdir()
+    backups.mkdir()
+
+    def dump(pg_dump: str) -> int:
+        # They write as PostgreSQL's do until the disk is full, or the machine goes.
+        for name, does in (("psql", "date -u +%FT%T.%6N"), ("pg_dump", pg_dump)):
+            program = programs / name
+            program.write_text(f"#!/bin/bash\nfor each; do file=${{each#--file=}}; done\n{does}\n")
+            program.chmod(0o755)
+        done = subprocess.run(
+            ["bash", str(ROOT / "clipforge/deploy/backup.sh"), "--once"],  # noqa: S607 - of this machine
+            env={"PATH": f"{programs}:{os.environ['PATH']}", "BACKUPS": str(backups)},
+            capture_output=True,
+        )
+        return done.returncode
+
+    assert dump('echo half >"$file"; exit 1') == 1
+    assert list(backups.iterdir()) == []
+    assert dump('echo half >"$file"; kill -KILL $PPID') == -9
+    (left,) = backups.glob("*.part")
+    os.utime(left, (0, 0))
+    assert dump(f'[ ! -e "{left}" ] && echo whole >"$file"') == 0
+    assert sorted(path.suffix for path in backups.iterdir()) == [".dump", ".json"]
+
+
 def _key_of(client: object) -> str:
     http = client._http  # type: ignore[attr-defined]
     return str(http.headers["Authorization"]).removeprefix("Bearer ")
