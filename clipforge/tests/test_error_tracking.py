@@ -23,7 +23,11 @@ from clipforge.devtools.testing.faults import environment
 PROGRAM = """
 import sys
 import django
+import sentry_sdk.transport
+# What waits for an answer that does not come waits for longer than the test does.
+sentry_sdk.transport.HttpTransport.TIMEOUT = 1000
 django.setup()
+assert sentry_sdk.get_client().options["shutdown_timeout"] == 2
 import clipforge.urls
 from django.test import Client
 from clipforge.common import logs
