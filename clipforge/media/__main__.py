@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipforge.media import launcher, sandbox
+from clipforge.media import isolation, launcher, sandbox
 from clipforge.media.contracts import (
     Choice,
     ErrorCode,
@@ -213,6 +213,9 @@ def main() -> None:
     request = json.load(sys.stdin)
     limits = Limits(**request["limits"])
     sandbox.confine(limits)
+    if request["arguments"].get("speech_model"):
+        isolation.open_ahead()
+    isolation.confine(request["reads"], request["writes"])
     operation = OPERATIONS[request["operation"]]
     if request["operation"] in IN_PROCESS:
         launcher.forbid_new_processes()

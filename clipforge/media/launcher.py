@@ -77,13 +77,34 @@ def forbid_new_processes() -> None:
     machine = MACHINES.get(os.uname().machine)
     if sys.platform != "linux" or machine is None:
         return  # development elsewhere works without
-    architecture, seccomp, starters, clone = machine
-    libc = ctypes.CDLL(None)
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    rules = _filter(architecture, starters, clone)
+    architecture, _, starters, clone = machine
+    forbid_gaining_privileges()
+    add_filter(_filter(architecture, starters, clone))
+
+
+def forbid_gaining_privileges() -> None:
+    """Of this process and of all that it becomes. The kernel asks it of who restricts itself."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def add_filter(rules: list[Instruction]) -> None:
+    """Put one more filter on the system calls of this process, on a machine of MACHINES."""
     program = Program(len(rules), (Instruction * len(rules))(*rules))
     flag = SECCOMP_FILTER_FLAG_SPEC_ALLOW
-    libc.syscall(seccomp, SECCOMP_SET_MODE_FILTER, flag, ctypes.byref(program))
+    number = MACHINES[os.uname().machine][1]
+    ctypes.CDLL(None).syscall(number, SECCOMP_SET_MODE_FILTER, flag, ctypes.byref(program))
+
+
+def checks_of_architecture(architecture: int, refuse: Instruction) -> list[Instruction]:
+    """The beginning of a filter: numbers are those of this architecture; the number is loaded then."""
+    return [
+        Instruction(LOAD, 0, 0, ARCHITECTURE),
+        Instruction(IF_EQUAL, 1, 0, architecture),
+        refuse,  # the system calls of another architecture, which have other numbers
+        Instruction(LOAD, 0, 0, NUMBER),
+        *(Instruction(IF_FROM, 0, 1, X32), refuse),
+    ]
 
 
 def _filter(architecture: int, starters: tuple[int, ...], clone: int) -> list[Instruction]:
@@ -92,17 +113,11 @@ def _filter(architecture: int, starters: tuple[int, ...], clone: int) -> list[In
     # glibc then asks again with `clone`, whose flags can be seen from here.
     unknown = Instruction(RETURN, 0, 0, REFUSE | errno.ENOSYS)
     allow = Instruction(RETURN, 0, 0, ALLOW)
-    checks = [
-        Instruction(LOAD, 0, 0, ARCHITECTURE),
-        Instruction(IF_EQUAL, 1, 0, architecture),
-        refuse,  # the system calls of another architecture, which have other numbers
-        Instruction(LOAD, 0, 0, NUMBER),
-    ]
+    checks = checks_of_architecture(architecture, refuse)
     for number in starters:
         checks += [Instruction(IF_EQUAL, 0, 1, number), refuse]
     return [
         *checks,
-        *(Instruction(IF_FROM, 0, 1, X32), refuse),
         *(Instruction(IF_EQUAL, 0, 1, CLONE3), unknown),
         *(Instruction(IF_EQUAL, 1, 0, clone), allow),
         Instruction(LOAD, 0, 0, FIRST_ARGUMENT),

@@ -71,7 +71,7 @@ def probe(
         cpu_seconds=min(limits.cpu_seconds, PROBE_SECONDS),
     )
     arguments = {"path": str(path.absolute()), "audio_track": audio_track}
-    result = sandbox.run("probe", arguments, limits=limits)
+    result = sandbox.run("probe", arguments, limits=limits, reads=[path])
     with _malformed_result_as_crash():
         return _source(result)
 
@@ -105,6 +105,8 @@ def analyse(
             "face_model": asdict(face_model) if face_model else None,
         },
         limits=limits,
+        reads=[path, *_files_of(speech_model, face_model)],
+        writes=[pictures] if pictures else [],
         on_progress=on_progress,
         should_stop=should_stop,
     )
@@ -177,6 +179,13 @@ def render(
                 "face_model": asdict(face_model) if face_model else None,
             },
             limits=limits,
+            reads=[
+                source,
+                *_files_of(None, face_model),
+                *([spec.watermark.path] if spec.watermark else []),
+            ],
+            # Where the clip is made: what is drawn and heard in it lies beside it meanwhile.
+            writes=[part.parent],
             on_progress=on_progress,
             should_stop=should_stop,
         )
@@ -199,6 +208,8 @@ def redraw(image: Path, target: Path) -> tuple[int, int]:
         "redraw",
         {"image": str(image.absolute()), "target": str(target.absolute())},
         limits=IMAGE_LIMITS,
+        reads=[image],
+        writes=[target.absolute().parent],
     )
     with _malformed_result_as_crash():
         width, height = result["size"]
@@ -245,6 +256,8 @@ def portray(
             "face_model": asdict(face_model) if face_model else None,
         },
         limits=limits,
+        reads=[source, *_files_of(None, face_model)],
+        writes=[folder],
     )
     with _malformed_result_as_crash():
         return _pictures(result["names"])
@@ -269,11 +282,20 @@ def illustrate(
             "face_model": asdict(face_model) if face_model else None,
         },
         limits=limits,
+        reads=[clip, *_files_of(None, face_model)],
+        writes=[folder],
         on_progress=on_progress,
         should_stop=should_stop,
     )
     with _malformed_result_as_crash():
         return _pictures(result["names"])
+
+
+def _files_of(speech: SpeechModel | None, faces: FaceModel | None) -> list[str | Path]:
+    """The files of the models; of one that links to files elsewhere, those too."""
+    folder = [Path(speech.folder)] if speech else []
+    linked = [each for part in folder for each in part.iterdir() if each.is_symlink()]
+    return [*folder, *linked, *([faces.path] if faces else [])]
 
 
 def _require_file(path: Path) -> None:

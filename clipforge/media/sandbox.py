@@ -13,22 +13,25 @@ everything that the child started through `launcher.wrap`.
 
 from __future__ import annotations
 
+import compileall
 import contextlib
+import functools
 import json
 import logging
 import os
+import re
 import resource
 import selectors
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
 
-from clipforge.media import ffmpeg
+from clipforge.media import ffmpeg, isolation
 from clipforge.media.contracts import ErrorCode, Limits, MediaError
 
 logger = logging.getLogger(__name__)
@@ -202,17 +205,28 @@ def run(
     arguments: Mapping[str, Any],
     *,
     limits: Limits,
+    reads: Sequence[str | Path] = (),
+    writes: Sequence[str | Path] = (),
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> dict[str, Any]:
     """Run one operation of `clipforge.media.__main__` in a child and return its result.
 
+    Of the files of this machine the child sees `reads` and `writes`, which are there already: files,
+    or folders with all that is in them.
     `on_progress` and `should_stop` are called in this thread. Raises `MediaError`, and
     what the callbacks raise. No process that was started is alive afterwards.
     """
-    request = {"operation": operation, "arguments": dict(arguments), "limits": asdict(limits)}
+    request = {
+        "operation": operation,
+        "arguments": dict(arguments),
+        "limits": asdict(limits),
+        "reads": [str(Path(path).absolute()) for path in reads],
+        "writes": [str(Path(path).absolute()) for path in writes],
+    }
     check = Deadline(limits.wall_seconds, should_stop).check
     response, stderr = Response(on_progress), Tail()
+    _prepare()
     with _start() as process:
         try:
             _send(process, request)
@@ -292,6 +306,15 @@ def environment() -> dict[str, str]:
 
 def _refuse(constant: str) -> float:
     raise ValueError(f"not JSON: {constant}")  # NaN would poison every comparison later
+
+
+@functools.cache
+def _prepare() -> None:
+    """Once a process: say what children cannot be kept from, and write the bytecode that they may not."""
+    for what in isolation.missing():
+        logger.warning("this kernel cannot keep decoders from %s", what)
+    tests = re.compile(r"/tests/")
+    compileall.compile_dir(Path(__file__).parent, quiet=2, rx=tests)
 
 
 def _start() -> subprocess.Popen[bytes]:

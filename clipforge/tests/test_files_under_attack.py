@@ -144,10 +144,12 @@ def test_files_that_name_others_are_not_followed_whatever_they_are_called(corpus
 
 
 def test_the_corpus_finds_a_reader_that_follows_playlists(corpus, server, tmp_path, monkeypatch):
-    """Seeded: demuxers of playlists are let in, and protocols of the network."""
+    """Seeded: demuxers of playlists are let in, protocols of the network, and the network."""
     lists = (
         f"FORMATS = {ffmpeg.FORMATS + ',hls,concat,applehttp'!r}\n"
         f"PROTOCOLS = {ffmpeg.PROTOCOLS + ',http,tcp,crypto'!r}\n"
+        "from clipforge.media import isolation\n"
+        "isolation.confine = lambda reads, writes: None\n"
     )
     monkeypatch.setattr(sandbox, "_start", started_with(lists))
     (path,) = (p for p in pointers(corpus, tmp_path) if p.name.startswith("master to a http"))

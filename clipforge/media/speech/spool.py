@@ -6,11 +6,11 @@ memory; the file has no name, and is gone when the process ends, however that ha
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from clipforge.media import isolation
 from clipforge.media.decoding import SAMPLE_BYTES, SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Spool:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `__exit__`
+        self._file = isolation.temporary_file()
 
     def __enter__(self) -> Self:
         return self
