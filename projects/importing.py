@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -71,11 +73,11 @@ def run(project: Project, control: RunControl) -> None:
     order = ProjectImport.objects.filter(project=project).first()
     if order is None:
         raise JobFailed(failures.SOURCE_MISSING)
-    part = part_of(project)
     try:
-        with _own(part) as file:
+        with _own(part_of(project, order)) as file:
             fetched = _fetch(project, order, file, control)
         control.note(STAGE, 1)
+        part = part_of(project, order)
         source = sources.inspect_source(org=project.org, path=part, audio_track=project.audio_track)
         require_inside(project.wishes or {}, duration=source.duration)
         with storage.brought(
@@ -86,22 +88,27 @@ def run(project: Project, control: RunControl) -> None:
     except (*DATABASE_FAULTS, StorageUnavailable):
         raise
     except storage.Stopped:
-        _clean_up_if_ended(project, part)
+        _clean_up_if_ended(project, order)
         raise
     except JobFailed as stopped:
         if stopped.failure is INTERRUPTED:
-            _clean_up_if_ended(project, part)
+            _clean_up_if_ended(project, order)
             raise
-        _let_go(project, part)
+        _let_go(project, order)
         raise
     except Exception:
-        _let_go(project, part)
+        _let_go(project, order)
         raise
 
 
-def part_of(project: Project) -> Path:
-    """Where what is fetched of its source is kept until it is whole."""
-    return storage.path_of(f"{storage.INCOMING}/{project.pk}.import.part")
+def part_of(project: Project, order: ProjectImport) -> Path:
+    """Where what is fetched of its source is kept until it is whole.
+
+    It is named after the validator: a part that an earlier worker left on this machine is none of the
+    version of which others have fetched since.
+    """
+    version = hashlib.sha256(order.validator.encode()).hexdigest()[:16]
+    return storage.path_of(f"{storage.INCOMING}/{project.pk}.{version}.import.part")
 
 
 def release_room() -> int:
@@ -159,8 +166,7 @@ def _fetch(project: Project, order: ProjectImport, file: IO[bytes], control: Run
             if control.must_stop():
                 raise JobFailed(INTERRUPTED)
             if fetch.validator != order.validator:
-                order.validator = fetch.validator
-                order.save(update_fields=["validator"])
+                _note_version(project, order, fetch)
             if fetch.wanted > allowed:
                 allowed = _make_room(project, fetch)
                 fetch.allow(allowed)
@@ -169,6 +175,16 @@ def _fetch(project: Project, order: ProjectImport, file: IO[bytes], control: Run
     if fetch.error is not None:
         raise fetch.error
     return fetch
+
+
+def _note_version(project: Project, order: ProjectImport, fetch: Fetch) -> None:
+    """Note of which version the part is: in its name first, so that it is never taken for one of another."""
+    before = part_of(project, order)
+    order.validator = fetch.validator
+    with contextlib.suppress(FileNotFoundError):  # somebody else has made of it a part of theirs
+        if os.path.samestat(os.fstat(fetch.file.fileno()), before.stat()):
+            before.replace(part_of(project, order))
+    order.save(update_fields=["validator"])
 
 
 def _make_room(project: Project, fetch: Fetch) -> int:
@@ -242,20 +258,20 @@ def _refusal_to_pay(project: Project, order: ProjectImport) -> Failure | None:
     return None
 
 
-def _let_go(project: Project, part: Path) -> None:
+def _let_go(project: Project, order: ProjectImport) -> None:
     """Remove what was fetched, and count nothing for it."""
-    part.unlink(missing_ok=True)
+    part_of(project, order).unlink(missing_ok=True)
     with transaction.atomic():
         if _ours(project).filter(source_key="").update(stored_bytes=0):
             job_caching.changed(Project, project.pk)
             stored.settle(project.org_id)
 
 
-def _clean_up_if_ended(project: Project, part: Path) -> None:
+def _clean_up_if_ended(project: Project, order: ProjectImport) -> None:
     """The same where it was cancelled or deleted meanwhile. Whoever has it now goes on otherwise."""
     found = Project.objects.filter(pk=project.pk).values_list("status", flat=True).first()
     if found in {None, FAILED, CANCELLED}:
-        part.unlink(missing_ok=True)
+        part_of(project, order).unlink(missing_ok=True)
         with transaction.atomic():
             ended = Project.objects.filter(pk=project.pk, source_key="", status=found)
             if ended.update(stored_bytes=0):

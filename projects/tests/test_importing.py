@@ -13,6 +13,7 @@ import pytest
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
+from clipforge.common.fetching import Fetch
 from clipforge.common.shutdown import stopping
 from clipforge.devtools.testing.factories import (
     make_api_key,
@@ -250,10 +251,12 @@ def test_the_storage_of_the_tier_holds_to_the_byte_also_where_no_length_is_said(
 
 def beginning(project: Project, film: bytes, size: int) -> Path:
     """The part that a worker left which was killed."""
-    part = importing.part_of(project)
+    found = ProjectImport.objects.get(project=project)
+    found.validator = '"v1"'
+    found.save()
+    part = importing.part_of(project, found)
     part.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(film[:size])
-    ProjectImport.objects.filter(project=project).update(validator='"v1"')
     return part
 
 
@@ -273,6 +276,38 @@ def test_the_worker_after_one_that_was_killed_goes_on_where_it_was(
     assert (project.status, project.sha256) == ("QUEUED", hashlib.sha256(film).hexdigest())
     assert served.asked == [("bytes=5000-", '"v1"')]
     assert project.attempts == 1
+
+
+def test_a_part_is_none_of_the_version_that_another_machine_has_fetched_of_since(
+    org: Organization, server: Receiver, film: bytes
+):
+    """Machines have no part in common. To ours the job came back after the file had changed."""
+    served = Served(film, etag='"v2"')
+    project = order(org, server, served)
+    beginning(project, b"of another file" * 1000, 5_000)
+    ProjectImport.objects.filter(project=project).update(validator='"v2"')
+    run_import(project)
+    assert project.sha256 == hashlib.sha256(film).hexdigest()
+    assert served.asked == [(None, None)]
+
+
+def test_a_part_is_named_after_its_version_and_one_of_another_worker_is_left(
+    org: Organization, server: Receiver, film: bytes
+):
+    project = order(org, server, Served(film))
+    found = ProjectImport.objects.get(project=project)
+    unnamed = importing.part_of(project, found)
+    with importing._own(unnamed) as file:
+        fetch = Fetch(found.url, file, at_most=len(film))
+        fetch.validator = '"v1"'
+        importing._note_version(project, found, fetch)
+        assert (unnamed.exists(), importing.part_of(project, found).exists()) == (False, True)
+        # As does one that was given up: what has the name by now is of another worker.
+        importing.part_of(project, found).unlink()
+        importing.part_of(project, found).write_bytes(b"of another")
+        fetch.validator = '"v2"'
+        importing._note_version(project, found, fetch)
+    assert not importing.part_of(project, found).exists()
 
 
 def test_one_that_was_given_up_and_lives_writes_where_nobody_looks(
@@ -315,13 +350,14 @@ def test_one_that_is_cancelled_or_deleted_meanwhile_leaves_nothing(
     assert claimed is not None
     importing._take_room(claimed, len(film))
     beginning(project, film, 5_000)
+    found = ProjectImport.objects.get(project=project)
     if end == "cancel":
         job_services.cancel_job(job=project, actor="test")
     else:
         services.delete_project(project=project, actor="test")
 
     # Its worker notices by its beat, and stops.
-    importing._clean_up_if_ended(claimed, importing.part_of(claimed))
+    importing._clean_up_if_ended(claimed, found)
     assert (stored_files(), stored.usage(org.pk).bytes) == ([], 0)
     assert funds(org) == Funds(available=10, held=0)
 
