@@ -292,6 +292,10 @@ class Fetch:
         async for piece in response.aiter_raw():
             if self.received + len(piece) > self.at_most:
                 raise self._too_large()
+            # Room is made for the total alone: it would be asked for again and again.
+            if self.total is not None and self.received + len(piece) > self.total:
+                self._begin_again()
+                raise Broken("source_incomplete", "The server sent more than it said there is.")
             waited = await self._wait_for_room(self.received + len(piece))
             self.file.write(piece)
             self._take(piece)

@@ -209,6 +209,25 @@ def test_one_that_says_more_than_it_has_is_incomplete(server: Receiver, tmp_path
     assert code(server.url("/film"), tmp_path / "part") == "source_incomplete"
 
 
+def test_a_rest_that_is_longer_than_it_is_said_to_be_is_not_waited_for(
+    server: Receiver, tmp_path: Path
+):
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        begins = 100_000 if handler.headers["Range"] else 0
+        handler.send_response(206 if begins else 503)
+        handler.send_header("ETag", '"v1"')
+        handler.send_header("Content-Range", "bytes 100000-100000/100001")
+        handler.end_headers()
+        handler.wfile.write(FILM[begins:])
+        handler.close_connection = True
+
+    server.replies["/film"] = endless
+    part = tmp_path / "part"
+    part.write_bytes(FILM[:100_000])
+    wanted = code(server.url("/film"), part, validator='"v1"', allowed=100_001)
+    assert (wanted, part.stat().st_size) == ("source_unavailable", 0)
+
+
 def test_the_largest_file_is_taken_and_one_byte_more_is_not(server: Receiver, tmp_path: Path):
     for says in (-1, None):
         serve(server, says=says)
