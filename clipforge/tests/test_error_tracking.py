@@ -188,3 +188,15 @@ def test_a_dead_collector_delays_nothing_but_the_end_of_the_process_by_two_secon
 )
 def test_what_is_scrubbed(value: Any, kept: Any):
     assert scrubbed(value) == kept
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("run", ["a", "1.", "a-", "sk_"])
+def test_a_text_of_a_client_however_long_keeps_no_request_waiting(run: str):
+    """Asked of every letter of it anew, a million of them would take half an hour."""
+    text = run * (1_000_000 // len(run))
+    assert scrubbed(f"{text} ada@acme.example")[-6:] == "[mail]"
+
+
+def test_what_stands_before_an_address_hides_none():
+    assert scrubbed("-https://host/x .ada+1@acme.example") == "[address] [mail]"
