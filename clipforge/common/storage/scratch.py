@@ -98,7 +98,7 @@ def _reserve(part: Path, size: int) -> None:
     folder = part.parent
     with _held(folder / "all.lock", fcntl.LOCK_EX):
         part.unlink(missing_ok=True)
-        used = _sizes(folder)
+        used = sizes(folder)
         for path in sorted(_copies(), key=_used_at):
             if sum(used.values()) + size <= settings.SCRATCH_BYTES and disk.has_room(size):
                 break
@@ -180,15 +180,18 @@ def _copies() -> list[Path]:
     return [lock.with_suffix("") for lock in folder.glob("*.lock") if lock.name != "all.lock"]
 
 
-def _sizes(folder: Path) -> dict[Path, int]:
-    """The bytes of each copy. One that is being fetched counts whole."""
-    found: dict[Path, int] = {}
-    for path in folder.iterdir():
-        if path.suffix != ".lock":
-            with contextlib.suppress(FileNotFoundError):
-                copy = path.with_suffix("")
-                found[copy] = found.get(copy, 0) + path.stat().st_size
-    return found
+def sizes(folder: Path) -> dict[Path, int]:
+    """The bytes of each copy. One that is being fetched counts whole, also while it gets its name."""
+    copies = {path.with_suffix("") for path in folder.iterdir() if path.suffix != ".lock"}
+    return {copy: _size_of(copy.with_name(f"{copy.name}.part")) or _size_of(copy) for copy in copies}
+
+
+def _size_of(path: Path) -> int:
+    """0 of what is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _used_at(path: Path) -> float:

@@ -485,6 +485,22 @@ def test_many_threads_in_a_small_scratch_read_what_they_asked_for(
     assert max(most) <= 3 * size
 
 
+def test_copies_that_get_their_names_meanwhile_are_counted_all_the_same(tmp_path: Path):
+    for number in range(1000):
+        (tmp_path / f"{number}.part").write_bytes(b"ten bytes.")
+
+    def name_them() -> None:
+        for number in range(1000):
+            (tmp_path / f"{number}.part").replace(tmp_path / str(number))
+
+    with ThreadPoolExecutor(1) as pool:
+        named = pool.submit(name_them)
+        found = {sum(scratch.sizes(tmp_path).values())}
+        while not named.done():
+            found.add(sum(scratch.sizes(tmp_path).values()))
+    assert found == {10_000}
+
+
 def copies_now(media_root: Path) -> list[int]:
     sizes = []
     for path in (media_root / SCRATCH).iterdir():
