@@ -75,7 +75,8 @@ class Customer(NamedTuple):
         """A connection whose request waits, or was answered."""
         connection = socket.create_connection(("127.0.0.1", self.service.port), timeout=PATIENCE)
         connection.sendall(
-            f"GET /api/v1/{path}?wait={seconds} HTTP/1.1\r\nHost: localhost\r\n"
+            # The host of all other requests: links begin with it, and the ETag covers them.
+            f"GET /api/v1/{path}?wait={seconds} HTTP/1.1\r\nHost: 127.0.0.1:{self.service.port}\r\n"
             f"Authorization: Bearer {self.key}\r\nIf-None-Match: {etag}\r\n\r\n".encode()
             + more
         )
