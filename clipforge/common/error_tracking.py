@@ -35,9 +35,11 @@ _TELLING = re.compile(
     r"(^|_)(ip|user|host|phone)(_|$)",
     re.IGNORECASE,
 )
+# Each begins where a run of its letters does: tried at every letter of a long run it would take the square
+# of its length, and texts of clients are among them.
 _PATTERNS = (
-    (re.compile(r"\b[a-zA-Z][\w+.-]*://\S+"), "[address]"),
-    (re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)*"), "[mail]"),
+    (re.compile(r"(?<![\w+.-])[\w+.-]+://\S+"), "[address]"),
+    (re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(\.[\w-]+)*"), "[mail]"),
     (re.compile(r"\b(Bearer|Basic)\s+\S+", re.IGNORECASE), "[secret]"),
     (re.compile(r"\b(sk|rk|pk|whsec)_\w+"), "[secret]"),
     # As long and as random as a secret. Ids have dashes.

@@ -183,7 +183,9 @@ def _copies() -> list[Path]:
 def sizes(folder: Path) -> dict[Path, int]:
     """The bytes of each copy. One that is being fetched counts whole, also while it gets its name."""
     copies = {path.with_suffix("") for path in folder.iterdir() if path.suffix != ".lock"}
-    return {copy: _size_of(copy.with_name(f"{copy.name}.part")) or _size_of(copy) for copy in copies}
+    return {
+        copy: _size_of(copy.with_name(f"{copy.name}.part")) or _size_of(copy) for copy in copies
+    }
 
 
 def _size_of(path: Path) -> int:
