@@ -69,9 +69,17 @@ def mark_expired(payment_ids: Iterable[uuid.UUID]) -> None:
 
 
 def reverse(
-    payment: Payment, reversed_amount: int, *, reason: str, actor: Actor, audit: bool = True
+    payment: Payment,
+    reversed_amount: int,
+    *,
+    reason: str,
+    actor: Actor,
+    audit: bool = True,
+    disputed: int | None = None,
 ) -> bool:
     """Make the credits follow the money: `reversed_amount` of it, in all, went back.
+
+    `disputed` of that was taken by a bank; None where that is not asked about, and stays as it is.
 
     More than before takes credits back, or makes them owed; less (a dispute that was won) gives
     them again. False when nothing changed. Raises Invalid for more than was paid. `audit` is False
@@ -79,6 +87,10 @@ def reverse(
     """
     if payment.status != PaymentStatus.PAID or not 0 <= reversed_amount <= payment.amount:
         raise Invalid(f"Payment {payment.pk} cannot have {reversed_amount} reversed.")
+    disputed = min(payment.disputed_amount if disputed is None else disputed, reversed_amount)
+    if disputed != payment.disputed_amount:
+        payment.disputed_amount = disputed
+        payment.save(update_fields=["disputed_amount"])
     if reversed_amount == payment.reversed_amount:
         return False
     before, was_reversed = credits_reversed(payment), payment.reversed_amount

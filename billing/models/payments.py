@@ -93,6 +93,9 @@ class Payment(UUIDModel):
     reversed_amount = models.PositiveIntegerField(
         db_default=0, help_text="Refunded or disputed, of the amount."
     )
+    disputed_amount = models.PositiveIntegerField(
+        db_default=0, help_text="Of what went back, what banks took in disputes."
+    )
     reversals = models.PositiveIntegerField(
         db_default=0, help_text="How often the reversed amount changed."
     )
@@ -167,6 +170,20 @@ class Payment(UUIDModel):
                 fields=["-id"],
                 condition=Q(method=PaymentMethod.MANUAL),
                 name="billing_payment_hand",
+            ),
+            # Revenue by month, read from the index alone, and the admin's list of what was paid then.
+            models.Index(
+                fields=["-paid_at", "-id"],
+                include=[
+                    "org",
+                    "price",
+                    "currency",
+                    "amount",
+                    "reversed_amount",
+                    "disputed_amount",
+                ],
+                condition=Q(status=PaymentStatus.PAID),
+                name="billing_payment_paid",
             ),
             # `billing.selectors.payment_of_transfer`: the same transfer, whatever blanks are in it.
             models.Index(

@@ -91,7 +91,7 @@ def checkout_facts(thing: dict[str, Any]) -> Facts | None:
         return subscription_facts({"id": session["subscription"]})
     is_paid = session["payment_status"] == "paid"
     is_new = is_paid and payment.status != PaymentStatus.PAID
-    back = _gone_back(session["payment_intent"]) if is_new else 0
+    back = _gone_back(session["payment_intent"] if is_new else None)
 
     def write(_: BillingAccount, actor: Actor) -> str:
         _note_checkout(payment.pk, session)
@@ -319,10 +319,16 @@ def reversal_facts(thing: dict[str, Any]) -> Facts | None:
     return Facts(org_id, write)
 
 
-def _gone_back(payment_intent_id: str | None) -> int:
-    """How much was refunded, or is disputed or lost, of what was paid."""
+class GoneBack(NamedTuple):
+    """Of what was paid: how much was refunded, and how much is disputed or lost."""
+
+    refunded: int
+    disputed: int
+
+
+def _gone_back(payment_intent_id: str | None) -> GoneBack:
     if not payment_intent_id:
-        return 0
+        return GoneBack(0, 0)
     refunded = sum(
         each["amount"]
         for each in gateway.refunds(payment_intent_id)
@@ -333,14 +339,14 @@ def _gone_back(payment_intent_id: str | None) -> int:
         for each in gateway.disputes(payment_intent_id)
         if each["status"] not in HARMLESS
     )
-    return int(refunded + disputed)
+    return GoneBack(int(refunded), int(disputed))
 
 
-def _follow(payment_id: uuid.UUID, back: int, actor: Actor) -> None:
+def _follow(payment_id: uuid.UUID, back: GoneBack, actor: Actor) -> None:
     payment = Payment.objects.select_related("price", "org").get(pk=payment_id)
-    back = min(back, payment.amount)
-    reason = f"{payment}: {money(back, payment.currency)} went back"
-    payments.reverse(payment, back, reason=reason, actor=actor)
+    total = min(sum(back), payment.amount)
+    reason = f"{payment}: {money(total, payment.currency)} went back"
+    payments.reverse(payment, total, reason=reason, actor=actor, disputed=back.disputed)
 
 
 def _time(stamp: int) -> datetime.datetime:

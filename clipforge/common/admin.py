@@ -10,7 +10,7 @@ from django.contrib.admin import ShowFacets
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Page, Paginator
-from django.db.models import F, Model, QuerySet
+from django.db.models import F, Model, QuerySet, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from clipforge.common import secret_formats
@@ -64,11 +64,11 @@ class KeysetChangeList(ChangeList):
         return rows.order_by(*self._order(self.oldest_first))
 
     def apply_select_related(self, qs: QuerySet[Any]) -> QuerySet[Any]:
-        """Fetch the related rows of a page by their keys.
+        """Join nothing: the related rows of a page are fetched by their keys, once it is known.
 
         Joined, PostgreSQL reads thousands of names for a hundred rows, or the list from its top.
         """
-        return qs.prefetch_related(*cast("list[str]", self.list_select_related or []))
+        return qs
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """The order of the index; only its direction can be chosen."""
@@ -82,6 +82,7 @@ class KeysetChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         rows, more, began = self._page()
+        prefetch_related_objects(rows, *cast("list[str]", self.list_select_related or []))
         self.result_list = rows
         # Of what is shown: neither does "select all" reach further.
         self.result_count = self.full_result_count = len(rows)

@@ -531,12 +531,21 @@ def test_a_dispute_takes_back_and_one_that_is_won_gives_again_and_once_more(org,
     dispute = stripe.dispute(payment.payment_intent_id)
     deliver(stripe)
     assert balance(org) == Balance(available=0, held=0, posted=0, debt=70)
+    assert went_back(payment) == (900, 900)
     stripe.close_dispute(dispute, won=True)
     deliver(stripe)
     assert balance(org) == Balance(available=30, held=0, posted=30, debt=0)
+    assert went_back(payment) == (0, 0)
     stripe.refund(payment.payment_intent_id, 900)
     deliver(stripe)
     assert balance(org) == Balance(available=0, held=0, posted=0, debt=70)
+    assert went_back(payment) == (900, 0)
+
+
+def went_back(payment):
+    """In all, and by disputes."""
+    payment.refresh_from_db()
+    return payment.reversed_amount, payment.disputed_amount
 
 
 def disputed_and_won(stripe, payment):

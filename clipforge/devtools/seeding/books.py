@@ -23,11 +23,13 @@ from clipforge.devtools.seeding.draws import (
     texts_of_ids,
     texts_of_times,
 )
+from clipforge.devtools.seeding.sales import Occasion, Sale, Sales
 from clipforge.devtools.seeding.tables import NULL, Progress, Sink, Table, next_id, set_next_id
 from credits.models import (
     CreditAccount,
     CreditGrant,
     CreditHold,
+    CreditReversal,
     CreditTransaction,
     GrantKind,
     HoldAllocation,
@@ -51,7 +53,12 @@ GRANTS = Table.of(
     "id org_id kind amount remaining held priority effective_at expires_at created_at",
 )
 ACCOUNTS = Table.of(CreditAccount, "org_id posted held open_holds version")
-TABLES = [HOLDS, ALLOCATIONS, TRANSACTIONS, GRANTS, ACCOUNTS]
+REVERSALS = Table.of(
+    CreditReversal,
+    "org_id grant_id amount taken owed settled reason reference_type reference_id actor"
+    " idempotency_key created_at",
+)
+TABLES = [HOLDS, ALLOCATIONS, TRANSACTIONS, GRANTS, ACCOUNTS, REVERSALS]
 
 # An organization buys credits for the next so many jobs; every eighth time its plan is renewed
 # instead, and what was left of the last lot ends.
@@ -69,6 +76,8 @@ RESERVES = {
     "ENTERPRISE": 1_000_000,
 }
 RESERVE_PRIORITY = 90
+# A part of it more, whose money goes back where staff undo something for the second time.
+RETURNED = 0.1
 
 HOLD_STATUSES = ["CAPTURED", "RELEASED", "HELD", "HELD"]  # by HoldOutcome
 # Of all holds: nobody has an API key.
@@ -148,13 +157,24 @@ class Account:
     held: int = 0
     open_holds: int = 0
     version: int = 0
+    first: Sale | None = None  # until a part of it goes back
+    adjusted: int = 0
 
 
 class Books:
     """Takes jobs in the order in which they ended, and writes what they did to the ledger."""
 
-    def __init__(self, sink: Sink, orgs: list[str], tiers: list[str], plan_ends: str) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        orgs: list[str],
+        tiers: list[str],
+        plan_ends: str,
+        sales: Sales,
+        occasions: Iterator[Occasion],
+    ) -> None:
         self._sink = sink
+        self._sales, self._occasions = sales, occasions
         self._orgs, self._tiers = orgs, tiers
         self._plan_ends = plan_ends
         self._accounts = [Account([]) for _ in orgs]
@@ -204,6 +224,7 @@ class Books:
                     f"{org}\t{account.posted}\t{account.held}\t{account.open_holds}"
                     f"\t{account.version}",
                 )
+        self._sales.close()
         self._sink.flush()
         set_next_id(GRANTS, self._first_lot + len(self._lots))
         set_next_id(TRANSACTIONS, self._row)
@@ -211,9 +232,12 @@ class Books:
     # --- what credits do ---
 
     def _welcome(self, job: Job, need: int) -> None:
-        amount = RESERVES[self._tiers[job.org]] + need
+        reserve = RESERVES[self._tiers[job.org]]
+        amount = reserve + int(reserve * RETURNED) + need
         lot = self._new_lot(job, GrantKind.PURCHASE, amount, RESERVE_PRIORITY)
-        self._bought(job, lot, "Credits for the year", TransactionType.PURCHASE)
+        sale = self._sales.pack(job.org, amount, next(self._occasions))
+        self._bought(job, lot, "Credits for the year", TransactionType.PURCHASE, sale)
+        self._accounts[job.org].first = sale
 
     def _work(self, job: Job) -> list[tuple[Lot, int]]:
         """Hold the price and settle it. Returns what was drawn from which lot."""
@@ -260,6 +284,13 @@ class Books:
         )
 
     def _adjust(self, job: Job) -> None:
+        """Some credits more, or a part of the first ones back with its money."""
+        account = self._accounts[job.org]
+        account.adjusted += 1
+        if account.first is not None and account.adjusted > 1:
+            self._reverse(job, account.lots[-1], account.first)
+            account.first = None
+            return
         lot = self._new_lot(job, GrantKind.ADJUST, 5)
         self._post(
             job,
@@ -269,6 +300,28 @@ class Books:
             f"\t\t{NULL}\t\t{trace({lot.id: 5})}",
             key=f"adjust:{lot.id}",
             actor="staff:support",
+        )
+
+    def _reverse(self, job: Job, lot: Lot, sale: Sale) -> None:
+        amount = int(RESERVES[self._tiers[job.org]] * RETURNED)
+        lot.remaining -= amount
+        # As much money as the credits cost, so that they follow it exactly.
+        sale.reversed = -(-sale.amount * amount // sale.credits)
+        reason, actor = "Money that went back", "staff:finance"
+        key, of = f"reverse:{sale.occasion.payment}:1", f"payment\t{sale.occasion.payment}"
+        self._post(
+            job,
+            TransactionType.ADJUST,
+            -amount,
+            reason,
+            f"{of}\t{NULL}\t\t{trace({lot.id: amount})}",
+            key=key,
+            actor=actor,
+        )
+        self._sink.add(
+            REVERSALS,
+            f"{self._orgs[job.org]}\t{lot.id}\t{amount}\t{amount}\t0\t0\t{reason}\t{of}\t{actor}\t"
+            f"{key}\t{job.done}",
         )
 
     def _expire(self, job: Job) -> None:
@@ -291,12 +344,15 @@ class Books:
         """Buy what the next jobs need, and a little more."""
         free = sum(lot.remaining - lot.held for lot in self._accounts[job.org].lots[:-1])
         amount = max(1, need + need // 10 + 1 - free)
+        occasion = next(self._occasions)
         if renews:
             lot = self._new_lot(job, GrantKind.PLAN, amount)
-            self._bought(job, lot, "Credits of the plan", TransactionType.GRANT)
+            sale = self._sales.month(job.org, amount, occasion)
+            self._bought(job, lot, "Credits of the plan", TransactionType.GRANT, sale)
         else:
             lot = self._new_lot(job, GrantKind.PURCHASE, amount)
-            self._bought(job, lot, "Credit pack", TransactionType.PURCHASE)
+            sale = self._sales.pack(job.org, amount, occasion)
+            self._bought(job, lot, "Credit pack", TransactionType.PURCHASE, sale)
 
     # --- rows ---
 
@@ -314,15 +370,15 @@ class Books:
         bisect.insort(self._accounts[job.org].lots, lot, key=lambda other: other.priority)
         return lot
 
-    def _bought(self, job: Job, lot: Lot, reason: str, type_: TransactionType) -> None:
+    def _bought(self, job: Job, lot: Lot, reason: str, type_: TransactionType, sale: Sale) -> None:
         inputs = trace({lot.id: lot.amount})
         self._post(
             job,
             type_,
             lot.amount,
             reason,
-            f"\t\t{NULL}\t\t{inputs}",
-            key=f"grant:{lot.id}",
+            f"{sale.reference_type}\t{sale.reference_id}\t{NULL}\t\t{inputs}",
+            key=sale.ledger_key,
             actor="system:billing",
         )
 

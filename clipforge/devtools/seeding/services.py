@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.devtools.seeding import books, webhooks, world
+from clipforge.devtools.seeding import books, sales, webhooks, world
 from clipforge.devtools.seeding.draws import (
     SECOND,
     Draw,
@@ -32,7 +32,7 @@ from exports.jobs import RENDER
 from projects.jobs import ANALYSIS
 
 ORGANIZATIONS = Table.of(Organization, "id name slug tier is_active created_at updated_at")
-TABLES = [*world.TABLES, *books.TABLES]
+TABLES = [*world.TABLES, *books.TABLES, *sales.TABLES]
 
 # What is left of a plan's credits ends after so many seconds.
 PLAN_LIFE = 20 * 86_400
@@ -107,7 +107,14 @@ def _ledger(
     jobs = jobs.take(np.argsort(jobs.done, kind="stable"))
     extras = books.extras_of(jobs, draw, books.prices_of(jobs), more=missing)
     (plan_ends,) = texts_of_times(np.array([draw.now + PLAN_LIFE * SECOND]))
-    ledger = books.Books(sink, orgs.ids, orgs.tiers, plan_ends)
+    ledger = books.Books(
+        sink,
+        orgs.ids,
+        orgs.tiers,
+        plan_ends,
+        sales.Sales(sink, orgs.ids, orgs.tiers, draw.now),
+        sales.occasions(draw, jobs.done[extras.need >= 0]),
+    )
     ledger.run(jobs, extras, progress)
     ledger.close()
 

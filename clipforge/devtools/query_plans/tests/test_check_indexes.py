@@ -154,8 +154,8 @@ def test_every_page_of_every_list_is_within_its_budget_and_every_promised_index_
         places.setdefault(page["page"].split()[0].rstrip(","), set()).add(page["place"])
     names = {listed.name for listed in list_views()}
     assert names >= {"projects", "moments", "exports", "credits-transactions", "credits-holds"}
-    # The seeded data have no payment and no key, and no organization has many endpoints: no deep pages.
-    shallow = {"billing-payments", "webhook-endpoints", "keys"}
+    # The seeded data have no key, and no organization has many endpoints: no deep pages.
+    shallow = {"webhook-endpoints", "keys"}
     assert {name: places.pop(name) for name in shallow} == {name: {"first"} for name in shallow}
     assert {name: places[name] for name in names - shallow} == {
         name: {"first", "deep"} for name in names - shallow
@@ -168,7 +168,7 @@ def not_looked_at(names: set[str]) -> Iterator[str]:
     for model in admin.site._registry:
         name = f"{model._meta.app_label}_{model._meta.model_name}"
         wanted[f"{name}_changelist"] = title = f"admin {model._meta.model_name}"
-        # Where there is one: seeding makes no payments, for example.
+        # Where there is one: seeding makes no keys, for example.
         wanted[f"{name}_change"] = f"{title}, one" if model._default_manager.exists() else title
     for route in routes(get_resolver().url_patterns):
         is_exempt = any(fnmatch(route, pattern) for pattern in EXEMPT)

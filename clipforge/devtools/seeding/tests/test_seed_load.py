@@ -14,6 +14,8 @@ from django.db import connection, transaction
 from django.db.models import Count, F
 from rest_framework.test import APIClient
 
+from billing import reconciling
+from billing.models import Payment, PlanPeriod
 from clipforge.devtools.seeding.tables import Sink, Table
 from clipforge.devtools.testing.factories import make_organization
 from clipforge.devtools.testing.state import nothing_changes
@@ -48,6 +50,9 @@ def contents() -> dict[str, list[Any]]:
     }
     allocations = HoldAllocation.objects.order_by("pk")
     rows["HoldAllocation"] = list(allocations.values_list("hold", "grant", "amount", "captured"))
+    rows["Payment"] = list(Payment.objects.order_by("pk").values_list("pk", "amount", "paid_at"))
+    periods = PlanPeriod.objects.order_by("pk")
+    rows["PlanPeriod"] = list(periods.values_list("pk", "payment", "subscription", "ends_at"))
     rows["Organization"] = list(Organization.objects.order_by("pk").values_list("pk", "tier"))
     return rows
 
@@ -73,6 +78,21 @@ def test_the_ledger_adds_up_and_knows_every_type_of_transaction():
     assert broken_invariants() == []
     types = CreditTransaction.objects.values_list("type", flat=True).distinct()
     assert set(types) == {"GRANT", "PURCHASE", "SPEND", "REFUND", "ADJUST", "EXPIRE"}
+
+
+def test_every_purchase_has_its_payment_and_every_plan_its_months():
+    seed_load()
+    assert reconciling.reconcile().ok
+    purchases = CreditTransaction.objects.filter(type="PURCHASE")
+    paid = Payment.objects.filter(status="PAID")
+    assert paid.filter(price__kind="PACK").count() == purchases.count() > 30
+    plans = paid.filter(price__kind="PLAN")
+    assert plans.count() == PlanPeriod.objects.exclude(payment=None).count() > 0
+    assert set(paid.values_list("currency", flat=True)) == {"usd", "eur", "jpy"}
+    assert set(paid.values_list("method", flat=True)) == {"STRIPE", "MANUAL"}
+    assert paid.filter(reversed_amount__gt=F("disputed_amount")).exists()
+    assert paid.filter(disputed_amount__gt=0).exists()
+    assert Payment.objects.filter(status="EXPIRED").exists()
 
 
 def test_every_hold_belongs_to_work_and_is_as_open_as_that():
