@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import os
 import subprocess
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
 from clipforge.media import ffmpeg, launcher, sandbox
 
@@ -37,12 +37,30 @@ KEYFRAMES_ONLY_ABOVE = 3600.0
 # gap in the timestamps makes ffmpeg fill hours with copies of one picture.
 OVERRUN = 1.0
 
+# Small gray frames, from 0 s on. `pass`: a last picture shorter than a quarter of a second is not left
+# out; among keyframes the last one always is that short.
+VIDEO_FILTERS = (
+    f"fps={FRAME_RATE}:start_time=0:eof_action=pass,"
+    f"scale={FRAME_WIDTH}:{FRAME_HEIGHT}:flags=fast_bilinear,format=gray"
+)
+
 PIPE_BYTES = 1 << 20  # lets ffmpeg run ahead while features are computed
 PROGRESS_STEP = 0.005
 
 
-# The function that takes the bytes, and the one that gives the arguments for a pipe.
-Output = tuple["Callable[[bytes], None]", "Callable[[str], list[str]]"]
+class Output(NamedTuple):
+    """An output of ffmpeg: what takes its bytes, and its arguments for the pipe that they come from.
+
+    With `filters` it is made of the pictures of the first track by them, and the arguments map nothing.
+    """
+
+    feed: Callable[[bytes], None]
+    arguments: Callable[[str], list[str]]
+    filters: str = ""
+
+
+# The filters of an output, as above, and its arguments.
+Written = tuple[str, list[str]]
 
 
 class Sink(Protocol):
@@ -76,15 +94,45 @@ def audio_arguments(source: SourceInfo, limits: Limits, destination: str) -> lis
 
 
 def video_arguments(source: SourceInfo, limits: Limits, destination: str) -> list[str]:
-    """Arguments for the first picture track (`V`: no cover art) as raw gray frames, from 0 s on."""
-    # `pass`: a last picture shorter than a quarter of a second is not left out; among
-    # keyframes the last one always is that short.
-    rate = f"fps={FRAME_RATE}:start_time=0:eof_action=pass"
-    scale = f"scale={FRAME_WIDTH}:{FRAME_HEIGHT}:flags=fast_bilinear"
-    return [
-        *("-map", "0:V:0", "-vf", f"{rate},{scale},format=gray"),
-        *("-c:v", "rawvideo", "-t", _bound(source, limits), "-f", "rawvideo", destination),
-    ]
+    """Arguments for the pictures that `VIDEO_FILTERS` made, as raw frames."""
+    return ["-c:v", "rawvideo", "-t", _bound(source, limits), "-f", "rawvideo", destination]
+
+
+def written(outputs: Sequence[Written]) -> list[str]:
+    """The arguments of several outputs.
+
+    Outputs of pictures share one graph. With a graph each, the scheduler of ffmpeg 9 comes to rest for
+    ever where a gap in the time stamps puts one of them far ahead: one run in five.
+    """
+    graph = _Graph([filters for filters, _ in outputs if filters])
+    arguments = [*graph.arguments]
+    for filters, own in outputs:
+        arguments += [*(graph.chosen() if filters else ()), *own]
+    return arguments
+
+
+class _Graph:
+    """The filters of one output of pictures, or the one graph of several."""
+
+    def __init__(self, chains: list[str]) -> None:
+        self._chains, self._taken = chains, 0
+
+    @property
+    def arguments(self) -> list[str]:
+        if len(self._chains) < 2:
+            return []
+        numbers = range(len(self._chains))
+        copies = "".join(f"[copy{number}]" for number in numbers)
+        steps = [f"[0:V:0]split={len(self._chains)}{copies}"]
+        steps += [f"[copy{number}]{self._chains[number]}[shown{number}]" for number in numbers]
+        return ["-filter_complex", ";".join(steps)]
+
+    def chosen(self) -> list[str]:
+        """The arguments by which the next output takes its pictures (`V`: no cover art)."""
+        number, self._taken = self._taken, self._taken + 1
+        if len(self._chains) < 2:
+            return ["-map", "0:V:0", "-vf", self._chains[number]]
+        return ["-map", f"[shown{number}]"]
 
 
 def decode(
@@ -106,15 +154,16 @@ def decode(
     Raises `MediaError` if the decoder crashed or hit a limit.
     """
     report = _rising(on_progress, source.duration)
-    outputs: list[Output] = [
-        (
+    outputs = [
+        Output(
             _counted(video, FRAME_BYTES * FRAME_RATE, report),
             lambda pipe: video_arguments(source, limits, pipe),
+            VIDEO_FILTERS,
         )
     ]
     if source.has_audio:
         outputs.append(
-            (
+            Output(
                 _counted(audio, SAMPLE_BYTES * SAMPLE_RATE, report),
                 lambda pipe: audio_arguments(source, limits, pipe),
             )
@@ -127,11 +176,12 @@ def stream(
     command: list[str],
     outputs: Sequence[Output],
     on_error: Callable[[bytes], None] | None = None,
+    files: Sequence[Written] = (),
 ) -> None:
     """Run one ffmpeg that opens its input by `command`, until all its outputs have ended.
 
-    Each output is the function that takes its bytes, and one that gives its arguments for the pipe
-    that it is to be written to. Raises `MediaError` if the decoder crashed or hit a limit.
+    `files` are further outputs, which go where their arguments say.
+    Raises `MediaError` if the decoder crashed or hit a limit.
     """
     errors = sandbox.Tail()
     with contextlib.ExitStack() as read_ends, contextlib.ExitStack() as write_ends:
@@ -143,13 +193,15 @@ def stream(
                 on_error(data)
 
         streams: dict[IO[bytes], Callable[[bytes], None]] = {reader: complain}
-        pass_fds = []
-        for feed, arguments in outputs:
+        pass_fds: list[int] = []
+        all_outputs: list[Written] = []
+        for output in outputs:
             reader, writer = _pipe(read_ends, write_ends)
-            streams[reader] = feed
+            streams[reader] = output.feed
             pass_fds.append(writer)
-            command = [*command, *arguments(f"pipe:{writer}")]
-        with _running(command, stderr, pass_fds) as process:
+            all_outputs.append((output.filters, output.arguments(f"pipe:{writer}")))
+        all_outputs += files
+        with _running([*command, *written(all_outputs)], stderr, pass_fds) as process:
             write_ends.close()  # or the pipes would never end
             sandbox.pump(streams)
             returncode = process.wait()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipforge.media import encoding, ffmpeg, probing
+from clipforge.media import decoding, encoding, ffmpeg, probing
 from clipforge.media.contracts import PICTURES
 from clipforge.media.encoding import THREADS, seconds_text
 from clipforge.media.reframing import looking
@@ -109,25 +109,22 @@ def mark(picture: NDArray[np.uint8]) -> float:
 
 def _poster(clip: Path, source: SourceInfo, folder: Path, time: float, limits: Limits) -> list[str]:
     opened = _input(clip, limits, "-ss", seconds_text(time))
-    return ["-v", "error", *opened, *poster_outputs(source, folder)]
+    return ["-v", "error", *opened, *decoding.written(posters(source, folder))]
 
 
-def poster_outputs(
+def posters(
     source: SourceInfo, folder: Path, before: Sequence[str] = (), after: Sequence[str] = ()
-) -> list[str]:
-    """The arguments that write the first picture of an input as a poster of each kind.
+) -> list[decoding.Written]:
+    """The outputs that are the first picture of an input as a poster of each kind.
 
     `before` and `after` are filters that come before it is scaled and after.
     """
     width, height = shrunk(source, POSTER_SIDE)
-    scaled = f"scale={width}:{height}:flags=bicubic,setsar=1"
+    filters = ",".join((*before, f"scale={width}:{height}:flags=bicubic,setsar=1", *after))
+    one = ("-frames:v", "1")
     return [
-        argument
+        (filters, [*one, *codec, "-f", "image2", "-update", "1", ffmpeg.url(folder / name)])
         for name, codec in POSTERS.items()
-        for argument in (
-            *("-map", "0:V:0", "-vf", ",".join((*before, scaled, *after)), "-frames:v", "1"),
-            *(*codec, "-f", "image2", "-update", "1", ffmpeg.url(folder / name)),
-        )
     ]
 
 

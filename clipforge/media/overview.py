@@ -79,7 +79,7 @@ class Overview:
             "format=rgb24",
         ]
         frames = looking.Frames(width * height * 3, self._take)
-        return frames.feed, looking.raw(tuple(filters), self._count)
+        return looking.raw(frames.feed, tuple(filters), self._count)
 
     def _take(self, frame: Picture) -> None:
         width, height = self._size
@@ -127,7 +127,7 @@ class Overview:
                 if shown is not None and self._rank(shown) >= AS_GOOD * best:
                     return
         # No time leads to it, or it cannot be decoded alone. Small is better than none.
-        self._encode(picture, illustrating.poster_outputs(source, folder), limits)
+        self._encode(picture, decoding.written(illustrating.posters(source, folder)), limits)
 
     def _decode_poster(self, path: Path, seek: tuple[str, ...], limits: Limits) -> Picture | None:
         """Write the posters of the first picture there; that picture, as small as the others."""
@@ -135,14 +135,16 @@ class Overview:
         width, height = self._size
         shown: list[Picture] = []
         small = (*self._small(), "format=rgb24")
-        posters = illustrating.poster_outputs(
-            source, folder, (rendering.DEINTERLACE,), self._toned()
-        )
+        opened = ffmpeg.safe_input(path, limits=limits, options=("-threads", THREADS, *seek))
         take = looking.Frames(width * height * 3, shown.append).feed
-        decoding.stream(
-            ["-y", *ffmpeg.safe_input(path, limits=limits, options=("-threads", THREADS, *seek))],
-            [(take, lambda pipe: [*looking.raw(small, 1)(pipe), *posters])],
-        )
+        try:
+            decoding.stream(
+                ["-y", *opened],
+                [looking.raw(take, small, 1)],
+                files=illustrating.posters(source, folder, (rendering.DEINTERLACE,), self._toned()),
+            )
+        except MediaError:  # of a damaged picture; there is a small one, which was decoded
+            return None
         written = all((folder / name).is_file() for name in illustrating.POSTERS)
         return shown[0].reshape(height, width, 3) if shown and written else None
 

@@ -46,8 +46,8 @@ def portray(
     else:
         opened = _opened(path, limits, "-ss", seconds_text((start + end) / 2))
         chosen = ()
-    outputs = illustrating.poster_outputs(source, folder, (*chosen, rendering.DEINTERLACE), toned)
-    encoding.run(["-v", "error", *opened, *outputs], limits)
+    outputs = illustrating.posters(source, folder, (*chosen, rendering.DEINTERLACE), toned)
+    encoding.run(["-v", "error", *opened, *decoding.written(outputs)], limits)
     return tuple(name for name in POSTERS if (folder / name).is_file())
 
 
@@ -56,9 +56,9 @@ def _keyframes(opened: list[str], judge: illustrating.Judge, toned: tuple[str, .
     width, height = judge.size
     filters = (f"scale={width}:{height}:flags=fast_bilinear", *toned, "format=rgb24")
     feed = looking.Frames(width * height * 3, judge.take).feed
-    raw = looking.raw(filters, MOST_KEYFRAMES)
     # None twice, however long after the one before it is.
-    decoding.stream(opened, [(feed, lambda pipe: ["-fps_mode", "passthrough", *raw(pipe)])])
+    once = ("-fps_mode", "passthrough")
+    decoding.stream(opened, [looking.raw(feed, filters, MOST_KEYFRAMES, *once)])
     return len(judge.marks)
 
 

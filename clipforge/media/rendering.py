@@ -228,7 +228,7 @@ def _speech(source: Path, plan: RenderPlan, limits: Limits) -> NDArray[np.float6
     extractor = SoundExtractor()
     sound = stretch(source, plan, limits)
     heard = soundtrack.heard(sound, float(plan.duration), decoding.SAMPLE_RATE)
-    decoding.stream(sound.arguments, [(extractor.feed, heard)])
+    decoding.stream(sound.arguments, [decoding.Output(extractor.feed, heard)])
     return agreement.energy(extractor.finish())
 
 

@@ -6,6 +6,9 @@ JSON lines back: `{"progress": [stage, fraction]}` any number of times, then one
 `{"result": ...}` or `{"error": [code, message]}`. The response is not trusted either: its
 size is bounded, and one that is malformed counts as a crashed decoder.
 
+A child that stands still, with each of its threads waiting for another, is killed and its operation
+begun once more: that is a race, which most runs win.
+
 The child leads a session of its own. When `run` returns or raises, every process of that
 session is dead. If the parent itself is killed, the kernel kills the child, and then
 everything that the child started through `launcher.wrap`.
@@ -33,6 +36,7 @@ from typing import IO, Any, Final
 
 from clipforge.media import ffmpeg, isolation
 from clipforge.media.contracts import ErrorCode, Limits, MediaError
+from clipforge.media.stalling import Vigil
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ POLL_SECONDS = 0.2  # between checks of the deadline and of `should_stop`
 READ_BYTES = 1 << 16
 MAX_LINE_BYTES = 8 << 20  # one line of the child; four hours of moments are far below it
 STDERR_TAIL_BYTES = 8 << 10  # kept for the log
+ATTEMPTS = 2  # at an operation whose child stands still
 KILL_WAIT_SECONDS = 5.0  # for killed processes to disappear; later ones are left to init
 NICE = 10
 CPU_GRACE_SECONDS = 5  # between SIGXCPU, which names the cause, and SIGKILL
@@ -177,6 +182,23 @@ class Response:
         return failure(exit_cause(returncode, stderr) or ErrorCode.DECODER_CRASHED)
 
 
+class Rising:
+    """Passes on progress that is further than any before it, of an earlier attempt too."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
+        self._reached: dict[str, float] = {}
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        if fraction > self._reached.get(stage, -1.0):
+            self._reached[stage] = fraction
+            self._on_progress(stage, fraction)
+
+
+class Stalled(Exception):
+    """The child stands still."""
+
+
 class Deadline:
     """The wall-clock deadline of an operation, and the caller's `should_stop`."""
 
@@ -225,9 +247,29 @@ def run(
         "writes": [str(Path(path).absolute()) for path in writes],
     }
     check = Deadline(limits.wall_seconds, should_stop).check
+    rising = Rising(on_progress) if on_progress is not None else None
+    for _ in range(ATTEMPTS):
+        try:
+            return _attempt(request, check, rising)
+        except Stalled:
+            logger.warning("the media child stands still and is killed: %s", operation)
+    raise failure(ErrorCode.DECODER_CRASHED)
+
+
+def _attempt(
+    request: Mapping[str, Any], check: Callable[[], None], on_progress: OnProgress | None
+) -> dict[str, Any]:
+    """The result of one child. Raises Stalled where it stands still."""
     response, stderr = Response(on_progress), Tail()
     _prepare()
     with _start() as process:
+        vigil = Vigil(process.pid)
+
+        def watch() -> None:
+            check()
+            if vigil.stands_still():
+                raise Stalled
+
         try:
             _send(process, request)
             pump(
@@ -235,9 +277,9 @@ def run(
                     pipe(process.stdout): LineSplitter(response.take).feed,
                     pipe(process.stderr): stderr.feed,
                 },
-                check,
+                watch,
             )
-            _await_exit(process.pid, check)
+            _await_exit(process.pid, watch)
         finally:
             _end_group(process)
     said = stderr.text()
@@ -252,15 +294,17 @@ def pump(
 ) -> None:
     """Feed the data of each stream to its sink until all streams have ended.
 
-    `check` is called at least once in `POLL_SECONDS`, and ends the work by raising.
+    `check` is called at least once in `POLL_SECONDS`, and ends the work by raising. Without it nothing
+    wakes this process up but data.
     """
+    pause = None if check is None else POLL_SECONDS
     with selectors.DefaultSelector() as selector:
         for stream, sink in streams.items():
             selector.register(stream, selectors.EVENT_READ, sink)
         while selector.get_map():
             if check is not None:
                 check()
-            for key, _ in selector.select(POLL_SECONDS):
+            for key, _ in selector.select(pause):
                 if data := os.read(key.fd, READ_BYTES):
                     key.data(data)
                 else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from clipforge.devtools.testing.corpus import EXTENSIONS, Attack, attacks
 from clipforge.devtools.testing.factories import make_client, make_organization, make_tier_limits
 from clipforge.devtools.testing.state import funds, stored_files
 from clipforge.jobs.running import perform
-from clipforge.media import Limits, MediaError, ffmpeg, operations, sandbox
+from clipforge.media import Limits, MediaError, ffmpeg, operations, sandbox, stalling
 from clipforge.media.tests.samples import children_of, started_with
 from projects.jobs import ANALYSIS
 from projects.models import Project
@@ -107,6 +108,27 @@ def test_every_file_ends_as_it_should_reads_nothing_else_and_leaves_nothing(corp
     assert [path for path in stored_files() if "incoming" in path.parts] == []
     charged = Project.objects.filter(status="READY").count()
     assert Project.objects.exclude(hold__captured=0).count() == charged
+
+
+STANDS_STILL = """
+import threading
+from clipforge.media import analysis
+analysis.analyse = lambda *_: threading.Event().wait()
+"""
+
+
+@pytest.mark.django_db
+def test_a_file_whose_decoder_stands_still_is_given_up_and_costs_nothing(corpus, monkeypatch):
+    org = make_organization(credits_=10)
+    (film,) = (each for each in corpus if each.name == "no sound.mp4")
+    start, tries = sandbox._start, iter([False, True, True])  # the upload looks at it first
+    stuck = started_with(STANDS_STILL)
+    monkeypatch.setattr(sandbox, "_start", lambda: (stuck if next(tries) else start)())
+    vigil = functools.partial(stalling.Vigil, look_seconds=0.2, looks=3)
+    monkeypatch.setattr(sandbox, "Vigil", vigil)
+    assert outcome(make_client(org), film.content, film.name) == "decoder_crashed"
+    assert (funds(org).held, funds(org).available) == (0, 10)
+    assert list(tries) == []
 
 
 def pointers(corpus: list[Attack], folder: Path) -> list[Path]:

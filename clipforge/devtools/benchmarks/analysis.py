@@ -50,11 +50,13 @@ def measure(work: Callable[[], object]) -> Cost:
 def decode_only(path: Path, source: SourceInfo) -> None:
     """The decoding of the analysis, at the same priority, without the analysis."""
     limits = Limits()
-    outputs = decoding.video_arguments(source, limits, os.devnull)
+    shown = decoding.video_arguments(source, limits, os.devnull)
+    outputs = [(decoding.VIDEO_FILTERS, shown)]
     if source.has_audio:
-        outputs += decoding.audio_arguments(source, limits, os.devnull)
+        outputs.append(("", decoding.audio_arguments(source, limits, os.devnull)))
     command = [ffmpeg.executable(), "-nostdin", "-v", "error", "-y"]
-    command += [*decoding.input_arguments(path, source, limits), *outputs]
+    command += [*decoding.input_arguments(path, source, limits)]
+    command += decoding.written(outputs)
     nice = ("nice", "-n", str(sandbox.NICE))
     subprocess.run([*nice, *command], check=True, env=ffmpeg.ENVIRONMENT)
 

@@ -60,6 +60,7 @@ def prepared(
         yield Burning()
         return
     folder = captions_folder(part.absolute())
+    shutil.rmtree(folder, ignore_errors=True)  # of a child that was killed
     try:
         yield _prepared(spec, spec.captions, size, folder, faces)
     finally:

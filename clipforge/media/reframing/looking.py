@@ -115,8 +115,8 @@ def look(view: View, detector: FaceDetector | None, on_progress: Callable[[float
     decoding.stream(
         view.arguments,
         [
-            (feed, raw((*view.clock, every, small), view.pictures)),
-            (watcher.feed_colour, raw((*view.clock, some, large), samples)),
+            raw(feed, (*view.clock, every, small), view.pictures),
+            raw(watcher.feed_colour, (*view.clock, some, large), samples),
         ],
     )
     return watcher.finish()
@@ -131,8 +131,8 @@ def watch(
 ) -> None:
     """Give `take` so many pictures a second of a clip, in colour, `most` of them at most."""
     filters = (f"fps={rate}:start_time=0:round=up", f"scale={size[0]}:{size[1]}:flags=bilinear")
-    output = raw((*filters, "format=rgb24"), most)
-    decoding.stream(arguments, [(Frames(size[0] * size[1] * 3, take).feed, output)])
+    feed = Frames(size[0] * size[1] * 3, take).feed
+    decoding.stream(arguments, [raw(feed, (*filters, "format=rgb24"), most)])
 
 
 def detection_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -142,12 +142,18 @@ def detection_size(size: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def raw(filters: tuple[str, ...], count: int) -> Callable[[str], list[str]]:
-    """The arguments of an output of so many raw pictures, for a pipe."""
-    return lambda pipe: [
-        *("-map", "0:V:0", "-vf", ",".join(filters), "-frames:v", str(count)),
-        *("-c:v", "rawvideo", "-f", "rawvideo", pipe),
-    ]
+def raw(
+    feed: Callable[[bytes], None], filters: tuple[str, ...], count: int, *options: str
+) -> decoding.Output:
+    """An output of so many raw pictures. `options` are more options of it."""
+    return decoding.Output(
+        feed,
+        lambda pipe: [
+            *("-frames:v", str(count), *options),
+            *("-c:v", "rawvideo", "-f", "rawvideo", pipe),
+        ],
+        ",".join(filters),
+    )
 
 
 def detector(model: FaceModel | None) -> FaceDetector | None:

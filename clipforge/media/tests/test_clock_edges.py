@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from clipforge.media import ErrorCode, MediaError, sandbox
+from clipforge.media import ErrorCode, MediaError, sandbox, stalling
 from clipforge.media.__main__ import PROGRESS_SECONDS, Events
 
 
@@ -57,3 +57,21 @@ def test_progress_is_told_once_in_a_while(
     now[0] += share * PROGRESS_SECONDS
     told.progress("decoding", 0.2)
     assert len(written) == events
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [(4.999, 0), (5.0, 1), (5.001, 1)])
+def test_whether_a_child_stands_still_is_looked_at_once_in_a_while(
+    seconds: float, looks: int, monkeypatch: pytest.MonkeyPatch
+):
+    now, count = [1000.0], [0]
+
+    def look(_group: int) -> stalling.Seen:
+        count[0] += 1
+        return stalling.Seen(frozenset({1}), 0.0, sleeps=True)
+
+    monkeypatch.setattr(stalling, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(stalling, "look", look)
+    vigil = stalling.Vigil(1)
+    now[0] += seconds
+    assert not vigil.stands_still()
+    assert count[0] == looks

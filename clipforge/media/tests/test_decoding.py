@@ -179,3 +179,28 @@ def test_a_sink_that_fails_leaves_no_decoder_behind(video):
 
 def test_bytes_a_second_are_what_the_pipes_carry():
     assert SAMPLE_BYTES * SAMPLE_RATE + FRAME_BYTES * FRAME_RATE == 52_736
+
+
+class TestOutputs:
+    """Two graphs on one decoder can wait for each other for ever."""
+
+    def test_several_of_pictures_share_one_graph(self):
+        outputs = [
+            ("fps=4", ["one"]),
+            ("", ["-map", "0:a:0", "sound"]),
+            ("fps=1,scale=2:2", ["two"]),
+        ]
+        assert decoding.written(outputs) == [
+            "-filter_complex",
+            "[0:V:0]split=2[copy0][copy1];[copy0]fps=4[shown0];[copy1]fps=1,scale=2:2[shown1]",
+            *("-map", "[shown0]", "one"),
+            *("-map", "0:a:0", "sound"),
+            *("-map", "[shown1]", "two"),
+        ]
+
+    def test_a_single_one_has_its_filters_itself(self):
+        outputs = [("fps=4", ["one"]), ("", ["-map", "0:a:0", "sound"])]
+        assert decoding.written(outputs) == [
+            *("-map", "0:V:0", "-vf", "fps=4", "one"),
+            *("-map", "0:a:0", "sound"),
+        ]

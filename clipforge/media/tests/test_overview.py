@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from clipforge.devtools.testing.corpus import Films
 from clipforge.media import operations
 from clipforge.media.contracts import PICTURES
 from clipforge.media.reframing import models
@@ -54,6 +56,19 @@ def test_a_sharp_picture_is_chosen_among_blurred_ones(tmp_path: Path, folder: Pa
     )
     operations.analyse(source, pictures=folder)
     assert np.abs(np.diff(pixels(folder / "poster.jpg"), axis=1)).max() > 100
+
+
+def test_a_damaged_picture_that_cannot_be_decoded_alone_is_shown_small(
+    tmp_path: Path, folder: Path
+):
+    whole = Films(tmp_path).moov_last
+    rot, film = random.Random(1), bytearray(whole)
+    start, end = film.index(b"mdat") + 4, film.rindex(b"moov") - 4
+    for _ in range(200):
+        film[rot.randrange(start, end)] ^= 1 << rot.randrange(8)
+    (source := tmp_path / "rotten.mp4").write_bytes(film)
+    assert operations.analyse(source, pictures=folder).pictures == list(PICTURES)
+    assert pixels(folder / "poster.jpg").shape == (120, 160)
 
 
 def test_no_black_picture_is_chosen_while_there_is_another(tmp_path: Path, folder: Path):
