@@ -43,6 +43,9 @@ NO_TILE = 0.1  # of one: a rest that is shorter belongs to the last
 CANDIDATES = 60
 DARK = 40  # of 255: no poster, if there is anything else
 FACE_BONUS = 1.5
+# The first picture of an input, though it lies before the time that was sought. Otherwise ffmpeg drops it,
+# and decodes on up to that time: ten seconds of 1080p, where keyframes are so far apart.
+ANY_TIME = "passthrough"
 
 
 def illustrate(
@@ -121,7 +124,7 @@ def posters(
     """
     width, height = shrunk(source, POSTER_SIDE)
     filters = ",".join((*before, f"scale={width}:{height}:flags=bicubic,setsar=1", *after))
-    one = ("-frames:v", "1")
+    one = ("-fps_mode", ANY_TIME, "-frames:v", "1")
     return [
         (filters, [*one, *codec, "-f", "image2", "-update", "1", ffmpeg.url(folder / name)])
         for name, codec in POSTERS.items()

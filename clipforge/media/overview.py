@@ -41,7 +41,9 @@ TIMES: Final = 3
 # Faces are looked for in the sharpest, in so many for a minute of source: 15 CPU-ms each.
 FACES_A_MINUTE: Final = 6
 MOST_WITH_FACES: Final = 12
-AS_GOOD: Final = 0.7  # of the rank of the picture that was chosen, for the keyframe before it
+# How sharp the keyframe before the chosen picture has to be beside it, to take its place. It is smoothed,
+# and the other one is not, which makes as much as a third of the sharpness of a grainy picture.
+AS_SHARP: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +119,17 @@ class Overview:
 
     def _draw_poster(self, path: Path, limits: Limits) -> None:
         source, folder = self._examined.source, self._wanted.folder
-        best, number, picture = self._choose()
+        has_face, number, picture = self._choose()
         if self._examined.can_seek:
             time = min(number * self._seconds, max(0.0, source.duration - 2 / source.fps))
+            enough = AS_SHARP * illustrating.mark(picture)
             # The keyframe before it is of the same shot, as a rule, and needs no other picture.
             for option in ("-noaccurate_seek", "-accurate_seek"):
                 seek = (option, "-ss", seconds_text(time))
                 shown = self._decode_poster(path, seek, limits)
-                if shown is not None and self._rank(shown) >= AS_GOOD * best:
+                if shown is None or illustrating.mark(shown) < enough:
+                    continue
+                if not has_face or self._has_face(shown):
                     return
         # No time leads to it, or it cannot be decoded alone. Small is better than none.
         self._encode(picture, decoding.written(illustrating.posters(source, folder)), limits)
@@ -140,7 +145,7 @@ class Overview:
         try:
             decoding.stream(
                 ["-y", *opened],
-                [looking.raw(take, small, 1)],
+                [looking.raw(take, small, 1, "-fps_mode", illustrating.ANY_TIME)],
                 files=illustrating.posters(source, folder, (rendering.DEINTERLACE,), self._toned()),
             )
         except MediaError:  # of a damaged picture; there is a small one, which was decoded
@@ -169,20 +174,22 @@ class Overview:
             tile
         )
 
-    def _choose(self) -> tuple[float, int, Picture]:
-        """The best picture: its rank, its number, and itself."""
-        ranked = [(self._rank(picture), number, picture) for _, number, picture in self._best]
-        rank, number, picture = max(ranked, key=lambda entry: entry[:2])
-        return rank, -number, picture
+    def _choose(self) -> tuple[bool, int, Picture]:
+        """The best picture: whether it has a face, its number, and itself."""
+        ranked = []
+        for mark, number, picture in self._best:
+            has_face = self._has_face(picture)
+            rank = mark * (illustrating.FACE_BONUS if has_face else 1.0)
+            ranked.append((rank, number, has_face, picture))
+        _, number, has_face, picture = max(ranked, key=lambda entry: entry[:2])
+        return has_face, -number, picture
 
-    def _rank(self, picture: Picture) -> float:
-        value = illustrating.mark(picture)
-        if not (self._detector and value):
-            return value
+    def _has_face(self, picture: Picture) -> bool:
+        if self._detector is None:
+            return False
         height, width = picture.shape[:2]
         beside = ((0, -height % ALIGNMENT), (0, -width % ALIGNMENT), (0, 0))
-        found = self._detector.find(np.pad(picture, beside))
-        return value * (illustrating.FACE_BONUS if found else 1.0)
+        return bool(self._detector.find(np.pad(picture, beside)))
 
     @functools.cached_property
     def _detector(self) -> FaceDetector | None:

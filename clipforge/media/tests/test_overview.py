@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from clipforge.devtools.testing.corpus import Films
-from clipforge.media import operations
+from clipforge.media import Limits, illustrating, operations, overview, probing
 from clipforge.media.contracts import PICTURES
 from clipforge.media.reframing import models
 from clipforge.media.reframing.tests.people import make_film, still
@@ -69,6 +69,22 @@ def test_a_damaged_picture_that_cannot_be_decoded_alone_is_shown_small(
     (source := tmp_path / "rotten.mp4").write_bytes(film)
     assert operations.analyse(source, pictures=folder).pictures == list(PICTURES)
     assert pixels(folder / "poster.jpg").shape == (120, 160)
+
+
+def test_a_keyframe_long_before_its_picture_is_not_decoded_up_to_it(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What is drawn is the only keyframe, though the best picture lies seconds behind it."""
+    options = (*H264, "-sc_threshold", "0", "-g", "500", *AAC)
+    source = make_video(tmp_path / "v.mp4", seconds=8, size="640x360", options=options)
+    monkeypatch.setattr(illustrating, "mark", lambda _picture: 1.0)
+    seen = overview.Overview(overview.Wanted(folder), probing.examine(source, Limits()))
+    seen._take(np.zeros(480 * 270 * 3, np.uint8))
+    seen._best = [(1.0, -6, np.zeros((270, 480, 3), np.uint8))]
+    assert seen.draw(source, Limits(), lambda *_: None) == PICTURES
+    with av.open(str(source)) as container:
+        first = next(container.decode(video=0)).to_ndarray(format="gray").astype(int)
+    assert np.abs(pixels(folder / "poster.jpg") - first).mean() < 3
 
 
 def test_no_black_picture_is_chosen_while_there_is_another(tmp_path: Path, folder: Path):
