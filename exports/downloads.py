@@ -58,13 +58,22 @@ def steady_link(export: Export) -> Link | None:
     now = timezone.now()
     if not is_downloadable(export, now):
         return None
-    half = max(1, settings.DOWNLOAD_URL_SECONDS // 2)
-    begins = int(time.time()) // half * half
+    begins = int(time.time()) // _half() * _half()
     ends_at = EPOCH + datetime.timedelta(seconds=begins + settings.DOWNLOAD_URL_SECONDS)
     if export.expires_at is not None:
         ends_at = min(ends_at, export.expires_at)
     path = _steady_path(settings.SECRET_KEY, begins, export.file_key, _name_of(export))
     return Link(path, ends_at)
+
+
+def seconds_steady(ends_at: datetime.datetime, *, most: float) -> float:
+    """How long steady links of which the first ends then stay the same, and good; `most` at the most."""
+    now = time.time()
+    return min(most, _half() - now % _half(), ends_at.timestamp() - now)
+
+
+def _half() -> int:
+    return max(1, settings.DOWNLOAD_URL_SECONDS // 2)
 
 
 def is_downloadable(export: Export, now: datetime.datetime) -> bool:

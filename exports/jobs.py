@@ -34,6 +34,7 @@ RENDER = JobKind(
     price=charge_of,
     reason=_reason,
     errors=failures.failure_of,
+    listed_by=(Project,),  # by title
     error_codes=failures.ERROR_CODES | {rendering.WATERMARK_MISSING.code},
     files=JobFiles(
         area="exports", orphans_at=37, label="exports", stored=Q(status=Export.Status.READY)

@@ -263,3 +263,11 @@ def drop_exports_of(*, project: Project, actor: str) -> None:
             job_caching.deleting(export)
     keys = [export.file_key for export in exports if export.file_key]
     transaction.on_commit(functools.partial(storage.delete_all, keys), robust=True)
+
+
+def forget_moment(*, moment: Moment) -> None:
+    """Before a moment goes: its exports stay, and name none. Call in the transaction that deletes it."""
+    rows = Export.objects.filter(moment=moment)
+    pks = list(rows.values_list("pk", flat=True))
+    rows.update(moment=None)
+    job_caching.all_changed(Export, pks)

@@ -11,8 +11,8 @@ from clipforge.events import outbox
 from clipforge.jobs.events import file_ending, job_ended
 from exports import selectors, services
 from exports.models import Export
-from projects.events import moments_replacing, project_deleting, source_expiring
-from projects.models import Project
+from projects.events import moment_deleting, moments_replacing, project_deleting, source_expiring
+from projects.models import Moment, Project
 
 # The event that tells of the end of a file, by the days that are left.
 ENDING = {1: "export.expiring", 7: "export.ending"}
@@ -31,6 +31,11 @@ def record_end(sender: Any, job: Export, status: str, **kwargs: Any) -> None:
 @receiver(moments_replacing)
 def need_moments(sender: Any, project: Project, **kwargs: Any) -> set[uuid.UUID]:
     return selectors.exported_moments(project)
+
+
+@receiver(moment_deleting)
+def forget_moment(sender: Any, moment: Moment, **kwargs: Any) -> None:
+    services.forget_moment(moment=moment)
 
 
 @receiver(file_ending, sender=Export)

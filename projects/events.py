@@ -10,3 +10,6 @@ source_expiring = Signal()
 
 # Before moments are replaced: `project`. Each receiver returns the ids of those that it needs.
 moments_replacing = Signal()
+
+# Before a moment's row goes: `moment`. What names it forgets it.
+moment_deleting = Signal()

@@ -19,8 +19,8 @@ from django.db import transaction
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.media import Chosen, MediaError, ScoredMoment, Snap, choose, place
 from clipforge.media.words.transcript import Transcript
-from projects import pictures, selectors, turns
-from projects.events import moments_replacing
+from projects import caching, pictures, selectors, turns
+from projects.events import moment_deleting, moments_replacing
 from projects.models import Moment, MomentFeedback, Project
 from projects.recording import figures_of, record_moments
 from projects.wishes import choice_of, require_inside
@@ -115,6 +115,7 @@ def make_moment(*, project: Project, placed: Chosen, title: str) -> Moment:
             code="too_many_moments",
         )
     (moment,) = placed.moments
+    caching.moments_changed(project)
     return Moment.objects.create(
         org=project.org,
         project=project,
@@ -141,6 +142,7 @@ def change_moment(*, moment: Moment, placed: Chosen | None, changes: Mapping[str
         moment = selectors.get_moment(moment.project.org, moment.pk, lock=True)
         if fields:
             Moment.objects.filter(pk=moment.pk).update(**fields)
+            caching.moments_changed(moment.project)
         if placed is not None:
             _forget_posters(moment.project, [moment.pk])
         for name, value in fields.items():
@@ -154,7 +156,10 @@ def delete_moment(*, moment: Moment) -> None:
     """Exports of it stay, and name no moment any more. Raises NotFound when it is deleted already."""
     with transaction.atomic():
         # With its project, which whoever exports it has locked: that export is seen here, or finds it gone.
-        selectors.get_moment(moment.project.org, moment.pk, lock=True).delete()
+        locked = selectors.get_moment(moment.project.org, moment.pk, lock=True)
+        moment_deleting.send(sender=Moment, moment=locked)
+        locked.delete()
+        caching.moments_changed(moment.project)
         _forget_posters(moment.project, [moment.pk])
 
 

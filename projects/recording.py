@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clipforge.media import ScoredMoment
+from projects import caching
 from projects.models import Moment, Project
 
 
@@ -22,6 +23,7 @@ def record_moments(
         )
         for moment in reversed(moments)
     ]
+    caching.moments_changed(project)
     return Moment.objects.bulk_create(rows)[::-1]
 
 

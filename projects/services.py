@@ -26,7 +26,7 @@ from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import stored
 from clipforge.orgs.models import Organization
 from credits.quotes import AT_ANY_PRICE, Terms
-from projects import failures, selectors, sources, uploads
+from projects import caching, failures, selectors, sources, uploads
 from projects.events import project_deleting
 from projects.models import Project, ProjectImport, ProjectTranscript, Upload
 from projects.wishes import require_inside
@@ -307,6 +307,7 @@ def delete_project(*, project: Project, actor: str) -> None:
         # Locks it first: the start of an export of it waits, and then finds it gone.
         key = lifecycle.abandon(project, actor=actor).source_key
         project_deleting.send(sender=Project, project=project, actor=actor)
+        caching.moments_changed(project)
         project.delete()
         stored.settle(project.org_id)
         transaction.on_commit(lambda: storage.delete(key), robust=True)

@@ -10,24 +10,22 @@ has committed.) What changes on a path round `lifecycle` (another row that is sh
 with the job, as the hold of one that lapsed) is seen once the stamp ends. So is the place of a job in the
 queue, which the jobs of others move: the stamp of one that is queued ends after a few seconds.
 
-    jobs:lists:<kind>:<organization>          {"pages": {list: ETag}}
+    jobs:lists:<kind>:<organization>:pages   what lists of the kind last showed: see `kept_pages`
 
-The same of what lists of the kind last showed. Any change of any job of the organization ends all of
-them. They have no row, so their version is a number of a transaction: the floor is above that of whoever
-changes a job, and what is loaded has the lowest that was still under way. So nothing is stored before
-all of those have ended whose changes were announced, committed or not.
+A change of a job ends all pages of its kind in its organization, and of the kinds whose lists look for
+theirs in it.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from django.db import connection
 from django.db.models import BigIntegerField, Func
 
 from clipforge.common.cache.backend import default_cache
+from clipforge.common.cache.kept_pages import TRANSACTION, this_transaction
 from clipforge.common.cache.news import publish_on_commit
 from clipforge.common.cache.versioned_cache import Versioned
 from clipforge.jobs import kinds
@@ -36,12 +34,6 @@ from clipforge.jobs.models import QUEUED, Job
 SECONDS = 30
 # Of a job in the queue, whose place may be that old: as long as the answer says to wait before asking again.
 QUEUED_SECONDS = 5
-# Lists of one organization and kind that are known at the same time: pages, filters, sets of ids.
-MOST_LISTS = 32
-# The number of the transaction that asks.
-TRANSACTION = "pg_current_xact_id()::text::bigint"
-# All transactions below it have ended, and what they committed is seen from now on.
-ALL_ENDED_BELOW = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 # It may be stopped and deleted in one transaction.
 CHANGES_BEFORE_DELETE = 10
 
@@ -96,13 +88,20 @@ def channel_of(model: type[Job], pk: uuid.UUID) -> str:
 
 def changed(model: type[Job], pk: uuid.UUID) -> None:
     """Forget the stamp. Call in the transaction that changed the row, after the change."""
+    all_changed(model, [pk])
+
+
+def all_changed(model: type[Job], pks: Sequence[uuid.UUID]) -> None:
+    """As `changed`, of several rows in one round trip."""
     number = Func(template=TRANSACTION, output_field=BigIntegerField())
-    row = model._default_manager.filter(pk=pk).values_list("org_id", "version", number).first()
-    if row is not None:
-        org_id, version, changed_by = row
-        stamp = {f"{stamp_family(model, pk)}:{org_id}": version}
-        default_cache().invalidate_all({**stamp, **_lists(org_id, changed_by)})
+    rows = model._default_manager.filter(pk__in=pks).values_list("pk", "org_id", "version", number)
+    floors: dict[str, int] = {}
+    for pk, org_id, version, changed_by in rows if pks else ():
+        floors[f"{stamp_family(model, pk)}:{org_id}"] = version
+        floors |= _lists(model, org_id, changed_by)
         publish_on_commit(channel_of(model, pk))
+    if floors:
+        default_cache().invalidate_all(floors)
 
 
 def advanced(
@@ -125,9 +124,9 @@ def advanced(
         publish_on_commit(channel_of(model, pk))
 
 
-def added(org_id: uuid.UUID, *, changed_by: int) -> None:
+def added(model: type[Job], org_id: uuid.UUID, *, changed_by: int) -> None:
     """Forget the lists that a new job is in. Call in the transaction, of that number, that made it."""
-    default_cache().invalidate_all(_lists(org_id, changed_by))
+    default_cache().invalidate_all(_lists(model, org_id, changed_by))
 
 
 def deleting(job: Job) -> None:
@@ -138,12 +137,9 @@ def deleting(job: Job) -> None:
     """
     key = f"{stamp_family(type(job), job.pk)}:{job.org_id}"
     gone = {key: job.version + CHANGES_BEFORE_DELETE}
-    cache, lists = default_cache(), _lists(job.org_id, 0)
+    cache, lists = default_cache(), _lists(type(job), job.org_id, 0)
     if not all(map(cache.is_announced, lists)):  # as after the first of many
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {TRANSACTION}")
-            (changed_by,) = cursor.fetchone()
-        gone |= _lists(job.org_id, changed_by)
+        gone |= _lists(type(job), job.org_id, this_transaction())
     cache.invalidate_all(gone)
     publish_on_commit(channel_of(type(job), job.pk))
 
@@ -152,46 +148,14 @@ def deleting(job: Job) -> None:
 
 
 def list_family(model: type[Job]) -> str:
-    """Of what is known of lists of this kind of job: its key is this and the organization."""
+    """Of the pages of lists of this kind of job: their key is this and the organization."""
     return f"jobs:lists:{model.REFERENCE_TYPE}"
 
 
-def list_etag(
-    model: type[Job],
-    org_id: uuid.UUID,
-    name: str,
-    load: Callable[[], str],
-    *,
-    found: bytes | None,
-) -> str:
-    """The ETag that is kept of the list of this name, else that of what `load` reads.
-
-    `found` is as for `get_or_load`.
-    """
-    cache, key = default_cache(), f"{list_family(model)}:{org_id}"
-
-    def first() -> Versioned:
-        with connection.cursor() as cursor:
-            cursor.execute(ALL_ENDED_BELOW)  # before the list is read
-            (version,) = cursor.fetchone()
-        return Versioned(_container({name: load()}), version)
-
-    kept: dict[str, Any] = cache.get_or_load(key, first, seconds=SECONDS, found=found)
-    pages: dict[str, str] = kept["pages"]
-    if name not in pages:
-        etag = load()
-        if found is not None:
-            more = {name: etag} if len(pages) >= MOST_LISTS else {**pages, name: etag}
-            cache.extend(key, found, {**kept, "pages": more})
-        return etag
-    return pages[name]
-
-
-def _container(pages: dict[str, str]) -> dict[str, Any]:
-    """With a name of its own, so that none is taken for one that was there before it: see `extend`."""
-    return {"id": uuid.uuid4().hex, "pages": pages}
-
-
-def _lists(org_id: uuid.UUID, changed_by: int) -> dict[str, int]:
-    """The floors of all lists of the organization, above the transaction of this number."""
-    return {f"{list_family(kind.model)}:{org_id}": changed_by + 1 for kind in kinds.all_kinds()}
+def _lists(model: type[Job], org_id: uuid.UUID, changed_by: int) -> dict[str, int]:
+    """The floors of the lists that a job of this kind is seen in, above the transaction of this number."""
+    return {
+        f"{list_family(kind.model)}:{org_id}": changed_by + 1
+        for kind in kinds.all_kinds()
+        if kind.model is model or model in kind.listed_by
+    }

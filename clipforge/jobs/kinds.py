@@ -124,6 +124,9 @@ class JobKind(Generic[J]):
     # Codes of the failures that only this kind ends with.
     error_codes: frozenset[str] = frozenset()
 
+    # Other kinds in which its lists look for what they show: a change of one of those ends them too.
+    listed_by: tuple[type[Job], ...] = ()
+
     preparation: Preparation | None = None
     files: JobFiles | None = None
     # The key of the stored file that a run reads, empty where it is gone for good; and the codes of

@@ -32,6 +32,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from clipforge.common.cache.kept_pages import TRANSACTION
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.failure_excerpt import failure_excerpt
 from clipforge.jobs import caching, kinds, places, rules
@@ -178,7 +179,7 @@ def beat(job: Job, *, stage: str, progress: float) -> bool:
             " SET lease_expires_at = statement_timestamp() + make_interval(secs => %s),"
             " stage = %s, progress = %s"
             " WHERE id = %s AND status = %s AND fence = %s"
-            f" RETURNING version, {caching.TRANSACTION}",
+            f" RETURNING version, {TRANSACTION}",
             [settings.WORK_LEASE_SECONDS, stage, progress, job.pk, job.RUNNING, job.fence],
         )
         row = cursor.fetchone()

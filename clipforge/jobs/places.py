@@ -23,6 +23,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from psycopg.types.json import Jsonb
 
+from clipforge.common.cache.kept_pages import TRANSACTION
 from clipforge.jobs import caching, kinds
 from clipforge.jobs.models import QUEUED, Job, JobPlace
 
@@ -83,14 +84,14 @@ class Submission:
         ]
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT {columns}, ahead, stored, {caching.TRANSACTION} FROM jobs_submit({marks}, %s::regclass, %s,"  # noqa: S608 - our own
+                f"SELECT {columns}, ahead, stored, {TRANSACTION} FROM jobs_submit({marks}, %s::regclass, %s,"  # noqa: S608 - our own
                 f" jsonb_build_object({', '.join(pairs)}), %s, %s)",
                 parameters,
             )
             row: tuple[Any, ...] = cursor.fetchone()
         *reserved, self.ahead, self.stored, changed_by = row
         if self.ahead is not None:
-            caching.added(self.job.org_id, changed_by=changed_by)
+            caching.added(type(self.job), self.job.org_id, changed_by=changed_by)
         return tuple(reserved)
 
     def note(self) -> None:

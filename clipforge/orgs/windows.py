@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
+from clipforge.common.cache.kept_pages import PAGE
 from clipforge.common.cache.redis import Client
 from clipforge.common.cache.scripts import Script
 from clipforge.orgs.models import Organization, TierLimits
@@ -28,7 +29,7 @@ SECONDS = 60
 
 LUA = Path(__file__).parent / "lua"
 CHARGE = Script(LUA / "clock.lua", LUA / "window.lua", LUA / "charge.lua")
-ADMIT = Script(LUA / "clock.lua", LUA / "window.lua", LUA / "admit.lua")
+ADMIT = Script(LUA / "clock.lua", LUA / "window.lua", PAGE, LUA / "admit.lua")
 
 # Scope to the field of TierLimits that has its limit. Every request is in the first.
 SCOPES = {

@@ -33,6 +33,7 @@ from clipforge.jobs.api.views import WAIT, JobCancel, JobDetail, JobList, JobRet
 from clipforge.media.contracts import PICTURES
 from clipforge.orgs import stored
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
+from clipforge.orgs.api.lists import SECONDS
 from exports import downloads, selectors, services
 from exports.api import refusals
 from exports.api.filters import ExportFilter
@@ -73,6 +74,11 @@ class ExportList(JobList):
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "list": self.request.method != "POST"}
+
+    def seconds_kept(self, shown: list[Any]) -> float:
+        """Not beyond the end of a link, nor the time at which links are signed afresh."""
+        links = [each["download_expires_at"] for each in shown if each["download_url"]]
+        return downloads.seconds_steady(min(links), most=SECONDS) if links else SECONDS
 
     @extend_schema(
         operation_id="list_exports",

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import status
@@ -15,11 +15,11 @@ from rest_framework.response import Response
 
 from clipforge.common.api import expanding
 from clipforge.common.api.pagination import first_rows
-from clipforge.common.api.views import LeanList
 from clipforge.media import Chosen
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
+from clipforge.orgs.api.lists import KeptList
 from clipforge.orgs.api.views import OrgView
-from projects import moments, selectors
+from projects import caching, moments, selectors
 from projects.api import refusals
 from projects.api.filters import MomentFilter
 from projects.api.serializers import (
@@ -32,7 +32,7 @@ from projects.api.serializers import (
 from projects.models import Moment, Project
 
 
-class MomentList(LeanList, OrgView):
+class MomentList(KeptList):
     first_rows = first_rows(selectors.moments_of, ("score", "id"))
     serializer_class = MomentSerializer
     filterset_class = MomentFilter
@@ -43,6 +43,9 @@ class MomentList(LeanList, OrgView):
     codes = {"post": refusals.MOMENTS}
 
     queryset = Moment.objects.none()  # names the model; what is listed comes from get_queryset
+
+    def pages_family(self) -> str:
+        return caching.moments_family(self.kwargs["project_id"])
 
     def owner_id(self) -> uuid.UUID:
         return selectors.get_project(self.organization, self.kwargs["project_id"]).pk
@@ -56,8 +59,8 @@ class MomentList(LeanList, OrgView):
         summary="Moments of a project, best first",
         description="With the reasons of each score. `min_score` leaves out what is weaker.",
     )
-    def get(self, request: Request, project_id: uuid.UUID) -> Response:
-        return self.list(request)
+    def get(self, request: Request, project_id: uuid.UUID) -> HttpResponseBase:
+        return self.polled(request)
 
     @extend_schema(
         operation_id="create_moment",

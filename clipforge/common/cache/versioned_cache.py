@@ -64,9 +64,7 @@ JITTER = 0.05
 
 
 LUA = Path(__file__).parent / "lua"
-READ, STORE, INVALIDATE, EXTEND = (
-    Script(LUA / f"{name}.lua") for name in ("read", "store", "invalidate", "extend")
-)
+READ, STORE, INVALIDATE = (Script(LUA / f"{name}.lua") for name in ("read", "store", "invalidate"))
 
 
 class Versioned(NamedTuple):
@@ -169,22 +167,9 @@ class VersionedCache:
             None,
         )
 
-    def extend(self, key: str, found: bytes, value: Any) -> None:
-        """Put `value` in place of `found`, if that is still there, to live as long as it would have.
-
-        For a value that is added to, and has something in it that no other value had: what was loaded
-        after `found` was read is then as new as that. Inside a transaction nothing is stored.
-        """
-        if connection.in_atomic_block:
-            return
-        started, outcome = time.perf_counter(), "error"
-        try:
-            extended = EXTEND.run(self.redis, [key], [found, json.dumps(value)])
-            outcome = "stored" if extended else "refused"
-        except RedisError:
-            record(key, "error")
-        finally:
-            log_operation("extend", key, outcome, started)
+    def fill_token(self, key: str) -> str:
+        """With which a value under the floor of this key may be stored; empty where none may be."""
+        return self._look_up(key, 0).fill_token
 
     def flush_pending_invalidations(self) -> None:
         """Repeat the invalidations that did not reach Redis. Raises RedisError, and keeps them."""

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, ClassVar, TypeVar
 
 from django.http import HttpResponse
-from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import status
-from rest_framework.permissions import SAFE_METHODS
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api import expanding
 from clipforge.common.api.conditional import etag_of, held_by, not_modified
-from clipforge.common.api.renderers import Renderer
 from clipforge.common.api.schema import Codes, together
-from clipforge.common.api.views import LeanList
 from clipforge.common.errors import Invalid
 from clipforge.common.waiting import RETRY_SECONDS, wait_of
 from clipforge.jobs import caching
@@ -29,6 +24,7 @@ from clipforge.jobs.models import Job
 from clipforge.jobs.selectors import seconds_until_news
 from clipforge.orgs import caching as org_caching
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
+from clipforge.orgs.api.lists import KeptList
 from clipforge.orgs.api.request_path import admission_of
 from clipforge.orgs.api.views import OrgView
 
@@ -66,40 +62,13 @@ WAIT = OpenApiParameter(
 )
 
 
-class JobList(LeanList, OrgView):
-    """The jobs of one kind. Polled: a client that has a page already is told so without any SQL."""
+class JobList(KeptList):
+    """The jobs of one kind."""
 
     model: ClassVar[type[Job]]
 
-    def prefetch_family(self) -> str:
-        if self.request.method in SAFE_METHODS:
-            is_poll = "HTTP_IF_NONE_MATCH" in self.request.META
-            return caching.list_family(self.model) if is_poll else ""
-        return super().prefetch_family()
-
-    def polled(self, request: Request) -> HttpResponseBase:
-        """The page with its ETag, or 304."""
-        if "HTTP_IF_NONE_MATCH" not in request.META:
-            return self.list(request)
-        shown: list[HttpResponse] = []
-
-        def load() -> str:
-            body = Renderer().render(self.list(request).data)
-            shown.append(HttpResponse(body, content_type="application/json"))
-            shown[0]["ETag"] = etag_of(body)
-            return shown[0]["ETag"]
-
-        # With the host, which is in the links of the page.
-        address = request.build_absolute_uri().encode()
-        name = hashlib.sha256(address).hexdigest()[:32]
-        etag = caching.list_etag(
-            self.model, self.organization.pk, name, load, found=self.prefetched
-        )
-        if held := held_by(request, etag):
-            return not_modified(None, held)
-        if not shown:
-            load()
-        return shown[0]
+    def pages_family(self) -> str:
+        return caching.list_family(self.model)
 
 
 class JobDetail(JobView):

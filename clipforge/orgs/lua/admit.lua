@@ -2,7 +2,8 @@
 --
 -- KEYS  the cached row of the key
 -- ARGV  the digest of the whole key; a family of values that each organization has one of, or '=' and the
---       key of one that all share, or ''; the life that this must have left (ms), or 0; the networks of the
+--       key of one that all share, or '@<young> <family> <name>' of a page of lists that each organization
+--       has (see page.lua), or ''; the life that a value must have left (ms), or 0; the networks of the
 --       key among which the caller was found, or '';
 --       then for each window: scope, field of the limits, cost
 -- Returns {"admitted", key, organization, limits, value, life, window, ...}   the rows as JSON, and the
@@ -32,7 +33,10 @@ if org.rate_limit_override ~= cjson.null then
 end
 
 local value, name = false, ARGV[2]
-if name ~= '' then
+local young, lists, page = name:match('^@(%d+) (%S+) (%S+)$')
+if young then
+  value = kept_page(lists .. ':' .. row.organization_id, page, young)
+elseif name ~= '' then
   name = name:match('^=(.+)') or name .. ':' .. row.organization_id
   if ARGV[3] == '0' or redis.call('PTTL', name) >= tonumber(ARGV[3]) then value = redis.call('GET', name) end
 end
