@@ -201,6 +201,11 @@ class Export(Job):
             models.Index(
                 fields=["project", "-created_at", "-id"], name="exports_export_project_newest"
             ),
+            # `GET /exports?project=&sort=updated_at` and `updated_after`: else all of the project are
+            # sorted, or all that the organization changed since are read.
+            models.Index(
+                fields=["project", "-updated_at", "-id"], name="exports_export_project_updated"
+            ),
             # The admin's list of all exports: created_at, continued so that equal times are in
             # order. Nulls last, of which there are none, so that it is no order of the lists above:
             # for a busy organization the planner would read this one and throw most of it away.

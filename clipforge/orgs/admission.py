@@ -157,7 +157,9 @@ def _principal_of(key: bytes, organization: bytes, limits: bytes) -> Principal:
     """
     api_key = caching.from_json(APIKey, key)
     api_key.organization = caching.from_json(Organization, organization)
-    return Principal(api_key, caching.from_json(TierLimits, limits))
+    principal = Principal(api_key, caching.from_json(TierLimits, limits))
+    caching.admitted_with(principal.organization, principal.limits)
+    return principal
 
 
 def charge_more(admission: Admission, costs: Costs) -> Admission:
@@ -203,6 +205,7 @@ def _admit_stored(
     is_outdated = not keys.is_current(key, api_key.digest)
     organization = api_key.organization = caching.organization(api_key.organization_id)
     limits = caching.limits(organization.tier)
+    caching.admitted_with(organization, limits)
     principal = Principal(api_key, limits)
     if not organization.is_active or not is_at(api_key.allowed_addresses, address):
         return Admission(principal, [], is_outdated=is_outdated)

@@ -45,6 +45,19 @@ def limits(tier: str) -> TierLimits:
     return _cached(TierLimits, tier)
 
 
+def limits_of(organization: Organization) -> TierLimits:
+    """The limits of its tier. For the organization of a request they are those that it was admitted with."""
+    known: TierLimits | None = organization.__dict__.get("admitted_with")
+    if known is not None and known.tier == organization.tier:
+        return known
+    return limits(organization.tier)
+
+
+def admitted_with(organization: Organization, limits: TierLimits) -> None:
+    """Let the request whose organization this is ask Redis for its limits no more."""
+    organization.__dict__["admitted_with"] = limits
+
+
 def key_of(row: CachedRow) -> str:
     """The cache key of a row."""
     kind, field = KINDS[type(row)]

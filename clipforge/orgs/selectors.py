@@ -195,7 +195,7 @@ def find_api_key(text: str) -> APIKey:
 
 def limits_of(organization: Organization) -> TierLimits:
     """The limits of the organization's tier. Its own override wins over requests_per_minute."""
-    return with_override(organization, caching.limits(organization.tier))
+    return with_override(organization, caching.limits_of(organization))
 
 
 def with_override(organization: Organization, limits: TierLimits) -> TierLimits:

@@ -72,7 +72,7 @@ def require_room(org: Organization, *, size: int = 1, now: int | None = None) ->
 
 
 def _require(org: Organization, stored: int) -> None:
-    most = caching.limits(org.tier).storage_bytes
+    most = caching.limits_of(org).storage_bytes
     if stored > most:
         raise StorageLimitReached(
             f"The {org.tier} tier stores up to {most} bytes of sources and finished files; this would "

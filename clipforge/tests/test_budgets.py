@@ -116,9 +116,9 @@ def test_starting_an_export_is_one_transaction_of_four_statements(api: Any, orga
         "INSERT orgs_idempotencyrecord",
         "COMMIT",
     ]
-    # The limits of the tier, cached; floors of what is announced: the lists and the balance.
+    # The limits come with the admission; floors of what is announced: the lists and the balance.
     families = [each.split()[1] for each in asked]
-    assert families == ["orgs:key", *["orgs:limits"] * 3, "jobs:lists", "credits:balance"]
+    assert families == ["orgs:key", "jobs:lists", "credits:balance"]
 
 
 # --- a Redis that is silent -------------------------------------------------------------

@@ -127,6 +127,8 @@ def _filters(view_class: Any, subject: Subject) -> Iterator[Params]:
         project: Params = {"project": str(subject.project.pk)}
         yield project
         yield from ({**project, **choice} for choice in choices)
+        if "updated_after" in filters:
+            yield {**project, "updated_after": (now - datetime.timedelta(days=60)).isoformat()}
 
 
 def _some_ids(view_class: Any, subject: Subject) -> list[Any]:

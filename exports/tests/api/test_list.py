@@ -6,9 +6,11 @@ import datetime
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from clipforge.devtools.query_plans.explain import captured, cost_of
 from clipforge.devtools.testing.api import (
     all_pages,
     assert_not_told_apart,
@@ -162,3 +164,30 @@ def test_the_cursor_of_another_organization_is_404(
 def test_a_cursor_of_the_clients_own_making_is_refused(api: APIClient):
     for cursor in ("x", "nul\0", "a:b:c"):
         assert_problem(api.get(URL, {"cursor": cursor}), 422, "invalid_cursor")
+
+
+MANY = """
+INSERT INTO exports_export
+SELECT (jsonb_populate_record(one, jsonb_build_object(
+    'id', gen_random_uuid(), 'updated_at', one.updated_at - make_interval(secs => n)))).*
+FROM exports_export AS one, generate_series(1, 3000) AS n
+"""
+
+
+@pytest.mark.parametrize("rest", ["sort=updated_at", "updated_after=2020-01-01T00:00:00Z"])
+def test_what_changed_last_of_a_project_with_many_is_neither_sorted_nor_searched_for(
+    api: APIClient, project: Project, rest: str
+):
+    make_export(project)
+    with connection.cursor() as cursor:
+        cursor.execute(MANY)
+        cursor.execute("ANALYZE exports_export")
+    url = f"/api/v1/exports?project={project.pk}&{rest}"
+    pages = [url, api.get(url).json()["next"]]
+    for page in pages:
+        with captured() as asked:
+            assert len(api.get(page).json()["results"]) == 50
+        cost = cost_of([each for each in asked if "exports_export" in each.sql])
+        assert "exports_export_project_updated" in cost.indexes
+        assert (cost.sorted, cost.scans) == (0, set())
+        assert cost.read <= 51
