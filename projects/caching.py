@@ -1,4 +1,4 @@
-"""What is kept of moments: the pages of the list of each project, see `kept_pages`.
+"""The cache of moments: the pages of the list of each project, see `kept_pages`.
 
 projects:moments:<project>:<organization>:pages
 """
@@ -11,6 +11,9 @@ from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.kept_pages import this_transaction
 from projects.models import Project
 
+# Above the number of any transaction, and exact where numbers are floats: nothing is kept any more.
+GONE = 2**53 - 1
+
 
 def moments_family(project_id: uuid.UUID) -> str:
     """Of the pages of the moments of a project: their key is this and its organization."""
@@ -18,6 +21,14 @@ def moments_family(project_id: uuid.UUID) -> str:
 
 
 def moments_changed(project: Project) -> None:
-    """Forget the lists of its moments. Call in the transaction that changes them, or deletes the project."""
-    key = f"{moments_family(project.pk)}:{project.org_id}"
-    default_cache().invalidate(key, this_transaction() + 1)
+    """Forget the lists of its moments. Call in the transaction that changes them."""
+    default_cache().invalidate(_key(project), this_transaction() + 1)
+
+
+def moments_going(project: Project) -> None:
+    """The same where the project goes, with all of them: call in the transaction that deletes it."""
+    default_cache().invalidate(_key(project), GONE)
+
+
+def _key(project: Project) -> str:
+    return f"{moments_family(project.pk)}:{project.org_id}"

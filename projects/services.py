@@ -307,7 +307,7 @@ def delete_project(*, project: Project, actor: str) -> None:
         # Locks it first: the start of an export of it waits, and then finds it gone.
         key = lifecycle.abandon(project, actor=actor).source_key
         project_deleting.send(sender=Project, project=project, actor=actor)
-        caching.moments_changed(project)
+        caching.moments_going(project)
         project.delete()
         stored.settle(project.org_id)
         transaction.on_commit(lambda: storage.delete(key), robust=True)

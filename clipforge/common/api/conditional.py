@@ -109,5 +109,5 @@ def is_compressed(body: bytes) -> bool:
 
 
 def uncompressed(body: bytes) -> bytes:
-    """What `compressed` was given."""
+    """The JSON that `compressed` was given."""
     return zlib.decompress(body, wbits=31) if is_compressed(body) else body

@@ -40,7 +40,7 @@ MOST_BYTES = 16_384
 
 
 class Page(NamedTuple):
-    """What was shown under an ETag. The body as it is kept, which may be compressed; empty without one."""
+    """An answer under its ETag. The body as it is kept, which may be compressed; empty without one."""
 
     etag: str
     body: bytes

@@ -3,9 +3,9 @@
     python -m clipforge.devtools.benchmarks.request [ROUNDS] [--profile]
 
 Each round asks every case in turn over 16 kept connections, one process a server, and counts the CPU
-of all processes of that server. Printed is the smallest of the rounds: CPU milliseconds a request,
-and of the peer's requests a CPU second how many ours are. Where Node is installed the peer is the
-balance in NestJS, with the same script in Redis, the same headers and the same log line (its packages come
+of all processes of that server. Lists have ten rows, and nothing changes meanwhile. Printed is the
+smallest of the rounds: CPU milliseconds a request, and of the peer's requests a CPU second how many
+ours are. Where Node is installed the peer is the balance in NestJS, with the same script in Redis, the same headers and the same log line (its packages come
 from npm); else it is `bare`, a view that does nothing behind our middleware. `alone` is the same view
 behind none. `--profile` shows where the time of the balance goes, in one process.
 """
@@ -20,6 +20,7 @@ import pstats
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -35,10 +36,13 @@ PATHS = {
     "alone": "/alone",
     "bare": "/bare",
     "live": "/health/live",
-    "balance": BALANCE,
     "me": "/api/v1/me",
     "pricing": "/api/v1/pricing",
+    # Ten rows each.
+    "moments": "/api/v1/projects/{project}/moments",
     "exports": "/api/v1/exports",
+    # Just before the peer, which has no way to load what has ended after a minute.
+    "balance": BALANCE,
 }
 PEER = Path(__file__).parent / "peer"
 
@@ -49,6 +53,7 @@ def main(rounds: int, *, profile: bool) -> None:
         if profile:
             _profile(key)
             return
+        project = _rows(key)
         from clipforge.stack import Stack, web_command
 
         command = [*web_command()[:-1], "clipforge.devtools.benchmarks.bare:application"]
@@ -58,7 +63,9 @@ def main(rounds: int, *, profile: bool) -> None:
             _peer(data) as peer,
         ):
             cases = {
-                name: functools.partial(_cost, stack.port, stack.web_pid, path, key)
+                name: functools.partial(
+                    _cost, stack.port, stack.web_pid, path.format(project=project), key
+                )
                 for name, path in PATHS.items()
             }
             if peer is not None:
@@ -153,6 +160,18 @@ def api_keys() -> list[str]:
         )
         found.append(made.secret)
     return found
+
+
+def _rows(key: str) -> uuid.UUID:
+    """A project of the organization of the key, with ten moments and ten exports."""
+    from clipforge.devtools.testing.factories import make_export, make_moment, make_project
+    from clipforge.orgs.keys import public_id_of
+    from clipforge.orgs.models import APIKey
+
+    project = make_project(APIKey.objects.get(prefix=public_id_of(key)).organization)
+    for _ in range(10):
+        make_export(project, moment=make_moment(project))
+    return project.pk
 
 
 def _profile(key: str) -> None:
