@@ -191,7 +191,11 @@ class Upload(UUIDModel):
     )
     # It was computed: of ten gigabytes that takes ten seconds, however often a project is asked for.
     is_digested = models.BooleanField(default=False, db_default=False, editable=False)
-    received = models.BigIntegerField(db_default=0, help_text="Bytes that are on the disk.")
+    received = models.BigIntegerField(db_default=0, help_text="Bytes that are here.")
+    # Of one whose parts go to the bucket itself; else 0.
+    part_bytes = models.BigIntegerField(default=0, db_default=0, editable=False)
+    # By which the bucket knows its parts. Empty before the first is asked for, and once they are one file.
+    parts_id = models.TextField(default="", db_default="", editable=False)
     # What it will take, from its first day on. A trigger adds it up by organization.
     stored_bytes = models.BigIntegerField(db_default=0, default=0, editable=False)
     # No reference: it is forgotten in a day, whatever becomes of the project.
@@ -221,8 +225,13 @@ class Upload(UUIDModel):
         return f"{self.org_id}/{UPLOADS}/{self.pk}/part"
 
     @property
+    def is_direct(self) -> bool:
+        """Whether its parts go to the bucket itself."""
+        return self.part_bytes > 0
+
+    @property
     def is_complete(self) -> bool:
-        return self.received == self.size
+        return self.received == self.size and not self.parts_id
 
 
 class ProjectImport(models.Model):

@@ -134,14 +134,13 @@ def bring_upload(
 ) -> Iterator[Brought]:
     """Look at an upload that is whole, and bring it to the store for `use_upload`, within the block.
 
-    Call it outside a transaction. Raises NotFound, Gone and Conflict where it cannot be used, what
+    Call it outside a transaction. Raises NotFound, StorageFull, Gone and Conflict where it cannot be used, what
     `uploads.digest_of` and `sources.inspect_source` do, and Invalid for a range outside of it. What is no
     video at all is removed.
     """
     upload = uploads.get_upload(org, upload_id)
     uploads.require_usable(upload)
-    part = uploads.second_name(upload)
-    try:
+    with uploads.at_hand(upload) as part:
         digest = uploads.digest_of(upload, part)
         try:
             source = sources.inspect_source(org=org, path=part, audio_track=audio_track)
@@ -149,10 +148,9 @@ def bring_upload(
             uploads.end_upload(upload)
             raise
         require_inside(wishes or {}, duration=source.duration)
-        with bring_source(org=org, part=part, sha256=digest) as arrival:
+        key = _source_key(org, uuid7())
+        with uploads.brought(upload, part, key, sha256=digest) as arrival:
             yield Brought(upload, digest, source, arrival)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def use_upload(*, brought: Brought, **options: Any) -> Project:

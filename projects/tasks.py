@@ -23,7 +23,9 @@ def remove_uploads(timestamp: int) -> None:
     """Remove what broken uploads left behind."""
     now = time.time()
     storage.remove_old_incoming(older_than_seconds=ABANDONED_UPLOAD_SECONDS, now=now)
-    storage.abort_uploads(older_than_seconds=ABANDONED_PARTS_SECONDS, now=now)
+    storage.abort_uploads(
+        older_than_seconds=ABANDONED_PARTS_SECONDS, now=now, is_wanted=uploads.is_awaited
+    )
     importing.release_room()
 
 

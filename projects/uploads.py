@@ -34,6 +34,7 @@ from clipforge.common.errors import (
     TooLarge,
     UnsupportedMedia,
 )
+from clipforge.common.storage import Arrival
 from clipforge.common.storage.local import LocalStorage
 from clipforge.jobs import store_markers
 from clipforge.jobs.failures import DATABASE_FAULTS
@@ -50,6 +51,10 @@ PIECE = 256 * 1024
 BATCH = 1000
 # A folder that is as old and has no row was left by a crash. Seconds.
 ORPHAN_SECONDS = 24 * 3600
+# Of a file that goes to a bucket: parts of this size, or of what makes so many of them. S3 takes parts of
+# 5 MiB to 5 GiB, and 10,000 of them.
+DIRECT_PART_BYTES = 16 << 20
+MOST_PARTS = 10_000
 
 
 class Locked(DomainError):
@@ -75,9 +80,12 @@ class Checksum(NamedTuple):
     digest: bytes
 
 
-def create_upload(*, org: Organization, name: str, size: int, sha256: str = "") -> Upload:
+def create_upload(
+    *, org: Organization, name: str, size: int, sha256: str = "", is_tus: bool = False
+) -> Upload:
     """Take the room for a file of `size` bytes. No credits are reserved.
 
+    Where the store is a bucket its parts go there, unless the client speaks only tus.
     Raises TooLarge, Invalid for a file without a byte, StorageFull and StorageLimitReached.
     """
     if size > settings.MAX_UPLOAD_BYTES:
@@ -87,19 +95,27 @@ def create_upload(*, org: Organization, name: str, size: int, sha256: str = "") 
         )
     if size < 1:
         raise Invalid("The file is empty.", code="empty_file")
-    storage.require_room(size)
+    is_direct = storage.part_store() is not None and not is_tus
+    if not is_direct:
+        storage.require_room(size)
     upload = Upload(
         org=org,
         name=sources.shown_name(name),
         size=size,
         sha256=sha256.lower(),
+        part_bytes=direct_part_bytes(size) if is_direct else 0,
         stored_bytes=size,
-        expires_at=_end(),
+        expires_at=end(),
     )
     with transaction.atomic():
         upload.save(force_insert=True)
         stored.require_within_limit(org)
     return upload
+
+
+def direct_part_bytes(size: int) -> int:
+    """How large the parts of a file are that go to a bucket; the last one has the rest."""
+    return max(DIRECT_PART_BYTES, -(-size // MOST_PARTS))
 
 
 def get_upload(org: Organization, upload_id: uuid.UUID, *, lock: bool = False) -> Upload:
@@ -135,7 +151,7 @@ def append(
             # What is said to be here survives a loss of power.
             with storage.full_disk_is_refused():
                 os.fdatasync(file.fileno())
-            upload.received, upload.expires_at = offset + written, _end()
+            upload.received, upload.expires_at = offset + written, end()
             here = Upload.objects.filter(pk=upload.pk, received=offset)
             if not here.update(received=upload.received, expires_at=upload.expires_at):
                 raise NotFound  # ended meanwhile
@@ -184,13 +200,46 @@ def require_usable(upload: Upload) -> None:
         )
 
 
-def second_name(upload: Upload) -> Path:
-    """A name of its file for one caller, who removes it, whoever else uses or ends the upload meanwhile.
+@contextlib.contextmanager
+def at_hand(upload: Upload) -> Iterator[Path]:
+    """Its file as a path of this machine, whoever else uses or ends the upload meanwhile.
+
+    Of one in the bucket, a copy in the scratch.
 
     Raises Conflict where a project was just made of it, and NotFound where it has ended.
     """
+    with contextlib.ExitStack() as stack:
+        with _says_what_became_of(upload):
+            if upload.is_direct:
+                path = stack.enter_context(storage.local_copy(upload.file_key))
+            else:
+                path = storage.second_name(path_of(upload))
+                stack.callback(path.unlink, missing_ok=True)
+        yield path
+
+
+@contextlib.contextmanager
+def brought(upload: Upload, path: Path, key: str, *, sha256: str) -> Iterator[Arrival]:
+    """Bring its file, which is at this path, to the key of a project to come, as `storage.brought` does.
+
+    Raises what `at_hand` does.
+    """
+    store = storage.part_store() if upload.is_direct else None
+    if store is None:
+        bringing = storage.brought(path, key, sha256=sha256)
+    else:
+        bringing = storage.copied(store, upload.file_key, key, sha256=sha256)
+    with contextlib.ExitStack() as stack:
+        with _says_what_became_of(upload):
+            arrival = stack.enter_context(bringing)
+        yield arrival
+
+
+@contextlib.contextmanager
+def _says_what_became_of(upload: Upload) -> Iterator[None]:
+    """Where the block finds no file: Conflict where a project was just made of it, NotFound where it has ended."""
     try:
-        return storage.second_name(path_of(upload))
+        yield
     except FileNotFoundError:
         require_usable(get_upload(upload.org, upload.pk))
         raise NotFound from None
@@ -238,25 +287,40 @@ def remove_expired() -> int:
 
 
 def remove_orphans(now: float) -> int:
-    """Remove the folders of uploads that do not exist. Returns how many."""
+    """Remove the folders of uploads that do not exist, here and in the bucket. Returns how many."""
     if not store_markers.is_known():
         return 0
-    return storage.remove_orphans(
-        storage.UPLOADS,
-        exists=lambda ids: Upload.objects.filter(pk__in=ids).values_list("pk", flat=True),
-        older_than_seconds=ORPHAN_SECONDS,
-        now=now,
-        store=LocalStorage(),
+    return sum(
+        storage.remove_orphans(
+            storage.UPLOADS,
+            exists=lambda ids: Upload.objects.filter(pk__in=ids).values_list("pk", flat=True),
+            older_than_seconds=ORPHAN_SECONDS,
+            now=now,
+            store=store,
+        )
+        for store in (LocalStorage(), storage.part_store())
+        if store is not None
     )
 
 
+def is_awaited(key: str) -> bool:
+    """Whether parts for this key of the bucket are those of an upload that has not ended."""
+    _, area, *_ = key.split("/")
+    awaited = Upload.objects.filter(pk=storage.row_id_of(key), expires_at__gt=Now())
+    return area == storage.UPLOADS and awaited.exists()
+
+
 def path_of(upload: Upload) -> Path:
-    """Where its parts are: on a disk that all web processes have, wherever the store is."""
+    """Where the parts are that come here: on a disk that all web processes have, wherever the store is."""
     return storage.path_of(upload.file_key)
 
 
 def _remove(upload: Upload) -> None:
-    LocalStorage().remove([upload.file_key])
+    store = storage.part_store() if upload.is_direct else None
+    if store is None:
+        LocalStorage().remove([upload.file_key])
+    else:
+        store.drop_parts(upload.file_key)
 
 
 @contextlib.contextmanager
@@ -277,6 +341,8 @@ def _locked(upload: Upload) -> Iterator[IO[bytes]]:
 def _require_fit(upload: Upload, offset: int, length: int) -> None:
     if upload.used_by is not None:
         require_usable(upload)
+    if upload.is_direct:
+        raise Conflict("The parts of this upload go to the bucket itself.", code="wrong_protocol")
     if offset != upload.received:
         raise Conflict(
             f"The next part begins at {upload.received}, and this one at {offset}.",
@@ -354,5 +420,6 @@ def _require_video(upload: Upload, file: IO[bytes]) -> None:
         raise
 
 
-def _end() -> datetime.datetime:
+def end() -> datetime.datetime:
+    """Until when an upload stays to which something came just now."""
     return timezone.now() + datetime.timedelta(seconds=settings.UPLOAD_SECONDS)

@@ -23,6 +23,8 @@ ONE = {"api": 1}
 POSTS = {
     "projects": {"api": 5, "uploads": 1},
     "uploads": {"api": 1, "uploads": 1},
+    "upload-parts": ONE,
+    "upload-complete": ONE,
     "project-cancel": ONE,
     "project-retry": {"api": 2},
     "moments": {"api": 2},

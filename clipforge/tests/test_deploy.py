@@ -125,6 +125,7 @@ def test_a_bucket_of_its_own_is_started_only_where_it_is_asked_for(compose: dict
             "s3:PutObject",
             "s3:DeleteObject",
             "s3:AbortMultipartUpload",
+            "s3:ListMultipartUploadParts",
         ],
     }
 

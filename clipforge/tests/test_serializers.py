@@ -77,6 +77,8 @@ FIELDS: dict[str, tuple[str, str]] = {
         "id name size sha256 offset protocol url part_bytes project created_at expires_at",
         "",
     ),
+    "MissingPartSerializer": ("number offset size url", "number offset size url"),
+    "UploadPartsSerializer": ("received missing", "received missing"),
     "UploadRequestSerializer": ("name size sha256", "name size sha256"),
     "WishesSerializer": (WISHES, WISHES),
     "MomentSerializer": (

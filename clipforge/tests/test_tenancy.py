@@ -17,6 +17,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from clipforge.common import storage
+from clipforge.common.api import captions
 from clipforge.devtools.testing.state import fingerprint
 from clipforge.devtools.testing.tenancy import (
     METHODS,
@@ -67,6 +68,9 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     # Without the headers of the protocol: projects/tests/api/test_uploads.py has whole parts.
     ("upload", "PATCH"): (422, 404, "upload"),
     ("upload", "DELETE"): (204, 404, "upload"),
+    # It comes here, by tus: projects/tests/api/test_direct_uploads.py has those that go to a bucket.
+    ("upload-parts", "POST"): (409, 404, "upload"),
+    ("upload-complete", "POST"): (409, 404, "upload"),
     ("project", "GET"): (200, 404, "project"),
     ("project", "PATCH"): (200, 404, "project"),
     ("project", "DELETE"): (204, 404, "project"),
@@ -74,6 +78,8 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("project-retry", "POST"): (200, 404, "failed project"),
     ("moments", "GET"): (200, 404, "project"),
     ("project-picture", "GET"): (302, 404, "project"),
+    ("source", "GET"): (302, 404, "project"),
+    ("project-captions", "GET"): (302, 404, "project"),
     ("project-archive", "GET"): (302, 404, "project"),
     ("moment-poster", "GET"): (302, 404, "moment"),
     # Nothing is kept of the project here: projects/tests/api/test_curves.py has one of which there is.
@@ -100,6 +106,7 @@ GUARDED: dict[tuple[str, str], tuple[int, int, str | None]] = {
     ("export-download", "GET"): (302, 404, "export"),
     ("export-picture", "GET"): (302, 404, "export"),
     ("export-transcript", "GET"): (200, 404, "export"),
+    ("export-captions", "GET"): (302, 404, "export"),
     ("credits-statement", "GET"): (200, 200, None),
     ("usage", "GET"): (200, 200, None),
     # This service takes no payments through Stripe; those that it takes are billing's own tests'.
@@ -131,6 +138,8 @@ OPEN: dict[str, set[str]] = {
     "download-file": {"GET", "HEAD"},
     "picture-file": {"GET", "HEAD"},
     "source-file": {"GET", "HEAD"},
+    "project-captions-file": {"GET", "HEAD"},
+    "export-captions-file": {"GET", "HEAD"},
     "download-archive": {"GET", "HEAD"},
 }
 
@@ -261,6 +270,9 @@ def address(name: str, pk: str, world: World) -> str:
         return picture_of(world.objects["project"])
     if name == "source-file":
         return source_of(world.objects["project"])
+    if name in {"project-captions-file", "export-captions-file"}:
+        thing = world.objects[name.partition("-")[0]]
+        return captions.signed_url(thing.org_id, thing.pk, "captions.vtt", route=name)
     if name == "credits-statement":
         return f"{PATTERNS[name]}?month={timezone.now():%Y-%m}"
     if name == "download-archive":
@@ -272,6 +284,8 @@ def address(name: str, pk: str, world: World) -> str:
     pattern = PATTERNS[name]
     if name in {"export-picture", "project-picture", "moment-poster"}:
         pattern = pattern.replace("<str:name>", "poster.jpg")
+    if name in {"project-captions", "export-captions"}:
+        pattern = pattern.replace("<str:name>", "captions.vtt")
     path, filled = re.subn(r"<uuid:\w+>", pk, pattern)
     assert "<" not in path, f"{path}: this test cannot fill that in"
     assert bool(filled) == bool(pk), f"{path}: say whose thing it is about"
@@ -546,6 +560,9 @@ def test_open_routes_answer_every_caller_alike_and_reveal_nothing(owner, strange
                 # An archive names its files, whose link it is.
                 archived = name == "download-archive" and method == "GET"
                 named = [str(owner.objects["export"].pk)] if archived else []
+                # Captions are what is spoken.
+                if name.endswith("-captions-file") and method == "GET":
+                    named = [owner.org.name, f"{owner.org.name} speaks"]
                 assert leaks(response, owner, body_text) == named, (who, name)
     assert fingerprint() == before
 

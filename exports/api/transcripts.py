@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from clipforge.common.api import transcripts as common_transcripts
 from clipforge.media.captions import cues
 from clipforge.orgs.api.views import OrgView
+from clipforge.orgs.models import Organization
 from exports import selectors
 from exports.api import refusals
 from exports.models import Export
@@ -32,16 +33,18 @@ class TranscriptOfExport(common_transcripts.TranscriptAnswers, OrgView):
         examples=common_transcripts.EXAMPLES,
     )
     def get(self, request: Request, export_id: uuid.UUID) -> HttpResponse:
-        export = selectors.get_export(self.organization, export_id)
-        row = project_selectors.get_transcript(export.project)
-        part = Part(
-            row,
-            export.start,
-            export.end,
-            origin=export.start,
-            ranges=tuple(export.ranges) if export.kept else (),
-            columns=cues.VERTICAL_COLUMNS
-            if export.aspect == Export.Aspect.VERTICAL
-            else cues.COLUMNS,
-        )
-        return self.shown(request, part)
+        return self.shown(request, part_of(self.organization, export_id))
+
+
+def part_of(org: Organization, export_id: uuid.UUID) -> Part:
+    """The words of a clip. Raises NotFound, NoTranscript."""
+    export = selectors.get_export(org, export_id)
+    is_vertical = export.aspect == Export.Aspect.VERTICAL
+    return Part(
+        project_selectors.get_transcript(export.project),
+        export.start,
+        export.end,
+        origin=export.start,
+        ranges=tuple(export.ranges) if export.kept else (),
+        columns=cues.VERTICAL_COLUMNS if is_vertical else cues.COLUMNS,
+    )

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from exports.api import archives, batches, quotes, transcripts, views, watermark
+from exports.api import archives, batches, captions, quotes, transcripts, views, watermark
 
 urlpatterns = [
     path("watermark", watermark.WatermarkView.as_view(), name="watermark"),
@@ -24,6 +24,11 @@ urlpatterns = [
         name="export-transcript",
     ),
     path(
+        "exports/<uuid:export_id>/captions/<str:name>",
+        captions.ExportCaptions.as_view(),
+        name="export-captions",
+    ),
+    path(
         "exports/<uuid:export_id>/pictures/<str:name>",
         views.ExportPicture.as_view(),
         name="export-picture",
@@ -32,6 +37,11 @@ urlpatterns = [
 file_urlpatterns = [
     path(
         "files/archives/<str:token>/<str:name>", archives.download_archive, name="download-archive"
+    ),
+    path(
+        "files/captions/exports/<str:token>/<str:name>",
+        captions.captions_file,
+        name="export-captions-file",
     ),
     path("files/<str:token>/<str:name>", views.download_file, name="download-file"),
 ]

@@ -1,4 +1,4 @@
-"""Pictures of projects over HTTP."""
+"""Files of projects over HTTP: the source, and the pictures."""
 
 from __future__ import annotations
 
@@ -43,6 +43,29 @@ class ProjectPicture(OrgView):
         if name not in PICTURES:
             raise NotFound
         return redirect(request, pictures.signed_url(project, name))
+
+
+class ProjectSource(OrgView):
+    problems = {"get": (404, 409)}
+    codes = {"get": refusals.SOURCE}
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="download_project_source",
+        summary="Redirect to a signed, expiring URL of the source",
+        description="The file as it was uploaded or fetched, under its name, until it ends. A link of its own, "
+        "good for some minutes; whoever has it may fetch the file. With `?inline=1` added to it, a browser "
+        "plays the file instead of saving it.",
+        responses={
+            (200, "*/*"): OpenApiResponse(
+                OpenApiTypes.BINARY, description="The file, where the redirect is followed."
+            ),
+            302: OpenApiResponse(description="`Location` is the URL; it supports Range."),
+        },
+    )
+    def get(self, request: Request, project_id: uuid.UUID) -> Response:
+        project = selectors.get_project(self.organization, project_id)
+        return redirect(request, watching.signed_url(project))
 
 
 class MomentPoster(OrgView):
@@ -91,9 +114,15 @@ def picture_file(request: HttpRequest, token: str, name: str) -> HttpResponseBas
 
 @safe_only
 def source_file(request: HttpRequest, token: str, name: str) -> HttpResponseBase:
-    """The source behind a signed URL, to be played by staff, whole or in ranges."""
+    """The source behind a signed URL, whole or in ranges. No API key: the link is the permission.
+
+    `?inline=1` is for playing it in a page; else it is saved.
+    """
     try:
         key, seconds_left = watching.target_of(token)
-        return serve_file(request, key, download_name=name, inline=True, seconds_left=seconds_left)
+        inline = request.GET.get("inline") == "1"
+        return serve_file(
+            request, key, download_name=name, inline=inline, seconds_left=seconds_left
+        )
     except DomainError as error:
         return refusal(error)

@@ -38,11 +38,29 @@ USE_OF_UPLOAD = {
         "upload_used": "A project was made of the upload already: `existing`.",
     },
 }
+PARTS_ASKED = {
+    **UPLOAD_GONE,
+    409: {
+        "wrong_protocol": "The parts are sent here, by PATCH.",
+        "upload_used": "A project was made of the upload already: `existing`.",
+    },
+    423: {"upload_locked": "Another request began the upload just now."},
+}
+UPLOAD_COMPLETED = {
+    **UPLOAD_GONE,
+    409: {
+        "wrong_protocol": "The parts are sent here, by PATCH.",
+        "upload_incomplete": "Parts are missing.",
+        "upload_used": "A project was made of the upload already: `existing`.",
+    },
+    415: {"not_a_video": "The file is no video that is accepted. The upload was removed."},
+}
 PART = {
     **UPLOAD_GONE,
     400: {"upload_interrupted": "The part broke off before its end."},
     409: {
         "wrong_offset": "The next part begins elsewhere.",
+        "wrong_protocol": "The parts go to the bucket itself.",
         "upload_used": "A project was made of the upload already: `existing`.",
     },
     412: {"tus_version": "Another version of the protocol than 1.0.0."},
@@ -78,6 +96,7 @@ MOMENTS = {
     **BUSY,
 }
 TRANSCRIPT = {404: NO_TRANSCRIPT, 422: BAD_RANGE}
+TRANSCRIPT_LINK = {404: NO_TRANSCRIPT}
 CORRECTION = {
     404: NO_TRANSCRIPT,
     422: {
@@ -85,6 +104,12 @@ CORRECTION = {
         "not_a_word": "A word has 1 to 64 characters that can be shown.",
         "transcript_too_long": "The transcript would be too long.",
     },
+}
+SOURCE = {
+    409: {
+        "source_expired": "The source was deleted when its time was over.",
+        "no_source": "The source was not fetched yet, or never came.",
+    }
 }
 PICTURE = {409: {"project_not_ready": "The project is not analysed yet."}}
 CURVES = {

@@ -190,10 +190,15 @@ class UploadSerializer(ModelSerializer):
     offset = serializers.IntegerField(
         source="received",
         read_only=True,
-        help_text="Bytes that are here: the next part begins there.",
+        help_text="Bytes that are here. Of `tus` the next part begins there; of `s3` they are counted "
+        "when addresses are asked for.",
     )
-    protocol = serializers.SerializerMethodField(help_text="How parts are sent: `tus`.")
-    url = serializers.SerializerMethodField(help_text="Where parts are sent to.")
+    protocol = serializers.SerializerMethodField(
+        help_text="How parts are sent: `tus`, by PATCH, or `s3`, by PUT to addresses that are asked for."
+    )
+    url = serializers.SerializerMethodField(
+        help_text="Where parts are sent to; of `s3`, where their addresses are asked for."
+    )
     part_bytes = serializers.SerializerMethodField(help_text="So many bytes a part at most.")
     project = serializers.UUIDField(
         source="used_by", read_only=True, allow_null=True, help_text="That was made of it."
@@ -216,14 +221,33 @@ class UploadSerializer(ModelSerializer):
         ]
         read_only_fields = fields
 
+    @extend_schema_field({"type": "string", "enum": ["tus", "s3"]})
     def get_protocol(self, upload: Upload) -> str:
-        return "tus"
+        return "s3" if upload.is_direct else "tus"
 
     def get_url(self, upload: Upload) -> str:
-        return reverse("upload", args=[upload.pk])
+        return reverse("upload-parts" if upload.is_direct else "upload", args=[upload.pk])
 
     def get_part_bytes(self, upload: Upload) -> int:
-        return int(settings.UPLOAD_PART_BYTES)
+        return int(upload.part_bytes or settings.UPLOAD_PART_BYTES)
+
+
+class MissingPartSerializer(Serializer):
+    number = serializers.IntegerField(help_text="From 1 on.")
+    offset = serializers.IntegerField(help_text="Where it begins in the file.")
+    size = serializers.IntegerField(help_text="Bytes; the address takes no other size.")
+    url = serializers.CharField(help_text="Takes the part by PUT, for an hour. It is a secret.")
+
+
+class UploadPartsSerializer(Serializer):
+    example = examples.PARTS
+
+    received = serializers.ListField(
+        child=serializers.IntegerField(), help_text="The numbers of the parts that are here."
+    )
+    missing = MissingPartSerializer(
+        many=True, help_text="The first 100 of those that are not. None: complete the upload."
+    )
 
 
 class UploadRequestSerializer(Serializer):

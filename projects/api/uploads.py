@@ -17,9 +17,13 @@ from clipforge.common.api.parsers import LimitedJSONParser
 from clipforge.common.errors import TooLarge
 from clipforge.orgs.api.idempotency import Answer, answer, respond_once
 from clipforge.orgs.api.views import OrgView
-from projects import uploads
+from projects import direct_uploads, uploads
 from projects.api import refusals, tus
-from projects.api.serializers import UploadRequestSerializer, UploadSerializer
+from projects.api.serializers import (
+    UploadPartsSerializer,
+    UploadRequestSerializer,
+    UploadSerializer,
+)
 from projects.models import Upload
 
 
@@ -65,10 +69,12 @@ class UploadList(UploadView):
     @extend_schema(
         operation_id="create_upload",
         summary="Begin to send a file in parts",
-        description="Answers where to send them: parts of up to `part_bytes` by PATCH (the tus protocol, "
-        "1.0.0), one after the other, from `offset` on, whatever interrupts them. No credits are reserved; the "
-        "size counts as stored. `POST /projects` with `upload` makes a project of it. Clients of the tus "
-        "protocol send `Upload-Length` and `Upload-Metadata` (`filename`, `sha256`) instead of a body.",
+        description="Answers how to send them, as `protocol`. `tus`: parts of up to `part_bytes` by PATCH (the "
+        "tus protocol, 1.0.0), one after the other, from `offset` on, whatever interrupts them. `s3`: parts of "
+        "`part_bytes`, in any order, by PUT to the addresses that `POST /uploads/{id}/parts` gives. No credits "
+        "are reserved; the size counts as stored. `POST /projects` with `upload` makes a project of it. Clients "
+        "of the tus protocol send `Upload-Length` and `Upload-Metadata` (`filename`, `sha256`) instead of a "
+        "body, and `protocol` is `tus` for them.",
         request=UploadRequestSerializer,
         responses={201: UploadSerializer},
     )
@@ -78,7 +84,9 @@ class UploadList(UploadView):
         form.is_valid(raise_exception=True)
 
         def create() -> Answer:
-            upload = uploads.create_upload(org=self.organization, **form.validated_data)
+            upload = uploads.create_upload(
+                org=self.organization, is_tus=tus.speaks_tus(request), **form.validated_data
+            )
             return answer(
                 status.HTTP_201_CREATED,
                 UploadSerializer(upload).data,
@@ -100,12 +108,14 @@ class UploadList(UploadView):
         return wanted | ({"sha256": said["sha256"]} if "sha256" in said else {})
 
 
-class UploadDetail(UploadView):
-    problems = {"patch": (409, 410, 411, 412, 413, 415, 423, 460, 507), "get": (410,)}
-    codes = {"patch": refusals.PART, "get": refusals.UPLOAD_GONE}
-
+class OneUpload(UploadView):
     def get_upload(self) -> Upload:
         return uploads.get_upload(self.organization, self.kwargs["upload_id"])
+
+
+class UploadDetail(OneUpload):
+    problems = {"patch": (409, 410, 411, 412, 413, 415, 423, 460, 507), "get": (410,)}
+    codes = {"patch": refusals.PART, "get": refusals.UPLOAD_GONE}
 
     @extend_schema(
         operation_id="get_upload",
@@ -167,3 +177,40 @@ class UploadDetail(UploadView):
     def delete(self, request: Request, upload_id: uuid.UUID) -> Response:
         uploads.end_upload(self.get_upload())
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class UploadParts(OneUpload):
+    serializer_class = UploadPartsSerializer
+    bodyless_methods = ("post",)
+    problems = {"post": (409, 410, 423)}
+    codes = {"post": refusals.PARTS_ASKED}
+
+    @extend_schema(
+        operation_id="list_upload_parts",
+        summary="Which parts are in the bucket, and where to send the others",
+        description="Of an upload whose `protocol` is `s3`. Send each part that is `missing` to its address by "
+        "PUT, in any order and side by side, and ask again, after an interruption too, until none is missing. "
+        "A part that is sent twice counts once. What has come gives the upload another day.",
+        request=None,
+        responses=UploadPartsSerializer,
+    )
+    def post(self, request: Request, upload_id: uuid.UUID) -> Response:
+        parts = direct_uploads.ask_for_parts(self.get_upload())
+        return Response(
+            {"received": parts.received, "missing": [each._asdict() for each in parts.missing]}
+        )
+
+
+class UploadComplete(OneUpload):
+    bodyless_methods = ("post",)
+    problems = {"post": (409, 410, 415)}
+    codes = {"post": refusals.UPLOAD_COMPLETED}
+
+    @extend_schema(
+        operation_id="complete_upload",
+        summary="Make one file of the parts in the bucket",
+        description="Of an upload whose `protocol` is `s3`, once all parts are there. Repeating it changes nothing.",
+        request=None,
+    )
+    def post(self, request: Request, upload_id: uuid.UUID) -> Response:
+        return Response(UploadSerializer(direct_uploads.complete(self.get_upload())).data)

@@ -50,8 +50,10 @@ def objects() -> list[str]:
 
 
 def send(api: APIClient, film: bytes) -> str:
-    begun = api.post(URL, {"name": "a.mp4", "size": len(film)}, format="json")
-    headers = {"HTTP_TUS_RESUMABLE": "1.0.0", "HTTP_UPLOAD_OFFSET": "0"}
+    tus = {"HTTP_TUS_RESUMABLE": "1.0.0"}
+    begun = api.post(URL, HTTP_UPLOAD_LENGTH=str(len(film)), **tus)  # type: ignore[arg-type]
+    assert begun.json()["protocol"] == "tus"
+    headers = {**tus, "HTTP_UPLOAD_OFFSET": "0"}
     kind = "application/offset+octet-stream"
     sent = api.generic("PATCH", begun["Location"], film, content_type=kind, **headers)  # type: ignore[arg-type]
     assert sent.status_code == 204
@@ -74,7 +76,7 @@ def test_an_import_ends_in_the_bucket(
     assert (objects(), stored_files()) == ([project.source_key], [])
 
 
-def test_an_upload_in_parts_ends_in_the_bucket(
+def test_an_upload_by_tus_ends_in_the_bucket(
     bucket: Bucket, api: APIClient, organization: Organization, film: bytes
 ):
     pk = send(api, film)

@@ -50,6 +50,9 @@ from clipforge.common.storage.stores import (
     Entry,
     Facts,
     Folder,
+    IsWanted,
+    PartStore,
+    SentPart,
     ShouldStop,
     Stopped,
     Store,
@@ -60,6 +63,7 @@ from clipforge.common.storage.stores import (
     current,
     folder_of,
     never,
+    unwanted,
 )
 
 __all__ = [
@@ -70,7 +74,9 @@ __all__ = [
     "Entry",
     "Facts",
     "Folder",
+    "PartStore",
     "PartWriter",
+    "SentPart",
     "ShouldStop",
     "Stopped",
     "Store",
@@ -112,9 +118,12 @@ def publish(part: Path, key: str, *, sha256: str = "", should_stop: ShouldStop =
 
 
 class Arrival:
-    """A file on its way to its key. Nothing of it stays unless `land` is called."""
+    """A file on its way to its key. Nothing of it stays unless `land` is called.
 
-    def __init__(self, part: Path, key: str) -> None:
+    `part` is where it is on the disk; None of what the store has already.
+    """
+
+    def __init__(self, part: Path | None, key: str) -> None:
         self.key = key
         self.has_landed = False
         self._part = part
@@ -129,7 +138,7 @@ class Arrival:
 
         Should the commit fail after that, the removal of orphans finds the file.
         """
-        if is_local():
+        if self._part is not None and is_local():
             publish(self._part, self.key)
         self.has_landed = True
 
@@ -140,14 +149,29 @@ def brought(
 ) -> Iterator[Arrival]:
     """Bring a finished file to the store for a row that does not name it yet. Call it outside a transaction."""
     arrival = Arrival(part, key)
-    try:
+    with _unless_landed(arrival):
         if not is_local():
             current().put(part, key, sha256=sha256, should_stop=should_stop)
         yield arrival
+
+
+@contextlib.contextmanager
+def copied(store: PartStore, key: str, to: str, *, sha256: str) -> Iterator[Arrival]:
+    """As `brought`, of a file that the store has under another key. It stays there."""
+    arrival = Arrival(None, to)
+    with _unless_landed(arrival):
+        store.copy(key, to, sha256=sha256)
+        yield arrival
+
+
+@contextlib.contextmanager
+def _unless_landed(arrival: Arrival) -> Iterator[None]:
+    try:
+        yield
     finally:
         if not arrival.has_landed and not is_local():
             with contextlib.suppress(Exception):  # the removal of orphans finds it
-                current().remove([key])
+                current().remove([arrival.key])
 
 
 def move(key: str, to: str) -> None:
@@ -262,9 +286,17 @@ def remove_set_aside(*, older_than_seconds: float, now: float) -> int:
     return removed
 
 
-def abort_uploads(*, older_than_seconds: float, now: float) -> int:
-    """Give up uploads in parts to a bucket that nobody has finished for so long. Returns how many."""
-    return current().abort_uploads(older_than_seconds=older_than_seconds, now=now)
+def abort_uploads(*, older_than_seconds: float, now: float, is_wanted: IsWanted = unwanted) -> int:
+    """Give up uploads in parts to a bucket that nobody has finished for so long, but for wanted keys. Returns how many."""
+    return current().abort_uploads(
+        older_than_seconds=older_than_seconds, now=now, is_wanted=is_wanted
+    )
+
+
+def part_store() -> PartStore | None:
+    """The store, where others send parts to it; None where the files are here."""
+    store = current()
+    return store if isinstance(store, PartStore) else None
 
 
 # --- everything that is there -------------------------------------------------------

@@ -35,9 +35,11 @@ from clipforge.common.storage.stores import (
     Entry,
     Facts,
     Folder,
+    IsWanted,
+    PartStore,
+    SentPart,
     ShouldStop,
     Stopped,
-    Store,
     belongs_to,
     content_type_of,
     folder_of,
@@ -45,6 +47,7 @@ from clipforge.common.storage.stores import (
     never,
     stem_of,
     unless_stopped,
+    unwanted,
 )
 
 logger = logging.getLogger(__name__)
@@ -76,10 +79,10 @@ PARAMETERS = {
 }
 # Of the object itself, for edges in front of the bucket: they keep nothing that is private.
 CACHE_CONTROL = "max-age=31536000, immutable"
-ABSENT = {"404", "NoSuchKey", "NotFound"}
+ABSENT = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
 
 
-class S3Storage(django_storages.S3Storage, Store):  # type: ignore[misc]  # the base is not typed
+class S3Storage(django_storages.S3Storage, PartStore):  # type: ignore[misc]  # the base is not typed
     """Objects of a bucket, below a prefix. Their metadata has the SHA-256 of each."""
 
     is_local = False
@@ -140,11 +143,7 @@ class S3Storage(django_storages.S3Storage, Store):  # type: ignore[misc]  # the 
                 self.client.upload_file(
                     str(path),
                     **self.object_of(key),
-                    ExtraArgs={
-                        "Metadata": {"sha256": sha256},
-                        "ContentType": content_type_of(key),
-                        "CacheControl": CACHE_CONTROL,
-                    },
+                    ExtraArgs=_described(key, sha256),
                     Config=self.transfer_config,
                     Callback=note,
                 )
@@ -169,6 +168,13 @@ class S3Storage(django_storages.S3Storage, Store):  # type: ignore[misc]  # the 
             # In parts where it is large; the metadata comes with it.
             self.client.copy(self.object_of(key), **self.object_of(to), Config=COPY)
         self.remove([key])
+
+    def copy(self, key: str, to: str, *, sha256: str) -> None:
+        described = {"MetadataDirective": "REPLACE", **_described(to, sha256)}
+        with _faults(key):
+            self.client.copy(
+                self.object_of(key), **self.object_of(to), ExtraArgs=described, Config=COPY
+            )
 
     def beside(self, key: str) -> list[Entry]:
         return [entry for entry in self._listed(stem_of(key)) if belongs_to(entry.key, key)]
@@ -242,17 +248,63 @@ class S3Storage(django_storages.S3Storage, Store):  # type: ignore[misc]  # the 
         path = f"/{quote(folder_of(self.object_of(key)['Key']))}/"
         return path, edge().cookies(path, ends_at=int(time.time()) + seconds)
 
-    def abort_uploads(self, *, older_than_seconds: float, now: float) -> int:
+    def abort_uploads(
+        self, *, older_than_seconds: float, now: float, is_wanted: IsWanted = unwanted
+    ) -> int:
         aborted = 0
+        for upload in self._uploads(self._prefix):
+            is_old = now - upload["Initiated"].timestamp() > older_than_seconds
+            if is_old and not is_wanted(upload["Key"].removeprefix(self._prefix)):
+                with contextlib.suppress(FileNotFoundError):
+                    self._abort(upload["Key"], upload["UploadId"])
+                aborted += 1
+        return aborted
+
+    # --- what others send in parts ----------------------------------------------------
+
+    def begin_parts(self, key: str) -> str:
+        with _faults(key):
+            begun = self.client.create_multipart_upload(
+                **self.object_of(key), ContentType=content_type_of(key)
+            )
+        return str(begun["UploadId"])
+
+    def part_link(self, key: str, parts_id: str, number: int, *, size: int, seconds: int) -> str:
+        part = {"UploadId": parts_id, "PartNumber": number, "ContentLength": size}
+        address: str = self.client.generate_presigned_url(
+            "upload_part", Params={**self.object_of(key), **part}, ExpiresIn=seconds
+        )
+        return address
+
+    def parts(self, key: str, parts_id: str) -> list[SentPart]:
+        pages = self.client.get_paginator("list_parts")
+        with _faults(key):
+            return [
+                SentPart(part["PartNumber"], part["Size"], part["ETag"])
+                for page in pages.paginate(**self.object_of(key), UploadId=parts_id)
+                for part in page.get("Parts", ())
+            ]
+
+    def join_parts(self, key: str, parts_id: str, parts: Iterable[SentPart]) -> None:
+        wanted = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
+        with _faults(key):
+            self.client.complete_multipart_upload(
+                **self.object_of(key), UploadId=parts_id, MultipartUpload={"Parts": wanted}
+            )
+
+    def drop_parts(self, key: str) -> None:
+        name = self.object_of(key)["Key"]
+        for upload in self._uploads(name):
+            if upload["Key"] == name:
+                with contextlib.suppress(FileNotFoundError):
+                    self._abort(name, upload["UploadId"])
+        self.remove([key])
+
+    def _uploads(self, prefix: str) -> Iterator[dict[str, Any]]:
         pages = self.client.get_paginator("list_multipart_uploads")
         with _faults(self.bucket_name):
-            for page in pages.paginate(Bucket=self.bucket_name, Prefix=self._prefix):
-                for upload in page.get("Uploads", ()):
-                    if now - upload["Initiated"].timestamp() > older_than_seconds:
-                        with contextlib.suppress(FileNotFoundError):
-                            self._abort(upload["Key"], upload["UploadId"])
-                        aborted += 1
-        return aborted
+            for page in pages.paginate(Bucket=self.bucket_name, Prefix=prefix):
+                yield from page.get("Uploads", ())
 
     def _abort(self, name: str, upload_id: str) -> None:
         with _faults(name):
@@ -330,6 +382,15 @@ class ObjectReader(io.RawIOBase):
         if self._body is not None:
             self._body.close()
             self._body = None
+
+
+def _described(key: str, sha256: str) -> dict[str, Any]:
+    """The properties of an object beside its bytes."""
+    return {
+        "Metadata": {"sha256": sha256},
+        "ContentType": content_type_of(key),
+        "CacheControl": CACHE_CONTROL,
+    }
 
 
 _making = threading.Lock()

@@ -23,7 +23,7 @@ ASIDE = "set_aside"
 # Areas of no organization.
 SCRATCH = "scratch"
 OWN = {INCOMING, ASIDE, SCRATCH}
-# Of an organization: what it sends in parts, on the disk of the web processes wherever the store is.
+# Of an organization: what it sends in parts, to the store or, wherever that is, to the disk of the web processes.
 UPLOADS = "uploads"
 
 TYPES = {
@@ -34,6 +34,8 @@ TYPES = {
 }
 
 ShouldStop = Callable[[], bool]
+# Of a key.
+IsWanted = Callable[[str], bool]
 
 
 class Stopped(Exception):
@@ -66,7 +68,19 @@ class Folder(NamedTuple):
     modified: float
 
 
+class SentPart(NamedTuple):
+    """A part of a file that others send to the store."""
+
+    number: int
+    size: int
+    etag: str
+
+
 def never() -> bool:
+    return False
+
+
+def unwanted(_key: str) -> bool:
     return False
 
 
@@ -166,8 +180,38 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def abort_uploads(self, *, older_than_seconds: float, now: float) -> int:
-        """Give up uploads in parts that nobody has finished for so long. Returns how many."""
+    def abort_uploads(
+        self, *, older_than_seconds: float, now: float, is_wanted: IsWanted = unwanted
+    ) -> int:
+        """Give up uploads in parts that nobody has finished for so long, but for wanted keys. Returns how many."""
+
+
+class PartStore(Store):
+    """A store to which others send a file in parts, in any order, without its bytes coming through this machine."""
+
+    @abstractmethod
+    def begin_parts(self, key: str) -> str:
+        """Begin a file; nothing is seen under its key before `join_parts`. Returns the id of its parts."""
+
+    @abstractmethod
+    def part_link(self, key: str, parts_id: str, number: int, *, size: int, seconds: int) -> str:
+        """An address that takes the part with this number, from 1 on, by PUT. No other size is taken there."""
+
+    @abstractmethod
+    def parts(self, key: str, parts_id: str) -> list[SentPart]:
+        """The parts that are there. Raises FileNotFoundError where they were joined or given up."""
+
+    @abstractmethod
+    def join_parts(self, key: str, parts_id: str, parts: Iterable[SentPart]) -> None:
+        """Make the file of these, in the order that they are given in. Raises FileNotFoundError as `parts` does."""
+
+    @abstractmethod
+    def drop_parts(self, key: str) -> None:
+        """Give up what comes in parts for this key, and remove the file that was made of them."""
+
+    @abstractmethod
+    def copy(self, key: str, to: str, *, sha256: str) -> None:
+        """Copy a file to another key, and note its digest there."""
 
 
 def at(url: str) -> Store:

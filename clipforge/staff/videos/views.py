@@ -80,7 +80,7 @@ Links = dict[str, Any]
 def project_file(request: HttpRequest, pk: uuid.UUID, name: str) -> HttpResponse:
     project = get_object_or_404(project_selectors.all_projects(), pk=pk)
     links: Links = {each: lambda each=each: pictures.signed_url(project, each) for each in PICTURES}
-    links["source"] = lambda: watching.signed_url(project)
+    links["source"] = lambda: f"{watching.signed_url(project)}?inline=1"
     return _linked(request, project, links, name)
 
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlsplit
+
 import pytest
 from rest_framework.test import APIClient
 
 from clipforge.devtools.testing.api import assert_not_told_apart, assert_problem
-from clipforge.devtools.testing.factories import make_export, make_project, make_transcript
+from clipforge.devtools.testing.factories import (
+    make_client,
+    make_export,
+    make_organization,
+    make_project,
+    make_transcript,
+)
 from clipforge.devtools.testing.queries import statements
 from clipforge.orgs.models import Organization
+from exports import services
 from exports.models import Export
 
 pytestmark = pytest.mark.django_db
@@ -111,3 +121,36 @@ def test_the_subtitles_of_a_vertical_clip_have_shorter_lines(
         written = api.get(url(export.pk), {"format": "srt"}).content.decode()
         lines[aspect] = max(len(line) for line in written.splitlines()[2:])
     assert lines["9:16"] <= 28 < lines["16:9"]
+
+
+def captions(export: Export, name: str = "captions.vtt") -> str:
+    return f"/api/v1/exports/{export.pk}/captions/{name}"
+
+
+def test_captions_come_by_a_signed_link_with_the_times_of_the_clip(
+    api: APIClient, anonymous: APIClient, export: Export
+):
+    moved = api.get(captions(export))
+    assert (moved.status_code, moved["Cache-Control"]) == (302, "no-store")
+    shown = anonymous.get(urlsplit(moved["Location"]).path)
+    assert shown.content.startswith(b"WEBVTT\n\n00:00:00.000 --> ")
+    assert b"Hello" not in shown.content
+    assert_problem(api.get(captions(export, "captions.txt")), 404, "not_found")
+
+
+def test_a_link_to_captions_ends_and_dies_with_the_clip(
+    api: APIClient, anonymous: APIClient, export: Export, settings: Any
+):
+    link = urlsplit(api.get(captions(export))["Location"]).path
+    assert_problem(anonymous.get(link.replace("/exports/", "/projects/")), 403, "link_invalid")
+    stranger = make_client(make_organization(name="Stranger"))
+    assert_not_told_apart(lambda pk: stranger.get(captions(Export(pk=pk))), export.pk)
+    services.delete_export(export=export, actor="test")
+    assert_problem(anonymous.get(link), 404, "not_found")
+    settings.DOWNLOAD_URL_SECONDS = -1
+    assert_problem(anonymous.get(link), 403, "link_expired")
+
+
+def test_a_silent_clip_has_no_captions(api: APIClient, organization: Organization):
+    silent = make_export(make_project(organization))
+    assert_problem(api.get(captions(silent)), 404, "no_transcript")

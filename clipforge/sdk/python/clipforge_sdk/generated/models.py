@@ -323,6 +323,25 @@ class LowBalance(TypedDict):
 MethodEnum: TypeAlias = Literal["STRIPE", "MANUAL"]
 
 
+class MissingPart(TypedDict):
+    number: int
+    """
+    From 1 on.
+    """
+    offset: int
+    """
+    Where it begins in the file.
+    """
+    size: int
+    """
+    Bytes; the address takes no other size.
+    """
+    url: str
+    """
+    Takes the part by PUT, for an hour. It is a secret.
+    """
+
+
 NullEnum: TypeAlias = None
 
 
@@ -638,6 +657,9 @@ class ProjectUploadRequest(TypedDict):
     """
 
 
+ProtocolEnum: TypeAlias = Literal["tus", "s3"]
+
+
 class QuoteLine(TypedDict):
     kind: str
     """
@@ -817,15 +839,15 @@ class Upload(TypedDict):
     """
     offset: int
     """
-    Bytes that are here: the next part begins there.
+    Bytes that are here. Of `tus` the next part begins there; of `s3` they are counted when addresses are asked for.
     """
-    protocol: str
+    protocol: ProtocolEnum
     """
-    How parts are sent: `tus`.
+    How parts are sent: `tus`, by PATCH, or `s3`, by PUT to addresses that are asked for.
     """
     url: str
     """
-    Where parts are sent to.
+    Where parts are sent to; of `s3`, where their addresses are asked for.
     """
     part_bytes: int
     """
@@ -837,6 +859,17 @@ class Upload(TypedDict):
     """
     created_at: str
     expires_at: str
+
+
+class UploadParts(TypedDict):
+    received: list[int]
+    """
+    The numbers of the parts that are here.
+    """
+    missing: list[MissingPart]
+    """
+    The first 100 of those that are not. None: complete the upload.
+    """
 
 
 class UploadRequestRequest(TypedDict):

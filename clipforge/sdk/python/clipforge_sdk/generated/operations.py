@@ -153,6 +153,21 @@ class Operations(Calls):
         )
         return answer
 
+    def download_project_captions(
+        self, name: Literal["captions.srt", "captions.vtt"], project_id: str
+    ) -> Download:
+        """Redirect to a signed, expiring URL of the subtitles.
+
+        For a `track` of a player, beside the source. 404 `no_transcript` where nothing is spoken.
+
+        Needs the scope `read`.
+        """
+        return self._file(
+            "GET",
+            "/api/v1/projects/{project_id}/captions/{name}",
+            path={"name": name, "project_id": project_id},
+        )
+
     def get_curves(self, project_id: str) -> models.Curves:
         """Score and sub-scores over the length of the source.
 
@@ -316,6 +331,17 @@ class Operations(Calls):
         )
         return answer
 
+    def download_project_source(self, project_id: str) -> Download:
+        """Redirect to a signed, expiring URL of the source.
+
+        The file as it was uploaded or fetched, under its name, until it ends. A link of its own, good for some minutes; whoever has it may fetch the file. With `?inline=1` added to it, a browser plays the file instead of saving it.
+
+        Needs the scope `read`.
+        """
+        return self._file(
+            "GET", "/api/v1/projects/{project_id}/source", path={"project_id": project_id}
+        )
+
     def get_transcript(
         self, project_id: str, *, end: float | None = None, start: float | None = None
     ) -> models.Transcript:
@@ -382,7 +408,7 @@ class Operations(Calls):
     ) -> models.Upload:
         """Begin to send a file in parts.
 
-        Answers where to send them: parts of up to `part_bytes` by PATCH (the tus protocol, 1.0.0), one after the other, from `offset` on, whatever interrupts them. No credits are reserved; the size counts as stored. `POST /projects` with `upload` makes a project of it. Clients of the tus protocol send `Upload-Length` and `Upload-Metadata` (`filename`, `sha256`) instead of a body.
+        Answers how to send them, as `protocol`. `tus`: parts of up to `part_bytes` by PATCH (the tus protocol, 1.0.0), one after the other, from `offset` on, whatever interrupts them. `s3`: parts of `part_bytes`, in any order, by PUT to the addresses that `POST /uploads/{id}/parts` gives. No credits are reserved; the size counts as stored. `POST /projects` with `upload` makes a project of it. Clients of the tus protocol send `Upload-Length` and `Upload-Metadata` (`filename`, `sha256`) instead of a body, and `protocol` is `tus` for them.
 
         Needs the scope `write`.
         """
@@ -411,6 +437,30 @@ class Operations(Calls):
         Needs the scope `write`.
         """
         self._json("DELETE", "/api/v1/uploads/{upload_id}", path={"upload_id": upload_id})
+
+    def complete_upload(self, upload_id: str) -> models.Upload:
+        """Make one file of the parts in the bucket.
+
+        Of an upload whose `protocol` is `s3`, once all parts are there. Repeating it changes nothing.
+
+        Needs the scope `write`.
+        """
+        answer: models.Upload = self._json(
+            "POST", "/api/v1/uploads/{upload_id}/complete", path={"upload_id": upload_id}
+        )
+        return answer
+
+    def list_upload_parts(self, upload_id: str) -> models.UploadParts:
+        """Which parts are in the bucket, and where to send the others.
+
+        Of an upload whose `protocol` is `s3`. Send each part that is `missing` to its address by PUT, in any order and side by side, and ask again, after an interruption too, until none is missing. A part that is sent twice counts once. What has come gives the upload another day.
+
+        Needs the scope `write`.
+        """
+        answer: models.UploadParts = self._json(
+            "POST", "/api/v1/uploads/{upload_id}/parts", path={"upload_id": upload_id}
+        )
+        return answer
 
     def get_moment(self, moment_id: str) -> models.Moment:
         """One moment.
@@ -607,6 +657,21 @@ class Operations(Calls):
             "POST", "/api/v1/exports/{export_id}/cancel", path={"export_id": export_id}
         )
         return answer
+
+    def download_export_captions(
+        self, export_id: str, name: Literal["captions.srt", "captions.vtt"]
+    ) -> Download:
+        """Redirect to a signed, expiring URL of the subtitles.
+
+        For a `track` of a player, beside the clip; times are seconds into it. 404 `no_transcript` where nothing is spoken.
+
+        Needs the scope `read`.
+        """
+        return self._file(
+            "GET",
+            "/api/v1/exports/{export_id}/captions/{name}",
+            path={"export_id": export_id, "name": name},
+        )
 
     def download_export(self, export_id: str) -> Download:
         """Redirect to a signed, expiring URL of the file.

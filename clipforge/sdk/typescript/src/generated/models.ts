@@ -790,6 +790,16 @@ export type components = {
         };
         /** @enum {string} */
         MethodEnum: "STRIPE" | "MANUAL";
+        MissingPart: {
+            /** @description From 1 on. */
+            number: number;
+            /** @description Where it begins in the file. */
+            offset: number;
+            /** @description Bytes; the address takes no other size. */
+            size: number;
+            /** @description Takes the part by PUT, for an hour. It is a secret. */
+            url: string;
+        };
         Moment: {
             /** Format: uuid */
             readonly id: string;
@@ -1461,6 +1471,8 @@ export type components = {
              */
             quote_id?: string;
         };
+        /** @enum {string} */
+        ProtocolEnum: "tus" | "s3";
         Quote: {
             /**
              * Format: uuid
@@ -1719,11 +1731,11 @@ export type components = {
             readonly size: number;
             /** @description That it will have, if that was said. */
             readonly sha256: string | null;
-            /** @description Bytes that are here: the next part begins there. */
+            /** @description Bytes that are here. Of `tus` the next part begins there; of `s3` they are counted when addresses are asked for. */
             readonly offset: number;
-            /** @description How parts are sent: `tus`. */
-            readonly protocol: string;
-            /** @description Where parts are sent to. */
+            /** @description How parts are sent: `tus`, by PATCH, or `s3`, by PUT to addresses that are asked for. */
+            readonly protocol: components["schemas"]["ProtocolEnum"];
+            /** @description Where parts are sent to; of `s3`, where their addresses are asked for. */
             readonly url: string;
             /** @description So many bytes a part at most. */
             readonly part_bytes: number;
@@ -1736,6 +1748,12 @@ export type components = {
             readonly created_at: string;
             /** Format: date-time */
             readonly expires_at: string;
+        };
+        UploadParts: {
+            /** @description The numbers of the parts that are here. */
+            received: number[];
+            /** @description The first 100 of those that are not. None: complete the upload. */
+            missing: components["schemas"]["MissingPart"][];
         };
         UploadRequestRequest: {
             /** @description Of the file. */
@@ -1954,6 +1972,7 @@ export type LayoutEnum = components['schemas']['LayoutEnum'];
 export type LowBalance = components['schemas']['LowBalance'];
 export type Me = components['schemas']['Me'];
 export type MethodEnum = components['schemas']['MethodEnum'];
+export type MissingPart = components['schemas']['MissingPart'];
 export type Moment = components['schemas']['Moment'];
 export type NewKey = components['schemas']['NewKey'];
 export type NullEnum = components['schemas']['NullEnum'];
@@ -1997,6 +2016,7 @@ export type ProjectOrderRequest = components['schemas']['ProjectOrderRequest'];
 export type ProjectReadyEvent = components['schemas']['ProjectReadyEvent'];
 export type ProjectStatusEnum = components['schemas']['ProjectStatusEnum'];
 export type ProjectUploadRequest = components['schemas']['ProjectUploadRequest'];
+export type ProtocolEnum = components['schemas']['ProtocolEnum'];
 export type Quote = components['schemas']['Quote'];
 export type QuoteLine = components['schemas']['QuoteLine'];
 export type QuoteOfTranscript = components['schemas']['QuoteOfTranscript'];
@@ -2024,6 +2044,7 @@ export type Transaction = components['schemas']['Transaction'];
 export type Transcript = components['schemas']['Transcript'];
 export type TypeEnum = components['schemas']['TypeEnum'];
 export type Upload = components['schemas']['Upload'];
+export type UploadParts = components['schemas']['UploadParts'];
 export type UploadRequestRequest = components['schemas']['UploadRequestRequest'];
 export type Usage = components['schemas']['Usage'];
 export type UsageRow = components['schemas']['UsageRow'];

@@ -135,6 +135,21 @@ export class Operations extends Calls {
   }
 
   /**
+   * Redirect to a signed, expiring URL of the subtitles.
+   *
+   * For a `track` of a player, beside the source. 404 `no_transcript` where nothing is spoken.
+   *
+   * Needs the scope `read`.
+   */
+  downloadProjectCaptions(
+    name: "captions.srt" | "captions.vtt",
+    projectId: string,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    return this.call({ method: "GET", address: "/api/v1/projects/{project_id}/captions/{name}", path: { name: name, project_id: projectId }, isFile: true, ...options });
+  }
+
+  /**
    * Score and sub-scores over the length of the source.
    *
    * 300 values each at most, a second apart at least. As SVG they are drawn one under the other, with the moments shaded. Free; nothing is decoded. 409 `features_missing` for a project that was analysed before features were kept.
@@ -273,6 +288,20 @@ export class Operations extends Calls {
   }
 
   /**
+   * Redirect to a signed, expiring URL of the source.
+   *
+   * The file as it was uploaded or fetched, under its name, until it ends. A link of its own, good for some minutes; whoever has it may fetch the file. With `?inline=1` added to it, a browser plays the file instead of saving it.
+   *
+   * Needs the scope `read`.
+   */
+  downloadProjectSource(
+    projectId: string,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    return this.call({ method: "GET", address: "/api/v1/projects/{project_id}/source", path: { project_id: projectId }, isFile: true, ...options });
+  }
+
+  /**
    * The words that are spoken in a project.
    *
    * Times are seconds into the source, also in a range. 404 `no_transcript` where nothing is spoken, or nothing in a language that is understood.
@@ -330,7 +359,7 @@ export class Operations extends Calls {
   /**
    * Begin to send a file in parts.
    *
-   * Answers where to send them: parts of up to `part_bytes` by PATCH (the tus protocol, 1.0.0), one after the other, from `offset` on, whatever interrupts them. No credits are reserved; the size counts as stored. `POST /projects` with `upload` makes a project of it. Clients of the tus protocol send `Upload-Length` and `Upload-Metadata` (`filename`, `sha256`) instead of a body.
+   * Answers how to send them, as `protocol`. `tus`: parts of up to `part_bytes` by PATCH (the tus protocol, 1.0.0), one after the other, from `offset` on, whatever interrupts them. `s3`: parts of `part_bytes`, in any order, by PUT to the addresses that `POST /uploads/{id}/parts` gives. No credits are reserved; the size counts as stored. `POST /projects` with `upload` makes a project of it. Clients of the tus protocol send `Upload-Length` and `Upload-Metadata` (`filename`, `sha256`) instead of a body, and `protocol` is `tus` for them.
    *
    * Needs the scope `write`.
    */
@@ -367,6 +396,34 @@ export class Operations extends Calls {
     options: CallOptions = {},
   ): Promise<void> {
     return this.json({ method: "DELETE", address: "/api/v1/uploads/{upload_id}", path: { upload_id: uploadId }, ...options });
+  }
+
+  /**
+   * Make one file of the parts in the bucket.
+   *
+   * Of an upload whose `protocol` is `s3`, once all parts are there. Repeating it changes nothing.
+   *
+   * Needs the scope `write`.
+   */
+  completeUpload(
+    uploadId: string,
+    options: CallOptions = {},
+  ): Promise<models.Upload> {
+    return this.json({ method: "POST", address: "/api/v1/uploads/{upload_id}/complete", path: { upload_id: uploadId }, ...options });
+  }
+
+  /**
+   * Which parts are in the bucket, and where to send the others.
+   *
+   * Of an upload whose `protocol` is `s3`. Send each part that is `missing` to its address by PUT, in any order and side by side, and ask again, after an interruption too, until none is missing. A part that is sent twice counts once. What has come gives the upload another day.
+   *
+   * Needs the scope `write`.
+   */
+  listUploadParts(
+    uploadId: string,
+    options: CallOptions = {},
+  ): Promise<models.UploadParts> {
+    return this.json({ method: "POST", address: "/api/v1/uploads/{upload_id}/parts", path: { upload_id: uploadId }, ...options });
   }
 
   /**
@@ -564,6 +621,21 @@ export class Operations extends Calls {
     options: CallOptions = {},
   ): Promise<models.Export> {
     return this.json({ method: "POST", address: "/api/v1/exports/{export_id}/cancel", path: { export_id: exportId }, ...options });
+  }
+
+  /**
+   * Redirect to a signed, expiring URL of the subtitles.
+   *
+   * For a `track` of a player, beside the clip; times are seconds into it. 404 `no_transcript` where nothing is spoken.
+   *
+   * Needs the scope `read`.
+   */
+  downloadExportCaptions(
+    exportId: string,
+    name: "captions.srt" | "captions.vtt",
+    options: CallOptions = {},
+  ): Promise<Response> {
+    return this.call({ method: "GET", address: "/api/v1/exports/{export_id}/captions/{name}", path: { export_id: exportId, name: name }, isFile: true, ...options });
   }
 
   /**
