@@ -305,9 +305,10 @@ def remove_orphans(now: float) -> int:
 
 def is_awaited(key: str) -> bool:
     """Whether parts for this key of the bucket are those of an upload that has not ended."""
-    _, area, *_ = key.split("/")
-    awaited = Upload.objects.filter(pk=storage.row_id_of(key), expires_at__gt=Now())
-    return area == storage.UPLOADS and awaited.exists()
+    row_id = storage.row_id_of(key)
+    if row_id is None or key.split("/")[1] != storage.UPLOADS:
+        return False
+    return Upload.objects.filter(pk=row_id, expires_at__gt=Now()).exists()
 
 
 def path_of(upload: Upload) -> Path:

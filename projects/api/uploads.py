@@ -30,7 +30,7 @@ from projects.models import Upload
 class UploadView(OrgView):
     """The base of both addresses: every answer says which protocol this is."""
 
-    serializer_class = UploadSerializer
+    serializer_class: Any = UploadSerializer
     pagination_class = None
     cache_control = "no-store"
 

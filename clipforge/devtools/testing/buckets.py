@@ -130,7 +130,8 @@ def _handler(proxy: FaultyProxy, endpoint: str) -> type[BaseHTTPRequestHandler]:
             else:
                 self._forward(body, is_torn=fault == "torn")
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_one  # noqa: N815 - names of the base
+        do_GET = do_PUT = do_POST = do_PATCH = handle_one  # noqa: N815 - names of the base
+        do_HEAD = do_DELETE = handle_one  # noqa: N815 - names of the base
 
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding") == "chunked":

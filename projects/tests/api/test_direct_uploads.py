@@ -20,6 +20,7 @@ from rest_framework.test import APIClient
 from clipforge.common import storage
 from clipforge.devtools.testing.api import assert_problem
 from clipforge.devtools.testing.buckets import Bucket, FaultyProxy, new_bucket
+from clipforge.devtools.testing.clocks import around
 from clipforge.devtools.testing.factories import make_client, make_grant, make_organization
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import Funds, funds, nothing_changes, stored_files
@@ -295,7 +296,7 @@ def test_neither_way_takes_the_parts_of_the_other(bucket: Bucket, api: APIClient
     headers: Any = {"HTTP_TUS_RESUMABLE": "1.0.0", "HTTP_UPLOAD_OFFSET": "0"}
     kind = "application/offset+octet-stream"
     with nothing_changes():
-        part = api.generic("PATCH", direct, film, content_type=kind, **headers)
+        part = api.generic("PATCH", direct, film, content_type=kind, **headers)  # type: ignore[arg-type]
         assert_problem(part, 409, "wrong_protocol")
         assert_problem(api.post(f"{tus}/parts"), 409, "wrong_protocol")
         assert_problem(api.post(f"{tus}/complete"), 409, "wrong_protocol")
@@ -348,6 +349,16 @@ def test_parts_of_no_upload_are_swept_and_those_of_one_that_goes_on_are_not(
         older_than_seconds=tasks.ABANDONED_PARTS_SECONDS, now=soon, is_wanted=uploads.is_awaited
     )
     assert (gone, bucket.unfinished()) == (1, 0)
+
+
+def test_parts_are_awaited_until_the_end_of_their_upload(
+    bucket: Bucket, organization: Organization
+):
+    upload = uploads.create_upload(org=organization, name="a", size=10)
+    awaited = around(upload.expires_at, lambda: uploads.is_awaited(upload.file_key))
+    assert awaited == [True, False, False]
+    assert not uploads.is_awaited(upload.file_key.replace("/uploads/", "/projects/"))
+    assert not uploads.is_awaited("marker")
 
 
 def test_a_joined_file_without_a_row_is_removed_after_a_day(

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 from clipforge_sdk.calls import Retries, Source, Told, read_json, tell_nobody
 from clipforge_sdk.errors import ClipForgeError, JobFailed, StillRunning, seconds_of
 from clipforge_sdk.generated import models
-from clipforge_sdk.generated.operations import Operations
+from clipforge_sdk.sending import Sending
 
 # What a project or an export does not leave by itself.
 ENDED = {"READY", "EMPTY", "FAILED", "CANCELLED", "EXPIRED"}
@@ -26,7 +26,7 @@ SHORTEST = 0.5
 LONG_POLL = 20
 
 
-class Client(Operations):
+class Client(Sending):
     """ClipForge, for one organization: `Client()` reads CLIPFORGE_API_KEY and CLIPFORGE_URL.
 
     Every method raises ClipForgeError. One client serves several threads; close it, or use it in `with`.
@@ -77,6 +77,40 @@ class Client(Operations):
             file=video,
             body=fields,
             told=told,
+            timeout=600,
+            idempotent=True,
+            idempotency_key=idempotency_key,
+        )
+        return project
+
+    def upload_in_parts(
+        self,
+        video: Source,
+        *,
+        upload: str | None = None,
+        told: Told = tell_nobody,
+        idempotency_key: str | None = None,
+        **fields: Unpack[models.ProjectUploadRequest],
+    ) -> models.Project:
+        """Create a project of a video of any size, over any line: as `send`, and then as `upload`."""
+        sent = self.send(video, upload=upload, told=told)
+        return self._ordered({**fields, "upload": sent["id"]}, idempotency_key)
+
+    def import_from(
+        self,
+        source_url: str,
+        *,
+        idempotency_key: str | None = None,
+        **fields: Unpack[models.ProjectUploadRequest],
+    ) -> models.Project:
+        """Create a project of the file at an address, which the service fetches. It has no length yet."""
+        return self._ordered({**fields, "source_url": source_url}, idempotency_key)
+
+    def _ordered(self, body: dict[str, Any], idempotency_key: str | None) -> models.Project:
+        project: models.Project = self._json(
+            "POST",
+            "/api/v1/projects",
+            body=body,
             timeout=600,
             idempotent=True,
             idempotency_key=idempotency_key,

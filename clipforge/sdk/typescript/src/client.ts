@@ -3,7 +3,7 @@
 import type { CallOptions, Retries, Settings, Upload, WriteOptions } from "./calls.js";
 import { ClipForgeError, JobFailed, secondsOf, StillRunning } from "./errors.js";
 import type * as models from "./generated/models.js";
-import { Operations } from "./generated/operations.js";
+import { type SendOptions, Sending } from "./sending.js";
 
 export interface ClientOptions {
   /** Otherwise CLIPFORGE_API_KEY. In a page, a token: never a key. */
@@ -37,7 +37,7 @@ const LONG_POLL = 20;
 const UPLOAD_TIMEOUT = 600_000;
 
 /** ClipForge, for one organization. Every method rejects with a ClipForgeError. */
-export class Client extends Operations {
+export class Client extends Sending {
   constructor(options: ClientOptions = {}) {
     // Without the line break that it has at the end of a file.
     const key = (options.key ?? variable("CLIPFORGE_API_KEY"))?.trim();
@@ -69,6 +69,40 @@ export class Client extends Operations {
       idempotent: true,
       timeout: UPLOAD_TIMEOUT,
       ...options,
+    });
+  }
+
+  /** Create a project of a video of any size, over any line: as `send`, and then as `upload`. */
+  async uploadInParts(
+    video: Upload,
+    fields: models.ProjectUploadRequest = {},
+    options: SendOptions & WriteOptions = {},
+  ): Promise<models.Project> {
+    const sent = await this.send(video, options);
+    return this.ordered({ ...fields, upload: sent.id }, options);
+  }
+
+  /** Create a project of the file at an address, which the service fetches. It has no length yet. */
+  importFrom(
+    sourceUrl: string,
+    fields: models.ProjectUploadRequest = {},
+    options: WriteOptions = {},
+  ): Promise<models.Project> {
+    return this.ordered({ ...fields, source_url: sourceUrl }, options);
+  }
+
+  private ordered(
+    body: models.ProjectOrderRequest,
+    { idempotencyKey, signal }: WriteOptions,
+  ): Promise<models.Project> {
+    return this.json({
+      method: "POST",
+      address: "/api/v1/projects",
+      body,
+      idempotent: true,
+      timeout: UPLOAD_TIMEOUT,
+      idempotencyKey,
+      signal,
     });
   }
 

@@ -6,4 +6,5 @@ export * from "./errors.js";
 export type * from "./generated/models.js";
 export type { WebhookEvent } from "./generated/operations.js";
 export { Pages } from "./pages.js";
+export type { SendOptions } from "./sending.js";
 export { verifyWebhook } from "./webhooks.js";
