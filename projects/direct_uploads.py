@@ -40,7 +40,7 @@ class Parts(NamedTuple):
 
 
 def ask_for_parts(upload: Upload) -> Parts:
-    """What is there, and the addresses of MOST_LINKS parts that are not. What has come gives it another day.
+    """The parts that are there, and addresses of MOST_LINKS that are not. Parts that have come give it another day.
 
     Raises Conflict for an upload that became a project or goes another way; StorageUnavailable.
     """

@@ -56,17 +56,13 @@ SENT = {
     "created_at": "2026-11-30T10:30:00.000000Z",
     "expires_at": "2026-12-01T10:35:00.000000Z",
 }
-PARTS = {
-    "received": [1, 3],
-    "missing": [
-        {
-            "number": 2,
-            "offset": 16777216,
-            "size": 16777216,
-            "url": "https://clips.s3.amazonaws.com/01a20e35/uploads/part?partNumber=2&X-Amz-Signature=5d41",
-        }
-    ],
+MISSING_PART = {
+    "number": 2,
+    "offset": 16777216,
+    "size": 16777216,
+    "url": "https://clips.s3.amazonaws.com/01a20e35/uploads/part?partNumber=2&X-Amz-Signature=5d41",
 }
+PARTS = {"received": [1, 3], "missing": [MISSING_PART]}
 WISHES = {"count": 5, "min_seconds": 20, "max_seconds": 60, "keywords": ["moon"]}
 UPDATE = {"title": "A talk about tides", "metadata": {"team": "research"}}
 EDGES = {"start": 312.4, "end": 349.15, "snap": "sentence", "title": "Why the moon moves the sea"}

@@ -233,6 +233,8 @@ class UploadSerializer(ModelSerializer):
 
 
 class MissingPartSerializer(Serializer):
+    example = examples.MISSING_PART
+
     number = serializers.IntegerField(help_text="From 1 on.")
     offset = serializers.IntegerField(help_text="Where it begins in the file.")
     size = serializers.IntegerField(help_text="Bytes; the address takes no other size.")

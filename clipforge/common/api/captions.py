@@ -47,7 +47,7 @@ def captions_at(
     route: str,
     part_of: Callable[[uuid.UUID, uuid.UUID], Part],
 ) -> HttpResponseBase:
-    """What a link leads to, as the words are now: they may be corrected, so that nobody keeps it unasked.
+    """The captions that a link leads to, as the words are now: they may be corrected, so that nobody keeps them unasked.
 
     `part_of` is asked with the organization and the object that were signed. Raises Forbidden for a link that is forged or has expired,
     NotFound for another name.
