@@ -9,16 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from clipforge.devtools.mutation.explained import fault_of, unexplained
+from clipforge.devtools.mutation.explained import explained, fault_of, unexplained
 from clipforge.devtools.mutation.scope import GROUPS, ROOT
-from clipforge.devtools.mutation.session import Result, Session
+from clipforge.devtools.mutation.session import Result, Session, recorded
 
 
 def run(
-    name: str, *, share: float, seed: int, folder: Path, minutes: float, only: str = ""
+    name: str,
+    *,
+    share: float,
+    seed: int,
+    folder: Path,
+    minutes: float,
+    only: str = "",
+    like: Path | None = None,
 ) -> list[Result]:
-    """Try a share of the mutants of a group. What was tried before, with `folder`, is not repeated."""
-    group = GROUPS[name]
+    """Try a share of the mutants of a group. What was tried before, with `folder`, is not repeated.
+
+    Records in the folder `like` say only which test meets a mutant first.
+    """
+    group, known = GROUPS[name], explained()
     folder.mkdir(parents=True, exist_ok=True)
     session = Session(
         group,
@@ -27,6 +37,8 @@ def run(
         record=folder / f"{name}.jsonl",
         minutes=minutes,
         only=only,
+        earlier=recorded(like / f"{name}.jsonl") if like else (),
+        is_explained=lambda mutant: fault_of(mutant) in known,
     )
     tests = [str(ROOT / path) for path in group.tests]
     options = ["-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--no-header", "--no-summary"]
@@ -44,6 +56,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="then it stops; run it again")
     parser.add_argument("--only", default="", help="files whose path has this")
     parser.add_argument("--folder", type=Path, default=ROOT / "build/mutation")
+    parser.add_argument(
+        "--like",
+        type=Path,
+        help="the folder of an earlier run: the test that noticed then is first",
+    )
     options = parser.parse_args()
     results = run(
         options.group,
@@ -52,6 +69,7 @@ def main() -> None:
         folder=options.folder,
         minutes=options.minutes,
         only=options.only,
+        like=options.like,
     )
     lines = []
     for result in unexplained(results):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from clipforge.devtools.mutation.scope import ROOT
 from clipforge.devtools.mutation.session import Result
+
+if TYPE_CHECKING:
+    from clipforge.devtools.mutation.mutants import Mutant
 
 PAGE = ROOT / "clipforge/docs/mutation.md"
 HEADING = "## Survivors that are explained"
@@ -22,7 +26,7 @@ def explained() -> set[Fault]:
     return {(path, before, after) for path, before, after, _ in rows}
 
 
-def fault_of(result: Result) -> Fault:
+def fault_of(result: Result | Mutant) -> Fault:
     """As the page has it: without what is only layout."""
     before, after = (" ".join(text.split()) for text in (result.before, result.after))
     return result.path, before, after or "–"

@@ -60,7 +60,10 @@ OURS = (operators.Lookup, operators.DropArgument, operators.DropStatement, opera
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`before` and `after` are the lines that differ, without what they have in common around them."""
+    """`before` and `after` are the lines that differ, without what they have in common around them.
+
+    `key` is the same for as long as the function, the class or the assignment with the fault is.
+    """
 
     path: str
     operator: str
@@ -68,12 +71,7 @@ class Mutant:
     before: str
     after: str
     text: str
-
-    @property
-    def key(self) -> str:
-        """The same for as long as the file and the fault are."""
-        text = f"{self.path}\n{self.text}".encode()
-        return hashlib.sha256(text).hexdigest()[:16]
+    key: str = ""
 
 
 class Place(NamedTuple):
@@ -146,7 +144,8 @@ def mutants_at(places: list[Place]) -> list[Mutant]:
             line, before, after = _difference(source, text)
             change = f"{before} → {after}"
             if not any(re.search(spared, change) for spared in SPARED):
-                found.append(Mutant(place.path, place.operator, line, before, after, text))
+                key = _key(place.path, text, line)
+                found.append(Mutant(place.path, place.operator, line, before, after, text, key))
     return found
 
 
@@ -182,6 +181,23 @@ def _difference(old: str, new: str) -> tuple[int, str, str]:
     parts = (lines[head : len(lines) - tail] for lines in (before, after))
     one, other = (" ".join(line.strip() for line in lines) for lines in parts)
     return head + 1, one, other
+
+
+def _key(path: str, text: str, line: int) -> str:
+    around = f"{path}\n{_around(path, text, line)}".encode()
+    return hashlib.sha256(around).hexdigest()[:16]
+
+
+def _around(path: str, text: str, line: int) -> str:
+    """The statement of the module, or the function of the database, that the line is of."""
+    if functions.is_migration(path):
+        return functions.changed_function(path, text)[1].statement
+    if path.endswith(".py"):
+        for each in ast.parse(text).body:
+            heads = [each.lineno, *(head.lineno for head in getattr(each, "decorator_list", []))]
+            if min(heads) <= line <= (each.end_lineno or 0):
+                return "\n".join(text.splitlines()[min(heads) - 1 : each.end_lineno])
+    return text
 
 
 class _Unannotated(ast.NodeTransformer):

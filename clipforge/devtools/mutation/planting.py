@@ -15,6 +15,7 @@ from typing import Any
 from django.db.models import Model
 
 from clipforge.common.cache.scripts import Script
+from clipforge.common.prepared import Prepared
 from clipforge.devtools.mutation.mutants import Mutant, parsed
 from clipforge.devtools.mutation.scope import ROOT
 
@@ -65,6 +66,8 @@ class _Planter:
                 wrapped = getattr(each.__wrapped__, "__globals__", None)  # none of what is built in
                 if wrapped is vars(self.module):
                     each.cache_clear()
+            elif type(each) is Prepared:  # its SQL was written by what was there before
+                each._written = None
 
     def _body(
         self, old: list[ast.stmt], new: list[ast.stmt], prefix: str, owner: type | None

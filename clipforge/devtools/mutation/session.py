@@ -1,8 +1,9 @@
 """One warm pytest process that tries mutant after mutant, each in a fork of itself.
 
 First every test runs once, traced, so that it is known which lines each executes. A mutant then is
-put into a fork, which runs the tests of its line, the quickest first, until one fails. A fork costs
-some hundredths of a second, a fresh process with Django and its database some seconds.
+put into a fork, which runs the tests of its line until one fails: first those that an earlier run
+recommends, then the quickest. A fork costs some hundredths of a second, a fresh process with Django
+and its database some seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,6 +36,8 @@ SKIPPED = ("long", "slow", "faults", "browser")
 MOST_SECONDS = 120
 # Of a function of the database: any test that calls it, not only those that run what differs.
 MOST_SECONDS_OF_FUNCTIONS = 45
+# Of one that the page explains: no test is expected to notice it.
+MOST_SECONDS_OF_EXPLAINED = 5
 # So many mutants are tried before the tests that noticed them are run without any.
 CHUNK = 10
 KILLED, SURVIVED, HANGS, UNTESTED, UNPLANTABLE, ERROR = range(6)
@@ -67,10 +71,16 @@ class Session:
         record: Path,
         minutes: float,
         only: str = "",
+        earlier: Iterable[Result] = (),
+        is_explained: Callable[[Mutant], bool] = lambda mutant: False,  # noqa: ARG005 - its type
     ) -> None:
         self.group, self.share, self.seed, self.minutes = group, share, seed, minutes
-        self.record, self.only = record, only
+        self.record, self.only, self.is_explained = record, only, is_explained
         self.results: list[Result] = []
+        # Which tests noticed a fault of this text before, and how many each.
+        self.noticed: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self.noticed_by: dict[str, str] = {}
+        self._learn(earlier)
         # Of each test: the lines that it executed (path and number), and its seconds.
         self.lines: dict[str, set[tuple[str, int]]] = {}
         self.seconds: dict[str, float] = {}
@@ -93,6 +103,7 @@ class Session:
         places = [place for path in paths for place in places_in(path)]
         chosen = mutants_at(drawn(places, share=self.share, seed=self.seed))
         known = {result.key: result for result in recorded(self.record)}
+        self._learn(known.values())
         self.results = [known[each.key] for each in chosen if each.key in known]
         new = [each for each in chosen if each.key not in known]
         if new:
@@ -115,6 +126,12 @@ class Session:
         # For the plugins that count: this was no run of tests.
         session.testsfailed = 0
         return True
+
+    def _learn(self, results: Iterable[Result]) -> None:
+        for result in results:
+            if result.outcome == NAMES[KILLED]:
+                self.noticed[result.path, result.before][result.by] += 1
+                self.noticed_by[result.key] = result.by
 
     # --- without a mutant -------------------------------------------------------------
 
@@ -166,6 +183,7 @@ class Session:
             for mutant in [each for each in mutants if results[each].by == lie]:
                 results[mutant] = self._try(mutant, items)
         self.results += results.values()
+        self._learn(results.values())
         with self.record.open("a") as file:
             for result in results.values():
                 file.write(json.dumps(result._asdict()) + "\n")
@@ -187,6 +205,8 @@ class Session:
         tests = self._tests_of(mutant, items)
         of_function = functions.is_migration(mutant.path)
         most = MOST_SECONDS_OF_FUNCTIONS if of_function else MOST_SECONDS
+        if self.is_explained(mutant):
+            most = MOST_SECONDS_OF_EXPLAINED
         count, sum_ = 0, 0.0
         while count < len(tests) and sum_ < most:
             sum_ += self.seconds[tests[count].nodeid]
@@ -214,7 +234,8 @@ class Session:
     def _tests_of(self, mutant: Mutant, items: list[pytest.Item]) -> list[pytest.Item]:
         """Those that execute what differs, or call the function that does; of a Lua script, all.
 
-        First those in the files of that name, then the quickest.
+        First the one that noticed it before, then those that noticed other faults of its text, then
+        those in the files of that name, then the quickest.
         """
         found = [item for item in items if item.nodeid not in self.failed]
         names = {Path(mutant.path).stem}
@@ -230,9 +251,11 @@ class Session:
             wanted = {(mutant.path, line) for line in lines}
             found = [item for item in found if wanted & self.lines[item.nodeid]]
 
-        def rank(item: pytest.Item) -> tuple[bool, float]:
+        own, others = self.noticed_by.get(mutant.key), self.noticed[mutant.path, mutant.before]
+
+        def rank(item: pytest.Item) -> tuple[bool, int, bool, float]:
             named = any(name in item.path.stem for name in names)
-            return not named, self.seconds[item.nodeid]
+            return item.nodeid != own, -others[item.nodeid], not named, self.seconds[item.nodeid]
 
         return sorted(found, key=rank)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 import pytest
 from django.db import connection
 
+from clipforge.common.errors import NotFound
 from clipforge.devtools.mutation import functions, mutants, sql
 from clipforge.devtools.mutation.explained import PAGE, ROW, explained
 from clipforge.devtools.mutation.mutants import Mutant, drawn, mutants_at, places_in
@@ -17,6 +19,7 @@ from clipforge.devtools.mutation.session import lines_of
 from clipforge.devtools.testing.factories import make_organization
 from clipforge.orgs import keys
 from credits.models import CreditAccount
+from projects import selectors
 
 
 def faults(path: str, operator: str) -> list[tuple[str, str]]:
@@ -211,6 +214,44 @@ def test_a_planted_mutant_is_in_force(before: str, after: str, status: int):
     assert before in source
     assert in_a_fork(source.replace(before, after)) == status
     assert keys.public_id_of(keys.generate()[1]) is not None
+
+
+@pytest.mark.django_db
+def test_a_planted_mutant_is_in_force_in_queries_whose_sql_was_written_before():
+    path = "projects/selectors.py"
+    org = make_organization()
+    with pytest.raises(NotFound):
+        selectors.get_project(org=org, project_id=uuid.uuid4())
+    changed = (ROOT / path).read_text().replace(".filter(pk=pk)", ".filter()")
+    pid = os.fork()
+    if pid == 0:
+        status = 0
+        try:
+            plant(Mutant(path, "test", 1, "", "", changed))
+            selectors.get_project(org=org, project_id=uuid.uuid4())
+        except ValueError as error:  # before it asks the database
+            status = int("an id is not in the conditions" in str(error))
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+
+
+def keys_of(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    (tmp_path / "rules.py").write_text(source)
+    for module in (functions, mutants):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    return {mutant.key for mutant in mutants_at(places_in("rules.py"))}
+
+
+def test_a_mutant_counts_as_tried_until_its_function_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    one, other = "def one(a):\n    return a < 1\n", "def other(a):\n    return a < 1\n"
+    before = keys_of(f"{one}\n\n{other}", tmp_path, monkeypatch)
+    assert len(before) == 8
+    assert keys_of(f"import os\n\n\n{other}\n\n{one}", tmp_path, monkeypatch) == before
+    after = keys_of(f"{one}\n\n{other.replace('< 1', '< 7')}", tmp_path, monkeypatch)
+    assert len(before & after) == 4
 
 
 def test_every_file_of_the_scope_exists():
