@@ -20,16 +20,17 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from clipforge.audit.models import AuditEntry
-from clipforge.common import storage
+from clipforge.common import logs, storage
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.devtools.query_plans.explain import Statement, captured, cost_of
 from clipforge.devtools.query_plans.pages import pages
 from clipforge.devtools.testing.factories import make_organization
 from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.devtools.testing.state import Funds, funds, lapse_lease
-from clipforge.jobs import kinds, lifecycle, queue, registry
+from clipforge.jobs import kinds, lifecycle, queue, registry, store_areas
 from clipforge.jobs import services as job_services
-from clipforge.jobs.kinds import JobKind
+from clipforge.jobs.kinds import JobKind, Preparation, RunControl
+from clipforge.jobs.store_areas import Area
 from clipforge.jobs.tests.third_kind import KIND, Transcript, third_kind
 from clipforge.orgs.models import Organization
 from clipforge.staff.dashboard import selectors as dashboard_selectors
@@ -114,6 +115,37 @@ def test_what_is_not_registered_has_no_task():
         registry.register(KIND)
 
 
+def test_what_its_jobs_need_before_is_done_by_a_task_and_in_a_queue_of_its_own(org: Organization):
+    told: list[dict[str, Any]] = []
+
+    def fetch(transcript: Transcript, control: RunControl) -> None:
+        told.append(logs.context())
+        Transcript.objects.filter(pk=transcript.pk).update(seconds=0)
+
+    first = Preparation(
+        queue="fetching", task="transcripts.fetch", is_due=lambda job: bool(job.seconds), run=fetch
+    )
+    prepared = dataclasses.replace(KIND, preparation=first)
+    registry.unregister(KIND)
+    registry.register(prepared)
+    try:
+        task: Any = app.tasks["transcripts.fetch"]
+        assert (task.queue, task.retry_strategy) == ("fetching", registry.RETRY_EVERY_FAULT)
+        transcript = submit(org)
+        assert work(transcript).status == "QUEUED"  # handed over
+        with pytest.raises(KeyError):
+            task(fence=transcript.fence)
+        task(job_id=str(transcript.pk), fence=transcript.fence)
+        fields = {"kind": "transcript", "job": str(transcript.pk), "org": str(org.pk)}
+        assert told == [fields]
+        assert work(transcript).status == "READY"
+        assert logs.context() == fields
+    finally:
+        registry.unregister(prepared)
+        registry.register(KIND)
+    assert "transcripts.fetch" not in app.tasks
+
+
 # --- the worker and the sweeper ----------------------------------------------------------
 
 
@@ -145,6 +177,33 @@ def test_the_sweeper_takes_it_from_a_worker_that_stopped(org: Organization):
     assert (transcript.status, transcript.fence) == ("QUEUED", 2)
     crons = {task: each.cron for (task, _), each in app.periodic_registry.periodic_tasks.items()}
     assert crons["transcripts.listen.sweep"] == crons["projects.sweep"] == "* * * * * */15"
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [("transcripts.listen", "could not be done"), ("projects.import", "could not be prepared")],
+)
+def test_a_task_that_cannot_even_claim_its_job_says_so_and_raises(
+    task: str, said: str, caplog: pytest.LogCaptureFixture
+):
+    argument = "job_id" if task == "transcripts.listen" else "project_id"
+    with pytest.raises(ValueError, match="badly formed"):
+        app.tasks[task](**{argument: "not an id", "fence": 0})
+    assert f"a job {said}" in caplog.text
+
+
+def test_files_of_no_kind_are_removed_once_their_area_is_registered():
+    area = Area(name="notes", row="note", model=Organization, size="stored_bytes", orphans_at=7)
+    try:
+        registry.register_area(area, maintenance="notes")
+        assert area in store_areas.all_areas()
+        assert app.periodic_registry.periodic_tasks["notes.remove_orphans", ""].cron == "7 * * * *"
+        with pytest.raises(ValueError, match="is registered already"):
+            registry.register_area(area, maintenance="other")
+    finally:
+        store_areas._others.pop("notes", None)
+        app.tasks.pop("notes.remove_orphans", None)
+        app.periodic_registry.periodic_tasks.pop(("notes.remove_orphans", ""), None)
 
 
 def test_its_entry_moves_up_when_one_before_it_is_cancelled(org: Organization):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import uuid
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.forms.models import model_to_dict
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import TaskNotFound
@@ -15,6 +18,7 @@ from procrastinate.exceptions import TaskNotFound
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.models import uuid7
 from clipforge.devtools.testing.factories import (
+    make_export,
     make_grant,
     make_organization,
     make_project,
@@ -31,6 +35,8 @@ from credits import services as credit_services
 from credits.errors import InsufficientCredits
 from credits.models import CreditHold, CreditTransaction, TransactionType
 from credits.pricing import Charge
+from credits.quotes import Terms
+from exports.models import Export
 from projects.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -133,6 +139,14 @@ def test_what_is_submitted_is_stored_as_it_is():
     assert stored.version > 0
 
 
+def test_a_column_is_looked_up_as_the_row_is_inserted():
+    first = make_export(make_project(make_organization(credits_=5)))
+    again = Export(org=first.org, project=first.project, start=0.0, end=10.0, resolution=480)
+    twin = Export.objects.filter(pk=first.pk).values_list("pk", flat=True)[:1]
+    job_services.submit_job(job=again, actor="test", looked_up={"duplicate_of": twin})
+    assert Export.objects.get(pk=again.pk).duplicate_of == first.pk
+
+
 @pytest.mark.django_db(transaction=True)  # which the database ends
 def test_a_row_that_is_there_already_is_not_submitted():
     project = make_project(make_organization(credits_=5), status="UPLOADED")
@@ -156,6 +170,17 @@ def test_no_more_jobs_wait_or_run_than_the_tier_allows():
 
 
 # --- retry ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_retry_locks_the_row_before_its_quote_and_without_one_once(quoted: bool):
+    project = make_project(make_organization(credits_=10), status="FAILED")
+    quote_id = uuid.uuid4() if quoted else None
+    with CaptureQueriesContext(connection) as queries, contextlib.suppress(NotFound):
+        job_services.retry_job(job=project, actor="test", terms=Terms(quote_id=quote_id))
+    locks = [each["sql"] for each in queries if "FOR UPDATE" in each["sql"]]
+    assert [sql.count('FROM "projects_project"') for sql in locks][:2] == [1, 0][: len(locks)]
+    assert len([sql for sql in locks if 'FROM "projects_project"' in sql]) == 1
 
 
 @pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from typing import Any, cast
 
@@ -12,8 +13,8 @@ from django.utils import timezone
 
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.versioned_cache import FLOOR_SUFFIX
-from clipforge.common.errors import Conflict
-from clipforge.devtools.testing.factories import make_project
+from clipforge.common.errors import Conflict, StorageUnavailable
+from clipforge.devtools.testing.factories import make_organization, make_project
 from clipforge.devtools.testing.state import lapse_lease, nothing_changes
 from clipforge.jobs import caching, lifecycle, rules
 from clipforge.jobs import services as job_services
@@ -24,6 +25,7 @@ from clipforge.jobs.queue import QueueEntry
 from clipforge.media import ErrorCode, MediaError
 from credits import services as credit_services
 from credits.models import CreditHold
+from credits.pricing import Charge
 from projects.jobs import ANALYSIS
 from projects.models import Project
 
@@ -45,20 +47,24 @@ def test_a_claim_begins_without_a_stage_and_at_nothing():
     assert (claimed.stage, claimed.progress) == ("", 0)
 
 
-def test_a_claim_is_a_change_of_the_job():
+@pytest.mark.parametrize("act", ["claim", "hand back"])
+def test_a_claim_and_its_return_are_changes_of_the_job(act: str):
     """Copies that are kept in step ask for what was updated after a moment."""
-    project = make_project(status="QUEUED")
+    project = make_project(status="QUEUED" if act == "claim" else "ANALYZING")
     Project.objects.filter(pk=project.pk).update(updated_at=EARLIER)
-    assert lifecycle.claim(Project, project.pk, fence=0) is not None
+    if act == "claim":
+        assert lifecycle.claim(Project, project.pk, fence=0) is not None
+    else:
+        assert lifecycle.hand_back(project)
     project.refresh_from_db()
     assert project.updated_at > EARLIER
 
 
-@pytest.mark.parametrize("act", ["claim", "beat", "hand back", "fail", "cancel", "retry"])
+@pytest.mark.parametrize("act", ["claim", "beat", "hand back", "price", "fail", "cancel", "retry"])
 def test_whoever_polls_is_told_of_each_change(act: str):
     """No stamp of a version before it is stored any more."""
     status = {"claim": "QUEUED", "cancel": "QUEUED", "retry": "FAILED"}.get(act, "ANALYZING")
-    project = make_project(status=status)
+    project = make_project(make_organization(credits_=10), status=status)
     version = Project.objects.values_list("version", flat=True)
     before = version.get(pk=project.pk)
     floor = f"{caching.stamp_family(Project, project.pk)}:{project.org_id}{FLOOR_SUFFIX}"
@@ -70,6 +76,8 @@ def test_whoever_polls_is_told_of_each_change(act: str):
             lifecycle.beat(project, stage="decoding", progress=0.5)
         case "hand back":
             lifecycle.hand_back(project)
+        case "price":
+            lifecycle.reserve_anew(project, charge=Charge(2, 1, "test", {}))
         case "fail":
             lifecycle.fail(project, error=INTERNAL_ERROR, actor="worker")
         case "cancel":
@@ -132,6 +140,31 @@ def test_work_that_comes_back_goes_before_new_work():
         for fence in (0, 2)
     )
     assert returned.priority > new.priority
+    assert (returned.task_name, returned.scheduled_at) == (ANALYSIS.task, None)
+
+
+def test_a_job_is_handed_over_to_the_task_that_is_named():
+    project = make_project(status="ANALYZING")
+    assert lifecycle.hand_over(project, task="projects.import")
+    entry = QueueEntry.objects.get(args__project_id=str(project.pk), args__fence=2)
+    assert (entry.task_name, entry.queue_name) == ("projects.import", "imports")
+    with nothing_changes():
+        assert not lifecycle.hand_over(project, task="projects.import")
+
+
+@pytest.mark.parametrize(
+    ("attempts", "code"), [(2, None), (3, "storage_unavailable"), (4, "storage_unavailable")]
+)
+def test_a_store_that_is_away_ends_only_the_last_attempt(attempts: int, code: str | None, settings):
+    settings.WORK_MAX_ATTEMPTS = 3
+    project = make_project(status="ANALYZING")
+    Project.objects.filter(pk=project.pk).update(attempts=attempts)
+    project.refresh_from_db()
+    expected = contextlib.nullcontext() if code else pytest.raises(StorageUnavailable)
+    with expected, settle_outcome(ANALYSIS, project, Heartbeat(project)):
+        raise StorageUnavailable("The store does not answer.")
+    project.refresh_from_db()
+    assert (project.status, project.error_code) == (("FAILED", code) if code else ("ANALYZING", ""))
 
 
 @pytest.mark.parametrize("act", ["requeue", "release_left_hold"])

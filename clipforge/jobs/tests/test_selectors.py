@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import connection, transaction
+from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
@@ -152,6 +153,31 @@ def test_an_entry_is_as_old_as_its_own_last_event():
     sql("UPDATE procrastinate_events SET at = %s WHERE job_id = %s", moment, first.pk)
     found = queue.since_last_event(QueueEntry.objects.filter(pk=first.pk), "waits").get()
     assert (vars(found)["since"], vars(found)["state"]) == (moment, "waits")
+
+
+def test_the_events_of_an_entry_are_its_own():
+    first, other = (entry_of(make_project(status="QUEUED")) for _ in range(2))
+    assert {each.job_id for each in queue.events_of([first.pk])} == {first.pk}
+    assert {each.job_id for each in queue.events_of([first.pk, other.pk])} == {first.pk, other.pk}
+
+
+@pytest.mark.parametrize("status", ["doing", "succeeded", "failed"])
+def test_the_entry_of_a_job_waits_or_runs(status: str):
+    project = make_project(status="QUEUED")
+    set_status(entry_of(project), status)
+    found = Project.objects.annotate(entry=queue.entry_of(ANALYSIS)).get(pk=project.pk)
+    assert (vars(found)["entry"] is None) == (status != "doing")
+
+
+def test_given_up_is_a_job_that_waits_for_a_failed_entry_of_its_own_tasks():
+    projects = [make_project(status="QUEUED") for _ in range(4)]
+    waits, failed, other, given_up = projects
+    for project in (failed, other, given_up):
+        set_status(entry_of(project), "failed")
+    Project.objects.filter(pk=failed.pk).update(status="FAILED", finished_at=timezone.now())
+    sql("UPDATE procrastinate_jobs SET task_name = 't' WHERE id = %s", entry_of(other).pk)
+    assert entry_of(waits).status == "todo"
+    assert queue.given_up(ANALYSIS) == [(given_up.pk, 0)]
 
 
 def test_the_entry_that_is_asked_for_is_locked_and_another_is_not_there():

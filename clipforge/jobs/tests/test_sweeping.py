@@ -14,7 +14,7 @@ from procrastinate.contrib.django import app
 
 from clipforge.devtools.testing.factories import make_organization, make_project
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, lapse_lease, nothing_changes
-from clipforge.jobs import lifecycle, selectors, sweeping
+from clipforge.jobs import lifecycle, queue, selectors, sweeping
 from credits import services as credit_services
 from credits.models import CreditHold
 from projects.models import Project
@@ -22,6 +22,7 @@ from projects.models import Project
 pytestmark = pytest.mark.django_db
 
 HOUR = datetime.timedelta(hours=1)
+NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 
 
 def sweep() -> tuple[int, int]:
@@ -111,6 +112,38 @@ def test_a_sweep_takes_the_longest_lapsed_first_and_no_more_than_its_batch():
     statuses = [Project.objects.get(pk=item.pk).status for item in projects]
     assert statuses == ["ANALYZING", "ANALYZING", "QUEUED"]
     assert sweep() == (2, 0)
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_what_fails_counts_for_the_batch_as_what_is_requeued(batch: int, settings):
+    settings.WORK_MAX_ATTEMPTS = 3
+    for minutes, attempts in ((4, 3), (3, 1), (2, 1), (1, 1)):  # the longest lapsed first
+        lapsed = timezone.now() - datetime.timedelta(minutes=minutes)
+        Project.objects.filter(pk=abandoned(attempts).pk).update(lease_expires_at=lapsed)
+    assert sweeping.sweep(Project, batch=batch) == (batch - 1, 1)
+
+
+@pytest.mark.parametrize("change", [{"status": "FAILED", "finished_at": NOON}, {"fence": 2}])
+def test_a_job_that_went_on_since_it_was_found_given_up_is_left_alone(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    project = make_project(status="QUEUED")
+    Project.objects.filter(pk=project.pk).update(**change)
+    monkeypatch.setattr(queue, "given_up", lambda _kind: [(project.pk, 0)])
+    assert sweep() == (0, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_was_given_up_and_that_another_sweeper_has_is_skipped():
+    project = make_project(status="QUEUED")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE procrastinate_jobs SET status = 'failed'")
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT FROM projects_project WHERE id = %s FOR UPDATE", [project.pk])
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '2s'")  # to wait would be an error
+            assert sweep() == (0, 0)
+    assert sweep() == (0, 1)
 
 
 @pytest.mark.parametrize("status", ["QUEUED", "ANALYZING"])

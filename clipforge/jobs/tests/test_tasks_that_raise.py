@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Job as Entry
@@ -152,6 +152,27 @@ def test_rows_that_cannot_be_swept_hold_up_none_behind_them(monkeypatch, caplog)
     assert "sweeping failed" in caplog.text
 
 
+@pytest.mark.django_db
+def test_a_job_that_cannot_be_ended_holds_up_no_other_that_was_given_up(monkeypatch, caplog):
+    poison, good = (make_project(status="QUEUED") for _ in range(2))
+    for project in (poison, good):
+        entry_fails(project)
+    faults: list[Exception] = [ValueError("a row that cannot be ended"), OperationalError("gone")]
+
+    def refuse(job: Any, **fields: Any) -> bool:
+        if job.pk == poison.pk:
+            raise faults.pop(0)
+        return lifecycle.fail(job, **fields)
+
+    monkeypatch.setattr(sweeping, "fail", refuse)
+    assert sweeping.sweep(Project) == (0, 1)
+    good.refresh_from_db()
+    assert good.status == "FAILED"
+    assert "a job that was given up could not be ended" in caplog.text
+    with pytest.raises(OperationalError):
+        sweeping.sweep(Project)
+
+
 # --- with a real worker ----------------------------------------------------------------
 
 # A worker's process, in which the claim of one project always raises. Works off what is due as often
@@ -160,7 +181,7 @@ WORK = """
 import asyncio, sys
 import django
 django.setup()
-from django.db import connection
+from django.db import OperationalError, connection
 from clipforge.jobs import lifecycle, worker
 from projects.jobs import ANALYSIS
 
