@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+import json
+from typing import Any, cast
 
 import pytest
 import time_machine
@@ -18,7 +19,7 @@ from clipforge.devtools.testing.queries import round_trips, statements
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import lasting_breaker
 from clipforge.orgs import caching, keys, services, windows
-from clipforge.orgs.admission import Admission, admit
+from clipforge.orgs.admission import Admission, _networks_of, admit, charge_more
 from clipforge.orgs.models import APIKey, Organization, TierLimits
 from clipforge.orgs.principal import Principal
 from clipforge.orgs.selectors import with_override
@@ -272,6 +273,54 @@ def test_without_redis_the_database_says_who_and_this_process_how_often(settings
         assert not admission.shared
         passed.append(admission.refusal is None)
     assert passed == [True] * 25 + [False] * 5  # half of 50
+
+
+def test_what_a_request_costs_besides_is_shared_as_long_as_redis_is_there():
+    new = make_api_key(make_organization(tier="FREE"))
+    admission = warm(new.secret)
+    more = charge_more(admission, {"exports": 2})
+    assert [each.scope for each in more.results] == ["api", "exports"]
+    assert (more.shared, more.refusal, more.principal) == (True, None, admission.principal)
+    assert windows.used(default_cache().redis, more.principal.organization)["exports"] == 2
+    lasting_breaker().failed()
+    alone = charge_more(admission, {"exports": 2})
+    assert [each.scope for each in alone.results] == ["api", "exports"]
+    assert (admission.shared, alone.shared, alone.refusal) == (True, False, None)
+
+
+@pytest.mark.parametrize("row", ["key", "organization"])
+def test_a_row_that_another_release_cached_without_a_column_is_read_from_the_database(row: str):
+    organization = make_organization()
+    new = make_api_key(organization, allowed_addresses="127.0.0.0/8")
+
+    def admitted() -> Admission | None:
+        return admit(new.secret, costs=ONE, address=lambda: "127.0.0.1")
+
+    admitted()
+    _networks_of.clear()
+    cache = default_cache()
+    key = f"orgs:{row}:{new.api_key.prefix if row == 'key' else organization.pk}"
+    cached = json.loads(cast(bytes, cache.redis.get(key)))
+    del cached["allowed_addresses" if row == "key" else "name"]
+    cache.redis.set(key, json.dumps(cached))
+    admission = admitted()
+    assert admission is not None
+    assert admission.principal.api_key == new.api_key
+    assert admission.principal.organization.name == organization.name
+
+
+def test_of_so_many_keys_the_networks_are_remembered_and_then_forgotten_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("clipforge.orgs.admission.MAX_REMEMBERED", 2)
+    organization = make_organization()
+    _networks_of.clear()
+    counts = []
+    for networks in ("127.0.0.0/8", "", "127.0.0.0/8", "127.0.0.0/8", "127.0.0.0/8"):
+        new = make_api_key(organization, allowed_addresses=networks)
+        assert admit(new.secret, costs=ONE, address=lambda: "127.0.0.1") is not None
+        counts.append(len(_networks_of))
+    assert counts == [1, 1, 2, 1, 2]
 
 
 def test_what_stands_before_the_database_may_refuse():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.db import transaction
 
 from clipforge.common.cache.backend import default_cache
 from clipforge.devtools.testing.factories import make_api_key, make_organization
@@ -61,3 +62,25 @@ def test_windows_that_are_forgotten_begin_anew(organization):
     windows.forget(redis, organization)
     assert windows.used(redis, organization) == dict.fromkeys(windows.SCOPES, 0)
     assert windows.used(redis, other) == dict.fromkeys(windows.SCOPES, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_waits_under_a_row_is_told_once_its_change_has_committed(organization):
+    with default_cache().redis.pubsub(ignore_subscribe_messages=False) as heard:
+        heard.subscribe(caching.channel_of(organization))
+        assert heard.get_message(timeout=10)["type"] == "subscribe"
+        with transaction.atomic():
+            caching.tell_waiting(organization)
+            assert heard.get_message() is None
+        assert heard.get_message(timeout=10)["type"] == "message"
+
+
+def test_a_row_that_another_release_cached_without_a_column_is_read_again(
+    organization, monkeypatch
+):
+    make_api_key(organization)
+    assert caching.organization(organization.pk) == organization
+    cached = caching.to_json(organization)
+    del cached["name"]
+    monkeypatch.setattr(default_cache(), "get_or_load", lambda *_args, **_options: cached)
+    assert caching.organization(organization.pk).name == organization.name

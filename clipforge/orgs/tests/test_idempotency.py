@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -12,7 +13,7 @@ from django.db import connection, transaction
 from clipforge.common.errors import Conflict, Invalid
 from clipforge.devtools.testing.factories import make_organization, make_user
 from clipforge.devtools.testing.races import run_together
-from clipforge.orgs.idempotency import Answer, once
+from clipforge.orgs.idempotency import Answer, is_answered, once
 from clipforge.orgs.models import IdempotencyRecord, Organization, User
 from clipforge.orgs.tasks import forget_old_idempotency_records
 from credits.errors import InsufficientCredits
@@ -89,6 +90,18 @@ def test_a_crash_leaves_neither_effect_nor_record(organization):
     with pytest.raises(RuntimeError, match="on fire"):
         try_once(organization, effect=crash)
     assert (User.objects.count(), IdempotencyRecord.objects.count()) == (0, 0)
+
+
+def test_a_request_is_answered_once_its_organization_has_used_its_key(organization):
+    def answered(**changed: Any) -> bool:
+        return is_answered(**{"org": organization, "key": "k", **changed})
+
+    assert not answered()
+    try_once(organization)
+    assert answered()
+    assert not answered(key=None)
+    assert not answered(key="other")
+    assert not answered(org=make_organization())
 
 
 def test_keys_never_cross_organizations(organization):

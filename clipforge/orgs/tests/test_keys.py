@@ -41,6 +41,13 @@ def test_a_key_is_its_prefix_an_id_of_8_a_secret_of_43_and_a_checksum_of_6():
     assert key[8:16] == public_id == keys.public_id_of(key)
 
 
+@pytest.mark.parametrize("prefix", keys.PREFIXES)
+def test_without_its_prefix_a_key_begins_with_its_id(prefix: str):
+    public_id, key = keys.generate(prefix)
+    assert keys.without_prefix(key).startswith(f"{public_id}_")
+    assert keys.without_prefix(public_id) == public_id
+
+
 def test_the_secret_carries_256_bits():
     assert 62**keys.SECRET_LENGTH >= 2**256
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import threading
+import uuid
 from typing import Any
 
 import pytest
@@ -359,6 +360,25 @@ def test_a_rotated_key_works_for_its_hours_and_its_successor_does_the_same(
     assert sent.to == ["owner@example.com"]
     assert (own.prefix in sent.body, shown["prefix"] in sent.body) == (True, True)
     assert shown["key"] not in sent.body
+
+
+def test_a_rotation_is_told_to_people_and_of_a_long_name_a_hundred_characters(
+    organization: Organization,
+):
+    def told(key_id: Any) -> list[str]:
+        mail.outbox.clear()
+        mail_rotated(str(key_id))
+        return [str(sent.subject) for sent in mail.outbox]
+
+    client, own = asking(organization, scopes="read keys")
+    successor = rotate(client, own).json()["id"]
+    assert told(successor) == []  # it has no owner
+    user = make_user(email="owner@example.com")
+    Membership.objects.create(user=user, organization=organization, role=Role.OWNER)
+    Organization.objects.filter(pk=organization.pk).update(name="n" * 101)
+    assert told(successor) == [f"{'n' * 100}: an API key was rotated"]
+    assert told(own.pk) == []  # it takes no other's place
+    assert told(uuid.uuid4()) == []
 
 
 def test_a_key_is_rotated_once_and_never_after_its_end(organization: Organization):
