@@ -11,11 +11,11 @@ from django.contrib.postgres.operations import (
     ValidateConstraint,
 )
 from django.core.management import CommandError, call_command
-from django.db import migrations, models
+from django.db import connection, migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
-from clipforge.common.migrations import AddCheckOnline, AddIndexOnline
+from clipforge.common.migrations import AddCheckOnline, AddIndexOnline, UpdateInBatches
 from clipforge.devtools.management.commands import lint_migrations
 from clipforge.devtools.testing.migration_lint import EXPLAINED, faults, faults_of
 
@@ -25,6 +25,20 @@ pytestmark = pytest.mark.django_db
 def test_every_operation_on_a_table_that_is_there_is_safe_or_explained():
     assert set(faults()) == set(EXPLAINED)
     assert all(EXPLAINED.values())
+
+
+def test_every_update_of_a_whole_table_can_be_run_where_there_are_rows():
+    """On an empty table none is run, so that no other test would see what PostgreSQL refuses."""
+    updates = [
+        operation
+        for migration in MigrationLoader(None).disk_migrations.values()
+        for operation in migration.operations
+        if isinstance(operation, UpdateInBatches)
+    ]
+    assert len(updates) >= 4
+    with connection.cursor() as cursor:
+        for each in updates:
+            cursor.execute(f"EXPLAIN {each.update} AND {each.table}.id BETWEEN NULL AND NULL")
 
 
 def test_the_command_names_an_unsafe_operation_and_an_explanation_that_fits_none(monkeypatch):

@@ -12,7 +12,7 @@ COUNT = """
 UPDATE projects_project SET
         stored_bytes = size,
         expires_at = GREATEST(
-            created_at + make_interval(days => limits.retention_days), now() + interval '9 days')
+            projects_project.created_at + make_interval(days => limits.retention_days), now() + interval '9 days')
     FROM orgs_organization AS org JOIN orgs_tierlimits AS limits ON limits.tier = org.tier
     WHERE org.id = projects_project.org_id AND source_key <> '' AND expires_at IS NULL
 """
