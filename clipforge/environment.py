@@ -8,9 +8,13 @@ import re
 
 from django.core.exceptions import ImproperlyConfigured
 
+# Every name that was asked for.
+asked: set[str] = set()
+
 
 def env(name: str, default: str | None = None) -> str:
     """The variable, or the default; without a default it is required."""
+    asked.add(name)
     value = os.environ.get(name, "").strip() or default
     if value is None:
         raise ImproperlyConfigured(

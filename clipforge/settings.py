@@ -43,6 +43,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env("CLIPFORGE_DATA", str(BASE_DIR / ".clipforge"))).absolute()
 
 
+# Said with each error, and to PostgreSQL, so that the releases that are at work can be told apart.
+RELEASE = env("CLIPFORGE_VERSION", "unknown")
+
+
 def server_urls() -> tuple[str, str]:
     """DATABASE_URL and REDIS_URL: both from the environment, or both embedded."""
     database, redis = os.environ.get("DATABASE_URL", ""), os.environ.get("REDIS_URL", "")
@@ -261,7 +265,9 @@ DATABASES: dict[str, Any] = {
         **_database,
         "OPTIONS": {
             "connect_timeout": 5,
-            "application_name": "clipforge",
+            "application_name": "clipforge"
+            if RELEASE == "unknown"
+            else f"clipforge {RELEASE}"[:63],
             **_from_url,
             "options": (
                 f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_MS}"
@@ -479,8 +485,6 @@ SENTRY_DSN = env_like("SENTRY_DSN", r"https?://[^\s@]+@\S+/\d+", "https://key@ho
 SENTRY_ENVIRONMENT = env("SENTRY_ENVIRONMENT", "production")
 # Of requests.
 SENTRY_TRACES_PERCENT = env_int("SENTRY_TRACES_PERCENT", 1)
-# Said with each error.
-RELEASE = env("CLIPFORGE_VERSION", "unknown")
 
 # --- sandboxes -----------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ AS_IT_IS = {
     "optimizemigration",
     # It needs a database without tables.
     "restore",
+    # It says what would be done to the database as it is.
+    "preflight",
     "showmigrations",
     "sqlmigrate",
     "squashmigrations",
@@ -58,7 +60,8 @@ def run(argv: list[str]) -> int | str:
     except OperationalError as error:
         return f"manage.py {command}: the database cannot be used.\n{error}".rstrip()
     except ProgrammingError:
-        if not _lacks_migrations():
+        # Of one that is about the tables it is a fault of its own.
+        if command in AS_IT_IS or not _lacks_migrations():
             raise
         return f"manage.py {command}: the database lacks tables of this release. Run manage.py migrate first."
     except BrokenPipeError:

@@ -148,6 +148,7 @@ NO_DRY_RUN = {
     "demo": "makes an organization of its own to show what the service does",
     "worker": "is the service",
     "watch": "looks, and tells people",
+    "preflight": "only reads",
     "backup": "only reads, and writes files that are new",
     "restore": "fills a database that is empty, or nothing",
     "reconcile_credits": "only reads; notes that it did",

@@ -35,7 +35,7 @@ LINK_SECONDS = 900
 # Every connection of the service, whatever it is doing.
 END_ALL = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-     WHERE application_name = 'clipforge' AND pid <> pg_backend_pid()
+     WHERE application_name LIKE 'clipforge%' AND pid <> pg_backend_pid()
 """
 
 # gunicorn and the workers stop within their grace of thirty, or not at all. Seconds.
