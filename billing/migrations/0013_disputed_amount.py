@@ -1,4 +1,4 @@
-"""What banks took in disputes is told apart from refunds."""
+"""Disputes are told apart from refunds."""
 
 from django.db import migrations, models
 
@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "payment",
             "disputed_amount",
-            models.PositiveIntegerField(
+            models.IntegerField(
                 db_default=0, help_text="Of what went back, what banks took in disputes."
             ),
         )

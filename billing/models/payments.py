@@ -93,7 +93,7 @@ class Payment(UUIDModel):
     reversed_amount = models.PositiveIntegerField(
         db_default=0, help_text="Refunded or disputed, of the amount."
     )
-    disputed_amount = models.PositiveIntegerField(
+    disputed_amount = models.IntegerField(
         db_default=0, help_text="Of what went back, what banks took in disputes."
     )
     reversals = models.PositiveIntegerField(

@@ -6,12 +6,12 @@ import bisect
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from django.conf import settings
 
+from clipforge.devtools.seeding.charges import PRICES, Price
 from clipforge.devtools.seeding.draws import (
     SECOND,
     Bools,
@@ -93,36 +93,6 @@ class Extras(NamedTuple):
     renews: Ints
     refunded: Ints
     adjusted: Ints
-
-
-@dataclass(frozen=True)
-class Price:
-    """The price of a kind of work, and its name in the ledger."""
-
-    reference_type: str
-    item: str
-    reason: str
-
-    @cached_property
-    def unit(self) -> int:
-        prices: dict[str, Any] = settings.PRICES
-        return int(prices[self.item])
-
-    @cached_property
-    def version(self) -> str:
-        return str(settings.PRICES["version"])
-
-    def credits(self, seconds: float) -> int:
-        return minutes(seconds) * self.unit
-
-    def inputs(self, seconds: float) -> str:
-        return f'{{"item": "{self.item}", "seconds": {seconds}, "minutes": {minutes(seconds)}}}'
-
-
-PRICES: dict[int, Price] = {
-    JobKind.PROJECT: Price("project", "analysis_per_source_minute", "Analysis of a recording"),
-    JobKind.EXPORT: Price("export", "export_per_output_minute", "Export of a moment"),
-}
 
 
 class Job(NamedTuple):
@@ -459,18 +429,6 @@ def refunds_of(captured: int) -> int:
 
 def adjustments_of(settled: int) -> int:
     return int(settled * ADJUSTED)
-
-
-def prices_of(jobs: Jobs) -> Ints:
-    """Credits, one a job."""
-    length = np.maximum(1, np.ceil(np.floor(jobs.seconds) / 60)).astype(np.int64)
-    units = np.array([0, PRICES[JobKind.PROJECT].unit, PRICES[JobKind.EXPORT].unit])
-    return np.asarray(length * units[jobs.kind])
-
-
-def minutes(seconds: float) -> int:
-    """Started minutes, as `credits.pricing` counts them."""
-    return max(1, -(-int(seconds) // 60))
 
 
 def trace(lots: dict[int, int]) -> str:

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.devtools.seeding import books, sales, webhooks, world
+from clipforge.devtools.seeding import books, charges, sales, webhooks, world
 from clipforge.devtools.seeding.draws import (
     SECOND,
     Draw,
@@ -105,7 +105,7 @@ def _ledger(
         )
     jobs = Jobs.join([world.welcomes(draw, orgs), *kept, gone])
     jobs = jobs.take(np.argsort(jobs.done, kind="stable"))
-    extras = books.extras_of(jobs, draw, books.prices_of(jobs), more=missing)
+    extras = books.extras_of(jobs, draw, charges.prices_of(jobs), more=missing)
     (plan_ends,) = texts_of_times(np.array([draw.now + PLAN_LIFE * SECOND]))
     ledger = books.Books(
         sink,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from django.conf import settings
 
-from clipforge.devtools.seeding import books
+from clipforge.devtools.seeding import books, charges
 from clipforge.devtools.seeding.draws import (
     DAY,
     HOT_PROJECT_SHARE,
@@ -331,7 +331,7 @@ class Writer:
     def _work(self, work: Work) -> Iterator[str]:
         """The columns of WORK, a row each."""
         jobs = work.jobs
-        charged = np.where(jobs.outcome == HoldOutcome.CAPTURED, books.prices_of(jobs), 0)
+        charged = np.where(jobs.outcome == HoldOutcome.CAPTURED, charges.prices_of(jobs), 0)
         for pk, hold, org, status, outcome, asked, started, done, cost in zip(
             texts_of_ids(jobs.id),
             texts_of_ids(jobs.hold),
