@@ -10,9 +10,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import Q, QuerySet
 from django.db.transaction import atomic
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from billing import services
 from billing.models import (
@@ -20,17 +22,23 @@ from billing.models import (
     BillingAccount,
     Payment,
     PaymentMethod,
+    PaymentStatus,
     PlanPeriod,
     Price,
     StripeEvent,
     Subscription,
 )
 from billing.selectors import payment_of_transfer
+from billing.subscriptions import month_after
 from clipforge.audit.actor import Actor
 from clipforge.audit.admin import AuditedAdmin
 from clipforge.audit.forms import REASON
 from clipforge.common.admin import BigTable, MovedByServices, NotDeleted, NotMadeByHand
+from clipforge.common.admin_filters import between
 from clipforge.common.money import major_units, minor_units, money
+
+# Of those past, in a filter.
+MONTHS_OFFERED = 24
 
 
 def money_column(field: str, title: str) -> Any:
@@ -148,10 +156,30 @@ class PaymentForm(forms.ModelForm[Payment]):
 class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
     """Payments are read, recorded by hand, and reversed; none is ever edited or deleted."""
 
-    list_display = ["created_at", "org", "price", "method", "status", "paid", "went_back"]
+    list_display = [
+        "created_at",
+        "org",
+        "price",
+        "method",
+        "status",
+        "paid",
+        "went_back",
+        "paid_at",
+    ]
     paid = staticmethod(money_column("amount", "Amount"))
     went_back = staticmethod(money_column("reversed_amount", "Went back"))
+    was_disputed = staticmethod(money_column("disputed_amount", "Of that disputed"))
     list_filter = ["status", "method"]
+    narrow_filter = ("price__kind", "price__tier")
+    other_days = (
+        between(
+            "paid_at",
+            also={"status": PaymentStatus.PAID},
+            order=["-paid_at", "-id"],
+        ),
+    )
+    summed = {"amount": money, "reversed_amount": money, "disputed_amount": money}
+    summed_by = "currency"
     list_select_related = ["org", "price"]
     org_field = "org"
     search_fields = ["=id", "=reference", "=checkout_id", "=invoice_id", "=payment_intent_id"]
@@ -177,7 +205,11 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
     def get_fields(self, request: HttpRequest, obj: Payment | None = None) -> Any:
         if obj is None:
             return [*PaymentForm.Meta.fields, "paid_on"]
-        written = {"amount": "paid", "reversed_amount": "went_back"}
+        written = {
+            "amount": "paid",
+            "reversed_amount": "went_back",
+            "disputed_amount": "was_disputed",
+        }
         return [written.get(str(name), name) for name in super().get_fields(request, obj)]
 
     def save_model(self, request: HttpRequest, obj: Payment, form: Any, change: bool) -> None:
@@ -226,10 +258,46 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
         return None
 
 
+class GoesOnFilter(admin.SimpleListFilter):
+    """Plans that had not ended at the end of a month (UTC)."""
+
+    title = "month at whose end it went on"
+    parameter_name = "goes_on"
+
+    def lookups(self, *_: Any) -> Any:
+        this = timezone.now().astimezone(datetime.UTC).replace(day=1)
+        months = [this.year * 12 + this.month - 1 - back for back in range(MONTHS_OFFERED)]
+        days = [datetime.date(each // 12, each % 12 + 1, 1) for each in months]
+        return [(f"{day:%Y-%m}", f"{day:%b %Y}") for day in days]
+
+    def queryset(self, _: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return rows
+        if self.value() not in {month for month, _ in self.lookup_choices}:
+            raise IncorrectLookupParameters
+        month = datetime.datetime.fromisoformat(f"{self.value()}-01T00:00:00+00:00")
+        ends = month_after(month)
+        return rows.filter(Q(ended_at=None) | Q(ended_at__gte=ends), created_at__lt=ends)
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(BigTable, MovedByServices, admin.ModelAdmin[Subscription]):
-    list_display = ["org", "price", "method", "status", "period_end", "cancel_at_period_end"]
+    list_display = [
+        "created_at",
+        "org",
+        "price",
+        "method",
+        "status",
+        "period_end",
+        "cancel_at_period_end",
+        "ended_at",
+    ]
     list_filter = ["status", "method"]
+    narrow_filter = ("price__currency", GoesOnFilter)
+    other_days = (between("ended_at"),)
+    narrowed_by = ("goes_on",)
+    summed = {"price__amount": money}
+    summed_by = "price__currency"
     list_select_related = ["org", "price"]
     org_field = "org"
     search_fields = ["=id", "=stripe_id"]
@@ -251,6 +319,7 @@ class StripeEventAdmin(BigTable, MovedByServices, AuditedAdmin[StripeEvent]):
     """Events are read; one that can never be applied is set aside, so that no sweep reports it."""
 
     list_display = ["id", "type", "status", "org", "received_at", "error"]
+    made_at = "received_at"
     list_filter = ["status"]
     list_select_related = ["org"]
     org_field = "org"

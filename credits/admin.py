@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import datetime
+from typing import Any, TypeVar
 
 from django.contrib import admin
-from django.db.models import Model
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import Model, QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
 
-from clipforge.common.admin import BigTable
+from clipforge.common.admin import BigTable, plain_number
 from credits.models import (
     CreditAccount,
     CreditGrant,
@@ -17,6 +20,7 @@ from credits.models import (
     CreditTransaction,
     HoldAllocation,
 )
+from credits.selectors import Meaning
 
 M = TypeVar("M", bound=Model)
 
@@ -39,6 +43,46 @@ class ReadOnlyAdmin(BigTable, admin.ModelAdmin[M]):
         return False
 
 
+class MeaningFilter(admin.SimpleListFilter):
+    title = parameter_name = "meaning"
+
+    def lookups(self, *_: Any) -> Any:
+        return Meaning.choices
+
+    def queryset(self, _: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None:
+            return rows
+        if value not in Meaning.values:
+            raise IncorrectLookupParameters
+        return rows.filter(Meaning(value).condition)
+
+
+class EndsFilter(admin.SimpleListFilter):
+    """Lots that end in a stretch of days from now."""
+
+    title = "end"
+    parameter_name = "ends"
+
+    def lookups(self, *_: Any) -> Any:
+        return [
+            ("30", "Within 30 days"),
+            ("90", "Within 90 days"),
+            ("later", "Later"),
+            ("never", "Never"),
+        ]
+
+    def queryset(self, _: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        month, quarter = (Now() + datetime.timedelta(days=days) for days in (30, 90))
+        chosen: dict[str, dict[str, Any]] = {
+            "30": {"expires_at__lt": month},
+            "90": {"expires_at__gte": month, "expires_at__lt": quarter},
+            "later": {"expires_at__gte": quarter},
+            "never": {"expires_at": None},
+        }
+        return rows.filter(**chosen.get(self.value() or "", {}))
+
+
 @admin.register(CreditAccount)
 class CreditAccountAdmin(ReadOnlyAdmin[CreditAccount]):
     list_display = ["org", "available", "held", "posted", "version"]
@@ -50,6 +94,9 @@ class CreditAccountAdmin(ReadOnlyAdmin[CreditAccount]):
 class CreditGrantAdmin(ReadOnlyAdmin[CreditGrant]):
     list_display = ["id", "org", "kind", "amount", "remaining", "held", "priority", "expires_at"]
     ordering = ["-id"]
+    narrow_filter = ("kind", EndsFilter)
+    narrowed_by = ("remaining__gt",)
+    summed = {"remaining": plain_number, "held": plain_number}
 
 
 @admin.register(CreditTransaction)
@@ -61,6 +108,8 @@ class CreditTransactionAdmin(ReadOnlyAdmin[CreditTransaction]):
     ordering = ["-id"]
     ordering_of_org = ["-created_at", "-id"]
     sortable_by = ["id"]
+    narrow_filter = ("type", MeaningFilter)
+    summed = {"amount": plain_number}
 
 
 class HoldAllocationInline(admin.TabularInline[HoldAllocation, CreditHold]):
@@ -85,9 +134,12 @@ class CreditHoldAdmin(ReadOnlyAdmin[CreditHold]):
     ordering = ["-id"]
     ordering_of_org = ["-created_at", "-id"]
     sortable_by = ["id"]
+    narrow_filter = ("status",)
+    summed = {"amount": plain_number, "captured": plain_number}
 
 
 @admin.register(CreditReversal)
 class CreditReversalAdmin(ReadOnlyAdmin[CreditReversal]):
     list_display = ["id", "created_at", "org", "amount", "taken", "owed", "settled", "reason"]
     ordering = ["-id"]
+    summed = {"amount": plain_number, "taken": plain_number, "owed": plain_number}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any, NamedTuple
 
+from django.db import models
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
@@ -26,6 +27,7 @@ from credits.models import (
 __all__ = [
     "ENDED_KEY_PREFIX",
     "Balance",
+    "Meaning",
     "ReversedTotals",
     "Statement",
     "account",
@@ -65,6 +67,33 @@ def transactions(org: Organization) -> OrgQuerySet[CreditTransaction]:
 def all_transactions() -> OrgQuerySet[CreditTransaction]:
     """The ledger of all organizations: for staff."""
     return CreditTransaction.objects.all()
+
+
+class Meaning(models.TextChoices):
+    """The meaning of a ledger row to the business, which sells credits and owes the unspent ones."""
+
+    SOLD = "SOLD", "Sold"  # brought by a payment
+    RETURNED = "RETURNED", "Returned"  # taken back, or given again, as its money was
+    GIVEN = "GIVEN", "Given"
+    ADJUSTED = "ADJUSTED", "Adjusted"
+    SPENT = "SPENT", "Spent"
+    GIVEN_BACK = "GIVEN_BACK", "Given back"
+    EXPIRED = "EXPIRED", "Expired"
+
+    @property
+    def condition(self) -> Q:
+        """Of its rows. Every row has one meaning."""
+        of_payment = Q(reference_type="payment")
+        return {
+            Meaning.SOLD: Q(type=TransactionType.PURCHASE)
+            | Q(of_payment, type=TransactionType.GRANT),
+            Meaning.RETURNED: Q(of_payment, type=TransactionType.ADJUST),
+            Meaning.GIVEN: Q(~of_payment, type=TransactionType.GRANT),
+            Meaning.ADJUSTED: Q(~of_payment, type=TransactionType.ADJUST),
+            Meaning.SPENT: Q(type=TransactionType.SPEND),
+            Meaning.GIVEN_BACK: Q(type=TransactionType.REFUND),
+            Meaning.EXPIRED: Q(type=TransactionType.EXPIRE),
+        }[self]
 
 
 def holds(org: Organization) -> OrgQuerySet[CreditHold]:

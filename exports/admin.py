@@ -9,7 +9,7 @@ from exports.models import Export
 @admin.register(Export)
 class ExportAdmin(BigTable, MovedByServices, admin.ModelAdmin[Export]):
     list_display = [
-        "id",
+        "created_at",
         "org",
         "project",
         "status",
@@ -17,7 +17,6 @@ class ExportAdmin(BigTable, MovedByServices, admin.ModelAdmin[Export]):
         "resolution",
         "layout",
         "captions",
-        "created_at",
     ]
     list_filter = ["status"]
     list_select_related = ["org", "project"]

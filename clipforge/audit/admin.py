@@ -235,6 +235,7 @@ class AuditEntryAdmin(BigTable, MovedByServices, admin.ModelAdmin[AuditEntry]):
     # By id, which is the order of time and has an index over all organizations.
     ordering = ["-id"]
     ordering_of_org = ["-created_at", "-id"]
+    narrow_filter = ("actor_kind",)
 
     @admin.display(description="changed by")
     def changed_by(self, entry: AuditEntry) -> str:

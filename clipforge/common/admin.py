@@ -9,16 +9,23 @@ from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
+from django.core.exceptions import EmptyResultSet
 from django.core.paginator import Page, Paginator
+from django.db import connection
 from django.db.models import F, Model, QuerySet, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from clipforge.common import secret_formats
+from clipforge.common.admin_columns import columns_of, name_of
+from clipforge.common.admin_filters import BetweenDays, Whose, between
 from clipforge.common.lists import search
 from clipforge.common.lists.keyset import beyond, place_of, values_at
 
 # The order of the index on created_at over all organizations.
 NEWEST_FIRST: Any = [F("created_at").desc(nulls_last=True), F("id").desc(nulls_last=True)]
+
+# Of a list that is added up: the days that may be chosen, and the rows that are read.
+MOST_DAYS, MOST_SUMMED = 100, 100_000
 
 # Parameters of a list: its rows after, or before, a place.
 OLDER, NEWER = "older", "newer"
@@ -54,6 +61,8 @@ class KeysetChangeList(ChangeList):
     found_org: Any = None
     # How many a search finds at most, when it found that many.
     found_most: int | None = None
+    # The sums of the rows that are shown on all pages, in words.
+    sums: ClassVar[Any] = ()
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         self.older_than = self._taken(OLDER)
@@ -74,7 +83,7 @@ class KeysetChangeList(ChangeList):
         """The order of the index; only its direction can be chosen."""
         chosen = self.params.get(ORDER_VAR, "")
         index = chosen.removeprefix("-")
-        column = self.list_display[int(index)] if self._is_column(index) else None
+        column = name_of(self.list_display[int(index)]) if self._is_column(index) else None
         self.oldest_first = column in (self.sortable_by or ()) and not chosen.startswith("-")
         if column not in (self.sortable_by or ()):
             self.params.pop(ORDER_VAR, None)
@@ -95,6 +104,7 @@ class KeysetChangeList(ChangeList):
         if began and rows:
             self.newer = self._link(NEWER, rows[0])
             self.newest = self.get_query_string()
+        self.sums = sums_of(self, cast("BigTable", self.model_admin))  # type: ignore[misc]
 
     def _page(self) -> tuple[list[Any], bool, bool]:
         """The rows of the page, and whether there are rows after and before them."""
@@ -125,8 +135,17 @@ class KeysetChangeList(ChangeList):
     def fields(self) -> list[str]:
         return [_name_of(part) for part in self._ordering()]
 
+    @property
+    def between(self) -> list[BetweenDays]:
+        """The filters by days that are set."""
+        specs = getattr(self, "filter_specs", ())
+        return [spec for spec in specs if isinstance(spec, BetweenDays) and spec.is_set]
+
     def _ordering(self) -> Any:
         model_admin = cast("BigTable", self.model_admin)
+        for spec in self.between:
+            if spec.order:
+                return spec.order
         if model_admin.ordering_of_org and self.org_asked:
             return model_admin.ordering_of_org
         return model_admin.ordering
@@ -226,6 +245,39 @@ class BigTable(Searched):
     ordering_of_org: ClassVar[Any] = None
     # What is in order by an index: nothing else can be sorted by.
     sortable_by: ClassVar[Any] = ()
+    # The time by which rows are made, which days are chosen of; empty: there is none.
+    made_at: ClassVar[str] = "created_at"
+    # Columns that are added up where few enough rows are chosen, and the field that tells apart what
+    # cannot be added to each other. Each with how its sum is written.
+    summed: ClassVar[dict[str, Any]] = {}
+    summed_by: ClassVar[str] = ""
+    # Filters that no index over all organizations serves: they are there once an organization or days
+    # are chosen.
+    narrow_filter: ClassVar[tuple[Any, ...]] = ()
+    # Days of another time than that by which rows are made: `between(…)`.
+    other_days: ClassVar[tuple[type[BetweenDays], ...]] = ()
+    # Parameters that choose few enough rows, as an organization or some days do.
+    narrowed_by: ClassVar[tuple[str, ...]] = ()
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Whose rows, and of which days, before what the list has of its own."""
+        this = cast("Any", self)
+        own: list[Any] = list(super().get_list_filter(request))  # type: ignore[misc]
+        whose = [Whose] if self.org_field else []
+        fields = {field.name for field in this.model._meta.concrete_fields}
+        days = [between(self.made_at)] if self.made_at in fields else []
+        days += self.other_days
+        is_narrow = any(name.startswith(tuple(self._narrow_names())) for name in request.GET)
+        return [*whose, *days, *own, *(self.narrow_filter if is_narrow else ())]
+
+    def _narrow_names(self) -> list[str]:
+        days = [self.made_at, *(each.field for each in self.other_days)]
+        own = [self.org_field, Whose.parameter] if self.org_field else []
+        filters = [getattr(each, "parameter_name", each) for each in self.narrow_filter]
+        return [*own, *(f"{name}_{end}" for name in days for end in ("from", "to")), *filters]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return columns_of(cast("Any", self).model, super().get_list_display(request))  # type: ignore[misc]
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return KeysetChangeList
@@ -237,6 +289,58 @@ class BigTable(Searched):
         endings = ("__id__exact", "__exact", "", "_id", "__id", "__pk", "__pk__exact", "_id__exact")
         asked = (changelist.params.get(f"{self.org_field}{ending}") for ending in endings)
         return next((value for value in asked if value), None)
+
+
+def sums_of(changelist: Any, model_admin: BigTable) -> list[str]:
+    """`12 rows: amount +1,200`, one for each value of `summed_by`; what to choose where too many are.
+
+    Nothing where no sum means anything. At most MOST_SUMMED rows are read.
+    """
+    if not model_admin.summed:
+        return []
+    days = [spec.days for spec in changelist.between]
+    is_narrow = (
+        bool(changelist.org_asked)
+        or any(count is not None and count <= MOST_DAYS for count in days)
+        or any(name in changelist.params for name in model_admin.narrowed_by)
+    )
+    if not is_narrow:
+        return [f"For sums choose an organization, or {MOST_DAYS} days at most."]
+    by = model_admin.summed_by
+    named: dict[str, Any] = {
+        f"sum_{place}": F(name) for place, name in enumerate(model_admin.summed)
+    }
+    added = ", ".join(f"SUM({name})" for name in named)
+    group = "sum_of" if by else "''"
+    if by:
+        named["sum_of"] = F(by)
+    rows = changelist.queryset.order_by().values(**named)[: MOST_SUMMED + 1]
+    try:
+        sql, params = rows.query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {group}, COUNT(*), {added} FROM ({sql}) AS chosen GROUP BY 1 ORDER BY 1",  # noqa: S608 - of the ORM
+            params,
+        )
+        found = cursor.fetchall()
+    if sum(row[1] for row in found) > MOST_SUMMED:
+        return [f"More than {MOST_SUMMED:,} rows: choose fewer for sums."]
+    return [_in_words(row, model_admin.summed) for row in found]
+
+
+def _in_words(row: Any, summed: dict[str, Any]) -> str:
+    group, count, *values = row
+    said = ", ".join(
+        f"{name.replace('__', ' ').replace('_', ' ')} {write(int(value or 0), group)}"
+        for (name, write), value in zip(summed.items(), values, strict=True)
+    )
+    return f"{count:,} {'row' if count == 1 else 'rows'}: {said}"
+
+
+def plain_number(value: int, _: str) -> str:
+    return f"{value:,}"
 
 
 class NotDeleted:

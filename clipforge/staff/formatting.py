@@ -7,18 +7,11 @@ from typing import Any, cast
 
 from django.db.models import Model
 
-# The statuses that share the colour of a badge.
-STATES = {
-    "ok": {"READY", "PAID", "ACTIVE", "CAPTURED", "DONE"},
-    "busy": {"UPLOADED", "QUEUED", "ANALYZING", "RENDERING", "PENDING", "HELD", "REQUESTED"},
-    "bad": {"FAILED", "PAST_DUE", "SUSPENDED", "REVERSED"},
-}
+from clipforge.common.states import state_of
+
+__all__ = ["state_of"]
+
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
-
-
-def state_of(status: str) -> str:
-    """The colour of a status: ok, busy, bad, or idle for an end that is no fault."""
-    return next((state for state, statuses in STATES.items() if status in statuses), "idle")
 
 
 def number(value: int) -> str:
@@ -68,6 +61,11 @@ def status_of(row: Model) -> str:
 def day(date: datetime.date) -> str:
     """`3 Nov 2026`."""
     return f"{date.day} {date:%b %Y}"
+
+
+def month(date: datetime.date) -> str:
+    """`Nov 2026`."""
+    return f"{date:%b %Y}"
 
 
 def recent(moment: datetime.datetime, now: datetime.datetime) -> str:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 
 from clipforge.jobs.models import Job
+from clipforge.staff import formatting
 from clipforge.staff.videos import facts, opened
 from clipforge.staff.videos import selectors as video_selectors
 from exports import downloads
@@ -48,6 +49,15 @@ class Shown:
 @admin.register(Project)
 class ProjectAdmin(Shown, StockProjectAdmin):
     change_form_template = "staff/videos/project.html"
+    list_display = ["title", "org", "status", "lasts", "bytes", "error_code", "created_at"]
+
+    @admin.display(description="length")
+    def lasts(self, project: Project) -> str:
+        return formatting.seconds(project.duration)
+
+    @admin.display(description="size")
+    def bytes(self, project: Project) -> str:
+        return formatting.size(project.size)
 
     def shown(self, request: HttpRequest, row: Project) -> dict[str, Any]:
         charged = video_selectors.charges(row)
@@ -80,6 +90,25 @@ class MomentAdmin(Shown, StockMomentAdmin):
 @admin.register(Export)
 class ExportAdmin(Shown, StockExportAdmin):
     change_form_template = "staff/videos/export.html"
+    list_display = [
+        "created_at",
+        "org",
+        "project",
+        "status",
+        "aspect",
+        "resolution",
+        "lasts",
+        "bytes",
+        "error_code",
+    ]
+
+    @admin.display(description="length")
+    def lasts(self, export: Export) -> str:
+        return formatting.seconds(export.end - export.start)
+
+    @admin.display(description="size", empty_value="–")
+    def bytes(self, export: Export) -> str | None:
+        return None if export.size is None else formatting.size(export.size)
 
     def shown(self, request: HttpRequest, row: Export) -> dict[str, Any]:
         charged = video_selectors.charges(row)
