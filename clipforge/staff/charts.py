@@ -6,11 +6,12 @@ No text is inside the drawing, so that it can be as wide as a phone or a desk.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from clipforge.common.money import money
 from clipforge.staff import formatting
 
 # Units of the drawing; the page scales it.
@@ -39,6 +40,17 @@ class Series:
     done: str
     values: Sequence[int]
     state: str = ""
+    # Of money, in whose minor units the values are.
+    currency: str = ""
+
+    def say(self, value: int) -> str:
+        """`300 credits`, `$9.00`."""
+        if self.currency:
+            return money(value, self.currency)
+        return formatting.count(value, self.unit)
+
+    def say_briefly(self, value: int) -> str:
+        return money(value, self.currency) if self.currency else formatting.number(value)
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,7 @@ class Band:
 
     series: Series
     days: Sequence[datetime.date]
+    say_day: Callable[[datetime.date], str] = formatting.day
 
     width, height = WIDTH, HEIGHT
 
@@ -69,12 +82,12 @@ class Band:
             round(HEIGHT - height, 2),
             round(slot * BAR_SHARE, 2),
             round(height, 2),
-            f"{formatting.day(date)}: {formatting.count(value, self.series.unit)}",
+            f"{self.say_day(date)}: {self.series.say(value)}",
         )
 
     @cached_property
     def sum(self) -> str:
-        return formatting.number(sum(self.series.values))
+        return self.series.say_briefly(sum(self.series.values))
 
     @cached_property
     def summary(self) -> str:
@@ -84,8 +97,9 @@ class Band:
             return f"no {self.series.unit}s {self.series.done}"
         total, date = sum(self.series.values), self.days[list(self.series.values).index(most)]
         return (
-            f"{formatting.count(total, self.series.unit)} {self.series.done}, "
-            f"most on {formatting.day(date)} ({formatting.number(most)})"
+            f"{self.series.say(total)} {self.series.done}, "
+            f"most {'on' if self.say_day is formatting.day else 'in'} {self.say_day(date)} "
+            f"({self.series.say_briefly(most)})"
         )
 
 
@@ -97,16 +111,22 @@ class Chart:
     title: str
     days: Sequence[datetime.date]
     series: Sequence[Series]
+    # "day", or "month": then each date is the first of one.
+    span: str = "day"
+
+    @property
+    def _words(self) -> Callable[[datetime.date], str]:
+        return formatting.month if self.span == "month" else formatting.day
 
     @cached_property
     def bands(self) -> list[Band]:
-        return [Band(series, self.days) for series in self.series]
+        return [Band(series, self.days, self._words) for series in self.series]
 
     @cached_property
     def period(self) -> str:
         if not self.days:
-            return "no days"
-        first, last = formatting.day(self.days[0]), formatting.day(self.days[-1])
+            return f"no {self.span}s"
+        first, last = self._words(self.days[0]), self._words(self.days[-1])
         return first if first == last else f"{first} to {last}"
 
     @cached_property
@@ -117,10 +137,10 @@ class Chart:
         return f"{self.period}: {'; '.join(band.summary for band in self.bands)}."
 
     @cached_property
-    def rows(self) -> list[tuple[datetime.date, list[str]]]:
-        """The chart as a table, the newest day first."""
-        columns = [series.values for series in self.series]
+    def rows(self) -> list[tuple[datetime.date, str, list[str]]]:
+        """The chart as a table, the newest day first: dates, and how they are said."""
         numbers = [
-            [formatting.number(value) for value in row] for row in zip(*columns, strict=True)
+            [series.say_briefly(series.values[place]) for series in self.series]
+            for place in range(len(self.days))
         ]
-        return list(zip(self.days, numbers, strict=True))[::-1]
+        return list(zip(self.days, map(self._words, self.days), numbers, strict=True))[::-1]

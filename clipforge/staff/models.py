@@ -32,6 +32,7 @@ class StaffPermission(models.Model):
             ("rescue_work", "Can cancel work and release holds"),
             ("watch_videos", "Can watch the videos of customers"),
             ("export_data", "Can download ledger, projects and payments"),
+            ("view_business", "Can see what the business earns"),
         ]
 
     def __str__(self) -> str:

@@ -25,6 +25,7 @@ FINANCE = frozenset(
         "staff.confirm_credits",
         "staff.change_tier",
         "staff.export_data",
+        "staff.view_business",
         "billing.change_price",
         "billing.add_payment",
         "billing.change_billingaccount",

@@ -9,6 +9,8 @@ from clipforge.staff.approvals import job_refunds, payment_refunds
 from clipforge.staff.approvals import views as approval_views
 from clipforge.staff.downloads import views as download_views
 from clipforge.staff.downloads.selectors import SHEETS
+from clipforge.staff.earnings import tables as earning_tables
+from clipforge.staff.earnings import views as earning_views
 from clipforge.staff.login import views as login_views
 from clipforge.staff.organizations import actions, endpoint_actions, key_actions
 from clipforge.staff.organizations import views as organization_views
@@ -101,6 +103,16 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
         path("rescue/", view(work_views.queue), name="rescue"),
         path("rescue/confirm/", view(work_views.confirm), name="rescue-confirm"),
         path("rescue/runs/<uuid:token>/", view(work_views.run), name="rescue-run"),
+        # What the business earns.
+        path("business/", view(earning_views.business), name="business"),
+        *(
+            path(
+                f"business/{name}.csv",
+                view(earning_views.download(name)),
+                name=f"business-{name}",
+            )
+            for name in earning_tables.TABLES
+        ),
         # Tables to take along.
         path("export/", view(download_views.choose), name="downloads"),
         *(

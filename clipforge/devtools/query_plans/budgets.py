@@ -79,6 +79,8 @@ ALL_OF_PROJECT = Budget(statements=8, rows=2.0, slack=100, sorts=0)
 # A list of the admin, entered at its place by the index: each row, and the two that it points at, by
 # their keys. Tables of a few thousand rows in all are as well read whole.
 ADMIN = Budget(statements=4, buffers=50, rows=2.3, slack=4500, sorts=1500)
+# The same with the sums of all that is chosen: 100,000 rows are read for them at most.
+ADMIN_SUMMED = ADMIN._replace(statements=6, slack=104_500)
 # One row with what hangs on it: names of what it points at, and a few rows below it. Of tables of some
 # hundred rows the planner reads them all.
 ADMIN_ONE = Budget(statements=10, slack=1500, sorts=300)
@@ -95,6 +97,15 @@ TIMELINE = Budget(statements=2, buffers=40, rows=2.5, slack=700, sorts=700)
 # hundreds are as well picked from the whole table; of more, PostgreSQL picks them one by one. A long
 # address has thirty groups of letters, each a way down the index.
 ADMIN_SEARCH = Budget(statements=10, buffers=150, rows=4.3, slack=25_000, sorts=3000)
+# What two years of payments, every plan and every lot that is not spent come to: they grow with the
+# customers, and payments are read from an index alone.
+BUSINESS = Budget(statements=1, buffers=3_000, rows=1.0, slack=500_000, sorts=50_000)
+# What two years of the ledger come to, the first time: a month a statement, and two to find its ends.
+BUSINESS_CREDITS = Budget(
+    statements=3 * 25, buffers=40_000, rows=1.0, slack=2_500_000, sorts=50_000
+)
+# All of that once the months that are over are remembered: this month, and since midnight.
+BUSINESS_PAGE = Budget(statements=12, buffers=3_000, rows=1.0, slack=1_000_000, sorts=50_000)
 # Sixteen counts of up to 1,001 rows of an index each, and the oldest of two queues.
 DASHBOARD = Budget(statements=10, buffers=120, slack=20_000, sorts=200)
 # Up to eight beginnings of an index, merged; each open hold looked at, and its work; and the names of

@@ -35,6 +35,7 @@ def pages() -> Iterator[Page]:
     yield from staff_pages.admin_pages()
     yield from staff_pages.approval_pages()
     yield from staff_pages.download_pages()
+    yield from staff_pages.business_pages()
 
 
 # --- the queue and the clock -----------------------------------------------------------

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clipforge.common.admin import NEWER, OLDER
+from clipforge.common.admin_filters import BetweenDays
 from clipforge.devtools.query_plans import budgets
 from clipforge.devtools.query_plans.subjects import COUNTED, DEEP, Page, Subject, if_there, subjects
 from clipforge.jobs import selectors as job_selectors
@@ -23,6 +24,10 @@ from clipforge.orgs.models import Organization, User
 from clipforge.staff.approvals import views as approval_views
 from clipforge.staff.downloads import selectors as download_selectors
 from clipforge.staff.downloads.selectors import Selection
+from clipforge.staff.earnings import selectors as earning_selectors
+from clipforge.staff.earnings import tables as earning_tables
+from clipforge.staff.earnings import views as earning_views
+from clipforge.staff.earnings.selectors import Month
 from clipforge.staff.models import ApprovalRequest
 from clipforge.staff.organizations import overview, timeline
 from clipforge.staff.search.views import STRIPE, find
@@ -30,6 +35,8 @@ from clipforge.staff.work import selectors as work_selectors
 from clipforge.staff.work.selectors import State
 from credits.models import CreditTransaction
 
+# The most that the page of the business offers.
+BUSINESS_MONTHS = 24
 # A row of which something is looked for.
 MIDDLE = 20
 
@@ -84,6 +91,25 @@ def download_pages() -> Iterator[Page]:
             yield Page(f"csv {sheet.name} {whose}", "", budgets.SHEET, partial(list, rows))
 
 
+def business_pages() -> Iterator[Page]:
+    """The whole page, and each of its tables: with what is remembered, and once without."""
+    now = timezone.now()
+    months = earning_selectors.last_months(now, BUSINESS_MONTHS)
+    page = partial(_respond, earning_views.business)
+    for name, table in earning_tables.TABLES.items():
+        read: Callable[[], object] = partial(table, months, now)
+        budget = budgets.BUSINESS
+        if name == "credits":
+            read, budget = partial(_anew, read, months, now), budgets.BUSINESS_CREDITS
+        yield Page(f"admin business {name}", "", budget, read)
+    yield Page("admin business", "", budgets.BUSINESS_PAGE, page)
+
+
+def _anew(read: Callable[[], object], months: list[Month], now: datetime.datetime) -> object:
+    earning_selectors.forget(months, now)
+    return read()
+
+
 def _rescue() -> Iterator[Page]:
     """The staff's list of what failed and what is stuck: its first page, and one far down."""
     filters = {
@@ -136,7 +162,9 @@ def _sums(org: Organization) -> None:
 def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> Iterator[Page]:
     asked = " ".join(f"{key.partition('__')[0]}={value[:13]}" for key, value in params.items())
     title = f"{name} {asked}".strip()
-    yield Page(title, "first", budgets.ADMIN, partial(_render, model_admin, params))
+    has_sums = params and getattr(model_admin, "summed", None)
+    budget = budgets.ADMIN_SUMMED if has_sums else budgets.ADMIN
+    yield Page(title, "first", budget, partial(_render, model_admin, params))
     changelist = _changelist(model_admin, params)
     if getattr(changelist, "older", None):
         count = changelist.queryset.order_by()[:COUNTED].count()
@@ -144,7 +172,7 @@ def _changelist_pages(name: str, model_admin: Any, params: dict[str, str]) -> It
         for way in (OLDER, NEWER):
             place = {way: changelist.place_text(row)}
             deep = partial(_render, model_admin, {**params, **place})
-            yield Page(f"{title} {way}", "deep", budgets.ADMIN, deep)
+            yield Page(f"{title} {way}", "deep", budget, deep)
 
 
 def _admin_params(model: type[Model], model_admin: Any) -> Iterator[dict[str, str]]:
@@ -167,6 +195,26 @@ def _admin_params(model: type[Model], model_admin: Any) -> Iterator[dict[str, st
         for subject in subjects():
             org = {f"{org_field}__id__exact": str(subject.org.pk)}
             yield from ({**choice, **org} for choice in choices)
+            yield from ({**choice, **org} for choice in _narrow_choices(model, model_admin))
+    for between in _days_of(model_admin):
+        # A day of a month ago and one of a year ago: the list begins in the middle of the table.
+        for back in (30, 365):
+            day = (timezone.now() - datetime.timedelta(days=back)).date()
+            start, end = between.parameters()
+            yield {start: (day - datetime.timedelta(days=2)).isoformat(), end: day.isoformat()}
+
+
+def _narrow_choices(model: type[Model], model_admin: Any) -> Iterator[dict[str, str]]:
+    """Each value of the filters that are there for one organization."""
+    for each in getattr(model_admin, "narrow_filter", ()):
+        if isinstance(each, str) and "__" not in each:
+            field = cast("Field[Any, Any]", model._meta.get_field(each))
+            yield from ({f"{each}__exact": str(value)} for value, _ in field.flatchoices or ())
+
+
+def _days_of(model_admin: Any) -> list[type[BetweenDays]]:
+    filters = model_admin.get_list_filter(_staff_request())
+    return [each for each in filters if isinstance(each, type) and issubclass(each, BetweenDays)]
 
 
 def _admin_searches(model_admin: Any) -> Iterator[tuple[str, str]]:

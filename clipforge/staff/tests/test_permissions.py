@@ -105,6 +105,12 @@ refund-payment                  payment faR     faR
 rescue                          -       sfeaR       405
 rescue-confirm                  -       seaR        seaR
 rescue-run                      run     seaR        405
+business                        -       faR         405
+business-revenue                -       faR         405
+business-recurring              -       faR         405
+business-customers              -       faR         405
+business-credits                -       faR         405
+business-liability              -       faR         405
 downloads                       -       faR         405
 export-ledger                   -       faR         405
 export-projects                 -       faR         405

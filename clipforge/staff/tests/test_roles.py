@@ -52,4 +52,4 @@ def test_permissions_that_were_granted_before_the_model_had_its_name_stay():
     # The same rows: neither made anew, nor taken from a group.
     assert permissions_of_staff() == now
     assert held_by_groups() == held
-    assert len(now) == 11
+    assert len(now) == 12
