@@ -31,6 +31,14 @@ TAKES_GZIP = re.compile(
 KEPT = ("Cache-Control", "Vary", "Retry-After", "Link")
 
 
+class KnownAnswer(HttpResponse):
+    """JSON whose ETag is known: made again, or kept, and then as it is sent to who takes gzip."""
+
+    def __init__(self, body: bytes, etag: str) -> None:
+        super().__init__(body, content_type="application/json")
+        self.etag = etag
+
+
 def etag_of(body: bytes) -> str:
     """The strong ETag of a body."""
     return f'"{base64.urlsafe_b64encode(hashlib.sha256(body).digest()[:18]).decode()}"'
@@ -69,7 +77,8 @@ def conditional(request: Request, response: Any) -> HttpResponseBase:
         response.render()
     if not isinstance(response, HttpResponse) or response.streaming:
         return response  # type: ignore[no-any-return] # of Any
-    response.headers.setdefault("ETag", etag_of(response.content))
+    known = response.etag if isinstance(response, KnownAnswer) else etag_of(response.content)
+    response.headers.setdefault("ETag", known)
     if held := held_by(request, response.headers["ETag"]):
         return not_modified(response, held)
     return _compressed(request, response)
@@ -82,13 +91,13 @@ def _compressed(request: Request, response: HttpResponse) -> HttpResponse:
     browser on its own, so nobody else can make a client ask again and again to measure them (BREACH).
     """
     patch_vary_headers(response, ["Accept-Encoding"])
-    if "Content-Encoding" in response.headers:
-        return response  # it was kept so
-    body = compressed(response.content) if takes_gzip(request) else response.content
-    if is_compressed(body):
-        response.headers["ETag"] = encoded(response.headers["ETag"])
-        response.headers["Content-Encoding"] = "gzip"
-        response.content = body
+    is_kept_so = isinstance(response, KnownAnswer) and is_compressed(response.content)
+    if not is_kept_so:
+        if len(response.content) < WORTH_COMPRESSING or not takes_gzip(request):
+            return response
+        response.content = compressed(response.content)
+    response.headers["ETag"] = encoded(response.headers["ETag"])
+    response.headers["Content-Encoding"] = "gzip"
     return response
 
 

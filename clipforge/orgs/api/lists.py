@@ -10,11 +10,10 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
 from clipforge.common.api.conditional import (
+    KnownAnswer,
     compressed,
-    encoded,
     etag_of,
     held_by,
-    is_compressed,
     not_modified,
     takes_gzip,
     uncompressed,
@@ -57,31 +56,28 @@ class KeptList(LeanList, OrgView):
         if not self.page_name:
             return self.list(request)
         key = f"{self.pages_family()}:{self.organization.pk}"
-        shown: list[bytes] = []
+        shown: list[KnownAnswer] = []
 
         def load() -> Loaded:
             data = self.list(request).data
-            shown.append(Renderer().render(data))
-            page = Page(etag_of(shown[0]), compressed(shown[0]))
+            body = Renderer().render(data)
+            page = Page(etag_of(body), compressed(body))
+            shown.append(KnownAnswer(body, page.etag))
             return Loaded(page, self.seconds_kept(data["results"]))
 
         page = kept_pages.page_or_load(key, self.page_name, load, found=self.prefetched)
         if held := held_by(request, page.etag):
             return not_modified(None, held)
-        if shown:
-            return _answer(shown[0], page.etag)
-        if page.body:
+        if page.body and not shown:
             return self._again(request, page)
-        load()
-        return _answer(shown[0])
+        if not shown:
+            load()
+        return shown[0]
 
     def _again(self, request: Request, page: Page) -> HttpResponse:
         """A page that is kept, as it is where the client takes gzip."""
-        if is_compressed(page.body) and self.version is NEWEST and takes_gzip(request):
-            response = _answer(page.body, encoded(page.etag))
-            response.headers["Content-Encoding"] = "gzip"
-            return response
-        return _answer(uncompressed(page.body), page.etag)
+        is_sent_so = self.version is NEWEST and takes_gzip(request)
+        return KnownAnswer(page.body if is_sent_so else uncompressed(page.body), page.etag)
 
 
 def _name_of(request: Request) -> str:
@@ -95,10 +91,3 @@ def _name_of(request: Request) -> str:
     query = request.META.get("QUERY_STRING", "")
     address = f"{request.scheme}://{request.get_host()}{request.path}?{query}"
     return hashlib.sha256(address.encode()).hexdigest()[:32]
-
-
-def _answer(body: bytes, etag: str = "") -> HttpResponse:
-    response = HttpResponse(body, content_type="application/json")
-    if etag:
-        response.headers["ETag"] = etag
-    return response
