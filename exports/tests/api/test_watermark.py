@@ -8,13 +8,16 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from procrastinate.contrib.django import app
 from rest_framework.test import APIClient
 
 from clipforge.audit.models import AuditEntry
 from clipforge.common import storage
+from clipforge.common.storage.stores import SCRATCH
 from clipforge.devtools.testing.api import assert_problem, invalid_fields
+from clipforge.devtools.testing.buckets import Bucket
 from clipforge.devtools.testing.factories import (
     make_client,
     make_organization,
@@ -24,6 +27,7 @@ from clipforge.devtools.testing.factories import (
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import Funds, funds, nothing_changes, stored_files
 from clipforge.jobs import registry, store_audit
+from clipforge.media.captions.ass import Frame
 from clipforge.orgs.models import Organization, TierLimits
 from exports import watermarks
 from exports.api.watermark import MAX_IMAGE_BYTES
@@ -246,6 +250,43 @@ def test_a_clip_has_it_for_nothing_more(
     app.tasks["exports.render"](export_id=str(export.pk), fence=export.fence)
     export.refresh_from_db()
     assert (export.status, export.error_code) == ("READY", "")
+
+
+def test_in_a_bucket_it_is_put_drawn_replaced_and_removed(
+    api: APIClient,
+    bucket: Bucket,
+    organization: Organization,
+    still: Path,
+    django_capture_on_commit_callbacks: Any,
+):
+    project = make_project(organization, source=still, duration=6.0)
+    at_first = set(bucket.names())
+    with django_capture_on_commit_callbacks(execute=True):
+        first = put(api, png()).json()
+    key = f"{organization.pk}/watermarks/{first['id']}/image.png"
+    assert set(bucket.names()) - at_first == {key}
+    body = {"project": str(project.pk), "start": 1, "end": 3, "aspect": "1:1", "resolution": 480}
+    style = {"position": "bottom-left", "opacity": 1, "size": 0.3}
+    assert api.post("/api/v1/exports", {**body, "watermark": style}).status_code == 201
+    export = Export.objects.get()
+    app.tasks["exports.render"](export_id=str(export.pk), fence=export.fence)
+    export.refresh_from_db()
+    assert (export.status, export.error_code) == ("READY", "")
+    with storage.local_copy(export.file_key) as clip, av.open(str(clip)) as container:
+        picture = next(container.decode(video=0)).to_ndarray(format="gray")
+    margins = Frame(480, 480).margins
+    left, bottom = round(margins.side * 480 / 2), 480 - round(margins.bottom * 480)
+    assert picture[bottom - 70 : bottom - 2, left + 2 : left + 142].min() > 225
+    assert picture[bottom - 70 : bottom - 2, left + 150 : left + 290].min() < 200
+    with django_capture_on_commit_callbacks(execute=True):
+        second = put(api, png(shade=9)).json()
+    assert [name for name in bucket.names() if "/watermarks/" in name] == [
+        f"{organization.pk}/watermarks/{second['id']}/image.png"
+    ]
+    with django_capture_on_commit_callbacks(execute=True):
+        assert api.delete(URL).status_code == 204
+    assert [name for name in bucket.names() if "/watermarks/" in name] == []
+    assert [path for path in stored_files() if path.parts[0] != SCRATCH] == []  # copies, not of it
 
 
 def test_what_is_left_out_is_as_usual_and_null_is_none(api: APIClient, project: Project):
