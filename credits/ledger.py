@@ -208,6 +208,14 @@ def release_hold(hold_id: uuid.UUID, *, status: HoldStatus, fence: int | None, a
     return settle_hold(hold_id, status=status, captured=0, fence=fence, actor=actor).done
 
 
+def release_by(sql: str, params: list[Any]) -> Row:
+    """Announce what a function did that releases a hold besides. `org` and `version` come first of its row."""
+    org_id, version, *rest = _call(sql, params)
+    if version is not None:
+        _announce(org_id, version)
+    return tuple(rest)
+
+
 def cap_refusal(org_id: uuid.UUID, needed: int, left: int, actor: str) -> KeyCapReached:
     """The refusal of a hold by the cap of the key that `actor` names."""
     cap, resets_at = _call(
@@ -276,6 +284,17 @@ def spent_allocations(hold: CreditHold) -> QuerySet[HoldAllocation]:
 def trace_of_lots(lots: Mapping[Any, int]) -> dict[str, Any]:
     """The `inputs` of a ledger row that is no charge: the grants that it touched, with amounts."""
     return {"grants": {str(pk): amount for pk, amount in lots.items()}}
+
+
+def trace_of_hold(hold: CreditHold) -> dict[str, Any]:
+    """The fields that a ledger row copies from the hold that it settles."""
+    return {
+        "reference_type": hold.reference_type,
+        "reference_id": hold.reference_id,
+        "unit_price": hold.unit_price,
+        "price_version": hold.price_version,
+        "inputs": hold.inputs,
+    }
 
 
 def expire_lot(lot: CreditGrant, *, actor: str) -> None:

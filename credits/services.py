@@ -244,6 +244,15 @@ def release(
         return ledger.release_hold(hold_id, status=status, fence=fence, actor=actor)
 
 
+def release_by(sql: str, params: list[Any]) -> ledger.Row:
+    """Ask a function that releases a hold and does more besides. Returns the rest of its row.
+
+    It returns `org` and `version` first, as `credits_settle` does. Raises LedgerBroken.
+    """
+    with _one_statement():
+        return ledger.release_by(sql, params)
+
+
 def refund(
     *,
     transaction: CreditTransaction,
@@ -282,7 +291,7 @@ def refund(
             reason=reason,
             actor=by,
             idempotency_key=idempotency_key,
-            **_trace_of(hold) | {"inputs": ledger.trace_of_lots(lots)},
+            **ledger.trace_of_hold(hold) | {"inputs": ledger.trace_of_lots(lots)},
         )
         ledger.give_back_to_key(hold, amount)
         if audit:
@@ -480,17 +489,6 @@ def _key_reused(key: str) -> Conflict:
         f'The idempotency key "{key}" was used for something else. Choose a new one.',
         code="idempotency_key_reused",
     )
-
-
-def _trace_of(hold: CreditHold) -> dict[str, Any]:
-    """The fields that a ledger row copies from the hold that it settles."""
-    return {
-        "reference_type": hold.reference_type,
-        "reference_id": hold.reference_id,
-        "unit_price": hold.unit_price,
-        "price_version": hold.price_version,
-        "inputs": hold.inputs,
-    }
 
 
 def _hold_end() -> Any:

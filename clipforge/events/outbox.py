@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 from django.db import connection
-from django.db.models import Model, Q
+from django.db.models import Model
 from procrastinate.contrib.django import app
 
 from clipforge.common.models import uuid7
@@ -24,32 +24,17 @@ SEND = "events.send"
 def record(event_type: str, subject: Model, *, org: Organization) -> Event:
     """Record that something happened to `subject`, and queue what endpoints are told of it.
 
-    Requires the transaction of the change, after it: the body is that of the object as it is now.
-    Until the transaction ends, other events of the same object wait. Raises LookupError for a type
-    that is not registered.
+    Requires the transaction of the change, after it, which has locked the row: the body is that of the
+    object as it is now. Until the transaction ends, other events of the same object wait. Raises
+    LookupError for a type that is not registered.
     """
-    event = _create(event_type, subject, org)
-    told = Q(event_types=[]) | Q(event_types__contains=[event_type])
-    endpoints = Endpoint.objects.for_org(org).filter(told, deleted_at=None, is_enabled=True)
-    deliver(event, list(endpoints.values_list("pk", flat=True)))
-    return event
+    return _record(event_type, subject, org, only=None)
 
 
 def record_for(endpoint: Endpoint, event_type: str) -> Delivery:
     """Record an event about an endpoint that is told to this endpoint alone, whatever it asked for."""
-    event = _create(event_type, endpoint, endpoint.org)
-    (delivery,) = deliver(event, [endpoint.pk])
-    return delivery
-
-
-def deliver(event: Event, endpoints: list[uuid.UUID]) -> list[Delivery]:
-    """A delivery for each endpoint, and its task. In the caller's transaction."""
-    deliveries = [each for pk in endpoints for each in deliveries_of([event], pk)]
-    if deliveries:
-        Delivery.objects.bulk_create(deliveries)
-    for endpoint in endpoints:
-        defer_sending(endpoint)
-    return deliveries
+    event = _record(event_type, endpoint, endpoint.org, only=endpoint.pk)
+    return Delivery.objects.select_related("event").get(event=event, endpoint=endpoint)
 
 
 def deliveries_of(events: list[Event], endpoint: uuid.UUID) -> list[Delivery]:
@@ -74,28 +59,43 @@ def defer_sending(endpoint: uuid.UUID, *, in_seconds: float = 0, **options: Any)
     app.configure_task(SEND, **options).defer(endpoint_id=str(endpoint))
 
 
-def _create(event_type: str, subject: Model, org: Organization) -> Event:
+def _record(event_type: str, subject: Model, org: Organization, *, only: uuid.UUID | None) -> Event:
+    """One statement: the event with its number, its deliveries, and their tasks."""
     kind = find_type(event_type)
     event = Event(
         id=uuid7(),
         org=org,
         type=event_type,
         object_id=subject.pk,
-        sequence=_next_number(subject.pk, org),
         created_at=datetime.datetime.now(datetime.UTC),
     )
-    event.body = _written(
-        {
-            "id": str(event.pk),
-            "type": event_type,
-            "timestamp": event.created_at.isoformat().replace("+00:00", "Z"),
-            "object_type": kind.object_type,
-            "object_id": str(event.object_id),
-            "sequence": event.sequence,
-            "data": json.loads(kind.body(subject)),
-        }
+    # The number stands between the two; who records it knows it first.
+    about, data = (
+        _written(part)[1:-1]
+        for part in (
+            {
+                "id": str(event.pk),
+                "type": event_type,
+                "timestamp": event.created_at.isoformat().replace("+00:00", "Z"),
+                "object_type": kind.object_type,
+                "object_id": str(event.object_id),
+            },
+            {"data": json.loads(kind.body(subject))},
+        )
     )
-    event.save(force_insert=True)
+    before, after = f'{{{about},"sequence":', f",{data}}}"
+    task = app.configure_task(SEND).job
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT number FROM events_record(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) AS number",
+            [
+                *(event.pk, org.pk, event_type, event.object_id, event.created_at, before, after),
+                *(only, task.queue, task.task_name),
+            ],
+        )
+        (event.sequence,) = cursor.fetchone()
+    event.body = f"{before}{event.sequence}{after}"
+    event._state.adding, event._state.db = False, connection.alias
     return event
 
 
@@ -111,18 +111,3 @@ def body_for(endpoint: Endpoint, event: Event) -> str:
 
 def _written(document: dict[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-
-
-def _next_number(object_id: uuid.UUID, org: Organization) -> int:
-    """The number of the next event of an object, which nobody else is given until this is committed."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO events_eventsequence (object_id, org_id, latest) VALUES (%s, %s, 1)
-                ON CONFLICT (object_id) DO UPDATE SET latest = events_eventsequence.latest + 1
-            RETURNING latest
-            """,
-            [object_id, org.pk],
-        )
-        (number,) = cursor.fetchone()
-    return int(number)

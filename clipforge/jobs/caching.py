@@ -104,6 +104,15 @@ def all_changed(model: type[Job], pks: Sequence[uuid.UUID]) -> None:
         default_cache().invalidate_all(floors)
 
 
+def has_changed(
+    model: type[Job], pk: uuid.UUID, org_id: uuid.UUID, *, version: int, changed_by: int
+) -> None:
+    """As `changed`, of a job that is known to have this version now, by the transaction of that number."""
+    stamp = {f"{stamp_family(model, pk)}:{org_id}": version}
+    default_cache().invalidate_all({**stamp, **_lists(model, org_id, changed_by)})
+    publish_on_commit(channel_of(model, pk))
+
+
 def advanced(
     model: type[Job],
     pk: uuid.UUID,

@@ -252,6 +252,11 @@ def entry_of(kind: JobKind[Any]) -> dict[str, str]:
     return {"queue": task.queue, "task": task.task_name, "argument": kind.argument}
 
 
+def all_entries() -> dict[str, dict[str, str]]:
+    """`entry_of` each kind, by its name."""
+    return {kind.name: entry_of(kind) for kind in _kinds.values()}
+
+
 def entries_of(kind: JobKind[Any]) -> QuerySet[Any]:
     """Entries of the queue by their job and its fence, as `of_job` and `of_fence`: texts, by an index."""
     job = _JOB_OF_OWN if kind.argument in OWN_ARGUMENTS else KT(f"args__{kind.argument}")

@@ -119,21 +119,19 @@ def cancel(job: J, *, actor: str) -> J:
     Cancelling what is cancelled already changes nothing. Raises Conflict when it is finished.
     """
     with transaction.atomic():
-        locked = _locked(job)
-        if locked.status != CANCELLED:
-            rules.require(Action.CANCEL, locked)
-            _stop(locked, actor)
-        return _as_it_is(job)
+        stopped, was = _stop(job, actor)
+        if was not in {QUEUED, job.RUNNING, CANCELLED}:
+            rules.require(Action.CANCEL, stopped)
+        return stopped
 
 
 def abandon(job: J, *, actor: str) -> J:
     """Before the row is deleted: cancel it if it is open, and lock it until the caller commits.
 
-    Returns the row as it was once it was locked: a worker may have named a file in it before. Call inside
+    Returns the row as it is once it is locked: a worker may have named a file in it before. Call inside
     the transaction that deletes. Raises NotFound when it is gone already.
     """
-    locked = _locked(job)
-    _stop(locked, actor)
+    locked, _ = _stop(job, actor)
     caching.deleting(locked)
     return locked
 
@@ -326,12 +324,26 @@ def _release(job: Job, actor: str) -> None:
         credit_services.release(hold_id=job.hold_id, fence=job.fence, actor=actor)
 
 
-def _stop(locked: Job, actor: str) -> None:
-    """Cancel a locked row if it is queued or running."""
-    if locked.is_open:
-        _settle(locked, status=CANCELLED, fence=F("fence") + 1)
-        _release(locked, actor)
-        _free_place(locked)
+def _stop(job: J, actor: str) -> tuple[J, str]:
+    """Cancel the job if it is queued or running, and lock it whatever it is: one statement.
+
+    Returns it as it is now, with the status that it had. Raises NotFound.
+    """
+    cancellation = places.Cancellation(job, actor=actor)
+    row = credit_services.release_by(cancellation.sql, cancellation.params)
+    stopped = cancellation.note(job, row)
+    if stopped is None:
+        raise NotFound
+    if cancellation.was in {QUEUED, job.RUNNING}:
+        caching.has_changed(
+            type(job),
+            job.pk,
+            job.org_id,
+            version=stopped.version,
+            changed_by=cancellation.changed_by,
+        )
+        job_ended.send(sender=type(job), job=stopped, status=CANCELLED)
+    return stopped, cancellation.was
 
 
 def _free_place(job: Job) -> None:

@@ -16,8 +16,8 @@ from __future__ import annotations
 import functools
 import json
 import uuid
-from collections.abc import Container, Iterable, Mapping
-from typing import Any
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
@@ -26,6 +26,8 @@ from psycopg.types.json import Jsonb
 from clipforge.common.cache.kept_pages import TRANSACTION
 from clipforge.jobs import caching, kinds
 from clipforge.jobs.models import QUEUED, Job, JobPlace
+
+J = TypeVar("J", bound=Job)
 
 # Organizations with room, and places of jobs that ended, that one run of the sweeper sees to.
 BATCH = 1000
@@ -63,7 +65,7 @@ class Submission:
 
     def __init__(self, job: Job, looked_up: Mapping[str, QuerySet[Any]]) -> None:
         self.job, self.looked_up = job, looked_up
-        self.entries = {kind.name: kinds.entry_of(kind) for kind in kinds.all_kinds()}
+        self.entries = kinds.all_entries()
         self.ahead: int | None = None
         self.stored = ""
 
@@ -119,6 +121,43 @@ def _filled_in(job: Job, looked_up: Container[str]) -> list[Any]:
 
 
 _dumps = functools.partial(json.dumps, default=str)
+
+
+class Cancellation:
+    """A job that is to be stopped: its row, its hold, its place, and the entries of those whose turn it is then.
+
+    `sql` and `params` are for the ledger, which releases the hold by them; `note` is given what it returns.
+    """
+
+    sql = (
+        f"SELECT org, version, was, stored, {TRANSACTION}"  # noqa: S608 - our own
+        " FROM jobs_cancel(%s::regclass, %s, %s, %s, %s, %s)"
+    )
+
+    def __init__(self, job: J, *, actor: str) -> None:
+        table = connection.ops.quote_name(job._meta.db_table)
+        entries = Jsonb(kinds.all_entries())
+        self.params = [table, job.pk, job.org_id, job.RUNNING, actor, entries]
+        self.was = ""
+        self.changed_by = 0
+
+    def note(self, job: J, row: Sequence[Any]) -> J | None:
+        """The job as its row is now, locked; None where there is none."""
+        self.was, stored, self.changed_by = row
+        if self.was is None:
+            return None
+        found = _from_row(type(job), json.loads(stored))
+        known = job._state.fields_cache
+        for name in ("org", *job.SHOWN_WITH):
+            if name in known:
+                found._state.fields_cache[name] = known[name]
+        return found
+
+
+def _from_row(model: type[J], stored: Mapping[str, Any]) -> J:
+    fields = model._meta.concrete_fields
+    values = [field.to_python(stored[str(field.column)]) for field in fields]
+    return model.from_db(connection.alias, [field.attname for field in fields], values)
 
 
 def leave(job: Job) -> None:

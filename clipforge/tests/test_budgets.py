@@ -12,6 +12,7 @@ from clipforge.common.cache import versioned_cache
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.redis import BYPASS_SECONDS, RedisError
 from clipforge.devtools.testing.factories import (
+    make_endpoint,
     make_export,
     make_grant,
     make_moment,
@@ -21,6 +22,7 @@ from clipforge.devtools.testing.queries import round_trips, statements
 from clipforge.devtools.testing.redis_server import RedisServer, answers, redis_server
 from clipforge.devtools.testing.service import eventually
 from clipforge.devtools.testing.state import lasting_breaker
+from clipforge.orgs import selectors as org_selectors
 from projects.moments import change_moment
 from projects.services import rename_project
 
@@ -119,6 +121,32 @@ def test_starting_an_export_is_one_transaction_of_four_statements(api: Any, orga
     # The limits come with the admission; floors of what is announced: the lists and the balance.
     families = [each.split()[1] for each in asked]
     assert families == ["orgs:key", "jobs:lists", "credits:balance"]
+
+
+def test_a_cancel_is_one_transaction_of_three_statements_after_the_look_whose_it_is(
+    api: Any, organization: Any
+):
+    """Whatever it tells, and whoever moves up by it: two endpoints, three jobs behind, and one that waits."""
+    for number in (1, 2):
+        make_endpoint(organization, f"https://a.example/{number}")
+    project = make_project(organization)
+    running = org_selectors.limits_of(organization).concurrent_jobs
+    exports = [make_export(project, status="QUEUED") for _ in range(running + 2)]
+    api.post(f"/api/v1/exports/{exports.pop().pk}/cancel")  # warm
+    with statements(access=True, control=True) as said, round_trips() as asked:
+        answer = api.post(f"/api/v1/exports/{exports[0].pk}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "CANCELLED")
+    assert said == [
+        "SELECT exports_export",
+        "BEGIN",
+        "SELECT jobs_cancel",
+        "SELECT exports_export",  # the body of its event
+        "SELECT events_record",
+        "COMMIT",
+    ]
+    # Floors of what is announced, before the commit; and whoever waits for the job is told after it.
+    families = [each.split()[1] for each in asked]
+    assert families == ["orgs:key", "credits:balance", "jobs:shown", "jobs:news"]
 
 
 # --- a Redis that is silent -------------------------------------------------------------

@@ -48,7 +48,7 @@ def test_a_crash_anywhere_in_a_change_leaves_it_with_its_event_or_neither():
             ("FAILED", [1, 1, 1]),
         ), f"after statement {nth}"
         if not crashed:
-            assert (project.status, nth > 8) == ("FAILED", True)
+            assert (project.status, nth > 6) == ("FAILED", True)
             return
     raise AssertionError(f"not at its end after {MANY} statements")
 

@@ -196,7 +196,9 @@ class JobCancel(JobView):
     codes = {"post": refusals.WRONG_STATE}
 
     def post(self, request: Request, **ids: Any) -> Response:
-        return self.shown(job_services.cancel_job(job=self.get_job(), actor=self.principal.actor))
+        job = self.get_job()
+        job.org = self.organization
+        return self.shown(job_services.cancel_job(job=job, actor=self.principal.actor))
 
 
 class JobRetry(JobView):

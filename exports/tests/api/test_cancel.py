@@ -53,22 +53,15 @@ def test_what_is_not_open_is_refused(api: APIClient, project: Project, status: s
     assert status in body["detail"]
 
 
-def test_a_cancel_is_eleven_statements(api: APIClient, project: Project):
+def test_a_cancel_is_four_statements(api: APIClient, project: Project):
     export = make_export(project, status="QUEUED")
     with statements() as said:
         assert api.post(url(export.pk)).status_code == 200
     assert said == [
         "SELECT exports_export",  # whose it is
-        "SELECT exports_export",  # locked
-        "UPDATE exports_export",
-        "SELECT exports_export",  # its version, for what is cached of it
-        "INSERT events_eventsequence",  # the number of its event
-        "SELECT exports_export",  # the body
-        "INSERT events_event",
-        "SELECT events_endpoint",  # who is told
-        "SELECT credits_settle",  # hold, account and lots
-        "SELECT jobs_give_back",  # those behind it move up, and the next one gets its turn
-        "SELECT exports_export",  # as it is now, with its hold and its project
+        "SELECT jobs_cancel",  # row, hold, account, lots, its turn, the next one's task
+        "SELECT exports_export",  # the body of its event
+        "SELECT events_record",  # its number, who is told, and the tasks for that
     ]
 
 

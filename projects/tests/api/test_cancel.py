@@ -47,22 +47,15 @@ def test_what_is_not_open_is_refused(api: APIClient, organization: Organization,
     assert status in body["detail"]
 
 
-def test_a_cancel_is_eleven_statements(api: APIClient, organization: Organization):
+def test_a_cancel_is_four_statements(api: APIClient, organization: Organization):
     project = make_project(organization, status="QUEUED")
     with statements() as said:
         assert api.post(url(project.pk)).status_code == 200
     assert said == [
         "SELECT projects_project",  # whose it is
-        "SELECT projects_project",  # locked
-        "UPDATE projects_project",
-        "SELECT projects_project",  # its version, for what is cached of it
-        "INSERT events_eventsequence",  # the number of its event
-        "SELECT projects_project",  # the body
-        "INSERT events_event",
-        "SELECT events_endpoint",  # who is told
-        "SELECT credits_settle",  # hold, account and lots
-        "SELECT jobs_give_back",  # those behind it move up, and the next one gets its turn
-        "SELECT projects_project",  # as it is now, with its hold
+        "SELECT jobs_cancel",  # row, hold, account, lots, its turn, the next one's task
+        "SELECT projects_project",  # the body of its event
+        "SELECT events_record",  # its number, who is told, and the tasks for that
     ]
 
 

@@ -78,7 +78,7 @@ def test_deleting_is_thirteen_statements_however_many_moments(
         assert api.delete(url(project.pk)).status_code == 204
     assert said == [
         "SELECT projects_project",  # whose it is
-        "SELECT projects_project",  # locked
+        "SELECT jobs_cancel",  # locked; it has ended
         "SELECT exports_export",  # locked
         "SELECT projects_moment",
         "DELETE projects_projectimport",
