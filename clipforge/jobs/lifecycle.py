@@ -228,11 +228,15 @@ def fail(job: Job, *, error: tuple[str, str], actor: str, detail: str = "") -> b
 
 def hand_back(job: Job) -> bool:
     """Queue our own running job again, because this worker has to stop. Costs no attempt."""
-    return hand_over(job, task="")
+    with transaction.atomic():
+        return requeue_row(job, attempts=F("attempts") - 1)
 
 
 def hand_over(job: Job, *, task: str) -> bool:
-    """Queue our own running job for the task of this name, or for that of its kind. Costs no attempt."""
+    """Queue our own running job for the task of this name: its preparation, or its own once it is prepared.
+
+    It waits there for its turn. Costs no attempt.
+    """
     with transaction.atomic():
         return requeue_row(job, task=task, attempts=F("attempts") - 1)
 
@@ -410,7 +414,8 @@ def _as_it_is(job: J) -> J:
 def requeue_row(job: Job, *, task: str = "", pause: float = 0, **fields: Any) -> bool:
     """In the caller's transaction. False: it is no longer where `job` saw it, nothing changed.
 
-    It starts after `pause` seconds, at the earliest.
+    It starts after `pause` seconds, at the earliest; before all that wait, unless it is handed over to the
+    `task` of this name.
     """
     queued = _here(job).update(
         status=QUEUED,
@@ -425,9 +430,11 @@ def requeue_row(job: Job, *, task: str = "", pause: float = 0, **fields: Any) ->
         return False
     caching.changed(type(job), job.pk)
     _transfer_hold(job, from_fence=job.fence, to_fence=job.fence + 1)
-    if places.may_return(job, job.fence + 1):
-        kind = kinds.kind_of(job)
-        kinds.defer(
-            kind, job.pk, job.fence + 1, priority=PRIORITY_RETURNING, pause=pause, name=task
-        )
+    kind, fence, priority = kinds.kind_of(job), job.fence + 1, PRIORITY_RETURNING
+    if task:
+        turn = places.hand_over(job, fence, prepared=task == kind.task)
+        priority = PRIORITY_RETURNING if turn is None else -turn
+    elif not places.may_return(job, fence):
+        return True
+    kinds.defer(kind, job.pk, fence, priority=priority, pause=pause, name=task)
     return True

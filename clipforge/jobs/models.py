@@ -83,13 +83,14 @@ class JobShare(models.Model):
     """The turn of an organization among all that have jobs. Written by the functions of places only.
 
     `finish` is the virtual time at which its next job may start, `step` what a job of its tier takes
-    of that time, `waiting` how many of its places wait.
+    of that time, `waiting` how many of its places wait. `prepared` is as `finish`, of preparations.
     """
 
     org = models.OneToOneField(Organization, models.PROTECT, primary_key=True, related_name="+")
     finish = models.BigIntegerField(db_default=0)
     step = models.BigIntegerField(db_default=1)
     waiting = models.IntegerField(db_default=0)
+    prepared = models.BigIntegerField(db_default=0)
 
     class Meta:
         indexes = [
@@ -116,6 +117,8 @@ class JobPlace(models.Model):
     queued_at = models.DateTimeField(db_default=Now())
     tag = models.BigIntegerField(null=True)
     started = models.BooleanField(db_default=False)
+    # As `tag`, among those that are prepared.
+    prepares_at = models.BigIntegerField(null=True)
 
     class Meta:
         indexes = [
@@ -142,7 +145,7 @@ class JobPlace(models.Model):
 
 
 class JobClock(models.Model):
-    """One row: the virtual time, which is the tag of the latest job that started."""
+    """Two rows: the virtual time, which is the tag of the latest job that started, and that of preparations."""
 
     at = models.BigIntegerField(db_default=0)
 

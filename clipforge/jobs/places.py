@@ -197,6 +197,19 @@ def may_return(job: Job, fence: int) -> bool:
     return active is not False
 
 
+def hand_over(job: Job, fence: int, *, prepared: bool) -> int | None:
+    """Note that a job which was begun is queued under the fence, to be prepared or, `prepared`, to be done.
+
+    Returns its turn among those, which is the tag of its entry. None: it has no place.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT turn FROM jobs_hand_over(%s, %s, %s) AS turn", [job.pk, fence, prepared]
+        )
+        (turn,) = cursor.fetchone()
+    return None if turn is None else int(turn)
+
+
 def position(pk: uuid.UUID, *, most: int) -> int:
     """How many jobs start before this one, at the most so many."""
     with connection.cursor() as cursor:

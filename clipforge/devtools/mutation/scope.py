@@ -52,11 +52,16 @@ GROUPS = {
                 *("lifecycle", "heartbeat", "sweeping", "outcome", "selectors", "queue"),
                 *("places", "registry", "rules", "services"),
                 *("migrations/0003_functions_of_places", "migrations/0004_time_given_back"),
-                "migrations/0006_submit",
+                *(
+                    "migrations/0006_submit",
+                    "migrations/0007_cancel",
+                    "migrations/0008_preparations",
+                ),
             )
         ),
         (
             "clipforge/jobs/tests",
+            "projects/tests/test_fair_imports.py",
             "projects/tests/api/test_cancel.py",
             "projects/tests/api/test_retry.py",
             "exports/tests/api/test_cancel.py",
