@@ -19,6 +19,7 @@ import secrets
 import shutil
 import stat
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipforge.media import sandbox
@@ -43,7 +44,6 @@ from clipforge.media.words.transcript import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from clipforge.media.reframing.models import FaceModel
     from clipforge.media.sandbox import OnProgress, ShouldStop
