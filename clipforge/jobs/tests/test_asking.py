@@ -26,7 +26,7 @@ from clipforge.devtools.testing.factories import (
 )
 from clipforge.devtools.testing.queries import statements
 from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
-from clipforge.jobs import lifecycle, places
+from clipforge.jobs import caching, lifecycle, places
 from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs import services as job_services
 from clipforge.jobs.errors import TooManyAtOnce
@@ -137,6 +137,19 @@ def test_what_is_submitted_is_stored_as_it_is():
     for name in ("created_at", "updated_at", "queued_at", "metadata", "warnings", "expires_at"):
         assert getattr(stored, name) == getattr(project, name)
     assert stored.version > 0
+
+
+def test_a_job_that_is_asked_for_is_news_of_its_lists_and_one_that_is_refused_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    told: list[Any] = []
+    monkeypatch.setattr(caching, "added", lambda *args, **_options: told.append(args[-1]))
+    org = make_organization(credits_=5)
+    with pytest.raises(InsufficientCredits):
+        submit(unsaved(org), 6)
+    assert told == []
+    submit(unsaved(org))
+    assert told == [org.pk]
 
 
 def test_a_column_is_looked_up_as_the_row_is_inserted():
