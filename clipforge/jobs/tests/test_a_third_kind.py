@@ -115,7 +115,9 @@ def test_what_is_not_registered_has_no_task():
         registry.register(KIND)
 
 
-def test_what_its_jobs_need_before_is_done_by_a_task_and_in_a_queue_of_its_own(org: Organization):
+def test_what_its_jobs_need_before_is_done_by_a_task_and_in_a_queue_of_its_own(
+    org: Organization, caplog: pytest.LogCaptureFixture
+):
     told: list[dict[str, Any]] = []
 
     def fetch(transcript: Transcript, control: RunControl) -> None:
@@ -133,11 +135,14 @@ def test_what_its_jobs_need_before_is_done_by_a_task_and_in_a_queue_of_its_own(o
         assert (task.queue, task.retry_strategy) == ("fetching", registry.RETRY_EVERY_FAULT)
         transcript = submit(org)
         assert work(transcript).status == "QUEUED"  # handed over
-        with pytest.raises(KeyError):
-            task(fence=transcript.fence)
+        with pytest.raises(ValueError, match="badly formed"):
+            task(job_id="not an id", fence=transcript.fence)
+        assert "a job could not be prepared" in caplog.text
+        logs.start_context(of="another")
         task(job_id=str(transcript.pk), fence=transcript.fence)
         fields = {"kind": "transcript", "job": str(transcript.pk), "org": str(org.pk)}
         assert told == [fields]
+        logs.start_context(of="another")
         assert work(transcript).status == "READY"
         assert logs.context() == fields
     finally:
@@ -179,17 +184,12 @@ def test_the_sweeper_takes_it_from_a_worker_that_stopped(org: Organization):
     assert crons["transcripts.listen.sweep"] == crons["projects.sweep"] == "* * * * * */15"
 
 
-@pytest.mark.parametrize(
-    ("task", "said"),
-    [("transcripts.listen", "could not be done"), ("projects.import", "could not be prepared")],
-)
 def test_a_task_that_cannot_even_claim_its_job_says_so_and_raises(
-    task: str, said: str, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ):
-    argument = "job_id" if task == "transcripts.listen" else "project_id"
     with pytest.raises(ValueError, match="badly formed"):
-        app.tasks[task](**{argument: "not an id", "fence": 0})
-    assert f"a job {said}" in caplog.text
+        app.tasks["transcripts.listen"](job_id="not an id", fence=0)
+    assert "a job could not be done" in caplog.text
 
 
 def test_files_of_no_kind_are_removed_once_their_area_is_registered():
