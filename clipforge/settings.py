@@ -41,8 +41,6 @@ django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env("CLIPFORGE_DATA", str(BASE_DIR / ".clipforge"))).absolute()
-
-
 # Said with each error, and to PostgreSQL, so that the releases that are at work can be told apart.
 RELEASE = env("CLIPFORGE_VERSION", "unknown")
 
@@ -265,9 +263,7 @@ DATABASES: dict[str, Any] = {
         **_database,
         "OPTIONS": {
             "connect_timeout": 5,
-            "application_name": "clipforge"
-            if RELEASE == "unknown"
-            else f"clipforge {RELEASE}"[:63],
+            "application_name": f"clipforge {RELEASE}"[:63],
             **_from_url,
             "options": (
                 f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_MS}"
