@@ -79,7 +79,7 @@ def temporary_file() -> IO[bytes]:
 
 
 def missing() -> list[str]:
-    """What the kernel of this machine cannot refuse to the child, in words."""
+    """The parts of the world that this kernel cannot refuse to the child, in words."""
     return [
         *([] if _has_seccomp() else ["the network (no seccomp)"]),
         *([] if landlock_version() else ["files outside its work (no Landlock)"]),

@@ -177,7 +177,7 @@ def _postgresql() -> str:
 
 
 def _redis() -> dict[str, Any]:
-    """What the server says of itself; nothing, where it does not answer."""
+    """The report of the server on itself; nothing, where it does not answer."""
     try:
         found: dict[str, Any] = default_cache().redis.info()
     except RedisError:

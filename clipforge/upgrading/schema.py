@@ -45,7 +45,7 @@ class Ahead(NamedTuple):
 
     @property
     def breaking(self) -> list[str]:
-        """What the earlier release would meet on the new schema, each as a sentence."""
+        """Everything on the new schema that the earlier release would stumble over, each as a sentence."""
         return sorted(
             {
                 f"{step.migration}: {step.effect.table}: {step.effect.breaks}"

@@ -72,7 +72,7 @@ def test_each_pending_migration_is_named_with_what_it_locks_and_stays_pending():
 
 
 def test_of_all_sql_that_is_written_in_a_migration_the_lock_is_known():
-    """What Django writes has the forms of `test_statements`; what people write may have any."""
+    """That of Django has the forms of `test_statements`; that of people may have any."""
     loader = MigrationLoader(None)
     unknown, looked_at = [], 0
     for key in loader.graph._generate_plan(loader.graph.leaf_nodes(), at_end=True):
