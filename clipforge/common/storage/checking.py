@@ -15,7 +15,7 @@ from django.conf import settings
 
 from clipforge.common.errors import DomainError
 from clipforge.common.storage.disk import new_part
-from clipforge.common.storage.stores import Store
+from clipforge.common.storage.stores import PartStore, Store
 
 FOLDER = "check"
 SECONDS = 60
@@ -47,6 +47,7 @@ def check(store: Store) -> Iterator[Step]:
         ("list its folder", lambda: _listed(store, key)),
         ("give it another key", lambda: _moved(store, key, moved, content)),
         ("list uploads in parts", lambda: _parts(store)),
+        *_sent(store, f"{key}.sent", content),
         ("delete it", lambda: _deleted(store, moved)),
     ]
     try:
@@ -76,6 +77,25 @@ def _links(store: Store, key: str, content: bytes) -> list[tuple[str, Callable[[
     if settings.DELIVERY_URL:
         steps.append(("have no file read without a signature", lambda: _refused(store, key)))
     return steps
+
+
+def _sent(store: Store, key: str, content: bytes) -> list[tuple[str, Callable[[], None]]]:
+    if not isinstance(store, PartStore):
+        return []
+
+    def send() -> None:
+        parts_id = store.begin_parts(key)
+        try:
+            address = store.part_link(key, parts_id, 1, size=len(content), seconds=SECONDS)
+            answer = httpx.put(address, content=content)
+            if answer.status_code != 200:
+                raise _Wrong(f"the answer is {answer.status_code}")
+            store.join_parts(key, parts_id, store.parts(key, parts_id))
+            _same(store, key, content)
+        finally:
+            store.drop_parts(key)
+
+    return [("take a part at a signed address", send)]
 
 
 def _find(store: Store, key: str, content: bytes) -> None:

@@ -121,10 +121,11 @@ def test_a_store_that_does_all_it_has_to_is_ok_and_as_it_was(bucket: Bucket, med
         "ok  list its folder",
         "ok  give it another key",
         "ok  list uploads in parts",
+        "ok  take a part at a signed address",
         "ok  delete it",
     ]
     assert failure == ""
-    assert bucket.names() == []
+    assert (bucket.names(), bucket.unfinished()) == ([], 0)
     assert [path for path in media_root.rglob("*") if path.is_file()] == []
 
 
@@ -145,6 +146,19 @@ def test_a_store_that_refuses_is_told_of_by_the_step(bucket: Bucket, method: str
     assert lines[-1].startswith(f"no  {step}: ")
 
 
+def test_a_policy_of_before_that_does_not_list_parts_is_told_of(bucket: Bucket):
+    def plan(method: str, path: str) -> str | None:
+        return "500" if method == "GET" and "uploadId" in path else None
+
+    with FaultyProxy(bucket.endpoint, plan) as proxy:
+        lines, failure = command(
+            "check", "--to", bucket.url.replace(bucket.endpoint, proxy.endpoint)
+        )
+    assert failure == "The store does not do what it has to: take a part at a signed address."
+    assert "ListParts" in lines[-1]
+    assert bucket.unfinished() == 0
+
+
 def test_a_bucket_that_is_not_there_and_an_address_that_is_none(bucket: Bucket):
     lines, failure = command("check", "--to", bucket.url.replace(bucket.name, "no-such-bucket"))
     assert "put a file" in failure
@@ -158,7 +172,7 @@ def test_a_bucket_that_is_not_there_and_an_address_that_is_none(bucket: Bucket):
 def test_it_says_the_same_to_programs(bucket: Bucket, capsys: pytest.CaptureFixture[str]):
     call_command("storage", "check", "--json")
     said = json.loads(capsys.readouterr().out)
-    assert [step["problem"] for step in said["steps"]] == [""] * 8
+    assert [step["problem"] for step in said["steps"]] == [""] * 9
 
 
 # --- moving --------------------------------------------------------------------------
