@@ -59,6 +59,8 @@ class Service:
 
     def __init__(self, data: Path, **environment: str) -> None:
         self.data = data
+        # Whose code it runs: this tree's, or that of another release.
+        self.root = ROOT
         self.media = data / "media"
         self.log = data / "service.log"
         urls = embedded.urls(data)
@@ -89,7 +91,7 @@ class Service:
         """Run a command to its end and return what it printed. Fails the test unless it exits 0."""
         done = subprocess.run(
             injection([sys.executable, "manage.py", *arguments]),
-            cwd=ROOT,
+            cwd=self.root,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -182,7 +184,7 @@ class Service:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 argv,
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environment,
                 stdout=log,
                 stderr=log,
