@@ -192,6 +192,15 @@ def test_what_comes_back_may_be_spent_again(org):
     hold_by(key, 9)
 
 
+def test_what_is_refunded_comes_back_to_the_key_that_spent_it_and_to_no_other(org):
+    key, other = capped(org, 10), capped(org, 10)
+    spend, _ = capture(hold_by(key, 3)), capture(hold_by(other, 4))
+    services.refund(
+        transaction=spend, reason="the file was broken", actor=TESTER, idempotency_key="a"
+    )
+    assert (used(key), used(other)) == (0, 4)
+
+
 def test_the_same_reservation_again_counts_once(org):
     key = capped(org, 5)
     first = hold_by(key, 5, idempotency_key="same", reference_id="1")

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 
 from clipforge.devtools.testing.factories import make_organization
 from clipforge.orgs.models import Organization
-from credits import reconciling, tasks
+from credits import reconciling, selectors, tasks
 from credits.invariants import Breach
 from credits.models import CreditAccount, LedgerCheck
 
@@ -24,6 +24,14 @@ def test_the_hourly_check_of_a_ledger_that_adds_up_is_recorded():
     found = LedgerCheck.objects.get()
     assert (found.breaches, found.first, found.actor) == (0, [], "system:ledger")
     assert found.seconds > 0
+
+
+def test_the_latest_proof_is_the_last_check_that_found_nothing():
+    assert selectors.latest_ledger_proof() is None
+    for breaches in (1, 0, 0, 1):
+        LedgerCheck.objects.create(breaches=breaches, first=[], actor="test", seconds=1.0)
+    found = selectors.latest_ledger_proof()
+    assert found == LedgerCheck.objects.order_by("pk")[2]
 
 
 @pytest.mark.breaks_ledger

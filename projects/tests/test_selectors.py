@@ -22,6 +22,7 @@ from projects.selectors import (
     get_project,
     get_transcript,
     lock_clippable,
+    moments,
     transcript,
 )
 from projects.tests.kept import keep_features
@@ -60,6 +61,11 @@ def test_a_transcript_is_locked_where_that_is_asked_for(read: Callable[..., Any]
 
     assert "FOR " not in said(read_of_none, project)
     assert said(read_of_none, project, lock=True).endswith("FOR NO KEY UPDATE")
+
+
+def test_the_moments_of_a_project_are_its_own():
+    moment, _ = (make_moment(make_project()) for _ in range(2))
+    assert list(moments(moment.project)) == [moment]
 
 
 def test_ratings_since_a_moment_are_those_of_that_moment_too():

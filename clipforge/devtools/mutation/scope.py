@@ -42,6 +42,7 @@ GROUPS = {
                 )
             ),
             "credits/tests/api",
+            "clipforge/jobs/tests/test_asking.py",
             "clipforge/audit/tests/test_every_service.py",
         ),
     ),

@@ -137,6 +137,7 @@ def test_what_is_submitted_is_stored_as_it_is():
     for name in ("created_at", "updated_at", "queued_at", "metadata", "warnings", "expires_at"):
         assert getattr(stored, name) == getattr(project, name)
     assert stored.version > 0
+    assert (project._state.adding, project._state.db) == (False, "default")
 
 
 def test_a_job_that_is_asked_for_is_news_of_its_lists_and_one_that_is_refused_is_none(
