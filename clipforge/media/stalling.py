@@ -23,7 +23,7 @@ SLEEPING: Final = frozenset(
 
 
 class Seen(NamedTuple):
-    """What a group of processes has done so far."""
+    """The work that a group of processes has done so far."""
 
     processes: frozenset[int]
     cpu_seconds: float
@@ -57,7 +57,7 @@ class Vigil:
 
 
 def look(group: int) -> Seen:
-    """What the processes of a group have done. Without /proc there are none."""
+    """The work that the processes of a group have done. Without /proc there are none."""
     found = [seen for entry in Path("/proc").glob("[0-9]*") if (seen := _seen(entry, group))]
     return Seen(
         frozenset().union(*(seen.processes for seen in found)),

@@ -126,7 +126,7 @@ def test_starting_an_export_is_one_transaction_of_four_statements(api: Any, orga
 def test_a_cancel_is_one_transaction_of_three_statements_after_the_look_whose_it_is(
     api: Any, organization: Any
 ):
-    """Whatever it tells, and whoever moves up by it: two endpoints, three jobs behind, and one that waits."""
+    """The same whatever it tells, and whoever moves up by it: two endpoints, three jobs behind, and one that waits."""
     for number in (1, 2):
         make_endpoint(organization, f"https://a.example/{number}")
     project = make_project(organization)

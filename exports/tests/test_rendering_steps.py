@@ -87,7 +87,7 @@ def export(project: Project) -> Export:
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What each step was given, by its name."""
+    """The arguments that each step was given, by its name."""
     given: dict[str, Any] = {"publish": []}
 
     def render(source: Path, part: Path, spec: RenderSpec, **options: Any) -> Rendered:

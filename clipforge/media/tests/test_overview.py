@@ -74,7 +74,7 @@ def test_a_damaged_picture_that_cannot_be_decoded_alone_is_shown_small(
 def test_a_keyframe_long_before_its_picture_is_not_decoded_up_to_it(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """What is drawn is the only keyframe, though the best picture lies seconds behind it."""
+    """The only keyframe is drawn, though the best picture lies seconds behind it."""
     options = (*H264, "-sc_threshold", "0", "-g", "500", *AAC)
     source = make_video(tmp_path / "v.mp4", seconds=8, size="640x360", options=options)
     monkeypatch.setattr(illustrating, "mark", lambda _picture: 1.0)

@@ -83,7 +83,7 @@ def shown(client: Client, path: str, **params: str) -> list[Any]:
 
 
 def choices(client: Client, path: str, kind: Any, **params: str) -> dict[str, str]:
-    """What a filter offers: the words, and where each leads."""
+    """The choices that a filter offers: the words, and where each leads."""
     found = changelist(client, path, **params)
     spec: Any = next(spec for spec in found.filter_specs if isinstance(spec, kind))
     return {choice["display"]: choice["query_string"] for choice in spec.choices(found)}

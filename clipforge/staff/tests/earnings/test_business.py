@@ -1,4 +1,4 @@
-"""What the business earned and owes: each figure is the sum of the rows that it leads to."""
+"""The figures that the business earned and owes: each figure is the sum of the rows that it leads to."""
 
 from __future__ import annotations
 

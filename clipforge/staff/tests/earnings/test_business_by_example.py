@@ -1,4 +1,4 @@
-"""What the business earned and owes, by examples of one customer."""
+"""The figures that the business earned and owes, by examples of one customer."""
 
 from __future__ import annotations
 
