@@ -171,7 +171,9 @@ class Whose(admin.ListFilter):
         self.org: Any = None
         self.offered: list[Any] = []
         if linked:
-            self.org = self._owners._default_manager.filter(pk=search.uuid_of(linked)).first()
+            if (pk := search.uuid_of(linked)) is None:
+                raise IncorrectLookupParameters
+            self.org = self._owners._default_manager.filter(pk=pk).first()
             self.text = self.text or (self.org.slug if self.org else linked)
         elif self.text and self.text not in self.KINDS:
             self._look_up()
