@@ -175,6 +175,7 @@ VERBS = {"get", "list", "create", "update", "replace", "delete", "cancel", "retr
     "test",
     "search",
     "revoke",
+    "complete",
 }
 
 
