@@ -10,6 +10,11 @@ import ast
 import threading
 from typing import Any
 
+import schemathesis
+
+# The bytes of a part of an upload, as the tus protocol names them.
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+
 _one_at_a_time = threading.RLock()
 _parse = ast.parse
 
