@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,12 +23,26 @@ pytestmark = pytest.mark.slow
 PATIENCE = 200
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory with a short path, as sockets need; new, and used by one test after another."""
+@contextlib.contextmanager
+def new_folder() -> Iterator[Path]:
+    """A data directory with a short path, as sockets need."""
     with tempfile.TemporaryDirectory(prefix="cf-") as folder:
         yield Path(folder)
         embedded.wait_stopped(Path(folder))  # else they write while it is emptied
+
+
+@pytest.fixture
+def new_data() -> Iterator[Path]:
+    with new_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[Path]:
+    """One that is prepared; used by one test after another, in any order."""
+    with new_folder() as folder:
+        assert ended(start(folder, "reconcile_credits"))[0] == 0
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +83,17 @@ def complaint(process: subprocess.Popen[str]) -> str:
     return errors
 
 
-def test_the_first_commands_prepare_the_database_once_also_at_the_same_moment(data: Path):
+def test_the_first_commands_prepare_the_database_once_also_at_the_same_moment(new_data: Path):
     commands = [
         ["create_org", "One"],
         ["create_org", "Other"],
         ["reconcile_credits"],
         ["storage", "audit"],
     ]
-    results = [ended(each) for each in [start(data, *command) for command in commands]]
+    results = [ended(each) for each in [start(new_data, *command) for command in commands]]
     assert [status for status, _, _ in results] == [0] * 4, results
     assert sum(errors.count("Preparing the database in") for _, _, errors in results) == 1
-    status, _, errors = ended(start(data, "reconcile_credits"))
+    status, _, errors = ended(start(new_data, "reconcile_credits"))
     assert (status, errors) == (0, "")
 
 
