@@ -22,7 +22,14 @@ NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
             "projects.remove_uploads",
             {
                 "remove_old_incoming": ((), {"older_than_seconds": 86400, "now": NOON.timestamp()}),
-                "abort_uploads": ((), {"older_than_seconds": 172800, "now": NOON.timestamp()}),
+                "abort_uploads": (
+                    (),
+                    {
+                        "older_than_seconds": 172800,
+                        "now": NOON.timestamp(),
+                        "is_wanted": uploads.is_awaited,
+                    },
+                ),
                 "release_room": ((), {}),
             },
         ),

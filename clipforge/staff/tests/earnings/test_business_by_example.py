@@ -16,6 +16,7 @@ from clipforge.common.lists.by_time import first_number_since
 from clipforge.devtools.testing.factories import make_grant, make_organization
 from clipforge.devtools.testing.staff import make_staff, signed_in
 from clipforge.orgs.models import Organization
+from clipforge.staff.earnings import caching
 from clipforge.staff.earnings import selectors as earning_selectors
 from clipforge.staff.earnings.selectors import Month
 from credits import services as credit_services
@@ -154,3 +155,16 @@ def test_a_number_below_all_rows_since_a_time_is_found_in_an_empty_table_and_in_
     # One made just now is always above the number for an hour ago, and none below is younger.
     since = first_number_since(CreditTransaction, now + datetime.timedelta(hours=2))
     assert since > ids[-1][0]
+
+
+def test_a_month_is_remembered_an_hour_after_its_end_and_not_before():
+    month = Month(2026, 3)
+    edge = month.end + earning_selectors.SETTLED
+
+    def is_remembered(now: datetime.datetime) -> bool:
+        caching.forget(month.start, month.end)
+        earning_selectors.credits_by_month([month], now)
+        return caching.sums(month.start, month.end) is not None
+
+    tick = datetime.timedelta(microseconds=1)
+    assert [is_remembered(edge + each * tick) for each in (-1, 0, 1)] == [False, True, True]
