@@ -53,6 +53,8 @@ def test_a_payment_counts_in_the_month_in_which_it_arrived_and_a_sandbox_never(f
     first = paid(org, "pack-100", datetime.date(2026, 10, 31), "TR 1")
     paid(org, "pack-500", datetime.date(2026, 11, 1), "TR 2")
     paid(org, "plan-pro", datetime.date(2026, 11, 2), "TR 3")
+    # Its column has PostgreSQL's clock for its default.
+    Subscription.objects.filter(org=org).update(created_at=timezone.now())
     billing_services.reverse_payment(
         payment=first, amount=400, reason="It bounced in part", actor=FINANCE
     )
