@@ -317,6 +317,8 @@ if SCRATCH_BYTES < MAX_UPLOAD_BYTES:
     raise ImproperlyConfigured(
         "SCRATCH_BYTES is less than MAX_UPLOAD_BYTES: the largest file that is taken would fit no worker."
     )
+# With less of MEDIA_ROOT's disk free than this, health and `preflight` warn. 0: never.
+DISK_WARNING_PERCENT = env_int("DISK_WARNING_PERCENT", 10)
 # Of a file that is sent in parts: the bytes of one request, for which nginx has room, and how long it is
 # kept after its last part.
 UPLOAD_PART_BYTES = env_int("UPLOAD_PART_BYTES", 64 * 1024**2, minimum=1)

@@ -163,8 +163,13 @@ USUAL = [
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    # One process, so that what its first request finds out is known to the others.
-    with limited_service(WEB_PROCESSES="1", STRIPE_SECRET_KEY="", STRIPE_WEBHOOK_SECRET="") as made:
+    environment = {
+        "WEB_PROCESSES": "1",  # so that what its first request finds out is known to the others
+        "DISK_WARNING_PERCENT": "0",  # the disk of the machine that tests may be nearly full
+        "STRIPE_SECRET_KEY": "",
+        "STRIPE_WEBHOOK_SECRET": "",
+    }
+    with limited_service(**environment) as made:
         yield made
 
 

@@ -21,8 +21,6 @@ from clipforge.media import isolation
 
 # What the tests run with. Another one may do, but nobody has seen it.
 TESTED_POSTGRESQL = 18
-# Less of the disk than this is soon full.
-MINIMUM_FREE_SHARE = 0.1
 # A migration waits for its lock this long, and for transactions that are older. Seconds.
 LONG_TRANSACTION = 5
 # Read by gunicorn.conf.py, by programs beside Django and by compose, not through the settings.
@@ -144,7 +142,7 @@ def _machine() -> Iterator[Finding]:
     except OSError as error:
         yield look("MEDIA_ROOT", f"{settings.MEDIA_ROOT} cannot be read here: {error.strerror}")
     else:
-        if usage.free < usage.total * MINIMUM_FREE_SHARE:
+        if usage.free * 100 < usage.total * settings.DISK_WARNING_PERCENT:
             yield look("MEDIA_ROOT", f"only {usage.free / usage.total:.0%} of its disk are free")
     for what in isolation.missing():
         yield look("kernel", f"cannot keep decoders from {what}")

@@ -19,9 +19,6 @@ from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.redis import RedisError
 from clipforge.common.pending_migrations import pending_migrations
 
-# Readiness warns when less of the disk is free than this.
-MINIMUM_FREE_SHARE = 0.1
-
 
 @safe_only
 @never_cache
@@ -89,4 +86,5 @@ def _disk() -> str:
         usage = shutil.disk_usage(settings.MEDIA_ROOT)
     except OSError:
         return "unreachable"
-    return "ok" if usage.free / usage.total >= MINIMUM_FREE_SHARE else "nearly full"
+    enough = usage.free * 100 >= usage.total * settings.DISK_WARNING_PERCENT
+    return "ok" if enough else "nearly full"

@@ -145,6 +145,13 @@ def test_a_disk_with_less_than_a_tenth_free_is_degraded(client, monkeypatch, fre
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("percent", "disk"), [(50, "ok"), (51, "nearly full"), (0, "ok")])
+def test_how_much_has_to_be_free_is_a_setting(client, settings, percent, disk):
+    settings.DISK_WARNING_PERCENT = percent
+    assert checked(client, "/health", 200).json()["checks"]["disk"] == disk
+
+
+@pytest.mark.django_db
 def test_a_place_for_files_that_cannot_be_made_is_degraded(client, settings, tmp_path):
     (tmp_path / "file").touch()
     settings.MEDIA_ROOT = tmp_path / "file" / "media"

