@@ -66,10 +66,12 @@ def steady_link(export: Export) -> Link | None:
     return Link(path, ends_at)
 
 
-def seconds_steady(ends_at: datetime.datetime, *, most: float) -> float:
-    """How long steady links of which the first ends then stay the same, and good; `most` at the most."""
-    now = time.time()
-    return min(most, _half() - now % _half(), ends_at.timestamp() - now)
+def seconds_steady(ends_at: datetime.datetime, *, since: float, most: float) -> float:
+    """How long steady links of which the first ends then stay the same, and good; `most` at the most.
+
+    From `since` on, which is before they were made: below 0 for those that were made for the next half.
+    """
+    return min(most, _half() - since % _half(), ends_at.timestamp() - since)
 
 
 def _half() -> int:

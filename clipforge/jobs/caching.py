@@ -51,6 +51,14 @@ class Stamp(NamedTuple):
     moves: bool = False
 
 
+class Shown(NamedTuple):
+    """A job and its stamp, which may be kept for `seconds`, from before it was read on."""
+
+    job: Job
+    stamp: Stamp
+    seconds: float
+
+
 def stamp_family(model: type[Job], pk: uuid.UUID) -> str:
     """Of one stamp: its key is this and the organization, another one of which finds nothing."""
     return f"jobs:shown:{model.REFERENCE_TYPE}:{pk}"
@@ -60,24 +68,25 @@ def stamp_of(
     model: type[Job],
     pk: uuid.UUID,
     org_id: uuid.UUID,
-    load: Callable[[], tuple[Job, Stamp]],
+    load: Callable[[], Shown],
     *,
     found: bytes | None,
 ) -> Stamp:
     """The stamp that is kept, else that of what `load` reads. `found` is as for `get_or_load`."""
 
-    def read() -> tuple[Job, Stamp]:
-        job, stamp = load()
-        return job, stamp._replace(moves=job.status == QUEUED)
+    def read() -> Shown:
+        shown = load()
+        moves = shown.job.status == QUEUED
+        return shown._replace(stamp=shown.stamp._replace(moves=moves))
 
     def versioned() -> Versioned:
-        job, stamp = read()
-        return Versioned(list(stamp), job.version, QUEUED_SECONDS if stamp.moves else None)
+        job, stamp, seconds = read()
+        return Versioned(list(stamp), job.version, QUEUED_SECONDS if stamp.moves else seconds)
 
     key = f"{stamp_family(model, pk)}:{org_id}"
     kept: Any = default_cache().get_or_load(key, versioned, seconds=SECONDS, found=found)
     if not isinstance(kept, list) or len(kept) != len(Stamp._fields):
-        return read()[1]  # another release, that still runs, stores others
+        return read().stamp  # another release, that still runs, stores others
     return Stamp(*kept)
 
 

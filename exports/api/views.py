@@ -49,6 +49,12 @@ from projects import selectors as project_selectors
 from projects.models import Moment, Project
 
 
+def _seconds_steady(shown: list[Any], since: float) -> float:
+    """For how long exports are shown so: not beyond the end of a link, nor until links are signed afresh."""
+    links = [each["download_expires_at"] for each in shown if each["download_url"]]
+    return downloads.seconds_steady(min(links), since=since, most=SECONDS) if links else SECONDS
+
+
 class ExportList(JobList):
     model = Export
     first_rows = first_rows(selectors.exports_of_org, ORDERS["created_at"])
@@ -75,10 +81,8 @@ class ExportList(JobList):
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "list": self.request.method != "POST"}
 
-    def seconds_kept(self, shown: list[Any]) -> float:
-        """Not beyond the end of a link, nor the time at which links are signed afresh."""
-        links = [each["download_expires_at"] for each in shown if each["download_url"]]
-        return downloads.seconds_steady(min(links), most=SECONDS) if links else SECONDS
+    def seconds_kept(self, shown: list[Any], *, since: float) -> float:
+        return _seconds_steady(shown, since)
 
     @extend_schema(
         operation_id="list_exports",
@@ -196,6 +200,9 @@ class ExportDetail(ExportView, JobDetail):
     model = Export
     problems = {"patch": (409,)}
     codes = {**JobDetail.codes, "patch": refusals.PIN}
+
+    def seconds_kept(self, data: dict[str, Any], *, since: float) -> float:
+        return _seconds_steady([data], since)
 
     @extend_schema(
         operation_id="get_export",

@@ -14,6 +14,7 @@ A page is compared with the floor when it is read, in the round trip that admits
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -48,7 +49,7 @@ class Page(NamedTuple):
 
 class Loaded(NamedTuple):
     page: Page
-    seconds: float  # for which it may be kept; none without any
+    seconds: float  # for which it may be kept, from before it was loaded on; none without any
 
 
 def prefetch_of(family: str, name: str) -> str:
@@ -79,8 +80,9 @@ def page_or_load(
     loaded = load()
     record(key, "fill")
     record(key, "fill_us", round((time.perf_counter() - started) * 1_000_000))
-    if loaded.seconds > 0:
-        _keep(key, name, loaded, version, token)
+    life = loaded.seconds - (time.perf_counter() - started)
+    if life > 0:
+        _keep(key, name, loaded.page, version, token, math.floor(life * 1000))
     return loaded.page
 
 
@@ -92,11 +94,9 @@ def this_transaction() -> int:
     return int(number)
 
 
-def _keep(key: str, name: str, loaded: Loaded, version: int, token: str) -> None:
+def _keep(key: str, name: str, page: Page, version: int, token: str, life: int) -> None:
     started, outcome = time.perf_counter(), "error"
-    page = loaded.page
     body = page.body if len(page.body) <= MOST_BYTES else b""
-    life = round(loaded.seconds * 1000)
     try:
         stored = KEEP.run(
             default_cache().redis,

@@ -70,7 +70,7 @@ READ, STORE, INVALIDATE = (Script(LUA / f"{name}.lua") for name in ("read", "sto
 class Versioned(NamedTuple):
     """The value that a loader returns, anything JSON can hold, and the version of its row.
 
-    `seconds` is for how long this value is kept, where that depends on it.
+    `seconds` is for how long this value may be kept, from before it was loaded on, where that depends on it.
     """
 
     value: Any
@@ -114,8 +114,9 @@ class VersionedCache:
             loaded = load()
             record(key, "fill")
             record(key, "fill_us", round((time.perf_counter() - started) * 1_000_000))
-            if lookup.fill_token and not connection.in_atomic_block:
-                self._store(key, loaded, lookup.fill_token, seconds, grace)
+            life = _life(loaded, seconds, time.perf_counter() - started) + grace
+            if lookup.fill_token and life >= 0.001 and not connection.in_atomic_block:
+                self._store(key, loaded, lookup.fill_token, math.floor(life * 1000))
             return loaded.value
 
         # A transaction reads its own rows, which no other thread may be given.
@@ -201,11 +202,8 @@ class VersionedCache:
         finally:
             log_operation("get_or_load", key, outcome, started)
 
-    def _store(
-        self, key: str, loaded: Versioned, fill_token: str, seconds: float, grace: float
-    ) -> None:
+    def _store(self, key: str, loaded: Versioned, fill_token: str, life_ms: int) -> None:
         started, outcome = time.perf_counter(), "error"
-        life = (loaded.seconds or seconds) * random.uniform(1 - JITTER, 1 + JITTER) + grace  # noqa: S311 - no secret
         try:
             stored = STORE.run(
                 self.redis,
@@ -213,7 +211,7 @@ class VersionedCache:
                 [
                     json.dumps(loaded.value),
                     loaded.version,
-                    round(life * 1000),
+                    life_ms,
                     fill_token,
                     FLOOR_MS,
                 ],
@@ -275,6 +273,13 @@ class _Lookup(NamedTuple):
     outcome: str  # hit, old, miss or error
     value: Any  # None after a miss and an error
     fill_token: str = ""  # empty after a hit, and where nothing may be stored yet
+
+
+def _life(loaded: Versioned, seconds: float, passed: float) -> float:
+    """For how long the value is kept; what says so itself never longer, though loading it took a while."""
+    if loaded.seconds is None:
+        return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+    return loaded.seconds * random.uniform(1 - JITTER, 1) - passed  # noqa: S311 - no secret
 
 
 _fills = Singleflight()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, ClassVar, TypeVar
 
 from django.http import HttpResponse
@@ -82,6 +83,10 @@ class JobDetail(JobView):
         (pk,) = self.kwargs.values()
         return caching.stamp_family(self.model, pk)
 
+    def seconds_kept(self, data: dict[str, Any], *, since: float) -> float:
+        """For how long this is what the job shows, if nothing is announced, from `since` on: before it was read."""
+        return caching.SECONDS
+
     def polled(self, request: Request) -> HttpResponse:
         """The job with its ETag, or 304; `Retry-After` says when there may be news.
 
@@ -105,10 +110,12 @@ class JobDetail(JobView):
         origin = f"{request.scheme}://{request.get_host()}"
         shown: list[HttpResponse] = []
 
-        def load() -> tuple[Job, caching.Stamp]:
-            job = self.get_job()
-            shown.append(self._as_it_is(job))
-            return job, _stamp_of(shown[0], origin)
+        def load() -> caching.Shown:
+            since, job = time.time(), self.get_job()
+            data = self.data_of(job)
+            shown.append(_shown(job, data))
+            seconds = self.seconds_kept(data, since=since)
+            return caching.Shown(job, _stamp_of(shown[0], origin), seconds)
 
         (pk,) = self.kwargs.values()
         found = self.prefetched
@@ -119,7 +126,7 @@ class JobDetail(JobView):
             return shown[0], False
         if stamp.body and stamp.origin == origin:
             return _with_hint(_answer(stamp.body.encode(), stamp.etag), stamp.retry_after), False
-        return self._as_it_is(self.get_job()), False
+        return self._as_it_is(self.get_job(), {}), False
 
     def _wait(
         self, request: Request, response: HttpResponse, seconds: int, *, look_every: int
@@ -153,11 +160,14 @@ class JobDetail(JobView):
         job = self.get_job()
         return self._as_it_is(job, expanding.expanded(request, job, names))
 
-    def _as_it_is(self, job: Job, lists: dict[str, Any] | None = None) -> HttpResponse:
-        data = {**self.data_of(job), **(lists or {})}
-        body = JSONRenderer().render(data)
-        response = _answer(body, etag_of(body))
-        return _with_hint(response, seconds_until_news(job, data["queue_position"]))
+    def _as_it_is(self, job: Job, lists: dict[str, Any]) -> HttpResponse:
+        return _shown(job, {**self.data_of(job), **lists})
+
+
+def _shown(job: Job, data: dict[str, Any]) -> HttpResponse:
+    body = JSONRenderer().render(data)
+    response = _answer(body, etag_of(body))
+    return _with_hint(response, seconds_until_news(job, data["queue_position"]))
 
 
 def _answer(body: bytes, etag: str) -> HttpResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import Any
 
 from django.http import HttpResponse
@@ -41,8 +42,11 @@ class KeptList(LeanList, OrgView):
     def pages_family(self) -> str:
         raise NotImplementedError
 
-    def seconds_kept(self, shown: list[Any]) -> float:
-        """How long a page with these results is good, if nothing is announced."""
+    def seconds_kept(self, shown: list[Any], *, since: float) -> float:
+        """For how long a page with these results is good, if nothing is announced, from `since` on.
+
+        That is before it was read, by `time.time()`.
+        """
         return SECONDS
 
     def prefetch_family(self) -> str:
@@ -59,11 +63,12 @@ class KeptList(LeanList, OrgView):
         shown: list[KnownAnswer] = []
 
         def load() -> Loaded:
+            since = time.time()
             data = self.list(request).data
             body = Renderer().render(data)
             page = Page(etag_of(body), compressed(body))
             shown.append(KnownAnswer(body, page.etag))
-            return Loaded(page, self.seconds_kept(data["results"]))
+            return Loaded(page, self.seconds_kept(data["results"], since=since))
 
         page = kept_pages.page_or_load(key, self.page_name, load, found=self.prefetched)
         if held := held_by(request, page.etag):
