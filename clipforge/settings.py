@@ -481,8 +481,7 @@ METRICS_BIND = env_like("METRICS_BIND", r"\S+:\d{1,5}", "127.0.0.1:9464")
 # Where errors are sent, as Sentry gives it. Empty: nowhere.
 SENTRY_DSN = env_like("SENTRY_DSN", r"https?://[^\s@]+@\S+/\d+", "https://key@host/1")
 SENTRY_ENVIRONMENT = env("SENTRY_ENVIRONMENT", "production")
-# Of requests.
-SENTRY_TRACES_PERCENT = env_int("SENTRY_TRACES_PERCENT", 1)
+SENTRY_TRACES_PERCENT = env_int("SENTRY_TRACES_PERCENT", 1)  # of requests
 
 # --- sandboxes -----------------------------------------------------------------------
 

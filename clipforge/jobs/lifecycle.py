@@ -161,6 +161,7 @@ def claim(model: type[J], pk: uuid.UUID, *, fence: int) -> J | None:
             return job
         _settle(job, status=FAILED, error=HOLD_LAPSED)
         places.give_back(job)
+        places.left(job)
         return None
 
 
@@ -346,6 +347,7 @@ def _stop(job: J, actor: str) -> tuple[J, str]:
             version=stopped.version,
             changed_by=cancellation.changed_by,
         )
+        places.left(stopped)
         job_ended.send(sender=type(job), job=stopped, status=CANCELLED)
     return stopped, cancellation.was
 
@@ -356,6 +358,7 @@ def _free_place(job: Job) -> None:
         places.give_back(job)
     else:
         places.leave(job)
+    places.left(job)
 
 
 def _transfer_hold(job: Job, *, from_fence: int, to_fence: int) -> bool:
@@ -430,11 +433,10 @@ def requeue_row(job: Job, *, task: str = "", pause: float = 0, **fields: Any) ->
         return False
     caching.changed(type(job), job.pk)
     _transfer_hold(job, from_fence=job.fence, to_fence=job.fence + 1)
-    kind, fence, priority = kinds.kind_of(job), job.fence + 1, PRIORITY_RETURNING
-    if task:
-        turn = places.hand_over(job, fence, prepared=task == kind.task)
-        priority = PRIORITY_RETURNING if turn is None else -turn
-    elif not places.may_return(job, fence):
+    kind, fence = kinds.kind_of(job), job.fence + 1
+    if task and places.hand_over(job, fence, prepared=task == kind.task):
         return True
-    kinds.defer(kind, job.pk, fence, priority=priority, pause=pause, name=task)
+    if not task and not places.may_return(job, fence):
+        return True
+    kinds.defer(kind, job.pk, fence, priority=PRIORITY_RETURNING, pause=pause, name=task)
     return True

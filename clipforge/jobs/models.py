@@ -119,6 +119,8 @@ class JobPlace(models.Model):
     started = models.BooleanField(db_default=False)
     # As `tag`, among those that are prepared.
     prepares_at = models.BigIntegerField(null=True)
+    # False while it waits to be prepared, true once it has an entry for that, or is at it.
+    prepares = models.BooleanField(null=True)
 
     class Meta:
         indexes = [

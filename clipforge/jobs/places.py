@@ -20,7 +20,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from psycopg.types.json import Jsonb
 
 from clipforge.common.cache.kept_pages import TRANSACTION
@@ -29,6 +29,8 @@ from clipforge.jobs.models import QUEUED, Job, JobPlace
 
 J = TypeVar("J", bound=Job)
 
+# Jobs that a worker prepares at once: a thread each, which waits for the network most of the time.
+PREPARATIONS_AT_ONCE = 4
 # Organizations with room, and places of jobs that ended, that one run of the sweeper sees to.
 BATCH = 1000
 # Further than this the jobs ahead of one are not counted.
@@ -183,6 +185,13 @@ def give_back(job: Job) -> None:
     _defer(place[:4] for place in places if not place[-1])
 
 
+def left(job: Job) -> None:
+    """After the place of a job that ended is free: if it was to be prepared, the next of its organization is."""
+    first = kinds.kind_of(job).preparation
+    if first is not None and first.is_due(job):
+        _prepare_next(job.org_id, None)
+
+
 def start(job: Job) -> None:
     """Count a job that a worker has claimed as running."""
     with connection.cursor() as cursor:
@@ -197,17 +206,23 @@ def may_return(job: Job, fence: int) -> bool:
     return active is not False
 
 
-def hand_over(job: Job, fence: int, *, prepared: bool) -> int | None:
-    """Note that a job which was begun is queued under the fence, to be prepared or, `prepared`, to be done.
+def hand_over(job: Job, fence: int, *, prepared: bool) -> bool:
+    """Queue a job that was begun under the fence: to be prepared in its turn or, `prepared`, to be done in its turn.
 
-    Returns its turn among those, which is the tag of its entry. None: it has no place.
+    Of those that are prepared at once an organization has half at the most, and the others wait without an
+    entry. False: it has no place, and nothing was done.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT turn FROM jobs_hand_over(%s, %s, %s) AS turn", [job.pk, fence, prepared]
         )
         (turn,) = cursor.fetchone()
-    return None if turn is None else int(turn)
+    if turn is None:
+        return False
+    if prepared:
+        kinds.defer(kinds.kind_of(job), job.pk, fence, priority=-turn)
+    _prepare_next(job.org_id, None if prepared else job.pk)
+    return True
 
 
 def position(pk: uuid.UUID, *, most: int) -> int:
@@ -220,7 +235,8 @@ def position(pk: uuid.UUID, *, most: int) -> int:
 
 def waiting_of(pk: Any) -> Exists:
     """Of a row: whether its place waits for others of its organization, and so has no queue entry."""
-    return Exists(JobPlace.objects.filter(job=OuterRef(pk), tag__isnull=True))
+    waits = Q(tag__isnull=True) | Q(prepares=False)
+    return Exists(JobPlace.objects.filter(waits, job=OuterRef(pk)))
 
 
 def tidy(model: type[Job]) -> None:
@@ -238,15 +254,30 @@ def tidy(model: type[Job]) -> None:
     for org_id in _with_room():
         with transaction.atomic():
             _leave(org_id, None)
+    for org_id in _with_room_to_prepare():
+        with transaction.atomic():
+            _prepare_next(org_id, None)
     with connection.cursor() as cursor:
         cursor.execute("SELECT jobs_rewind()")
 
 
+def _with_room_to_prepare() -> list[uuid.UUID]:
+    """Organizations of which more could be prepared than are, since workers came, or one went unnoticed."""
+    return _organizations(
+        """
+            SELECT org_id FROM jobs_jobplace WHERE tag IS NOT NULL AND prepares IS NOT NULL
+             GROUP BY org_id
+            HAVING BOOL_OR(NOT prepares) AND COUNT(*) FILTER (WHERE prepares) < jobs_prepared_at_once(%s)
+             LIMIT %s
+            """,
+        [PREPARATIONS_AT_ONCE, BATCH],
+    )
+
+
 def _with_room() -> list[uuid.UUID]:
     """Organizations of which more could run than do."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
+    return _organizations(
+        """
             SELECT share.org_id
               FROM jobs_jobshare AS share
               JOIN orgs_organization AS org ON org.id = share.org_id
@@ -257,8 +288,13 @@ def _with_room() -> list[uuid.UUID]:
                                                 AND place.tag IS NOT NULL)
              LIMIT %s
             """,
-            [BATCH],
-        )
+        [BATCH],
+    )
+
+
+def _organizations(sql: str, params: list[Any]) -> list[uuid.UUID]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
         return [org_id for (org_id,) in cursor.fetchall()]
 
 
@@ -272,6 +308,20 @@ def _dispatch(sql: str, params: list[Any]) -> None:
         cursor.execute(sql, params)
         promoted = cursor.fetchall()
     _defer(promoted)
+
+
+def _prepare_next(org_id: uuid.UUID, pk: uuid.UUID | None) -> None:
+    """Give those of the organization whose turn it is to be prepared their entries; `pk` begins to wait."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT kind, job, fence, prepares_at FROM jobs_prepare_next(%s, %s, %s)",
+            [org_id, pk, PREPARATIONS_AT_ONCE],
+        )
+        promoted = cursor.fetchall()
+    for name, job, fence, turn in promoted:
+        kind = kinds.find_kind(name)
+        if kind is not None and kind.preparation is not None:
+            kinds.defer(kind, job, fence, priority=-turn, name=kind.preparation.task)
 
 
 def _defer(promoted: Iterable[tuple[Any, ...]]) -> None:

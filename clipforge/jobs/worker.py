@@ -33,6 +33,7 @@ from clipforge.common import telemetry
 from clipforge.common.shutdown import stopping
 from clipforge.jobs.kinds import job_queues, preparation_queues
 from clipforge.jobs.models import Job
+from clipforge.jobs.places import PREPARATIONS_AT_ONCE
 from clipforge.jobs.registry import MAINTENANCE, OUTBOUND
 
 logger = logging.getLogger(__name__)
@@ -41,8 +42,6 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS = 20.0
 # Coroutines that wait for other people's servers.
 OUTBOUND_AT_ONCE = 100
-# Jobs that are prepared at once: a thread each, which waits for the network most of the time.
-PREPARATIONS_AT_ONCE = 4
 # Of maintenance, and of what else the event loop hands to a thread.
 SPARE_THREADS = 4
 # How often queue entries of dead workers are looked for. Seconds; procrastinate calls a worker dead after 30.

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import connection
 
 from clipforge.devtools.testing.factories import make_organization, make_project
+from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.state import lapse_lease
-from clipforge.jobs import lifecycle, sweeping
+from clipforge.jobs import lifecycle, places, sweeping
 from clipforge.jobs import services as job_services
 from clipforge.jobs.models import JobPlace, JobShare
-from clipforge.jobs.worker import PREPARATIONS_AT_ONCE
+from clipforge.jobs.places import PREPARATIONS_AT_ONCE
+from clipforge.jobs.queue import WORKERS_OF_A_PROCESS
 from clipforge.orgs.models import Organization
 from projects import services
 from projects.jobs import ANALYSIS
@@ -63,13 +66,30 @@ def taken(queue: str) -> Project:
     return project
 
 
+def workers_that_live(count: int) -> None:
+    """As so many processes say of themselves, with four workers of the queue each."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM procrastinate_workers;"
+            " INSERT INTO procrastinate_workers (last_heartbeat) SELECT now() FROM generate_series(1, %s)",
+            [count * WORKERS_OF_A_PROCESS],
+        )
+
+
+# An organization has half of what a worker imports at once.
+OF_ONE = PREPARATIONS_AT_ONCE // 2
+
+
 def crowd_of_imports() -> list[Project]:
-    """Sixteen of one organization at work; as many of them as a worker imports at once have begun."""
+    """Sixteen of one organization at work; as many of them have begun as it may import at once."""
+    workers_that_live(1)
     big = make_organization(tier="ENTERPRISE", credits_=100)
     for _ in range(16):
         order(big)
     hand_over_all()
-    return [taken(IMPORTS) for _ in range(PREPARATIONS_AT_ONCE)]
+    begun = [taken(IMPORTS) for _ in range(OF_ONE)]
+    assert take(IMPORTS) is None
+    return begun
 
 
 def test_the_import_of_another_waits_for_one_that_runs_at_the_most():
@@ -158,3 +178,95 @@ def test_an_organization_pays_for_its_imports_in_virtual_time_once():
     assert fetched.pk == project.pk
     is_imported(fetched)
     assert (JobShare.objects.get().finish, JobPlace.objects.get().tag) == (step, 0)
+
+
+# --- half of what is imported at once -------------------------------------------------------
+
+
+def begun_of(org: Organization) -> list[Project]:
+    """Begin all that can be begun now, which is this organization's."""
+    begun = []
+    while (project := take(IMPORTS)) is not None:
+        begun.append(project)
+    assert {each.org_id for each in begun} <= {org.pk}
+    return begun
+
+
+@pytest.mark.parametrize(("processes", "most"), [(0, 2), (1, 2), (2, 4), (5, 10)])
+def test_an_organization_imports_half_of_what_all_workers_import_at_once(processes: int, most: int):
+    workers_that_live(processes)
+    big = make_organization(tier="ENTERPRISE", credits_=100)
+    for _ in range(16):
+        order(big)
+    hand_over_all()
+    assert len(begun_of(big)) == most
+    # None that only waits for its turn looks lost.
+    waiting = Project.objects.filter(status="QUEUED").filter(places.waiting_of("pk"))
+    assert waiting.count() == 16 - most
+
+
+def test_another_organization_begins_at_once_however_long_the_imports_of_the_first_take():
+    crowd_of_imports()
+    other = make_organization(tier="FREE", credits_=5)
+    single = order(other)
+    hand_over_all()
+    assert [each.pk for each in begun_of(other)] == [single.pk]
+
+
+ENDS: dict[str, Callable[[Project], object]] = {
+    "imported": is_imported,
+    "failed": lambda project: lifecycle.fail(project, error=("x", "X."), actor="test"),
+    "cancelled": lambda project: job_services.cancel_job(job=project, actor="test"),
+    "deleted": lambda project: services.delete_project(project=project, actor="test"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_next_import_begins_when_one_has_ended_in_whatever_way(end: str):
+    first, second = crowd_of_imports()
+    turns = JobPlace.objects.filter(prepares=False).order_by("prepares_at", "job")
+    next_, after = turns.values_list("job", flat=True)[:2]
+    ENDS[end](first)
+    assert taken(IMPORTS).pk == next_
+    assert take(IMPORTS) is None
+    ENDS[end](second)
+    assert taken(IMPORTS).pk == after
+
+
+def test_an_import_that_waits_for_its_turn_can_be_cancelled_and_takes_nobodys():
+    first, _ = crowd_of_imports()
+    turns = JobPlace.objects.filter(prepares=False).order_by("prepares_at", "job")
+    gone, next_ = turns.values_list("job", flat=True)[:2]
+    job_services.cancel_job(job=Project.objects.get(pk=gone), actor="test")
+    assert take(IMPORTS) is None
+    is_imported(first)
+    assert taken(IMPORTS).pk == next_
+
+
+def test_what_more_workers_could_import_begins_within_a_sweep():
+    crowd_of_imports()
+    workers_that_live(3)
+    assert take(IMPORTS) is None
+    sweeping.sweep(Project)
+    org = Organization.objects.get()
+    assert len(begun_of(org)) == 3 * OF_ONE - OF_ONE
+
+
+def test_entries_of_an_earlier_release_are_prepared_and_not_counted():
+    first, second = crowd_of_imports()
+    JobPlace.objects.filter(pk__in=[first.pk, second.pk]).update(prepares=None)
+    sweeping.sweep(Project)
+    begun = begun_of(Organization.objects.get())
+    assert len(begun) == OF_ONE
+    for project in (first, second, *begun):
+        is_imported(project)
+    assert JobPlace.objects.filter(prepares=True).count() == OF_ONE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_imports_that_end_at_once_begin_as_many_others_and_no_more():
+    ending = crowd_of_imports()
+    run_together(OF_ONE, lambda number: is_imported(ending[number]))
+    org = Organization.objects.get()
+    assert len(begun_of(org)) == OF_ONE
+    assert JobPlace.objects.filter(prepares=True).count() == OF_ONE
