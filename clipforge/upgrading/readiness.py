@@ -151,9 +151,9 @@ def _machine() -> Iterator[Finding]:
 def _database() -> Iterator[Finding]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pid, application_name, extract(epoch FROM now() - xact_start)::int"
+            "SELECT pid, application_name, extract(epoch FROM clock_timestamp() - xact_start)::int"
             " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            " AND xact_start < now() - make_interval(secs => %s)",
+            " AND xact_start < clock_timestamp() - make_interval(secs => %s)",
             [LONG_TRANSACTION],
         )
         for pid, name, seconds in cursor.fetchall():
