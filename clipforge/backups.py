@@ -31,6 +31,14 @@ from clipforge.jobs import store_audit
 from credits import reconciling
 
 SUFFIX = ".dump"
+# When anything was written last, by what is written all the time; each has an index.
+NEWEST_ROW = """
+SELECT greatest(
+    (SELECT MAX(created_at) FROM credits_credittransaction),
+    (SELECT MAX(created_at) FROM projects_project),
+    (SELECT MAX(created_at) FROM exports_export)
+)
+"""
 ACTOR = "system:restore"
 
 
@@ -102,6 +110,28 @@ def restore(path: Path) -> Proof:
     options = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges"]
     _run("pg_restore", *options, str(path))
     call_command("migrate", interactive=False, verbosity=0)
+    return _proof(at, started)
+
+
+def prove() -> Proof:
+    """The state of the database as PostgreSQL itself recovered it: of when it is, and what is wrong.
+
+    Empties the cache too, which is of later rows. Raises Conflict while the recovery goes on.
+    """
+    started = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_is_in_recovery()")
+        (is_recovering,) = cursor.fetchone()
+        if is_recovering:
+            raise Conflict(
+                "PostgreSQL is still recovering. Wait until its log says that it is done."
+            )
+        cursor.execute(NEWEST_ROW)
+        (at,) = cursor.fetchone()
+    return _proof(at or _now(), started)
+
+
+def _proof(at: datetime.datetime, started: float) -> Proof:
     emptied = _empty_cache()
     _, breaches = reconciling.check_ledger(actor=ACTOR)
     missing = [

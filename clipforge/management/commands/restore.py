@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 
 from clipforge import backups
 from clipforge.common.commands import OperatorCommand
+from clipforge.common.errors import Invalid
 
 
 class Command(OperatorCommand):
@@ -16,12 +17,19 @@ class Command(OperatorCommand):
     )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("dump", type=Path)
+        parser.add_argument("dump", type=Path, nargs="?")
+        parser.add_argument(
+            "--recovered",
+            action="store_true",
+            help="restore nothing: PostgreSQL has recovered the database itself, prove what came of it",
+        )
 
-    def run(self, *, dump: Path, **options: Any) -> dict[str, Any]:
-        proof = backups.restore(dump)
+    def run(self, *, dump: Path | None, recovered: bool, **options: Any) -> dict[str, Any]:
+        if (dump is None) is not recovered:
+            raise Invalid("Name a dump, or give --recovered.")
+        proof = backups.restore(dump) if dump else backups.prove()
         self.say(
-            f"Restored in {proof.seconds:.1f} s (RTO), as of {proof.at:%Y-%m-%d %H:%M:%S} UTC (RPO)."
+            f"{'Restored' if dump else 'Proved'} in {proof.seconds:.1f} s (RTO), as of {proof.at:%Y-%m-%d %H:%M:%S} UTC (RPO)."
         )
         self.say(
             f"Breaches of the ledger: {proof.breaches}. Jobs that workers will take up: {proof.open_jobs}."
