@@ -102,6 +102,10 @@ class Stack:
         """The process id of the gunicorn master, the parent of its workers."""
         return self._children["web"].pid
 
+    @property
+    def worker_pid(self) -> int:
+        return self._children["worker"].pid
+
     def _start(self, name: str, argv: list[str]) -> None:
         self._children[name] = processes.start(
             argv, cwd=settings.BASE_DIR, env=self._environment(), log=self.log

@@ -158,6 +158,7 @@ NO_DRY_RUN = {
     "lint_migrations": "only reads",
     "faultdrill": "breaks a service of its own, started for it",
     "loadtest": "is load, with keys that it revokes itself",
+    "soak": "is load, with keys that it revokes itself",
     "seed_load": "fills a database that is there to be filled",
 }
 
