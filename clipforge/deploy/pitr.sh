@@ -41,19 +41,23 @@ base() {
 }
 
 restore() {
-    local wanted=$1 data=$2 limit=99999999 found
-    [ "$wanted" = latest ] || limit=$(date -u -d "$wanted" +%Y%m%dT%H%M%S.%6NZ)
+    local wanted=$1 data=$2 limit=99999999 target='' found
+    if [ "$wanted" != latest ]; then
+        limit=$(date -u -d "$wanted" +%Y%m%dT%H%M%S.%6NZ)
+        target=$(date -u -d "$wanted" '+%F %T.%6N+00') # whatever the time zone of the server
+    fi
     found=$(find "$archive/bases" -mindepth 1 -maxdepth 1 -name '*Z' -printf '%f\n' | sort |
         awk -v limit="$limit" '$0 <= limit' | tail -n 1)
     [ -n "$found" ] || { echo "There is no base from before $wanted." >&2; exit 1; }
     [ ! -e "$data" ] || { echo "$data is there already: name a folder that is not." >&2; exit 1; }
     cp -a "$archive/bases/$found" "$data"
-    # The last part of the log, which was being received, has another name.
+    # The last part of the log, which was being received, has another name. A base of a database that was
+    # itself recovered still names the target of that, which an empty one overrides.
     cat >>"$data/postgresql.auto.conf" <<CONF
 restore_command = 'cp "$archive/wal/%f" "%p" || cp "$archive/wal/%f.partial" "%p"'
 recovery_target_action = 'promote'
+recovery_target_time = '$target'
 CONF
-    [ "$wanted" = latest ] || echo "recovery_target_time = '$wanted'" >>"$data/postgresql.auto.conf"
     touch "$data/recovery.signal"
     echo "from the base $found: start PostgreSQL on $data"
 }
