@@ -182,7 +182,7 @@ class PaymentAdmin(BigTable, NotDeleted, AuditedAdmin[Payment]):
     summed_by = "currency"
     list_select_related = ["org", "price"]
     org_field = "org"
-    search_fields = ["=id", "=reference", "=checkout_id", "=invoice_id", "=payment_intent_id"]
+    search_fields = ["=id", "%reference", "=checkout_id", "=invoice_id", "=payment_intent_id"]
     search_help_text = "The reference of a transfer, an id of ours or Stripe's, or the slug or id of an organization."
     autocomplete_fields = ["org"]
     ordering = ["-id"]

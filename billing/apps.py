@@ -5,4 +5,7 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        from billing import signals  # noqa: F401 - connects the receivers
+        from billing import selectors, signals  # noqa: F401 - connects the receivers
+        from clipforge.common.lists import search
+
+        search.register_match("%", selectors.of_transfer)

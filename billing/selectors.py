@@ -23,7 +23,6 @@ from billing.models import (
     StripeEvent,
     Subscription,
     SubscriptionStatus,
-    blankless,
 )
 from clipforge.common.errors import Conflict, Invalid, NotFound
 from clipforge.common.models import OrgQuerySet
@@ -97,10 +96,19 @@ def open_subscription(org: Organization) -> Subscription | None:
     return _open(org).order_by("-method", "-created_at").first()
 
 
+# The lookup of a reference whatever blanks are in it, for texts without any.
+SAME_TRANSFER = "reference__blankless"
+
+
 def payment_of_transfer(reference: str) -> Payment | None:
     """The payment recorded by hand under the reference, whatever blanks are in either."""
-    known = Payment.objects.alias(same=blankless("reference")).exclude(reference="")
-    return known.filter(same=without_blanks(reference)).select_related("price", "org").first()
+    known = Payment.objects.exclude(reference="").select_related("price", "org")
+    return known.filter(**{SAME_TRANSFER: without_blanks(reference)}).first()
+
+
+def of_transfer(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
+    """Rows whose reference is the text, whatever blanks are in either."""
+    return rows.exclude(**{field: ""}).filter(**{f"{field}__blankless": without_blanks(term)})
 
 
 def normal_reference(text: str) -> str:

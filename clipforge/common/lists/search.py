@@ -5,6 +5,7 @@ A field to be searched is written as Django's `search_fields` are, and has an in
     =id      is the text: a primary key or a unique column, also of a row that is pointed at
     ^slug    begins with the text, as it is written (an index with varchar_pattern_ops)
     ~title   begins with the text, in any case (an index on `lowered("title")`)
+    %ref     is the text, whatever blanks are in either; the app that has an index for that registers how
     name     has the text somewhere, in any case; the app that has an index for that registers how
 """
 
@@ -100,7 +101,7 @@ def register_match(sign: str, match: Match) -> None:
 
 def matching(rows: QuerySet[Any], field: str, term: str) -> QuerySet[Any]:
     """Rows whose field, written with its sign, matches the text; an empty queryset if none can."""
-    sign = field[0] if field[0] in "=^~" else ""
+    sign = field[0] if field[0] in "=^~%" else ""
     return MATCHES[sign](rows, field.removeprefix(sign), term)
 
 
