@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -22,6 +23,17 @@ HEIGHT = 900
 PICTURES = ROOT / "build" / "screenshots"
 
 PAGE_AUDIT = Path(__file__).with_name("page_audit.js")
+# Deque's rules, run in the page that is open.
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
+RUN_AXE = """(rules) => axe.run(document, {
+  preload: false,
+  resultTypes: ["violations"],
+  ...(rules ? {runOnly: {type: "rule", values: rules}} : {}),
+}).then(({violations}) => violations
+  .filter(({impact}) => ["serious", "critical"].includes(impact))
+  .map(({id, nodes}) => `axe: ${id}, ${nodes.length} times: ${nodes[0].html.slice(0, 200)}`))"""
+# What a theme can change; the width changes what is there.
+OF_COLOUR = ["color-contrast", "link-in-text-block"]
 # On however busy a machine: a test that waits longer is wrong about what it waits for.
 PATIENCE_MS = 60_000
 
@@ -113,15 +125,24 @@ class Visitor:
             self.faults.append(f"status {response.status}: {response.url}")
 
 
+def axe(visitor: Visitor, rules: list[str] | None = None) -> list[str]:
+    """Serious and critical findings of axe on the page that is open, by these rules or by all."""
+    if visitor.page.evaluate("typeof axe") == "undefined":
+        visitor.page.evaluate(AXE)
+    found: list[str] = visitor.page.evaluate(RUN_AXE, rules)
+    return found
+
+
 def faults_of(visitor: Visitor) -> list[str]:
-    """The faults of the page that is open, at every width and in both themes."""
+    """The faults of the page that is open, at every width and in both themes, those of axe among them."""
     found = [*visitor.looks("nameless"), *visitor.looks("handlers")]
     for width in WIDTHS:
         visitor.page.set_viewport_size({"width": width, "height": HEIGHT})
         found += visitor.looks("overflowing")
         for theme in THEMES:
             visitor.page.emulate_media(color_scheme=theme)
-            found += [f"{theme}, {width} wide: {fault}" for fault in visitor.looks("faint")]
+            faults = visitor.looks("faint") + axe(visitor, None if theme == "light" else OF_COLOUR)
+            found += [f"{theme}, {width} wide: {fault}" for fault in faults]
     return [*visitor.take_faults(), *found]
 
 

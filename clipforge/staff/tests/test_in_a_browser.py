@@ -17,9 +17,11 @@ from django.urls import reverse
 
 from clipforge.devtools.testing.browser import (
     HEIGHT,
+    OF_COLOUR,
     THEMES,
     WIDTHS,
     Visitor,
+    axe,
     chromium,
     faults_of,
     picture,
@@ -187,6 +189,11 @@ def test_a_page_for_everybody_is_whole(service, browser, path):
     visitor.go(path)
     if path.endswith("docs"):
         visitor.page.wait_for_selector(".opblock >> nth=20")
+        assert axe(visitor) == []
+        visitor.page.set_viewport_size({"width": WIDTHS[1], "height": HEIGHT})
+        assert axe(visitor) == []
+        visitor.page.emulate_media(color_scheme="dark")
+        assert axe(visitor, OF_COLOUR) == []
         assert visitor.take_faults() == []
     else:
         assert faults_of(visitor) == []
