@@ -227,7 +227,7 @@ def _admin_searches(model_admin: Any) -> Iterator[tuple[str, str]]:
             yield f"org, {subject.label}", subject.org.slug
     rows = model_admin.model._default_manager.order_by("-pk")
     for field in model_admin.search_fields:
-        path = field.lstrip("=^~")
+        path = field.lstrip("=^~%")
         for value in rows.values_list(path, flat=True)[MIDDLE : MIDDLE + 1]:
             if value:
                 text = str(value)
@@ -249,6 +249,7 @@ def _sought() -> Iterator[tuple[str, str]]:
     for subject in subjects():
         yield f"slug, {subject.label}", subject.org.slug
         yield f"name, {subject.label}", subject.org.name
+        yield f"slip, {subject.label}", f"{subject.org.name[:3]}~{subject.org.name[3:]}"
         yield f"id, {subject.label}", str(subject.org.pk)
         if member := subject.org.members.first():
             yield f"address, {subject.label}", member.email

@@ -32,6 +32,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from billing.models import Alert, BillingAccount, Payment, PlanPeriod, StripeEvent, Subscription
+from billing.selectors import SAME_TRANSFER, without_blanks
 from clipforge.audit.models import AuditEntry
 from clipforge.common import secret_formats
 from clipforge.common.lists import search
@@ -41,13 +42,17 @@ from clipforge.jobs.queue import QueueEntry
 from clipforge.orgs import keys, trigrams
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import APIKey, Organization, User
+from clipforge.staff import formatting
 from clipforge.staff.pages import page
 from clipforge.staff.search.pasted import is_domain, meant, range_of
+from clipforge.staff.search.reasons import why_of
 from credits.models import CreditGrant, CreditHold, CreditReversal, CreditTransaction
 from projects.models import Moment
 
 # Rows of a group that are shown.
 SHOWN = 20
+# Of several texts that were pasted together, those that are looked for.
+MOST_PARTS = 4
 # Rows that are put in order, the likest first; a text that more are called by says nothing yet.
 CANDIDATES = 500
 
@@ -118,6 +123,8 @@ class Hit(NamedTuple):
     url: str
     name: str
     about: str
+    # What of it is what was typed.
+    why: str
 
 
 class Group(NamedTuple):
@@ -142,8 +149,12 @@ def find(request: HttpRequest) -> HttpResponse:
     term = search.term_of(meant(text))
     if term is None:
         messages.warning(request, "That is too long, or no text: nothing here is called so.")
-    found = _found(request, term) if term else {}
-    if (url := _only(found)) is not None:
+    found, is_near = _found(request, term) if term else {}, False
+    if term and not found:
+        found, is_near = _nearly(request, term), True
+    if term and not found:
+        found, is_near = _found_apart(request, term), False
+    if not is_near and (url := _only(found)) is not None:
         return redirect(url)
     return page(
         request,
@@ -151,6 +162,7 @@ def find(request: HttpRequest) -> HttpResponse:
         title="Find",
         term=term or "",
         key_prefix=keys.PREFIX,
+        is_near=is_near,
         groups=[_group(model, rows, term or "") for model, rows in found.items()],
     )
 
@@ -166,6 +178,30 @@ def _found(request: HttpRequest, term: str) -> Found:
     if is_domain(term) and (rows := _at_domain(request, term)):
         return {Organization: rows}
     return _by_address(request, term) if "@" in term else _by_text(request, term)
+
+
+def _found_apart(request: HttpRequest, term: str) -> Found:
+    """Results of each of several ids, addresses or names that were pasted together."""
+    parts = [meant(part) for part in re.split(r"[\s,;]+", term)]
+    parts = list(dict.fromkeys(part for part in parts if len(part) > 2))[:MOST_PARTS]
+    together: Found = {}
+    for part in parts if len(parts) > 1 else ():
+        for model, rows in _found(request, part).items():
+            known = together.setdefault(model, [])
+            known += [row for row in rows if row not in known]
+    return together
+
+
+def _nearly(request: HttpRequest, term: str) -> Found:
+    """Organizations and people that are called so but for one slip of the fingers."""
+    found: Found = {}
+    if _may_see(request, Organization):
+        every = org_selectors.all_organizations()
+        found[Organization] = trigrams.nearly(every, "name", term, most=CANDIDATES)[:SHOWN]
+    if _may_see(request, User):
+        people = org_selectors.all_users()
+        found[User] = trigrams.nearly(people, "email", term, most=CANDIDATES)[:SHOWN]
+    return _some(found)
 
 
 def _shape(term: str) -> tuple[list[Way], bool]:
@@ -231,7 +267,7 @@ def _by_text(request: HttpRequest, term: str) -> Found:
     ways = [
         Way(Organization, "slug", term.lower(), Organization),
         Way(APIKey, "prefix", term, APIKey),
-        Way(Payment, "reference", term, Payment),
+        Way(Payment, SAME_TRANSFER, without_blanks(term), Payment),
         Way(AuditEntry, "request_id", term, AuditEntry),
     ]
     found = _rows_of(_exactly(request, ways))
@@ -348,7 +384,10 @@ def _only(found: Found) -> str | None:
 def _group(model: type[Model], rows: list[Any], term: str) -> Group:
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"
     more = f"{reverse(name)}?{urlencode({'q': term})}" if len(rows) > SHOWN else None
-    hits = [Hit(_url(row), _name(row), " · ".join(_about(row))) for row in rows[:SHOWN]]
+    hits = [
+        Hit(_url(row), _name(row), " · ".join(_about(row)), why_of(row, term))
+        for row in rows[:SHOWN]
+    ]
     return Group(titles()[model], hits, more)
 
 
@@ -376,4 +415,4 @@ def _about(row: Any) -> Iterator[str]:
     if status := getattr(row, "status", ""):
         yield str(status)
     if made := getattr(row, "created_at", None):
-        yield f"{made:%Y-%m-%d %H:%M}"
+        yield formatting.moment(made)
