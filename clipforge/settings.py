@@ -232,6 +232,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = "clipforge.common.formats"
 
 STATIC_URL = "static/"
 # The image collects static files when it is built. Where STATIC_ROOT is not set, the admin and the

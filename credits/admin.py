@@ -24,6 +24,10 @@ from credits.selectors import Meaning
 
 M = TypeVar("M", bound=Model)
 
+# Columns that staff know by another word, and those that say nothing to them.
+IN_WORDS = {"posted": "in_all", "org_seq": "number_in_ledger"}
+OF_THE_CODE = frozenset({"fence", "version"})
+
 
 class ReadOnlyAdmin(BigTable, admin.ModelAdmin[M]):
     """An admin page on which rows cannot be added, changed or deleted, not even by superusers."""
@@ -32,6 +36,24 @@ class ReadOnlyAdmin(BigTable, admin.ModelAdmin[M]):
     org_field = "org"
     search_fields = ["=id"]
     search_help_text = "The slug or id of an organization."
+
+    def get_fields(self, request: HttpRequest, obj: M | None = None) -> Any:
+        """Under the words that staff use, and without what only the code reads."""
+        hidden = {*OF_THE_CODE, *IN_WORDS.values()}
+        names = [str(name) for name in super().get_fields(request, obj)]
+        return [IN_WORDS.get(name, name) for name in names if name not in hidden]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: M | None = None) -> Any:
+        own = {field.name for field in self.model._meta.fields}
+        return [word for name, word in IN_WORDS.items() if name in own]
+
+    @admin.display(description="in all")
+    def in_all(self, row: Any) -> str:
+        return f"{row.posted:,}"
+
+    @admin.display(description="number in the ledger of its organization")
+    def number_in_ledger(self, row: Any) -> str:
+        return f"{row.org_seq:,}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -85,7 +107,7 @@ class EndsFilter(admin.SimpleListFilter):
 
 @admin.register(CreditAccount)
 class CreditAccountAdmin(ReadOnlyAdmin[CreditAccount]):
-    list_display = ["org", "available", "held", "posted", "version"]
+    list_display = ["org", "available", "held", "in_all"]
     search_fields = ["=org"]
     ordering = ["-pk"]
 

@@ -19,6 +19,7 @@ class ExportAdmin(BigTable, MovedByServices, admin.ModelAdmin[Export]):
         "captions",
     ]
     list_filter = ["status"]
+    exclude = ["fence"]
     list_select_related = ["org", "project"]
     org_field = "org"
     search_fields = ["=id", "=project__id"]

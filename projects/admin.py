@@ -10,6 +10,7 @@ from projects.models import Moment, Project
 class ProjectAdmin(BigTable, MovedByServices, admin.ModelAdmin[Project]):
     list_display = ["title", "org", "status", "duration", "created_at"]
     list_filter = ["status"]
+    exclude = ["fence"]
     list_select_related = ["org"]
     org_field = "org"
     search_fields = ["=id", "~title"]

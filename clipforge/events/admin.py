@@ -53,6 +53,12 @@ class EndpointAdmin(RetriedByStaff, BigTable, MovedByServices, AuditedAdmin[Endp
     readonly_fields = ["change", "rotate", "deliveries"]
     actions = ["enable", "disable"]
 
+    def get_fields(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
+        """Without links to what the person would be refused."""
+        may = request.user.has_perm("staff.manage_keys")
+        names = super().get_fields(request, obj)
+        return [name for name in names if may or name not in {"change", "rotate"}]
+
     @admin.display(description="address and types")
     def change(self, endpoint: Endpoint) -> str:
         return self._link(endpoint, "change-endpoint", "Change…")

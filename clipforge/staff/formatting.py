@@ -59,18 +59,13 @@ def status_of(row: Model) -> str:
 
 
 def day(date: datetime.date) -> str:
-    """`3 Nov 2026`."""
-    return f"{date.day} {date:%b %Y}"
+    """`2026-11-03`, as in `moment`."""
+    return f"{date:%Y-%m-%d}"
 
 
 def month(date: datetime.date) -> str:
     """`Nov 2026`."""
     return f"{date:%b %Y}"
-
-
-def recent(moment: datetime.datetime, now: datetime.datetime) -> str:
-    """`3 Nov`, or `3 Nov 2025` where it is of another year."""
-    return day(moment) if moment.year != now.year else f"{moment.day} {moment:%b}"
 
 
 def short(text: str, most: int = 80) -> str:

@@ -1,4 +1,4 @@
-"""Permissions of staff beyond viewing and editing rows, requests for approval, rescue runs, alarms."""
+"""Permissions of staff beyond viewing and editing rows, requests for approval, rescue runs, alarms, notes."""
 
 from __future__ import annotations
 
@@ -208,3 +208,32 @@ class Alarm(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+
+class Note(models.Model):
+    """A note of staff on an organization, for their colleagues: customers never see it.
+
+    Its text never changes; a mistake is put right by another note. Written by
+    `clipforge.staff.organizations.notes` alone.
+    """
+
+    org = models.ForeignKey(Organization, models.PROTECT, db_index=False, related_name="+")
+    # An account with recorded actions is deactivated, not deleted.
+    author = models.ForeignKey(User, models.PROTECT, db_index=False, related_name="+")
+    text = models.TextField()
+    is_pinned = models.BooleanField(db_default=False, help_text="Stands before all others.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OrgQuerySet["Note"].as_manager()
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            # Those of an organization, the pinned first; also serves the foreign key.
+            models.Index(fields=["org", "-is_pinned", "-created_at", "-id"], name="staff_note_org"),
+            # Serves the foreign key of accounts.
+            models.Index(fields=["author"], name="staff_note_author"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text if len(self.text) <= 80 else f"{self.text[:79].rstrip()}…"

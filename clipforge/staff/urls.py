@@ -11,8 +11,9 @@ from clipforge.staff.downloads import views as download_views
 from clipforge.staff.downloads.selectors import SHEETS
 from clipforge.staff.earnings import tables as earning_tables
 from clipforge.staff.earnings import views as earning_views
+from clipforge.staff.glossary.views import glossary
 from clipforge.staff.login import views as login_views
-from clipforge.staff.organizations import actions, endpoint_actions, key_actions
+from clipforge.staff.organizations import actions, endpoint_actions, key_actions, notes
 from clipforge.staff.organizations import views as organization_views
 from clipforge.staff.search.views import find
 from clipforge.staff.videos import views as video_views
@@ -32,6 +33,7 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
         path(f"{factor}/yours/", view(login_views.own), name=f"{factor}-own"),
         path(f"people/<int:pk>/{factor}/reset/", view(login_views.reset), name=f"{factor}-reset"),
         path("find/", view(find), name="find"),
+        path("words/", view(glossary), name="glossary"),
         # Credits, and who of the staff confirms them.
         path(
             f"{organization}credits/grant/",
@@ -51,7 +53,9 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
         ),
         path("credits/requests/", view(approval_views.approvals), name="approvals"),
         path("credits/requests/<int:pk>/", view(approval_views.approval), name="approval"),
-        # What staff do to an organization and its keys.
+        # What staff note of an organization, and do to it and its keys.
+        path(f"{organization}notes/", view(notes.organization_notes), name="organization-notes"),
+        path("notes/<int:pk>/pin/", view(notes.pin), name="pin-note"),
         path(f"{organization}tier/", view(actions.change_tier), name="change-tier"),
         path(f"{organization}limit/", view(actions.override_limit), name="override-limit"),
         path(f"{organization}suspend/", view(actions.suspend), name="suspend"),

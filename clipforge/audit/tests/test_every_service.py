@@ -49,7 +49,8 @@ from clipforge.staff.approvals import refunding as approval_refunding
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.approvals.proposals import Proposal
 from clipforge.staff.login import second_factor
-from clipforge.staff.models import ApprovalKind, ApprovalRequest
+from clipforge.staff.models import ApprovalKind, ApprovalRequest, Note
+from clipforge.staff.organizations import notes
 from clipforge.staff.videos import services as video_services
 from clipforge.staff.work import services as work_services
 from credits import services as credit_services
@@ -401,6 +402,18 @@ def note_watching() -> Act:
     return lambda: video_services.note_watching(project=project, **BECAUSE)
 
 
+def write_note() -> Act:
+    org, author = make_organization(), make_user(is_staff=True)
+    return lambda: notes.write_note(
+        org=org, author=author, text="Calls on Mondays", is_pinned=True, actor=TESTER
+    )
+
+
+def pin_note() -> Act:
+    note = Note.objects.create(org=make_organization(), author=make_user(), text="Calls on Mondays")
+    return lambda: notes.pin_note(note=note, is_pinned=True, actor=TESTER)
+
+
 def set_up() -> Act:
     user, secret = make_user(is_staff=True), second_factor.new_secret()
     return lambda: second_factor.set_up(
@@ -495,6 +508,8 @@ SCENARIOS: dict[str, Callable[[], Act]] = {
     "billing.refunding.follow_by_hand": follow_by_hand,
     "clipforge.staff.approvals.refunding.refund_job": refund_job,
     "clipforge.staff.videos.services.note_watching": note_watching,
+    "clipforge.staff.organizations.notes.write_note": write_note,
+    "clipforge.staff.organizations.notes.pin_note": pin_note,
     "clipforge.staff.work.services.carry_out": carry_out,
 }
 

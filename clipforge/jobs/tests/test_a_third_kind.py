@@ -357,7 +357,7 @@ def test_the_dashboard_counts_it(org: Organization, superuser: Client):
     assert (found.queued.value, found.running.value, found.lapsed.value) == (1, 1, 1)
     text = words(superuser.get("/admin/"))
     assert "Analyses Renders Transcriptions" in text
-    assert "Dead letters: transcriptions" in text
+    assert "Given up: transcriptions" in text
 
 
 # --- the ledger and the query plans ---------------------------------------------------------

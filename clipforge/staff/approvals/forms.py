@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import forms
 
 from clipforge.audit.forms import ReasonField
+from clipforge.audit.services import SHORTEST_REASON
 from clipforge.orgs.models import Organization
 from clipforge.staff.approvals.proposals import Proposal
 from clipforge.staff.forms import DayField
@@ -23,7 +24,7 @@ class TransactionForm(forms.Form):
     reason = ReasonField(
         max_length=MAX_REASON,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="At least ten characters. Kept with your name in the audit and in the customer's ledger, for ever.",
+        help_text=f"At least {SHORTEST_REASON} characters. Kept with your name in the audit and in the customer's ledger, for ever.",
     )
 
 

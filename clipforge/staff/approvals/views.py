@@ -18,7 +18,7 @@ from clipforge.common.errors import DomainError
 from clipforge.common.money import money
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import User
-from clipforge.staff import tokens
+from clipforge.staff import formatting, tokens
 from clipforge.staff.approvals import limits
 from clipforge.staff.approvals import services as approval_services
 from clipforge.staff.approvals.forms import AdjustForm, GrantForm
@@ -233,7 +233,7 @@ def _rows(proposal: Proposal, now: Funds) -> list[tuple[str, int, int]]:
     names = {
         "available": "Available",
         "held": "Held for running work",
-        "posted": "Posted (available and held)",
+        "posted": "In all (available and held)",
         "debt": "Owed",
     }
     return [(label, before[name], after[name]) for name, label in names.items()]
@@ -275,7 +275,7 @@ def _sentences(proposal: Proposal, now: Funds) -> list[str]:
 def _until(proposal: Proposal) -> str:
     if proposal.expires_at is None:
         return "They never end."
-    return f"What is unused on {proposal.expires_at:%Y-%m-%d} at 00:00 UTC ends then."
+    return f"What is unused at {formatting.moment(proposal.expires_at)} ends then."
 
 
 def _what(proposal: Proposal) -> str:

@@ -158,7 +158,7 @@ class RedisState:
 
     @property
     def breaker(self) -> str:
-        return "open: left alone for a second" if self.breaker_open else "closed"
+        return "left alone for a second: it failed" if self.breaker_open else "asked"
 
 
 class LedgerState(NamedTuple):

@@ -52,10 +52,10 @@ def action_items(counts: Counts) -> list[ActionItem]:
     events = reverse("admin:billing_stripeevent_changelist")
     return [
         *(
-            ActionItem(f"Dead letters: {jobs.label.lower()}", jobs.dead, f"{dead}&kind={jobs.kind}")
+            ActionItem(f"Given up: {jobs.label.lower()}", jobs.dead, f"{dead}&kind={jobs.kind}")
             for jobs in counts.jobs
         ),
-        ActionItem("Dead letters: queue entries", counts.queue_failed, f"{dead}&kind=entry"),
+        ActionItem("Given up: queue entries", counts.queue_failed, f"{dead}&kind=entry"),
         ActionItem(
             "Credits that await a second person",
             counts.approvals,

@@ -22,6 +22,7 @@ from clipforge.common.admin import BigTable, NotDeleted
 from clipforge.orgs import services as org_services
 from clipforge.orgs.models import User
 from clipforge.orgs.selectors import active_keys_issued_by
+from clipforge.staff import formatting
 from clipforge.staff.login import second_factor
 from clipforge.staff.login.selectors import may_edit, offered_permissions, permissions_of
 
@@ -50,6 +51,7 @@ class SetPasswordForm(_AdminPasswordChangeForm):
 @admin.register(User)
 class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
     change_password_form = SetPasswordForm
+    add_form_template = "admin/orgs/user/add_form.html"
     change_user_password_template = "admin/orgs/user/change_password.html"  # noqa: S105 - a file
     list_filter = ["is_staff", "groups"]
     search_fields = ["=username", "^username", "email"]
@@ -64,7 +66,7 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
             },
         )
     ]
-    readonly_fields = ["last_login", "date_joined", "second_factor", "keys"]
+    readonly_fields = ["last_login", "date_joined", "second_factor", "keys", "keys_to_revoke"]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         allowed = super().has_change_permission(request, obj)
@@ -85,7 +87,9 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
             and request.user.has_perm("orgs.view_apikey")
             and active_keys_issued_by(obj).exists()
         ):
-            sets.insert(1, ("Keys that they issued", {"fields": ["keys"]}))
+            revokes = request.user.has_perm("staff.manage_keys")
+            shown = "keys_to_revoke" if revokes else "keys"
+            sets.insert(1, ("Keys that they issued", {"fields": [shown]}))
         return sets
 
     @admin.display(description="phone")
@@ -94,16 +98,16 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
         if device is None:
             return "None. They set one up when they sign in."
         left = second_factor.recovery_codes_left(person)
-        return f"Set up on {device.created_at:%d %B %Y}, {left} recovery codes left."
+        return f"Set up {formatting.moment(device.created_at)}, {left} recovery codes left."
 
     @admin.display(description="still work")
     def keys(self, person: User) -> str:
+        return _links_to_keys(person, "admin:orgs_apikey_change", "")
+
+    @admin.display(description="still work")
+    def keys_to_revoke(self, person: User) -> str:
         """Links to the pages that revoke the keys."""
-        found = active_keys_issued_by(person).select_related("organization")[:MOST_KEYS]
-        rows = (
-            (reverse("admin:revoke-key", args=[key.pk]), key, key.organization) for key in found
-        )
-        return format_html_join("", '<div><a href="{}">Revoke {}</a> of {}</div>', rows)
+        return _links_to_keys(person, "admin:revoke-key", "Revoke ")
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Rights of the own account are only shown: staff can neither raise them nor lock themselves out."""
@@ -146,6 +150,12 @@ class PersonAdmin(BigTable, NotDeleted, AuditedAdmin[User], UserAdmin[User]):
                 return redirect("admin:password_change")
             response: HttpResponse = super().user_change_password(request, id, form_url)
         return response
+
+
+def _links_to_keys(person: User, page: str, verb: str) -> str:
+    found = active_keys_issued_by(person).select_related("organization")[:MOST_KEYS]
+    rows = ((reverse(page, args=[key.pk]), verb, key, key.organization) for key in found)
+    return format_html_join("", '<div><a href="{}">{}{}</a> of {}</div>', rows)
 
 
 admin.site.unregister(Group)

@@ -19,6 +19,7 @@ from clipforge.orgs.models import Organization
 from clipforge.staff import formatting
 from clipforge.staff.organizations import overview, timeline
 from clipforge.staff.organizations.facts import activity_chart, facts_of
+from clipforge.staff.organizations.notes import NoteForm
 from clipforge.staff.organizations.recent_lists import panels_of
 
 
@@ -91,6 +92,11 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
     readonly_fields = ["tier", "rate_limit_override", "is_active"]
     change_form_template = "staff/organizations/page.html"
     add_form_template = "admin/change_form.html"
+
+    @property
+    def media(self) -> forms.Media:
+        """None: the page mostly shows, and neither field of its form has a script."""
+        return forms.Media()
 
     @admin.display(description="Credits available")
     def available(self, org: Organization) -> str:
@@ -175,16 +181,19 @@ class OrganizationAdmin(BigTable, NotDeleted, AuditedAdmin[Organization]):
 def overview_context(request: HttpRequest, org: Organization) -> dict[str, Any]:
     """Everything about an organization, in five statements."""
     days, newest = overview.last_days(org), timeline.timeline_page(org)
+    facts, lists = overview.facts(org), overview.newest(org)
     return {
         "title": org.name,
         "subtitle": None,
         "org": org,
-        "facts": facts_of(org, overview.facts(org), days),
+        "facts": facts_of(org, facts, days),
         "buttons": buttons(request.user, org),
         "chart": activity_chart(days),
         "entries": newest.entries,
+        "notes": sorted(lists["notes"], key=lambda note: not note["is_pinned"]),
+        "note_form": NoteForm(auto_id="note_%s"),
         "has_older": newest.older is not None,
-        "panels": panels_of(org, overview.newest(org), request.user),
+        "panels": panels_of(org, lists, request.user),
         "show_save_and_add_another": False,
         "show_save_and_continue": False,
     }

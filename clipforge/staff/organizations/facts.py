@@ -32,7 +32,7 @@ def facts_of(org: Organization, facts: overview.Facts, days: list[overview.Day])
             formatting.count(facts.held, "credit"),
             formatting.count(facts.open_holds, "open hold"),
         ),
-        Fact("Posted", formatting.count(facts.posted, "credit"), "available and held"),
+        Fact("In all", formatting.count(facts.posted, "credit"), "available and held"),
         Fact("Owes", formatting.count(facts.debt, "credit"), "", "bad" if facts.debt else ""),
         Fact(
             "Spent",
@@ -62,12 +62,12 @@ def facts_of(org: Organization, facts: overview.Facts, days: list[overview.Day])
             "Storage",
             f"{formatting.size(facts.stored)} of {formatting.size(limits['storage_bytes'])}",
             "".join(f"{formatting.size(size)} of {what}, " for what, size in storage.sizes.items())
-            + f"at {storage.at:%H:%M} UTC",
+            + f"as of {formatting.moment(storage.at)}",
             "bad" if facts.stored > limits["storage_bytes"] else "",
         ),
         _plan(facts),
         Fact("Owner", facts.owner or "nobody", formatting.count(facts.people, "member")),
-        Fact("Created", formatting.day(org.created_at.date())),
+        Fact("Created", formatting.moment(org.created_at)),
     ]
 
 
@@ -93,7 +93,7 @@ def _plan(facts: overview.Facts) -> Fact:
             state = "bad"
     if facts.plan is None:
         return Fact("Plan", "None", note, state)
-    until = formatting.day(facts.plan["ends_at"].date())
+    until = formatting.moment(facts.plan["ends_at"])
     return Fact("Plan", f"{facts.plan['name']} until {until}", note, state)
 
 

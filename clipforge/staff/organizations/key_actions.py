@@ -12,6 +12,7 @@ from django.urls import reverse
 from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs import services
 from clipforge.orgs.models import APIKey, User
+from clipforge.staff import formatting
 from clipforge.staff.organizations.acting import (
     Done,
     Secret,
@@ -223,7 +224,7 @@ def _key(pk: UUID | str) -> APIKey:
 
 
 def _facts(key: APIKey) -> list[tuple[str, str]]:
-    used = f"{key.last_used_at:%Y-%m-%d %H:%M} UTC" if key.last_used_at else "never"
+    used = formatting.moment(key.last_used_at) if key.last_used_at else "never"
     cap = "none" if key.monthly_cap is None else f"{key.monthly_cap:,} credits a month"
     spent = org_selectors.spent_this_month([key]).get(key.family_id, 0)
     return [

@@ -33,6 +33,7 @@ from clipforge.orgs import windows
 from clipforge.orgs.models import Organization, Role
 from clipforge.staff.organizations import caching
 from clipforge.staff.organizations.job_texts import sources_of
+from clipforge.staff.organizations.notes import notes_of
 from credits import selectors as credit_selectors
 from credits.models import TransactionType
 
@@ -301,6 +302,9 @@ _LISTS = {
             "expires_at": "expires_at",
             "revoked_at": "revoked_at",
         },
+    ),
+    "notes": Listed(
+        notes_of, {"text": "text", "is_pinned": "is_pinned", "author": "author__username"}
     ),
     "ledger": Listed(
         lambda org: credit_selectors.transactions(org).order_by(*NEWEST_FIRST),

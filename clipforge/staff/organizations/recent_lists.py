@@ -62,7 +62,7 @@ def _state(status: str, label: str) -> Cell:
 
 
 def _time(at: datetime.datetime) -> Cell:
-    return Cell(formatting.recent(at, timezone.now()), at=at)
+    return Cell(formatting.moment(at), at=at)
 
 
 def _key_state(row: Row) -> Cell:

@@ -82,6 +82,8 @@ DONE = {
     "requeue_work": "Queued again:",
     "cancel_work": "Cancelled",
     "release_hold": "Released the hold",
+    "write_note": "Wrote a note:",
+    "pin_note": "Pinned a note, or no longer:",
     "reverse_payment": "Noted that the money went back of",
 }
 

@@ -23,7 +23,7 @@ def test_each_day_that_has_something_has_a_bar_in_its_place_as_high_as_its_share
     (band,) = chart([0, 55, 110, 0, 0, 0, 0, 0, 0, 0]).bands
     assert [(bar.x, bar.width) for bar in band.bars] == [(68.4, 43.2), (128.4, 43.2)]
     assert [(bar.y, bar.height) for bar in band.bars] == [(21.0, 20.0), (1.0, 40.0)]
-    assert [bar.label for bar in band.bars] == ["2 Nov 2026: 55 credits", "3 Nov 2026: 110 credits"]
+    assert [bar.label for bar in band.bars] == ["2026-11-02: 55 credits", "2026-11-03: 110 credits"]
 
 
 def test_a_day_with_little_is_still_seen_beside_one_with_much():
@@ -48,12 +48,12 @@ def test_each_series_has_its_own_scale():
 
 def test_the_sentence_says_how_much_and_when_most():
     said = chart([0, 300, 1200, 0, 0, 0, 0, 0, 0, 1]).summary
-    assert said == ("1 Nov 2026 to 10 Nov 2026: 1,501 credits spent, most on 3 Nov 2026 (1,200).")
+    assert said == ("2026-11-01 to 2026-11-10: 1,501 credits spent, most on 2026-11-03 (1,200).")
 
 
 def test_where_nothing_happened_it_says_so_and_draws_no_bar():
     empty = chart([0] * 10)
-    assert empty.summary == "Nothing happened: 1 Nov 2026 to 10 Nov 2026."
+    assert empty.summary == "Nothing happened: 2026-11-01 to 2026-11-10."
     assert empty.bands[0].bars == []
     assert "<rect" not in drawn(empty)
 
@@ -61,7 +61,7 @@ def test_where_nothing_happened_it_says_so_and_draws_no_bar():
 def test_one_day_is_one_wide_bar_and_no_days_are_no_mistake():
     (band,) = chart([7], DAYS[:1]).bands
     assert [(bar.x, bar.width, bar.height) for bar in band.bars] == [(84.0, 432.0, HEIGHT - 1)]
-    assert chart([7], DAYS[:1]).summary == "1 Nov 2026: 7 credits spent, most on 1 Nov 2026 (7)."
+    assert chart([7], DAYS[:1]).summary == "2026-11-01: 7 credits spent, most on 2026-11-01 (7)."
     assert chart([], []).summary == "Nothing happened: no days."
     assert "<rect" not in drawn(chart([], []))
 
@@ -72,13 +72,13 @@ def test_who_cannot_see_it_is_told_the_same_by_title_description_and_table():
     assert 'aria-labelledby="test-1-title test-1-desc"' in html
     assert '<title id="test-1-title">Spent</title>' in html
     assert (
-        "Spent a day, 1 Nov 2026 to 10 Nov 2026: 301 credits spent, most on 2 Nov 2026 (300)."
+        "Spent a day, 2026-11-01 to 2026-11-10: 301 credits spent, most on 2026-11-02 (300)."
         in html
     )
-    assert "<figcaption>1 Nov 2026 to 10 Nov 2026: 301 credits spent" in html
+    assert "<figcaption>2026-11-01 to 2026-11-10: 301 credits spent" in html
     rows = html.split("<tbody>")[1].split("</tr>")
-    assert "10 Nov 2026</time></th><td>1</td>" in rows[0]
-    assert "2 Nov 2026</time></th><td>300</td>" in rows[8]
+    assert "2026-11-10</time></th><td>1</td>" in rows[0]
+    assert "2026-11-02</time></th><td>300</td>" in rows[8]
 
 
 def test_the_drawing_needs_no_style_no_script_and_no_width_of_its_own():

@@ -29,6 +29,7 @@ ORGANIZATIONS = [
     "read",
     "money",
     "rescue",
+    "day",
 ]
 # Movements: more than a page of the ledger shows.
 MANY = 101
@@ -39,6 +40,10 @@ from clipforge.audit.models import AuditEntry
 from clipforge.orgs.models import User
 from clipforge.devtools.testing.factories import REASON, TESTER
 from clipforge.devtools.testing.factories import make_api_key, make_grant, make_organization, make_project
+from clipforge.devtools.testing.factories import make_export, make_user
+from clipforge.orgs.models import Membership
+from billing import services as billing_services
+from django.utils import timezone
 from clipforge.devtools.testing.staff import make_staff
 from clipforge.devtools.testing.state import lapse_lease
 from credits.tests.makers import make_hold
@@ -68,6 +73,20 @@ for title in ("silent", "stuck"):
     lapse_lease(make_project(org, status="ANALYZING", title=title))
 left = make_project(org, status="QUEUED", title="left")
 Project.objects.filter(pk=left.pk).update(status="FAILED", finished_at=left.queued_at)
+day = org.__class__.objects.get(name="day")
+Membership.objects.create(user=make_user(email="jane@day.example"), organization=day, role="owner")
+services.change_tier(organization=day, tier="STARTER", reason=REASON, actor=TESTER)
+bought = billing_services.record_payment(
+    org=day, code="pack-100", reference="TR 77", paid_on=timezone.now().date(), reason=REASON, actor=TESTER
+)
+film = make_project(day, title="a film")
+failed = make_export(film, status="FAILED")
+film.org, failed.failure_detail = day, "Killed: it took more than 4 GB."
+failed.save(update_fields=["failure_detail"])
+made |= {{
+    "day-payment": str(bought.pk), "day-export": str(failed.pk),
+    "day-key": make_api_key(day).api_key.prefix,
+}}
 print(json.dumps(made))
 """
 REASON = "asked for in writing"
@@ -244,6 +263,92 @@ def test_what_staff_did_is_read_as_a_table(ada, made):
     assert "PRO" in ada.page.inner_text("table.cf-change")
     assert faults_of(ada) == []
     picture(ada, "staff-action", "light")
+
+
+# --- the tasks of a day, each from the dashboard and in few clicks -----------------------
+
+
+class Clicks:
+    """Somebody who counts each press that they make; typing and choosing from a list is none."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self.visitor, self.count = visitor, 0
+        visitor.go(reverse("admin:index"))
+
+    def press(self, selector: str) -> str:
+        """Press what leads to another page. Its text."""
+        self.visitor.follow(selector)
+        self.count += 1
+        return self.visitor.page.inner_text("#content")
+
+    def find(self, text: str) -> str:
+        self.visitor.page.fill("#cf-search", text)
+        return self.press(".cf-search button")
+
+    def send(self, **fields: str) -> str:
+        fill(self.visitor, **fields)
+        return self.press(SEND)
+
+
+@pytest.fixture
+def clicks(ada: Visitor) -> Iterator[Clicks]:
+    ada.page.set_viewport_size({"width": 1280, "height": 900})
+    yield Clicks(ada)
+    assert ada.take_faults() == []
+
+
+def test_a_customer_is_found_by_a_pasted_mail_in_1_click(clicks):
+    page = clicks.find("From: Jane Doe <jane@day.example>,")
+    assert page.startswith("day")
+    assert clicks.count == 1
+
+
+def test_why_an_export_failed_and_what_it_cost_takes_1_click_of_2(clicks, made):
+    page = clicks.find(f"https://api.example/api/v1/exports/{made['day-export']}")
+    assert "Killed: it took more than 4 GB." in page
+    assert "nothing was charged" in page
+    assert clicks.count == 1
+
+
+def test_half_of_a_payment_is_refunded_in_4_clicks_of_5(clicks, made):
+    clicks.find("TR77")
+    clicks.press("text=Refund…")
+    assert "Credits before and after" in clicks.send(amount="4.50")
+    assert "$4.50" in clicks.press("button[name=confirm]")
+    assert clicks.visitor.page.url.endswith(url("billing_payment_change", made["day-payment"]))
+    assert "Went back $4.50" in " ".join(clicks.visitor.page.inner_text("#content").split())
+    assert clicks.count == 4
+
+
+def test_a_tier_is_changed_with_its_consequence_shown_in_3_clicks_of_4(clicks, made):
+    clicks.find(made["day"])
+    page = clicks.press("text=Change tier")
+    assert "The limits of the new tier hold from the next request on" in page
+    clicks.visitor.page.select_option("#id_tier", "PRO")
+    clicks.send()
+    assert "Day is PRO now; it was STARTER." in said(clicks.visitor)
+    assert clicks.count == 3
+
+
+def test_a_leaked_key_is_rotated_with_its_owner_told_in_3_clicks_of_4(clicks, made, service):
+    clicks.find(f"cf_live_{made['day-key']}")
+    assert "The owners and admins get mail" in clicks.press("text=Rotate…")
+    clicks.send(hours="0")
+    with service.sql() as connection:
+        told = connection.execute(
+            "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'orgs.mail_rotated'"
+        ).fetchone()
+    assert told == (1,)
+    assert clicks.count == 3
+
+
+def test_a_wrong_grant_is_undone_in_4_clicks(clicks, made):
+    clicks.find(made["grant"])
+    clicks.press("text=Adjust credits")
+    assert "Take 3 credits" in clicks.send(amount="-3")
+    clicks.press("button[name=confirm]")
+    assert "3 credits taken" in said(clicks.visitor)
+    assert clicks.count == 4
 
 
 # --- as the roles that they have --------------------------------------------------------

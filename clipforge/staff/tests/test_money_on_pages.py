@@ -17,7 +17,7 @@ from clipforge.audit.models import AuditEntry
 from clipforge.devtools.testing.factories import REASON, TESTER
 from clipforge.devtools.testing.rows import MAKERS
 from clipforge.devtools.testing.staff import make_staff, signed_in
-from clipforge.staff.tests.test_permissions import address, make_request, pages
+from clipforge.staff.tests.test_permissions import address, make_note, make_request, pages
 
 pytestmark = pytest.mark.django_db
 
@@ -28,6 +28,7 @@ CENTS = re.compile(r"(?<![\w.-])(123,?456|65,?432)(?![\w-])")
 def world() -> dict[str, Any]:
     rows = {label.lower(): make() for label, make in MAKERS.items()}
     rows["staff.approvalrequest"] = make_request()
+    rows["staff.note"] = make_note()
     Price.objects.filter(frozen_at=None).update(amount=123456)
     Payment.objects.update(amount=123456, reversed_amount=65432)
     return rows

@@ -18,7 +18,7 @@ from django.urls import URLResolver, get_resolver, reverse
 from clipforge.devtools.testing.factories import make_organization, make_user
 from clipforge.devtools.testing.rows import MAKERS
 from clipforge.devtools.testing.staff import make_staff, signed_in
-from clipforge.staff.models import ApprovalKind, ApprovalRequest, RescueRun
+from clipforge.staff.models import ApprovalKind, ApprovalRequest, Note, RescueRun
 from credits.models import GrantKind
 
 pytestmark = pytest.mark.django_db
@@ -78,7 +78,10 @@ jsi18n                          -       nsfeaR      405
 app_list                        orgs    sfeaR       sfeaR
 auth_user_password_change       user    aR          aR
 find                            -       nsfeaR      405
+glossary                        -       nsfeaR      405
 organization-timeline           org     sfeaR       sfeaR
+organization-notes              org     sfeaR       sfeaR
+pin-note                        note    405         sfeaR
 grant-credits                   org     faR         faR
 adjust-credits                  org     faR         faR
 approvals                       -       faR         faR
@@ -133,6 +136,7 @@ THINGS = {
     "export": "exports.Export",
     "payment": "billing.Payment",
     "request": "staff.ApprovalRequest",
+    "note": "staff.Note",
     "run": "staff.RescueRun",
 }
 # Ends the session of who sends it: it has a test of its own.
@@ -219,11 +223,16 @@ def make_request() -> ApprovalRequest:
     )
 
 
+def make_note() -> Note:
+    return Note.objects.create(org=make_organization(), author=make_user(), text="Calls on Mondays")
+
+
 @pytest.fixture
 def world() -> dict[str, Model]:
     """A row of every model, by the label of the model in small letters."""
     rows = {label.lower(): make() for label, make in MAKERS.items()}
     rows["staff.approvalrequest"] = make_request()
+    rows["staff.note"] = make_note()
     rows["staff.rescuerun"] = RescueRun.objects.create(
         token=uuid.uuid4(), actor=make_user(), action="retry", reason="their worker was lost"
     )

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from django.utils import timezone
 
+from clipforge.staff import formatting
 from clipforge.staff.dashboard.selectors import CHECK_IS_STALE, VERY_LATE, Snapshot
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ def _ledger_broken(found: Snapshot) -> str | None:
     check = _known(found.ledger).check
     if check is None or not check.breaches:
         return None
-    return f"The check of {check.checked_at:%Y-%m-%d %H:%M} UTC found {check.breaches} breaches."
+    return f"The check of {formatting.moment(check.checked_at)} found {check.breaches} breaches."
 
 
 def _ledger_unproven(found: Snapshot) -> str | None:
@@ -45,7 +46,7 @@ def _ledger_unproven(found: Snapshot) -> str | None:
     if check is None:
         return "It was never checked."
     if timezone.now() - check.checked_at > CHECK_IS_STALE:
-        return f"The last check was at {check.checked_at:%Y-%m-%d %H:%M} UTC."
+        return f"The last check was at {formatting.moment(check.checked_at)}."
     return "The last check took too long and was given up." if check.breaches is None else None
 
 
@@ -54,7 +55,7 @@ def _no_worker(found: Snapshot) -> str | None:
     if workers.alive:
         return None
     seen = workers.last_seen
-    return f"One was last seen: {f'{seen:%Y-%m-%d %H:%M} UTC' if seen else 'never'}."
+    return f"One was last seen: {formatting.moment(seen) if seen else 'never'}."
 
 
 def _dead_letters(found: Snapshot) -> str | None:
@@ -66,7 +67,7 @@ def _dead_letters(found: Snapshot) -> str | None:
 
 def _jobs_wait(found: Snapshot) -> str | None:
     late = [
-        f"{jobs.label}: the oldest waits since {jobs.oldest:%Y-%m-%d %H:%M} UTC."
+        f"{jobs.label}: the oldest waits since {formatting.moment(jobs.oldest)}."
         for jobs in _known(found.counts).jobs
         if jobs.oldest and timezone.now() - jobs.oldest > VERY_LATE
     ]

@@ -9,6 +9,7 @@ import httpx
 from django.conf import settings
 from django.core.mail import send_mail
 
+from clipforge.staff import formatting
 from clipforge.staff.watching.conditions import Condition
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def _send(
     condition: Condition, subject: str, said: str, *, state: str, since: datetime.datetime
 ) -> None:
     link = f"{RUNBOOK}#{condition.code.replace('_', '-')}"
-    body = f"{said}\n\nSince {since:%Y-%m-%d %H:%M:%S} UTC. What to do: {link}\n"
+    body = f"{said}\n\nSince {formatting.moment(since)}. What to do: {link}\n"
     message = {
         "alarm": condition.code,
         "state": state,

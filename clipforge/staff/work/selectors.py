@@ -54,8 +54,8 @@ def listed_kinds() -> dict[str, str]:
 
 class State(TextChoices):
     FAILED = "failed", "Failed"
-    DEAD = "dead", "Dead letter"
-    LAPSED = "lapsed", "Lease over"
+    DEAD = "dead", "Given up"
+    LAPSED = "lapsed", "No sign of life"
     WAITING = "waiting", "Waits too long"
     UNQUEUED = "unqueued", "No entry"
     ORPHANED = "orphaned", "Worker gone"
@@ -65,7 +65,7 @@ class State(TextChoices):
 MEANINGS = {
     State.FAILED: "It ended without a result, and nothing was charged.",
     State.DEAD: "It was given up: it is not tried again unless you retry it.",
-    State.LAPSED: "A worker holds it and gave no sign of life for a lease.",
+    State.LAPSED: "A worker holds it and gave no sign of life for longer than it may.",
     State.WAITING: "It has been queued for over an hour although workers are alive.",
     State.UNQUEUED: "It is queued, but the queue has no entry for it: no worker will do it.",
     State.ORPHANED: "It is marked as being done by a worker that is not alive.",

@@ -98,7 +98,7 @@ def test_a_grant_is_shown_before_it_is_made_and_then_made(finance, user, organiz
         shown = finance.post(url("grant-credits", organization), form)
     page = text(shown)
     assert "gets 1,500 credits as a promotion." in page
-    assert "2100-01-01 at 00:00 UTC ends then" in page
+    assert "2100-01-01 00:00:00 UTC ends then" in page
     assert "<td>20</td><td><strong>1,520</strong></td>" in page
     carried = hidden_fields(shown)
     answer = finance.post(url("grant-credits", organization), {**carried, "confirm": "yes"})

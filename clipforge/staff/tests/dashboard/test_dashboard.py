@@ -94,7 +94,7 @@ def test_work_is_counted_by_what_becomes_of_it_with_the_oldest_that_waits(suppor
     text = panels(support)["Work"]
     assert (
         "Analyses Renders State Late At work Queued 2 0 The oldest for 20 minutes –"
-        " Running 2 1 Lease over 1 0 Failed in 24 h 1 1" in text
+        " Running 2 1 No sign of life 1 0 Failed in 24 h 1 1" in text
     )
     # Nine jobs of one organization, of which its tier runs four at once: the others have a place.
     assert "4 entries wait in the queue, housekeeping included; 0 belong to a worker" in text
@@ -155,8 +155,8 @@ def test_what_only_a_person_takes_further_is_counted_and_leads_to_it(support):
     forgotten = timezone.now() - 2 * REQUEST_LIFE
     ApprovalRequest.objects.create(token=uuid.uuid4(), requested_at=forgotten, **request)
     assert panels(support)["Waits for you"] == (
-        "Items that need a person Item Count Dead letters: analyses 1 Dead letters: renders None"
-        " Dead letters: queue entries 1 Credits that await a second person 1 Alerts that could not be sent 2 Alerts not sent yet 1"
+        "Items that need a person Item Count Given up: analyses 1 Given up: renders None"
+        " Given up: queue entries 1 Credits that await a second person 1 Alerts that could not be sent 2 Alerts not sent yet 1"
         " Stripe events that failed 1"
     )
     links = {role: links_of(signed_in(make_staff(role))) for role in ("support", "admin")}
@@ -340,7 +340,7 @@ def test_what_the_database_does_not_answer_in_time_is_left_out_and_the_rest_is_t
 def test_redis_says_how_it_is(support):
     text = panels(support)["Redis"]
     assert re.match(r"Up Memory \d+\.\d [KM]B of 256\.0 MB Commands a second \d", text)
-    assert text.endswith("Breaker of this process closed")
+    assert text.endswith("This process asked")
 
 
 @pytest.fixture
@@ -363,7 +363,7 @@ def test_without_redis_the_page_opens_and_waits_for_it_once(support, own_redis, 
     # The breaker kept the others from waiting too. A dead one is not even written to.
     assert len(asked) == {"kill": 0, "freeze": 1}[fault]
     assert found["Redis"].startswith("Not reachable Answers come from the database meanwhile")
-    assert "open: left alone for a second" in found["Redis"]
+    assert "left alone for a second: it failed" in found["Redis"]
     for panel in ("Requests", "Cache hit rates"):
         assert found[panel].startswith("Not reachable Redis, which counts them, did not answer.")
     assert found["Database"].startswith("Up")

@@ -90,14 +90,14 @@ def test_the_facts_are_what_the_tables_say(staff):
     assert found["Tier"] == "Pro"
     assert found["Available"] == "1,502 credits"  # what the two failures had cost came back
     assert (found["Held"], facts["Held"].note) == ("3 credits", "3 open holds")
-    assert found["Posted"] == "1,505 credits"
+    assert found["In all"] == "1,505 credits"
     assert found["Owes"] == "0 credits"
     # The READY project, the one behind the exports, and two exports; and what paid for all nine.
     assert (found["Spent"], facts["Spent"].note) == ("4 credits", "in 30 days; 1,509 came in")
     assert (found["Jobs now"], facts["Jobs now"].note) == ("2 running", "1 waiting")
     assert (found["Failed jobs"], facts["Failed jobs"].note) == ("1 in 24 hours", "2 in 30 days")
     assert found["Storage"] == "1.5 MB of 250.0 GB"
-    assert facts["Storage"].note.startswith("1.5 MB of sources, 250 bytes of exports, at ")
+    assert facts["Storage"].note.startswith("1.5 MB of sources, 250 bytes of exports, as of ")
     assert (found["Plan"], facts["Plan"].note) == ("None", "no subscription")
     assert (found["Owner"], facts["Owner"].note) == ("owner@example.com", "2 members")
 
@@ -142,7 +142,7 @@ def test_what_is_owed_and_what_is_paid_for_are_shown(staff):
     )
     period = PlanPeriod.objects.get()
     plan = shown(staff, org)["Plan"]
-    until = f"{period.ends_at.day} {period.ends_at:%b %Y}"
+    until = f"{period.ends_at:%Y-%m-%d %H:%M:%S} UTC"
     assert (plan.value, plan.note) == (
         f"{period.price.name} until {until}",
         "Active, by transfer",
