@@ -370,7 +370,7 @@ def test_of_what_should_be_rare_no_more_than_the_cap_is_read_and_the_page_says_s
     found = find()
     assert (found.capped, len(found.rows)) == ([State.DEAD], 3)
     text = engineer.get(URL).content.decode()
-    assert "More than 2 of a sort: dead letter." in text
+    assert "More than 2 of a sort: given up." in text
 
 
 # --- the page -------------------------------------------------------------------------
