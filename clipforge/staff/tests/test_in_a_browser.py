@@ -1,7 +1,8 @@
 """The admin as staff see it: a real server, a real browser, every page, both themes, both widths.
 
-Some of what staff do is clicked through and looked at from outside; `test_flows_in_a_browser` has the
-forms of money, `login/test_sign_in_by_browser` the way in.
+Axe is asked on every page, and on one of each kind at every width and in both themes. Some of what
+staff do is clicked through and looked at from outside; `test_flows_in_a_browser` has the forms of money,
+`login/test_sign_in_by_browser` the way in.
 """
 
 from __future__ import annotations
@@ -165,13 +166,48 @@ def test_every_page_of_our_own_is_whole(ada, name):
     assert faults_of(ada) == []
 
 
+# One page of each kind: what they are made of is what all pages of the kind are made of. Pages with
+# a player are asked where one is watched, those for everybody below.
+KINDS = {
+    "the start": ("index", None),
+    "a list with filters and sums": ("credits_credittransaction_changelist", None),
+    "a list with bulk actions": ("exports_export_changelist", None),
+    "a form to add": ("orgs_organization_add", None),
+    "a row that is only read": ("credits_credittransaction_change", "credits.CreditTransaction"),
+    "an organization": ("orgs_organization_change", "orgs.Organization"),
+    "a history": ("orgs_organization_history", "orgs.Organization"),
+    "a timeline": ("organization-timeline", "orgs.Organization"),
+    "notes": ("organization-notes", "orgs.Organization"),
+    "a form with a reason": ("grant-credits", "orgs.Organization"),
+    "a payment": ("billing_payment_change", "billing.Payment"),
+    "a refund": ("refund-payment", "billing.Payment"),
+    "charts": ("business", None),
+    "work to rescue": ("rescue", None),
+    "approvals": ("approvals", None),
+    "words": ("glossary", None),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_axe_finds_nothing_on_a_page_of_each_kind_at_any_width_in_either_theme(ada, rows, kind):
+    name, label = KINDS[kind]
+    ada.go(reverse(f"admin:{name}", args=[rows[label]] if label else []))
+    assert faults_of(ada, thorough=True) == []
+
+
+def test_axe_finds_nothing_in_what_was_found(ada):
+    ada.go(f"{reverse('admin:find')}?q=un")
+    assert ada.page.locator("main a").count() > 1
+    assert faults_of(ada, thorough=True) == []
+
+
 def test_a_form_that_is_refused_is_whole_and_says_why(ada):
     ada.go(reverse(of("orgs.Organization", "add")))
     # The browser would keep an empty form back; the server answers for those that do not.
     ada.page.eval_on_selector("#organization_form", "form => { form.noValidate = true; }")
     ada.follow("[name=_save]")
     assert ada.page.locator(".errorlist").count() > 0
-    assert faults_of(ada) == []
+    assert faults_of(ada, thorough=True) == []
 
 
 @pytest.mark.parametrize("path", ["/admin/nonsense/", "/admin/orgs/tierlimits/add/"])
@@ -196,7 +232,7 @@ def test_a_page_for_everybody_is_whole(service, browser, path):
         assert axe(visitor, OF_COLOUR) == []
         assert visitor.take_faults() == []
     else:
-        assert faults_of(visitor) == []
+        assert faults_of(visitor, thorough=True) == []
     visitor.close()
 
 
@@ -404,7 +440,7 @@ def test_a_video_is_watched_with_a_reason_and_played_where_it_is_pressed(seeded,
     assert 29 < ada.page.evaluate(READY) < 31
     at, asked = ada.page.evaluate(SOUGHT)
     assert (at, asked > 20) == (asked, True)
-    assert faults_of(ada) == []
+    assert faults_of(ada, thorough=True) == []
     picture(ada, "film")
     for label in ("projects.Moment", "exports.Export"):
         ada.go(reverse(of(label, "change"), args=[seeded[label]]))
