@@ -228,7 +228,6 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
-LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
