@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from clipforge.devtools.testing.factories import TESTER, make_grant
+from clipforge.devtools.testing.state import announced_versions
 from clipforge.orgs.models import Organization
 from credits import expiry, services
-from credits.events import credits_changed
 from credits.models import CreditAccount, CreditGrant, CreditTransaction, GrantKind
 from credits.tests.makers import end, make_hold, make_spend
 
@@ -20,17 +20,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def heard() -> Iterator[list[int]]:
-    """The versions that were announced."""
-    versions: list[int] = []
-
-    def listen(*, version: int, **_: object) -> None:
-        versions.append(version)
-
-    credits_changed.connect(listen)
-    try:
+    with announced_versions() as versions:
         yield versions
-    finally:
-        credits_changed.disconnect(listen)
 
 
 def purchase(organization: Organization) -> CreditTransaction:
@@ -51,6 +42,21 @@ def reverse(bought: CreditTransaction, amount: int) -> None:
 
 def version() -> int:
     return CreditAccount.objects.get().version
+
+
+@pytest.mark.parametrize("how", ["captured", "released"])
+def test_a_hold_and_its_end_which_comes_once(organization, heard: list[int], how: str):
+    make_grant(organization, 10)
+    heard.clear()
+    hold = make_hold(organization, 4)
+    assert heard == [2] == [version()]
+    for _ in range(2):
+        if how == "captured":
+            services.capture(hold_id=hold.pk, fence=0, actor="test")
+        else:
+            services.release(hold_id=hold.pk, actor="test")
+        assert heard == [2, 3]
+    assert version() == 3
 
 
 def test_a_reversal_that_takes_what_is_free(organization, heard: list[int]):

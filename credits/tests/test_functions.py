@@ -16,10 +16,10 @@ from clipforge.devtools.testing.factories import (
     make_grant,
     make_organization,
 )
+from clipforge.devtools.testing.state import announced_versions
 from clipforge.orgs.models import Organization
 from credits import ledger, services
 from credits.errors import TooManyOpenHolds
-from credits.events import credits_changed
 from credits.models import (
     CreditAccount,
     CreditGrant,
@@ -112,16 +112,8 @@ def test_what_came_of_placing_a_hold_is_said(organization):
 def test_a_refusal_because_lots_have_ended_announces_nothing(organization):
     make_grant(organization, 10)
     end(CreditGrant.objects.get())
-    heard: list[int] = []
-
-    def listen(*, version: int, **_: object) -> None:
-        heard.append(version)
-
-    credits_changed.connect(listen)
-    try:
+    with announced_versions() as heard:
         placed = place(organization, 4)
-    finally:
-        credits_changed.disconnect(listen)
     assert (placed, heard) == (ledger.Placed("ended", None, 0), [])
     assert CreditHold.objects.count() == 0
 

@@ -36,7 +36,7 @@ GROUPS = {
                 f"credits/tests/test_{name}.py"
                 for name in (
                     *("adjust", "announcements", "caching", "clock_edges", "expiry"),
-                    *("functions", "grant", "key_caps", "ledger_checks"),
+                    *("functions", "grant", "key_caps", "ledger_checks", "meanings"),
                     *("models", "neighbours", "races", "reconciliation", "refund", "reserve"),
                     *("reverse_grant", "rules", "settle"),
                 )

@@ -111,6 +111,23 @@ def funds(org: Organization) -> Funds:
     return Funds(found.available, found.held)
 
 
+@contextmanager
+def announced_versions() -> Iterator[list[int]]:
+    """The versions of accounts that are announced meanwhile: a balance from before one is not cached any more."""
+    from credits.events import credits_changed
+
+    versions: list[int] = []
+
+    def listen(*, version: int, **_: object) -> None:
+        versions.append(version)
+
+    credits_changed.connect(listen)
+    try:
+        yield versions
+    finally:
+        credits_changed.disconnect(listen)
+
+
 def jobs_of(item: Job) -> list[int]:
     """The fences that the queue has jobs for, oldest first."""
     job_model: Any = apps.get_model("procrastinate.ProcrastinateJob")

@@ -13,11 +13,13 @@ from django.forms.models import model_to_dict
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from procrastinate.contrib.django import app
+from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import TaskNotFound
 
 from clipforge.common.errors import Conflict, NotFound
 from clipforge.common.models import uuid7
 from clipforge.devtools.testing.factories import (
+    make_api_key,
     make_export,
     make_grant,
     make_organization,
@@ -25,14 +27,21 @@ from clipforge.devtools.testing.factories import (
     make_tier_limits,
 )
 from clipforge.devtools.testing.queries import statements
-from clipforge.devtools.testing.state import Funds, funds, jobs_of, nothing_changes
+from clipforge.devtools.testing.state import (
+    Funds,
+    announced_versions,
+    funds,
+    jobs_of,
+    nothing_changes,
+)
 from clipforge.jobs import caching, lifecycle, places
 from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs import services as job_services
 from clipforge.jobs.errors import TooManyAtOnce
+from clipforge.jobs.models import JobPlace, JobShare
 from clipforge.orgs.models import Organization, Tier
 from credits import services as credit_services
-from credits.errors import InsufficientCredits
+from credits.errors import InsufficientCredits, KeyCapReached
 from credits.models import CreditHold, CreditTransaction, TransactionType
 from credits.pricing import Charge
 from credits.quotes import Terms
@@ -91,6 +100,39 @@ def test_a_job_that_cannot_be_paid_leaves_no_row_no_hold_and_no_job():
         submit(project)
     assert refusal.value.extra == {"needed": 3, "available": 2}
     assert jobs_of(project) == []
+
+
+def test_a_key_is_told_what_is_left_of_its_cap():
+    org = make_organization(credits_=5)
+    key = make_api_key(org, monthly_cap=2).api_key
+    actor = f"key:{key.prefix}"
+    with nothing_changes(), pytest.raises(KeyCapReached) as refusal:
+        lifecycle.submit(unsaved(org), charge=charge(3), reason="for a test", actor=actor)
+    told = refusal.value.extra
+    assert (told["needed"], told["available"], told["cap"]) == (3, 2, 2)
+
+
+def test_submitting_and_cancelling_are_news_of_the_balance_once():
+    project = unsaved(make_organization(credits_=5))
+    with announced_versions() as heard:
+        submit(project)
+        assert heard == [2]
+        for _ in range(2):
+            lifecycle.cancel(project, actor="test")
+            assert heard == [2, 3]
+
+
+def test_a_place_of_a_kind_that_this_release_does_not_know_gets_its_turn_without_an_entry():
+    org = make_organization(credits_=6, tier="FREE")
+    first, following = unsaved(org), unsaved(org)
+    submit(first)
+    JobPlace.objects.create(job=uuid7(), kind="of the next release", org=org, fence=0)
+    JobShare.objects.filter(pk=org.pk).update(waiting=1)
+    make_tier_limits(concurrent_jobs=3)
+    submit(following)
+    assert JobPlace.objects.filter(org=org, tag__isnull=False).count() == 3
+    assert (jobs_of(first), jobs_of(following)) == ([0], [0])
+    assert ProcrastinateJob.objects.filter(status="todo").count() == 2
 
 
 def test_a_job_that_cannot_be_queued_leaves_no_row_and_no_hold(monkeypatch: pytest.MonkeyPatch):
