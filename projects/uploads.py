@@ -46,14 +46,15 @@ from projects.models import Upload
 
 logger = logging.getLogger(__name__)
 
-# Read at a time. Bytes.
-PIECE = 256 * 1024
+# Read at a time, once the beginning was looked at. Bytes.
+PIECE = 1 << 20
 BATCH = 1000
 # A folder that is as old and has no row was left by a crash. Seconds.
 ORPHAN_SECONDS = 24 * 3600
-# Of a file that goes to a bucket: parts of this size, or of what makes so many of them. S3 takes parts of
-# 5 MiB to 5 GiB, and 10,000 of them.
+# Of a file that goes to a bucket: parts of this size (of UPLOAD_PART_BYTES where that is less), or of what
+# makes so many of them. S3 takes parts of 5 MiB to 5 GiB, and 10,000 of them.
 DIRECT_PART_BYTES = 16 << 20
+LEAST_PART_BYTES = 5 << 20
 MOST_PARTS = 10_000
 
 
@@ -115,7 +116,8 @@ def create_upload(
 
 def direct_part_bytes(size: int) -> int:
     """How large the parts of a file are that go to a bucket; the last one has the rest."""
-    return max(DIRECT_PART_BYTES, -(-size // MOST_PARTS))
+    wanted = min(DIRECT_PART_BYTES, settings.UPLOAD_PART_BYTES)
+    return max(wanted, LEAST_PART_BYTES, -(-size // MOST_PARTS))
 
 
 def get_upload(org: Organization, upload_id: uuid.UUID, *, lock: bool = False) -> Upload:
@@ -378,7 +380,8 @@ def _write(
     hashed = hashlib.new(checksum.algorithm) if checksum else None
     try:
         while written < length:
-            piece = source.read(min(PIECE, length - written))
+            to_head = head - offset - written
+            piece = source.read(min(to_head if to_head > 0 else PIECE, length - written))
             if not piece:
                 raise BadRequest(
                     "The part broke off before its end. Ask where to go on.",

@@ -13,7 +13,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from gunicorn.http.body import Body
+from gunicorn.http.unreader import SocketUnreader
 
+from clipforge.common.slow_clients import PlainReader
 from clipforge.devtools.testing.service import TLS, Service, eventually, running_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -154,3 +157,39 @@ def test_slow_readers_of_archives_hold_no_thread_and_get_them_whole(service):
             archive = zipfile.ZipFile(io.BytesIO(response.read()))
         assert (archive.namelist(), archive.testzip()) == (["large.mp4"], None)
     assert is_alive(service)
+
+
+# --- how a body is read ----------------------------------------------------------------
+
+
+def test_a_body_is_read_as_it_comes_and_what_follows_it_is_left_for_the_next_request():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        unreader = SocketUnreader(ours)
+        unreader.unread(b"held")  # came with the head of the request
+        reader = PlainReader(unreader, 4 + 20_000)
+        theirs.sendall(b"a" * 20_000 + b"NEXT")
+        assert reader.read(3) == b"hel"
+        assert reader.read(100) == b"d"
+        assert reader.read(15_000) == b"a" * 15_000
+        assert reader.read(0) == b""
+        # Fewer than 8 KiB are left, and gunicorn asks for no fewer: of what came too nothing is lost.
+        assert reader.read(1_000_000) == b"a" * 5_000
+        assert reader.read(1_000_000) == b""
+        assert unreader.take_buffered() == b"NEXT"
+
+
+def test_a_body_that_breaks_off_ends_there():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        body = Body(PlainReader(SocketUnreader(ours), 1000))
+        theirs.sendall(b"a" * 300)
+        theirs.shutdown(socket.SHUT_WR)
+        assert (body.read(1000), body.read(1000)) == (b"a" * 300, b"")
+
+
+def test_two_requests_that_come_at_once_are_answered_one_after_the_other(service: Service):
+    body = HEAD + b"Content-Type: application/json\r\nContent-Length: 8\r\n%s\r\n" + b'{"a": 1}'
+    with connect(service, body % b"" + body % b"Connection: close\r\n") as connection:
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answers.count(b"HTTP/1.1 401 ") == 2

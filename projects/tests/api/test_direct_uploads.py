@@ -123,6 +123,17 @@ def test_parts_are_as_large_that_ten_thousand_are_enough(size: int, part_bytes: 
     assert -(-size // part_bytes) <= 10_000
 
 
+@pytest.mark.parametrize(
+    ("most", "part_bytes"),
+    [(16 * MIB - 1, 16 * MIB - 1), (16 * MIB + 1, 16 * MIB), (5 * MIB - 1, 5 * MIB)],
+)
+def test_parts_are_as_large_as_the_setting_and_the_bucket_allow(
+    most: int, part_bytes: int, settings: Any
+):
+    settings.UPLOAD_PART_BYTES = most
+    assert uploads.direct_part_bytes(1) == part_bytes
+
+
 def test_ten_gigabytes_have_a_hundred_addresses_at_a_time(
     bucket: Bucket, organization: Organization
 ):
