@@ -5,8 +5,10 @@ The whole set, its figures and what they cost: `python -m clipforge.devtools.ben
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clipforge.devtools.benchmarks.moments import composing, judging
@@ -28,6 +30,16 @@ def test_what_is_planted_in_calm_is_found(planted: list[composing.Planted]):
     figures = judging.recall(planted)
     assert figures["plants"] == 3
     assert missed(figures) == []
+
+
+def test_the_same_videos_are_composed_in_each_run(tmp_path: Path):
+    composed = []
+    for number in range(2):
+        calm = composing.make_calm(np.random.default_rng(5), 3, "64x36")
+        path = tmp_path / f"{number}.mp4"
+        composing.compose(path, [dataclasses.replace(calm, seconds=1.0)], "64x36")
+        composed.append(path.read_bytes())
+    assert composed[0] == composed[1]
 
 
 def test_a_talk_is_cut_between_its_sentences(tmp_path: Path):
