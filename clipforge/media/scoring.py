@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-SCORER_VERSION: Final = "3"
+SCORER_VERSION: Final = "4"
 
 # Scales: the value that counts as nothing, and the value that counts as full.
 SPEECH_SCALE: Final = (0.05, 0.70)  # share of the time; a fluent speech measures 0.67
@@ -52,10 +52,9 @@ SWING_SCALE: Final = (0.4, 2.5)  # dB per 50 ms; steady noise 0.2, speech 3
 FLUX_SCALE: Final = (1.3, 3.0)  # dB; steady noise 1.1, speech 3
 SURGE_SCALE: Final = (6.0, 18.0)  # dB above the ambience; ten sound twice as loud
 MOTION_SCALE: Final = (1.0, 12.0)  # gray levels between pictures; animation 7, hand-held 18
-CUTS_SCALE: Final = (0.0, 0.4)  # cuts per second, smoothed: one every 2.5 s is full pace
+CUTS_SCALE: Final = (0.0, 0.4)  # cuts per second: one every 2.5 s is full pace
 RISE_SCALE: Final = (0.0, 0.4)  # of activity against the seconds before
 
-SMOOTH_SECONDS: Final = 5  # cuts are counted over this stretch
 OPENING_SECONDS: Final = 3.0
 EDGE_SECONDS: Final = 6.0  # before and after a stretch, longer than a pause: does it go on?
 BEFORE_SECONDS: Final = 5.0
@@ -288,9 +287,7 @@ def _strengths(seconds: Seconds) -> dict[str, Floats]:
     """Each second's aspects on their fixed scales."""
     lively = np.maximum(_scaled(seconds.swing, SWING_SCALE), _scaled(seconds.flux, FLUX_SCALE))
     surge = _scaled(seconds.level - _ambience(seconds), SURGE_SCALE)
-    around = np.pad(seconds.cuts, SMOOTH_SECONDS // 2)
-    cuts = np.convolve(around, np.full(SMOOTH_SECONDS, 1 / SMOOTH_SECONDS), "valid")
-    cutting = _scaled(cuts, CUTS_SCALE)
+    cutting = _scaled(_cuts_per_second(seconds), CUTS_SCALE)
     attacks = _scaled(seconds.flux, FLUX_SCALE)
     return {
         "speech": _scaled(seconds.speech, SPEECH_SCALE),
@@ -299,6 +296,21 @@ def _strengths(seconds: Seconds) -> dict[str, Floats]:
         # Either sets the pace; half weight for sound, which is busy whenever somebody talks.
         "pace": 1 - (1 - cutting) * (1 - attacks / 2),
     }
+
+
+def _cuts_per_second(seconds: Seconds) -> Floats:
+    """The pace of the cuts: each counts half in the shot before it and half in the one after, all along.
+
+    A single cut, as from a calm scene to a lively one, so makes neither of them quick: that would take
+    from the contrast between them, by which a passage is told from what is around it.
+    """
+    begins = np.flatnonzero(seconds.cuts)
+    lengths = np.diff(np.concatenate([[0], begins, [len(seconds.cuts)]]))
+    cuts = np.ones(len(lengths))
+    cuts[0] -= 0.5  # where the file begins and where it ends is no cut
+    cuts[-1] -= 0.5
+    rate = np.repeat(cuts / np.maximum(lengths, 1), lengths)
+    return np.maximum(rate, np.where(seconds.cuts > 1, seconds.cuts, 0))
 
 
 def _ambience(seconds: Seconds) -> np.float32:

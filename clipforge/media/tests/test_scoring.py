@@ -103,6 +103,33 @@ class TestMeaning:
         assert aspects["pace"] == 100
         assert aspects["motion"] == 0
 
+    def test_each_cut_counts_in_the_shots_on_both_sides_of_it(self):
+        """Two cuts in a minute: half of one in 40 s, two halves in 10 s, half of one in 10 s."""
+        cuts = [0.0] * 40 + [1.0] + [0.0] * 9 + [1.0] + [0.0] * 9
+        measured = Scorer(seconds(60, cuts=cuts))._sums["pace"]
+        shots = [
+            measured[40] / 40,
+            (measured[50] - measured[40]) / 10,
+            (measured[60] - measured[50]) / 10,
+        ]
+        assert shots == pytest.approx([0.5 / 40 / 0.4, 1 / 10 / 0.4, 0.5 / 10 / 0.4])
+
+    def test_several_cuts_in_a_second_are_full_pace_in_it_alone(self):
+        cuts = [0.0] * 30 + [2.0] + [0.0] * 29
+        before, there, after = rated(
+            Scorer(seconds(60, cuts=cuts)), (20, 30), (30, 31), (31, 41)
+        ).aspects["pace"]
+        assert there == 100
+        assert max(before, after) < 10
+
+    def test_a_cut_from_a_calm_scene_to_a_lively_one_leaves_the_calm_as_it_was(self):
+        """What goes on beyond the edges of a passage would else speak for a part of it."""
+        lively, cut = half(0, 12), [0.0] * 30 + [1.0] + [0.0] * 29
+        scorer = Scorer(seconds(60, motion=lively, cuts=cut))
+        assert scorer.going_on(np.array([30.0]), np.array([54.0]))[0] == pytest.approx(
+            0.52, abs=0.01
+        )
+
     def test_the_best_of_a_dull_file_scores_low(self):
         """A moderate stir in an hour of nothing is not a highlight."""
         stir = [0.0] * 300 + [2.5] * 20 + [0.0] * 280
