@@ -215,6 +215,8 @@ def main() -> None:
     sandbox.confine(limits)
     if request["arguments"].get("speech_model"):
         isolation.open_ahead()
+    if request["arguments"].get("face_model"):
+        import onnxruntime  # noqa: F401 - looks for graphics cards while it may: else it complains
     isolation.confine(request["reads"], request["writes"])
     operation = OPERATIONS[request["operation"]]
     if request["operation"] in IN_PROCESS:

@@ -345,6 +345,7 @@ def environment() -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",  # one stack per core would eat the memory limit
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",  # models are on this machine, or they are not
+        "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime would tell its maker of each model that it loads
     }
 
 

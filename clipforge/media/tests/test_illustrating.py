@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 import av
@@ -57,6 +58,16 @@ class TestPoster:
         operations.illustrate(clip, folder, face_model=MODEL)
         # The collar of the portrait is black, and nothing of the walls is.
         assert pixels(folder / "poster.jpg").min() < 30
+
+    def test_the_library_that_finds_it_neither_complains_nor_reports_to_its_maker(
+        self, tmp_path, folder, caplog
+    ):
+        """It would say that it cannot keep its id for reports, and cannot look for graphics cards."""
+        clip = make_video(tmp_path / "v.mp4", seconds=1, size="64x64")
+        with caplog.at_level(logging.INFO, logger="clipforge.media.sandbox"):
+            operations.illustrate(clip, folder, face_model=MODEL)
+        said = [record.getMessage() for record in caplog.records]
+        assert [line for line in said if line.startswith("the media child said")] == []
 
     @pytest.mark.parametrize("seconds", [0.5, 1])
     def test_the_shortest_clips_have_one(self, tmp_path, folder, seconds):
