@@ -41,6 +41,7 @@ RENDER = JobKind(
     ),
     input_key=lambda export: export.project.source_key,
     input_lost=frozenset({failures.SOURCE_MISSING.code}),
+    is_lasting=lambda export: export.error_code in failures.LASTING,
     staff=StaffView(
         title="Renders",
         facts={

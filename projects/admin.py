@@ -3,6 +3,8 @@ from __future__ import annotations
 from django.contrib import admin
 
 from clipforge.common.admin import NEWEST_FIRST, BigTable, MovedByServices
+from clipforge.common.admin_filters import between
+from clipforge.jobs.models import FAILED
 from projects.models import Moment, Project
 
 
@@ -18,6 +20,9 @@ class ProjectAdmin(BigTable, MovedByServices, admin.ModelAdmin[Project]):
     ordering = NEWEST_FIRST
     ordering_of_org = ["-created_at", "-id"]
     sortable_by = ["created_at"]
+    other_days = (
+        between("finished_at", "failed", also={"status": FAILED}, order=["-finished_at", "-id"]),
+    )
 
 
 @admin.register(Moment)

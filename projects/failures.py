@@ -35,6 +35,24 @@ IMPORT_CODES = {
 
 ERROR_CODES = frozenset({SOURCE_MISSING.code, *IMPORT_CODES, *(code.value for code in ErrorCode)})
 
+# What is wrong with the file or the order itself: a run of the same again ends in the same way. None of
+# a limit, which may be raised, nor of the machine.
+LASTING = frozenset(
+    code.value
+    for code in (
+        ErrorCode.EMPTY_FILE,
+        ErrorCode.NOT_A_VIDEO,
+        ErrorCode.NO_VIDEO_STREAM,
+        ErrorCode.UNSUPPORTED_CODEC,
+        ErrorCode.BAD_DIMENSIONS,
+        ErrorCode.TOO_SHORT,
+        ErrorCode.TRUNCATED,
+        ErrorCode.BAD_CAPTIONS,
+        ErrorCode.NO_SUCH_TRACK,
+        ErrorCode.BAD_RANGE,
+    )
+)
+
 
 class NoTranscript(NotFound):
     code, title = "no_transcript", "No transcript"

@@ -42,6 +42,8 @@ ANALYSIS = JobKind(
     # Of one that was never imported, where it will be.
     input_key=lambda project: project.source_key or importing.key_to_be(project),
     input_lost=frozenset({failures.SOURCE_MISSING.code}),
+    # What was not imported yet may be another file by the next time.
+    is_lasting=lambda project: bool(project.source_key) and project.error_code in failures.LASTING,
     staff=StaffView(
         title="Analyses",
         facts={"title": Fact("title"), "length": Fact("duration", is_seconds=True)},

@@ -133,6 +133,8 @@ class JobKind(Generic[J]):
     # failures that say it was not there. None: a run reads none.
     input_key: Callable[[J], str] | None = None
     input_lost: frozenset[str] = frozenset()
+    # Whether a job that failed would fail again, for what is wrong with its file or order.
+    is_lasting: Callable[[J], bool] = lambda _job: False
     staff: StaffView
 
     @property

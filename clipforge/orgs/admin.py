@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -9,7 +9,14 @@ from django.utils.html import format_html
 
 from clipforge.audit.admin import AuditedAdmin
 from clipforge.common.admin import BigTable, MovedByServices, NotMadeByHand
-from clipforge.orgs.models import APIKey, IdempotencyRecord, Membership, TierLimits
+from clipforge.orgs import keys
+from clipforge.orgs.models import (
+    APIKey,
+    IdempotencyRecord,
+    Membership,
+    RefusedRequests,
+    TierLimits,
+)
 from clipforge.orgs.selectors import spent_this_month
 
 
@@ -141,3 +148,26 @@ class IdempotencyRecordAdmin(BigTable, MovedByServices, admin.ModelAdmin[Idempot
     org_field = "org"
     search_fields = ["=id"]
     search_help_text = "The slug or id of an organization."
+
+
+@admin.register(RefusedRequests)
+class RefusedRequestsAdmin(BigTable, MovedByServices, admin.ModelAdmin[RefusedRequests]):
+    """Of the last 31 days."""
+
+    list_display = ["hour", "org", "key_name", "status", "code", "limit_name", "count"]
+    list_select_related = ["org", "key"]
+    org_field = "org"
+    made_at = "hour"
+    ordering = ["-hour", "-id"]
+    ordering_of_org = ["-hour", "-id"]
+    sortable_by = ["hour"]
+    summed: ClassVar[dict[str, Any]] = {"count": lambda value, _: f"{value:,}"}
+
+    @admin.display(description="key")
+    def key_name(self, row: RefusedRequests) -> str:
+        try:
+            key = row.key
+        except APIKey.DoesNotExist:
+            return "gone"
+        url = reverse("admin:orgs_apikey_change", args=[key.pk])
+        return format_html('<a href="{}">{} {}</a>', url, key.name, keys.label(key.prefix))

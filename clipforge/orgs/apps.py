@@ -7,10 +7,14 @@ class OrgsConfig(AppConfig):
     verbose_name = "Organizations"
 
     def ready(self) -> None:
+        from django.core.signals import request_finished
+
         from clipforge.common import secret_formats
         from clipforge.common.lists import search
         from clipforge.orgs import keys, signals, trigrams  # noqa: F401 - connects the receivers
+        from clipforge.orgs.refused import refusals
 
+        request_finished.connect(refusals.after_request, dispatch_uid="clipforge.refusals")
         for each in keys.SECRET_FORMATS:
             secret_formats.register(each)
         search.register_match("", trigrams.containing)

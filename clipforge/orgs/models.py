@@ -409,3 +409,40 @@ class IdempotencyRecord(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class RefusedRequests(models.Model):
+    """How many requests with a key were refused in an hour: a row for each code and limit.
+
+    Written by `clipforge.orgs.refused`.
+    """
+
+    org = models.ForeignKey(Organization, models.CASCADE, db_index=False, related_name="+")
+    hour = models.DateTimeField(help_text="When it began.")
+    # Of a token, the key that asked for it. It may be gone.
+    key = models.ForeignKey(
+        APIKey, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    status = models.PositiveSmallIntegerField()
+    code = models.CharField(max_length=64)
+    limit_name = models.CharField("limit", max_length=32, blank=True, db_default="")
+    count = models.BigIntegerField()
+
+    objects = OrgQuerySet["RefusedRequests"].as_manager()
+
+    class Meta:
+        verbose_name = verbose_name_plural = "refused requests"
+        constraints = [
+            # The row that is counted up; also the refusals on the page of an organization.
+            models.UniqueConstraint(
+                fields=["org", "hour", "key", "status", "code", "limit_name"],
+                name="orgs_refused_once_an_hour",
+            )
+        ]
+        indexes = [
+            # The admin's list, who was refused most, and `clipforge.orgs.tasks.forget_refusals`.
+            models.Index(fields=["-hour", "-id"], name="orgs_refused_newest")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count:,} × {self.code} at {self.hour:%Y-%m-%d %H:00}"

@@ -21,6 +21,7 @@ from clipforge.orgs.models import (
     KeySpending,
     Membership,
     Organization,
+    RefusedRequests,
     Role,
     StorageUsage,
     TierLimits,
@@ -155,6 +156,10 @@ def bytes_of(orgs: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
 def storage_usage() -> QuerySet[StorageUsage]:
     """The row of the organization of the outer query."""
     return StorageUsage.objects.filter(org=OuterRef("pk"))
+
+
+def refused_requests(org: Organization) -> QuerySet[RefusedRequests]:
+    return RefusedRequests.objects.for_org(org)
 
 
 def all_users() -> QuerySet[User]:

@@ -10,7 +10,7 @@ from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from clipforge.orgs import keys
-from clipforge.orgs.models import APIKey, IdempotencyRecord
+from clipforge.orgs.models import APIKey, IdempotencyRecord, RefusedRequests
 from clipforge.orgs.selectors import addressees
 
 # Long enough for any client to have given up repeating itself.
@@ -19,6 +19,10 @@ IDEMPOTENCY_RETENTION = datetime.timedelta(days=30)
 # Tokens of pages end within an hour; what one did is looked into on the day, if ever.
 TOKEN_RETENTION = datetime.timedelta(days=1)
 TOKENS_AT_ONCE = 1000
+
+# As far back as the pages of staff look.
+REFUSAL_RETENTION = datetime.timedelta(days=31)
+REFUSALS_AT_ONCE = 10_000
 
 
 @app.periodic(cron="47 3 * * *")
@@ -58,3 +62,13 @@ def forget_ended_tokens(timestamp: int) -> None:
     # To the last: one organization may make more in a day than a batch each half hour comes to.
     while batch := list(oldest[:TOKENS_AT_ONCE]):
         APIKey.objects.filter(pk__in=batch).delete()
+
+
+@app.periodic(cron="31 3 * * *")
+@app.task(queue="maintenance", queueing_lock="orgs.refusals", name="orgs.forget_refusals")
+def forget_refusals(timestamp: int) -> None:
+    """Delete the counts of hours that began 31 days ago, so many in a transaction."""
+    past = RefusedRequests.objects.filter(hour__lt=Now() - REFUSAL_RETENTION)
+    oldest = past.order_by("hour", "id").values_list("pk", flat=True)
+    while batch := list(oldest[:REFUSALS_AT_ONCE]):
+        RefusedRequests.objects.filter(pk__in=batch).delete()

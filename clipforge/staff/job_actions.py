@@ -8,7 +8,7 @@ from clipforge.common import storage
 from clipforge.common.errors import StorageUnavailable
 from clipforge.jobs import rules
 from clipforge.jobs.kinds import kind_of
-from clipforge.jobs.models import Job
+from clipforge.jobs.models import FAILED, Job
 from clipforge.jobs.rules import Action, Refusal
 
 PERMISSIONS = {
@@ -20,16 +20,24 @@ PERMISSIONS = {
 INPUT_IS_GONE = Refusal(
     "Its source is not there any more, so it would fail again. The customer has to upload it again."
 )
+WOULD_FAIL_AGAIN = Refusal(
+    "It failed for what is wrong with its file or its order, so it would fail again. The customer has to "
+    "send another."
+)
 
 
 def why_not(action: Action, job: Job) -> Refusal | None:
-    """As `rules.why_not`; a retry, moreover, needs the file that a run reads.
+    """As `rules.why_not`; a retry, moreover, has to have a chance, and needs the file that a run reads.
 
     The store is asked only about a job that failed for want of its file.
     """
     if refusal := rules.why_not(action, job):
         return refusal
-    return INPUT_IS_GONE if action is Action.RETRY and _is_input_gone(job) else None
+    if action is not Action.RETRY:
+        return None
+    if job.status == FAILED and kind_of(job).is_lasting(job):
+        return WOULD_FAIL_AGAIN
+    return INPUT_IS_GONE if _is_input_gone(job) else None
 
 
 def _is_input_gone(job: Job) -> bool:

@@ -7,6 +7,8 @@ from django.urls import URLPattern, path
 
 from clipforge.staff.approvals import job_refunds, payment_refunds
 from clipforge.staff.approvals import views as approval_views
+from clipforge.staff.customers import tables as customer_tables
+from clipforge.staff.customers import views as customer_views
 from clipforge.staff.downloads import views as download_views
 from clipforge.staff.downloads.selectors import SHEETS
 from clipforge.staff.earnings import tables as earning_tables
@@ -116,6 +118,21 @@ def page_urls(site: AdminSite) -> list[URLPattern]:
                 name=f"business-{name}",
             )
             for name in earning_tables.TABLES
+        ),
+        # Who is refused, whose work fails, and what it costs.
+        path("customers/", view(customer_views.customers), name="customers"),
+        *(
+            path(
+                f"customers/{name}.csv",
+                view(customer_views.download(name)),
+                name=f"customers-{name}",
+            )
+            for name in customer_tables.TABLES
+        ),
+        path(
+            f"{organization}health/",
+            view(customer_views.health),
+            name="organization-health",
         ),
         # Tables to take along.
         path("export/", view(download_views.choose), name="downloads"),

@@ -78,7 +78,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse |
     if document is None:
         return None
     set_rollback()
-    return _response(document, headers)
+    return Problem(document, headers)
 
 
 def document_of(exc: Exception) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def problem_response(
     status: int, code: str, detail: str, *, headers: dict[str, str] | None = None
 ) -> HttpResponse:
     """A problem outside DRF: middleware, the 404 and 500 handlers."""
-    return _response(problem(status, code, detail), headers or {})
+    return Problem(problem(status, code, detail), headers or {})
 
 
 def refusal(error: DomainError) -> HttpResponse:
@@ -140,14 +140,19 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return problem_response(400, "malformed_request", "The request cannot be understood.")
 
 
-def _response(document: dict[str, Any], headers: dict[str, str]) -> HttpResponse:
+class Problem(HttpResponse):
+    """An answer that says why a request was refused: `document`."""
+
     # Not DRF's Response, which would render it as whatever the view renders: the docs are HTML.
-    return HttpResponse(
-        JSONRenderer().render(document),
-        status=document["status"],
-        headers={"Cache-Control": "no-store", **headers},
-        content_type=CONTENT_TYPE,
-    )
+
+    def __init__(self, document: dict[str, Any], headers: dict[str, str]) -> None:
+        super().__init__(
+            JSONRenderer().render(document),
+            status=document["status"],
+            headers={"Cache-Control": "no-store", **headers},
+            content_type=CONTENT_TYPE,
+        )
+        self.document = document
 
 
 def _document(exc: Exception) -> tuple[dict[str, Any] | None, dict[str, str]]:

@@ -21,6 +21,7 @@ from clipforge.common.cache.metrics import metrics
 from clipforge.common.cache.redis import COOL_DOWN_SECONDS, Breaker
 from clipforge.common.cache.versioned_cache import BORN_KEY, forget_pending
 from clipforge.devtools.testing.redis_server import PATIENCE
+from clipforge.orgs.refused import refusals
 from clipforge.orgs.windows import local_windows
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def forget_everything() -> None:
     local_counters.clear()
     local_windows.clear()
     metrics.forget()
-    metrics._flushed_at = math.inf  # no request adds them because a second has passed
+    refusals.forget()
+    # No request adds them because some seconds have passed.
+    metrics._flushed_at = refusals._flushed_at = math.inf
 
 
 def be_patient(name: str = "default") -> None:

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from clipforge.common.api.conditional import conditional
 from clipforge.common.api.filters import refuse_unknown_parameters
 from clipforge.common.api.parsers import require_readable
+from clipforge.common.api.problems import Problem
 from clipforge.common.api.unknown_fields import refuse_body
 from clipforge.common.api.versions import change_back, etags_of, tell
 from clipforge.common.api.views import LeanView
@@ -42,6 +43,7 @@ from clipforge.orgs.api.serializers import (
 )
 from clipforge.orgs.models import Organization, Scope
 from clipforge.orgs.principal import Principal
+from clipforge.orgs.refused import refusals
 from clipforge.orgs.selectors import with_override
 from clipforge.orgs.windows import Costs
 
@@ -156,7 +158,23 @@ class OrgView(LeanView):
             tell(response, version)
         add_limit_headers(response, admission_of(request))
         tell_readers(request, response)
+        if response.status_code >= 400:
+            _count_refusal(response, admission_of(request))
         return response
+
+
+def _count_refusal(response: Any, admission: Admission | None) -> None:
+    """Count a request of a known organization that was refused, for the pages of staff."""
+    if admission is None or not isinstance(response, Problem):
+        return
+    document = response.document
+    limit = document.get("limit")  # of a size it is a number
+    refusals.count(
+        admission.principal.api_key,
+        status=document["status"],
+        code=document["code"],
+        limit_name=limit if isinstance(limit, str) else "",
+    )
 
 
 class OriginsView(OrgView):

@@ -4,47 +4,20 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from clipforge.common.money import money
 from clipforge.orgs.models import Tier
 from clipforge.staff import formatting
 from clipforge.staff.earnings import selectors as earning_selectors
 from clipforge.staff.earnings.selectors import Month
+from clipforge.staff.tables import Cell, Table, money_cell, word
 from credits.models import GrantKind
 from credits.selectors import Meaning
 
 DAY = datetime.timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A figure: as people read it, as a file has it, and the list of the rows that it is the sum of."""
-
-    text: str
-    value: Any
-    url: str = ""
-    is_number: bool = True
-
-
-class Table(NamedTuple):
-    title: str
-    note: str
-    headings: list[str]
-    rows: list[list[Cell]]
-
-    @property
-    def labelled(self) -> list[list[tuple[str, Cell]]]:
-        """The rows, each cell with its heading."""
-        return [list(zip(self.headings, row, strict=True)) for row in self.rows]
-
-
-def word(text: str, url: str = "") -> Cell:
-    return Cell(text, text, url, is_number=False)
 
 
 def revenue(months: list[Month], now: datetime.datetime) -> Table:
@@ -59,10 +32,12 @@ def revenue(months: list[Month], now: datetime.datetime) -> Table:
                 word(str(Tier(line.tier).label) if line.tier else "Credit packs"),
                 word(line.currency.upper()),
                 Cell(formatting.number(line.payments), line.payments, _payments(of)),
-                _money(line.settled, line.currency, _payments(of)),
-                _money(line.refunded, line.currency, back),
-                _money(line.disputed, line.currency, _payments({**of, "disputed_amount__gt": 0})),
-                _money(line.net, line.currency, _payments(of)),
+                money_cell(line.settled, line.currency, _payments(of)),
+                money_cell(line.refunded, line.currency, back),
+                money_cell(
+                    line.disputed, line.currency, _payments({**of, "disputed_amount__gt": 0})
+                ),
+                money_cell(line.net, line.currency, _payments(of)),
             ]
         )
     return Table(
@@ -84,7 +59,7 @@ def recurring(months: list[Month], now: datetime.datetime) -> Table:
             [
                 word(formatting.month(line.month.start)),
                 word(line.currency.upper()),
-                _money(line.amount, line.currency, going_on),
+                money_cell(line.amount, line.currency, going_on),
                 Cell(formatting.number(line.plans), line.plans, going_on),
                 Cell(formatting.number(line.new), line.new, began),
                 Cell(formatting.number(line.churned), line.churned, ended),
@@ -116,8 +91,8 @@ def customers(months: list[Month], now: datetime.datetime) -> Table:
                 word(line.name, organization),
                 word(line.currency.upper()),
                 Cell(formatting.number(line.payments), line.payments, _payments(of)),
-                _money(line.settled, line.currency, _payments(of)),
-                _money(line.net, line.currency, _payments(of)),
+                money_cell(line.settled, line.currency, _payments(of)),
+                money_cell(line.net, line.currency, _payments(of)),
             ]
         )
     return Table(
@@ -204,10 +179,6 @@ def _days(field: str, month: Month, currency: str) -> dict[str, Any]:
         "of": "customers",
         **of,
     }
-
-
-def _money(minor: int, currency: str, url: str) -> Cell:
-    return Cell(money(minor, currency), minor, url)
 
 
 def _payments(of: dict[str, Any]) -> str:

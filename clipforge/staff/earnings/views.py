@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import cast
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,8 +18,9 @@ from clipforge.orgs.models import User
 from clipforge.staff.charts import Chart, Series
 from clipforge.staff.earnings import selectors as earning_selectors
 from clipforge.staff.earnings.selectors import Month
-from clipforge.staff.earnings.tables import TABLES, Cell, Table
+from clipforge.staff.earnings.tables import TABLES
 from clipforge.staff.pages import needs, page
+from clipforge.staff.tables import Table, lines_of
 
 # How many months are shown; the first unless another is asked for.
 MONTHS = (12, 3, 24)
@@ -63,7 +64,7 @@ def download(name: str) -> Callable[..., HttpResponse]:
             after={"from": f"{first:%Y-%m}", "to": f"{last:%Y-%m}"},
             reason=f"Downloaded the {name} of the business as CSV.",
         )
-        response = attachment(_lines(table), name=f"{name}-{first:%Y-%m}-to-{last:%Y-%m}.csv")
+        response = attachment(lines_of(table), name=f"{name}-{first:%Y-%m}-to-{last:%Y-%m}.csv")
         return cast("HttpResponse", response)
 
     return as_csv
@@ -74,22 +75,6 @@ def _months(request: HttpRequest, now: datetime.datetime) -> list[Month]:
     if asked not in map(str, MONTHS):
         raise Http404
     return earning_selectors.last_months(now, int(asked))
-
-
-def _lines(table: Table) -> Iterator[Sequence[object]]:
-    """Each figure as it is counted; of money also as people write it."""
-    of_money = [
-        place
-        for place in range(len(table.headings))
-        if any(cell.is_number and cell.text != f"{cell.value:,}" for cell in _column(table, place))
-    ]
-    yield [*table.headings, *(f"{table.headings[place]} (written)" for place in of_money)]
-    for row in table.rows:
-        yield [*(cell.value for cell in row), *(row[place].text for place in of_money)]
-
-
-def _column(table: Table, place: int) -> Iterator[Cell]:
-    return (row[place] for row in table.rows)
 
 
 def _charts(tables: dict[str, Table], months: list[Month]) -> list[Chart]:

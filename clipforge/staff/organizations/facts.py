@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from django.urls import reverse
+
 from billing.models import PaymentMethod, SubscriptionStatus
 from clipforge.orgs.models import Organization
 from clipforge.staff import formatting
@@ -18,6 +20,7 @@ class Fact(NamedTuple):
     value: str
     note: str = ""
     state: str = ""  # the colour of a badge; empty: no badge
+    url: str = ""  # of the page with more about it
 
 
 def facts_of(org: Organization, facts: overview.Facts, days: list[overview.Day]) -> list[Fact]:
@@ -47,8 +50,16 @@ def facts_of(org: Organization, facts: overview.Facts, days: list[overview.Day])
             f"{facts.failed_day:,} in 24 hours",
             f"{facts.failed_month:,} in {overview.DAYS} days",
             "bad" if facts.failed_day else "",
+            reverse("admin:organization-health", args=[org.pk]),
         ),
         _requests(org, facts),
+        Fact(
+            "Refused requests",
+            f"{formatting.number(facts.refused_day)} in 24 hours",
+            f"{formatting.number(facts.throttled_day)} of them throttled",
+            "bad" if facts.throttled_day else "",
+            reverse("admin:organization-health", args=[org.pk]),
+        ),
         Fact(
             "Other limits",
             f"{formatting.count(limits['concurrent_jobs'], 'job')} at once",

@@ -42,6 +42,8 @@ DAYS = 30
 NEWEST = 10
 # The types of transaction that the days add up. By name: those are ranges of one index, amounts and all.
 SUMMED = [TransactionType.SPEND, TransactionType.GRANT, TransactionType.PURCHASE]
+# The status of an answer to a request over a limit a minute.
+THROTTLED = 429
 # Longer than a transaction takes: until then a day may get rows that began before its end.
 SETTLED = datetime.timedelta(hours=1)
 
@@ -84,6 +86,8 @@ class Facts:
     running: int
     failed_day: int  # of the jobs of the last 24 hours, those that failed
     failed_month: int
+    throttled_day: int  # requests over a limit a minute, in this hour and the 23 before
+    refused_day: int  # those and the ones that were refused for other reasons
     stored: int  # bytes of all files, pictures among them, as of now
     storage: Storage
     owner: str
@@ -140,6 +144,7 @@ def _figures(org: Organization, now: datetime.datetime) -> dict[str, Any]:
             .filter(tier=OuterRef("tier"))
             .values(row=JSONObject(**{name: name for name in LIMITS}))
         ),
+        **_refusals(org, now),
         "stored": Coalesce(Subquery(org_selectors.storage_usage().values("bytes")), 0),
         "owner": Coalesce(Subquery(owners.values("user__email")[:1]), Value("")),
         "people": _number(org_selectors.memberships(org), Count("*"), "organization"),
@@ -176,6 +181,15 @@ def _figures(org: Organization, now: datetime.datetime) -> dict[str, Any]:
             ),
         }
     return found
+
+
+def _refusals(org: Organization, now: datetime.datetime) -> dict[str, Any]:
+    first = now.replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=23)
+    refused = org_selectors.refused_requests(org).filter(hour__gte=first)
+    return {
+        "refused_day": _number(refused, Sum("count")),
+        "throttled_day": _number(refused.filter(status=THROTTLED), Sum("count")),
+    }
 
 
 def _sizes(org: Organization) -> dict[str, Any]:

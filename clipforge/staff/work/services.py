@@ -313,6 +313,8 @@ def _do(action: Action, item: RescueItem, reason: str, actor: Actor) -> None:
 def _do_job(action: Action, item: RescueItem, actor: str) -> Done:
     job = _locked(item)
     before = {"status": job.status}
+    if refusal := job_actions.why_not(action, job):
+        raise refusal.as_error()
     if action is Action.RELEASE:
         job = job_services.release_hold_of(job=job, actor=actor)
         hold = cast("CreditHold", job.hold)
