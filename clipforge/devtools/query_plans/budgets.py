@@ -106,6 +106,12 @@ BUSINESS_CREDITS = Budget(
 )
 # All of that once the months that are over are remembered: this month, and since midnight.
 BUSINESS_PAGE = Budget(statements=12, buffers=3_000, rows=1.0, slack=1_000_000, sorts=50_000)
+# What a month of refusals, failures, jobs and the ledger come to: they grow with what is done in a
+# month, and each is a range of an index.
+CUSTOMERS = Budget(statements=2, buffers=20_000, rows=1.0, slack=2_500_000, sorts=200_000)
+CUSTOMERS_PAGE = CUSTOMERS._replace(statements=16, buffers=60_000, slack=5_000_000)
+# The same of one organization.
+HEALTH = Budget(statements=16, buffers=10_000, rows=3.0, slack=1_000_000, sorts=200_000)
 # Sixteen counts of up to 1,001 rows of an index each, and the oldest of two queues.
 DASHBOARD = Budget(statements=10, buffers=120, slack=20_000, sorts=200)
 # Up to eight beginnings of an index, merged; each open hold looked at, and its work; and the names of

@@ -36,6 +36,7 @@ def pages() -> Iterator[Page]:
     yield from staff_pages.approval_pages()
     yield from staff_pages.download_pages()
     yield from staff_pages.business_pages()
+    yield from staff_pages.customer_pages()
 
 
 # --- the queue and the clock -----------------------------------------------------------

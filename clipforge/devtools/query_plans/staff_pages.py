@@ -22,6 +22,9 @@ from clipforge.jobs import selectors as job_selectors
 from clipforge.jobs.kinds import all_kinds
 from clipforge.orgs.models import Organization, User
 from clipforge.staff.approvals import views as approval_views
+from clipforge.staff.customers import selectors as customer_selectors
+from clipforge.staff.customers import tables as customer_tables
+from clipforge.staff.customers import views as customer_views
 from clipforge.staff.downloads import selectors as download_selectors
 from clipforge.staff.downloads.selectors import Selection
 from clipforge.staff.earnings import selectors as earning_selectors
@@ -103,6 +106,19 @@ def business_pages() -> Iterator[Page]:
             read, budget = partial(_anew, read, months, now), budgets.BUSINESS_CREDITS
         yield Page(f"admin business {name}", "", budget, read)
     yield Page("admin business", "", budgets.BUSINESS_PAGE, page)
+
+
+def customer_pages() -> Iterator[Page]:
+    """The whole page, and each of its tables, of the longest stretch of time that it offers."""
+    now = timezone.now()
+    for name, table in customer_tables.TABLES.items():
+        read = partial(table, customer_selectors.MONTH, now)
+        yield Page(f"admin customers {name}", "", budgets.CUSTOMERS, read)
+    page = partial(_respond, customer_views.customers, params={"span": "month"})
+    yield Page("admin customers", "", budgets.CUSTOMERS_PAGE, page)
+    for subject in subjects():
+        health = partial(_respond, customer_views.health, subject.org.pk)
+        yield Page(f"admin health, {subject.label}", "", budgets.HEALTH, health)
 
 
 def _anew(read: Callable[[], object], months: list[Month], now: datetime.datetime) -> object:

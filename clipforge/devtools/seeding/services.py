@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from clipforge.common.errors import Conflict, Invalid
-from clipforge.devtools.seeding import books, charges, sales, webhooks, world
+from clipforge.devtools.seeding import books, charges, refusals, sales, webhooks, world
 from clipforge.devtools.seeding.draws import (
     SECOND,
     Draw,
@@ -58,7 +58,7 @@ def seed(
         _require_room(number, into_existing)
         with without_indexes(TABLES, progress):
             made = _fill(sizes, number, with_keys, progress)
-    analyze([ORGANIZATIONS, *TABLES, *webhooks.TABLES])
+    analyze([ORGANIZATIONS, *TABLES, *webhooks.TABLES, *refusals.TABLES])
     return made
 
 
@@ -76,6 +76,7 @@ def _fill(sizes: Sizes, number: int, with_keys: bool, progress: Progress) -> lis
         kept = _work(sizes, draw, orgs, sink, progress)
         _ledger(sizes, draw, orgs, kept, sink, progress)
     webhooks.write(orgs.ids)
+    refusals.write(orgs.ids)
     return _keys(rows, now) if with_keys else []
 
 
