@@ -27,13 +27,26 @@ from clipforge.devtools.testing.factories import (
 from clipforge.events import outbox
 from clipforge.events.models import Delivery, Endpoint
 from clipforge.orgs.idempotency import Answer, once
-from clipforge.orgs.models import IdempotencyRecord, Membership, TierLimits
+from clipforge.orgs.models import IdempotencyRecord, Membership, RefusedRequests, TierLimits
 
 
 def make_record() -> IdempotencyRecord:
     org = make_organization()
     once(org=org, key="k", fingerprint="f" * 64, effect=lambda: Answer(201, "{}"))
     return IdempotencyRecord.objects.for_org(org).get()
+
+
+def make_refusals() -> RefusedRequests:
+    org = make_organization()
+    return RefusedRequests.objects.create(
+        org=org,
+        hour=timezone.now().replace(minute=0, second=0, microsecond=0),
+        key=make_api_key(org).api_key,
+        status=429,
+        code="rate_limited",
+        limit_name="api",
+        count=1234,
+    )
 
 
 def left_by_a_project(label: str) -> Callable[[], models.Model]:
@@ -107,6 +120,7 @@ MAKERS: dict[str, Callable[[], models.Model]] = {
     ),
     "orgs.APIKey": lambda: make_api_key(make_organization()).api_key,
     "orgs.IdempotencyRecord": make_record,
+    "orgs.RefusedRequests": make_refusals,
     "audit.AuditEntry": make_action,
     "credits.CreditAccount": left_by_a_project("credits.CreditAccount"),
     "credits.CreditGrant": left_by_a_project("credits.CreditGrant"),

@@ -42,7 +42,7 @@ import json, tempfile
 from pathlib import Path
 from procrastinate.contrib.django import app
 from clipforge.media.sample import make_sample
-from clipforge.orgs.models import User
+from clipforge.orgs.models import RefusedRequests, User
 from clipforge.devtools.testing.factories import make_api_key, make_export, make_organization, make_project
 from clipforge.devtools.testing.rows import MAKERS
 User.objects.create_superuser("ada", "ada@example.com", {PASSWORD!r})
@@ -63,6 +63,7 @@ clip = make_export(film, moment=film.moments.first(), start=2.0, end=12.0, statu
 app.tasks["exports.render"](export_id=str(clip.pk), fence=clip.fence)
 print(json.dumps({{
     "rows": {{label: str(make().pk) for label, make in MAKERS.items()}},
+    "refused": str(RefusedRequests.objects.get().org_id),
     "customers": {{
         name: [str(org.pk), make_api_key(org).secret] for name, org in orgs.items()
     }},
@@ -182,6 +183,7 @@ KINDS = {
     "a payment": ("billing_payment_change", "billing.Payment"),
     "a refund": ("refund-payment", "billing.Payment"),
     "charts": ("business", None),
+    "tables of customers": ("customers", None),
     "work to rescue": ("rescue", None),
     "approvals": ("approvals", None),
     "words": ("glossary", None),
@@ -198,6 +200,13 @@ def test_axe_finds_nothing_on_a_page_of_each_kind_at_any_width_in_either_theme(a
 def test_axe_finds_nothing_in_what_was_found(ada):
     ada.go(f"{reverse('admin:find')}?q=un")
     assert ada.page.locator("main a").count() > 1
+    assert faults_of(ada, thorough=True) == []
+
+
+def test_the_health_of_an_organization_is_whole(ada, seeded):
+    ada.go(reverse("admin:organization-health", args=[seeded["customers"]["Unlucky"][0]]))
+    assert faults_of(ada) == []
+    ada.go(reverse("admin:organization-health", args=[seeded["refused"]]))
     assert faults_of(ada, thorough=True) == []
 
 

@@ -58,6 +58,7 @@ orgs.apikey                     sfeaR   -       -       -
 orgs.idempotencyrecord          sfeaR   -       -       -
 orgs.membership                 sfeaR   aR      aR      aR
 orgs.organization               sfeaR   aR      aR      -
+orgs.refusedrequests            sfeaR   -       -       -
 audit.auditentry                sfeaR   -       -       -
 orgs.tierlimits                 sfeaR   -       eaR     -
 orgs.user                       sfeaR   aR      aR      -
@@ -108,6 +109,15 @@ refund-payment                  payment faR     faR
 rescue                          -       sfeaR       405
 rescue-confirm                  -       seaR        seaR
 rescue-run                      run     seaR        405
+customers                       -       sfeaR       405
+customers-throttled             -       faR         405
+customers-refused               -       faR         405
+customers-failing               -       faR         405
+customers-codes                 -       faR         405
+customers-work                  -       faR         405
+customers-storage               -       faR         405
+customers-spending              -       faR         405
+organization-health             org     sfeaR       405
 business                        -       faR         405
 business-revenue                -       faR         405
 business-recurring              -       faR         405
