@@ -162,6 +162,8 @@ class RefusedRequestsAdmin(BigTable, MovedByServices, admin.ModelAdmin[RefusedRe
     ordering_of_org = ["-hour", "-id"]
     sortable_by = ["hour"]
     summed: ClassVar[dict[str, Any]] = {"count": lambda value, _: f"{value:,}"}
+    search_fields = ["=id"]
+    search_help_text = "The slug or id of an organization."
 
     @admin.display(description="key")
     def key_name(self, row: RefusedRequests) -> str:

@@ -1,4 +1,4 @@
-"""What helps against a refusal or a failure, by its code."""
+"""Remedies for refusals and failures, by their codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from projects.failures import IMPORT_CODES, LASTING, SOURCE_MISSING
 
 
 class Help(NamedTuple):
-    """What to do about a refusal, and the page that does it, for those with the permission.
+    """A remedy for a refusal, and the page that does it, for those with the permission.
 
     `of_key`: the page is about the key, else about its organization.
     """

@@ -204,7 +204,7 @@ def _failed(by: str, org: Organization | None = None) -> str:
 
 
 class Cost(NamedTuple):
-    """What an organization makes us do, and what it brings.
+    """The work that an organization gives us, and what it brings.
 
     `seconds`: how long workers had its jobs, of those begun in the stretch of time. `stored`: bytes, as of
     now. `spent`: credits, less what was given back. `paid`: what stayed of it, in minor units by currency.

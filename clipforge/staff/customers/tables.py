@@ -116,6 +116,8 @@ def codes(span: Span, now: datetime.datetime) -> Table:
 def work(span: Span, now: datetime.datetime) -> Table:
     return _costs(
         customer_selectors.most_work(span.since(now)),
+        span,
+        now,
         "Most work",
         "By the time for which workers had the jobs that were begun; beside it, what that brought.",
     )
@@ -124,6 +126,8 @@ def work(span: Span, now: datetime.datetime) -> Table:
 def storage(span: Span, now: datetime.datetime) -> Table:
     return _costs(
         customer_selectors.most_stored(span.since(now)),
+        span,
+        now,
         "Most storage",
         "By the bytes of all files, as of now.",
     )
@@ -132,6 +136,8 @@ def storage(span: Span, now: datetime.datetime) -> Table:
 def spending(span: Span, now: datetime.datetime) -> Table:
     return _costs(
         customer_selectors.most_spent(span.since(now)),
+        span,
+        now,
         "Most spent",
         "By credits spent, less those that were given back.",
     )
@@ -140,16 +146,20 @@ def spending(span: Span, now: datetime.datetime) -> Table:
 COSTS = ["Worker time", "Jobs", "Stored", "Credits spent", "Paid"]
 
 
-def _costs(found: list[customer_selectors.Cost], title: str, note: str) -> Table:
-    rows = [[*_whose(line.org, line.name, line.tier), *_cost(line)] for line in found]
+def _costs(
+    found: list[customer_selectors.Cost], span: Span, now: datetime.datetime, title: str, note: str
+) -> Table:
+    rows = [[*_whose(line.org, line.name, line.tier), *_cost(line, span, now)] for line in found]
     return Table(title, note, ["Organization", "Tier", *COSTS], rows)
 
 
-def _cost(line: customer_selectors.Cost) -> list[Cell]:
-    ledger = (
-        f"{reverse('admin:credits_credittransaction_changelist')}?{urlencode({'of': line.org})}"
-    )
-    payments = f"{reverse('admin:billing_payment_changelist')}?{urlencode({'of': line.org})}"
+def _cost(line: customer_selectors.Cost, span: Span, now: datetime.datetime) -> list[Cell]:
+    def of(model: str, field: str) -> str:
+        asked = {"of": str(line.org), **_since(field, span, now)}
+        return f"{reverse(f'admin:{model}_changelist')}?{urlencode(asked)}"
+
+    ledger = of("credits_credittransaction", "created_at")
+    payments = of("billing_payment", "paid_at")
     paid = " and ".join(money(amount, currency) for currency, amount in sorted(line.paid.items()))
     return [
         Cell(formatting.length(line.seconds), round(line.seconds, 1)),
@@ -240,7 +250,7 @@ def cost_of(org: Organization, now: datetime.datetime) -> Table:
     rows = []
     for span in (WEEK, MONTH):
         if found := customer_selectors.cost(org, span.since(now)):
-            rows.append([word(span.label), *_cost(found)])
+            rows.append([word(span.label), *_cost(found, span, now)])
     return Table(
         "Cost and revenue",
         "Worker time of the jobs that were begun; stored as of now; paid less what went back.",

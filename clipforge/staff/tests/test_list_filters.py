@@ -54,15 +54,16 @@ DAYS = {
     "events.Delivery": ["created_at"],
     "events.Endpoint": ["created_at"],
     "events.Event": ["created_at"],
-    "exports.Export": ["created_at"],
+    "exports.Export": ["created_at", "finished_at"],
     "orgs.APIKey": ["created_at"],
     "orgs.IdempotencyRecord": ["created_at"],
     "orgs.Membership": ["created_at"],
     "orgs.Organization": ["created_at"],
+    "orgs.RefusedRequests": ["hour"],
     "orgs.User": [],
     "procrastinate.ProcrastinateJob": [],
     "projects.Moment": [],
-    "projects.Project": ["created_at"],
+    "projects.Project": ["created_at", "finished_at"],
 }
 OF_NO_ORGANIZATION = {
     "orgs.Organization",
@@ -216,7 +217,7 @@ def test_one_click_chooses_today_a_week_or_a_month_and_keeps_what_else_is_chosen
     page = staff.get(PROJECTS, {"status__exact": "READY", "o": "7"}).content.decode()
     forms = re.findall(r'<form class="cf-filter".*?</form>', page, re.DOTALL)
     kept = '<input type="hidden" name="status__exact" value="READY">'
-    assert [form.count(kept) for form in forms] == [1, 1]
+    assert [form.count(kept) for form in forms] == [1, 1, 1]
 
 
 # --- whose -----------------------------------------------------------------------------

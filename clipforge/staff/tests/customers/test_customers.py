@@ -326,7 +326,7 @@ def test_every_table_is_a_file_for_those_who_may_download_and_leaves_an_audit_ro
     assert f"{PAGE}{name}.csv" not in support.get(PAGE).content.decode()
     finance = signed_in(make_staff("finance"))
     assert f"{PAGE}{name}.csv?span=week" in finance.get(PAGE).content.decode()
-    response = finance.get(f"{PAGE}{name}.csv?span=week")
+    response: Any = finance.get(f"{PAGE}{name}.csv?span=week")
     lines = list(csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode())))
     assert len(lines) == len(tables.TABLES[name](WEEK, NOW).rows)
     entry = AuditEntry.objects.latest("id")
