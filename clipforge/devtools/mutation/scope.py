@@ -105,9 +105,12 @@ GROUPS = {
             "exports/tests/test_events.py",
             "exports/tests/test_rendering.py",
             "exports/tests/test_rendering_options.py",
+            "exports/tests/test_rendering_steps.py",
             "exports/tests/test_retention.py",
+            "exports/tests/test_steady_links.py",
             "exports/tests/api/test_download.py",
             "exports/tests/api/test_twins_and_links.py",
+            "projects/tests/test_tasks.py",
         ),
     ),
     "tenancy": Group(
