@@ -312,6 +312,43 @@ def test_cancelling_open_work_gives_the_credits_back(status: str):
     assert funds(project.org) == Funds(available=11, held=0)
 
 
+def test_a_cancel_gives_the_next_its_turn_and_one_of_an_unknown_kind_a_turn_without_an_entry():
+    org = make_organization(credits_=6, tier="FREE")
+    first, following = unsaved(org), unsaved(org)
+    submit(first)
+    submit(following)
+    JobPlace.objects.create(job=uuid7(), kind="of the next release", org=org, fence=0)
+    JobShare.objects.filter(pk=org.pk).update(waiting=2)
+    assert jobs_of(following) == []
+    lifecycle.cancel(first, actor="test")
+    assert jobs_of(following) == [0]
+    entries = ProcrastinateJob.objects.count()
+    lifecycle.cancel(following, actor="test")
+    assert JobPlace.objects.get(org=org).tag is not None
+    assert ProcrastinateJob.objects.count() == entries
+
+
+def test_those_behind_a_job_that_is_cancelled_before_it_began_move_up_and_their_entries_with_them():
+    make_tier_limits(concurrent_jobs=3)
+    org = make_organization(credits_=9)
+    first, *others = (unsaved(org) for _ in range(3))
+    for project in (first, *others):
+        submit(project)
+
+    def turns() -> list[Any]:
+        places = JobPlace.objects.filter(job__in=[each.pk for each in others])
+        return list(places.order_by("tag").values_list("tag", flat=True))
+
+    before = turns()
+    lifecycle.cancel(first, actor="test")
+    after = turns()
+    assert [tag < earlier for tag, earlier in zip(after, before, strict=True)] == [True, True]
+    entries = ProcrastinateJob.objects.filter(
+        args__project_id__in=[str(each.pk) for each in others]
+    )
+    assert sorted(-entry.priority for entry in entries) == after
+
+
 def test_cancelling_what_is_cancelled_changes_nothing():
     project = make_project(status="CANCELLED")
     with nothing_changes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 from typing import Any, cast
@@ -64,6 +65,21 @@ def test_an_override_is_shown_and_the_rows_that_requests_share_stay_as_they_are(
     principal = warm((new := make_api_key(organization)).secret).principal
     assert with_override(principal.organization, principal.limits).requests_per_minute == 7
     assert warm(new.secret).principal.limits.requests_per_minute == 200
+
+
+def test_the_limits_of_a_request_are_asked_for_once_unless_its_tier_is_another():
+    new = make_api_key(make_organization(tier="PRO"))
+    for admission in (admit(new.secret, costs=ONE), warm(new.secret)):
+        assert admission is not None
+        principal = admission.principal
+        with statements() as said, round_trips() as trips:
+            assert caching.limits_of(principal.organization) is principal.limits
+        assert (said, trips) == ([], [])
+        moved = copy.copy(principal.organization)
+        moved.tier = "FREE"
+        assert caching.limits_of(moved).tier == "FREE"
+    read = Organization.objects.get()
+    assert caching.limits_of(read).tier == "PRO"
 
 
 def test_a_right_id_with_a_wrong_secret_is_refused_from_the_cache_and_uses_up_no_limit():
