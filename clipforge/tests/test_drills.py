@@ -16,6 +16,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from clipforge.devtools.testing import drills
+from clipforge.devtools.testing.drills import topology as drill_topology
 from clipforge.devtools.testing.drills import workers as drill_workers
 from clipforge.devtools.testing.fault_injection import (
     NotPermitted,
@@ -190,6 +191,7 @@ def drilled(monkeypatch, capsys) -> Callable[..., tuple[str, str]]:
         monkeypatch.setattr(drills, "stand", stand)
         monkeypatch.setattr(drills, "FAULTS", {fault.__name__: fault for fault in faults})
         monkeypatch.setattr(drill_workers, "DRILLS", {})
+        monkeypatch.setattr(drill_topology, "FAULTS", {})
         out, said = StringIO(), ""
         try:
             call_command("faultdrill", worker_seconds=0, stdout=out, **options)

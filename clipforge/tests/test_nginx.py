@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import socket
 import ssl
 import string
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,13 +20,13 @@ from clipforge.common import storage
 from clipforge.common.api.uploads import ENVELOPE_BYTES
 from clipforge.devtools.testing.browser import chromium
 from clipforge.devtools.testing.factories import make_export
+from clipforge.devtools.testing.topology import NGINX, TEMPLATE, nginx
 from clipforge.media.tests.samples import run_ffmpeg
+from clipforge.stack import reserved_port
 from exports import downloads
 from exports.models import Export
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "clipforge/deploy/nginx.conf.template"
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
 pytestmark = [
@@ -37,24 +34,6 @@ pytestmark = [
     pytest.mark.skipif(NGINX is None, reason="no nginx here: the proxy is not tested"),
 ]
 
-# Around the server blocks, as in the image.
-MAIN = """
-daemon off;
-user root;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr error;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/server.conf;
-}}
-"""
 COMPARED = [
     "Content-Type",
     "Content-Length",
@@ -107,63 +86,12 @@ class Proxy(NamedTuple):
 
 
 @pytest.fixture
-def proxy(live_server: Any, tmp_path: Path, settings: Any, media_root: Path) -> Iterator[Proxy]:
+def proxy(live_server: Any, settings: Any, media_root: Path) -> Iterator[Proxy]:
     """nginx with the configuration of production, in front of a server of this process."""
     settings.ACCEL_REDIRECT_PREFIX = "/stored/"
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    names = ["-out", tmp_path / "fullchain.pem", "-keyout", tmp_path / "privkey.pem"]
-    request = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=localhost",
-    ]
-    subprocess.run([*request, *map(str, names)], check=True, capture_output=True)
-    ports = Proxy(free_port(), free_port())
-    values = {
-        "HTTP_PORT": f"127.0.0.1:{ports.http_port}",
-        "HTTPS_PORT": f"127.0.0.1:{ports.https_port}",
-        "WEB_ADDRESS": urlsplit(live_server.url).netloc,
-        "MEDIA_ROOT": str(media_root),
-        "TLS_FOLDER": str(tmp_path),
-    }
-    (tmp_path / "server.conf").write_text(filled(values))
-    main = tmp_path / "nginx.conf"
-    main.write_text(MAIN.format(folder=tmp_path))
-    process = subprocess.Popen([str(NGINX), "-p", str(tmp_path), "-c", str(main)])
-    try:
-        wait_until_it_listens(ports, process)
-        yield ports
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
-def filled(values: dict[str, str]) -> str:
-    """The template with its variables, as the image fills them in: nginx's own stay as they are."""
-    return string.Template(TEMPLATE.read_text()).safe_substitute(values)
-
-
-def wait_until_it_listens(proxy: Proxy, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if proxy.get("/alive", tls=False).status == 204:
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"nginx does not listen: {process.poll()}")
+    with nginx(urlsplit(live_server.url).netloc, media_root) as front:
+        yield Proxy(front.http_port, front.https_port)
 
 
 @pytest.fixture
@@ -294,23 +222,33 @@ def test_http_is_sent_to_https_and_a_client_cannot_say_who_it_is(proxy: Proxy, e
     assert proxy.get(link_to(export), headers={"X-Forwarded-Proto": "http"}).status == 200
 
 
+def test_while_no_web_server_answers_it_says_when_to_come_back(tmp_path: Path):
+    with reserved_port() as nobody, nginx(f"127.0.0.1:{nobody}", tmp_path) as front:
+        answer = Proxy(front.http_port, front.https_port).get("/api/v1/me", "POST")
+    problem = json.loads(answer.body)
+    assert (answer.status, problem["status"], problem["code"]) == (503, 503, "unavailable")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.headers["X-Request-ID"] == problem["request_id"]
+
+
 def test_the_compose_file_starts_nginx_with_every_variable_of_the_template():
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    nginx, web = services["nginx"], services["web"]
+    front, web = services["nginx"], services["web"]
     template = (
         "./clipforge/deploy/nginx.conf.template:/etc/nginx/templates/default.conf.template:ro"
     )
-    assert template in nginx["volumes"]
+    assert template in front["volumes"]
     names = set(string.Template(TEMPLATE.read_text()).get_identifiers())
     ours = {name for name in names if name.isupper()}
-    assert ours == set(nginx["environment"]) - {"NGINX_ENVSUBST_FILTER"}
-    filtered = nginx["environment"]["NGINX_ENVSUBST_FILTER"]
+    assert ours == set(front["environment"]) - {"NGINX_ENVSUBST_FILTER"}
+    filtered = front["environment"]["NGINX_ENVSUBST_FILTER"]
     assert set(filtered.strip("^()$").split("|")) == ours
     assert web["environment"]["ACCEL_REDIRECT_PREFIX"] == "/stored/"
     assert "location /stored/ {" in TEMPLATE.read_text()
-    assert nginx["environment"]["MEDIA_ROOT"] == web["environment"]["MEDIA_ROOT"]
+    assert front["environment"]["MEDIA_ROOT"] == web["environment"]["MEDIA_ROOT"]
     assert "ports" not in web
-    assert nginx["user"].split(":")[0] == "10001"
+    assert front["user"].split(":")[0] == "10001"
     assert "--uid 10001" in (ROOT / "clipforge/deploy/Dockerfile").read_text()
 
 

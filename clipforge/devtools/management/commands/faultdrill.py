@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from types import ModuleType
 from typing import IO, Any, cast
 
 from django.core.management.base import CommandError
@@ -40,6 +41,7 @@ class Command(OperatorCommand):
     def run(self, *, only: str, worker_seconds: float, **options: Any) -> dict[str, Any]:
         # What only tests need is not installed everywhere.
         from clipforge.devtools.testing import drills
+        from clipforge.devtools.testing.drills import topology
         from clipforge.devtools.testing.drills import workers as drill_workers
 
         of_work = dict(drill_workers.DRILLS)
@@ -48,6 +50,7 @@ class Command(OperatorCommand):
         rows = [
             *self._rows(drills.stand, drills.FAULTS, only),
             *self._rows(drill_workers.bench, of_work, only),
+            *self._around_web(topology, only),
         ]
         if not rows:
             raise CommandError(f'No fault has "{only}" in its name.')
@@ -57,6 +60,14 @@ class Command(OperatorCommand):
         if not self.wrong:
             self.say(f"{len(rows)} faults, nothing lost, nothing double.")
         return {"faults": [row._asdict() for row in rows], "wrong": self.wrong}
+
+    def _around_web(self, topology: ModuleType, only: str) -> Iterator[Any]:
+        from clipforge.devtools.testing.drills import Row
+
+        if topology.MISSING:
+            names = [name for name in topology.FAULTS if only in name]
+            return iter([Row(name, skipped=topology.MISSING) for name in names])
+        return self._rows(topology.stand, topology.FAULTS, only)
 
     def _rows(
         self, place: Callable[[], AbstractContextManager[Any]], faults: dict[str, Any], only: str

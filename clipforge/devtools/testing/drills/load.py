@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import ssl
 import threading
 import time
 import uuid
@@ -152,15 +153,25 @@ def is_explained(answer: httpx.Response) -> bool:
 class Stand:
     """One customer of one service, whose Redis is a process of its own so that it can be hurt."""
 
-    def __init__(self, service: Service, cache: RedisServer) -> None:
+    def __init__(
+        self,
+        service: Service,
+        cache: RedisServer,
+        *,
+        url: str | None = None,
+        trust: ssl.SSLContext = TLS,
+    ) -> None:
+        """`url` is what clients ask instead of the web server itself; `trust` knows its certificate."""
         self.service = service
         self.cache = cache
+        self.url = url or service.url
+        self.trust = trust
         self.web = service.processes[0]
         prepared = json.loads(service.manage("shell", "-c", PREPARE).splitlines()[-1])
         self.headers = {"Authorization": f"Bearer {prepared['key']}"}
         self.ready: str = prepared["ready"]
         self._body = {"project": prepared["project"], "start": 0, "end": 10, "resolution": 480}
-        self._urls = [service.url]
+        self._urls = [self.url]
         self._asking: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -175,7 +186,7 @@ class Stand:
                 json=self._body,
                 headers={**self.headers, "Idempotency-Key": key},
                 timeout=ANSWER_SECONDS,
-                verify=TLS,
+                verify=self.trust,
             )
         finally:
             with self._lock:
@@ -206,7 +217,7 @@ class Stand:
             fault(self, load)
             over = time.monotonic()
             load.until_served()
-        eventually("it says that it is ready", lambda: is_green(self.service))
+        eventually("it says that it is ready", self.is_green)
         counts = load.counts
         made = self._exports() - before
         kept = set(counts.kept.values())
@@ -225,6 +236,9 @@ class Stand:
             ),
         )
 
+    def is_green(self) -> bool:
+        return status_of(f"{self.url}/health/ready", self.trust) == 200
+
     def _exports(self) -> set[str]:
         with self.service.sql() as connection:
             return {str(pk) for (pk,) in connection.execute("SELECT id FROM exports_export")}
@@ -239,7 +253,11 @@ class Stand:
         return children_of(self.web.pid)
 
 
-STRIPE = {"STRIPE_SECRET_KEY": SECRET_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+SERVICE = {
+    "STRIPE_SECRET_KEY": SECRET_KEY,
+    "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+    "LOG_FORMAT": "json",
+}
 
 
 @contextlib.contextmanager
@@ -247,16 +265,10 @@ def stand(**environment: str) -> Iterator[Stand]:
     """A service of six threads with a Redis of its own."""
     with (
         redis_server() as cache,
-        durable_service(
-            **{**STRIPE, "REDIS_URL": cache.url, "LOG_FORMAT": "json", **environment}
-        ) as service,
+        durable_service(**{**SERVICE, "REDIS_URL": cache.url, **environment}) as service,
     ):
         yield Stand(service, cache)
 
 
-def is_green(service: Service) -> bool:
-    return status_of(f"{service.url}/health/ready") == 200
-
-
-def status_of(url: str) -> int:
-    return httpx.get(url, timeout=ANSWER_SECONDS, verify=TLS).status_code
+def status_of(url: str, trust: ssl.SSLContext = TLS) -> int:
+    return httpx.get(url, timeout=ANSWER_SECONDS, verify=trust).status_code

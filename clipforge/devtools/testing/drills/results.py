@@ -13,13 +13,15 @@ RECOVERY_SECONDS = 5.0
 UNSEEN = {
     *("nothing", "disk full (upload)", "disk full (upload, in the middle)", "disk full (log)"),
     *("clock ten minutes ahead", "clock ten minutes behind"),
-    *("cache flushed", "cache frozen", "cache killed"),
+    *("cache flushed", "cache frozen", "cache killed", "proxy reloaded (HUP)"),
 }
 
 # With these some request must see one: else nothing was broken.
 SEEN = {
     *("web stopped (TERM) and started", "database restarted", "database crashed"),
     *("database backends terminated", "database connections exhausted"),
+    *("pooler killed and started", "proxy killed and started"),
+    *("proxy and pooler killed and started", "web behind the proxy stopped and started"),
 }
 
 
