@@ -22,7 +22,7 @@ from clipforge.embedded.paths import Site
 
 __all__ = ["still"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.long]
+pytestmark = [pytest.mark.faults, pytest.mark.long, pytest.mark.timeout(900)]
 
 # The log is with the archive, whatever happens to the server from now on.
 RECEIVED = """
