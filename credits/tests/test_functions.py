@@ -65,7 +65,7 @@ def test_of_one_priority_what_ends_first_is_spent_first_and_what_never_ends_last
     assert lots(organization) == [(5, 0), (3, 0), (0, 0)]
 
 
-def test_a_grant_settles_no_debt_of_another_organization():
+def test_of_another_organization_no_debt_is_made_and_none_is_settled():
     debtors = [make_organization(), make_organization()]
     for org in debtors:
         bought = make_grant(org, 10, kind=GrantKind.PURCHASE)
@@ -78,8 +78,9 @@ def test_a_grant_settles_no_debt_of_another_organization():
             audit=False,
             idempotency_key="back",
         )
-    make_grant(debtors[1], 20)
     debts = CreditAccount.objects.values_list("org", "debt", "posted")
+    assert {row[0]: row[1:] for row in debts.all()} == {org.pk: (4, 0) for org in debtors}
+    make_grant(debtors[1], 20)
     assert {row[0]: row[1:] for row in debts} == {debtors[0].pk: (4, 0), debtors[1].pk: (0, 16)}
 
 
