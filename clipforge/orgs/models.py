@@ -446,3 +446,39 @@ class RefusedRequests(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count:,} × {self.code} at {self.hour:%Y-%m-%d %H:00}"
+
+
+class Refusal(models.Model):
+    """A request that was refused, by the id that its answer gave the client.
+
+    Written by `clipforge.orgs.refusal_log`, which says how many are kept.
+    """
+
+    # A client may choose its own, also twice.
+    request_id = models.CharField(max_length=64)
+    at = models.DateTimeField()
+    # None for a stranger.
+    org = models.ForeignKey(
+        Organization, models.CASCADE, null=True, db_index=False, related_name="+"
+    )
+    key_prefix = models.CharField(max_length=16, db_default="")
+    method = models.CharField(max_length=8)
+    # The name, not the path: a path may carry a signed token.
+    route = models.CharField(max_length=64, db_default="")
+    status = models.PositiveSmallIntegerField()
+    code = models.CharField(max_length=64)
+    limit_name = models.CharField(max_length=32, db_default="")
+    detail = models.CharField(max_length=300)
+
+    class Meta:
+        indexes = [
+            # The find of staff, by what a customer quotes.
+            models.Index(fields=["request_id"], name="orgs_refusal_request"),
+            # `clipforge.orgs.tasks.forget_refused_ids`, each night.
+            models.Index(fields=["at"], name="orgs_refusal_at"),
+            # The foreign key, when an organization is deleted.
+            models.Index(fields=["org"], name="orgs_refusal_org"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} at {self.at:%Y-%m-%d %H:%M:%S} UTC"

@@ -21,6 +21,7 @@ from clipforge.orgs.models import (
     KeySpending,
     Membership,
     Organization,
+    Refusal,
     RefusedRequests,
     Role,
     StorageUsage,
@@ -55,6 +56,11 @@ def find_organization(text: str) -> Organization:
 
 def all_organizations() -> QuerySet[Organization]:
     return Organization.objects.all()
+
+
+def refusals_of(request_id: str) -> QuerySet[Refusal]:
+    """The refusals of requests with this id, the newest first, with whose they were."""
+    return Refusal.objects.filter(request_id=request_id).select_related("org").order_by("-at")
 
 
 def organization_by_slug_or_id(text: str) -> Organization | None:

@@ -10,11 +10,15 @@ from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from clipforge.orgs import keys
-from clipforge.orgs.models import APIKey, IdempotencyRecord, RefusedRequests
+from clipforge.orgs.models import APIKey, IdempotencyRecord, Refusal, RefusedRequests
 from clipforge.orgs.selectors import addressees
 
 # Long enough for any client to have given up repeating itself.
 IDEMPOTENCY_RETENTION = datetime.timedelta(days=30)
+
+# As long as a customer takes to write to us.
+REFUSED_ID_RETENTION = datetime.timedelta(days=30)
+REFUSED_IDS_AT_ONCE = 5000
 
 # Tokens of pages end within an hour; what one did is looked into on the day, if ever.
 TOKEN_RETENTION = datetime.timedelta(days=1)
@@ -72,3 +76,12 @@ def forget_refusals(timestamp: int) -> None:
     oldest = past.order_by("hour", "id").values_list("pk", flat=True)
     while batch := list(oldest[:REFUSALS_AT_ONCE]):
         RefusedRequests.objects.filter(pk__in=batch).delete()
+
+
+@app.periodic(cron="37 3 * * *")
+@app.task(queue="maintenance", queueing_lock="orgs.refused_ids", name="orgs.forget_refused_ids")
+def forget_refused_ids(timestamp: int) -> None:
+    """Delete what is known of requests that were refused 30 days ago, so many in a transaction."""
+    past = Refusal.objects.filter(at__lt=Now() - REFUSED_ID_RETENTION).order_by("at")
+    while batch := list(past.values_list("pk", flat=True)[:REFUSED_IDS_AT_ONCE]):
+        Refusal.objects.filter(pk__in=batch).delete()

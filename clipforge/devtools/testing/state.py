@@ -21,6 +21,7 @@ from clipforge.common.cache.metrics import metrics
 from clipforge.common.cache.redis import COOL_DOWN_SECONDS, Breaker
 from clipforge.common.cache.versioned_cache import BORN_KEY, forget_pending
 from clipforge.devtools.testing.redis_server import PATIENCE
+from clipforge.orgs.refusal_log import refusal_log
 from clipforge.orgs.refused import refusals
 from clipforge.orgs.windows import local_windows
 
@@ -64,8 +65,9 @@ def forget_everything() -> None:
     local_windows.clear()
     metrics.forget()
     refusals.forget()
+    refusal_log.forget()
     # No request adds them because some seconds have passed.
-    metrics._flushed_at = refusals._flushed_at = math.inf
+    metrics._flushed_at = refusals._flushed_at = refusal_log._flushed_at = math.inf
 
 
 def be_patient(name: str = "default") -> None:

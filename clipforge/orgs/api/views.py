@@ -43,6 +43,7 @@ from clipforge.orgs.api.serializers import (
 )
 from clipforge.orgs.models import Organization, Scope
 from clipforge.orgs.principal import Principal
+from clipforge.orgs.refusal_log import refusal_log
 from clipforge.orgs.refused import refusals
 from clipforge.orgs.selectors import with_override
 from clipforge.orgs.windows import Costs
@@ -158,16 +159,17 @@ class OrgView(LeanView):
             tell(response, version)
         add_limit_headers(response, admission_of(request))
         tell_readers(request, response)
-        if response.status_code >= 400:
-            _count_refusal(response, admission_of(request))
+        if isinstance(response, Problem):
+            _note_refusal(request, response)
         return response
 
 
-def _count_refusal(response: Any, admission: Admission | None) -> None:
-    """Count a request of a known organization that was refused, for the pages of staff."""
-    if admission is None or not isinstance(response, Problem):
+def _note_refusal(request: Request, response: Problem) -> None:
+    """Keep for the find of staff that it was refused; count it for the organization that is known."""
+    document, admission = response.document, admission_of(request)
+    refusal_log.keep(request._request, document)
+    if admission is None:
         return
-    document = response.document
     limit = document.get("limit")  # of a size it is a number
     refusals.count(
         admission.principal.api_key,

@@ -44,6 +44,7 @@ from clipforge.orgs import selectors as org_selectors
 from clipforge.orgs.models import APIKey, Organization, User
 from clipforge.staff import formatting
 from clipforge.staff.pages import page
+from clipforge.staff.search import refusals
 from clipforge.staff.search.pasted import is_domain, meant, range_of
 from clipforge.staff.search.reasons import why_of
 from credits.models import CreditGrant, CreditHold, CreditReversal, CreditTransaction
@@ -150,6 +151,14 @@ def find(request: HttpRequest) -> HttpResponse:
     if term is None:
         messages.warning(request, "That is too long, or no text: nothing here is called so.")
     found, is_near = _found(request, term) if term else {}, False
+    refused = [] if found else refusals.of(request, term or "")
+    if refused:
+        return page(
+            request,
+            "staff/search/refused.html",
+            title="A request that was refused",
+            refused=refused,
+        )
     if term and not found:
         found, is_near = _nearly(request, term), True
     if term and not found:
@@ -164,6 +173,7 @@ def find(request: HttpRequest) -> HttpResponse:
         key_prefix=keys.PREFIX,
         is_near=is_near,
         groups=[_group(model, rows, term or "") for model, rows in found.items()],
+        made_at=refusals.made_at(term or ""),
     )
 
 
