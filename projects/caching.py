@@ -9,8 +9,12 @@ import uuid
 
 from clipforge.common.cache.backend import default_cache
 from clipforge.common.cache.kept_pages import this_transaction
+from clipforge.common.cache.versioned_cache import FLOOR_MS
 from projects.models import Project
 
+# They are changed by the customer alone, once they are chosen: asked for again and again, and the same. As
+# long as a floor lives.
+MOMENTS_SECONDS = FLOOR_MS / 1000
 # Above the number of any transaction, and exact where numbers are floats: nothing is kept any more.
 GONE = 2**53 - 1
 

@@ -33,6 +33,7 @@ from clipforge.media import Chosen, ScoredMoment
 from clipforge.orgs.models import Organization
 from exports.models import Export
 from projects import moments
+from projects.caching import moments_family
 from projects.moments import change_moment, delete_moment, replace_moments
 from projects.services import delete_project
 
@@ -281,6 +282,17 @@ def test_a_page_with_a_link_ends_before_the_link_and_without_one_after_half_a_mi
     shown = api.get("/api/v1/exports").json()["results"]
     assert [each["id"] == str(failed.pk) for each in shown] == [False, True]
     assert _seconds_left(organization) <= 12
+
+
+def test_a_page_of_moments_is_kept_for_two_minutes(api: APIClient, organization: Organization):
+    project = make_project(organization)
+    make_moment(project)
+    api.get(f"/api/v1/projects/{project.pk}/moments")
+    pages = f"{moments_family(project.pk)}:{organization.pk}:pages"
+    left = default_cache().redis.pttl(pages)
+    assert 30_000 < left <= 120_000
+    # Not longer than what says whether it is good.
+    assert left <= default_cache().redis.pttl(pages.removesuffix("pages") + "guard")
 
 
 def test_a_page_is_not_kept_beyond_the_time_at_which_its_links_are_signed_afresh(

@@ -234,6 +234,15 @@ def test_a_family_that_hardly_hits_misses_its_target_however_well_the_others_do(
     assert missed(counted=counted) == []
 
 
+def test_what_is_kept_as_shown_is_named_by_family_and_not_judged():
+    counted = Counter({"cache|orgs:key|hit": 100, "cache|jobs:lists|hit": 3})
+    counted += Counter({"cache|projects:moments|hit": 15, "cache|projects:moments|miss": 5})
+    (found,) = [each for each in targets(run(counted=counted)) if "as shown" in each.what]
+    # Of fewer than twenty a share says nothing.
+    assert (found.measured, found.passed) == ("75.0% (projects:moments)", None)
+    assert missed(counted=counted) == []
+
+
 def test_what_no_request_waits_for_is_not_judged():
     counted = Counter({"cache|orgs:key|hit": 100, "cache|staff:sums|miss": 100})
     assert missed(counted=counted) == []

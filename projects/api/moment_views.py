@@ -47,6 +47,9 @@ class MomentList(KeptList):
     def pages_family(self) -> str:
         return caching.moments_family(self.kwargs["project_id"])
 
+    def seconds_kept(self, shown: list[Any], *, since: float) -> float:
+        return caching.MOMENTS_SECONDS
+
     def owner_id(self) -> uuid.UUID:
         return selectors.get_project(self.organization, self.kwargs["project_id"]).pk
 
