@@ -101,7 +101,7 @@ def key_of(customer: Client) -> str:
 
 
 def again(what: str, call: Callable[[], httpx.Response]) -> Any:
-    """What a client does whose connection broke."""
+    """The steps of a client whose connection broke."""
 
     def tried() -> httpx.Response | None:
         try:

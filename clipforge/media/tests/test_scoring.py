@@ -123,7 +123,7 @@ class TestMeaning:
         assert max(before, after) < 10
 
     def test_a_cut_from_a_calm_scene_to_a_lively_one_leaves_the_calm_as_it_was(self):
-        """What goes on beyond the edges of a passage would else speak for a part of it."""
+        """Sounds that go on beyond the edges of a passage would else speak for a part of it."""
         lively, cut = half(0, 12), [0.0] * 30 + [1.0] + [0.0] * 29
         scorer = Scorer(seconds(60, motion=lively, cuts=cut))
         assert scorer.going_on(np.array([30.0]), np.array([54.0]))[0] == pytest.approx(
