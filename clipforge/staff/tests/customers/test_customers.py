@@ -40,6 +40,8 @@ pytestmark = pytest.mark.django_db
 
 NOW = datetime.datetime(2026, 11, 20, 12, 30, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
+# The rows of the ledger have the time of PostgreSQL, which is not that of these tests.
+LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 PAGE = "/admin/customers/"
 SYSTEM = Actor.of_system("test")
 
@@ -270,7 +272,7 @@ def test_cost_stands_beside_what_it_brought(support):
         payment=payment, amount=100, reason="It bounced in part", actor=SYSTEM
     )
     Payment.objects.filter(pk=payment.pk).update(paid_at=NOW - HOUR)
-    cost = customer_selectors.cost(org, WEEK.since(NOW))
+    cost = customer_selectors.cost(org, LONG_AGO)
     assert cost is not None
     assert (cost.seconds, cost.jobs) == (90, 2)
     assert cost.paid == {"usd": 8_00}
@@ -296,7 +298,7 @@ def test_who_stores_most_and_who_spends_most_come_first():
     stored = customer_selectors.most_stored(WEEK.since(NOW))
     assert [(line.org, line.stored) for line in stored[:2]] == [(much.pk, 2_000), (little.pk, 10)]
     make_export(make_project(little))
-    spent = customer_selectors.most_spent(WEEK.since(NOW))
+    spent = customer_selectors.most_spent(LONG_AGO)
     assert [line.org for line in spent] == [little.pk, much.pk]
     assert spent[0].spent > spent[1].spent > 0
 
