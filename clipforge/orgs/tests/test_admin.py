@@ -25,6 +25,7 @@ NO_ADDING = {
     "procrastinate.ProcrastinateJob",
     "orgs.APIKey",
     "orgs.IdempotencyRecord",
+    "orgs.RefusedRequests",
     "audit.AuditEntry",
     "orgs.TierLimits",
     "projects.Project",
