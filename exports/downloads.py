@@ -44,6 +44,11 @@ def signed_url(export: Export, picture: str | None = None) -> str:
     return _path(export.file_key, name, signing.TimestampSigner(salt=SALT))
 
 
+def link_to(key: str) -> str:
+    """The path to the file with this key, whatever row it is of: for those who look after the store."""
+    return _path(key, key.rsplit("/", 1)[-1], signing.TimestampSigner(salt=SALT))
+
+
 class Link(NamedTuple):
     path: str
     ends_at: datetime.datetime

@@ -8,7 +8,7 @@ from clipforge.common.errors import NotFound
 from clipforge.jobs import registry
 from clipforge.jobs.kinds import Fact, JobFiles, JobKind, StaffView
 from clipforge.jobs.store_areas import Area
-from exports import rendering
+from exports import downloads, rendering
 from exports.models import Export, Watermark
 from exports.pricing import charge_of
 from projects import failures
@@ -37,7 +37,11 @@ RENDER = JobKind(
     listed_by=(Project,),  # by title
     error_codes=failures.ERROR_CODES | {rendering.WATERMARK_MISSING.code},
     files=JobFiles(
-        area="exports", orphans_at=37, label="exports", stored=Q(status=Export.Status.READY)
+        area="exports",
+        orphans_at=37,
+        label="exports",
+        stored=Q(status=Export.Status.READY),
+        link_to=downloads.link_to,
     ),
     input_key=lambda export: export.project.source_key,
     input_lost=frozenset({failures.SOURCE_MISSING.code}),

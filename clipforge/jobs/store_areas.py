@@ -6,6 +6,7 @@ A kind of job with files has one. An app with other files registers theirs with
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from clipforge.jobs.kinds import JobKind
 class Area:
     """`key` and `size` are the columns with the key of the file and the bytes of it and its companions.
 
-    `row` is what the store's reports call a row. The files of no row are removed at this minute of each
+    `link_to` gives the path that a client fetches a key of it by. `row` is what the store's reports call a row. The files of no row are removed at this minute of each
     hour.
     """
 
@@ -29,6 +30,7 @@ class Area:
     size: str
     orphans_at: int
     key: str = "file_key"
+    link_to: Callable[[str], str] | None = None
 
 
 _others: dict[str, Area] = {}
@@ -58,4 +60,5 @@ def area_of(kind: JobKind[Any]) -> Area | None:
         key=kind.files.key,
         size="stored_bytes",
         orphans_at=kind.files.orphans_at,
+        link_to=kind.files.link_to,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import socket
 import ssl
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from clipforge.common import storage
@@ -178,6 +180,32 @@ def test_nobody_gets_a_file_past_web(proxy: Proxy, export: Export):
         f"//stored/{export.file_key}",
     ):
         assert proxy.get(path).status == 404, path
+
+
+def check_through(origin: str) -> tuple[list[str], str]:
+    """The lines and the failure of `storage check --through`."""
+    out, failure = io.StringIO(), ""
+    try:
+        call_command("storage", "check", "--through", origin, stdout=out)
+    except CommandError as error:
+        failure = str(error)
+    return out.getvalue().splitlines(), failure
+
+
+def test_the_check_of_the_store_fetches_a_file_as_clients_do(
+    proxy: Proxy, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+):
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text(ssl.get_server_certificate(("127.0.0.1", proxy.https_port)))
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    origin = f"https://127.0.0.1:{proxy.https_port}"
+    lines, failure = check_through(f"{origin}/")
+    assert [f"ok  fetch a range from {origin}", "ok  have no file sent past web"] == lines[3:5]
+    assert failure == ""
+    settings.ACCEL_REDIRECT_PREFIX = "/elsewhere/"  # which nginx does not know
+    lines, failure = check_through(origin)
+    assert lines[-1].startswith(f"no  fetch a range from {origin}: the answer is 404 with ")
+    assert failure.startswith("The store does not do what it has to: fetch a range from ")
 
 
 def test_only_an_upload_may_be_large_and_nginx_reads_no_more_than_web_accepts(

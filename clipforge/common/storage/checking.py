@@ -29,12 +29,22 @@ class Step(NamedTuple):
     problem: str = ""
 
 
+class Front(NamedTuple):
+    """What clients ask for files: an address without a path, and the path that leads to a key."""
+
+    origin: str
+    link_to: Callable[[str], str]
+
+
 class _Wrong(Exception):
     """The store answered, and not as it should."""
 
 
-def check(store: Store) -> Iterator[Step]:
-    """Try everything, one after the other, until something does not do."""
+def check(store: Store, front: Front | None = None) -> Iterator[Step]:
+    """Try everything, one after the other, until something does not do.
+
+    Also that `front` sends files, where it is given; the store is that of this installation then.
+    """
     key, part = f"{FOLDER}/{uuid.uuid4()}/1/1.mp4", new_part()
     content = os.urandom(5000)
     part.write_bytes(content)
@@ -44,6 +54,7 @@ def check(store: Store) -> Iterator[Step]:
         ("find its size and digest", lambda: _find(store, key, content)),
         ("read it", lambda: _same(store, key, content)),
         *([] if store.is_local else _links(store, key, content)),
+        *([] if front is None else _fetched(store, front, key, content)),
         ("list its folder", lambda: _listed(store, key)),
         ("give it another key", lambda: _moved(store, key, moved, content)),
         ("list uploads in parts", lambda: _parts(store)),
@@ -76,6 +87,15 @@ def _links(store: Store, key: str, content: bytes) -> list[tuple[str, Callable[[
     steps = [("read a range by a signed address", lambda: _range(store, key, content))]
     if settings.DELIVERY_URL:
         steps.append(("have no file read without a signature", lambda: _refused(store, key)))
+    return steps
+
+
+def _fetched(
+    store: Store, front: Front, key: str, content: bytes
+) -> list[tuple[str, Callable[[], None]]]:
+    steps = [(f"fetch a range from {front.origin}", lambda: _through(front, key, content))]
+    if store.is_local and settings.ACCEL_REDIRECT_PREFIX:
+        steps.append(("have no file sent past web", lambda: _not_past_web(front, key)))
     return steps
 
 
@@ -122,6 +142,24 @@ def _range(store: Store, key: str, content: bytes) -> None:
     answer = httpx.get(_address(store, key), headers={"Range": f"bytes={FIRST}-{LAST}"})
     if answer.status_code != 206 or answer.content != content[FIRST : LAST + 1]:
         raise _Wrong(f"the answer is {answer.status_code} with {len(answer.content)} bytes")
+
+
+def _through(front: Front, key: str, content: bytes) -> None:
+    answer = httpx.get(
+        front.origin + front.link_to(key),
+        headers={"Range": f"bytes={FIRST}-{LAST}"},
+        follow_redirects=True,
+    )
+    if "X-Accel-Redirect" in answer.headers:
+        raise _Wrong("nothing in front of web takes its X-Accel-Redirect: clients get no bytes")
+    if answer.status_code != 206 or answer.content != content[FIRST : LAST + 1]:
+        raise _Wrong(f"the answer is {answer.status_code} with {len(answer.content)} bytes")
+
+
+def _not_past_web(front: Front, key: str) -> None:
+    answer = httpx.get(f"{front.origin}{settings.ACCEL_REDIRECT_PREFIX}{key}")
+    if answer.status_code != 404:
+        raise _Wrong(f"the answer is {answer.status_code}: whoever knows a key can fetch the file")
 
 
 def _refused(store: Store, key: str) -> None:

@@ -129,6 +129,32 @@ def test_a_store_that_does_all_it_has_to_is_ok_and_as_it_was(bucket: Bucket, med
     assert [path for path in media_root.rglob("*") if path.is_file()] == []
 
 
+def test_a_proxy_that_is_missing_and_addresses_that_are_none_are_told_of(
+    live_server: Any, settings: Any, bucket: Bucket
+):
+    assert command("check", "--through", live_server.url)[1] == ""  # by a link to the bucket
+    for origin in ("clips.example.com", "ftp://clips.example.com", "https://x/files"):
+        assert command("check", "--through", origin) == (
+            [],
+            f"{origin} must be like https://clips.example.com.",
+        )
+    assert command("check", "--through", live_server.url, "--to", bucket.url) == (
+        [],
+        "--through is of the store of this installation: leave out --to.",
+    )
+
+
+def test_web_without_the_proxy_that_it_counts_on_is_told_of(live_server: Any, settings: Any):
+    assert command("check", "--through", live_server.url)[1] == ""
+    settings.ACCEL_REDIRECT_PREFIX = "/stored/"
+    lines, failure = command("check", "--through", live_server.url)
+    assert lines[-1] == (
+        f"no  fetch a range from {live_server.url}: nothing in front of web takes its X-Accel-Redirect: "
+        "clients get no bytes"
+    )
+    assert failure == f"The store does not do what it has to: fetch a range from {live_server.url}."
+
+
 def test_the_local_store_is_checked_too():
     assert command("check")[1] == ""
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.management.base import CommandParser
 
@@ -10,7 +11,7 @@ from clipforge.audit.commands import AuditedCommand
 from clipforge.common import storage
 from clipforge.common.errors import Invalid
 from clipforge.common.storage import checking, migrating
-from clipforge.jobs import store_audit, store_markers
+from clipforge.jobs import store_areas, store_audit, store_markers
 
 PROGRESS_SECONDS = 5
 
@@ -21,6 +22,19 @@ def store_at(url: str | None) -> storage.Store:
         return storage.current() if url is None else storage.at(url)
     except ValueError as error:
         raise Invalid(f"{url} {error}.") from None
+
+
+def front_at(origin: str | None, to: str | None) -> checking.Front | None:
+    """What clients ask at an address; None without one. Raises Invalid."""
+    if origin is None:
+        return None
+    if to is not None:
+        raise Invalid("--through is of the store of this installation: leave out --to.")
+    parts = urlsplit(origin)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+        raise Invalid(f"{origin} must be like https://clips.example.com.")
+    (link_to, *_) = (each.link_to for each in store_areas.all_areas() if each.link_to)
+    return checking.Front(f"{parts.scheme}://{parts.netloc}", link_to)
 
 
 class Command(AuditedCommand):
@@ -45,6 +59,11 @@ class Command(AuditedCommand):
             help="with check and migrate: the store, written as STORAGE_URL is",
         )
         parser.add_argument(
+            "--through",
+            metavar="ORIGIN",
+            help="with check: where clients ask for files, as https://clips.example.com: whether they come",
+        )
+        parser.add_argument(
             "--from",
             dest="source",
             metavar="URL",
@@ -63,16 +82,18 @@ class Command(AuditedCommand):
         if action == "audit":
             return self._audit(repair=repair)
         target = store_at(options["to"])
-        return self._check(target) if action == "check" else self._migrate(target, **options)
+        if action == "migrate":
+            return self._migrate(target, **options)
+        return self._check(target, front_at(options["through"], options["to"]))
 
     def _accept(self, reason: str) -> dict[str, Any]:
         marker = store_markers.accept(actor=self.actor, reason=reason)
         self.say("The store is accepted: sweeps go on within the hour.")
         return {"marker": marker.pk}
 
-    def _check(self, store: storage.Store) -> dict[str, Any]:
+    def _check(self, store: storage.Store, front: checking.Front | None) -> dict[str, Any]:
         done = []
-        for step in checking.check(store):
+        for step in checking.check(store, front):
             self.say(
                 f"{'no' if step.problem else 'ok'}  {step.name}{step.problem and f': {step.problem}'}"
             )
