@@ -8,12 +8,12 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api.files import disposition
 from clipforge.common.api.problems import refusal, safe_only
+from clipforge.common.api.redirects import to_link
 from clipforge.common.errors import DomainError
 from clipforge.common.sending import handed_over
 from clipforge.orgs.api.views import OrgView
@@ -43,10 +43,7 @@ class ProjectArchive(OrgView):
     )
     def get(self, request: Request, project_id: uuid.UUID) -> Response:
         project = project_selectors.get_project(self.organization, project_id)
-        url = request.build_absolute_uri(archives.signed_url(project))
-        return Response(
-            status=status.HTTP_302_FOUND, headers={"Location": url, "Cache-Control": "no-store"}
-        )
+        return to_link(request, archives.signed_url(project))
 
 
 @safe_only

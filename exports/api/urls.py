@@ -40,7 +40,7 @@ file_urlpatterns = [
     ),
     path(
         "files/captions/exports/<str:token>/<str:name>",
-        captions.captions_file,
+        captions.LINKS.view,
         name="export-captions-file",
     ),
     path("files/<str:token>/<str:name>", views.download_file, name="download-file"),

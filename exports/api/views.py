@@ -25,6 +25,7 @@ from clipforge.common.api.files import serve_file
 from clipforge.common.api.filters import ORDERS, order_of
 from clipforge.common.api.pagination import first_rows
 from clipforge.common.api.problems import refusal, safe_only
+from clipforge.common.api.redirects import to_link
 from clipforge.common.api.schema import together
 from clipforge.common.errors import DomainError, NotFound
 from clipforge.jobs.api import refusals as job_refusals
@@ -280,10 +281,7 @@ class ExportDownload(ExportView):
         responses={302: OpenApiResponse(description="`Location` is the URL; it supports Range.")},
     )
     def get(self, request: Request, export_id: uuid.UUID) -> Response:
-        url = request.build_absolute_uri(downloads.signed_url(self.get_job()))
-        return Response(
-            status=status.HTTP_302_FOUND, headers={"Location": url, "Cache-Control": "no-store"}
-        )
+        return to_link(request, downloads.signed_url(self.get_job()))
 
 
 class ExportPicture(ExportView):
@@ -301,10 +299,7 @@ class ExportPicture(ExportView):
         export = self.get_job()
         if name not in PICTURES:
             raise NotFound
-        url = request.build_absolute_uri(downloads.signed_url(export, name))
-        return Response(
-            status=status.HTTP_302_FOUND, headers={"Location": url, "Cache-Control": "no-store"}
-        )
+        return to_link(request, downloads.signed_url(export, name))
 
 
 @safe_only

@@ -7,12 +7,12 @@ import uuid
 from django.http import HttpRequest, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clipforge.common.api.files import serve_file
 from clipforge.common.api.problems import refusal, safe_only
+from clipforge.common.api.redirects import to_link
 from clipforge.common.errors import DomainError, NotFound
 from clipforge.media.contracts import PICTURES, POSTERS
 from clipforge.orgs.api.views import OrgView
@@ -42,7 +42,7 @@ class ProjectPicture(OrgView):
         project = selectors.get_project(self.organization, project_id)
         if name not in PICTURES:
             raise NotFound
-        return redirect(request, pictures.signed_url(project, name))
+        return to_link(request, pictures.signed_url(project, name))
 
 
 class ProjectSource(OrgView):
@@ -65,7 +65,7 @@ class ProjectSource(OrgView):
     )
     def get(self, request: Request, project_id: uuid.UUID) -> Response:
         project = selectors.get_project(self.organization, project_id)
-        return redirect(request, watching.signed_url(project))
+        return to_link(request, watching.signed_url(project))
 
 
 class MomentPoster(OrgView):
@@ -91,15 +91,7 @@ class MomentPoster(OrgView):
         moment = selectors.get_moment(self.organization, moment_id)
         if name not in POSTERS:
             raise NotFound
-        return redirect(request, portraits.signed_url(moment, name))
-
-
-def redirect(request: Request, path: str) -> Response:
-    """To a link, which nobody may keep longer than it is good."""
-    return Response(
-        status=status.HTTP_302_FOUND,
-        headers={"Location": request.build_absolute_uri(path), "Cache-Control": "no-store"},
-    )
+        return to_link(request, portraits.signed_url(moment, name))
 
 
 @safe_only

@@ -55,7 +55,7 @@ file_urlpatterns = [
     path("files/pictures/<str:token>/<str:name>", pictures.picture_file, name="picture-file"),
     path(
         "files/captions/projects/<str:token>/<str:name>",
-        captions.captions_file,
+        captions.LINKS.view,
         name="project-captions-file",
     ),
     path("files/sources/<str:token>/<str:name>", pictures.source_file, name="source-file"),

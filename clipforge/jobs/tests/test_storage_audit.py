@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from procrastinate.contrib.django import app
 
 from clipforge.common import storage
@@ -134,6 +136,21 @@ def test_four_times_as_many_files_take_no_more_memory(monkeypatch: pytest.Monkey
         tracemalloc.stop()
     assert found == 800
     assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_it_asks_once_for_every_batch_of_files_however_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(store_audit, "BATCH", 50)
+    asked = []
+    for more in (100, 200):
+        for _ in range(more):
+            orphan()
+        with CaptureQueriesContext(connection) as queries:
+            found = sum(1 for _ in store_audit.findings(now=time.time() + DAY + 60))
+        asked.append(len(queries))
+    assert found == 300
+    assert asked[1] - asked[0] == 200 // 50
 
 
 # --- a database that was restored --------------------------------------------------------
