@@ -8,7 +8,7 @@ from clipforge.common.errors import NotFound
 from clipforge.jobs import registry
 from clipforge.jobs.kinds import Fact, JobFiles, JobKind, StaffView
 from clipforge.jobs.store_areas import Area
-from exports import downloads, rendering
+from exports import rendering
 from exports.models import Export, Watermark
 from exports.pricing import charge_of
 from projects import failures
@@ -41,7 +41,6 @@ RENDER = JobKind(
         orphans_at=37,
         label="exports",
         stored=Q(status=Export.Status.READY),
-        link_to=downloads.link_to,
     ),
     input_key=lambda export: export.project.source_key,
     input_lost=frozenset({failures.SOURCE_MISSING.code}),

@@ -82,8 +82,6 @@ class JobFiles:
     # The column with the bytes of the file, and the jobs that have one.
     size: str = "size"
     stored: Q = field(default_factory=Q)
-    # The path that a client fetches a key by, whatever row it is of.
-    link_to: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from clipforge.jobs.kinds import JobKind
 class Area:
     """`key` and `size` are the columns with the key of the file and the bytes of it and its companions.
 
-    `link_to` gives the path that a client fetches a key of it by. `row` is what the store's reports call a row. The files of no row are removed at this minute of each
+    `row` is what the store's reports call a row. The files of no row are removed at this minute of each
     hour.
     """
 
@@ -30,10 +30,10 @@ class Area:
     size: str
     orphans_at: int
     key: str = "file_key"
-    link_to: Callable[[str], str] | None = None
 
 
 _others: dict[str, Area] = {}
+_links: list[Callable[[str], str]] = []
 
 
 def add(area: Area) -> None:
@@ -41,6 +41,16 @@ def add(area: Area) -> None:
     if area.name in {each.name for each in all_areas()}:
         raise ValueError(f"{area.name} is registered already")
     _others[area.name] = area
+
+
+def lead_by(link_to: Callable[[str], str]) -> None:
+    """Say which path a client fetches a key by, whatever row it is of."""
+    _links[:] = [link_to]
+
+
+def link_to(key: str) -> str:
+    """The path that a client fetches this key by."""
+    return _links[0](key)
 
 
 def all_areas() -> list[Area]:
@@ -60,5 +70,4 @@ def area_of(kind: JobKind[Any]) -> Area | None:
         key=kind.files.key,
         size="stored_bytes",
         orphans_at=kind.files.orphans_at,
-        link_to=kind.files.link_to,
     )

@@ -33,8 +33,7 @@ def front_at(origin: str | None, to: str | None) -> checking.Front | None:
     parts = urlsplit(origin)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
         raise Invalid(f"{origin} must be like https://clips.example.com.")
-    (link_to, *_) = (each.link_to for each in store_areas.all_areas() if each.link_to)
-    return checking.Front(f"{parts.scheme}://{parts.netloc}", link_to)
+    return checking.Front(f"{parts.scheme}://{parts.netloc}", store_areas.link_to)
 
 
 class Command(AuditedCommand):
