@@ -171,7 +171,7 @@ def test_the_health_of_an_organization_tells_refusals_by_key_code_and_limit(supp
         ["credits", "grant", ""],
     ]
     page = support.get(f"/admin/organizations/{org.pk}/health/").content.decode()
-    assert "22 Oct 2026 to 20 Nov 2026: 18 requests throttled, most on 20 Nov 2026 (13)" in page
+    assert "2026-10-22 to 2026-11-20: 18 requests throttled, most on 2026-11-20 (13)" in page
     assert "2 requests refused for other reasons" in page
 
 
@@ -348,6 +348,6 @@ def test_the_pages_are_closed_to_staff_without_a_role_and_there_is_none_of_no_or
 def test_the_page_of_an_organization_without_anything_says_nothing_yet(support):
     org = make_organization()
     page = support.get(f"/admin/organizations/{org.pk}/health/").content.decode()
-    assert "Nothing happened: 22 Oct 2026 to 20 Nov 2026." in page
+    assert "Nothing happened: 2026-10-22 to 2026-11-20." in page
     assert page.count("Nothing yet.") == 2
     assert timezone.now() == NOW
