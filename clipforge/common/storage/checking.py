@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 
 class Front(NamedTuple):
-    """What clients ask for files: an address without a path, and the path that leads to a key."""
+    """Where clients ask for files: an address without a path, and the path that leads to a key."""
 
     origin: str
     link_to: Callable[[str], str]

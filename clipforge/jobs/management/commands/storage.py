@@ -25,7 +25,7 @@ def store_at(url: str | None) -> storage.Store:
 
 
 def front_at(origin: str | None, to: str | None) -> checking.Front | None:
-    """What clients ask at an address; None without one. Raises Invalid."""
+    """The requests of clients at an address; None without one. Raises Invalid."""
     if origin is None:
         return None
     if to is not None:
