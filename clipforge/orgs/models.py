@@ -445,7 +445,7 @@ class RefusedRequests(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.count:,} × {self.code} at {self.hour:%Y-%m-%d %H:00}"
+        return f"{self.count:,} × {self.code} at {self.hour:%Y-%m-%d %H:%M:%S} UTC"
 
 
 class Refusal(models.Model):

@@ -57,6 +57,7 @@ GROUPS = {
                     "migrations/0006_submit",
                     "migrations/0007_cancel",
                     "migrations/0008_preparations",
+                    "migrations/0009_prepared_in_turn",
                 ),
             )
         ),

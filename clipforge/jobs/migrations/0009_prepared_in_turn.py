@@ -43,22 +43,61 @@ END
 $$
 """
 
-# What is handed over waits to be prepared only once `jobs_prepare_next` says so.
-AS_IT_WAS = "SET fence = _fence, started = false,"
-NOW = f"{AS_IT_WAS} prepares = NULL,"
-
-
-def _hand_over():
-    earlier = importlib.import_module("clipforge.jobs.migrations.0008_preparations")
-    return earlier.HAND_OVER.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
+# As in 0008, but that what is handed over waits to be prepared only once `jobs_prepare_next` says so.
+HAND_OVER = """
+CREATE OR REPLACE FUNCTION jobs_hand_over(_job uuid, _fence bigint, _prepared boolean)
+RETURNS bigint LANGUAGE plpgsql AS $$
+-- A job that was begun is queued under that fence: to be prepared, or to be done as it is `_prepared`.
+-- Returns the tag of its entry; NULL where it has no place.
+--
+-- To find out that it has to be prepared took nothing of a worker's time: so the virtual time that it was to
+-- take is given back to its organization, and another turn drawn once it is prepared. What comes again to
+-- be prepared keeps its turn.
+DECLARE
+    place jobs_jobplace;
+    share jobs_jobshare;
+    turn bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7316042);
+    SELECT * INTO place FROM jobs_jobplace WHERE job = _job;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO share FROM jobs_jobshare WHERE org_id = place.org_id FOR NO KEY UPDATE;
+    IF _prepared THEN
+        turn := GREATEST(share.finish, COALESCE((SELECT at FROM jobs_jobclock WHERE id = 1), 0));
+        share.finish := turn + share.step;
+        place.tag := turn;
+    ELSE
+        turn := COALESCE(place.prepares_at, GREATEST(
+            share.prepared, COALESCE((SELECT at FROM jobs_jobclock WHERE id = 2), 0)));
+        share.prepared := GREATEST(share.prepared, turn + share.step);
+        IF place.tag >= 0 THEN
+            share.finish := GREATEST(0, share.finish - share.step);
+        END IF;
+        place.tag := -1;
+        place.prepares_at := turn;
+    END IF;
+    UPDATE jobs_jobshare AS old SET finish = share.finish, prepared = share.prepared
+     WHERE old.org_id = place.org_id;
+    UPDATE jobs_jobplace AS old
+       SET fence = _fence, started = false, prepares = NULL, tag = place.tag, prepares_at = place.prepares_at
+     WHERE old.job = _job;
+    RETURN turn;
+END
+$$
+"""
 
 
 def before(apps, schema_editor):
-    schema_editor.execute(_hand_over(), None)
+    earlier = importlib.import_module("clipforge.jobs.migrations.0008_preparations")
+    schema_editor.execute(
+        earlier.HAND_OVER.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"), None
+    )
 
 
 def now(apps, schema_editor):
-    schema_editor.execute(_hand_over().replace(AS_IT_WAS, NOW), None)
+    schema_editor.execute(HAND_OVER, None)
 
 
 class Migration(migrations.Migration):
