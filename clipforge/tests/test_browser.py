@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         page = self.path.removeprefix("/page/")
         kind, text = FILES.get(self.path, ("text/html", ""))
         if page.isdecimal():
-            text = f"<!doctype html>{HEAD}<h1>t</h1>{list(PAGES)[int(page)]}"
+            text = f"<!doctype html><html lang=en>{HEAD}<h1>t</h1>{list(PAGES)[int(page)]}"
         self.send_response(200 if text else 404)
         for name, value in {"Content-Type": kind, "Content-Security-Policy": POLICY}.items():
             self.send_header(name, value)

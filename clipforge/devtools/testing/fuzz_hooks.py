@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import threading
+import uuid
 from typing import Any
 
 import schemathesis
+from schemathesis.generation.meta import TestPhase
 
 # The bytes of a part of an upload, as the tus protocol names them.
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
@@ -25,3 +27,16 @@ def parse(*args: Any, **kwargs: Any) -> Any:
 
 
 ast.parse = parse
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:  # noqa: ARG001 - as it is called
+    """Give what is made in a chain of calls a key of its own.
+
+    A key that another chain has used with the same body is answered with what that one made, and may
+    have deleted since: the next call of this chain would not find it.
+    """
+    known = case.meta
+    is_link = known and known.phase.name is TestPhase.STATEFUL and known.generation.mode.is_positive
+    if is_link and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = uuid.uuid4().hex

@@ -30,6 +30,7 @@ ORGANIZATIONS = [
     "money",
     "rescue",
     "day",
+    "wrong-grant",
 ]
 # Movements: more than a page of the ledger shows.
 MANY = 101
@@ -343,7 +344,7 @@ def test_a_leaked_key_is_rotated_with_its_owner_told_in_3_clicks_of_4(clicks, ma
 
 
 def test_a_wrong_grant_is_undone_in_4_clicks(clicks, made):
-    clicks.find(made["grant"])
+    clicks.find(made["wrong-grant"])
     clicks.press("text=Adjust credits")
     assert "Take 3 credits" in clicks.send(amount="-3")
     clicks.press("button[name=confirm]")

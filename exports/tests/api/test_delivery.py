@@ -7,6 +7,7 @@ import io
 import json
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
@@ -49,6 +50,13 @@ def export(bucket: Bucket, organization: Organization) -> Export:
     return export
 
 
+@pytest.fixture
+def stopped_clock() -> Iterator[None]:
+    """Else a second may end between a link and what is said of it."""
+    with time_machine.travel(int(time.time()), tick=False):
+        yield
+
+
 def link_of(api: APIClient, export: Export, picture: str = "") -> str:
     path = f"pictures/{picture}" if picture else "download"
     answer = api.get(f"/api/v1/exports/{export.pk}/{path}")
@@ -59,6 +67,7 @@ def link_of(api: APIClient, export: Export, picture: str = "") -> str:
 # --- a bucket ------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("stopped_clock")
 def test_a_link_leads_to_the_bucket_which_sends_the_file(api: APIClient, export: Export):
     answer = api.get(link_of(api, export))
     assert answer.status_code == 302
@@ -290,6 +299,7 @@ def test_the_key_is_replaced_without_a_link_that_fails(
     assert admits_link(later, keys[1:])
 
 
+@pytest.mark.usefixtures("stopped_clock")
 def test_cookies_open_the_folder_of_the_clip_and_no_other(
     api: APIClient, export: Export, edge: str, keys: list[Key], settings: Any
 ):
