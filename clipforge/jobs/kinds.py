@@ -205,6 +205,12 @@ def preparation_queues() -> list[str]:
     return list(dict.fromkeys(each.queue for each in known if each is not None))
 
 
+def prepares(job: Job) -> bool:
+    """Whether it needs its preparation still."""
+    first = kind_of(job).preparation
+    return first is not None and first.is_due(job)
+
+
 def error_codes() -> list[str]:
     """The codes of all failures, in alphabetical order."""
     own = (kind.error_codes for kind in _kinds.values())

@@ -157,7 +157,7 @@ def claim(model: type[J], pk: uuid.UUID, *, fence: int) -> J | None:
         caching.changed(model, pk)
         job = model._default_manager.select_related("org", "hold").get(pk=pk)
         if _transfer_hold(job, from_fence=fence, to_fence=fence + 1):
-            places.start(job)
+            places.start(job, prepares=kinds.prepares(job))
             return job
         _settle(job, status=FAILED, error=HOLD_LAPSED)
         places.give_back(job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from typing import ClassVar
 
@@ -32,6 +33,8 @@ class Job(UUIDModel, TimestampedModel):
 
     # How many jobs start before it, known to the request that queued it just now.
     ahead_when_queued: int | None = None
+    # When it is expected to start, by what was known then.
+    starts_when_queued: datetime.datetime | None = None
 
     # Overridden with the choices of the subclass.
     status = models.CharField(max_length=16, default=QUEUED)
@@ -147,9 +150,16 @@ class JobPlace(models.Model):
 
 
 class JobClock(models.Model):
-    """Two rows: the virtual time, which is the tag of the latest job that started, and that of preparations."""
+    """Two rows: the virtual time, which is the tag of the latest job that started, and that of preparations.
+
+    The first knows when that was, and how many seconds there are between two starts while jobs wait: the
+    mean of so many `paces`.
+    """
 
     at = models.BigIntegerField(db_default=0)
+    started_at = models.DateTimeField(null=True)
+    pace = models.FloatField(null=True)
+    paces = models.IntegerField(db_default=0)
 
     def __str__(self) -> str:
         return str(self.at)

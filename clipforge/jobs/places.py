@@ -13,6 +13,7 @@ locks on a job, a hold and an account.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 import uuid
@@ -40,20 +41,22 @@ MAX_POSITION = 1000
 def enter(job: Job) -> int:
     """Give a job that was queued its place, and a queue entry if it is its organization's turn.
 
-    The job knows how many start before it, as `ahead_when_queued`: its first answer says so. Returns
-    the number of the transaction.
+    The job knows how many start before it and when it is expected to, as `ahead_when_queued` and
+    `starts_when_queued`: its first answer says so. Returns the number of the transaction.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT kind, job, fence, tag, NULL::int, NULL::bigint FROM jobs_enter(%s, %s, %s, %s)
+            SELECT kind, job, fence, tag, NULL::int, NULL::timestamptz, NULL::bigint
+              FROM jobs_enter(%s, %s, %s, %s)
             UNION ALL
-            SELECT NULL, NULL, NULL, NULL, jobs_position(%s, %s), pg_current_xact_id()::text::bigint
+            SELECT NULL, NULL, NULL, NULL, ahead, jobs_expected_start(ahead), pg_current_xact_id()::text::bigint
+              FROM jobs_position(%s, %s) AS ahead
             """,
             [job.org_id, job.REFERENCE_TYPE, job.pk, job.fence, job.pk, MAX_POSITION],
         )
-        *promoted, (*_, ahead, transaction_number) = cursor.fetchall()
-    job.ahead_when_queued = ahead
+        *promoted, (*_, ahead, starts_at, transaction_number) = cursor.fetchall()
+    job.ahead_when_queued, job.starts_when_queued = ahead, starts_at
     _defer(row[:4] for row in promoted)
     return int(transaction_number)
 
@@ -69,6 +72,7 @@ class Submission:
         self.job, self.looked_up = job, looked_up
         self.entries = kinds.all_entries()
         self.ahead: int | None = None
+        self.starts_at: datetime.datetime | None = None
         self.stored = ""
 
     def ask(self, columns: str, arguments: list[Any]) -> tuple[Any, ...]:
@@ -88,12 +92,13 @@ class Submission:
         ]
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT {columns}, ahead, stored, {TRANSACTION} FROM jobs_submit({marks}, %s::regclass, %s,"  # noqa: S608 - our own
+                f"SELECT {columns}, ahead, jobs_expected_start(ahead), stored, {TRANSACTION}"  # noqa: S608 - our own
+                f" FROM jobs_submit({marks}, %s::regclass, %s,"
                 f" jsonb_build_object({', '.join(pairs)}), %s, %s)",
                 parameters,
             )
             row: tuple[Any, ...] = cursor.fetchone()
-        *reserved, self.ahead, self.stored, changed_by = row
+        *reserved, self.ahead, self.starts_at, self.stored, changed_by = row
         if self.ahead is not None:
             caching.added(type(self.job), self.job.org_id, changed_by=changed_by)
         return tuple(reserved)
@@ -101,7 +106,7 @@ class Submission:
     def note(self) -> None:
         """Tell the job what became of it, and what the database filled in."""
         job, stored = self.job, json.loads(self.stored)
-        job.ahead_when_queued = self.ahead
+        job.ahead_when_queued, job.starts_when_queued = self.ahead, self.starts_at
         for field in _filled_in(job, self.looked_up):
             setattr(job, field.attname, field.to_python(stored[field.column]))
         job._state.adding, job._state.db = False, connection.alias
@@ -187,15 +192,15 @@ def give_back(job: Job) -> None:
 
 def left(job: Job) -> None:
     """After the place of a job that ended is free: if it was to be prepared, the next of its organization is."""
-    first = kinds.kind_of(job).preparation
-    if first is not None and first.is_due(job):
+    if kinds.prepares(job):
         _prepare_next(job.org_id, None)
 
 
-def start(job: Job) -> None:
-    """Count a job that a worker has claimed as running."""
+def start(job: Job, *, prepares: bool = False) -> None:
+    """Count a job that a worker has claimed as running. One that is to be prepared first takes no worker's time."""
+    noted = "" if prepares else ", jobs_note_start(%(job)s)"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM jobs_start(%s)", [job.pk])
+        cursor.execute(f"SELECT FROM jobs_start(%(job)s){noted}", {"job": job.pk})
 
 
 def may_return(job: Job, fence: int) -> bool:
@@ -227,10 +232,18 @@ def hand_over(job: Job, fence: int, *, prepared: bool) -> bool:
 
 def position(pk: uuid.UUID, *, most: int) -> int:
     """How many jobs start before this one, at the most so many."""
+    return turn(pk, most=most)[0]
+
+
+def turn(pk: uuid.UUID, *, most: int) -> tuple[int, datetime.datetime | None]:
+    """`position`, and when it starts if workers go on as they did; None where nothing says so."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT ahead FROM jobs_position(%s, %s) AS ahead", [pk, most])
-        (ahead,) = cursor.fetchone()
-    return ahead or 0
+        cursor.execute(
+            "SELECT ahead, jobs_expected_start(ahead) FROM jobs_position(%s, %s) AS ahead",
+            [pk, most],
+        )
+        ahead, starts_at = cursor.fetchone()
+    return ahead or 0, starts_at
 
 
 def waiting_of(pk: Any) -> Exists:

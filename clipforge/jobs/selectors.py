@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.db import models
@@ -37,11 +37,32 @@ def jobs_of(model: type[J], org: Organization) -> models.QuerySet[J]:
     return model._default_manager.filter(org=org)
 
 
-def queue_position(job: Job) -> int | None:
-    """How many jobs of all kinds start before this one, itself included: 1 is next. None if not queued.
+class Turn(NamedTuple):
+    """How many jobs of all kinds start before a queued one, itself included: 1 is next; and when it is expected to.
 
-    Beyond `places.MAX_POSITION` it is "at least so many": counting on would cost more than it tells.
+    Beyond `places.MAX_POSITION` it is "at least so many": counting on would cost more than it tells. There,
+    and where too little was measured, when it starts is not known.
     """
+
+    position: int
+    starts_at: datetime.datetime | None
+
+
+def turn_of(job: Job) -> Turn | None:
+    """As the request that queued it was told, else as it is now. None if it is not queued."""
+    if job.ahead_when_queued is not None:
+        return _turn(job.ahead_when_queued, job.starts_when_queued)
+    if job.status != QUEUED or job.queued_at is None:
+        return None
+    return _turn(*places.turn(job.pk, most=places.MAX_POSITION))
+
+
+def _turn(ahead: int, starts_at: datetime.datetime | None) -> Turn:
+    return Turn(ahead + 1, starts_at if ahead < places.MAX_POSITION else None)
+
+
+def queue_position(job: Job) -> int | None:
+    """The position of its turn as it is now."""
     if job.status != QUEUED or job.queued_at is None:
         return None
     return places.position(job.pk, most=places.MAX_POSITION) + 1

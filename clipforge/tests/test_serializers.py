@@ -30,7 +30,7 @@ OURS = [
     if config.name.startswith(("clipforge", "projects", "credits", "exports", "billing"))
 ]
 
-WORK = "id status stage progress queue_position error credits attempts"
+WORK = "id status stage progress queue_position expected_start_at error credits attempts"
 TIMES = "created_at updated_at queued_at started_at finished_at"
 WISHES = "count min_seconds max_seconds range keywords kinds language"
 TRACE = "reason reference_type reference_id unit_price price_version inputs"

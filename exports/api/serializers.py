@@ -98,6 +98,7 @@ class ExportSerializer(JobSerializer):
             "stage",
             "progress",
             "queue_position",
+            "expected_start_at",
             "error",
             "credits",
             "start",

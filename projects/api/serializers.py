@@ -50,6 +50,7 @@ class ProjectSerializer(JobSerializer):
             "stage",
             "progress",
             "queue_position",
+            "expected_start_at",
             "error",
             "credits",
             "source_name",

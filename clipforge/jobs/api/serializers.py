@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from rest_framework import serializers
 
 from clipforge.common.api.serializers import ModelSerializer, Serializer
 from clipforge.jobs.models import Job
-from clipforge.jobs.selectors import queue_position
+from clipforge.jobs.selectors import Turn, turn_of
 from credits.quotes import Terms
 
 
@@ -69,16 +70,33 @@ class JobSerializer(ModelSerializer):
     # The base of a kind's serializer, which lists the fields and describes `queue_position`. No
     # docstring: the schema would give it to each kind as its description.
     queue_position = serializers.SerializerMethodField()
+    expected_start_at = serializers.SerializerMethodField(
+        help_text="When its turn comes if workers go on as they did lately; null when it is not waiting, and "
+        "where that is not known. Not in lists."
+    )
     error = serializers.SerializerMethodField()
     credits = serializers.SerializerMethodField()
 
     @extend_schema_field({"type": ["integer", "null"]})
     def get_queue_position(self, job: Job) -> int | None:
+        turn = self._turn(job)
+        return turn and turn.position
+
+    @extend_schema_field({"type": ["string", "null"], "format": "date-time"})
+    def get_expected_start_at(self, job: Job) -> datetime.datetime | None:
+        turn = self._turn(job)
+        return turn and turn.starts_at
+
+    # Two fields show it, and it costs a query.
+    _known_turn: tuple[Job, Turn | None] | None = None
+
+    def _turn(self, job: Job) -> Turn | None:
         # A count for each row would make a page of a list cost a hundred queries.
         if self.context.get("list"):
             return None
-        ahead = job.ahead_when_queued
-        return queue_position(job) if ahead is None else ahead + 1
+        if self._known_turn is None or self._known_turn[0] is not job:
+            self._known_turn = job, turn_of(job)
+        return self._known_turn[1]
 
     @extend_schema_field(FailureSerializer(allow_null=True))
     def get_error(self, job: Job) -> dict[str, str] | None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -720,7 +721,7 @@ def test_jobs_that_are_cancelled_before_they_begin_leave_all_as_if_they_had_not_
         queued.append(ticket := Ticket(chance.choice(list(at_once))))
         return "enter", ticket
 
-    does = {
+    does: dict[str, Callable[[Any], object]] = {
         "enter": places.enter,
         "start": places.start,
         "end": places.leave,

@@ -74,6 +74,7 @@ def test_a_moment_becomes_a_queued_export_with_its_price_reserved(
         "stage": None,
         "progress": 0,
         "queue_position": 1,
+        "expected_start_at": None,
         "error": None,
         "credits": {"reserved": 1, "charged": 0},
         "start": 5.0,

@@ -89,6 +89,7 @@ def test_an_upload_becomes_a_queued_project_with_its_price_reserved(
         "stage": None,
         "progress": 0,
         "queue_position": 1,
+        "expected_start_at": None,
         "error": None,
         "credits": {"reserved": 1, "charged": 0},
         "source_name": "talk.mp4",

@@ -1655,6 +1655,10 @@ class Project(TypedDict):
     """
     1 is next; null when it is not waiting. Only on a single project.
     """
+    expected_start_at: str | None
+    """
+    When its turn comes if workers go on as they did lately; null when it is not waiting, and where that is not known. Not in lists.
+    """
     error: Failure | None
     credits: Credits
     source_name: str
@@ -1955,6 +1959,10 @@ class Export(TypedDict):
     """
     1 is next; null when it is not waiting. Only on a single export.
     """
+    expected_start_at: str | None
+    """
+    When its turn comes if workers go on as they did lately; null when it is not waiting, and where that is not known. Not in lists.
+    """
     error: Failure | None
     credits: Credits
     start: float
@@ -2236,6 +2244,10 @@ class ProjectDetail(TypedDict):
     queue_position: int | None
     """
     1 is next; null when it is not waiting. Only on a single project.
+    """
+    expected_start_at: str | None
+    """
+    When its turn comes if workers go on as they did lately; null when it is not waiting, and where that is not known. Not in lists.
     """
     error: Failure | None
     credits: Credits

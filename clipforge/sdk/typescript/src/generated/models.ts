@@ -313,6 +313,11 @@ export type components = {
             readonly progress: number;
             /** @description 1 is next; null when it is not waiting. Only on a single export. */
             readonly queue_position: number | null;
+            /**
+             * Format: date-time
+             * @description When its turn comes if workers go on as they did lately; null when it is not waiting, and where that is not known. Not in lists.
+             */
+            readonly expected_start_at: string | null;
             readonly error: components["schemas"]["Failure"] | null;
             readonly credits: components["schemas"]["Credits"];
             /**
@@ -1179,6 +1184,11 @@ export type components = {
             readonly progress: number;
             /** @description 1 is next; null when it is not waiting. Only on a single project. */
             readonly queue_position: number | null;
+            /**
+             * Format: date-time
+             * @description When its turn comes if workers go on as they did lately; null when it is not waiting, and where that is not known. Not in lists.
+             */
+            readonly expected_start_at: string | null;
             readonly error: components["schemas"]["Failure"] | null;
             readonly credits: components["schemas"]["Credits"];
             /** @description The file name the client gave. */
@@ -1252,6 +1262,11 @@ export type components = {
             readonly progress: number;
             /** @description 1 is next; null when it is not waiting. Only on a single project. */
             readonly queue_position: number | null;
+            /**
+             * Format: date-time
+             * @description When its turn comes if workers go on as they did lately; null when it is not waiting, and where that is not known. Not in lists.
+             */
+            readonly expected_start_at: string | null;
             readonly error: components["schemas"]["Failure"] | null;
             readonly credits: components["schemas"]["Credits"];
             /** @description The file name the client gave. */
