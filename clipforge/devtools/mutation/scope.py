@@ -58,6 +58,7 @@ GROUPS = {
                     "migrations/0007_cancel",
                     "migrations/0008_preparations",
                     "migrations/0009_prepared_in_turn",
+                    "migrations/0010_expected_start",
                 ),
             )
         ),
