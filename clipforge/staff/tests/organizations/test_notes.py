@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from clipforge.audit.models import AuditEntry
 from clipforge.common.errors import Invalid
+from clipforge.devtools.testing.clocks import around
 from clipforge.devtools.testing.factories import TESTER, make_organization, make_user
 from clipforge.devtools.testing.races import run_together
 from clipforge.devtools.testing.staff import make_staff, signed_in
@@ -87,6 +88,18 @@ def test_notes_on_another_organization_are_not_shown():
     org, other = make_organization(), make_organization()
     Note.objects.create(org=other, author=make_user(), text="theirs")
     assert shown(signed_in(make_staff("support")), org) == []
+
+
+def test_the_same_words_are_another_note_after_a_minute():
+    org, author = make_organization(), make_user()
+
+    def write() -> Note:
+        return notes.write_note(
+            org=org, author=author, text="Called", is_pinned=False, actor=TESTER
+        )
+
+    first = write()
+    assert around(first.created_at + notes.TWICE, lambda: write() == first) == [True, False, False]
 
 
 @pytest.mark.django_db(transaction=True)
