@@ -25,7 +25,7 @@ from clipforge.devtools.testing.service import (
     durable_service,
     eventually,
 )
-from clipforge.devtools.testing.stripe import SECRET_KEY, WEBHOOK_SECRET
+from clipforge.devtools.testing.stripe import SECRET_KEY, WEBHOOK_SECRET, running_stripe
 
 PREPARE = """
 import json
@@ -253,11 +253,16 @@ class Stand:
         return children_of(self.web.pid)
 
 
-SERVICE = {
-    "STRIPE_SECRET_KEY": SECRET_KEY,
-    "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
-    "LOG_FORMAT": "json",
-}
+@contextlib.contextmanager
+def service_environment() -> Iterator[dict[str, str]]:
+    """Payments come by webhooks, and workers ask a stand-in for those that they missed."""
+    with running_stripe() as stripe:
+        yield {
+            "STRIPE_SECRET_KEY": SECRET_KEY,
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "STRIPE_API_BASE": stripe.url,
+            "LOG_FORMAT": "json",
+        }
 
 
 @contextlib.contextmanager
@@ -265,7 +270,8 @@ def stand(**environment: str) -> Iterator[Stand]:
     """A service of six threads with a Redis of its own."""
     with (
         redis_server() as cache,
-        durable_service(**{**SERVICE, "REDIS_URL": cache.url, **environment}) as service,
+        service_environment() as own,
+        durable_service(**{**own, "REDIS_URL": cache.url, **environment}) as service,
     ):
         yield Stand(service, cache)
 

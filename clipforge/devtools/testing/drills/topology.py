@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from clipforge.devtools.testing.drills.faults import END_ALL, STOPPING_SECONDS
-from clipforge.devtools.testing.drills.load import SERVICE, Load, Stand
+from clipforge.devtools.testing.drills.load import Load, Stand, service_environment
 from clipforge.devtools.testing.redis_server import RedisServer, redis_server
 from clipforge.devtools.testing.service import Service, eventually, running_service
 from clipforge.devtools.testing.topology import NGINX, PGBOUNCER, Nginx, Pooler, nginx, pooler
@@ -33,7 +33,8 @@ class Topology(Stand):
 def stand() -> Iterator[Topology]:
     with (
         redis_server() as cache,
-        running_service(**SERVICE, REDIS_URL=cache.url) as service,
+        service_environment() as own,
+        running_service(**own, REDIS_URL=cache.url) as service,
         pooler(service.environment["DATABASE_URL"], pool_size=POOL_SIZE) as pool,
     ):
         web = service.beside()
