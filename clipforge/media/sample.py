@@ -39,6 +39,8 @@ VOWELS: Final = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1
 FORMANTS: Final = ((90, 1.0), (130, 0.7), (160, 0.5))  # bandwidth in Hz, gain
 PITCH: Final = 120.0  # Hz, a low voice, gliding by an eighth around it
 SYLLABLES: Final = 6  # per second
+# The calm background, from and to. Without them `gradients` takes other colours each time, whatever its seed.
+WALL: Final = "c0=0x203048:c1=0x8090a0"
 PHRASE, BREATH = 3.2, 0.5  # s
 
 
@@ -170,7 +172,7 @@ SEGMENTS: Final = {"calm": _calm, "cuts": _cuts, "motion": _motion, "speech": _s
 
 def _drift(index: int, length: float) -> str:
     drifting = f"gradients=size={SOURCE_SIZE}:rate={FPS}:duration={length}:speed=0.003"
-    return _picture(f"{drifting}:seed={index + 1}", index)
+    return _picture(f"{drifting}:{WALL}:seed={index + 1}", index)
 
 
 def _source(name: str, length: float) -> str:

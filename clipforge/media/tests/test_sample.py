@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import av
 import pytest
 
 from clipforge.media.analysis import analyse
@@ -52,6 +53,16 @@ def test_highlights_lie_apart_in_calm(seconds, count):
 def test_the_seed_decides_the_layout():
     assert plan_highlights(120, 0) == plan_highlights(120, 0)
     assert plan_highlights(120, 0) != plan_highlights(120, 1)
+
+
+def test_the_same_seed_paints_the_same_pictures(tmp_path):
+    pictures = []
+    for number in range(2):
+        path = tmp_path / f"{number}.mp4"
+        make_sample(path, seconds=30)
+        with av.open(str(path)) as container:
+            pictures.append(next(container.decode(video=0)).to_ndarray(format="rgb24"))
+    assert (pictures[0] == pictures[1]).all()
 
 
 def test_the_talker_of_a_spoken_sample_says_words(tmp_path):
