@@ -4,6 +4,7 @@ Written for the find of staff. A process keeps them in memory and writes them af
 FLUSH_SECONDS at the most, in one statement. A request that is not refused costs nothing. What a killed
 process had not written yet is lost. In an hour a process keeps so many of an organization and code, of an
 organization, and in all, the first of each: who is refused a thousand times was refused as the first were.
+Failures of ours have a number of their own, so that those who are refused hide none.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.http import HttpRequest
 
 from clipforge.common import logs
+from clipforge.common.secret_formats import redacted
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,8 @@ class RefusalLog:
         self._lock = threading.Lock()
         self._kept: list[Refused] = []
         self._hour = 0
-        # How many of this hour were kept: by organization and code, of an organization (""), in all.
+        # How many of this hour were kept: by organization and code, of an organization (""), in all ("", "")
+        # and of our failures in all ("", "ours").
         self._counts: Counter[tuple[str | None, str]] = Counter()
         self._flushed_at = 0.0
 
@@ -78,7 +81,7 @@ class RefusalLog:
             return
         match, limit = request.resolver_match, document.get("limit")  # of a size it is a number
         with self._lock:
-            if not self._has_room(org, code, now):
+            if not self._has_room(org, document["status"], code, now):
                 return
             self._kept.append(
                 Refused(
@@ -91,16 +94,18 @@ class RefusalLog:
                     document["status"],
                     _text(code, 64),
                     _text(limit, 32) if isinstance(limit, str) else "",
-                    _text(document["detail"], 300),
+                    # What a client sent in a wrong place may be repeated in it.
+                    _text(redacted(str(document["detail"]), "[secret]"), 300),
                 )
             )
 
-    def _has_room(self, org: str | None, code: str, now: float) -> bool:
+    def _has_room(self, org: str | None, status: int, code: str, now: float) -> bool:
         """Count one more, unless there are as many as may be."""
         if self._hour != now // HOUR:
             self._hour = int(now // HOUR)
             self._counts.clear()
-        bounds = {(org, code): MOST_OF_A_CODE, (org, ""): MOST_OF_AN_ORGANIZATION, ("", ""): MOST}
+        every = ("", "ours" if status >= 500 else "")
+        bounds = {(org, code): MOST_OF_A_CODE, (org, ""): MOST_OF_AN_ORGANIZATION, every: MOST}
         if any(self._counts[what] >= most for what, most in bounds.items()):
             return False
         self._counts.update(bounds.keys())
@@ -119,7 +124,7 @@ class RefusalLog:
         try:
             with connection.cursor() as cursor:
                 cursor.execute(ADD, [list(column) for column in zip(*kept, strict=True)])
-        except DatabaseError as error:  # they are written the next time
+        except Error as error:  # they are written the next time
             logger.warning("refusals could not be written", exc_info=error)
             with self._lock:
                 self._kept = [*kept, *self._kept][:MOST]

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from clipforge.orgs.models import APIKey
 
@@ -69,8 +69,11 @@ class Refusals:
             api_key.organization_id, hour, key or api_key.pk, status, code[:64], limit_name[:32]
         )
         with self._lock:
-            if name in self._counted or len(self._counted) < MOST_NAMES:
-                self._counted[name] += 1
+            self._add(name, 1)
+
+    def _add(self, name: Name, count: int) -> None:
+        if name in self._counted or len(self._counted) < MOST_NAMES:
+            self._counted[name] += count
 
     def flush(self, *, at_once: bool = False) -> None:
         """Add what was counted to the rows. Does nothing within FLUSH_SECONDS of the last time."""
@@ -85,10 +88,11 @@ class Refusals:
         try:
             with connection.cursor() as cursor:
                 cursor.execute(ADD, [list(column) for column in _columns(counted)])
-        except DatabaseError as error:  # they are added the next time
+        except Error as error:  # they are added the next time
             logger.warning("refused requests could not be added", exc_info=error)
             with self._lock:
-                self._counted.update(counted)
+                for name, count in counted.items():
+                    self._add(name, count)
 
     def after_request(self, **_: Any) -> None:
         """The receiver of `request_finished`, when the client has its answer already."""

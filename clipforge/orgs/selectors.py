@@ -58,9 +58,9 @@ def all_organizations() -> QuerySet[Organization]:
     return Organization.objects.all()
 
 
-def refusals_of(request_id: str) -> QuerySet[Refusal]:
-    """The refusals of requests with this id, the newest first, with whose they were."""
-    return Refusal.objects.filter(request_id=request_id).select_related("org").order_by("-at")
+def refusals_of(request_ids: Iterable[str]) -> QuerySet[Refusal]:
+    """The refusals of requests with these ids, the newest first, with whose they were."""
+    return Refusal.objects.filter(request_id__in=request_ids).select_related("org").order_by("-at")
 
 
 def organization_by_slug_or_id(text: str) -> Organization | None:

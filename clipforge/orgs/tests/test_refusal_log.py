@@ -35,12 +35,14 @@ def kept() -> list[Refusal]:
     return list(Refusal.objects.order_by("id"))
 
 
-def refuse(log: RefusalLog, org: Organization | None, code: str, times: int = 1) -> None:
+def refuse(
+    log: RefusalLog, org: Organization | None, code: str, times: int = 1, *, status: int = 429
+) -> None:
     """As many answers to requests of the organization."""
     context = logs.context()
     for _ in range(times):
         logs.start_context(request_id="quoted-by-jane", **({"org": str(org.pk)} if org else {}))
-        document = {"status": 429, "code": code, "detail": "Too many."}
+        document = {"status": status, "code": code, "detail": "Too many."}
         log.keep(RequestFactory().get(BALANCE), document)
     logs.start_context(**context)
 
@@ -122,6 +124,30 @@ def test_an_hour_has_so_many_of_a_code_of_an_organization_and_of_all_and_the_nex
     now[0] += 0.1
     refuse(log, org, "rate_limited", MOST_OF_A_CODE + 1)
     assert written(log) == MOST_OF_A_CODE
+
+
+def test_those_who_are_refused_hide_no_failure_of_ours():
+    log = RefusalLog()
+    for _ in range(MOST // MOST_OF_A_CODE):
+        refuse(log, make_organization(), "rate_limited", MOST_OF_A_CODE)
+    assert written(log) == MOST
+    org = make_organization()
+    refuse(log, org, "rate_limited")
+    refuse(log, org, "internal_error", status=500)
+    assert written(log) == 1
+    for _ in range(MOST // MOST_OF_A_CODE):
+        refuse(log, make_organization(), "internal_error", MOST_OF_A_CODE, status=500)
+    assert written(log) == MOST - 1
+
+
+def test_a_key_that_a_client_sent_in_a_wrong_place_is_not_kept():
+    client = make_client(make_organization())
+    secret = "cf_live_abcd1234SECRETSECRETSECRET"
+    told = client.get(f"/api/v1/projects?{secret}=1").json()
+    assert secret in told["detail"]
+    (row,) = kept()
+    assert "SECRET" not in row.detail
+    assert "[secret]" in row.detail
 
 
 def test_a_process_writes_at_most_once_in_five_seconds():

@@ -206,7 +206,7 @@ def _failed(by: str, org: Organization | None = None) -> str:
 class Cost(NamedTuple):
     """The work that an organization gives us, and what it brings.
 
-    `seconds`: how long workers had its jobs, of those begun in the stretch of time. `stored`: bytes, as of
+    `seconds`: how long workers had its jobs, of those asked for in the stretch of time that have ended. `stored`: bytes, as of
     now. `spent`: credits, less what was given back. `paid`: what stayed of it, in minor units by currency.
     """
 
@@ -243,7 +243,8 @@ def most_spent(since: datetime.datetime) -> list[Cost]:
         SELECT top.org_id, COALESCE(w.seconds, 0) AS seconds, COALESCE(w.jobs, 0) AS jobs
           FROM (SELECT org_id FROM credits_credittransaction
                  WHERE id >= %(first)s AND created_at >= %(since)s AND type IN ('SPEND', 'REFUND')
-                 GROUP BY org_id ORDER BY SUM(amount), org_id LIMIT {TOP}) AS top
+                 GROUP BY org_id HAVING SUM(amount) < 0
+                 ORDER BY SUM(amount), org_id LIMIT {TOP}) AS top
           LEFT JOIN LATERAL ({_worked("org_id = top.org_id")}) AS w ON true
     """  # noqa: S608 - words and numbers of ours
     return sorted(_costs(since, work), key=lambda cost: (-cost.spent, str(cost.org)))

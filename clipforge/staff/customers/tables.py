@@ -119,7 +119,7 @@ def work(span: Span, now: datetime.datetime) -> Table:
         span,
         now,
         "Most work",
-        "By the time for which workers had the jobs that were begun; beside it, what that brought.",
+        "By the time for which workers had the jobs that were asked for and have ended; beside it, what that brought.",
     )
 
 
@@ -154,11 +154,11 @@ def _costs(
 
 
 def _cost(line: customer_selectors.Cost, span: Span, now: datetime.datetime) -> list[Cell]:
-    def of(model: str, field: str) -> str:
-        asked = {"of": str(line.org), **_since(field, span, now)}
+    def of(model: str, field: str, **also: str) -> str:
+        asked = {"of": str(line.org), **_since(field, span, now), **also}
         return f"{reverse(f'admin:{model}_changelist')}?{urlencode(asked)}"
 
-    ledger = of("credits_credittransaction", "created_at")
+    ledger = of("credits_credittransaction", "created_at", type__in="SPEND,REFUND")
     payments = of("billing_payment", "paid_at")
     paid = " and ".join(money(amount, currency) for currency, amount in sorted(line.paid.items()))
     return [
@@ -253,7 +253,7 @@ def cost_of(org: Organization, now: datetime.datetime) -> Table:
             rows.append([word(span.label), *_cost(found, span, now)])
     return Table(
         "Cost and revenue",
-        "Worker time of the jobs that were begun; stored as of now; paid less what went back.",
+        "Worker time of the jobs that were asked for and have ended; stored as of now; paid less what went back.",
         ["Time", *COSTS],
         rows,
     )

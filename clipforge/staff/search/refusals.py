@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 
 from django.http import HttpRequest
 
@@ -13,13 +14,16 @@ from clipforge.orgs.models import Refusal
 
 # A client may choose its ids, and choose one twice.
 SHOWN = 5
+# What ids are made of, as they stand among other text.
+WORDS = re.compile(r"[A-Za-z0-9-]+")
 
 
 def of(request: HttpRequest, term: str) -> list[Refusal]:
-    """The refusals of the request with this id, the newest first, for who may look at organizations."""
-    if not (ACCEPTABLE_ID.fullmatch(term) and request.user.has_perm("orgs.view_organization")):
+    """The refusals of the requests whose ids are in the text, the newest first, for who may look at organizations."""
+    ids = [word for word in WORDS.findall(term) if ACCEPTABLE_ID.fullmatch(word)]
+    if not (ids and request.user.has_perm("orgs.view_organization")):
         return []
-    return list(org_selectors.refusals_of(term)[:SHOWN])
+    return list(org_selectors.refusals_of(ids)[:SHOWN])
 
 
 def made_at(term: str) -> datetime.datetime | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Iterator
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from django.contrib import admin, messages
@@ -135,13 +136,21 @@ class Group(NamedTuple):
     more: str | None
 
 
+class How(Enum):
+    """In which way what was typed is what was found: only the whole of it says that one thing is meant."""
+
+    WHOLE = auto()
+    NEARLY = auto()
+    IN_PARTS = auto()
+
+
 # Rows that were found, by their model, the best first.
 Found = dict[type[Model], list[Any]]
 
 
 @require_safe
 def find(request: HttpRequest) -> HttpResponse:
-    """Redirects to what was found, when it is one; a page of groups else."""
+    """Redirects to what is called so, when it is one; a page of groups else."""
     text, warning = secret_formats.public_part(request.GET.get("q", ""))
     if warning:
         # The secret does not stay in the address, which a browser remembers.
@@ -150,7 +159,7 @@ def find(request: HttpRequest) -> HttpResponse:
     term = search.term_of(meant(text))
     if term is None:
         messages.warning(request, "That is too long, or no text: nothing here is called so.")
-    found, is_near = _found(request, term) if term else {}, False
+    found, how = _found(request, term) if term else {}, How.WHOLE
     refused = [] if found else refusals.of(request, term or "")
     if refused:
         return page(
@@ -160,10 +169,10 @@ def find(request: HttpRequest) -> HttpResponse:
             refused=refused,
         )
     if term and not found:
-        found, is_near = _nearly(request, term), True
+        found, how = _nearly(request, term), How.NEARLY
     if term and not found:
-        found, is_near = _found_apart(request, term), False
-    if not is_near and (url := _only(found)) is not None:
+        found, how = _found_apart(request, term), How.IN_PARTS
+    if how is How.WHOLE and (url := _only(found)) is not None:
         return redirect(url)
     return page(
         request,
@@ -171,7 +180,8 @@ def find(request: HttpRequest) -> HttpResponse:
         title="Find",
         term=term or "",
         key_prefix=keys.PREFIX,
-        is_near=is_near,
+        is_near=how is How.NEARLY,
+        is_in_parts=how is How.IN_PARTS,
         groups=[_group(model, rows, term or "") for model, rows in found.items()],
         made_at=refusals.made_at(term or ""),
     )

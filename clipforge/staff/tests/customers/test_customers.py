@@ -285,6 +285,10 @@ def test_cost_stands_beside_what_it_brought(support):
     for cell in row:
         if cell.url:
             assert support.get(cell.url).status_code == 200
+    # The ledger has PostgreSQL's clock.
+    (row,) = tables.spending(WEEK, spends.latest("created_at").created_at).rows
+    assert row[5].value == cost.spent
+    assert sum(each.amount for each in rows_of(support, row[5]).result_list) == -cost.spent
 
 
 def test_who_stores_most_and_who_spends_most_come_first():

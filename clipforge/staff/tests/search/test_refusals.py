@@ -33,6 +33,17 @@ def test_a_request_id_shows_what_was_refused_when_whose_and_why(role):
     assert told["request_id"] in page
 
 
+@pytest.mark.parametrize(
+    "text", ["request_id: {}", '{{"code": "x", "request_id": "{}"}}', "{} and 17"]
+)
+def test_a_request_id_is_found_among_other_text(text):
+    _, told = refused()
+    asked = {"q": text.format(told["request_id"])}
+    page = signed_in(make_staff("support")).get(FIND, asked).content.decode()
+    assert told["request_id"] in page
+    assert "unknown_parameter" in page
+
+
 def test_staff_of_no_group_find_no_request_nor_does_anybody_by_a_part_of_its_id():
     _, told = refused()
     empty = signed_in(make_staff()).get(FIND, {"q": told["request_id"]}).content.decode()

@@ -87,6 +87,13 @@ def test_several_texts_are_each_looked_for_and_each_result_says_why(staff):
     assert "Found because its slug is “acme”." in response.content.decode()
 
 
+def test_a_part_that_is_known_is_shown_and_never_opened_as_if_the_whole_were(staff):
+    make_organization(name="Acme")
+    response = staff.get(FIND, {"q": "Acme Nowhere Studios"})
+    assert names(response) == ["Acme"]
+    assert "Nothing is called “Acme Nowhere Studios” as a whole." in response.content.decode()
+
+
 def test_of_many_texts_the_first_four_are_looked_for(staff):
     made = [make_project(title=f"Film {number}") for number in range(MOST_PARTS + 1)]
     found = names(staff.get(FIND, {"q": " ".join(str(project.pk) for project in made)}))
