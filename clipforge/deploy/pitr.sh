@@ -21,6 +21,7 @@ receive() {
 
 base() {
     local part name oldest status=0
+    [ "${KEEP_BASES:-2}" -ge 1 ] || { echo "KEEP_BASES is ${KEEP_BASES}: keep one at least" >&2; exit 2; }
     part=$archive/bases/new.part
     rm -rf "$part"
     pg_basebackup --pgdata="$part" --checkpoint=fast --wal-method=stream --no-sync

@@ -11,7 +11,7 @@ from django.db.models import Case, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from clipforge.jobs import places
+from clipforge.jobs import kinds, places
 from clipforge.jobs.models import FAILED, QUEUED, Job
 from clipforge.orgs.models import Organization
 from credits.models import CreditHold, HoldStatus
@@ -41,7 +41,7 @@ class Turn(NamedTuple):
     """How many jobs of all kinds start before a queued one, itself included: 1 is next; and when it is expected to.
 
     Beyond `places.MAX_POSITION` it is "at least so many": counting on would cost more than it tells. There,
-    and where too little was measured, when it starts is not known.
+    for one that waits to be prepared, and where too little was measured, when it starts is not known.
     """
 
     position: int
@@ -51,14 +51,15 @@ class Turn(NamedTuple):
 def turn_of(job: Job) -> Turn | None:
     """As the request that queued it was told, else as it is now. None if it is not queued."""
     if job.ahead_when_queued is not None:
-        return _turn(job.ahead_when_queued, job.starts_when_queued)
+        return _turn(job, job.ahead_when_queued, job.starts_when_queued)
     if job.status != QUEUED or job.queued_at is None:
         return None
-    return _turn(*places.turn(job.pk, most=places.MAX_POSITION))
+    return _turn(job, *places.turn(job.pk, most=places.MAX_POSITION))
 
 
-def _turn(ahead: int, starts_at: datetime.datetime | None) -> Turn:
-    return Turn(ahead + 1, starts_at if ahead < places.MAX_POSITION else None)
+def _turn(job: Job, ahead: int, starts_at: datetime.datetime | None) -> Turn:
+    is_known = ahead < places.MAX_POSITION and not kinds.prepares(job)
+    return Turn(ahead + 1, starts_at if is_known else None)
 
 
 def queue_position(job: Job) -> int | None:

@@ -157,7 +157,8 @@ def _through(front: Front, key: str, content: bytes) -> None:
 
 
 def _not_past_web(front: Front, key: str) -> None:
-    answer = httpx.get(f"{front.origin}{settings.ACCEL_REDIRECT_PREFIX}{key}")
+    address = f"{front.origin}{settings.ACCEL_REDIRECT_PREFIX}{key}"
+    answer = httpx.get(address, follow_redirects=True)
     if answer.status_code != 404:
         raise _Wrong(f"the answer is {answer.status_code}: whoever knows a key can fetch the file")
 

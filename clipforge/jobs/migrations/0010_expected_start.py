@@ -5,8 +5,8 @@ from django.db import migrations, models
 NOTE_START = """
 CREATE FUNCTION jobs_note_start(_job uuid) RETURNS void LANGUAGE plpgsql AS $$
 -- A worker is at the job from now on. If that was queued before the latest start, the time since then is
--- what workers take for a job: `pace` is the mean, in which each new one counts for an eighth. Starts at the
--- very same moment are one: nobody waits here for another.
+-- what workers take for a job: `pace` is the mean, in which each new one counts for an eighth. More than a day
+-- is a clock that was set. Starts at the very same moment are one: nobody waits here for another.
 DECLARE
     queued timestamptz := (SELECT queued_at FROM jobs_jobplace WHERE job = _job);
     clock jobs_jobclock;
@@ -18,7 +18,7 @@ BEGIN
         RETURN;
     END IF;
     passed := EXTRACT(epoch FROM statement_timestamp() - clock.started_at);
-    IF queued < clock.started_at AND passed >= 0 THEN
+    IF queued < clock.started_at AND passed BETWEEN 0 AND 86400 THEN
         clock.pace := COALESCE(clock.pace + (passed - clock.pace) / 8, passed);
         clock.paces := LEAST(clock.paces + 1, 1000);
     END IF;

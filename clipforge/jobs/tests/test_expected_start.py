@@ -102,6 +102,11 @@ def test_a_clock_that_was_set_back_measures_nothing():
     assert pace() == (None, 0)
 
 
+def test_more_than_a_day_between_two_starts_is_a_clock_that_was_set():
+    starts(0, 86_400, 2 * 86_400 + 1)
+    assert pace() == (86_400.0, 1)
+
+
 def test_finding_out_that_a_source_is_to_be_fetched_is_no_start():
     starts(0, 8)
     org = make_organization(credits_=10)
@@ -193,6 +198,18 @@ def test_beyond_what_is_counted_nothing_is_expected(
     project = make_project(organization, status="QUEUED")
     body = api.get(f"/api/v1/projects/{project.pk}").json()
     assert (body["queue_position"], body["expected_start_at"]) == (2, None)
+
+
+def test_of_one_that_waits_to_be_imported_nothing_is_expected(
+    api: APIClient, organization: Organization
+):
+    working_now(600)
+    project = make_project(organization, status="QUEUED")
+    url = f"/api/v1/projects/{project.pk}"
+    assert api.get(url).json()["expected_start_at"] is not None
+    Project.objects.filter(pk=project.pk).update(source_key="")
+    body = api.get(url).json()
+    assert (body["queue_position"], body["expected_start_at"]) == (1, None)
 
 
 @pytest.mark.parametrize("status", ["ANALYZING", "READY", "FAILED"])

@@ -133,7 +133,7 @@ def test_a_proxy_that_is_missing_and_addresses_that_are_none_are_told_of(
     live_server: Any, settings: Any, bucket: Bucket
 ):
     assert command("check", "--through", live_server.url)[1] == ""  # by a link to the bucket
-    for origin in ("clips.example.com", "ftp://clips.example.com", "https://x/files"):
+    for origin in ("clips.example.com", "ftp://x.com", "https://x/files", "https://me:word@x.com"):
         assert command("check", "--through", origin) == (
             [],
             f"{origin} must be like https://clips.example.com.",

@@ -31,7 +31,8 @@ def front_at(origin: str | None, to: str | None) -> checking.Front | None:
     if to is not None:
         raise Invalid("--through is of the store of this installation: leave out --to.")
     parts = urlsplit(origin)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+    is_origin = parts.netloc and "@" not in parts.netloc and not parts.path.strip("/")
+    if parts.scheme not in {"http", "https"} or not is_origin:
         raise Invalid(f"{origin} must be like https://clips.example.com.")
     return checking.Front(f"{parts.scheme}://{parts.netloc}", store_areas.link_to)
 
